@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# Thin front of meson; every target installs what it needs on a fresh Debian 12 (scripts/deps.sh)
+# and needs no root once the packages are there.
+#
+#   make             the program: build/coffer
+#   make demo        encrypt a filesystem, kill it half way, resume, prove the result (< 2 min)
+#   make test        everything; as root also the tests on loop devices
+#   make test-quick  unit tests and lint
+#   make lint        the laws of the repository, and clang-tidy
+#   make fuzz        FUZZ_SECONDS (60) for each fuzz target
+#   make install     meson install; DESTDIR is honoured
+#   make clean       remove the build directories
+#
+# T="--filter NAME -v" is handed to tests/run.
+
+# A python in front of Debian's would lack python3-cryptography; sbin is not in every user's PATH.
+export PATH := /usr/sbin:/usr/bin:/sbin:/bin:$(PATH)
+FUZZ_SECONDS ?= 60
+T ?=
+
+.PHONY: build demo test test-quick lint fuzz install clean asan deps-build deps-demo deps-test
+.NOTPARALLEL:
+
+build: deps-build build/build.ninja
+	ninja -C build
+
+demo: deps-demo build
+	tests/demo.sh
+
+test: deps-test build asan
+	tests/run $(T)
+
+test-quick: deps-test build asan
+	tests/run --tier unit $(T)
+
+lint: deps-test build
+	tests/run --tier unit --filter lint/ $(T)
+	find src -name '*.c' -print0 | xargs -0 -n 4 -P "$$(nproc)" clang-tidy -p build --quiet
+
+fuzz: deps-test build-fuzz/build.ninja
+	ninja -C build-fuzz
+	tests/run --tier fuzz --fuzz-seconds $(FUZZ_SECONDS) $(T)
+
+install: build
+	meson install -C build --no-rebuild
+
+clean:
+	rm -rf build build-asan build-fuzz
+
+asan: build-asan/build.ninja
+	ninja -C build-asan
+
+build/build.ninja:
+	meson setup build --buildtype=debugoptimized
+
+build-asan/build.ninja:
+	meson setup build-asan --native-file build-dev.ini
+
+build-fuzz/build.ninja:
+	CC=clang meson setup build-fuzz -Dfuzz=true
+
+deps-build deps-demo deps-test: deps-%:
+	@scripts/deps.sh $*

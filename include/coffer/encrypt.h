@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* coffer/encrypt.h - encrypt a filesystem in place, resume it, or take it back
+ *
+ * The filesystem must leave a reserve free at the device's end (32 MiB unless said otherwise).
+ * One call does what the disk needs: it begins, resumes after any interruption, or finishes; the
+ * result is an ordinary LUKS2 volume. Sizes are bytes. Strings are borrowed for the call.
+ * No global state, no output, no exit; callbacks run on the caller's thread. */
+#ifndef COFFER_ENCRYPT_H
+#define COFFER_ENCRYPT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "coffer/err.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum coffer_phase {
+	COFFER_PHASE_PREPARE, /* examine, guards, header: the device is only read */
+	COFFER_PHASE_PLACE,   /* the header takes the place of the first bytes */
+	COFFER_PHASE_CONVERT, /* step by step */
+	COFFER_PHASE_END,     /* wipe the copy of the head, final header */
+	COFFER_PHASE_RESTORE, /* the first bytes come back (abort) */
+	COFFER_N_PHASES,
+};
+COFFER_API const char *coffer_phase_name(enum coffer_phase p);
+
+struct coffer_progress {
+	enum coffer_phase phase;
+	uint64_t done;	/* bytes of the data that are converted, from earlier runs too */
+	uint64_t total; /* bytes of the data */
+	uint64_t moved; /* bytes converted by this call */
+};
+
+/* Why a passphrase is asked for. */
+enum coffer_ask {
+	COFFER_ASK_NEW,	     /* the first one of a new volume: ask twice where a person types it */
+	COFFER_ASK_EXISTING, /* one that opens the volume, to resume */
+};
+
+/* Anything that may be asked of the caller; each may be NULL except passphrase. */
+struct coffer_encrypt_callbacks {
+	/* Put a passphrase or key of at most @size bytes into @buf (locked memory, wiped by the
+	 * callee) and return its length, or -errno with @e set. */
+	int (*passphrase)(
+		void *user, enum coffer_ask why, uint8_t *buf, size_t size, struct coffer_err *e);
+	/* At least once per phase and commit. */
+	void (*progress)(void *user, const struct coffer_progress *p);
+	/* True stops at the next commit with -EINTR and outcome INTERRUPTED. */
+	bool (*stop)(void *user);
+	void *user;
+};
+
+/* All fields but device may be 0 or NULL: the default. They count when a conversion begins; a
+ * resumed one follows its header. */
+struct coffer_encrypt_options {
+	const char *device;	   /* block device or image file; symlinks are followed */
+	uint64_t reserve;	   /* 2S, a multiple of 8192; 32 MiB */
+	uint64_t device_size;	   /* bytes of content, for content that coffer does not know */
+	const char *cipher;	   /* aes-xts-plain64 */
+	uint32_t key_size;	   /* bits: 512 or 256; 512 */
+	uint32_t sector_size;	   /* 512 or 4096; the largest that the filesystem can live on */
+	const char *hash;	   /* sha256 */
+	const char *pbkdf;	   /* argon2id */
+	uint32_t pbkdf_memory;	   /* KiB */
+	uint32_t pbkdf_parallel;   /* threads */
+	uint32_t pbkdf_iterations; /* instead of a benchmark */
+	uint32_t iter_time;	   /* ms */
+	const char *uuid;	   /* random */
+	const char *label;	   /* none */
+	uint64_t metadata_size;	   /* of one header copy: 16 KiB to 4 MiB, a power of two */
+	uint64_t keyslots_size;	   /* multiple of 4096 */
+	uint32_t threads;	   /* at most 16; as many as there are processors, up to 4 */
+	bool dry_run;		   /* examine and check, then stop before the first write */
+	struct coffer_encrypt_callbacks callbacks;
+};
+
+struct coffer_encrypt_result {
+	char uuid[41];
+	char cipher[64];
+	char filesystem[16]; /* "ext4", "xfs", "btrfs", "none"; "" on a resume */
+	uint32_t sector_size;
+	uint64_t device_size; /* D, when the conversion began */
+	uint64_t data_offset; /* S */
+	uint64_t data_size;   /* L */
+	uint64_t moved;	      /* bytes converted by this call */
+	uint64_t flushes;     /* of the device, by this call */
+	bool resumed;	      /* an earlier run had begun */
+	bool finished;	      /* nothing is left to do */
+	bool aborted;	      /* the plain filesystem is back */
+	bool unlocked_run;    /* this user has no access to cryptsetup's locks: stock tools were not
+			       * kept out, other coffers were */
+	bool head_copy_kept;  /* the filesystem has grown into the head copy's place meanwhile: not
+			       * wiped; plain old blocks may be left in its free space */
+};
+
+/* Encrypt, or go on. @ret is filled as far as things are known, on failure too.
+ * 0; outcome REFUSED: nothing was changed; INTERRUPTED: resumable by the same call; NEEDS_REPAIR;
+ * FAILED: nothing was changed by this call (a wrong passphrase is -EPERM). */
+COFFER_API int coffer_encrypt(const struct coffer_encrypt_options *o,
+	struct coffer_encrypt_result *ret, struct coffer_err *e);
+
+/* Give the plain filesystem back, byte by byte, as long as no step has been committed.
+ * Of @o only device, dry_run and the callbacks progress and stop count.
+ * Outcome NO with -EALREADY: nothing of a conversion is there; REFUSED with -EINVAL: too late. */
+COFFER_API int coffer_abort(const struct coffer_encrypt_options *o,
+	struct coffer_encrypt_result *ret, struct coffer_err *e);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

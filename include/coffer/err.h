@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* coffer/err.h - the one error object and the one table of outcomes
+ *
+ * Calls return 0 (or a count) on success and a negative errno on failure: the number is for
+ * programs, the sentence in struct coffer_err is for people. The caller owns the object and may
+ * pass NULL. On success it is untouched; on failure it is set once, where the failure happened,
+ * and each caller on the way up puts its own context in front.
+ * The buffer is fixed, so that an error can still be told when memory has run out. */
+#ifndef COFFER_ERR_H
+#define COFFER_ERR_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define COFFER_API __attribute__((visibility("default")))
+
+/* What became of an operation. The values are the exit codes of the program: published, stable. */
+enum coffer_outcome {
+	COFFER_DONE = 0,
+	COFFER_FAILED = 1,	 /* something broke; nothing is known to need care */
+	COFFER_USAGE = 2,	 /* wrong options or arguments */
+	COFFER_NO = 3,		 /* the answer is "no": not encrypted, still held, ... */
+	COFFER_REFUSED = 4,	 /* unsafe: refused, and the device was not changed */
+	COFFER_INTERRUPTED = 5,	 /* stopped half way; the same command goes on from there */
+	COFFER_NEEDS_REPAIR = 6, /* the disk is in a state that needs a person's decision */
+};
+
+enum {
+	COFFER_ERR_MSG = 1024
+};
+
+struct coffer_err {
+	int code;		     /* errno of the innermost failure, positive; 0 = none yet */
+	enum coffer_outcome outcome; /* valid when code is not 0 */
+	char msg[COFFER_ERR_MSG];    /* "encrypt disk.img: read superblock: short read at 1024" */
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif

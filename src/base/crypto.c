@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/crypto.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+
+struct coffer_digest {
+	EVP_MD_CTX *ctx;
+};
+
+struct coffer_xts {
+	EVP_CIPHER_CTX *enc;
+	EVP_CIPHER_CTX *dec;
+	uint32_t sector_size;
+};
+
+int coffer_digest_new(const char *name, struct coffer_digest **ret)
+{
+	_cleanup_digest_ struct coffer_digest *d = calloc(1, sizeof(*d));
+	const EVP_MD *md = EVP_get_digestbyname(name);
+
+	if (!md || EVP_MD_get_size(md) <= 0 || EVP_MD_get_size(md) > COFFER_MAX_DIGEST_SIZE)
+		return -EOPNOTSUPP;
+	if (!d)
+		return -ENOMEM;
+	d->ctx = EVP_MD_CTX_new();
+	if (!d->ctx || EVP_DigestInit_ex(d->ctx, md, NULL) != 1)
+		return -EIO;
+	*ret = TAKE_PTR(d);
+	return 0;
+}
+
+int coffer_digest_add(struct coffer_digest *d, const void *p, size_t n)
+{
+	return EVP_DigestUpdate(d->ctx, p, n) == 1 ? 0 : -EIO;
+}
+
+int coffer_digest_end(struct coffer_digest *d, uint8_t *ret, size_t *ret_size)
+{
+	unsigned int n = 0;
+	const int ok = EVP_DigestFinal_ex(d->ctx, ret, &n);
+
+	coffer_digest_free(d);
+	if (ok != 1)
+		return -EIO;
+	if (ret_size)
+		*ret_size = n;
+	return 0;
+}
+
+void coffer_digest_free(struct coffer_digest *d)
+{
+	if (!d)
+		return;
+	EVP_MD_CTX_free(d->ctx);
+	free(d);
+}
+
+int coffer_sha256(const void *p, size_t n, uint8_t ret[COFFER_SHA256_SIZE])
+{
+	return EVP_Digest(p, n, ret, NULL, EVP_sha256(), NULL) == 1 ? 0 : -EIO;
+}
+
+int coffer_pbkdf2(const char *hash, const void *password, size_t password_size, const void *salt,
+	size_t salt_size, uint32_t iterations, uint8_t *ret, size_t ret_size)
+{
+	const EVP_MD *md = EVP_get_digestbyname(hash);
+
+	if (!md)
+		return -EOPNOTSUPP;
+	if (password_size > INT_MAX || salt_size > INT_MAX || iterations > INT_MAX ||
+		ret_size > INT_MAX)
+		return -EINVAL;
+	if (PKCS5_PBKDF2_HMAC(password, (int)password_size, salt, (int)salt_size, (int)iterations,
+		    md, (int)ret_size, ret) != 1)
+		return -EIO;
+	return 0;
+}
+
+bool coffer_equal_secret(const void *a, const void *b, size_t n)
+{
+	return CRYPTO_memcmp(a, b, n) == 0;
+}
+
+int coffer_xts_new(const uint8_t *key, size_t key_size, uint32_t sector_size,
+	struct coffer_xts **ret, struct coffer_err *e)
+{
+	_cleanup_xts_ struct coffer_xts *x = calloc(1, sizeof(*x));
+	const EVP_CIPHER *cipher = key_size == 64   ? EVP_aes_256_xts()
+				   : key_size == 32 ? EVP_aes_128_xts()
+						    : NULL;
+
+	if (!cipher)
+		return coffer_err_set(
+			e, EINVAL, "AES-XTS takes a key of 256 or 512 bits, not %zu", key_size * 8);
+	if (!x)
+		return coffer_err_errno(e, ENOMEM, "set up the cipher");
+	x->sector_size = sector_size;
+	x->enc = EVP_CIPHER_CTX_new();
+	x->dec = EVP_CIPHER_CTX_new();
+	if (!x->enc || !x->dec || EVP_EncryptInit_ex(x->enc, cipher, NULL, key, NULL) != 1 ||
+		EVP_DecryptInit_ex(x->dec, cipher, NULL, key, NULL) != 1)
+		return coffer_err_set(e, EIO, "libcrypto refused the key for AES-XTS");
+	*ret = TAKE_PTR(x);
+	return 0;
+}
+
+void coffer_xts_free(struct coffer_xts *x)
+{
+	if (!x)
+		return;
+	EVP_CIPHER_CTX_free(x->enc); /* wipes the key schedule */
+	EVP_CIPHER_CTX_free(x->dec);
+	free(x);
+}
+
+static int xts_run(
+	EVP_CIPHER_CTX *ctx, uint32_t sector_size, uint64_t offset, uint8_t *buf, size_t n)
+{
+	uint8_t tweak[16] = {0};
+	int done;
+
+	if (offset % sector_size || n % sector_size)
+		return -EIO;
+	for (size_t at = 0; at < n; at += sector_size) {
+		put_le64(tweak, (offset + at) / 512);
+		if (EVP_CipherInit_ex(ctx, NULL, NULL, NULL, tweak, -1) != 1 ||
+			EVP_CipherUpdate(ctx, buf + at, &done, buf + at, (int)sector_size) != 1 ||
+			done != (int)sector_size)
+			return -EIO;
+	}
+	return 0;
+}
+
+int coffer_xts_encrypt(struct coffer_xts *x, uint64_t offset, void *buf, size_t n)
+{
+	return xts_run(x->enc, x->sector_size, offset, buf, n);
+}
+
+int coffer_xts_decrypt(struct coffer_xts *x, uint64_t offset, void *buf, size_t n)
+{
+	return xts_run(x->dec, x->sector_size, offset, buf, n);
+}
+
+int coffer_base64_decode(const char *text, uint8_t *buf, size_t size, size_t *ret_size)
+{
+	const size_t n = text ? strlen(text) : 0;
+	size_t padding = 0;
+	int r;
+
+	if (n == 0 || n % 4 || n > INT_MAX)
+		return -EBADMSG;
+	if (n / 4 * 3 > size)
+		return -ENOSPC;
+	r = EVP_DecodeBlock(buf, (const unsigned char *)text, (int)n);
+	if (r < 0 || (size_t)r != n / 4 * 3)
+		return -EBADMSG;
+	while (padding < 2 && text[n - 1 - padding] == '=')
+		padding++;
+	*ret_size = (size_t)r - padding;
+	return 0;
+}
+
+int coffer_random(void *buf, size_t n)
+{
+	uint8_t *p = buf;
+
+	while (n > 0) {
+		const int part = n > (1 << 20) ? 1 << 20 : (int)n;
+
+		if (RAND_bytes(p, part) != 1)
+			return -EIO;
+		p += part;
+		n -= (size_t)part;
+	}
+	return 0;
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/err.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void set(
+	struct coffer_err *e, int code, enum coffer_outcome outcome, const char *fmt, va_list ap)
+{
+	e->code = code;
+	e->outcome = outcome;
+	(void)vsnprintf(e->msg, sizeof(e->msg), fmt, ap);
+}
+
+#define SET_WITH(outcome)                                                                          \
+	do {                                                                                       \
+		va_list ap;                                                                        \
+		if (!e)                                                                            \
+			return -code;                                                              \
+		va_start(ap, fmt);                                                                 \
+		set(e, code, outcome, fmt, ap);                                                    \
+		va_end(ap);                                                                        \
+	} while (0)
+
+int coffer_err_set(struct coffer_err *e, int code, const char *fmt, ...)
+{
+	SET_WITH(COFFER_FAILED);
+	return -code;
+}
+
+int coffer_err_errno(struct coffer_err *e, int code, const char *fmt, ...)
+{
+	SET_WITH(COFFER_FAILED);
+	coffer_err_add(e, ": %s", strerror(code));
+	return -code;
+}
+
+int coffer_err_refuse(struct coffer_err *e, int code, const char *fmt, ...)
+{
+	SET_WITH(COFFER_REFUSED);
+	return -code;
+}
+
+int coffer_err_repair(struct coffer_err *e, int code, const char *fmt, ...)
+{
+	SET_WITH(COFFER_NEEDS_REPAIR);
+	return -code;
+}
+
+int coffer_err_usage(struct coffer_err *e, const char *fmt, ...)
+{
+	const int code = 22; /* EINVAL */
+
+	SET_WITH(COFFER_USAGE);
+	return -code;
+}
+
+int coffer_err_wrap(struct coffer_err *e, int r, const char *fmt, ...)
+{
+	char context[COFFER_ERR_MSG];
+	char inner[COFFER_ERR_MSG];
+	va_list ap;
+
+	if (!e || r >= 0)
+		return r;
+	va_start(ap, fmt);
+	(void)vsnprintf(context, sizeof(context), fmt, ap);
+	va_end(ap);
+	if (e->code == 0) { /* a callee that failed without a word: at least the number */
+		e->code = -r;
+		e->outcome = COFFER_FAILED;
+		(void)snprintf(inner, sizeof(inner), "%s", strerror(-r));
+	} else {
+		memcpy(inner, e->msg, sizeof(inner));
+	}
+	if (snprintf(e->msg, sizeof(e->msg), "%s: %s", context, inner) >= (int)sizeof(e->msg))
+		memcpy(e->msg + sizeof(e->msg) - 4, "...", 4);
+	return r;
+}
+
+void coffer_err_outcome(struct coffer_err *e, enum coffer_outcome outcome)
+{
+	if (e)
+		e->outcome = outcome;
+}
+
+void coffer_err_add(struct coffer_err *e, const char *fmt, ...)
+{
+	size_t used;
+	va_list ap;
+
+	if (!e)
+		return;
+	used = strlen(e->msg);
+	va_start(ap, fmt);
+	(void)vsnprintf(e->msg + used, sizeof(e->msg) - used, fmt, ap);
+	va_end(ap);
+}
+
+int coffer_err_exit_code(const struct coffer_err *e, int r)
+{
+	if (r >= 0)
+		return COFFER_DONE;
+	if (!e || e->code == 0)
+		return COFFER_FAILED;
+	return (int)e->outcome;
+}

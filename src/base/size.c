@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/size.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bytes.h"
+
+int coffer_size_parse(const char *text, uint64_t *ret)
+{
+	static const char units[] = "KMGT";
+	uint64_t v = 0;
+	const char *unit;
+
+	if (*text < '0' || *text > '9')
+		return -EINVAL;
+	for (; *text >= '0' && *text <= '9'; text++)
+		if (!mul_u64(v, 10, &v) || !add_u64(v, (uint64_t)(*text - '0'), &v))
+			return -ERANGE;
+	if (*text) {
+		unit = strchr(units, *text);
+		if (!unit || (text[1] && strcmp(text + 1, "iB") != 0))
+			return -EINVAL;
+		if (!mul_u64(v, UINT64_C(1) << (10 * (unit - units + 1)), &v))
+			return -ERANGE;
+	}
+	if (v > INT64_MAX)
+		return -ERANGE;
+	*ret = v;
+	return 0;
+}
+
+struct coffer_size_text coffer_size_format(uint64_t bytes)
+{
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+	struct coffer_size_text t;
+	double v = (double)bytes;
+	unsigned int i = 0;
+
+	for (; v >= 1023.95 && i < 6; i++)
+		v /= 1024;
+	if (i == 0)
+		(void)snprintf(t.s, sizeof(t.s), "%" PRIu64 " B", bytes);
+	else
+		(void)snprintf(t.s, sizeof(t.s), v < 100 ? "%.1f %s" : "%.0f %s", v, units[i]);
+	return t;
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* ask.c - where a passphrase or key comes from: never from argv or the environment */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/secret.h"
+#include "cli/cli.h"
+
+enum {
+	MAX_TYPED = 512
+}; /* as in cryptsetup */
+
+/* Read until the end, or a newline when @line; returns the bytes without the newline. */
+static int read_all(
+	int fd, uint8_t *buf, size_t size, bool line, const char *name, struct coffer_err *e)
+{
+	size_t n = 0;
+
+	for (;;) {
+		/* A line is read byte by byte: what follows belongs to somebody else. */
+		const ssize_t k = read(fd, buf + n, line ? 1 : size - n);
+
+		if (k < 0 && errno == EINTR && !coffer_signals_stop(NULL))
+			continue;
+		if (k < 0)
+			return coffer_err_errno(e, errno, "read the key from %s", name);
+		if (k == 0 || (line && buf[n] == '\n'))
+			return (int)n;
+		n += (size_t)k;
+		if (n == size)
+			return coffer_err_set(e, E2BIG,
+				"the key from %s is longer than %zu bytes; --keyfile-size takes a "
+				"part",
+				name, size - 1);
+	}
+}
+
+static int skip(int fd, uint64_t n, const char *name, struct coffer_err *e)
+{
+	uint8_t byte;
+
+	if (n == 0 || lseek(fd, (off_t)n, SEEK_CUR) >= 0)
+		return 0;
+	for (; n > 0; n--)
+		if (read(fd, &byte, 1) != 1)
+			return coffer_err_set(e, EIO, "%s ends before --keyfile-offset", name);
+	return 0;
+}
+
+static int read_key_fd(const struct coffer_args *a, int fd, const char *name, uint8_t *buf,
+	size_t size, struct coffer_err *e)
+{
+	size_t want = size;
+	int r;
+
+	r = skip(fd, a->keyfile_offset, name, e);
+	if (r < 0)
+		return r;
+	if (a->keyfile_size > 0) {
+		if (a->keyfile_size >= size)
+			return coffer_err_set(e, E2BIG, "--keyfile-size is above %zu", size - 1);
+		want = a->keyfile_size;
+	}
+	for (size_t n = 0; a->keyfile_size > 0 && n < want;) {
+		const ssize_t k = read(fd, buf + n, want - n);
+
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k <= 0)
+			return coffer_err_set(e, EIO, "%s has no %zu bytes of key", name, want);
+		n += (size_t)k;
+		if (n == want)
+			return (int)n;
+	}
+	return read_all(fd, buf, size, false, name, e);
+}
+
+static int read_key_file(
+	const struct coffer_args *a, uint8_t *buf, size_t size, struct coffer_err *e)
+{
+	_cleanup_close_ int fd = -1;
+
+	if (strcmp(a->key_file, "-") == 0)
+		return read_key_fd(a, STDIN_FILENO, "standard input", buf, size, e);
+	fd = open(a->key_file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0)
+		return coffer_err_errno(e, errno, "open the key file %s", a->key_file);
+	return read_key_fd(a, fd, a->key_file, buf, size, e);
+}
+
+static int prompt(int tty, const char *text, uint8_t *buf, size_t size, struct coffer_err *e)
+{
+	struct termios old, quiet;
+	int r;
+
+	if (tcgetattr(tty, &old) < 0)
+		return coffer_err_errno(e, errno, "ask on the terminal");
+	quiet = old;
+	quiet.c_lflag &= ~(tcflag_t)ECHO;
+	if (tcsetattr(tty, TCSAFLUSH, &quiet) < 0)
+		return coffer_err_errno(e, errno, "hide what is typed");
+	if (write(tty, text, strlen(text)) < 0)
+		r = coffer_err_errno(e, errno, "ask on the terminal");
+	else
+		r = read_all(tty, buf, min_u64(size, MAX_TYPED), true, "the terminal", e);
+	/* Whatever happened, the terminal gets its echo back. */
+	if (tcsetattr(tty, TCSAFLUSH, &old) < 0 && r >= 0)
+		r = coffer_err_errno(e, errno, "restore the terminal");
+	if (write(tty, "\n", 1) < 0 && r >= 0)
+		r = coffer_err_errno(e, errno, "ask on the terminal");
+	return r;
+}
+
+static int ask_on_terminal(int tty, const char *device, enum coffer_ask why, uint8_t *buf,
+	size_t size, struct coffer_err *e)
+{
+	_cleanup_secret_ struct coffer_secret *again = NULL;
+	char text[512];
+	int r, n;
+
+	(void)snprintf(text, sizeof(text),
+		"%s for %s: ", why == COFFER_ASK_NEW ? "New passphrase" : "Passphrase", device);
+	n = prompt(tty, text, buf, size, e);
+	if (n < 0 || why != COFFER_ASK_NEW)
+		return n;
+	r = coffer_secret_new(MAX_TYPED, &again, e);
+	if (r < 0)
+		return r;
+	r = prompt(tty, "The same once more: ", again->data, again->size, e);
+	if (r < 0)
+		return r;
+	if (r != n || memcmp(buf, again->data, (size_t)n) != 0)
+		return coffer_err_set(e, EINVAL, "the two passphrases differ");
+	return n;
+}
+
+int coffer_read_key(const struct coffer_args *a, enum coffer_ask why, uint8_t *buf, size_t size,
+	struct coffer_err *e)
+{
+	_cleanup_close_ int tty = -1;
+
+	if (a->key_fd >= 0)
+		return read_key_fd(a, a->key_fd, "--key-fd", buf, size, e);
+	if (a->key_file)
+		return read_key_file(a, buf, size, e);
+	if (!isatty(STDIN_FILENO)) /* a pipe: its first line, as cryptsetup takes it */
+		return read_all(STDIN_FILENO, buf, size, true, "standard input", e);
+	tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+	if (tty < 0)
+		return coffer_err_errno(e, errno, "open the terminal to ask for a passphrase");
+	return ask_on_terminal(tty, a->encrypt.device, why, buf, size, e);
+}

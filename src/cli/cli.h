@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* cli.h - what the verbs share: the table of options, passphrases, progress, reports
+ *
+ * Only this layer prints, asks and exits. Data goes to stdout, people's text to stderr. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "coffer/encrypt.h"
+
+/* One option, in one list that both the parser and the help text use. */
+struct coffer_option {
+	const char *name;  /* without the dashes */
+	char short_name;   /* 0: none */
+	const char *value; /* name of its value in the help; NULL: takes none */
+	const char *help;
+};
+
+struct coffer_cmd {
+	const char *name;
+	const char *args;
+	const char *summary;
+	const struct coffer_option *options; /* ends with a NULL name */
+	/* @argv[0] is the verb. Returns an exit code (enum coffer_outcome). */
+	int (*run)(const struct coffer_cmd *cmd, int argc, char **argv);
+};
+
+extern const struct coffer_cmd coffer_cmd_encrypt;
+extern const struct coffer_cmd coffer_cmd_abort;
+
+/* All that the verbs' options can set. */
+struct coffer_args {
+	struct coffer_encrypt_options encrypt;
+	const char *key_file; /* "-": stdin */
+	int key_fd;	      /* -1: none */
+	uint64_t keyfile_offset;
+	uint64_t keyfile_size; /* 0: all */
+	bool json;
+	bool quiet;
+	bool help;
+};
+
+/* Parse @argv by @cmd's list; exactly one operand, the device, unless help is asked for. */
+int coffer_args_parse(const struct coffer_cmd *cmd, int argc, char **argv, struct coffer_args *ret,
+	struct coffer_err *e);
+void coffer_print_help(const struct coffer_cmd *cmd);
+
+/* Read the passphrase or key into @buf: from --key-fd, --key-file, a terminal, or a line of stdin.
+ * Returns its length. */
+int coffer_read_key(const struct coffer_args *a, enum coffer_ask why, uint8_t *buf, size_t size,
+	struct coffer_err *e);
+
+/* SIGINT and SIGTERM ask the run to stop at its next commit. */
+void coffer_signals_install(void);
+bool coffer_signals_stop(void *unused);
+
+/* Progress and the end of one run. */
+struct coffer_report {
+	const struct coffer_args *args;
+	const char *verb;
+	double started;	      /* seconds */
+	bool terminal;	      /* stderr is one */
+	bool bar_shown;	      /* a bar stands on the current line */
+	unsigned int percent; /* of the last line that was printed */
+	double last_shown;
+	struct coffer_progress last;
+	bool have_last;
+};
+void coffer_report_begin(struct coffer_report *r, const struct coffer_args *a, const char *verb);
+void coffer_report_progress(struct coffer_report *r, const struct coffer_progress *p);
+/* Print the closing summary, or the error; returns the exit code. */
+int coffer_report_end(struct coffer_report *r, int status,
+	const struct coffer_encrypt_result *result, const struct coffer_err *e);

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* cmd_encrypt.c - coffer encrypt */
+#include <stdio.h>
+
+#include "base/err.h"
+#include "cli/cli.h"
+
+struct run {
+	struct coffer_args args;
+	struct coffer_report report;
+};
+
+static int ask(void *user, enum coffer_ask why, uint8_t *buf, size_t size, struct coffer_err *e)
+{
+	const struct run *run = user;
+
+	return coffer_read_key(&run->args, why, buf, size, e);
+}
+
+static void progress(void *user, const struct coffer_progress *p)
+{
+	struct run *run = user;
+
+	coffer_report_progress(&run->report, p);
+}
+
+static int run_encrypt(const struct coffer_cmd *cmd, int argc, char **argv)
+{
+	struct coffer_encrypt_result result = {0};
+	struct coffer_err e = {0};
+	struct run run;
+	int r;
+
+	r = coffer_args_parse(cmd, argc, argv, &run.args, &e);
+	if (r < 0) {
+		(void)fprintf(stderr, "coffer %s: %s\n", cmd->name, e.msg);
+		return coffer_err_exit_code(&e, r);
+	}
+	if (run.args.help) {
+		coffer_print_help(cmd);
+		return COFFER_DONE;
+	}
+	coffer_signals_install();
+	coffer_report_begin(&run.report, &run.args, cmd->name);
+	run.args.encrypt.callbacks = (struct coffer_encrypt_callbacks){
+		.passphrase = ask, .progress = progress, .stop = coffer_signals_stop, .user = &run};
+	r = coffer_encrypt(&run.args.encrypt, &result, &e);
+	return coffer_report_end(&run.report, r, &result, &e);
+}
+
+static const struct coffer_option options[] = {
+	{"key-file", 'd', "FILE", "passphrase or key from FILE, all of it; - is standard input"},
+	{"key-fd", 0, "FD", "the same from an open descriptor"},
+	{"keyfile-size", 'l', "BYTES", "read only so many bytes of the key file"},
+	{"keyfile-offset", 0, "BYTES", "skip the first bytes of the key file"},
+	{"reduce-device-size", 0, "SIZE", "reserve behind the filesystem, 2M to 2G (32M)"},
+	{"device-size", 0, "SIZE", "bytes of content, for content coffer does not know"},
+	{"cipher", 'c', "SPEC", "cipher (aes-xts-plain64)"},
+	{"key-size", 's', "BITS", "volume key: 512 or 256 (512)"},
+	{"sector-size", 0, "BYTES", "512 or 4096 (the largest the filesystem can live on)"},
+	{"hash", 'h', "NAME", "hash of key derivation and digests (sha256)"},
+	{"pbkdf", 0, "NAME", "argon2id, argon2i or pbkdf2 (argon2id)"},
+	{"pbkdf-memory", 0, "KIB", "memory of argon2"},
+	{"pbkdf-parallel", 0, "N", "threads of argon2"},
+	{"pbkdf-force-iterations", 0, "N", "fixed iterations instead of a benchmark"},
+	{"iter-time", 'i', "MS", "time one unlock shall take (2000)"},
+	{"uuid", 0, "UUID", "of the LUKS2 volume (random)"},
+	{"label", 0, "TEXT", "of the LUKS2 volume"},
+	{"luks2-metadata-size", 0, "BYTES", "of one header copy, 16K to 4M (64K)"},
+	{"luks2-keyslots-size", 0, "BYTES", "of the keyslots area (8M)"},
+	{"threads", 0, "N", "threads of the engine, up to 16"},
+	{"dry-run", 'n', NULL, "check everything, change nothing"},
+	{"json", 0, NULL, "progress and summary as JSON lines on standard output"},
+	{"quiet", 'q', NULL, "say nothing unless something is wrong"},
+	{"help", 0, NULL, "show this help"},
+	{0},
+};
+
+const struct coffer_cmd coffer_cmd_encrypt = {
+	.name = "encrypt",
+	.args = "DEVICE|IMAGE",
+	.summary = "Encrypt a filesystem in place, or go on where a run was interrupted",
+	.options = options,
+	.run = run_encrypt,
+};

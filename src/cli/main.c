@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* main.c - the table of verbs */
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "base/cleanup.h"
+#include "cli/cli.h"
+
+static const struct coffer_cmd *const cmds[] = {&coffer_cmd_encrypt, &coffer_cmd_abort};
+
+static void print_usage(FILE *f)
+{
+	(void)fprintf(f, "Usage: coffer VERB [OPTION...] DEVICE|IMAGE\n\n"
+			 "Encrypt a filesystem in place, whatever instant the power fails.\n\n"
+			 "Verbs:\n");
+	for (size_t i = 0; i < ARRAY_SIZE(cmds); i++)
+		(void)fprintf(f, "  %-10s %s\n", cmds[i]->name, cmds[i]->summary);
+	(void)fprintf(f,
+		"\n'coffer VERB --help' lists the options of a verb; coffer(8) has the whole "
+		"manual.\n"
+		"Exit codes: 0 done, 1 failed, 2 usage, 3 the answer is no, 4 unsafe and "
+		"refused,\n            5 interrupted but resumable, 6 needs repair\n");
+}
+
+/* No key in a core dump, or in the memory of a process that another of this user may read; and,
+ * for those who are allowed to, no page that was touched in swap. */
+static void protect_memory(void)
+{
+	const struct rlimit none = {0, 0};
+
+	(void)setrlimit(RLIMIT_CORE, &none);
+#ifndef __SANITIZE_ADDRESS__ /* the leak check traces its own process */
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	if (geteuid() == 0)
+		(void)mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
+#endif
+}
+
+int main(int argc, char **argv)
+{
+	protect_memory();
+	if (argc < 2) {
+		print_usage(stderr);
+		return COFFER_USAGE;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+		strcmp(argv[1], "help") == 0) {
+		print_usage(stdout);
+		return COFFER_DONE;
+	}
+	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+		(void)printf("coffer %s\n", COFFER_VERSION);
+		return COFFER_DONE;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(cmds); i++)
+		if (strcmp(argv[1], cmds[i]->name) == 0)
+			return cmds[i]->run(cmds[i], argc - 1, argv + 1);
+	(void)fprintf(
+		stderr, "coffer: there is no verb '%s'; 'coffer --help' lists them\n", argv[1]);
+	return COFFER_USAGE;
+}

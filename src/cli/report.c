@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* report.c - progress while a run lasts, and what to say at its end: for people or as JSON lines */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "base/size.h"
+#include "cli/cli.h"
+
+enum {
+	BAR_WIDTH = 30
+};
+
+static const char *const outcome_names[] = {
+	[COFFER_DONE] = "done",
+	[COFFER_FAILED] = "failed",
+	[COFFER_USAGE] = "usage",
+	[COFFER_NO] = "no",
+	[COFFER_REFUSED] = "refused",
+	[COFFER_INTERRUPTED] = "interrupted",
+	[COFFER_NEEDS_REPAIR] = "needs-repair",
+};
+
+static double now(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+void coffer_report_begin(struct coffer_report *r, const struct coffer_args *a, const char *verb)
+{
+	*r = (struct coffer_report){.args = a, .verb = verb, .started = now()};
+	r->terminal = isatty(STDERR_FILENO);
+}
+
+/* Bytes per second over the moved part, and the seconds the rest will take; 0 when unknown. */
+static void estimate(
+	const struct coffer_report *r, const struct coffer_progress *p, double *rate, double *eta)
+{
+	const double seconds = now() - r->started;
+
+	*rate = seconds > 0 ? (double)p->moved / seconds : 0;
+	*eta = *rate > 0 ? (double)(p->total - p->done) / *rate : 0;
+}
+
+static void print_json(struct json_object *o)
+{
+	const char *text = coffer_json_text(o);
+
+	/* One line, at once: a reader acts on it. A reader that is gone is no reason to fail. */
+	(void)printf("%s\n", text ? text : "{}");
+	(void)fflush(stdout);
+}
+
+static void progress_json(const struct coffer_report *r, const struct coffer_progress *p)
+{
+	_cleanup_json_ struct json_object *o = coffer_json_object_new();
+	double rate, eta;
+
+	estimate(r, p, &rate, &eta);
+	(void)coffer_json_put_string(o, "event", "progress");
+	(void)coffer_json_put_string(o, "device", r->args->encrypt.device);
+	(void)coffer_json_put_string(o, "phase", coffer_phase_name(p->phase));
+	(void)coffer_json_put_u64(o, "done", p->done);
+	(void)coffer_json_put_u64(o, "total", p->total);
+	(void)coffer_json_put_u64(o, "moved", p->moved);
+	(void)coffer_json_put_double(o, "bytes_per_second", rate);
+	(void)coffer_json_put_double(o, "eta_seconds", eta);
+	print_json(o);
+}
+
+static void clear_bar(struct coffer_report *r)
+{
+	if (r->bar_shown)
+		(void)fputs("\r\033[K", stderr);
+	r->bar_shown = false;
+}
+
+static void progress_bar(
+	struct coffer_report *r, const struct coffer_progress *p, unsigned int percent)
+{
+	const unsigned int full = percent * BAR_WIDTH / 100;
+	const double t = now();
+	double rate, eta;
+	char bar[BAR_WIDTH + 1];
+
+	if (t - r->last_shown < 0.1 && p->done != p->total)
+		return;
+	r->last_shown = t;
+	estimate(r, p, &rate, &eta);
+	memset(bar, '.', BAR_WIDTH);
+	memset(bar, '#', full);
+	bar[BAR_WIDTH] = '\0';
+	(void)fprintf(stderr, "\r\033[K[%s] %3u %%  %s of %s  %s/s  %02u:%02u left", bar, percent,
+		coffer_size_format(p->done).s, coffer_size_format(p->total).s,
+		coffer_size_format((uint64_t)rate).s, (unsigned int)(eta / 60),
+		(unsigned int)eta % 60);
+	(void)fflush(stderr);
+	r->bar_shown = true;
+}
+
+static void progress_line(
+	struct coffer_report *r, const struct coffer_progress *p, unsigned int percent)
+{
+	double rate, eta;
+
+	if (r->have_last && percent < r->percent + 5 && p->done != p->total)
+		return;
+	r->percent = percent - percent % 5;
+	estimate(r, p, &rate, &eta);
+	(void)fprintf(stderr, "%s: %3u %%, %s of %s, %s/s, %.0f s left\n", r->args->encrypt.device,
+		percent, coffer_size_format(p->done).s, coffer_size_format(p->total).s,
+		coffer_size_format((uint64_t)rate).s, eta);
+}
+
+void coffer_report_progress(struct coffer_report *r, const struct coffer_progress *p)
+{
+	const unsigned int percent =
+		p->total ? (unsigned int)((double)p->done * 100 / (double)p->total) : 0;
+
+	if (r->args->json)
+		progress_json(r, p);
+	else if (r->args->quiet || p->phase != COFFER_PHASE_CONVERT)
+		; /* the other phases take seconds, and the summary names them */
+	else if (r->terminal)
+		progress_bar(r, p, percent);
+	else
+		progress_line(r, p, percent);
+	if (p->phase == COFFER_PHASE_CONVERT) {
+		r->last = *p;
+		r->have_last = true;
+	}
+}
+
+static void end_json(const struct coffer_report *r, int code,
+	const struct coffer_encrypt_result *res, const struct coffer_err *e)
+{
+	_cleanup_json_ struct json_object *o = coffer_json_object_new();
+
+	(void)coffer_json_put_string(o, "event", "summary");
+	(void)coffer_json_put_string(o, "verb", r->verb);
+	(void)coffer_json_put_string(o, "device", r->args->encrypt.device);
+	(void)coffer_json_put_string(o, "outcome", outcome_names[code]);
+	(void)coffer_json_put_u64(o, "exit_code", (uint64_t)code);
+	if (code != COFFER_DONE)
+		(void)coffer_json_put_string(o, "message", e->msg);
+	(void)coffer_json_put_bool(o, "dry_run", r->args->encrypt.dry_run);
+	(void)coffer_json_put_bool(o, "resumed", res->resumed);
+	(void)coffer_json_put_bool(o, "finished", res->finished);
+	(void)coffer_json_put_bool(o, "aborted", res->aborted);
+	if (res->filesystem[0])
+		(void)coffer_json_put_string(o, "filesystem", res->filesystem);
+	if (res->uuid[0])
+		(void)coffer_json_put_string(o, "uuid", res->uuid);
+	if (res->cipher[0])
+		(void)coffer_json_put_string(o, "cipher", res->cipher);
+	(void)coffer_json_put_u64(o, "sector_size", res->sector_size);
+	(void)coffer_json_put_u64(o, "device_size", res->device_size);
+	(void)coffer_json_put_u64(o, "data_offset", res->data_offset);
+	(void)coffer_json_put_u64(o, "data_size", res->data_size);
+	(void)coffer_json_put_u64(o, "bytes_moved", res->moved);
+	(void)coffer_json_put_u64(o, "flushes", res->flushes);
+	(void)coffer_json_put_double(o, "seconds", now() - r->started);
+	(void)coffer_json_put_bool(o, "stock_tools_kept_out", !res->unlocked_run);
+	(void)coffer_json_put_bool(o, "head_copy_kept", res->head_copy_kept);
+	print_json(o);
+}
+
+static void say_error(const struct coffer_report *r, int code, const struct coffer_err *e)
+{
+	const char *device = r->args->encrypt.device;
+
+	(void)fprintf(stderr, "coffer: %s\n", e->msg);
+	if (code != COFFER_INTERRUPTED)
+		return;
+	if (r->have_last)
+		(void)fprintf(stderr, "coffer: %s of %s are encrypted. ",
+			coffer_size_format(r->last.done).s, coffer_size_format(r->last.total).s);
+	else
+		(void)fputs("coffer: ", stderr);
+	(void)fprintf(stderr, "Nothing is lost; go on with 'coffer %s %s'\n", r->verb, device);
+}
+
+static void say_dry_run(const struct coffer_report *r, const struct coffer_encrypt_result *res)
+{
+	const char *device = r->args->encrypt.device;
+
+	if (strcmp(r->verb, "abort") == 0)
+		(void)fprintf(stderr,
+			"%s: the plain filesystem would come back: %s at its start from their "
+			"copy\n",
+			device, coffer_size_format(res->data_offset).s);
+	else if (res->resumed)
+		(void)fprintf(stderr, "%s: an interrupted conversion would go on\n", device);
+	else
+		(void)fprintf(stderr,
+			"%s: %s of %s would be encrypted with %s in sectors of %" PRIu32
+			"; every guard passed\n",
+			device, coffer_size_format(res->data_size).s, res->filesystem, res->cipher,
+			res->sector_size);
+	(void)fprintf(stderr, "%s: nothing was changed (--dry-run)\n", device);
+}
+
+static void say_encrypted(const struct coffer_report *r, const struct coffer_encrypt_result *res)
+{
+	const char *device = r->args->encrypt.device;
+	const double seconds = now() - r->started;
+
+	(void)fprintf(stderr, "%s: encrypted%s. LUKS2 volume %s\n", device,
+		res->resumed ? ", after an interruption" : "", res->uuid);
+	(void)fprintf(stderr,
+		"  moved        %s in %.1f s (%s/s), %" PRIu64 " flushes, %s, sectors of %" PRIu32
+		"\n",
+		coffer_size_format(res->moved).s, seconds,
+		coffer_size_format(seconds > 0 ? (uint64_t)((double)res->moved / seconds) : 0).s,
+		res->flushes, res->cipher, res->sector_size);
+	(void)fprintf(stderr,
+		"  unprotected  on flash, old plain blocks may survive where the drive "
+		"keeps spare copies\n");
+	if (res->head_copy_kept)
+		(void)fprintf(stderr,
+			"  unprotected  the volume was used before the conversion ended and "
+			"reaches "
+			"into the last %s;\n               old plain blocks may be left there "
+			"until "
+			"its free space is filled\n",
+			coffer_size_format(res->data_offset).s);
+	if (res->unlocked_run)
+		(void)fprintf(stderr,
+			"  note         this user has no access to /run/cryptsetup: stock "
+			"tools were not kept out\n");
+	(void)fprintf(stderr,
+		"  next         back up the header, away from this disk:\n"
+		"               cryptsetup luksHeaderBackup %s --header-backup-file FILE\n",
+		device);
+}
+
+int coffer_report_end(struct coffer_report *r, int status,
+	const struct coffer_encrypt_result *result, const struct coffer_err *e)
+{
+	const int code = coffer_err_exit_code(e, status);
+
+	clear_bar(r);
+	if (r->args->json)
+		end_json(r, code, result, e);
+	else if (code != COFFER_DONE)
+		say_error(r, code, e);
+	else if (r->args->quiet)
+		;
+	else if (r->args->encrypt.dry_run)
+		say_dry_run(r, result);
+	else if (result->aborted)
+		(void)fprintf(stderr, "%s: the plain filesystem is back, byte by byte\n",
+			r->args->encrypt.device);
+	else
+		say_encrypted(r, result);
+	return code;
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "model/fsend.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/cleanup.h"
+#include "base/err.h"
+
+static const char *const names[] = {
+	[COFFER_FS_NONE] = "none",
+	[COFFER_FS_EXT] = "ext4",
+	[COFFER_FS_XFS] = "xfs",
+	[COFFER_FS_BTRFS] = "btrfs",
+};
+static_assert(ARRAY_SIZE(names) == COFFER_N_FS_KINDS, "every filesystem has a name");
+
+const char *coffer_fs_name(enum coffer_fs_kind k)
+{
+	return names[k];
+}
+
+static bool power_of_two_between(uint64_t v, uint64_t low, uint64_t high)
+{
+	return v >= low && v <= high && (v & (v - 1)) == 0;
+}
+
+static int set_end(struct coffer_fs *fs, uint64_t blocks, struct coffer_err *e)
+{
+	if (blocks == 0 || !mul_u64(blocks, fs->block_size, &fs->end) || fs->end > INT64_MAX)
+		return coffer_err_set(e, EUCLEAN,
+			"the %s superblock tells an absurd size: %" PRIu64 " blocks of %" PRIu32
+			" bytes",
+			coffer_fs_name(fs->kind), blocks, fs->block_size);
+	return 0;
+}
+
+static int bad_block_size(enum coffer_fs_kind k, uint64_t size, struct coffer_err *e)
+{
+	return coffer_err_set(e, EUCLEAN, "the %s superblock tells an absurd block size: %" PRIu64,
+		coffer_fs_name(k), size);
+}
+
+/* The superblock lies at 1024. */
+static int read_ext(const uint8_t *sb, struct coffer_fs *fs, struct coffer_err *e)
+{
+	const uint32_t log_size = get_le32(sb + 24);
+	const uint32_t compat = get_le32(sb + 92);
+	const uint32_t incompat = get_le32(sb + 96);
+	uint64_t blocks = get_le32(sb + 4);
+
+	fs->kind = COFFER_FS_EXT;
+	if (log_size > 6) /* 64 KiB, the largest ext4 has */
+		return bad_block_size(fs->kind, UINT64_C(1024) << (log_size & 31), e);
+	fs->block_size = 1024u << log_size;
+	if (incompat & 0x80) /* 64bit */
+		blocks |= (uint64_t)get_le32(sb + 336) << 32;
+	if (incompat & 0x8)
+		fs->other_part = "it is the external journal of another filesystem";
+	else if ((compat & 0x4) && get_le32(sb + 224) == 0)
+		fs->other_part = "its journal lies on another device";
+	return set_end(fs, blocks, e);
+}
+
+static int read_xfs(const uint8_t *sb, struct coffer_fs *fs, struct coffer_err *e)
+{
+	const uint32_t block_size = get_be32(sb + 4);
+	const uint16_t sector_size = get_be16(sb + 102);
+
+	fs->kind = COFFER_FS_XFS;
+	if (!power_of_two_between(block_size, 512, 65536))
+		return bad_block_size(fs->kind, block_size, e);
+	if (!power_of_two_between(sector_size, 512, 32768) || sector_size > block_size)
+		return coffer_err_set(e, EUCLEAN,
+			"the xfs superblock tells an absurd sector size: %" PRIu16, sector_size);
+	if (get_be64(sb + 16) != 0)
+		fs->other_part = "it has a realtime device";
+	else if (get_be64(sb + 48) == 0)
+		fs->other_part = "its log lies on another device";
+	fs->block_size = block_size;
+	if (set_end(fs, get_be64(sb + 8), e) < 0)
+		return -EUCLEAN;
+	fs->block_size = sector_size; /* xfs writes its log and headers in sectors */
+	return 0;
+}
+
+/* The superblock lies at 64 KiB; its device item tells this device's share. */
+static int read_btrfs(const uint8_t *sb, struct coffer_fs *fs, struct coffer_err *e)
+{
+	const uint32_t sector_size = get_le32(sb + 144);
+
+	fs->kind = COFFER_FS_BTRFS;
+	if (!power_of_two_between(sector_size, 512, 65536))
+		return bad_block_size(fs->kind, sector_size, e);
+	fs->block_size = sector_size;
+	if (get_le64(sb + 136) != 1)
+		fs->other_part = "it spans several devices";
+	fs->end = get_le64(sb + 201 + 8);
+	if (fs->end < 1 << 20 || fs->end > INT64_MAX)
+		return coffer_err_set(
+			e, EUCLEAN, "the btrfs superblock tells an absurd size: %" PRIu64, fs->end);
+	return 0;
+}
+
+int coffer_fs_read(const uint8_t *head, size_t n, struct coffer_fs *ret, struct coffer_err *e)
+{
+	struct coffer_fs fs = {0};
+	int r = 0;
+
+	if (n >= 65536 + 4096 && memcmp(head + 65536 + 64, "_BHRfS_M", 8) == 0)
+		r = read_btrfs(head + 65536, &fs, e);
+	else if (n >= 512 && memcmp(head, "XFSB", 4) == 0)
+		r = read_xfs(head, &fs, e);
+	else if (n >= 2048 && get_le16(head + 1024 + 56) == 0xEF53)
+		r = read_ext(head + 1024, &fs, e);
+	if (r < 0)
+		return r;
+	*ret = fs;
+	return 0;
+}

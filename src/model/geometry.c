@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "model/geometry.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+
+int coffer_geometry_check(const struct coffer_geometry *g, struct coffer_err *e)
+{
+	if (g->sector_size != 512 && g->sector_size != 4096)
+		return coffer_err_set(e, EINVAL, "sector size %" PRIu32 " is neither 512 nor 4096",
+			g->sector_size);
+	if (g->shift < COFFER_MIN_SHIFT || g->shift > COFFER_MAX_SHIFT || g->shift % COFFER_BLOCK)
+		return coffer_err_set(e, EINVAL,
+			"data shift %" PRIu64 " is not a multiple of 4096 between 1 MiB and 1 GiB",
+			g->shift);
+	/* No sum below can wrap: S is small, and D >= 3S is checked before it is subtracted from.
+	 */
+	if (g->device > INT64_MAX || g->device < 3 * g->shift)
+		return coffer_err_set(e, EINVAL,
+			"%" PRIu64 " bytes are no room for a header area, a gap and a head copy of "
+			"%" PRIu64 " bytes each",
+			g->device, g->shift);
+	if (g->length < g->shift || g->length > g->device - 2 * g->shift)
+		return coffer_err_set(e, EINVAL,
+			"%" PRIu64 " bytes of data do not fit between %" PRIu64 " and %" PRIu64,
+			g->length, g->shift, g->device - 2 * g->shift);
+	if (g->device % COFFER_SECTOR || g->length % g->sector_size)
+		return coffer_err_set(e, EINVAL,
+			"device size %" PRIu64 " or data size %" PRIu64
+			" is no multiple of the sector size",
+			g->device, g->length);
+	return 0;
+}
+
+uint64_t coffer_next_step(
+	const struct coffer_geometry *g, const struct coffer_used_map *used, uint64_t p)
+{
+	(void)used; /* everything counts as used */
+	if (p <= g->shift)
+		return 0;
+	if (p - g->shift < g->shift)
+		return g->shift; /* the short zone is the last but one */
+	return p - g->shift;
+}
+
+bool coffer_pointer_ok(const struct coffer_geometry *g, uint64_t p)
+{
+	return p == 0 || (p >= g->shift && p <= g->length && p % g->sector_size == 0);
+}
+
+uint64_t coffer_plain_offset(const struct coffer_geometry *g, uint64_t x)
+{
+	return x < g->shift ? coffer_head_copy(g) + x : x;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* geometry.h - where everything lies during a conversion, and which step comes next
+ *
+ *   0        S                                        L=D-2S     D-S       D
+ *   | head   |  data in place ...                      |  gap     | head    |
+ *   | header |                                         |          | copy    |
+ *
+ * The byte x of the plain filesystem (0 <= x < L) ends as ciphertext at S + x. The first S bytes
+ * make room for the LUKS2 header and wait in the head copy. A conversion walks downwards: all
+ * bytes from the pointer p on are converted. All values are bytes.
+ * D is the size the conversion was begun with; the device may have grown since. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "coffer/err.h"
+
+#define COFFER_SECTOR 512u
+#define COFFER_BLOCK  4096u
+#define COFFER_MIN_SHIFT                                                                           \
+	(UINT64_C(1) << 20) /* room for two small header copies and two keyslots                   \
+			     */
+#define COFFER_MAX_SHIFT (UINT64_C(1) << 30)
+#define COFFER_RESERVE	 (UINT64_C(32) << 20) /* 2S, the default that cryptsetup's manual names */
+
+struct coffer_geometry {
+	uint64_t device;      /* D */
+	uint64_t shift;	      /* S: size of header area, gap and head copy; the data offset */
+	uint64_t length;      /* L: bytes converted */
+	uint32_t sector_size; /* of the encryption: 512 or 4096 */
+};
+
+/* D - S, D - 2S and the end of the gap's use; valid for a checked geometry only. */
+static inline uint64_t coffer_head_copy(const struct coffer_geometry *g)
+{
+	return g->device - g->shift;
+}
+
+static inline uint64_t coffer_gap(const struct coffer_geometry *g)
+{
+	return g->device - 2 * g->shift;
+}
+
+/* Is @g possible at all? S a multiple of 4096 in the limits above, S <= L <= D - 2S, everything
+ * a multiple of the sector size (D of 512). -EINVAL says which. */
+int coffer_geometry_check(const struct coffer_geometry *g, struct coffer_err *e);
+
+/* The bytes that hold something: everything, until the used map of a later version.
+ * NULL stands for "all used". This is its seat: the step rule below asks only this question. */
+struct coffer_used_map;
+
+/* The step after pointer @p (0 < p <= L): [*ret, p) is converted next.
+ * Law: a step [q, p) moves at most S bytes, since its ciphertext [q+S, p+S) must not reach into
+ * its own source; q is 0 or >= S, since the head is one step (stock cannot resume inside it). */
+uint64_t coffer_next_step(
+	const struct coffer_geometry *g, const struct coffer_used_map *used, uint64_t p);
+
+/* Is @p a pointer at which a conversion can stand: 0, or S <= p <= L at a sector's start? */
+bool coffer_pointer_ok(const struct coffer_geometry *g, uint64_t p);
+
+/* Where the plain byte @x below the pointer lies now: in the head copy or in place. */
+uint64_t coffer_plain_offset(const struct coffer_geometry *g, uint64_t x);

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "os/dev.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+
+enum {
+	ZERO_PIECE = 1 << 20
+};
+
+int coffer_dev_read(struct coffer_dev *d, void *buf, size_t n, uint64_t off, struct coffer_err *e)
+{
+	return d->ops->read(d, buf, n, off, e);
+}
+
+int coffer_dev_write(
+	struct coffer_dev *d, const void *buf, size_t n, uint64_t off, struct coffer_err *e)
+{
+	return d->ops->write(d, buf, n, off, e);
+}
+
+int coffer_dev_flush(struct coffer_dev *d, struct coffer_err *e)
+{
+	const int r = d->ops->flush(d, e);
+
+	if (r == 0)
+		__atomic_add_fetch(&d->flushes, 1, __ATOMIC_RELAXED);
+	return r;
+}
+
+void coffer_dev_set_direct(struct coffer_dev *d, bool direct)
+{
+	d->ops->set_direct(d, direct);
+}
+
+void coffer_dev_close(struct coffer_dev *d)
+{
+	if (d)
+		d->ops->close(d);
+}
+
+void *coffer_dev_buffer(size_t n)
+{
+	void *p = NULL;
+
+	if (posix_memalign(&p, 4096, n) != 0)
+		return NULL;
+	memset(p, 0, n);
+	return p;
+}
+
+int coffer_dev_zero(struct coffer_dev *d, uint64_t off, uint64_t n, struct coffer_err *e)
+{
+	_cleanup_free_ void *zeros = coffer_dev_buffer(min_u64(n, ZERO_PIECE));
+	int r = 0;
+
+	if (!zeros)
+		return coffer_err_errno(e, ENOMEM, "erase %s", d->name);
+	for (uint64_t at = 0; at < n && r == 0; at += ZERO_PIECE)
+		r = coffer_dev_write(d, zeros, min_u64(n - at, ZERO_PIECE), off + at, e);
+	return r;
+}

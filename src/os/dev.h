@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* dev.h - the one door to the disk: every byte of header, placement and engine goes through it
+ *
+ * Implementations: devfile.c (block device or image file), and in the tests one that records
+ * writes and flushes to replay power cuts, and one that makes the n-th call fail.
+ * All offsets and sizes are bytes and multiples of 512. Buffers come from coffer_dev_buffer.
+ * read, write and flush may be called from several threads at once; a caller never has two
+ * requests on overlapping ranges under way when one of them is a write. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "coffer/err.h"
+
+struct coffer_dev;
+
+struct coffer_dev_ops {
+	/* All or nothing: 0, or -errno with @e set. A short transfer is an error. */
+	int (*read)(struct coffer_dev *d, void *buf, size_t n, uint64_t off, struct coffer_err *e);
+	int (*write)(struct coffer_dev *d, const void *buf, size_t n, uint64_t off,
+		struct coffer_err *e);
+	/* Everything whose write returned before is durable after; an error is final: what was
+	 * written since the last good flush may be lost even if a later flush returns 0. */
+	int (*flush)(struct coffer_dev *d, struct coffer_err *e);
+	/* Transfers bypass the page cache from now on, if the device can do that for requests
+	 * that are multiples of 4096; otherwise nothing changes. Not while requests are under way.
+	 */
+	void (*set_direct)(struct coffer_dev *d, bool direct);
+	void (*close)(struct coffer_dev *d);
+};
+
+struct coffer_dev {
+	const struct coffer_dev_ops *ops;
+	char *name;		/* as the user wrote it */
+	uint64_t size;		/* when it was opened */
+	bool is_block;		/* block device; else a regular file */
+	unsigned int major;	/* of a block device, for the lock's name */
+	unsigned int minor;	/* likewise */
+	uint32_t logical_block; /* smallest transfer in bytes, 512 or more */
+	int fd;			/* for locks and probes only; -1 where there is none */
+	uint64_t flushes;	/* that returned 0, for reports; atomic */
+};
+
+int coffer_dev_read(struct coffer_dev *d, void *buf, size_t n, uint64_t off, struct coffer_err *e);
+int coffer_dev_write(
+	struct coffer_dev *d, const void *buf, size_t n, uint64_t off, struct coffer_err *e);
+int coffer_dev_flush(struct coffer_dev *d, struct coffer_err *e);
+void coffer_dev_set_direct(struct coffer_dev *d, bool direct);
+void coffer_dev_close(struct coffer_dev *d); /* NULL is fine; the caller has flushed before */
+DEFINE_CLEANUP(struct coffer_dev *, dev, coffer_dev_close);
+#define _cleanup_dev_ _cleanup_(cleanup_dev)
+
+/* Zeros over [off, off + n), in pieces. */
+int coffer_dev_zero(struct coffer_dev *d, uint64_t off, uint64_t n, struct coffer_err *e);
+
+/* A zeroed buffer that suits direct I/O; free with free(). NULL: no memory. */
+void *coffer_dev_buffer(size_t n);
+
+/* How a device is wanted. */
+enum coffer_dev_mode {
+	COFFER_DEV_LOOK,  /* read only, next to anybody */
+	COFFER_DEV_WRITE, /* alone: O_EXCL on a block device, an OFD lock on either kind */
+};
+
+/* Open @path (symlinks are followed) for I/O.
+ * Outcome REFUSED with -EBUSY (mounted, held, or another coffer is at work: @e says which is
+ * known), -EROFS, -ENOTBLK (neither block device nor regular file), -EINVAL (size is no multiple
+ * of 512). Other -errno as open(2) gives them. */
+int coffer_dev_open(
+	const char *path, enum coffer_dev_mode mode, struct coffer_dev **ret, struct coffer_err *e);

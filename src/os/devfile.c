@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* devfile.c - the device interface over a block device or an image file */
+#include "os/dev.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "base/err.h"
+#include "os/inuse.h"
+
+/* What O_DIRECT asks of offsets and sizes here: the largest block size in common use, so that
+ * nobody needs to ask each filesystem for its own. */
+enum {
+	DIRECT_ALIGN = 4096
+};
+
+static int file_read(struct coffer_dev *d, void *buf, size_t n, uint64_t off, struct coffer_err *e)
+{
+	size_t done = 0;
+
+	while (done < n) {
+		ssize_t k = pread(d->fd, (char *)buf + done, n - done, (off_t)(off + done));
+
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k < 0)
+			return coffer_err_errno(
+				e, errno, "read %s at byte %" PRIu64, d->name, off + done);
+		if (k == 0)
+			return coffer_err_set(
+				e, EIO, "read %s: it ends at byte %" PRIu64, d->name, off + done);
+		done += (size_t)k;
+	}
+	return 0;
+}
+
+static int file_write(
+	struct coffer_dev *d, const void *buf, size_t n, uint64_t off, struct coffer_err *e)
+{
+	size_t done = 0;
+
+	/* An image file would grow by itself; a conversion never writes behind the device's end. */
+	if (off > d->size || n > d->size - off)
+		return coffer_err_set(
+			e, ENOSPC, "write %s: byte %" PRIu64 " is behind its end", d->name, off);
+	while (done < n) {
+		ssize_t k = pwrite(d->fd, (const char *)buf + done, n - done, (off_t)(off + done));
+
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k < 0)
+			return coffer_err_errno(
+				e, errno, "write %s at byte %" PRIu64, d->name, off + done);
+		if (k == 0)
+			return coffer_err_set(e, EIO, "write %s: nothing taken at byte %" PRIu64,
+				d->name, off + done);
+		done += (size_t)k;
+	}
+	return 0;
+}
+
+static int file_flush(struct coffer_dev *d, struct coffer_err *e)
+{
+	/* Never tried again: after a failure the kernel forgets which pages it could not write,
+	 * and a second call would return 0 for data that is gone. */
+	if (fdatasync(d->fd) < 0)
+		return coffer_err_errno(e, errno, "flush %s", d->name);
+	return 0;
+}
+
+static void file_set_direct(struct coffer_dev *d, bool direct)
+{
+	const int flags = fcntl(d->fd, F_GETFL);
+	_cleanup_free_ void *probe = coffer_dev_buffer(DIRECT_ALIGN);
+
+	if (flags < 0 || !probe || d->logical_block > DIRECT_ALIGN)
+		return;
+	/* Some filesystems take the flag and refuse the transfer, so one read decides. */
+	if (fcntl(d->fd, F_SETFL, direct ? flags | O_DIRECT : flags & ~O_DIRECT) < 0)
+		return;
+	if (direct && pread(d->fd, probe, DIRECT_ALIGN, 0) != DIRECT_ALIGN)
+		(void)fcntl(d->fd, F_SETFL, flags & ~O_DIRECT);
+}
+
+static void file_close(struct coffer_dev *d)
+{
+	if (d->fd >= 0)
+		(void)close(d->fd); /* everything was flushed; a close has nothing more to tell */
+	free(d->name);
+	free(d);
+}
+
+static const struct coffer_dev_ops file_ops = {
+	.read = file_read,
+	.write = file_write,
+	.flush = file_flush,
+	.set_direct = file_set_direct,
+	.close = file_close,
+};
+
+static int read_geometry(struct coffer_dev *d, const struct stat *st, struct coffer_err *e)
+{
+	int logical = 0;
+
+	d->is_block = S_ISBLK(st->st_mode);
+	d->logical_block = 512;
+	if (!d->is_block) {
+		d->size = (uint64_t)st->st_size;
+		return 0;
+	}
+	d->major = major(st->st_rdev);
+	d->minor = minor(st->st_rdev);
+	if (ioctl(d->fd, BLKGETSIZE64, &d->size) < 0 || ioctl(d->fd, BLKSSZGET, &logical) < 0)
+		return coffer_err_errno(e, errno, "read the size of %s", d->name);
+	d->logical_block = (uint32_t)logical;
+	return 0;
+}
+
+static int check_writable(struct coffer_dev *d, struct coffer_err *e)
+{
+	int read_only = 0;
+
+	if (d->is_block && ioctl(d->fd, BLKROGET, &read_only) < 0)
+		return coffer_err_errno(e, errno, "ask whether %s is read-only", d->name);
+	if (read_only)
+		return coffer_err_refuse(e, EROFS, "%s is read-only", d->name);
+	return 0;
+}
+
+/* Keep other coffers out for as long as the descriptor lives. Not flock: on an image file that
+ * *is* cryptsetup's metadata lock, and a whole run would hang its luksDump. */
+static int keep_others_out(struct coffer_dev *d, struct coffer_err *e)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	if (fcntl(d->fd, F_OFD_SETLK, &lock) == 0)
+		return 0;
+	if (errno == EAGAIN || errno == EACCES)
+		return coffer_err_refuse(e, EBUSY,
+			"another coffer is at work on %s; wait until it has ended", d->name);
+	return coffer_err_errno(e, errno, "lock %s", d->name);
+}
+
+static int open_fd(struct coffer_dev *d, int flags, bool exclusive, struct coffer_err *e)
+{
+	struct stat st;
+
+	/* O_EXCL only means something on block devices: the kernel then refuses what is mounted
+	 * or held, and refuses mounts and holders for as long as the descriptor is open. */
+	if (stat(d->name, &st) < 0)
+		return coffer_err_errno(e, errno, "find %s", d->name);
+	if (!S_ISBLK(st.st_mode) && !S_ISREG(st.st_mode))
+		return coffer_err_refuse(
+			e, ENOTBLK, "%s is neither a block device nor an image file", d->name);
+	if (exclusive && S_ISBLK(st.st_mode))
+		flags |= O_EXCL;
+	d->fd = open(d->name, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (d->fd >= 0)
+		return 0;
+	switch (errno) {
+	case EBUSY:
+		return coffer_explain_busy(d->name, st.st_rdev, e);
+	case EROFS:
+	case EACCES:
+	case EPERM:
+	case ETXTBSY:
+		return coffer_err_refuse(
+			e, errno, "%s cannot be opened for writing: %s", d->name, strerror(errno));
+	default:
+		return coffer_err_errno(e, errno, "open %s", d->name);
+	}
+}
+
+int coffer_dev_open(
+	const char *path, enum coffer_dev_mode mode, struct coffer_dev **ret, struct coffer_err *e)
+{
+	_cleanup_dev_ struct coffer_dev *d = calloc(1, sizeof(*d));
+	const bool write = mode == COFFER_DEV_WRITE;
+	struct stat st;
+	int r;
+
+	if (!d)
+		return coffer_err_errno(e, ENOMEM, "open %s", path);
+	d->ops = &file_ops;
+	d->fd = -1;
+	d->name = strdup(path);
+	if (!d->name)
+		return coffer_err_errno(e, ENOMEM, "open %s", path);
+	r = open_fd(d, write ? O_RDWR : O_RDONLY, write, e);
+	if (r < 0)
+		return r;
+	if (fstat(d->fd, &st) < 0)
+		return coffer_err_errno(e, errno, "look at %s", path);
+	r = read_geometry(d, &st, e);
+	if (r < 0)
+		return r;
+	if (write) {
+		r = check_writable(d, e);
+		if (r == 0)
+			r = keep_others_out(d, e);
+		if (r == 0 && !d->is_block)
+			r = coffer_refuse_attached_image(d->name, &st, e);
+		if (r < 0)
+			return r;
+	}
+	*ret = TAKE_PTR(d);
+	return 0;
+}

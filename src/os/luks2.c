@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "os/luks2.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include <libcryptsetup.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+
+DEFINE_CLEANUP(struct crypt_device *, crypt, crypt_free);
+
+enum {
+	MAX_LOG = 256
+};
+
+/* libcryptsetup's last complaint; it says more than its return value. */
+struct log {
+	char text[MAX_LOG];
+};
+
+static void keep_errors(int level, const char *msg, void *usrptr)
+{
+	struct log *log = usrptr;
+
+	if (level != CRYPT_LOG_ERROR)
+		return;
+	(void)snprintf(log->text, sizeof(log->text), "%s", msg);
+	log->text[strcspn(log->text, "\n")] = '\0';
+}
+
+static int complain(struct coffer_err *e, int r, const struct log *log, const char *what)
+{
+	if (log->text[0])
+		return coffer_err_set(e, -r, "%s: %s", what, log->text);
+	return coffer_err_errno(e, -r, "%s", what);
+}
+
+int coffer_memfd(const char *name, uint64_t size, int *ret_fd, struct coffer_err *e)
+{
+	_cleanup_close_ int fd = memfd_create(name, MFD_CLOEXEC);
+
+	if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
+		return coffer_err_errno(e, errno, "make a file in memory");
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+struct fd_path {
+	char text[32];
+};
+
+static struct fd_path path_of(int fd)
+{
+	struct fd_path p;
+
+	(void)snprintf(p.text, sizeof(p.text), "/proc/self/fd/%d", fd);
+	return p;
+}
+
+static int set_pbkdf(struct crypt_device *cd, const struct coffer_luks2_format *f)
+{
+	const char *type = f->pbkdf ? f->pbkdf : crypt_get_pbkdf_default(CRYPT_LUKS2)->type;
+	const struct crypt_pbkdf_type *defaults = crypt_get_pbkdf_type_params(type);
+	struct crypt_pbkdf_type pbkdf;
+
+	if (!defaults)
+		return -EINVAL;
+	pbkdf = *defaults;
+	if (f->hash)
+		pbkdf.hash = f->hash;
+	if (f->iter_time)
+		pbkdf.time_ms = f->iter_time;
+	if (f->pbkdf_memory)
+		pbkdf.max_memory_kb = f->pbkdf_memory;
+	if (f->pbkdf_parallel)
+		pbkdf.parallel_threads = f->pbkdf_parallel;
+	if (f->pbkdf_iterations) {
+		pbkdf.iterations = f->pbkdf_iterations;
+		pbkdf.flags |= CRYPT_PBKDF_NO_BENCHMARK;
+	}
+	return crypt_set_pbkdf_type(cd, &pbkdf);
+}
+
+static int split_cipher(const char *spec, char cipher[64], const char **mode)
+{
+	const char *dash = strchr(spec, '-');
+
+	if (!dash || dash - spec >= 64)
+		return -EINVAL;
+	memcpy(cipher, spec, (size_t)(dash - spec));
+	cipher[dash - spec] = '\0';
+	*mode = dash + 1;
+	return 0;
+}
+
+static int format(struct crypt_device *cd, const struct coffer_luks2_format *f,
+	const struct coffer_geometry *g, const char *data, const char *cipher, const char *mode)
+{
+	struct crypt_params_luks2 params = {
+		.sector_size = g->sector_size, .data_device = data, .label = f->label};
+	int r;
+
+	r = set_pbkdf(cd, f);
+	if (r == 0)
+		r = crypt_set_data_offset(cd, g->shift / COFFER_SECTOR);
+	if (r == 0)
+		r = crypt_set_metadata_size(cd, f->metadata_size, f->keyslots_size);
+	if (r == 0)
+		r = crypt_format(
+			cd, CRYPT_LUKS2, cipher, mode, f->uuid, NULL, f->key_size, &params);
+	return r;
+}
+
+static int start_reencryption(struct crypt_device *cd, const struct coffer_luks2_format *f,
+	const struct coffer_geometry *g, const struct coffer_secret *pass, const char *cipher,
+	const char *mode)
+{
+	const struct crypt_params_luks2 luks2 = {.sector_size = g->sector_size};
+	const struct crypt_params_reencrypt params = {
+		.mode = CRYPT_REENCRYPT_ENCRYPT,
+		.direction = CRYPT_REENCRYPT_BACKWARD,
+		.resilience = "datashift",
+		.hash = f->hash ? f->hash : "sha256",
+		.data_shift = g->shift / COFFER_SECTOR,
+		.luks2 = &luks2,
+		.flags = CRYPT_REENCRYPT_INITIALIZE_ONLY | CRYPT_REENCRYPT_MOVE_FIRST_SEGMENT,
+	};
+	int slot, r;
+
+	slot = crypt_keyslot_add_by_key(
+		cd, CRYPT_ANY_SLOT, NULL, f->key_size, (const char *)pass->data, pass->size, 0);
+	if (slot < 0)
+		return slot;
+	r = crypt_reencrypt_init_by_passphrase(cd, NULL, (const char *)pass->data, pass->size,
+		CRYPT_ANY_SLOT, slot, cipher, mode, &params);
+	return r < 0 ? r : 0;
+}
+
+/* In the child: everything with libcryptsetup's locks off, since they would be taken for a volume
+ * that does not exist yet, and an ordinary user has none. Switching them off is for the life of
+ * the process and for all its handles, which is why this runs in a child. */
+static int build_in_child(int header, int data, const struct coffer_luks2_format *f,
+	const struct coffer_geometry *g, const struct coffer_secret *pass, struct coffer_err *e)
+{
+	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
+	const struct fd_path header_path = path_of(header), data_path = path_of(data);
+	struct log log = {0};
+	char cipher[64];
+	const char *mode;
+	int r;
+
+	r = coffer_secret_relock(pass);
+	if (r < 0)
+		return coffer_err_errno(e, -r, "lock the passphrase in memory");
+	r = split_cipher(f->cipher, cipher, &mode);
+	if (r < 0)
+		return coffer_err_set(e, EINVAL, "'%s' is no cipher", f->cipher);
+	r = crypt_metadata_locking(NULL, 0);
+	if (r == 0)
+		r = crypt_init_data_device(&cd, header_path.text, data_path.text);
+	if (r < 0)
+		return complain(e, r, &log, "set up libcryptsetup");
+	crypt_set_log_callback(cd, keep_errors, &log);
+	r = format(cd, f, g, data_path.text, cipher, mode);
+	if (r < 0)
+		return complain(e, r, &log, "make the LUKS2 header");
+	r = start_reencryption(cd, f, g, pass, cipher, mode);
+	if (r < 0)
+		return complain(e, r, &log, "prepare the LUKS2 header for an encryption in place");
+	return 0;
+}
+
+struct child_report {
+	int r;
+	struct coffer_err e;
+};
+
+static int run_child(int header, int data, const struct coffer_luks2_format *f,
+	const struct coffer_geometry *g, const struct coffer_secret *pass,
+	struct child_report *report, struct coffer_err *e)
+{
+	/* One page shared with the child carries its report; no key passes through it. */
+	const pid_t pid = fork();
+	int status;
+
+	if (pid < 0)
+		return coffer_err_errno(e, errno, "start a process for libcryptsetup");
+	if (pid == 0) {
+		report->r = build_in_child(header, data, f, g, pass, &report->e);
+		_exit(0);
+	}
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return coffer_err_errno(e, errno, "wait for libcryptsetup");
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return coffer_err_set(
+			e, EIO, "making the LUKS2 header was stopped (out of memory?)");
+	if (report->r < 0 && e)
+		*e = report->e;
+	return report->r;
+}
+
+int coffer_luks2_build(const struct coffer_luks2_format *f, const struct coffer_geometry *g,
+	const struct coffer_secret *passphrase, int *ret_fd, struct coffer_err *e)
+{
+	_cleanup_close_ int header = -1, data = -1;
+	struct child_report *report;
+	int r;
+
+	r = coffer_memfd("coffer-header", g->shift, &header, e);
+	if (r == 0)
+		r = coffer_memfd("coffer-no-data", g->device, &data, e);
+	if (r < 0)
+		return r;
+	report = mmap(
+		NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (report == MAP_FAILED)
+		return coffer_err_errno(e, errno, "start a process for libcryptsetup");
+	report->r = -EIO;
+	r = run_child(header, data, f, g, passphrase, report, e);
+	(void)munmap(report, sizeof(*report));
+	if (r < 0)
+		return r;
+	*ret_fd = TAKE_FD(header);
+	return 0;
+}
+
+int coffer_luks2_unlock(int fd, const struct coffer_secret *passphrase,
+	struct coffer_secret **ret_key, struct coffer_err *e)
+{
+	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
+	_cleanup_secret_ struct coffer_secret *key = NULL;
+	const struct fd_path path = path_of(fd);
+	struct log log = {0};
+	size_t size;
+	int r;
+
+	r = crypt_init(&cd, path.text);
+	if (r < 0)
+		return complain(e, r, &log, "set up libcryptsetup");
+	crypt_set_log_callback(cd, keep_errors, &log);
+	r = crypt_load(cd, CRYPT_LUKS2, NULL);
+	if (r < 0)
+		return complain(e, r, &log, "libcryptsetup does not accept the LUKS2 header");
+	size = 4096;
+	r = coffer_secret_new(size, &key, e);
+	if (r < 0)
+		return r;
+	r = crypt_volume_key_get(cd, CRYPT_ANY_SLOT, (char *)key->data, &size,
+		(const char *)passphrase->data, passphrase->size);
+	if (r == -EPERM || r == -ENOENT)
+		return coffer_err_set(
+			e, EPERM, "no keyslot opens with this passphrase or key file");
+	if (r < 0)
+		return complain(e, r, &log, "read the volume key");
+	key->size = size;
+	*ret_key = TAKE_PTR(key);
+	return 0;
+}

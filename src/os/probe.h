@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* probe.h - the only door to libblkid: what is on a device, and hibernated systems */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "coffer/err.h"
+#include "os/dev.h"
+
+enum {
+	COFFER_MAX_MAGICS = 32
+};
+
+struct coffer_content {
+	char type[32];	     /* first signature found: "ext4", "crypto_LUKS", "swap"; "": none */
+	bool luks;	     /* any version, by any of the signatures */
+	bool suspended;	     /* a hibernated system's memory */
+	char partitions[16]; /* kind of partition table: "gpt", "dos"; "": none */
+	uint64_t magics[COFFER_MAX_MAGICS]; /* byte offsets of all signatures found */
+	uint32_t n_magics;
+};
+
+/* Look for all signatures in [off, off + n), as if that were a device of its own. Reads through
+ * @d->fd, which must not be in direct mode. -EIO when libblkid fails. A device without a
+ * descriptor has no findings. */
+int coffer_probe(const struct coffer_dev *d, uint64_t off, uint64_t n, struct coffer_content *ret,
+	struct coffer_err *e);
+
+/* Refuse while a hibernated system's memory lies on any swap of this machine: the filesystems it
+ * had mounted must not change. -EBUSY names the swap; 0 when none is to be seen. */
+int coffer_refuse_hibernation(struct coffer_err *e);

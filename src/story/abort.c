@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* abort.c - take back a conversion of which no step has been committed */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "coffer/encrypt.h"
+#include "story/encrypt.h"
+#include "story/place.h"
+#include "story/session.h"
+
+/* Why the conversion on this disk cannot be taken back. */
+static int too_late(const struct coffer_disk *disk, struct coffer_err *e)
+{
+	const struct coffer_conversion *c = &disk->facts.conversion;
+	const char *name = disk->dev->name;
+
+	switch (disk->action) {
+	case COFFER_ACT_START:
+		(void)coffer_err_set(
+			e, EALREADY, "%s holds no conversion: nothing to take back", name);
+		break;
+	case COFFER_ACT_ENCRYPTED:
+		(void)coffer_err_set(e, EALREADY,
+			"%s is encrypted to its end: nothing to take back; 'cryptsetup reencrypt "
+			"--decrypt' turns it into plain data again",
+			name);
+		break;
+	case COFFER_ACT_CONVERT:
+	case COFFER_ACT_END:
+	case COFFER_ACT_SYNC_FINAL:
+		return coffer_err_refuse(e, EINVAL,
+			"%s: %" PRIu64 " of %" PRIu64
+			" bytes are encrypted already, and their plain form is gone; run 'coffer "
+			"encrypt %s' to finish",
+			name, c->geometry.length - c->pointer, c->geometry.length, name);
+	default:
+		return coffer_refuse_action(disk, e);
+	}
+	coffer_err_outcome(e, COFFER_NO);
+	return -EALREADY;
+}
+
+static int run(struct coffer_session *s, struct coffer_err *e)
+{
+	int r;
+
+	r = coffer_examine(s->dev, &s->disk, e);
+	if (r == 0 && s->disk.header) {
+		(void)snprintf(
+			s->result->uuid, sizeof(s->result->uuid), "%s", s->disk.header->uuid);
+		r = coffer_session_lock(s, s->disk.header->uuid, e);
+		if (r == 0) /* whoever held the lock until now may have gone on */
+			r = coffer_examine(s->dev, &s->disk, e);
+	}
+	if (r < 0)
+		return r;
+	if (!coffer_can_abort(s->disk.action, &s->disk.facts))
+		return too_late(&s->disk, e);
+	coffer_session_note_geometry(s,
+		s->disk.header ? &s->disk.facts.conversion.geometry
+			       : &s->disk.facts.transition.geometry,
+		"");
+	if (s->o->dry_run)
+		return 0;
+	r = coffer_session_check_stop(s, e);
+	if (r < 0)
+		return r;
+	coffer_session_progress(s, COFFER_PHASE_RESTORE, 0, s->result->data_offset);
+	s->changed = true;
+	r = coffer_place_undo(&s->disk, e);
+	s->result->aborted = r == 0;
+	return r;
+}
+
+int coffer_abort(const struct coffer_encrypt_options *o, struct coffer_encrypt_result *ret,
+	struct coffer_err *e)
+{
+	struct coffer_dev *dev = NULL;
+	int r;
+
+	r = coffer_dev_open(o->device, COFFER_DEV_WRITE, &dev, e);
+	if (r < 0)
+		return coffer_err_wrap(e, r, "abort");
+	return coffer_abort_dev(dev, o, ret, e);
+}
+
+int coffer_abort_dev(struct coffer_dev *dev, const struct coffer_encrypt_options *o,
+	struct coffer_encrypt_result *ret, struct coffer_err *e)
+{
+	struct coffer_encrypt_result result = {0};
+	struct coffer_session s = {.o = o, .result = &result, .dev = dev};
+	struct coffer_err own = {0};
+	int r;
+
+	r = run(&s, &own);
+	result.flushes = dev->flushes;
+	coffer_session_mark_interrupted(&s, r, &own);
+	coffer_session_close(&s);
+	if (ret)
+		*ret = result;
+	if (r < 0 && e)
+		*e = own;
+	return coffer_err_wrap(e, r, "abort");
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* disk.h - an opened disk and what is known of it; examine reads, decide judges
+ *
+ * Each stage of the story ends with the disk examined anew, so what happens next always follows
+ * from what is on the disk and never from what the program believes it did. */
+#pragma once
+#include "model/decide.h"
+#include "os/dev.h"
+#include "story/header.h"
+
+struct coffer_disk {
+	struct coffer_dev *dev; /* borrowed */
+	struct coffer_facts facts;
+	struct coffer_header *header; /* NULL: no copy is whole */
+	uint8_t *image;		      /* bytes of the PLACE record's image, if it was needed */
+	enum coffer_action action;
+	char why[512]; /* for DAMAGED */
+};
+
+/* Read everything that decides. Writes nothing; takes the metadata lock shared. */
+int coffer_examine(struct coffer_dev *d, struct coffer_disk *ret, struct coffer_err *e);
+void coffer_disk_reset(struct coffer_disk *disk); /* frees what examine allocated */
+
+/* SHA-256 of [off, off + n) of the device. */
+int coffer_dev_hash(struct coffer_dev *d, uint64_t off, uint64_t n, uint8_t ret[COFFER_SHA256_SIZE],
+	struct coffer_err *e);
+
+/* The device's name and the way out, for actions that stop the story: SHRUNK, OTHER, DAMAGED.
+ * 0 for all other actions. */
+int coffer_refuse_action(const struct coffer_disk *disk, struct coffer_err *e);

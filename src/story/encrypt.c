@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* encrypt.c - examine, do the one thing that the disk needs next, examine again */
+#include "coffer/encrypt.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "os/luks2.h"
+#include "story/convert.h"
+#include "story/encrypt.h"
+#include "story/guard.h"
+#include "story/image.h"
+#include "story/place.h"
+
+/* More stages than any disk can need; a loop that finds the same thing again and again ends. */
+enum {
+	MAX_STAGES = 12
+};
+
+static uint64_t default_metadata_size(uint64_t shift)
+{
+	/* 64 KiB leave room for TPM tokens; the smallest shifts have none to give. */
+	return shift >= (4 << 20) ? 65536 : 16384;
+}
+
+static uint64_t default_keyslots_size(uint64_t shift)
+{
+	/* Half of the room at most: the rest is for the used map of a conversion under way. */
+	return min_u64(shift / 2, 8 << 20);
+}
+
+static struct coffer_luks2_format choose_format(
+	const struct coffer_encrypt_options *o, const struct coffer_geometry *g)
+{
+	return (struct coffer_luks2_format){
+		.cipher = o->cipher ? o->cipher : "aes-xts-plain64",
+		.key_size = (o->key_size ? o->key_size : 512) / 8,
+		.hash = o->hash,
+		.pbkdf = o->pbkdf,
+		.pbkdf_memory = o->pbkdf_memory,
+		.pbkdf_parallel = o->pbkdf_parallel,
+		.pbkdf_iterations = o->pbkdf_iterations,
+		.iter_time = o->iter_time,
+		.uuid = o->uuid,
+		.label = o->label,
+		.metadata_size =
+			o->metadata_size ? o->metadata_size : default_metadata_size(g->shift),
+		.keyslots_size =
+			o->keyslots_size ? o->keyslots_size : default_keyslots_size(g->shift),
+	};
+}
+
+/* The header must leave room behind it, and its image must fit the gap next to two records. */
+static int check_format(
+	const struct coffer_luks2_format *f, const struct coffer_geometry *g, struct coffer_err *e)
+{
+	if (strcmp(f->cipher, "aes-xts-plain64") != 0)
+		return coffer_err_refuse(e, EOPNOTSUPP,
+			"coffer encrypts with aes-xts-plain64, not with '%s'", f->cipher);
+	if (f->key_size != 32 && f->key_size != 64)
+		return coffer_err_refuse(e, EINVAL,
+			"%s takes a key of 256 or 512 bits, not %" PRIu32, f->cipher,
+			f->key_size * 8);
+	if (f->metadata_size > g->shift / 2 || f->keyslots_size > g->shift ||
+		2 * f->metadata_size + f->keyslots_size > g->shift)
+		return coffer_err_refuse(e, ENOSPC,
+			"two header copies of %" PRIu64 " bytes and %" PRIu64
+			" bytes for keyslots do not fit before byte %" PRIu64,
+			f->metadata_size, f->keyslots_size, g->shift);
+	return 0;
+}
+
+static int start(struct coffer_session *s, struct coffer_err *e)
+{
+	_cleanup_close_ int header = -1;
+	struct coffer_record record = {0};
+	_cleanup_free_ uint8_t *image = NULL;
+	struct coffer_luks2_format format;
+	struct coffer_geometry g;
+	struct coffer_fs fs;
+	int r;
+
+	r = coffer_guard(s->dev, s->o, &fs, &g, e);
+	if (r < 0)
+		return r;
+	format = choose_format(s->o, &g);
+	r = check_format(&format, &g, e);
+	if (r < 0)
+		return r;
+	(void)snprintf(s->result->filesystem, sizeof(s->result->filesystem), "%s",
+		coffer_fs_name(fs.kind));
+	coffer_session_note_geometry(s, &g, format.cipher);
+	if (s->o->dry_run)
+		return 0;
+	r = coffer_session_ask(s, COFFER_ASK_NEW, e);
+	if (r == 0)
+		r = coffer_luks2_build(&format, &g, s->passphrase, &header, e);
+	/* The passphrase must open the very header that is placed, before it is placed. */
+	if (r == 0)
+		r = coffer_session_unlock_fd(s, header, e);
+	record.geometry = g;
+	if (r == 0)
+		r = coffer_image_load(header, &record, &image, e);
+	if (r == 0)
+		r = coffer_session_lock(s, record.uuid, e);
+	if (r == 0)
+		r = coffer_session_check_stop(s, e);
+	if (r < 0)
+		return r;
+	coffer_session_progress(s, COFFER_PHASE_PLACE, 0, g.length);
+	s->changed = true;
+	return coffer_place_begin(s->dev, &g, header, e);
+}
+
+/* One stage. *ret_done: nothing is left to do. */
+static int run_stage(struct coffer_session *s, bool *ret_done, struct coffer_err *e)
+{
+	const struct coffer_disk *disk = &s->disk;
+	int r = 0;
+
+	switch (disk->action) {
+	case COFFER_ACT_START:
+		return start(s, e);
+	case COFFER_ACT_REDO_PLACEMENT:
+		s->changed = true;
+		return coffer_place_redo(s->dev, &disk->facts.record[COFFER_PLACE], disk->image, e);
+	case COFFER_ACT_FINISH_PLACEMENT:
+		s->changed = true;
+		return coffer_place_finish(&s->disk, e);
+	case COFFER_ACT_REDO_RESTORE:
+		s->changed = true;
+		coffer_session_progress(s, COFFER_PHASE_RESTORE, 0, 0);
+		return coffer_place_undo(&s->disk, e);
+	case COFFER_ACT_CONVERT:
+	case COFFER_ACT_END:
+		r = coffer_session_unlock(s, e);
+		if (r == 0 && disk->action == COFFER_ACT_CONVERT)
+			r = coffer_convert(s, e);
+		else if (r == 0)
+			r = coffer_convert_end(s, e);
+		return r;
+	case COFFER_ACT_SYNC_FINAL:
+		return coffer_convert_sync(s, e);
+	case COFFER_ACT_ENCRYPTED:
+		*ret_done = true;
+		if (!s->changed)
+			return coffer_err_refuse(e, EEXIST,
+				"%s is LUKS already: nothing to encrypt; look with 'cryptsetup "
+				"luksDump %s'",
+				s->dev->name, s->dev->name);
+		return 0;
+	case COFFER_ACT_OTHER:
+	case COFFER_ACT_SHRUNK:
+	case COFFER_ACT_DAMAGED:
+	case COFFER_N_ACTIONS:
+		break;
+	}
+	return coffer_refuse_action(disk, e);
+}
+
+/* What is on the disk, told to the result; and the lock of the volume that is there. */
+static int examine(struct coffer_session *s, bool first, struct coffer_err *e)
+{
+	const struct coffer_facts *f = &s->disk.facts;
+	int r;
+
+	coffer_dev_set_direct(s->dev, false);
+	r = coffer_examine(s->dev, &s->disk, e);
+	if (r < 0)
+		return r;
+	if (first && s->disk.action != COFFER_ACT_START)
+		s->result->resumed = true;
+	if (!s->disk.header)
+		return 0;
+	(void)snprintf(s->result->uuid, sizeof(s->result->uuid), "%s", s->disk.header->uuid);
+	if (f->kind_error < 0 || f->kind != COFFER_LUKS2_CONVERTING)
+		return 0;
+	coffer_session_note_geometry(s, &f->conversion.geometry, f->conversion.cipher);
+	if (s->reencryption)
+		return 0;
+	r = coffer_session_lock(s, s->disk.header->uuid, e);
+	/* Whoever held the lock until now may have moved the pointer: read again under it. */
+	return r < 0 ? r : coffer_examine(s->dev, &s->disk, e);
+}
+
+static int run(struct coffer_session *s, struct coffer_err *e)
+{
+	bool done = false;
+	int r;
+
+	for (int i = 0; i < MAX_STAGES; i++) {
+		r = examine(s, i == 0, e);
+		if (r == 0 && s->disk.action != COFFER_ACT_ENCRYPTED)
+			r = coffer_session_check_stop(s, e);
+		if (r == 0 && s->o->dry_run && s->disk.action != COFFER_ACT_START &&
+			s->disk.action != COFFER_ACT_ENCRYPTED)
+			return coffer_refuse_action(&s->disk, e);
+		if (r == 0)
+			r = run_stage(s, &done, e);
+		if (r < 0)
+			return r;
+		if (done) {
+			s->result->finished = true;
+			return 0;
+		}
+		if (s->o->dry_run)
+			return 0;
+	}
+	return coffer_err_repair(e, ELOOP, "%s: the disk asks for '%s' again and again",
+		s->dev->name, coffer_action_name(s->disk.action));
+}
+
+int coffer_encrypt(const struct coffer_encrypt_options *o, struct coffer_encrypt_result *ret,
+	struct coffer_err *e)
+{
+	struct coffer_dev *dev = NULL;
+	int r;
+
+	r = coffer_dev_open(o->device, COFFER_DEV_WRITE, &dev, e);
+	if (r < 0)
+		return coffer_err_wrap(e, r, "encrypt");
+	return coffer_encrypt_dev(dev, o, ret, e);
+}
+
+int coffer_encrypt_dev(struct coffer_dev *dev, const struct coffer_encrypt_options *o,
+	struct coffer_encrypt_result *ret, struct coffer_err *e)
+{
+	struct coffer_encrypt_result result = {0};
+	struct coffer_session s = {.o = o, .result = &result, .dev = dev};
+	struct coffer_err own = {0};
+	int r;
+
+	r = run(&s, &own);
+	result.flushes = dev->flushes;
+	coffer_session_mark_interrupted(&s, r, &own);
+	coffer_session_close(&s);
+	if (ret)
+		*ret = result;
+	if (r < 0 && e)
+		*e = own;
+	return coffer_err_wrap(e, r, "encrypt");
+}

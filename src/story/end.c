@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* end.c - after the last step: the head copy goes, the header becomes an ordinary one */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/crypto.h"
+#include "base/err.h"
+#include "model/fsend.h"
+#include "story/convert.h"
+
+enum {
+	PIECE = 1 << 20
+};
+
+/* Read [x, x + n) of the volume through the key. */
+static int read_volume(struct coffer_session *s, struct coffer_xts *xts, uint64_t x, uint8_t *buf,
+	size_t n, struct coffer_err *e)
+{
+	int r;
+
+	r = coffer_dev_read(s->dev, buf, n, s->disk.facts.conversion.geometry.shift + x, e);
+	if (r == 0 && coffer_xts_decrypt(xts, x, buf, n) < 0)
+		r = coffer_err_set(e, EIO, "libcrypto failed to decrypt");
+	return r;
+}
+
+/* May all of the head copy be wiped? Its place is behind the content's end as it was when the
+ * conversion began; but the volume may have been used, and have grown, since. */
+static int may_wipe_all(
+	struct coffer_session *s, struct coffer_xts *xts, bool *ret, struct coffer_err *e)
+{
+	const struct coffer_geometry *g = &s->disk.facts.conversion.geometry;
+	_cleanup_free_ uint8_t *head = coffer_dev_buffer(COFFER_FS_HEAD);
+	struct coffer_fs fs;
+	int r;
+
+	*ret = s->converted; /* this run did the last step and was alone on the device since */
+	if (*ret)
+		return 0;
+	if (!head)
+		return coffer_err_errno(e, ENOMEM, "look at the filesystem");
+	r = read_volume(s, xts, 0, head, COFFER_FS_HEAD, e);
+	if (r < 0)
+		return r;
+	*ret = coffer_fs_read(head, COFFER_FS_HEAD, &fs, NULL) == 0 && fs.kind != COFFER_FS_NONE &&
+	       fs.end <= coffer_gap(g);
+	return 0;
+}
+
+/* Where something else may lie in the head copy's place, only the blocks go that are byte by byte
+ * the plain head: what the volume keeps there is ciphertext and cannot look like that. */
+static int wipe_equal_blocks(struct coffer_session *s, struct coffer_xts *xts, uint64_t at,
+	const uint8_t *random, size_t n, struct coffer_err *e)
+{
+	const uint64_t copy = coffer_head_copy(&s->disk.facts.conversion.geometry);
+	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(2 * PIECE);
+	const uint8_t *there;
+	int r;
+
+	if (!buf)
+		return coffer_err_errno(e, ENOMEM, "wipe the head copy");
+	there = buf + PIECE;
+	r = read_volume(s, xts, at, buf, n, e);
+	if (r == 0)
+		r = coffer_dev_read(s->dev, buf + PIECE, n, copy + at, e);
+	for (size_t k = 0; k < n && r == 0; k += COFFER_BLOCK) {
+		if (memcmp(buf + k, there + k, COFFER_BLOCK) == 0)
+			r = coffer_dev_write(s->dev, random + k, COFFER_BLOCK, copy + at + k, e);
+		else
+			s->result->head_copy_kept = true;
+	}
+	return r;
+}
+
+/* Random bytes, as stock does: zeros would tell where the copy was. */
+static int wipe_head_copy(struct coffer_session *s, struct coffer_err *e)
+{
+	const struct coffer_geometry *g = &s->disk.facts.conversion.geometry;
+	_cleanup_free_ uint8_t *random = coffer_dev_buffer(PIECE);
+	_cleanup_xts_ struct coffer_xts *xts = NULL;
+	bool all;
+	int r;
+
+	if (!random)
+		return coffer_err_errno(e, ENOMEM, "wipe the head copy");
+	r = coffer_xts_new(s->key->data, s->key->size, g->sector_size, &xts, e);
+	if (r == 0)
+		r = may_wipe_all(s, xts, &all, e);
+	/* Exactly [D-S, D): pointer 0 is durable, so nothing reads it any more; one byte below
+	 * begins the ciphertext of the last block of data. */
+	for (uint64_t at = 0; at < g->shift && r == 0; at += PIECE) {
+		const size_t n = min_u64(PIECE, g->shift - at);
+
+		if (coffer_random(random, n) < 0)
+			return coffer_err_set(e, EIO, "libcrypto has no random bytes");
+		r = all ? coffer_dev_write(s->dev, random, n, coffer_head_copy(g) + at, e)
+			: wipe_equal_blocks(s, xts, at, random, n, e);
+	}
+	return r < 0 ? r : coffer_dev_flush(s->dev, e);
+}
+
+int coffer_convert_end(struct coffer_session *s, struct coffer_err *e)
+{
+	const struct coffer_conversion *c = &s->disk.facts.conversion;
+	int r = 0;
+
+	coffer_session_progress(s, COFFER_PHASE_END, c->geometry.length, c->geometry.length);
+	s->changed = true;
+	/* Pointer 0 may have been read from a cache only: make it durable before the last plain
+	 * copy of the head is destroyed. */
+	if (!s->converted)
+		r = coffer_header_commit(s->dev, s->disk.header, e);
+	if (r == 0)
+		r = wipe_head_copy(s, e);
+	if (r < 0)
+		return coffer_err_wrap(e, r, "wipe the copy of the head");
+	/* The requirement in the header remembers that the wipe is due, so it goes last. */
+	r = coffer_conversion_finish(s->disk.header->json, c, e);
+	if (r == 0)
+		r = coffer_header_commit(s->dev, s->disk.header, e);
+	return coffer_err_wrap(e, r, "write the final header");
+}
+
+int coffer_convert_sync(struct coffer_session *s, struct coffer_err *e)
+{
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	int r;
+
+	s->changed = true;
+	r = coffer_lock_metadata(s->dev, true, &lock, e);
+	if (r == 0)
+		r = coffer_header_rewrite(s->dev, s->disk.header, e);
+	return coffer_err_wrap(e, r, "write the final header");
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "story/header.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/crypto.h"
+#include "base/err.h"
+#include "model/luks2hdr.h"
+#include "os/locks.h"
+
+/* What was read of one copy. */
+struct found {
+	struct coffer_luks2_bin bin;
+	uint8_t *data;
+	struct json_object *json;
+};
+
+static void free_found(struct found *f)
+{
+	free(f->data);
+	coffer_json_free(f->json);
+}
+
+/* Read and judge the copy at @off. A copy that is not whole is no error: the facts say so. */
+static int read_copy(struct coffer_dev *d, uint64_t off, struct coffer_copy_facts *facts,
+	struct found *ret, struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *block = coffer_dev_buffer(COFFER_LUKS2_BIN);
+	const char *text;
+	size_t text_size;
+	int r;
+
+	if (!block)
+		return coffer_err_errno(e, ENOMEM, "read the LUKS2 header of %s", d->name);
+	if (off + COFFER_LUKS2_BIN > d->size)
+		return 0;
+	r = coffer_dev_read(d, block, COFFER_LUKS2_BIN, off, e);
+	if (r < 0)
+		return r;
+	if (coffer_luks2_bin_read(block, off, &ret->bin) < 0)
+		return 0;
+	facts->magic = true;
+	facts->seqid = ret->bin.seqid;
+	if (off + ret->bin.copy_size > d->size)
+		return 0;
+	ret->data = coffer_dev_buffer(ret->bin.copy_size);
+	if (!ret->data)
+		return coffer_err_errno(e, ENOMEM, "read the LUKS2 header of %s", d->name);
+	r = coffer_dev_read(d, ret->data, ret->bin.copy_size, off, e);
+	if (r < 0)
+		return r;
+	facts->whole = coffer_luks2_copy_check(ret->data, &ret->bin, &text, &text_size) == 0 &&
+		       coffer_json_parse(text, text_size, &ret->json) == 0;
+	return 0;
+}
+
+/* The second copy lies where the first one says; without a first one, at one of nine places. */
+static int read_secondary(struct coffer_dev *d, const struct coffer_facts *f,
+	const struct found *primary, struct coffer_copy_facts *facts, struct found *ret,
+	struct coffer_err *e)
+{
+	int r = 0;
+
+	if (f->copy[0].magic)
+		return read_copy(d, primary->bin.copy_size, facts, ret, e);
+	for (uint64_t off = COFFER_LUKS2_MIN_COPY; off <= COFFER_LUKS2_MAX_COPY; off *= 2) {
+		r = read_copy(d, off, facts, ret, e);
+		if (r < 0 || facts->whole)
+			break;
+		free_found(ret);
+		*ret = (struct found){0};
+	}
+	return r;
+}
+
+static int newest_copy(const struct coffer_facts *f, const struct found c[2])
+{
+	if (f->copy[0].whole && f->copy[1].whole) {
+		/* Copies of two volumes: the second is a leftover, the first is what stock reads.
+		 */
+		if (strcmp(c[0].bin.uuid, c[1].bin.uuid) != 0)
+			return 0;
+		return c[1].bin.seqid > c[0].bin.seqid;
+	}
+	return f->copy[0].whole ? 0 : f->copy[1].whole ? 1 : -1;
+}
+
+static bool other_is_converting(const struct coffer_facts *f, const struct found *other)
+{
+	enum coffer_luks2_kind kind;
+	struct coffer_conversion c;
+
+	return f->copy[!f->newest].whole &&
+	       coffer_conversion_read(other->json, &kind, &c, NULL) == 0 &&
+	       kind == COFFER_LUKS2_CONVERTING;
+}
+
+/* Take the newest copy as it is; the other is as read where it says the same, else built anew. */
+static int make_header(
+	struct coffer_facts *f, struct found c[2], struct coffer_header *h, struct coffer_err *e)
+{
+	const int newest = f->newest, other = !newest;
+	const bool same = f->copy[other].whole && c[other].bin.seqid == c[newest].bin.seqid &&
+			  c[other].bin.copy_size == c[newest].bin.copy_size &&
+			  memcmp(c[0].data + COFFER_LUKS2_BIN, c[1].data + COFFER_LUKS2_BIN,
+				  c[0].bin.copy_size - COFFER_LUKS2_BIN) == 0;
+	uint8_t salt[64];
+
+	h->copy_size = c[newest].bin.copy_size;
+	h->seqid = c[newest].bin.seqid;
+	memcpy(h->uuid, c[newest].bin.uuid, sizeof(h->uuid));
+	h->current[newest] = true;
+	h->current[other] = same;
+	h->copy[newest] = TAKE_PTR(c[newest].data);
+	h->json = TAKE_PTR(c[newest].json);
+	if (same) {
+		h->copy[other] = TAKE_PTR(c[other].data);
+		return 0;
+	}
+	h->copy[other] = coffer_dev_buffer(h->copy_size);
+	if (!h->copy[other])
+		return coffer_err_errno(e, ENOMEM, "copy the LUKS2 header");
+	if (coffer_random(salt, sizeof(salt)) < 0 ||
+		coffer_luks2_copy_other(h->copy[newest], h->copy[other], salt) < 0)
+		return coffer_err_set(e, EIO, "libcrypto failed to build a LUKS2 header copy");
+	return 0;
+}
+
+int coffer_header_read(struct coffer_dev *d, struct coffer_facts *f, struct coffer_header **ret,
+	struct coffer_err *e)
+{
+	_cleanup_header_ struct coffer_header *h = calloc(1, sizeof(*h));
+	struct found c[2] = {0};
+	int r;
+
+	f->newest = -1;
+	if (!h)
+		return coffer_err_errno(e, ENOMEM, "read the LUKS2 header of %s", d->name);
+	r = read_copy(d, 0, &f->copy[0], &c[0], e);
+	if (r == 0)
+		r = read_secondary(d, f, &c[0], &f->copy[1], &c[1], e);
+	if (r == 0)
+		f->newest = newest_copy(f, c);
+	if (f->newest >= 0) {
+		f->other_converting = other_is_converting(f, &c[!f->newest]);
+		r = make_header(f, c, h, e);
+	}
+	free_found(&c[0]);
+	free_found(&c[1]);
+	if (r < 0 || f->newest < 0) {
+		*ret = NULL;
+		return r;
+	}
+	f->kind_error = coffer_conversion_read(h->json, &f->kind, &f->conversion, &f->kind_reason);
+	*ret = TAKE_PTR(h);
+	return 0;
+}
+
+void coffer_header_free(struct coffer_header *h)
+{
+	if (!h)
+		return;
+	free(h->copy[0]);
+	free(h->copy[1]);
+	coffer_json_free(h->json);
+	free(h);
+}
+
+static int write_copy(struct coffer_dev *d, struct coffer_header *h, int i, struct coffer_err *e)
+{
+	int r;
+
+	h->current[i] = h->proven[i] = false;
+	r = coffer_dev_write(d, h->copy[i], h->copy_size, i ? h->copy_size : 0, e);
+	if (r == 0)
+		r = coffer_dev_flush(d, e);
+	if (r < 0)
+		return coffer_err_wrap(e, r, "header copy %d", i + 1);
+	h->current[i] = h->proven[i] = true;
+	return 0;
+}
+
+int coffer_header_rewrite(struct coffer_dev *d, struct coffer_header *h, struct coffer_err *e)
+{
+	/* At this line one copy on the disk is whole and says the truth. If the other one is torn
+	 * or behind, it is written first: until its flush has returned, the good one is not
+	 * touched; afterwards it is the good one. */
+	const int first = h->current[0] && !h->current[1] ? 1 : 0;
+	int r;
+
+	r = write_copy(d, h, first, e);
+	if (r == 0)
+		r = write_copy(d, h, !first, e);
+	return r;
+}
+
+/* Is the header on the disk the one we know? Checked on a copy that was the newest. */
+static int check_unchanged(
+	struct coffer_dev *d, const struct coffer_header *h, struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *block = coffer_dev_buffer(COFFER_LUKS2_BIN);
+	const uint64_t off = h->current[0] ? 0 : h->copy_size;
+	struct coffer_luks2_bin bin;
+	int r;
+
+	if (!block)
+		return coffer_err_errno(e, ENOMEM, "check the LUKS2 header");
+	r = coffer_dev_read(d, block, COFFER_LUKS2_BIN, off, e);
+	if (r < 0)
+		return r;
+	if (coffer_luks2_bin_read(block, off, &bin) < 0 || bin.seqid != h->seqid ||
+		strcmp(bin.uuid, h->uuid) != 0)
+		return coffer_err_set(e, EBUSY,
+			"somebody else has changed the LUKS2 header of %s meanwhile", d->name);
+	return 0;
+}
+
+int coffer_header_commit(struct coffer_dev *d, struct coffer_header *h, struct coffer_err *e)
+{
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	const char *text = coffer_json_text(h->json);
+	int r;
+
+	if (!text)
+		return coffer_err_errno(e, ENOMEM, "write the LUKS2 metadata");
+	r = coffer_lock_metadata(d, true, &lock, e);
+	if (r == 0)
+		r = check_unchanged(d, h, e);
+	for (int i = 0; r == 0 && i < 2; i++)
+		r = coffer_luks2_copy_seal(h->copy[i], h->seqid + 1, text, e);
+	if (r < 0)
+		return r;
+	r = coffer_header_rewrite(d, h, e);
+	if (r < 0)
+		return r;
+	h->seqid++;
+	return 0;
+}

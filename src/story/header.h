@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* header.h - the two LUKS2 header copies of a disk, in memory, and commits to them
+ *
+ * Reading never writes: libcryptsetup would repair a torn copy on any load, this does not.
+ * A commit is: one copy, flush, the other copy, flush; so one copy is whole at every instant. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/json.h"
+#include "model/decide.h"
+#include "os/dev.h"
+
+struct coffer_header {
+	uint64_t copy_size;
+	uint64_t seqid;
+	char uuid[41];
+	uint8_t *copy[2]; /* sealed, as they are wanted on the disk */
+	bool proven[2];	  /* this run wrote the copy with this very content and flushed it */
+	bool current[2];  /* the copy on the disk was whole and the newest when it was read */
+	struct json_object *json;
+};
+
+/* Read both copies and judge them. *ret is NULL when none is whole; the facts about the copies,
+ * kind and conversion are put into @f. -errno of reads only. */
+int coffer_header_read(struct coffer_dev *d, struct coffer_facts *f, struct coffer_header **ret,
+	struct coffer_err *e);
+void coffer_header_free(struct coffer_header *h); /* NULL is fine */
+DEFINE_CLEANUP(struct coffer_header *, header, coffer_header_free);
+#define _cleanup_header_ _cleanup_(cleanup_header)
+
+/* Write @h->json as the next state (seqid + 1), under cryptsetup's metadata lock. The copy that is
+ * torn or behind goes first, so that the good one is never at risk before there is another.
+ * -EBUSY: somebody else changed the header since it was read. */
+int coffer_header_commit(struct coffer_dev *d, struct coffer_header *h, struct coffer_err *e);
+
+/* Write both copies again as they are, same seqid: brings a torn one back, and makes durable what
+ * a killed run may have left in a cache. The caller holds the metadata lock. */
+int coffer_header_rewrite(struct coffer_dev *d, struct coffer_header *h, struct coffer_err *e);

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "story/image.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "model/luks2hdr.h"
+#include "os/dev.h"
+
+static int read_memfd(int fd, void *buf, size_t n, uint64_t off, struct coffer_err *e)
+{
+	const ssize_t k = pread(fd, buf, n, (off_t)off);
+
+	if (k != (ssize_t)n)
+		return coffer_err_set(e, EIO, "read the new header in memory");
+	return 0;
+}
+
+/* Insert in order of offsets; what touches or overlaps is no case here: areas never do. */
+static int add_extent(struct coffer_record *rec, uint64_t offset, uint64_t length)
+{
+	uint32_t i = rec->n_extents;
+
+	if (i == COFFER_MAX_EXTENTS)
+		return -E2BIG;
+	for (; i > 0 && rec->extents[i - 1].offset > offset; i--)
+		rec->extents[i] = rec->extents[i - 1];
+	rec->extents[i] = (struct coffer_extent){offset, length};
+	rec->n_extents++;
+	rec->image_size += length;
+	return 0;
+}
+
+static int add_keyslot(const char *name, struct json_object *keyslot, void *arg)
+{
+	struct json_object *area = coffer_json_object(keyslot, "area");
+	const char *type = coffer_json_string(keyslot, "type");
+	uint64_t offset, size;
+
+	(void)name;
+	if (type && strcmp(type, "reencrypt") == 0)
+		return 0; /* with datashift its area is a name only, nothing is ever in it */
+	if (coffer_json_u64s(area, "offset", &offset) < 0 ||
+		coffer_json_u64s(area, "size", &size) < 0 || offset % COFFER_BLOCK || size == 0 ||
+		size > COFFER_MAX_IMAGE)
+		return -EBADMSG;
+	return add_extent(arg, offset, round_up_u64(size, COFFER_BLOCK));
+}
+
+static int load_extents(int fd, struct coffer_record *rec, struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *copy = coffer_dev_buffer(COFFER_LUKS2_MAX_COPY);
+	_cleanup_json_ struct json_object *json = NULL;
+	struct coffer_luks2_bin bin;
+	const char *text;
+	size_t text_size;
+	int r;
+
+	if (!copy)
+		return coffer_err_errno(e, ENOMEM, "read the new header");
+	r = read_memfd(fd, copy, COFFER_LUKS2_BIN, 0, e);
+	if (r == 0)
+		r = coffer_luks2_bin_read(copy, 0, &bin);
+	if (r == 0 && bin.copy_size > rec->geometry.shift / 2)
+		r = -EBADMSG;
+	if (r == 0)
+		r = read_memfd(fd, copy, bin.copy_size, 0, e);
+	if (r == 0)
+		r = coffer_luks2_copy_check(copy, &bin, &text, &text_size);
+	if (r == 0)
+		r = coffer_json_parse(text, text_size, &json);
+	if (r == 0)
+		r = add_extent(rec, 0, 2 * bin.copy_size);
+	if (r == 0)
+		r = coffer_json_foreach(coffer_json_object(json, "keyslots"), add_keyslot, rec);
+	if (r < 0)
+		return coffer_err_wrap(e, r, "the new LUKS2 header");
+	memcpy(rec->uuid, bin.uuid, sizeof(rec->uuid));
+	rec->seqid = bin.seqid;
+	rec->copy_size = bin.copy_size;
+	return 0;
+}
+
+int coffer_image_load(int fd, struct coffer_record *rec, uint8_t **ret, struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *image = NULL;
+	uint64_t at = 0;
+	int r;
+
+	r = load_extents(fd, rec, e);
+	if (r < 0)
+		return r;
+	if (!coffer_image_fits(&rec->geometry, rec->image_size))
+		return coffer_err_set(e, E2BIG,
+			"a header with %" PRIu64 " bytes in use does not fit a shift of %" PRIu64
+			" bytes; use a larger --reduce-device-size",
+			rec->image_size, rec->geometry.shift);
+	image = coffer_dev_buffer(rec->image_size);
+	if (!image)
+		return coffer_err_errno(e, ENOMEM, "read the new header");
+	for (uint32_t i = 0; i < rec->n_extents && r == 0; i++) {
+		r = read_memfd(fd, image + at, rec->extents[i].length, rec->extents[i].offset, e);
+		at += rec->extents[i].length;
+	}
+	if (r < 0)
+		return r;
+	if (coffer_sha256(image, rec->image_size, rec->image_hash) < 0)
+		return coffer_err_set(e, EIO, "libcrypto failed to hash");
+	*ret = TAKE_PTR(image);
+	return 0;
+}

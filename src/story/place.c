@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "story/place.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/crypto.h"
+#include "base/err.h"
+#include "model/luks2hdr.h"
+#include "os/locks.h"
+#include "os/probe.h"
+#include "story/image.h"
+
+enum {
+	PIECE = 1 << 20,
+	BTRFS_SUPERBLOCK = 65536
+};
+
+/* Copy [from, from + n) to @to, flush, read back and compare. */
+static int copy_verified(
+	struct coffer_dev *d, uint64_t from, uint64_t to, uint64_t n, struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(2 * PIECE);
+	int r = 0;
+
+	if (!buf)
+		return coffer_err_errno(e, ENOMEM, "copy the head");
+	for (uint64_t at = 0; at < n && r == 0; at += PIECE) {
+		const size_t part = min_u64(PIECE, n - at);
+
+		r = coffer_dev_read(d, buf, part, from + at, e);
+		if (r == 0)
+			r = coffer_dev_write(d, buf, part, to + at, e);
+	}
+	if (r == 0)
+		r = coffer_dev_flush(d, e);
+	for (uint64_t at = 0; at < n && r == 0; at += PIECE) {
+		const size_t part = min_u64(PIECE, n - at);
+
+		r = coffer_dev_read(d, buf, part, from + at, e);
+		if (r == 0)
+			r = coffer_dev_read(d, buf + PIECE, part, to + at, e);
+		if (r == 0 && memcmp(buf, buf + PIECE, part) != 0)
+			r = coffer_err_set(e, EIO,
+				"%s does not give back at byte %" PRIu64 " what was written there",
+				d->name, to + at);
+	}
+	return r;
+}
+
+/* Write, flush, read back. */
+static int write_verified(
+	struct coffer_dev *d, const uint8_t *p, size_t n, uint64_t off, struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *back = coffer_dev_buffer(n);
+	int r;
+
+	if (!back)
+		return coffer_err_errno(e, ENOMEM, "write to %s", d->name);
+	r = coffer_dev_write(d, p, n, off, e);
+	if (r == 0)
+		r = coffer_dev_flush(d, e);
+	if (r == 0)
+		r = coffer_dev_read(d, back, n, off, e);
+	if (r == 0 && memcmp(p, back, n) != 0)
+		r = coffer_err_set(e, EIO,
+			"%s does not give back at byte %" PRIu64 " what was written there", d->name,
+			off);
+	return r;
+}
+
+static int write_record(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *block = coffer_dev_buffer(COFFER_BLOCK);
+
+	if (!block || coffer_record_encode(rec, block) < 0)
+		return coffer_err_errno(e, ENOMEM, "write the placement record");
+	return write_verified(
+		d, block, COFFER_BLOCK, coffer_record_offset(&rec->geometry, rec->kind), e);
+}
+
+static int write_transition(
+	struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *block = coffer_dev_buffer(COFFER_BLOCK);
+	int r;
+
+	if (!block || coffer_transition_encode(rec, block) < 0)
+		return coffer_err_errno(e, ENOMEM, "write the transition block");
+	r = coffer_dev_write(d, block, COFFER_BLOCK, 0, e);
+	return r < 0 ? r : coffer_dev_flush(d, e);
+}
+
+/* Every block of the head, except block 0, in which libblkid sees a signature: until the body is
+ * complete nothing may take the disk for a filesystem. btrfs' place is always among them. */
+static int find_veils(
+	struct coffer_dev *d, uint64_t head, struct coffer_record *rec, struct coffer_err *e)
+{
+	struct coffer_content c = {0};
+	int r;
+
+	r = coffer_probe(d, head, rec->geometry.shift, &c, e);
+	if (r < 0)
+		return r;
+	rec->veils[rec->n_veils++] = BTRFS_SUPERBLOCK;
+	for (uint32_t i = 0; i < c.n_magics; i++) {
+		const uint64_t block = round_down_u64(c.magics[i], COFFER_BLOCK);
+		bool known = block == 0 || block >= rec->geometry.shift;
+
+		for (uint32_t k = 0; k < rec->n_veils; k++)
+			known = known || rec->veils[k] == block;
+		if (known)
+			continue;
+		if (rec->n_veils == COFFER_MAX_VEILS)
+			return coffer_err_refuse(e, E2BIG,
+				"%s: more than %d signatures of filesystems in its first bytes",
+				d->name, COFFER_MAX_VEILS);
+		rec->veils[rec->n_veils++] = block;
+	}
+	return 0;
+}
+
+/* --- forward --- */
+
+/* [from, to) of the wanted head; block 0 is not the body's. */
+static int write_body(struct coffer_dev *d, const struct coffer_record *rec, const uint8_t *image,
+	uint64_t from, uint64_t to, struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(PIECE);
+	int r = 0;
+
+	if (!buf)
+		return coffer_err_errno(e, ENOMEM, "place the header");
+	for (uint64_t at = from; at < to && r == 0; at += PIECE) {
+		const size_t n = min_u64(PIECE, to - at);
+
+		coffer_image_expand(rec, image, at, buf, n);
+		r = coffer_dev_write(d, buf, n, at, e);
+	}
+	return r;
+}
+
+static int write_and_flush(struct coffer_dev *d, const struct coffer_record *rec,
+	const uint8_t *image, uint64_t from, uint64_t to, struct coffer_err *e)
+{
+	int r;
+
+	r = write_body(d, rec, image, from, to, e);
+	return r < 0 ? r : coffer_dev_flush(d, e);
+}
+
+/* Record and image must be gone for good before the first step: the image would open the disk
+ * with today's passphrase for ever, and the gap belongs to ciphertext from then on. */
+static int erase_record(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
+{
+	int r;
+
+	r = coffer_dev_zero(d, coffer_gap(&rec->geometry), COFFER_BLOCK + rec->image_size, e);
+	return r < 0 ? r : coffer_dev_flush(d, e);
+}
+
+static int place_locked(struct coffer_dev *d, const struct coffer_record *rec, const uint8_t *image,
+	struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *zeros = coffer_dev_buffer(COFFER_BLOCK);
+	const uint64_t copy = rec->copy_size;
+	int r;
+
+	if (!zeros)
+		return coffer_err_errno(e, ENOMEM, "place the header");
+	/* Head copy, record and image are durable and were read back: from here on every state of
+	 * [0,S) can be made into the wanted one again, or into the old one. The transition block
+	 * goes first and alone: with the veils in the same flush a cut could leave a filesystem
+	 * without superblock and nothing that says why. */
+	r = write_transition(d, rec, e);
+	for (uint32_t i = 0; i < rec->n_veils && r == 0; i++)
+		r = coffer_dev_write(d, zeros, COFFER_BLOCK, rec->veils[i], e);
+	if (r == 0)
+		r = coffer_dev_flush(d, e);
+	/* Nothing mounts or repairs the disk now, so the body may be torn at any sector. */
+	if (r == 0)
+		r = write_and_flush(d, rec, image, 2 * copy, rec->geometry.shift, e);
+	/* The keyslots are durable before the first copy that names them; the copies one after the
+	 * other, so that from the first flush on one of them is whole. Block 0 is in the last. */
+	if (r == 0)
+		r = write_and_flush(d, rec, image, copy, 2 * copy, e);
+	if (r == 0)
+		r = write_and_flush(d, rec, image, 0, copy, e);
+	return r < 0 ? r : erase_record(d, rec, e);
+}
+
+int coffer_place_redo(struct coffer_dev *d, const struct coffer_record *rec, const uint8_t *image,
+	struct coffer_err *e)
+{
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	int r;
+
+	/* Stock tools must not look at, still less mend, a header that is half there. */
+	r = coffer_lock_metadata(d, true, &lock, e);
+	if (r == 0)
+		r = place_locked(d, rec, image, e);
+	return coffer_err_wrap(e, r, "place the header");
+}
+
+int coffer_place_begin(
+	struct coffer_dev *d, const struct coffer_geometry *g, int header_fd, struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *image = NULL;
+	struct coffer_record rec = {.kind = COFFER_PLACE, .geometry = *g};
+	const uint64_t head_copy = coffer_head_copy(g);
+	int r;
+
+	r = coffer_image_load(header_fd, &rec, &image, e);
+	if (r == 0)
+		r = find_veils(d, 0, &rec, e);
+	if (r < 0)
+		return r;
+	if (coffer_random(rec.id, sizeof(rec.id)) < 0)
+		return coffer_err_set(e, EIO, "libcrypto has no random bytes");
+
+	/* All of these lie in the reserve, where the guards found no filesystem: a cut here leaves
+	 * the filesystem as it was. An old abort's record goes, or it would speak later. */
+	r = coffer_dev_zero(d, coffer_record_offset(g, COFFER_RESTORE), COFFER_BLOCK, e);
+	if (r == 0)
+		r = copy_verified(d, 0, head_copy, g->shift, e);
+	if (r == 0)
+		r = coffer_dev_hash(d, head_copy, g->shift, rec.head_hash, e);
+	if (r == 0)
+		r = write_verified(d, image, rec.image_size, coffer_image_offset(g), e);
+	if (r == 0)
+		r = write_record(d, &rec, e);
+	if (r < 0)
+		return coffer_err_wrap(e, r, "save the first %" PRIu64 " bytes", g->shift);
+	return coffer_place_redo(d, &rec, image, e);
+}
+
+int coffer_place_finish(struct coffer_disk *disk, struct coffer_err *e)
+{
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	int r;
+
+	/* The body was durable before the first copy was written, so a whole copy proves it. */
+	r = coffer_lock_metadata(disk->dev, true, &lock, e);
+	if (r == 0)
+		r = coffer_header_rewrite(disk->dev, disk->header, e);
+	if (r == 0)
+		r = erase_record(disk->dev, &disk->facts.record[COFFER_PLACE], e);
+	return coffer_err_wrap(e, r, "finish placing the header");
+}
+
+/* --- backward --- */
+
+/* The record of an abort. While a header is whole somebody may have opened the volume and written
+ * to its head, which lives in the head copy: then what is there now is the truth. */
+static int make_undo_record(
+	struct coffer_disk *disk, struct coffer_record *rec, struct coffer_err *e)
+{
+	const struct coffer_facts *f = &disk->facts;
+	int r;
+
+	*rec = (struct coffer_record){.kind = COFFER_RESTORE};
+	if (disk->header) {
+		rec->geometry = f->conversion.geometry;
+		rec->seqid = disk->header->seqid;
+		rec->copy_size = disk->header->copy_size;
+		memcpy(rec->uuid, disk->header->uuid, sizeof(rec->uuid));
+	} else {
+		const struct coffer_record *place = &f->record[COFFER_PLACE];
+
+		rec->geometry = place->geometry;
+		rec->seqid = place->seqid;
+		rec->copy_size = place->copy_size;
+		memcpy(rec->uuid, place->uuid, sizeof(rec->uuid));
+	}
+	r = find_veils(disk->dev, coffer_head_copy(&rec->geometry), rec, e);
+	if (r < 0)
+		return r;
+	if (coffer_random(rec->id, sizeof(rec->id)) < 0)
+		return coffer_err_set(e, EIO, "libcrypto has no random bytes");
+	r = coffer_dev_hash(disk->dev, coffer_head_copy(&rec->geometry), rec->geometry.shift,
+		rec->head_hash, e);
+	return r < 0 ? r : write_record(disk->dev, rec, e);
+}
+
+static bool is_veil(const struct coffer_record *rec, uint64_t block)
+{
+	for (uint32_t i = 0; i < rec->n_veils; i++)
+		if (rec->veils[i] == block)
+			return true;
+	return false;
+}
+
+/* The head from its copy, without block 0 and the veiled blocks: no magic comes back yet. */
+static int restore_body(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(PIECE);
+	const uint64_t shift = rec->geometry.shift, copy = coffer_head_copy(&rec->geometry);
+	uint64_t at = COFFER_BLOCK;
+	int r = 0;
+
+	if (!buf)
+		return coffer_err_errno(e, ENOMEM, "put the head back");
+	while (at < shift && r == 0) {
+		uint64_t end = at;
+
+		if (is_veil(rec, at)) {
+			at += COFFER_BLOCK;
+			continue;
+		}
+		while (end < shift && end - at < PIECE && !is_veil(rec, end))
+			end += COFFER_BLOCK;
+		r = coffer_dev_read(d, buf, end - at, copy + at, e);
+		if (r == 0)
+			r = coffer_dev_write(d, buf, end - at, at, e);
+		at = end;
+	}
+	return r < 0 ? r : coffer_dev_flush(d, e);
+}
+
+static int restore_block(
+	struct coffer_dev *d, const struct coffer_record *rec, uint64_t block, struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(COFFER_BLOCK);
+	int r;
+
+	if (!buf)
+		return coffer_err_errno(e, ENOMEM, "put the head back");
+	r = coffer_dev_read(d, buf, COFFER_BLOCK, coffer_head_copy(&rec->geometry) + block, e);
+	if (r == 0)
+		r = coffer_dev_write(d, buf, COFFER_BLOCK, block, e);
+	return r;
+}
+
+/* Block 0 gets the transition block, both header copies and all veiled blocks lose their magic. */
+static int veil_for_undo(
+	struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
+{
+	int r;
+
+	/* The head copy is durable, its record too: [0,S) is worth nothing from here on. While the
+	 * second copy is still whole, stock would bring the first one back: harmless. */
+	r = write_transition(d, rec, e);
+	if (r == 0)
+		r = coffer_dev_zero(d, rec->copy_size, COFFER_BLOCK, e);
+	for (uint32_t i = 0; i < rec->n_veils && r == 0; i++)
+		r = coffer_dev_zero(d, rec->veils[i], COFFER_BLOCK, e);
+	return r < 0 ? r : coffer_dev_flush(d, e);
+}
+
+/* Zero again what of the reserve was used. Only ever called with the filesystem back in its old
+ * place by this very run, alone on the device since: so nothing has grown into the reserve. */
+static int erase_reserve(
+	struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
+{
+	int r;
+
+	r = coffer_dev_zero(d, coffer_gap(&rec->geometry), 2 * rec->geometry.shift, e);
+	return r < 0 ? r : coffer_dev_flush(d, e);
+}
+
+/* Block 0 says that the body is back, so that no later run writes it again: a filesystem which does
+ * not need block 0 (btrfs) lives as soon as its own superblock is back. */
+static int mark_body_restored(
+	struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
+{
+	struct coffer_record mark = *rec;
+
+	mark.kind = COFFER_RESTORED;
+	return write_transition(d, &mark, e);
+}
+
+/* The last of an undo: the magics come back, those in block 0 at the very end. */
+static int unveil(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *now = coffer_dev_buffer(COFFER_BLOCK);
+	int r = 0;
+
+	if (!now)
+		return coffer_err_errno(e, ENOMEM, "put the head back");
+	for (uint32_t i = 0; i < rec->n_veils && r == 0; i++) {
+		/* Not zero: an earlier run has put it back, and it may have been used since. */
+		r = coffer_dev_read(d, now, COFFER_BLOCK, rec->veils[i], e);
+		if (r == 0 && bytes_are_zero(now, COFFER_BLOCK))
+			r = restore_block(d, rec, rec->veils[i], e);
+	}
+	if (r == 0)
+		r = coffer_dev_flush(d, e);
+	if (r == 0)
+		r = restore_block(d, rec, 0, e);
+	return r < 0 ? r : coffer_dev_flush(d, e);
+}
+
+static int undo_locked(struct coffer_disk *disk, struct coffer_err *e)
+{
+	const struct coffer_facts *f = &disk->facts;
+	struct coffer_dev *d = disk->dev;
+	struct coffer_record rec = f->record[COFFER_RESTORE];
+	int r = 0;
+
+	if (!disk->header && f->transition.kind == COFFER_RESTORED) {
+		/* Cut between the mark and block 0. The filesystem may have been used and even
+		 * have grown since, so of the reserve only the record is erased. */
+		r = unveil(d, &rec, e);
+		if (r == 0)
+			r = coffer_dev_zero(
+				d, coffer_record_offset(&rec.geometry, rec.kind), COFFER_BLOCK, e);
+		return r < 0 ? r : coffer_dev_flush(d, e);
+	}
+	if (disk->header || !f->has_record[COFFER_RESTORE])
+		r = make_undo_record(disk, &rec, e);
+	if (r == 0)
+		r = veil_for_undo(d, &rec, e);
+	if (r == 0)
+		r = restore_body(d, &rec, e);
+	if (r == 0)
+		r = mark_body_restored(d, &rec, e);
+	if (r == 0)
+		r = unveil(d, &rec, e);
+	return r < 0 ? r : erase_reserve(d, &rec, e);
+}
+
+int coffer_place_undo(struct coffer_disk *disk, struct coffer_err *e)
+{
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	int r;
+
+	r = coffer_lock_metadata(disk->dev, true, &lock, e);
+	if (r == 0)
+		r = undo_locked(disk, e);
+	return coffer_err_wrap(e, r, "put the filesystem's head back");
+}

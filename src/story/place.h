@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* place.h - put a header over the head of a filesystem, or take it away, whenever the power fails
+ *
+ * The order of writes and flushes here is law 1 made flesh; ARCHITECTURE.md explains each state
+ * that a cut can leave. */
+#pragma once
+#include "story/disk.h"
+
+/* Begin: save the head, write record and image, then everything of coffer_place_redo.
+ * @header_fd is a memfd with the finished header; guards have passed; @g is checked. */
+int coffer_place_begin(
+	struct coffer_dev *d, const struct coffer_geometry *g, int header_fd, struct coffer_err *e);
+
+/* From the transition block on; for an examined disk with REDO_PLACEMENT. */
+int coffer_place_redo(struct coffer_dev *d, const struct coffer_record *rec, const uint8_t *image,
+	struct coffer_err *e);
+
+/* The header is in place: make both copies sure, erase record and image. For FINISH_PLACEMENT. */
+int coffer_place_finish(struct coffer_disk *disk, struct coffer_err *e);
+
+/* Give the head back; for a disk where coffer_can_abort is true. */
+int coffer_place_undo(struct coffer_disk *disk, struct coffer_err *e);

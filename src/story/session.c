@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "story/session.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "os/luks2.h"
+
+enum {
+	MAX_PASSPHRASE = 1 << 20,
+	PIECE = 1 << 20
+};
+
+static const char *const phase_names[] = {
+	[COFFER_PHASE_PREPARE] = "prepare",
+	[COFFER_PHASE_PLACE] = "place",
+	[COFFER_PHASE_CONVERT] = "convert",
+	[COFFER_PHASE_END] = "end",
+	[COFFER_PHASE_RESTORE] = "restore",
+};
+_Static_assert(ARRAY_SIZE(phase_names) == COFFER_N_PHASES, "every phase has a name");
+
+const char *coffer_phase_name(enum coffer_phase p)
+{
+	return phase_names[p];
+}
+
+void coffer_session_progress(
+	struct coffer_session *s, enum coffer_phase phase, uint64_t done, uint64_t total)
+{
+	const struct coffer_progress p = {
+		.phase = phase, .done = done, .total = total, .moved = s->result->moved};
+
+	if (s->o->callbacks.progress)
+		s->o->callbacks.progress(s->o->callbacks.user, &p);
+}
+
+int coffer_session_check_stop(struct coffer_session *s, struct coffer_err *e)
+{
+	if (!s->o->callbacks.stop || !s->o->callbacks.stop(s->o->callbacks.user))
+		return 0;
+	(void)coffer_err_set(e, EINTR, "stopped as asked");
+	coffer_err_outcome(e, COFFER_INTERRUPTED);
+	return -EINTR;
+}
+
+int coffer_session_ask(struct coffer_session *s, enum coffer_ask why, struct coffer_err *e)
+{
+	_cleanup_secret_ struct coffer_secret *pass = NULL;
+	int r;
+
+	if (s->passphrase)
+		return 0;
+	r = coffer_secret_new(MAX_PASSPHRASE, &pass, e);
+	if (r < 0)
+		return r;
+	r = s->o->callbacks.passphrase(s->o->callbacks.user, why, pass->data, pass->capacity, e);
+	if (r < 0)
+		return r;
+	if (r == 0 && why == COFFER_ASK_NEW)
+		return coffer_err_set(e, EINVAL, "an empty passphrase protects nothing");
+	pass->size = (size_t)r;
+	s->passphrase = TAKE_PTR(pass);
+	return 0;
+}
+
+int coffer_session_lock(struct coffer_session *s, const char *uuid, struct coffer_err *e)
+{
+	struct coffer_err why = {0};
+	int r;
+
+	if (s->reencryption || s->dev->fd < 0)
+		return 0;
+	r = coffer_lock_reencryption(uuid, &s->reencryption, &why);
+	if ((r == -EACCES || r == -EPERM) && !s->dev->is_block) {
+		s->result->unlocked_run = true;
+		return 0;
+	}
+	if (r < 0 && e)
+		*e = why;
+	return r;
+}
+
+int coffer_session_unlock_fd(struct coffer_session *s, int fd, struct coffer_err *e)
+{
+	return coffer_luks2_unlock(fd, s->passphrase, &s->key, e);
+}
+
+/* Bytes of header copies and keyslots area; checked against S, which lies on the device. */
+static int header_area(const struct coffer_header *h, uint64_t shift, uint64_t *ret)
+{
+	uint64_t keyslots;
+
+	if (coffer_json_u64s(coffer_json_object(h->json, "config"), "keyslots_size", &keyslots) <
+			0 ||
+		!add_u64(keyslots, 2 * h->copy_size, ret) || *ret > shift)
+		return -EBADMSG;
+	return 0;
+}
+
+/* The disk's header in a memfd, so that libcryptsetup can neither mend nor change the disk. */
+static int copy_header(struct coffer_session *s, int *ret_fd, struct coffer_err *e)
+{
+	const struct coffer_header *h = s->disk.header;
+	_cleanup_close_ int fd = -1;
+	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(PIECE);
+	uint64_t size;
+	int r;
+
+	if (!buf || header_area(h, s->disk.facts.conversion.geometry.shift, &size) < 0)
+		return coffer_err_set(e, EBADMSG, "the LUKS2 header has impossible sizes");
+	r = coffer_memfd("coffer-header", size, &fd, e);
+	for (uint64_t at = 2 * h->copy_size; r == 0 && at < size; at += PIECE) {
+		const size_t n = min_u64(PIECE, size - at);
+
+		r = coffer_dev_read(s->dev, buf, n, at, e);
+		if (r == 0 && pwrite(fd, buf, n, (off_t)at) != (ssize_t)n)
+			r = coffer_err_set(e, EIO, "copy the header to memory");
+	}
+	/* The copies as they were judged, both whole, whatever the disk's torn one says. */
+	for (int i = 0; r == 0 && i < 2; i++)
+		if (pwrite(fd, h->copy[i], h->copy_size, i ? (off_t)h->copy_size : 0) !=
+			(ssize_t)h->copy_size)
+			r = coffer_err_set(e, EIO, "copy the header to memory");
+	if (r < 0)
+		return r;
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+int coffer_session_unlock(struct coffer_session *s, struct coffer_err *e)
+{
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	if (!s->key) {
+		r = copy_header(s, &fd, e);
+		if (r == 0)
+			r = coffer_session_ask(s, COFFER_ASK_EXISTING, e);
+		if (r == 0)
+			r = coffer_session_unlock_fd(s, fd, e);
+		if (r < 0)
+			return r;
+	}
+	return coffer_conversion_verify(s->disk.header->json, s->key->data, s->key->size, e);
+}
+
+void coffer_session_note_geometry(
+	struct coffer_session *s, const struct coffer_geometry *g, const char *cipher)
+{
+	s->result->device_size = g->device;
+	s->result->data_offset = g->shift;
+	s->result->data_size = g->length;
+	s->result->sector_size = g->sector_size;
+	(void)snprintf(s->result->cipher, sizeof(s->result->cipher), "%s", cipher);
+}
+
+void coffer_session_mark_interrupted(const struct coffer_session *s, int r, struct coffer_err *e)
+{
+	if (r < 0 && s->changed && e->outcome == COFFER_FAILED)
+		e->outcome = COFFER_INTERRUPTED;
+}
+
+void coffer_session_close(struct coffer_session *s)
+{
+	coffer_disk_reset(&s->disk);
+	coffer_lock_free(s->reencryption);
+	coffer_secret_free(s->passphrase);
+	coffer_secret_free(s->key);
+	coffer_dev_close(s->dev);
+}

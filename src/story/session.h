@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* session.h - what one run of encrypt or abort carries from stage to stage */
+#pragma once
+#include "base/secret.h"
+#include "coffer/encrypt.h"
+#include "os/locks.h"
+#include "story/disk.h"
+
+struct coffer_session {
+	const struct coffer_encrypt_options *o;
+	struct coffer_encrypt_result *result;
+	struct coffer_dev *dev;
+	struct coffer_disk disk;
+	struct coffer_lock *reencryption; /* of disk.header's UUID, once there is one */
+	struct coffer_secret *passphrase; /* once asked for */
+	struct coffer_secret *key;	  /* volume key, once unlocked */
+	bool changed;	/* this run has written: a failure leaves an interrupted disk */
+	bool converted; /* this run did the last step: nobody was on the device since */
+};
+
+/* Call the caller's progress callback. */
+void coffer_session_progress(
+	struct coffer_session *s, enum coffer_phase phase, uint64_t done, uint64_t total);
+/* -EINTR with outcome INTERRUPTED when the caller wants to stop; 0 otherwise. */
+int coffer_session_check_stop(struct coffer_session *s, struct coffer_err *e);
+
+/* Ask for the passphrase unless that was done. */
+int coffer_session_ask(struct coffer_session *s, enum coffer_ask why, struct coffer_err *e);
+/* Take the reencryption lock of volume @uuid unless it is held; see result.unlocked_run. */
+int coffer_session_lock(struct coffer_session *s, const char *uuid, struct coffer_err *e);
+/* Unlock the header of the examined disk, and verify its reencryption metadata with the key. */
+int coffer_session_unlock(struct coffer_session *s, struct coffer_err *e);
+/* The same for a header in a memfd. */
+int coffer_session_unlock_fd(struct coffer_session *s, int fd, struct coffer_err *e);
+
+/* Tell the result where everything lies. */
+void coffer_session_note_geometry(
+	struct coffer_session *s, const struct coffer_geometry *g, const char *cipher);
+/* A failure after this run's first write leaves an interrupted disk: say so in @e. */
+void coffer_session_mark_interrupted(const struct coffer_session *s, int r, struct coffer_err *e);
+
+void coffer_session_close(struct coffer_session *s);
