@@ -165,6 +165,8 @@ int coffer_base64_decode(const char *text, uint8_t *buf, size_t size, size_t *re
 		return -EBADMSG;
 	while (padding < 2 && text[n - 1 - padding] == '=')
 		padding++;
+	if (strcspn(text, "=") != n - padding) /* libcrypto takes it for a zero anywhere */
+		return -EBADMSG;
 	*ret_size = (size_t)r - padding;
 	return 0;
 }

@@ -39,11 +39,11 @@ struct coffer_size_text coffer_size_format(uint64_t bytes)
 	double v = (double)bytes;
 	unsigned int i = 0;
 
-	for (; v >= 1023.95 && i < 6; i++)
+	for (; v >= 1023.5 && i < 6; i++)
 		v /= 1024;
 	if (i == 0)
 		(void)snprintf(t.s, sizeof(t.s), "%" PRIu64 " B", bytes);
 	else
-		(void)snprintf(t.s, sizeof(t.s), v < 100 ? "%.1f %s" : "%.0f %s", v, units[i]);
+		(void)snprintf(t.s, sizeof(t.s), v < 99.95 ? "%.1f %s" : "%.0f %s", v, units[i]);
 	return t;
 }

@@ -11,5 +11,5 @@ int coffer_size_parse(const char *text, uint64_t *ret);
 struct coffer_size_text {
 	char s[24];
 };
-/* "3.9 GiB": three digits at most, for people only. */
+/* "3.9 GiB", "1023 B": four characters of number at most, for people only. */
 struct coffer_size_text coffer_size_format(uint64_t bytes);

@@ -59,6 +59,7 @@ struct coffer_report {
 	const struct coffer_args *args;
 	const char *verb;
 	double started;	      /* seconds */
+	double converting;    /* when the first step began; 0: not yet */
 	bool terminal;	      /* stderr is one */
 	bool bar_shown;	      /* a bar stands on the current line */
 	unsigned int percent; /* of the last line that was printed */

@@ -45,7 +45,7 @@ void coffer_report_begin(struct coffer_report *r, const struct coffer_args *a, c
 static void estimate(
 	const struct coffer_report *r, const struct coffer_progress *p, double *rate, double *eta)
 {
-	const double seconds = now() - r->started;
+	const double seconds = r->converting > 0 ? now() - r->converting : 0;
 
 	*rate = seconds > 0 ? (double)p->moved / seconds : 0;
 	*eta = *rate > 0 ? (double)(p->total - p->done) / *rate : 0;
@@ -126,6 +126,8 @@ void coffer_report_progress(struct coffer_report *r, const struct coffer_progres
 	const unsigned int percent =
 		p->total ? (unsigned int)((double)p->done * 100 / (double)p->total) : 0;
 
+	if (p->phase == COFFER_PHASE_CONVERT && r->converting == 0)
+		r->converting = now();
 	if (r->args->json)
 		progress_json(r, p);
 	else if (r->args->quiet || p->phase != COFFER_PHASE_CONVERT)

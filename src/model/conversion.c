@@ -11,9 +11,9 @@
 #include "base/err.h"
 #include "model/metadigest.h"
 
-/* Sizes of the segment table: at most three regular segments and three backups. */
+/* Segments: four regular ones at most (inside a hot step of stock) and three backups. */
 enum {
-	MAX_SEGMENTS = 6,
+	MAX_SEGMENTS = 7,
 	DYNAMIC = 0
 };
 

@@ -32,10 +32,11 @@ const char *coffer_action_name(enum coffer_action a)
 #define DAMAGED(...) (snprintf(why, why_size, __VA_ARGS__), COFFER_ACT_DAMAGED)
 
 /* No step was committed, so the gap may still hold a record; later it is ciphertext and never
- * read as one. A header that was changed since (another seqid) has outlived its record. */
+ * read as one. A header that was changed since (a higher seqid) has outlived its record; a lower
+ * one is the copy that was behind when the record was written. */
 static bool record_counts(const struct coffer_facts *f, enum coffer_placement_kind kind)
 {
-	return f->has_record[kind] && f->record[kind].seqid == f->copy[f->newest].seqid;
+	return f->has_record[kind] && f->record[kind].seqid >= f->copy[f->newest].seqid;
 }
 
 static enum coffer_action decide_converting(

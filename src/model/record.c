@@ -257,20 +257,3 @@ uint64_t coffer_strange_sectors(const struct coffer_record *r, uint64_t offset, 
 	}
 	return strange;
 }
-
-bool coffer_placement_began(const struct coffer_record *r, const uint8_t *block0,
-	const uint8_t *head0, const uint8_t *image0)
-{
-	uint8_t transition[COFFER_BLOCK];
-
-	if (coffer_transition_encode(r, transition) < 0)
-		return false;
-	for (size_t at = 0; at < COFFER_BLOCK; at += COFFER_SECTOR) {
-		if (memcmp(block0 + at, head0 + at, COFFER_SECTOR) == 0)
-			continue;
-		if (memcmp(block0 + at, transition + at, COFFER_SECTOR) == 0 ||
-			memcmp(block0 + at, image0 + at, COFFER_SECTOR) == 0)
-			return true;
-	}
-	return false;
-}

@@ -88,8 +88,3 @@ void coffer_image_expand(const struct coffer_record *r, const uint8_t *image, ui
  * block, veil. @head and @image hold the same range. *ret_first is the first strange one. */
 uint64_t coffer_strange_sectors(const struct coffer_record *r, uint64_t offset, const uint8_t *disk,
 	const uint8_t *head, const uint8_t *image, size_t n, uint64_t *ret_first);
-
-/* Did the placement begin? Block 0 then has a sector of the transition block, or one of the image
- * where the head has something else. */
-bool coffer_placement_began(const struct coffer_record *r, const uint8_t *block0,
-	const uint8_t *head0, const uint8_t *image0);

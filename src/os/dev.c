@@ -36,6 +36,11 @@ void coffer_dev_set_direct(struct coffer_dev *d, bool direct)
 	d->ops->set_direct(d, direct);
 }
 
+void coffer_dev_forget(struct coffer_dev *d, uint64_t off, uint64_t n)
+{
+	d->ops->forget(d, off, n);
+}
+
 void coffer_dev_close(struct coffer_dev *d)
 {
 	if (d)

@@ -28,6 +28,9 @@ struct coffer_dev_ops {
 	 * that are multiples of 4096; otherwise nothing changes. Not while requests are under way.
 	 */
 	void (*set_direct)(struct coffer_dev *d, bool direct);
+	/* What is read from [off, off + n) next comes from the disk, as far as the kernel can be
+	 * asked for that; after a flush only. In direct mode it does so anyway. */
+	void (*forget)(struct coffer_dev *d, uint64_t off, uint64_t n);
 	void (*close)(struct coffer_dev *d);
 };
 
@@ -48,6 +51,7 @@ int coffer_dev_write(
 	struct coffer_dev *d, const void *buf, size_t n, uint64_t off, struct coffer_err *e);
 int coffer_dev_flush(struct coffer_dev *d, struct coffer_err *e);
 void coffer_dev_set_direct(struct coffer_dev *d, bool direct);
+void coffer_dev_forget(struct coffer_dev *d, uint64_t off, uint64_t n);
 void coffer_dev_close(struct coffer_dev *d); /* NULL is fine; the caller has flushed before */
 DEFINE_CLEANUP(struct coffer_dev *, dev, coffer_dev_close);
 #define _cleanup_dev_ _cleanup_(cleanup_dev)

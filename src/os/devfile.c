@@ -88,6 +88,11 @@ static void file_set_direct(struct coffer_dev *d, bool direct)
 		(void)fcntl(d->fd, F_SETFL, flags & ~O_DIRECT);
 }
 
+static void file_forget(struct coffer_dev *d, uint64_t off, uint64_t n)
+{
+	(void)posix_fadvise(d->fd, (off_t)off, (off_t)n, POSIX_FADV_DONTNEED);
+}
+
 static void file_close(struct coffer_dev *d)
 {
 	if (d->fd >= 0)
@@ -101,6 +106,7 @@ static const struct coffer_dev_ops file_ops = {
 	.write = file_write,
 	.flush = file_flush,
 	.set_direct = file_set_direct,
+	.forget = file_forget,
 	.close = file_close,
 };
 

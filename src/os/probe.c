@@ -58,10 +58,12 @@ int coffer_probe(const struct coffer_dev *d, uint64_t off, uint64_t n, struct co
 		blkid_probe_enable_partitions(pr, 1) < 0 ||
 		blkid_probe_set_partitions_flags(pr, BLKID_PARTS_MAGIC) < 0)
 		return coffer_err_set(e, ENOMEM, "libblkid cannot look at %s", d->name);
+	errno = 0;
 	while ((r = blkid_do_probe(pr)) == 0)
 		add_finding(pr, &c);
 	if (r < 0)
-		return coffer_err_set(e, EIO, "libblkid cannot read %s", d->name);
+		return coffer_err_set(e, EIO, "libblkid cannot look for signatures on %s: %s",
+			d->name, errno ? strerror(errno) : "unknown error");
 	*ret = c;
 	return 0;
 }

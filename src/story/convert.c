@@ -136,10 +136,7 @@ int coffer_convert(struct coffer_session *s, struct coffer_err *e)
 		engine_close(&en);
 		return r;
 	}
-	/* Unaligned sizes are rare; for them every transfer takes the page cache, since direct and
-	 * cached transfers to one block do not mix. */
-	coffer_dev_set_direct(
-		s->dev, g->device % COFFER_BLOCK == 0 && g->length % COFFER_BLOCK == 0);
+	coffer_use_direct(s->dev, g);
 	coffer_session_progress(s, COFFER_PHASE_CONVERT, g->length - c->pointer, g->length);
 	/* The pointer was read from the disk or from a cache in front of it, and a copy may be torn
 	 * or behind. A commit of the same state first: then both copies say it, durably, before

@@ -13,6 +13,11 @@ enum {
 	PIECE = 1 << 20
 };
 
+void coffer_use_direct(struct coffer_dev *d, const struct coffer_geometry *g)
+{
+	coffer_dev_set_direct(d, g->device % COFFER_BLOCK == 0 && g->length % COFFER_BLOCK == 0);
+}
+
 int coffer_dev_hash(struct coffer_dev *d, uint64_t off, uint64_t n, uint8_t ret[COFFER_SHA256_SIZE],
 	struct coffer_err *e)
 {

@@ -21,6 +21,11 @@ struct coffer_disk {
 int coffer_examine(struct coffer_dev *d, struct coffer_disk *ret, struct coffer_err *e);
 void coffer_disk_reset(struct coffer_disk *disk); /* frees what examine allocated */
 
+/* Bypass the page cache from now on, if every transfer of a conversion of layout @g is aligned for
+ * that. Unaligned sizes are rare; they take the cache throughout, since direct and cached transfers
+ * to one block do not mix. */
+void coffer_use_direct(struct coffer_dev *d, const struct coffer_geometry *g);
+
 /* SHA-256 of [off, off + n) of the device. */
 int coffer_dev_hash(struct coffer_dev *d, uint64_t off, uint64_t n, uint8_t ret[COFFER_SHA256_SIZE],
 	struct coffer_err *e);

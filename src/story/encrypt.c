@@ -30,7 +30,7 @@ static uint64_t default_metadata_size(uint64_t shift)
 static uint64_t default_keyslots_size(uint64_t shift)
 {
 	/* Half of the room at most: the rest is for the used map of a conversion under way. */
-	return min_u64(shift / 2, 8 << 20);
+	return round_down_u64(min_u64(shift / 2, 8 << 20), COFFER_BLOCK);
 }
 
 static struct coffer_luks2_format choose_format(

@@ -49,27 +49,41 @@ static int may_wipe_all(
 	return 0;
 }
 
-/* Where something else may lie in the head copy's place, only the blocks go that are byte by byte
- * the plain head: what the volume keeps there is ciphertext and cannot look like that. */
-static int wipe_equal_blocks(struct coffer_session *s, struct coffer_xts *xts, uint64_t at,
+/* One block of the head copy's place: its sectors that are byte by byte the plain head become
+ * random. By sectors, since an earlier wipe may have been torn inside the block. */
+static bool wipe_equal_sectors(uint8_t *there, const uint8_t *head, const uint8_t *random)
+{
+	bool changed = false;
+
+	for (size_t k = 0; k < COFFER_BLOCK; k += COFFER_SECTOR) {
+		if (memcmp(there + k, head + k, COFFER_SECTOR) != 0)
+			continue;
+		memcpy(there + k, random + k, COFFER_SECTOR);
+		changed = true;
+	}
+	return changed;
+}
+
+/* Where something else may lie in the head copy's place, only what is the plain head goes: what
+ * the volume keeps there is ciphertext and cannot look like that. */
+static int wipe_equal(struct coffer_session *s, struct coffer_xts *xts, uint64_t at,
 	const uint8_t *random, size_t n, struct coffer_err *e)
 {
 	const uint64_t copy = coffer_head_copy(&s->disk.facts.conversion.geometry);
-	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(2 * PIECE);
-	const uint8_t *there;
+	_cleanup_free_ uint8_t *head = coffer_dev_buffer(PIECE);
+	_cleanup_free_ uint8_t *there = coffer_dev_buffer(PIECE);
 	int r;
 
-	if (!buf)
+	if (!head || !there)
 		return coffer_err_errno(e, ENOMEM, "wipe the head copy");
-	there = buf + PIECE;
-	r = read_volume(s, xts, at, buf, n, e);
+	r = read_volume(s, xts, at, head, n, e);
 	if (r == 0)
-		r = coffer_dev_read(s->dev, buf + PIECE, n, copy + at, e);
+		r = coffer_dev_read(s->dev, there, n, copy + at, e);
 	for (size_t k = 0; k < n && r == 0; k += COFFER_BLOCK) {
-		if (memcmp(buf + k, there + k, COFFER_BLOCK) == 0)
-			r = coffer_dev_write(s->dev, random + k, COFFER_BLOCK, copy + at + k, e);
-		else
+		if (memcmp(there + k, head + k, COFFER_BLOCK) != 0)
 			s->result->head_copy_kept = true;
+		if (wipe_equal_sectors(there + k, head + k, random + k))
+			r = coffer_dev_write(s->dev, there + k, COFFER_BLOCK, copy + at + k, e);
 	}
 	return r;
 }
@@ -96,7 +110,7 @@ static int wipe_head_copy(struct coffer_session *s, struct coffer_err *e)
 		if (coffer_random(random, n) < 0)
 			return coffer_err_set(e, EIO, "libcrypto has no random bytes");
 		r = all ? coffer_dev_write(s->dev, random, n, coffer_head_copy(g) + at, e)
-			: wipe_equal_blocks(s, xts, at, random, n, e);
+			: wipe_equal(s, xts, at, random, n, e);
 	}
 	return r < 0 ? r : coffer_dev_flush(s->dev, e);
 }

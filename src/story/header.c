@@ -212,8 +212,11 @@ static int check_unchanged(
 		return r;
 	if (coffer_luks2_bin_read(block, off, &bin) < 0 || bin.seqid != h->seqid ||
 		strcmp(bin.uuid, h->uuid) != 0)
-		return coffer_err_set(e, EBUSY,
-			"somebody else has changed the LUKS2 header of %s meanwhile", d->name);
+		return coffer_err_repair(e, EUCLEAN,
+			"the LUKS2 header on %s is not the one this run knows: another program "
+			"changed "
+			"it, or the device loses writes; nothing more was written",
+			d->name);
 	return 0;
 }
 

@@ -31,7 +31,7 @@ DEFINE_CLEANUP(struct coffer_header *, header, coffer_header_free);
 
 /* Write @h->json as the next state (seqid + 1), under cryptsetup's metadata lock. The copy that is
  * torn or behind goes first, so that the good one is never at risk before there is another.
- * -EBUSY: somebody else changed the header since it was read. */
+ * NEEDS_REPAIR with -EUCLEAN: the header on the disk is not the one that is known. */
 int coffer_header_commit(struct coffer_dev *d, struct coffer_header *h, struct coffer_err *e);
 
 /* Write both copies again as they are, same seqid: brings a torn one back, and makes durable what

@@ -36,6 +36,7 @@ static int copy_verified(
 	}
 	if (r == 0)
 		r = coffer_dev_flush(d, e);
+	coffer_dev_forget(d, to, n);
 	for (uint64_t at = 0; at < n && r == 0; at += PIECE) {
 		const size_t part = min_u64(PIECE, n - at);
 
@@ -62,6 +63,7 @@ static int write_verified(
 	r = coffer_dev_write(d, p, n, off, e);
 	if (r == 0)
 		r = coffer_dev_flush(d, e);
+	coffer_dev_forget(d, off, n);
 	if (r == 0)
 		r = coffer_dev_read(d, back, n, off, e);
 	if (r == 0 && memcmp(p, back, n) != 0)
@@ -219,6 +221,8 @@ int coffer_place_begin(
 		return r;
 	if (coffer_random(rec.id, sizeof(rec.id)) < 0)
 		return coffer_err_set(e, EIO, "libcrypto has no random bytes");
+	/* What is read back to be compared must come from the disk, not from a cache. */
+	coffer_use_direct(d, g);
 
 	/* All of these lie in the reserve, where the guards found no filesystem: a cut here leaves
 	 * the filesystem as it was. An old abort's record goes, or it would speak later. */
@@ -258,27 +262,34 @@ static int make_undo_record(
 	struct coffer_disk *disk, struct coffer_record *rec, struct coffer_err *e)
 {
 	const struct coffer_facts *f = &disk->facts;
+	const struct coffer_record *older = f->has_record[COFFER_RESTORE]
+						    ? &f->record[COFFER_RESTORE]
+					    : f->has_record[COFFER_PLACE] ? &f->record[COFFER_PLACE]
+									  : NULL;
 	int r;
 
 	*rec = (struct coffer_record){.kind = COFFER_RESTORE};
+	/* Block 0 may hold a transition block of what was begun before; under the same id a torn
+	 * mixture of the two is no riddle. */
+	if (older)
+		memcpy(rec->id, older->id, sizeof(rec->id));
+	else if (coffer_random(rec->id, sizeof(rec->id)) < 0)
+		return coffer_err_set(e, EIO, "libcrypto has no random bytes");
 	if (disk->header) {
 		rec->geometry = f->conversion.geometry;
 		rec->seqid = disk->header->seqid;
 		rec->copy_size = disk->header->copy_size;
 		memcpy(rec->uuid, disk->header->uuid, sizeof(rec->uuid));
 	} else {
-		const struct coffer_record *place = &f->record[COFFER_PLACE];
-
-		rec->geometry = place->geometry;
-		rec->seqid = place->seqid;
-		rec->copy_size = place->copy_size;
-		memcpy(rec->uuid, place->uuid, sizeof(rec->uuid));
+		rec->geometry = older->geometry;
+		rec->seqid = older->seqid;
+		rec->copy_size = older->copy_size;
+		memcpy(rec->uuid, older->uuid, sizeof(rec->uuid));
 	}
 	r = find_veils(disk->dev, coffer_head_copy(&rec->geometry), rec, e);
 	if (r < 0)
 		return r;
-	if (coffer_random(rec->id, sizeof(rec->id)) < 0)
-		return coffer_err_set(e, EIO, "libcrypto has no random bytes");
+	coffer_use_direct(disk->dev, &rec->geometry);
 	r = coffer_dev_hash(disk->dev, coffer_head_copy(&rec->geometry), rec->geometry.shift,
 		rec->head_hash, e);
 	return r < 0 ? r : write_record(disk->dev, rec, e);
@@ -371,20 +382,42 @@ static int mark_body_restored(
 	return write_transition(d, &mark, e);
 }
 
+/* Is each sector of a veiled block still zero, or the head's already (a torn restore)? Anything
+ * else was written by somebody who has used the filesystem since its superblock came back. */
+static bool still_ours(const uint8_t *now, const uint8_t *head)
+{
+	for (size_t at = 0; at < COFFER_BLOCK; at += COFFER_SECTOR)
+		if (!bytes_are_zero(now + at, COFFER_SECTOR) &&
+			memcmp(now + at, head + at, COFFER_SECTOR) != 0)
+			return false;
+	return true;
+}
+
+static int unveil_block(
+	struct coffer_dev *d, const struct coffer_record *rec, uint64_t block, struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *now = coffer_dev_buffer(COFFER_BLOCK);
+	_cleanup_free_ uint8_t *head = coffer_dev_buffer(COFFER_BLOCK);
+	int r;
+
+	if (!now || !head)
+		return coffer_err_errno(e, ENOMEM, "put the head back");
+	r = coffer_dev_read(d, now, COFFER_BLOCK, block, e);
+	if (r == 0)
+		r = coffer_dev_read(
+			d, head, COFFER_BLOCK, coffer_head_copy(&rec->geometry) + block, e);
+	if (r < 0 || !still_ours(now, head))
+		return r;
+	return coffer_dev_write(d, head, COFFER_BLOCK, block, e);
+}
+
 /* The last of an undo: the magics come back, those in block 0 at the very end. */
 static int unveil(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
 {
-	_cleanup_free_ uint8_t *now = coffer_dev_buffer(COFFER_BLOCK);
 	int r = 0;
 
-	if (!now)
-		return coffer_err_errno(e, ENOMEM, "put the head back");
-	for (uint32_t i = 0; i < rec->n_veils && r == 0; i++) {
-		/* Not zero: an earlier run has put it back, and it may have been used since. */
-		r = coffer_dev_read(d, now, COFFER_BLOCK, rec->veils[i], e);
-		if (r == 0 && bytes_are_zero(now, COFFER_BLOCK))
-			r = restore_block(d, rec, rec->veils[i], e);
-	}
+	for (uint32_t i = 0; i < rec->n_veils && r == 0; i++)
+		r = unveil_block(d, rec, rec->veils[i], e);
 	if (r == 0)
 		r = coffer_dev_flush(d, e);
 	if (r == 0)

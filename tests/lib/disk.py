@@ -4,16 +4,19 @@
 Everything that must be given back is a context manager; sizes and offsets are bytes.
 """
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import random
 import subprocess
 import tempfile
+import time
 from array import array
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+KiB = 1 << 10
 MiB = 1 << 20
 
 # The lock folder of libcryptsetup is root's; on a private image nobody competes for the lock.
@@ -82,25 +85,27 @@ def sha256(path, offset=0, size=None):
 
 # --- filesystems -------------------------------------------------------------------------------
 
-def make_image(path, size, fs, fs_size, tree=None, block_size=4096):
+def make_image(path, size, fs, fs_size, tree=None, block_size=4096, options=()):
     """An image of size bytes whose first fs_size bytes hold an ext4, xfs or btrfs with the files
-    of the folder tree. Needs no root and no mount. btrfs wants 110 MiB at least."""
+    of the folder tree. Needs no root and no mount. btrfs wants 110 MiB at least. options are
+    further ones of the mkfs."""
     with open(path, "wb") as f:
         f.truncate(size)
     if fs == "ext4":
         source = ["-d", tree] if tree else []
-        run("mkfs.ext4", "-q", "-F", "-b", block_size, "-E", "lazy_itable_init=0", *source, path,
-            fs_size // block_size)
+        run("mkfs.ext4", "-q", "-F", "-b", block_size, "-E", "lazy_itable_init=0", *source, *options,
+            path, fs_size // block_size)
     elif fs == "xfs":
         with tempfile.NamedTemporaryFile("w", suffix=".proto") as proto:
             proto.write("/none\n0 0\nd--755 0 0\n" + (_xfs_proto(tree) if tree else "") + "$\n")
             proto.flush()
             # mkfs.xfs refuses less than 300 MB, unless it believes to be in xfstests.
             run("mkfs.xfs", "-q", "-f", "-b", f"size={block_size}", "-d", f"size={fs_size}",
-                "-p", proto.name, path,
+                "-p", proto.name, *options, path,
                 env=dict(os.environ, TEST_DIR="1", TEST_DEV="1", QA_CHECK_FS="1"))
     elif fs == "btrfs":
-        run("mkfs.btrfs", "-q", "-f", "-b", fs_size, *(["--rootdir", tree] if tree else []), path)
+        source = ["--rootdir", tree] if tree else []
+        run("mkfs.btrfs", "-q", "-f", "-b", fs_size, *source, *options, path)
         os.truncate(path, size)  # with --rootdir it cuts a file to the size of the filesystem
     else:
         raise ValueError(fs)
@@ -118,18 +123,53 @@ def _xfs_proto(folder):
 
 def check_fs(path, fs):
     """Fails unless the filesystem's own checker finds nothing wrong; changes nothing."""
-    run(*{"ext4": ["e2fsck", "-fn"], "xfs": ["xfs_repair", "-n"],
+    run(*{"ext4": ["e2fsck", "-fn"], "xfs": ["xfs_repair", "-n", "-o", "force_geometry"],
           "btrfs": ["btrfs", "check", "--readonly"]}[fs], path)
 
 
 @contextlib.contextmanager
 def loop(path, *options):
-    """A loop device over path, e.g. loop(img, "--sector-size", "4096") as dev."""
-    dev = run("losetup", "--find", "--show", *options, path).stdout.strip()
+    """A loop device over path, e.g. loop(img, "--sector-size", "4096") as dev.
+
+    Two tests that ask for a free device at the same time may be given the same one: the loser
+    tries again."""
+    for tries in range(10):
+        p = run("losetup", "--find", "--show", *options, path, status=None)
+        if p.returncode == 0 or tries == 9:
+            break
+        time.sleep(0.1 * (tries + 1))
+    assert p.returncode == 0, p.stderr
+    dev = p.stdout.strip()
     try:
         yield dev
     finally:
         run("losetup", "--detach", dev)
+
+
+@contextlib.contextmanager
+def partition(dev, start, sectors):
+    """Partition 1 of a loop device; told to the kernel, which need not read partition tables."""
+    run("addpart", dev, 1, start, sectors)
+    try:
+        for _ in range(100):
+            if os.path.exists(dev + "p1"):
+                break
+            time.sleep(0.05)
+        yield dev + "p1"
+    finally:
+        run("delpart", dev, 1)
+
+
+@contextlib.contextmanager
+def block_devices(alone=False):
+    """Held by whoever lets coffer begin on a block device: it asks all block devices of the
+    machine for a hibernated system. alone is for the one test that makes such a device."""
+    fd = os.open(os.path.dirname(os.path.abspath(__file__)), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(fd)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Runs of coffer and of stock cryptsetup, and how to stop either at a chosen system call.
+
+Where the moment matters a run has one thread and strace counts its calls, so a row hits the same
+write each time; trace() tells which call is which, so no row knows a number by heart.
+"""
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+
+from disk import MiB, luks_metadata, make_image, make_tree, run, sha256, tempdir
+
+COFFER = os.environ["COFFER"]
+ASAN = os.environ.get("COFFER_ASAN", COFFER)
+if not os.access(ASAN, os.X_OK):
+    ASAN = COFFER
+LUKS_CAT = os.path.join(os.environ["COFFER_BUILD"], "tests/luks-cat")
+
+FAST = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"]
+SMALL = ["--reduce-device-size", "2M"]  # S = 1 MiB
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+
+
+# --- something to encrypt ----------------------------------------------------------------------
+
+class Box:
+    """A folder with a key and a plain image, from which every row takes a fresh copy.
+
+    The filesystem is full of random bytes and so is the reserve behind it: a block that is lost,
+    moved or left over is seen."""
+
+    def __init__(self, folder, size=12 * MiB, fs="ext4", end=None, name="plain", options=(),
+                 fill=40 * MiB, **make):
+        self.folder, self.fs, self.size = folder, fs, size
+        self.end = size - 2 * MiB if end is None else end
+        self.key = os.path.join(folder, "key")
+        if not os.path.exists(self.key):
+            with open(self.key, "wb") as f:
+                f.write(os.urandom(32))
+        self.plain = os.path.join(folder, name)
+        tree = os.path.join(folder, name + ".tree")
+        os.mkdir(tree)
+        make_tree(tree, max(0, min(self.end * 3 // 4 - 4 * MiB, fill)), seed=size)
+        if fs == "none":
+            with open(self.plain, "wb") as f:
+                f.write(os.urandom(size))
+        else:
+            make_image(self.plain, size, fs, self.end, tree, options=options, **make)
+            with open(self.plain, "r+b") as f:
+                f.seek(self.end)
+                f.write(os.urandom(min(size - self.end, 4 * MiB)))
+        run("rm", "-rf", tree)
+
+    def copy(self, name="work"):
+        path = os.path.join(self.folder, name)
+        run("cp", "--sparse=always", self.plain, path)
+        return path
+
+    def encrypt(self, img, *args, **kw):
+        return encrypt(img, self.key, *args, **kw)
+
+    def check(self, img, end=None, plain=None):
+        """The volume is finished and holds every byte of the original."""
+        assert_final(img)
+        want = sha256(plain or self.plain, 0, end or self.end)
+        got = volume_sha256(img, self.key, end or self.end)
+        assert got == want, f"{img}: the content differs"
+
+
+def volume_sha256(img, key, size):
+    cat = f'"$0" "$1" "$2" | head -c {size} | sha256sum'
+    return run("sh", "-c", cat, LUKS_CAT, img, key).stdout.split()[0]
+
+
+def volume_file(img, key, size, out):
+    """The decrypted content as a file, for the filesystem's checker."""
+    run("sh", "-c", f'"$0" "$1" "$2" | head -c {size} >"$3"', LUKS_CAT, img, key, out)
+    return out
+
+
+# --- coffer -------------------------------------------------------------------------------------
+
+def command(verb, img, key=None, *args, program=COFFER):
+    own = FAST + SMALL if verb == "encrypt" else []
+    if "--reduce-device-size" in args:
+        own = FAST
+    return [program, verb, *own, *(["--key-file", key] if key else []), *args, img]
+
+
+def encrypt(img, key, *args, program=COFFER, status=(0,), prefix=(), **kw):
+    return run(*prefix, *command("encrypt", img, key, *args, program=program), status=status, **kw)
+
+
+def abort(img, *args, program=COFFER, status=(0,), prefix=(), **kw):
+    return run(*prefix, *command("abort", img, None, *args, program=program), status=status, **kw)
+
+
+def finish(img, key, *args, **kw):
+    """Runs coffer until the volume is finished. A run that was stopped after its last write has
+    left nothing to do, which the next one says with status 4."""
+    p = encrypt(img, key, *args, status=(0, 4), **kw)
+    if p.returncode == 4:
+        assert "nothing to encrypt" in p.stderr, p.stderr
+    return p
+
+
+def events(p):
+    """The JSON lines of a run with --json."""
+    return [json.loads(line) for line in p.stdout.splitlines()]
+
+
+# --- stock cryptsetup ----------------------------------------------------------------------------
+
+def stock(img, key, *args, reserve="2M"):
+    """The command that encrypts like coffer does."""
+    return ["cryptsetup", "reencrypt", "--encrypt", "--type", "luks2", "--batch-mode",
+            "--force-offline-reencrypt", *FAST, "--reduce-device-size", reserve,
+            "--key-file", key, *args, img]
+
+
+def stock_resume(img, key):
+    return ["cryptsetup", "reencrypt", "--resume-only", "--batch-mode",
+            "--force-offline-reencrypt", "--key-file", key, img]
+
+
+# --- headers --------------------------------------------------------------------------------------
+
+def header(img):
+    """The fields of both binary headers, and whether their JSON areas are equal."""
+    with open(img, "rb") as f:
+        first = f.read(4096)
+        size = int.from_bytes(first[8:16], "big")
+        json_1 = f.read(size - 4096)
+        second = f.read(4096)
+        json_2 = f.read(size - 4096)
+
+    def text(block, at, n):
+        return block[at:at + n].split(b"\0")[0].decode()
+    return {"magics": (first[:6], second[:6]), "hdr_size": size,
+            "seqids": (int.from_bytes(first[16:24], "big"), int.from_bytes(second[16:24], "big")),
+            "label": text(first, 24, 48), "checksum": text(first, 72, 32),
+            "uuid": text(first, 168, 40), "subsystem": text(first, 208, 48),
+            "equal": json_1 == json_2}
+
+
+def regular(meta):
+    """The segments that map something, in their order."""
+    all_ = [meta["segments"][k] for k in sorted(meta["segments"], key=int)]
+    return [s for s in all_ if not any(f.startswith("backup") for f in s.get("flags", []))]
+
+
+def requirements(meta):
+    return meta["config"].get("requirements", {}).get("mandatory", [])
+
+
+def pointer(img):
+    """Bytes that are still plain; None when the volume is no conversion (any more)."""
+    meta = luks_metadata(img)
+    if not requirements(meta):
+        return None
+    return sum(int(s["size"]) for s in regular(meta) if s["type"] == "linear")
+
+
+def is_final(img):
+    with open(img, "rb") as f:
+        if f.read(6) != b"LUKS\xba\xbe":
+            return False
+    return not requirements(luks_metadata(img))
+
+
+def assert_final(img):
+    meta = luks_metadata(img)
+    assert not requirements(meta), meta["config"]
+    segments = list(meta["segments"].values())
+    assert len(segments) == 1 and segments[0]["type"] == "crypt", segments
+    assert segments[0]["size"] == "dynamic" and "flags" not in segments[0], segments
+    assert [k["type"] for k in meta["keyslots"].values()] == ["luks2"], meta["keyslots"]
+    assert len(meta["digests"]) == 1, meta["digests"]
+    h = header(img)
+    assert h["magics"] == (b"LUKS\xba\xbe", b"SKUL\xba\xbe"), h
+    assert h["seqids"][0] == h["seqids"][1] and h["equal"], h
+
+
+# --- the chosen moment ----------------------------------------------------------------------------
+
+def trace(cmd, calls="pwrite64,fdatasync", **kw):
+    """Runs cmd; its main thread's calls as (name, offset or None, size or None, text)."""
+    found = []
+    with tempdir() as folder:
+        log = os.path.join(folder, "log")
+        run("strace", "-o", log, "-s", "16", "-e", "trace=" + calls, *cmd, **kw)
+        with open(log, errors="replace") as f:
+            for line in f:
+                m = re.match(r"(\w+)\(.*\) += +\S+", line)
+                n = re.search(r", (\d+), (\d+)\) += ", line)
+                if m:
+                    found.append((m[1], int(n[2]) if n else None, int(n[1]) if n else None, line))
+    return found
+
+
+def inject(call, what, cmd, log="/dev/null", status=None, **kw):
+    """Runs cmd with strace's injection, e.g. inject("pwrite64", "signal=KILL:when=3", cmd)."""
+    return run("strace", "-f", "-qq", "-o", log, "-e", "trace=" + call,
+               "-e", f"inject={call}:{what}", *cmd, status=status, **kw)
+
+
+def kill_at(call, n, cmd, **kw):
+    """SIGKILLs cmd at the entry of its n-th call; an error when it never came that far."""
+    p = inject(call, f"signal=KILL:when={n}", cmd, **kw)
+    assert p.returncode == -signal.SIGKILL, (
+        f"not killed at {call} {n}, but status {p.returncode}: {p.stdout} {p.stderr}")
+
+
+@contextlib.contextmanager
+def paused(call, n, cmd, timeout=30):
+    """cmd, stopped by SIGSTOP at the entry of its n-th call; afterwards it goes on to its end, which
+    must be a good one."""
+    with tempdir() as folder:
+        yield from _paused(call, n, cmd, timeout, os.path.join(folder, "log"))
+
+
+def _paused(call, n, cmd, timeout, log):
+    p = subprocess.Popen(["strace", "-f", "-o", log, "-e", "trace=" + call,
+                          "-e", f"inject={call}:signal=STOP:when={n}", *cmd],
+                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                         stderr=subprocess.STDOUT, text=True)
+    pid = None
+    try:
+        end = time.monotonic() + timeout
+        while pid is None:
+            assert p.poll() is None, f"ended before it was stopped: {p.stdout.read()}"
+            assert time.monotonic() < end, f"{cmd} was not stopped in {timeout} s"
+            time.sleep(0.02)
+            with contextlib.suppress(FileNotFoundError), open(log, errors="replace") as f:
+                m = re.search(r"^(\d+) +--- stopped by SIGSTOP", f.read(), re.MULTILINE)
+                pid = int(m[1]) if m else None
+        yield pid
+        os.kill(pid, signal.SIGCONT)
+        out = p.communicate(timeout=timeout)[0]
+        assert p.returncode == 0, f"after SIGCONT status {p.returncode}: {out}"
+    finally:
+        if p.poll() is None:
+            if pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            else:
+                p.terminate()
+            p.communicate(timeout=timeout)
+
+
+def signal_at(cmd, sig, wanted, timeout=60, **kw):
+    """Starts cmd, which must have --json, and sends it sig at the first event that wanted() likes.
+    Returns (status, events, stderr); the status is 0 when it was done before."""
+    seen, sent = [], False
+    with subprocess.Popen(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, **kw) as p:
+        try:
+            end = time.monotonic() + timeout
+            for line in p.stdout:
+                assert time.monotonic() < end, f"{cmd} took more than {timeout} s"
+                seen.append(json.loads(line))
+                if not sent and wanted(seen[-1]):
+                    p.send_signal(sig)
+                    sent = True
+            err = p.stderr.read()
+            p.wait(timeout)
+        except BaseException:
+            p.kill()
+            raise
+    return p.returncode, seen, err
+
+
+PHASES = ("placement", "commit", "steps", "end")
+
+
+def phases(box, *args):
+    """The calls of a whole run of one thread, by phase: lists of (call, n, what), where n counts the
+    calls of that name from the start. "placement" ends before the first commit, which says once
+    more where the conversion stands; "end" begins when the last step is durable. For S = 1 MiB."""
+    img = box.copy("phases")
+    calls = trace(one_thread(img, box.key, *args))
+    os.unlink(img)
+    headers = [i for i, c in enumerate(calls) if c[0] == "pwrite64" and c[1] == 0
+               and "LUKS" in c[3]]
+    commit = headers[1]
+    steps = min(i for i, c in enumerate(calls) if i > commit and c[2] == MiB)
+    last = max(i for i, c in enumerate(calls) if c[1] == MiB and c[2] == MiB)
+    end = min(i for i in headers if i > last) + 4  # two copies and their flushes
+    found = {p: [] for p in PHASES}
+    count = {}
+    for i, (name, at, size, _) in enumerate(calls):
+        count[name] = count.get(name, 0) + 1
+        phase = PHASES[(i >= commit) + (i >= steps) + (i >= end)]
+        what = f"{phase}, {name} {count[name]}" + (f" ({size} at {at})" if at is not None else "")
+        found[phase].append((name, count[name], what))
+    return found
+
+
+def one_thread(img, key, *args, **kw):
+    return command("encrypt", img, key, "--threads", "1", *args, **kw)

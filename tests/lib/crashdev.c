@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "crashdev.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/err.h"
+
+const char *const crash_policy_names[N_CRASH_POLICIES] = {
+	[CRASH_ALL] = "all written",
+	[CRASH_LOST] = "unflushed lost",
+	[CRASH_TORN] = "last torn",
+	[CRASH_LAST] = "only the last written",
+	[CRASH_RANDOM] = "random sectors",
+};
+
+/* Where a closed device leaves what the test wants to see. */
+struct kept {
+	struct crashdev d;
+	struct crash_log *into;
+};
+
+static bool fails(struct crashdev *d, enum crash_call call)
+{
+	return ++d->calls[call] == d->fail_at && d->fail_call == call;
+}
+
+static int mem_read(struct coffer_dev *dev, void *buf, size_t n, uint64_t off, struct coffer_err *e)
+{
+	struct crashdev *d = (struct crashdev *)dev;
+	int r = 0;
+
+	pthread_mutex_lock(&d->mutex);
+	if (off > dev->size || n > dev->size - off)
+		r = coffer_err_set(e, EIO, "test: read behind the end");
+	else if (fails(d, CRASH_READ))
+		r = coffer_err_set(e, EIO, "test: injected read error");
+	else
+		memcpy(buf, d->mem + off, n);
+	pthread_mutex_unlock(&d->mutex);
+	return r;
+}
+
+static void record(struct crashdev *d, bool flush, const void *buf, size_t n, uint64_t off)
+{
+	struct crash_op *op;
+
+	if (!d->recording)
+		return;
+	d->log = realloc(d->log, (d->n_log + 1) * sizeof(*d->log));
+	if (!d->log)
+		abort();
+	op = &d->log[d->n_log++];
+	*op = (struct crash_op){.flush = flush, .off = off, .n = n};
+	if (n > 0) {
+		op->data = malloc(n);
+		if (!op->data)
+			abort();
+		memcpy(op->data, buf, n);
+	}
+}
+
+static int mem_write(
+	struct coffer_dev *dev, const void *buf, size_t n, uint64_t off, struct coffer_err *e)
+{
+	struct crashdev *d = (struct crashdev *)dev;
+	int r = 0;
+
+	pthread_mutex_lock(&d->mutex);
+	if (off > dev->size || n > dev->size - off || off % 512 || n % 512) {
+		r = coffer_err_set(e, EIO, "test: write out of bounds or alignment");
+	} else if (fails(d, CRASH_WRITE)) {
+		memcpy(d->mem + off, buf, n / 1024 * 512); /* short: the first half arrived */
+		r = coffer_err_set(e, EIO, "test: injected write error");
+	} else {
+		record(d, false, buf, n, off);
+		memcpy(d->mem + off, buf, n);
+	}
+	pthread_mutex_unlock(&d->mutex);
+	return r;
+}
+
+static int mem_flush(struct coffer_dev *dev, struct coffer_err *e)
+{
+	struct crashdev *d = (struct crashdev *)dev;
+	int r = 0;
+
+	pthread_mutex_lock(&d->mutex);
+	if (fails(d, CRASH_FLUSH))
+		r = coffer_err_set(e, EIO, "test: injected flush error");
+	else
+		record(d, true, NULL, 0, 0);
+	pthread_mutex_unlock(&d->mutex);
+	return r;
+}
+
+static void mem_set_direct(struct coffer_dev *dev, bool direct)
+{
+	(void)dev;
+	(void)direct;
+}
+
+static void mem_forget(struct coffer_dev *dev, uint64_t off, uint64_t n)
+{
+	(void)dev;
+	(void)off;
+	(void)n;
+}
+
+static void mem_close(struct coffer_dev *dev)
+{
+	struct kept *k = (struct kept *)dev;
+	struct crash_log log = {
+		.ops = k->d.log, .n = k->d.n_log, .mem = k->d.mem, .size = dev->size};
+
+	memcpy(log.calls, k->d.calls, sizeof(log.calls));
+	if (k->into)
+		*k->into = log;
+	else
+		crash_log_free(&log);
+	pthread_mutex_destroy(&k->d.mutex);
+	free(dev->name);
+	free(k);
+}
+
+static const struct coffer_dev_ops mem_ops = {
+	.read = mem_read,
+	.write = mem_write,
+	.flush = mem_flush,
+	.set_direct = mem_set_direct,
+	.forget = mem_forget,
+	.close = mem_close,
+};
+
+struct crashdev *crashdev_new(const uint8_t *content, uint64_t size)
+{
+	struct kept *k = calloc(1, sizeof(*k));
+
+	if (!k)
+		abort();
+	k->d.dev.ops = &mem_ops;
+	k->d.dev.name = strdup("test-disk");
+	k->d.dev.size = size;
+	k->d.dev.logical_block = 512;
+	k->d.dev.fd = -1;
+	k->d.mem = malloc(size);
+	if (!k->d.mem || !k->d.dev.name)
+		abort();
+	memcpy(k->d.mem, content, size);
+	pthread_mutex_init(&k->d.mutex, NULL);
+	return &k->d;
+}
+
+void crashdev_keep(struct crashdev *d, struct crash_log *into)
+{
+	((struct kept *)d)->into = into;
+}
+
+void crash_log_free(struct crash_log *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		free(l->ops[i].data);
+	free(l->ops);
+	free(l->mem);
+	*l = (struct crash_log){0};
+}
+
+/* A small generator with a fixed sequence per seed (splitmix64). */
+static uint64_t next_random(uint64_t *state)
+{
+	uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
+
+	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return z ^ (z >> 31);
+}
+
+static void apply_sectors(const struct crash_op *op, uint8_t *mem, uint64_t *rng)
+{
+	const unsigned int how = (unsigned int)(next_random(rng) % 4);
+	/* Some disks tear at 512 bytes, some at 4096. */
+	const size_t atom = next_random(rng) % 2 ? 512 : 4096;
+
+	if (how == 0)
+		return; /* lost */
+	for (size_t at = 0; at < op->n; at += atom) {
+		const size_t n = op->n - at < atom ? op->n - at : atom;
+
+		if (how == 1 || next_random(rng) % 2)
+			memcpy(mem + op->off + at, op->data + at, n);
+	}
+}
+
+void crash_state(const uint8_t *base, uint64_t size, const struct crash_log *log, size_t k,
+	enum crash_policy policy, uint64_t seed, uint8_t *ret)
+{
+	uint64_t rng = seed * 1000003 + k;
+	size_t durable = 0;
+
+	memcpy(ret, base, size);
+	for (size_t i = 0; i < k; i++)
+		if (log->ops[i].flush)
+			durable = i;
+	for (size_t i = 0; i < k; i++) {
+		const struct crash_op *op = &log->ops[i];
+		const bool last = i == k - 1;
+
+		if (op->flush)
+			continue;
+		if (i < durable || policy == CRASH_ALL || (policy == CRASH_TORN && !last) ||
+			(policy == CRASH_LAST && last))
+			memcpy(ret + op->off, op->data, op->n);
+		else if (policy == CRASH_TORN)
+			memcpy(ret + op->off, op->data, (op->n / 512 + 1) / 2 * 512);
+		else if (policy == CRASH_RANDOM)
+			apply_sectors(op, ret, &rng);
+	}
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* crashdev.h - a device in memory that records its writes, dies at a chosen call, or fails one
+ *
+ * A power cut is a call after which every call fails; what the disk holds then is built from the
+ * recorded log: everything before the last flush, and of the writes since then whatever subset,
+ * whole or torn, the policy says. */
+#pragma once
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "os/dev.h"
+
+struct crash_op {
+	bool flush;
+	uint64_t off;
+	size_t n;
+	uint8_t *data;
+};
+
+enum crash_call {
+	CRASH_READ,
+	CRASH_WRITE,
+	CRASH_FLUSH,
+	N_CRASH_CALLS
+};
+
+struct crashdev {
+	struct coffer_dev dev; /* first: the interface's calls get a pointer to it */
+	uint8_t *mem;	       /* what a reader sees */
+	bool recording;
+	struct crash_op *log;
+	size_t n_log;
+	uint64_t calls[N_CRASH_CALLS];
+	/* Fail the call number fail_at (from 1) of kind fail_call with -EIO; 0: never. A failing
+	 * write may have written a part, a failing flush has made nothing durable. */
+	enum crash_call fail_call;
+	uint64_t fail_at;
+	pthread_mutex_t mutex;
+};
+
+/* A device with a copy of @content. Close it with coffer_dev_close, or let the verbs do it: then
+ * fetch the content and the log before by setting @keep. */
+struct crashdev *crashdev_new(const uint8_t *content, uint64_t size);
+
+/* What outlives the device's close: the log and the content belong to the caller after that. */
+struct crash_log {
+	struct crash_op *ops;
+	size_t n;
+	uint8_t *mem;
+	uint64_t size;
+	uint64_t calls[N_CRASH_CALLS];
+};
+void crashdev_keep(struct crashdev *d, struct crash_log *into);
+void crash_log_free(struct crash_log *l);
+
+enum crash_policy {
+	CRASH_ALL,    /* every write so far reached the disk */
+	CRASH_LOST,   /* nothing since the last flush did */
+	CRASH_TORN,   /* all, but the last write only up to a sector in its middle */
+	CRASH_LAST,   /* only the last write did */
+	CRASH_RANDOM, /* each write since the last flush: lost, whole, or random sectors of it */
+	N_CRASH_POLICIES,
+};
+extern const char *const crash_policy_names[N_CRASH_POLICIES];
+
+/* The disk's content after the first @k operations of @log on @base; @ret has the same size. */
+void crash_state(const uint8_t *base, uint64_t size, const struct crash_log *log, size_t k,
+	enum crash_policy policy, uint64_t seed, uint8_t *ret);

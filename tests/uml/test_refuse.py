@@ -1,0 +1,28 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A disk somebody uses is refused with exit code 4 and left as it is; let go of, it is taken."""
+
+import os
+import sys
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "..", "lib")]
+
+import uml
+from disk import tempdir
+from tap import Tap
+
+
+def main():
+    tap = Tap()
+    if reason := uml.why_not():
+        tap.skip_all(reason)
+    with tempdir() as folder:
+        disks = [uml.blank(os.path.join(folder, name), 64) for name in ("disk", "spare")]
+        boot = uml.boot(["prepare", "refuse", "encrypt", "verify"], disks,
+                        MORE="refuse", SPARE="/dev/ubdb")
+        boot.report(tap, "disk in use")
+    tap.done()
+
+
+main()

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""uml - boot user-mode Linux on disk files and run steps inside it.
+
+A real Linux kernel as an ordinary process: device-mapper, ext4, xfs and btrfs with no
+need of the host's kernel. Its root is the host's tree, read-only, so the tools inside
+are the installed ones. See guest.py for what it says and inside/ for what it does."""
+
+import os
+import shutil
+import tempfile
+
+import guest
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+INSIDE = os.path.join(HERE, "inside")
+KERNEL = "linux.uml"
+MIB = 1 << 20
+
+
+def program():
+    """The coffer under test."""
+    default = os.path.join(HERE, "..", "..", "build", "coffer")
+    path = os.path.realpath(os.environ.get("COFFER", default))
+    if not os.access(path, os.X_OK):
+        raise SystemExit(f"no program at {path}: build it, or set COFFER")
+    return path
+
+
+def why_not():
+    """A reason not to run here, or None."""
+    if shutil.which(KERNEL) is None:
+        return "no linux.uml (package user-mode-linux)"
+    if os.geteuid() != 0:
+        return "needs root: a guest's root is its owner on the host"
+    return None
+
+
+def blank(path, mib):
+    with open(path, "wb") as f:
+        f.truncate(mib * MIB)
+    return path
+
+
+def boot(steps, disks, limit=90, cut=None, **env):
+    """Boot on @disks (files: /dev/ubda, /dev/ubdb, ...), run @steps, return an Outcome.
+    @env goes to the steps; capital letters, no blanks."""
+    env = {"DEV": "/dev/ubda", "SHIFT": 1, "FS": "ext4", **env}
+    with tempfile.TemporaryDirectory(prefix="coffer-uml-") as state:
+        # A process namespace of its own: when the kernel's process dies, so do its helpers,
+        # even if this test was killed and can no longer see to it.
+        argv = ["unshare", "--pid", "--fork", "--kill-child=KILL", "--",
+                KERNEL, "mem=640M", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro",
+                f"init={INSIDE}/uml-init", "con=null", "con0=null,fd:1", "quiet", "panic=-1",
+                # without these it would leave a folder in $HOME
+                f"uml_dir={state}", "umid=guest",
+                f"HOST_INSIDE={INSIDE}", f"HOST_COFFER={program()}",
+                "STEPS=" + ",".join(steps)]
+        argv += [f"ubd{n}={path}" for n, path in enumerate(disks)]
+        argv += [f"{key}={value}" for key, value in env.items()]
+        return guest.run(argv, limit, cut)
