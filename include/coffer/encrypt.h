@@ -73,7 +73,7 @@ struct coffer_encrypt_options {
 	const char *label;	   /* none */
 	uint64_t metadata_size;	   /* of one header copy: 16 KiB to 4 MiB, a power of two */
 	uint64_t keyslots_size;	   /* multiple of 4096 */
-	uint32_t threads;	   /* at most 16; as many as there are processors, up to 4 */
+	uint32_t threads;	   /* at most 16; as many as processors, from 2 to 4 */
 	bool dry_run;		   /* examine and check, then stop before the first write */
 	struct coffer_encrypt_callbacks callbacks;
 };
@@ -88,6 +88,7 @@ struct coffer_encrypt_result {
 	uint64_t data_size;   /* L */
 	uint64_t moved;	      /* bytes converted by this call */
 	uint64_t flushes;     /* of the device, by this call */
+	char found[24];	      /* what the disk asked for at the start: "start", "convert", ... */
 	bool resumed;	      /* an earlier run had begun */
 	bool finished;	      /* nothing is left to do */
 	bool aborted;	      /* the plain filesystem is back */

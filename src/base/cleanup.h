@@ -7,12 +7,14 @@
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 /* Define cleanup_<name>() for a pointer type whose destructor accepts NULL. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): a type takes no parentheses */
 #define DEFINE_CLEANUP(type, name, destructor)                                                     \
 	static inline void cleanup_##name(type *p)                                                 \
 	{                                                                                          \
 		destructor(*p);                                                                    \
 	}                                                                                          \
 	struct cleanup_##name##_needs_a_semicolon
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static inline void cleanup_free(void *p)
 {

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void set(
+__attribute__((format(printf, 4, 0))) static void set(
 	struct coffer_err *e, int code, enum coffer_outcome outcome, const char *fmt, va_list ap)
 {
 	e->code = code;

@@ -18,7 +18,7 @@ enum {
 
 static int set_size(const char *name, const char *value, uint64_t *ret, struct coffer_err *e)
 {
-	if (coffer_size_parse(value, ret) < 0 || *ret == 0)
+	if (coffer_size_parse(value, ret) < 0 || (*ret == 0 && strcmp(name, "keyfile-offset") != 0))
 		return coffer_err_usage(
 			e, "--%s: '%s' is no size (like 4096, 32M, 1G)", name, value);
 	return 0;

@@ -45,6 +45,11 @@ int coffer_args_parse(const struct coffer_cmd *cmd, int argc, char **argv, struc
 	struct coffer_err *e);
 void coffer_print_help(const struct coffer_cmd *cmd);
 
+/* Keep keys out of core dumps and of other processes' sight; at the start of main. */
+void coffer_memory_protect(void);
+/* Lock what is in memory now, cipher contexts in the heap above all. As far as this user may. */
+void coffer_memory_lock(void);
+
 /* Read the passphrase or key into @buf: from --key-fd, --key-file, a terminal, or a line of stdin.
  * Returns its length. */
 int coffer_read_key(const struct coffer_args *a, enum coffer_ask why, uint8_t *buf, size_t size,

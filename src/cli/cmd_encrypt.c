@@ -8,6 +8,7 @@
 struct run {
 	struct coffer_args args;
 	struct coffer_report report;
+	bool locked;
 };
 
 static int ask(void *user, enum coffer_ask why, uint8_t *buf, size_t size, struct coffer_err *e)
@@ -21,6 +22,11 @@ static void progress(void *user, const struct coffer_progress *p)
 {
 	struct run *run = user;
 
+	/* From here on there is a volume key in the ciphers of the engine. */
+	if (p->phase == COFFER_PHASE_CONVERT && !run->locked) {
+		coffer_memory_lock();
+		run->locked = true;
+	}
 	coffer_report_progress(&run->report, p);
 }
 
@@ -28,7 +34,7 @@ static int run_encrypt(const struct coffer_cmd *cmd, int argc, char **argv)
 {
 	struct coffer_encrypt_result result = {0};
 	struct coffer_err e = {0};
-	struct run run;
+	struct run run = {0};
 	int r;
 
 	r = coffer_args_parse(cmd, argc, argv, &run.args, &e);

@@ -2,9 +2,6 @@
 /* main.c - the table of verbs */
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 
 #include "base/cleanup.h"
 #include "cli/cli.h"
@@ -25,23 +22,9 @@ static void print_usage(FILE *f)
 		"refused,\n            5 interrupted but resumable, 6 needs repair\n");
 }
 
-/* No key in a core dump, or in the memory of a process that another of this user may read; and,
- * for those who are allowed to, no page that was touched in swap. */
-static void protect_memory(void)
-{
-	const struct rlimit none = {0, 0};
-
-	(void)setrlimit(RLIMIT_CORE, &none);
-#ifndef __SANITIZE_ADDRESS__ /* the leak check traces its own process */
-	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	if (geteuid() == 0)
-		(void)mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
-#endif
-}
-
 int main(int argc, char **argv)
 {
-	protect_memory();
+	coffer_memory_protect();
 	if (argc < 2) {
 		print_usage(stderr);
 		return COFFER_USAGE;

@@ -155,6 +155,8 @@ static void end_json(const struct coffer_report *r, int code,
 	if (code != COFFER_DONE)
 		(void)coffer_json_put_string(o, "message", e->msg);
 	(void)coffer_json_put_bool(o, "dry_run", r->args->encrypt.dry_run);
+	if (res->found[0])
+		(void)coffer_json_put_string(o, "found", res->found);
 	(void)coffer_json_put_bool(o, "resumed", res->resumed);
 	(void)coffer_json_put_bool(o, "finished", res->finished);
 	(void)coffer_json_put_bool(o, "aborted", res->aborted);
@@ -200,6 +202,10 @@ static void say_dry_run(const struct coffer_report *r, const struct coffer_encry
 			"%s: the plain filesystem would come back: %s at its start from their "
 			"copy\n",
 			device, coffer_size_format(res->data_offset).s);
+	else if (strcmp(res->found, "redo-restore") == 0)
+		(void)fprintf(stderr,
+			"%s: an interrupted abort would be finished, then a new conversion begun\n",
+			device);
 	else if (res->resumed)
 		(void)fprintf(stderr, "%s: an interrupted conversion would go on\n", device);
 	else

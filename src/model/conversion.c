@@ -252,6 +252,8 @@ static bool is_ours(struct json_object *json, struct coffer_conversion *c, const
 		*why = "it does not move the data to make room (datashift)";
 	else if (coffer_json_u64s(area, "shift_size", &shift) < 0 || shift != c->geometry.shift)
 		*why = "its shift is not its data offset";
+	else if (strcmp(c->cipher, COFFER_CIPHER) != 0)
+		*why = "its cipher is not " COFFER_CIPHER;
 	else
 		return true;
 	return false;
@@ -330,8 +332,11 @@ int coffer_conversion_read(struct json_object *json, enum coffer_luks2_kind *ret
 			why ? why : "its segments tell of no moved head");
 		return 0;
 	}
-	if (coffer_geometry_check(&c.geometry, e) < 0)
-		return coffer_err_wrap(e, -EBADMSG, "the reencryption metadata is absurd");
+	if (coffer_geometry_check(&c.geometry, e) < 0) {
+		(void)coffer_err_wrap(
+			e, -EOPNOTSUPP, "a reencryption is under way that coffer cannot do");
+		return 0;
+	}
 	if (read_pointer(segments, &c, &q) < 0 || !coffer_pointer_ok(&c.geometry, c.pointer))
 		return coffer_err_set(e, EBADMSG, "the segments tell of no possible progress");
 	if (c.hot) {

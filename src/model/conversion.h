@@ -28,6 +28,9 @@ struct coffer_conversion {
 	uint32_t key_size; /* bytes of the volume key */
 };
 
+/* The one cipher of coffer's engine; a conversion with another one is cryptsetup's to resume. */
+#define COFFER_CIPHER "aes-xts-plain64"
+
 /* What the metadata @json says. @ret is filled for CONVERTING only.
  * *ret_kind OTHER is no error; @e then tells what coffer cannot do about it.
  * -EBADMSG: the metadata contradicts itself or the layout. */

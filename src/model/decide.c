@@ -99,8 +99,6 @@ static enum coffer_action decide_transition(
 
 enum coffer_action coffer_decide(const struct coffer_facts *f, char *why, size_t why_size)
 {
-	const struct coffer_copy_facts *other;
-
 	why[0] = '\0';
 	if (f->newest < 0) {
 		if (f->transition_error == 0)
@@ -122,11 +120,9 @@ enum coffer_action coffer_decide(const struct coffer_facts *f, char *why, size_t
 	case COFFER_LUKS2_ENCRYPTED:
 		break;
 	}
-	/* A final commit that was cut between or within its copies leaves the other one torn, or
-	 * whole and one behind; a copy that is not even a header is somebody else's accident. */
-	other = &f->copy[!f->newest];
-	if (other->whole ? f->other_converting
-			 : other->magic && f->copy[f->newest].seqid - other->seqid <= 1)
+	/* A final commit that was cut between its copies. One that was cut inside the second copy
+	 * cannot be told from anybody else's torn copy; the next cryptsetup command mends it. */
+	if (f->other_converting)
 		return COFFER_ACT_SYNC_FINAL;
 	return COFFER_ACT_ENCRYPTED;
 }

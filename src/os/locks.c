@@ -96,26 +96,24 @@ static int lock_named(struct coffer_lock *l, int how, int wait_ms, struct coffer
 	}
 }
 
-static int lock_new(struct coffer_lock **ret, struct coffer_err *e)
+static struct coffer_lock *lock_new(void)
 {
 	struct coffer_lock *l = calloc(1, sizeof(*l));
 
-	if (!l)
-		return coffer_err_errno(e, ENOMEM, "take a lock");
-	l->dir_fd = l->fd = -1;
-	l->owns_fd = true;
-	*ret = l;
-	return 0;
+	if (l) {
+		l->dir_fd = l->fd = -1;
+		l->owns_fd = true;
+	}
+	return l;
 }
 
 int coffer_lock_reencryption(const char *uuid, struct coffer_lock **ret, struct coffer_err *e)
 {
-	_cleanup_lock_ struct coffer_lock *l = NULL;
+	_cleanup_lock_ struct coffer_lock *l = lock_new();
 	int r;
 
-	r = lock_new(&l, e);
-	if (r < 0)
-		return r;
+	if (!l)
+		return coffer_err_errno(e, ENOMEM, "take a lock");
 	(void)snprintf(l->name, sizeof(l->name), "LN_LUKS2-reencryption-%s", uuid);
 	r = lock_named(l, LOCK_EX, 0, e);
 	if (r == -EBUSY)
@@ -140,9 +138,9 @@ int coffer_lock_metadata(
 		*ret = NULL;
 		return 0;
 	}
-	r = lock_new(&l, e);
-	if (r < 0)
-		return r;
+	l = lock_new();
+	if (!l)
+		return coffer_err_errno(e, ENOMEM, "take a lock");
 	if (d->is_block) {
 		(void)snprintf(l->name, sizeof(l->name), "L_%u:%u", d->major, d->minor);
 		r = lock_named(l, how, WAIT_MS, e);

@@ -14,7 +14,6 @@
 
 struct coffer_lock;
 
-/* Where lock files live; a test may point it elsewhere (a struct, so no global state). */
 #define COFFER_LOCK_DIR "/run/cryptsetup"
 
 /* The reencryption lock of @uuid, held until it is freed. Does not wait.

@@ -81,7 +81,7 @@ int coffer_abort(const struct coffer_encrypt_options *o, struct coffer_encrypt_r
 	struct coffer_dev *dev = NULL;
 	int r;
 
-	r = coffer_dev_open(o->device, COFFER_DEV_WRITE, &dev, e);
+	r = coffer_dev_open(o->device, &dev, e);
 	if (r < 0)
 		return coffer_err_wrap(e, r, "abort");
 	return coffer_abort_dev(dev, o, ret, e);

@@ -37,7 +37,7 @@ static struct coffer_luks2_format choose_format(
 	const struct coffer_encrypt_options *o, const struct coffer_geometry *g)
 {
 	return (struct coffer_luks2_format){
-		.cipher = o->cipher ? o->cipher : "aes-xts-plain64",
+		.cipher = o->cipher ? o->cipher : COFFER_CIPHER,
 		.key_size = (o->key_size ? o->key_size : 512) / 8,
 		.hash = o->hash,
 		.pbkdf = o->pbkdf,
@@ -58,9 +58,9 @@ static struct coffer_luks2_format choose_format(
 static int check_format(
 	const struct coffer_luks2_format *f, const struct coffer_geometry *g, struct coffer_err *e)
 {
-	if (strcmp(f->cipher, "aes-xts-plain64") != 0)
+	if (strcmp(f->cipher, COFFER_CIPHER) != 0)
 		return coffer_err_refuse(e, EOPNOTSUPP,
-			"coffer encrypts with aes-xts-plain64, not with '%s'", f->cipher);
+			"coffer encrypts with " COFFER_CIPHER ", not with '%s'", f->cipher);
 	if (f->key_size != 32 && f->key_size != 64)
 		return coffer_err_refuse(e, EINVAL,
 			"%s takes a key of 256 or 512 bits, not %" PRIu32, f->cipher,
@@ -172,10 +172,16 @@ static int examine(struct coffer_session *s, bool first, struct coffer_err *e)
 	r = coffer_examine(s->dev, &s->disk, e);
 	if (r < 0)
 		return r;
-	if (first && s->disk.action != COFFER_ACT_START)
-		s->result->resumed = true;
-	if (!s->disk.header)
+	if (first) {
+		(void)snprintf(s->result->found, sizeof(s->result->found), "%s",
+			coffer_action_name(s->disk.action));
+		s->result->resumed = s->disk.action != COFFER_ACT_START;
+	}
+	if (!s->disk.header) {
+		/* The volume whose lock is held is gone: a new one will have a UUID of its own. */
+		coffer_lock_free(TAKE_PTR(s->reencryption));
 		return 0;
+	}
 	(void)snprintf(s->result->uuid, sizeof(s->result->uuid), "%s", s->disk.header->uuid);
 	if (f->kind_error < 0 || f->kind != COFFER_LUKS2_CONVERTING)
 		return 0;
@@ -191,6 +197,8 @@ static int run(struct coffer_session *s, struct coffer_err *e)
 {
 	bool done = false;
 	int r;
+
+	coffer_session_progress(s, COFFER_PHASE_PREPARE, 0, 0);
 
 	for (int i = 0; i < MAX_STAGES; i++) {
 		r = examine(s, i == 0, e);
@@ -220,7 +228,7 @@ int coffer_encrypt(const struct coffer_encrypt_options *o, struct coffer_encrypt
 	struct coffer_dev *dev = NULL;
 	int r;
 
-	r = coffer_dev_open(o->device, COFFER_DEV_WRITE, &dev, e);
+	r = coffer_dev_open(o->device, &dev, e);
 	if (r < 0)
 		return coffer_err_wrap(e, r, "encrypt");
 	return coffer_encrypt_dev(dev, o, ret, e);

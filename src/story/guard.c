@@ -132,7 +132,8 @@ static int lay_out(struct coffer_dev *d, const struct coffer_encrypt_options *o,
 static int choose_sector_size(struct coffer_dev *d, const struct coffer_encrypt_options *o,
 	const struct coffer_fs *fs, struct coffer_geometry *g, struct coffer_err *e)
 {
-	const bool aligned = g->device % 4096 == 0 && g->length % 4096 == 0;
+	/* The device itself too: the finished volume reaches to its end. */
+	const bool aligned = d->size % 4096 == 0 && g->device % 4096 == 0 && g->length % 4096 == 0;
 	const bool fs_can = fs->kind != COFFER_FS_NONE && fs->block_size >= 4096;
 
 	g->sector_size = o->sector_size ? o->sector_size : aligned && fs_can ? 4096 : 512;
@@ -141,7 +142,7 @@ static int choose_sector_size(struct coffer_dev *d, const struct coffer_encrypt_
 			"%s: --sector-size 4096 needs sizes that are multiples of 4096, but the "
 			"device has %" PRIu64 " bytes and the data %" PRIu64
 			"; use --sector-size 512",
-			d->name, g->device, g->length);
+			d->name, d->size, g->length);
 	if (g->sector_size == 4096 && fs->kind != COFFER_FS_NONE && !fs_can)
 		return coffer_err_refuse(e, EINVAL,
 			"%s: its %s writes blocks of %" PRIu32

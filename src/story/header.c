@@ -87,13 +87,12 @@ static int newest_copy(const struct coffer_facts *f, const struct found c[2])
 	return f->copy[0].whole ? 0 : f->copy[1].whole ? 1 : -1;
 }
 
-static bool other_is_converting(const struct coffer_facts *f, const struct found *other)
+static bool other_is_converting(struct coffer_facts *f, const struct found *other)
 {
 	enum coffer_luks2_kind kind;
-	struct coffer_conversion c;
 
 	return f->copy[!f->newest].whole &&
-	       coffer_conversion_read(other->json, &kind, &c, NULL) == 0 &&
+	       coffer_conversion_read(other->json, &kind, &f->conversion, NULL) == 0 &&
 	       kind == COFFER_LUKS2_CONVERTING;
 }
 
@@ -182,7 +181,7 @@ static int write_copy(struct coffer_dev *d, struct coffer_header *h, int i, stru
 	return 0;
 }
 
-int coffer_header_rewrite(struct coffer_dev *d, struct coffer_header *h, struct coffer_err *e)
+static int write_both(struct coffer_dev *d, struct coffer_header *h, struct coffer_err *e)
 {
 	/* At this line one copy on the disk is whole and says the truth. If the other one is torn
 	 * or behind, it is written first: until its flush has returned, the good one is not
@@ -220,6 +219,13 @@ static int check_unchanged(
 	return 0;
 }
 
+int coffer_header_rewrite(struct coffer_dev *d, struct coffer_header *h, struct coffer_err *e)
+{
+	const int r = check_unchanged(d, h, e);
+
+	return r < 0 ? r : write_both(d, h, e);
+}
+
 int coffer_header_commit(struct coffer_dev *d, struct coffer_header *h, struct coffer_err *e)
 {
 	_cleanup_lock_ struct coffer_lock *lock = NULL;
@@ -235,7 +241,7 @@ int coffer_header_commit(struct coffer_dev *d, struct coffer_header *h, struct c
 		r = coffer_luks2_copy_seal(h->copy[i], h->seqid + 1, text, e);
 	if (r < 0)
 		return r;
-	r = coffer_header_rewrite(d, h, e);
+	r = write_both(d, h, e);
 	if (r < 0)
 		return r;
 	h->seqid++;

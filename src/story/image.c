@@ -56,7 +56,7 @@ static int load_extents(int fd, struct coffer_record *rec, struct coffer_err *e)
 {
 	_cleanup_free_ uint8_t *copy = coffer_dev_buffer(COFFER_LUKS2_MAX_COPY);
 	_cleanup_json_ struct json_object *json = NULL;
-	struct coffer_luks2_bin bin;
+	struct coffer_luks2_bin bin = {0};
 	const char *text;
 	size_t text_size;
 	int r;

@@ -280,6 +280,8 @@ static int make_undo_record(
 		rec->seqid = disk->header->seqid;
 		rec->copy_size = disk->header->copy_size;
 		memcpy(rec->uuid, disk->header->uuid, sizeof(rec->uuid));
+	} else if (!older) {
+		return coffer_err_set(e, EINVAL, "there is nothing to put back");
 	} else {
 		rec->geometry = older->geometry;
 		rec->seqid = older->seqid;
@@ -328,20 +330,6 @@ static int restore_body(struct coffer_dev *d, const struct coffer_record *rec, s
 		at = end;
 	}
 	return r < 0 ? r : coffer_dev_flush(d, e);
-}
-
-static int restore_block(
-	struct coffer_dev *d, const struct coffer_record *rec, uint64_t block, struct coffer_err *e)
-{
-	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(COFFER_BLOCK);
-	int r;
-
-	if (!buf)
-		return coffer_err_errno(e, ENOMEM, "put the head back");
-	r = coffer_dev_read(d, buf, COFFER_BLOCK, coffer_head_copy(&rec->geometry) + block, e);
-	if (r == 0)
-		r = coffer_dev_write(d, buf, COFFER_BLOCK, block, e);
-	return r;
 }
 
 /* Block 0 gets the transition block, both header copies and all veiled blocks lose their magic. */
@@ -411,6 +399,38 @@ static int unveil_block(
 	return coffer_dev_write(d, head, COFFER_BLOCK, block, e);
 }
 
+/* The sectors of block 0 that are still coffer's mark become the head's; what is back already may
+ * have been used since, by a filesystem that does not need the sectors that are not. */
+static int restore_block_0(
+	struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
+{
+	struct coffer_record mark = *rec;
+	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(4 * COFFER_BLOCK);
+	uint8_t *now = buf, *head, *begun, *restored;
+	int r;
+
+	if (!buf)
+		return coffer_err_errno(e, ENOMEM, "put block 0 back");
+	head = buf + COFFER_BLOCK;
+	begun = buf + 2 * COFFER_BLOCK;
+	restored = buf + 3 * COFFER_BLOCK;
+	mark.kind = COFFER_RESTORED;
+	if (coffer_transition_encode(rec, begun) < 0 ||
+		coffer_transition_encode(&mark, restored) < 0)
+		return coffer_err_set(e, EIO, "libcrypto failed to hash");
+	r = coffer_dev_read(d, now, COFFER_BLOCK, 0, e);
+	if (r == 0)
+		r = coffer_dev_read(d, head, COFFER_BLOCK, coffer_head_copy(&rec->geometry), e);
+	if (r < 0)
+		return r;
+	for (size_t at = 0; at < COFFER_BLOCK; at += COFFER_SECTOR)
+		if (memcmp(now + at, begun + at, COFFER_SECTOR) == 0 ||
+			memcmp(now + at, restored + at, COFFER_SECTOR) == 0)
+			memcpy(now + at, head + at, COFFER_SECTOR);
+	r = coffer_dev_write(d, now, COFFER_BLOCK, 0, e);
+	return r < 0 ? r : coffer_dev_flush(d, e);
+}
+
 /* The last of an undo: the magics come back, those in block 0 at the very end. */
 static int unveil(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
 {
@@ -420,9 +440,7 @@ static int unveil(struct coffer_dev *d, const struct coffer_record *rec, struct 
 		r = unveil_block(d, rec, rec->veils[i], e);
 	if (r == 0)
 		r = coffer_dev_flush(d, e);
-	if (r == 0)
-		r = restore_block(d, rec, 0, e);
-	return r < 0 ? r : coffer_dev_flush(d, e);
+	return r < 0 ? r : restore_block_0(d, rec, e);
 }
 
 static int undo_locked(struct coffer_disk *disk, struct coffer_err *e)

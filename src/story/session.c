@@ -10,8 +10,10 @@
 #include "base/err.h"
 #include "os/luks2.h"
 
+/* The passphrase's buffer must fit the smallest usual limit on locked memory, 64 KiB, with the
+ * other secrets beside it. */
 enum {
-	MAX_PASSPHRASE = 1 << 20,
+	MAX_PASSPHRASE = 32 << 10,
 	PIECE = 1 << 20
 };
 
@@ -143,7 +145,7 @@ int coffer_session_unlock(struct coffer_session *s, struct coffer_err *e)
 			r = coffer_session_ask(s, COFFER_ASK_EXISTING, e);
 		if (r == 0)
 			r = coffer_session_unlock_fd(s, fd, e);
-		if (r < 0)
+		if (r < 0 || !s->key)
 			return r;
 	}
 	return coffer_conversion_verify(s->disk.header->json, s->key->data, s->key->size, e);

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The README's commands do what it says.
+
+Blocks fenced as "```sh test" are run, one after the other, in one scratch folder; a command that
+fails fails its block. In all "```sh" blocks coffer's verbs and options and make's targets must
+exist, since nobody can run the lines that name real devices."""
+import os
+import re
+import shlex
+
+from disk import run, tempdir
+from tap import Tap
+
+TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
+COFFER = os.path.realpath(os.environ["COFFER"])
+BLOCK = re.compile(r"^```sh( test)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(text):
+    """[(line number, is to be run, text)] of the fenced shell blocks."""
+    return [(text.count("\n", 0, m.start()) + 1, bool(m[1]), m[2]) for m in BLOCK.finditer(text)]
+
+
+def wrong_words(block, verbs, targets):
+    """What the lines of a block ask of coffer and make that these do not have."""
+    wrong = []
+    for line in block.splitlines():
+        words = shlex.split(line, comments=True)
+        words = words[1:] if words[:1] == ["sudo"] else words
+        if words[:1] == ["make"]:
+            wrong += [f"make {w}" for w in words[1:] if w not in targets]
+        elif words[:1] == ["coffer"]:
+            verb = words[1] if len(words) > 1 else ""
+            if verb not in verbs:
+                wrong.append(f"coffer {verb}")
+                continue
+            wrong += [f"coffer {verb} {w}" for w in words[2:]
+                      if w.startswith("-") and w.split("=")[0] not in verbs[verb]]
+    return wrong
+
+
+def known_verbs():
+    verbs = re.findall(r"^  (\w+) +\S", run(COFFER, "--help").stdout, re.MULTILINE)
+    return {v: re.findall(r"(?<![\w-])--?\w[\w-]*", run(COFFER, v, "--help").stdout)
+            for v in verbs}
+
+
+def known_targets():
+    with open(os.path.join(TOP, "Makefile")) as f:
+        return re.search(r"^\.PHONY: (.*)$", f.read(), re.MULTILINE)[1].split()
+
+
+tap = Tap()
+verbs, targets = known_verbs(), known_targets()
+tap.ok(wrong_words("coffer encrypt --no-such x\ncoffer nothing\nmake nothing\n", verbs, targets) ==
+       ["coffer encrypt --no-such", "coffer nothing", "make nothing"], "wrong words are seen")
+
+with open(os.path.join(TOP, "README.md")) as f:
+    found = blocks(f.read())
+tap.ok(len(found) >= 5 and sum(b[1] for b in found) >= 3, "blocks are found", found)
+with tempdir() as scratch:
+    os.mkdir(os.path.join(scratch, "bin"))
+    os.symlink(COFFER, os.path.join(scratch, "bin", "coffer"))
+    env = dict(os.environ, PATH=f"{scratch}/bin:{os.environ['PATH']}")
+    work = os.path.join(scratch, "work")
+    os.mkdir(work)
+    for line, is_test, text in found:
+        wrong = wrong_words(text, verbs, targets)
+        tap.ok(not wrong, f"line {line}: no unknown verb, option or target", "\n".join(wrong))
+        if is_test:
+            p = run("bash", "-euo", "pipefail", "-c", text, status=None, cwd=work, env=env)
+            tap.ok(p.returncode == 0, f"line {line}: the block runs", p.stdout + p.stderr)
+tap.done()
