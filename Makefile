@@ -19,7 +19,8 @@ export PATH := /usr/sbin:/usr/bin:/sbin:/bin:$(PATH)
 FUZZ_SECONDS ?= 60
 T ?=
 
-.PHONY: build demo test test-quick lint fuzz install clean asan deps-build deps-demo deps-test
+.PHONY: build demo test test-quick lint fuzz install clean asan fuzz-targets \
+	deps-build deps-demo deps-test
 .NOTPARALLEL:
 
 build: deps-build build/build.ninja
@@ -28,7 +29,7 @@ build: deps-build build/build.ninja
 demo: deps-demo build
 	tests/demo.sh
 
-test: deps-test build asan
+test: deps-test build asan fuzz-targets
 	tests/run $(T)
 
 test-quick: deps-test build asan
@@ -38,8 +39,7 @@ lint: deps-test build
 	tests/run --tier unit --filter lint/ $(T)
 	find src -name '*.c' -print0 | xargs -0 -n 4 -P "$$(nproc)" clang-tidy -p build --quiet
 
-fuzz: deps-test build-fuzz/build.ninja
-	ninja -C build-fuzz
+fuzz: deps-test fuzz-targets
 	tests/run --tier fuzz --fuzz-seconds $(FUZZ_SECONDS) $(T)
 
 install: build
@@ -50,6 +50,10 @@ clean:
 
 asan: build-asan/build.ninja
 	ninja -C build-asan
+
+# Not the whole tree: the targets bring a library of their own.
+fuzz-targets: build-fuzz/build.ninja
+	ninja -C build-fuzz fuzz-targets
 
 build/build.ninja:
 	meson setup build --buildtype=debugoptimized

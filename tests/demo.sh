@@ -146,7 +146,8 @@ cut_at()
 	exec {out}< <(exec "${ours[@]}" work 2>messages)
 	pid=$!
 	while read -r -u "$out" line; do
-		[[ $line == *'"progress"'* ]] || continue
+		# The phases before the first step have no bytes to count.
+		[[ $line == *'"phase":"convert"'* ]] || continue
 		at=$(number 'done' "$line")
 		total=$(number total "$line")
 		if [ $((at * 100)) -ge $((total * $1)) ]; then

@@ -1,0 +1,512 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What coffer refuses: with status 4, a message that names object, numbers and remedy, and with not
+one byte of the device changed. --dry-run says the same."""
+import contextlib
+import json
+import os
+import re
+import struct
+
+import coffer
+from coffer import ASAN, COFFER, NOBODY, Box
+from disk import (MiB, block_devices, loop, make_image, mounted, partition, run, sha256, tempdir)
+from tap import Skip, Tap
+
+tap = Tap()
+tap.need_root()
+stack = contextlib.ExitStack()
+folder = stack.enter_context(tempdir())
+box = Box(folder)
+counter = iter(range(10 ** 6))
+
+
+def path_of(name):
+    return os.path.join(folder, f"{name}-{next(counter)}")
+
+
+def image(size, fs, end, **kw):
+    path = path_of("image")
+    make_image(path, size, fs, end, **kw)
+    return path
+
+
+def raw(size, *pieces):
+    """An image of zeros with pieces (offset, bytes)."""
+    path = path_of("raw")
+    with open(path, "wb") as f:
+        f.truncate(size)
+        for at, what in pieces:
+            f.seek(at)
+            f.write(what)
+    return path
+
+
+def refused(target, *args, words=(), status=4, verb="encrypt", disk=None, prefix=(),
+            program=None):
+    """Both a dry run and a real one end with status and words, and change nothing."""
+    disk = disk or target
+    before = sha256(disk)
+    for dry, prog in (["--dry-run"], COFFER), ([], ASAN):
+        key = box.key if verb == "encrypt" else None
+        cmd = coffer.command(verb, target, key, *args, *dry, program=program or prog)
+        p = run(*prefix, *cmd, status=(status,))
+        for word in words:
+            assert re.search(word, p.stderr), f"no '{word}' in: {p.stderr}"
+        assert p.stderr.startswith("coffer: "), p.stderr
+        assert sha256(disk) == before, f"{' '.join(cmd)} changed the device"
+    return p.stderr
+
+
+# --- the filesystem and its reserve ----------------------------------------------------------------
+
+def too_long(fs, size, end, reserve, fits, **kw):
+    img = image(size, fs, end, **kw)
+    err = refused(img, "--reduce-device-size", reserve, words=[
+        re.escape(img), f"filesystem ends at {end}", f"device at {size}", "no room",
+        r"\d+-byte reserve", "smaller or the device larger"])
+    named = re.search(r"use --reduce-device-size (\d+M)", err)
+    assert (named and named[1]) == fits, err
+    if fits:
+        coffer.encrypt(img, box.key, "--reduce-device-size", fits)
+
+
+def too_short(size, end, reserve, fits):
+    img = image(size, "ext4", end)
+    err = refused(img, "--reduce-device-size", reserve,
+                  words=["bytes of data are less than half the reserve", str(size - (32 * MiB if
+                         reserve == "32M" else 2 * MiB))])
+    named = re.search(r"use --reduce-device-size (\d+M)", err)
+    assert (named and named[1]) == fits, err
+    if fits:
+        coffer.encrypt(img, box.key, "--reduce-device-size", fits)
+
+
+def too_short_explicit():
+    img = raw(100 * MiB)
+    err = refused(img, "--device-size", "1M", "--reduce-device-size", "32M",
+                  words=["less than half the reserve"])
+    named = re.search(r"use --reduce-device-size (\d+M)", err)
+    assert named, err
+    coffer.encrypt(img, box.key, "--device-size", "1M", "--reduce-device-size", named[1])
+
+
+def odd_size():
+    img = box.copy("odd")
+    os.truncate(img, box.size + 100)
+    refused(img, words=[f"{box.size + 100} bytes", "no multiple of 512",
+                        f"truncate -s {box.size}"])
+
+
+def explicit(size, *words):
+    refused(box.copy("explicit"), "--device-size", size, words=words)
+
+
+def tiny(size):
+    refused(raw(size), words=["holds nothing that is known|no room|too small"])
+
+
+def tiny_fs():
+    refused(image(1 * MiB, "ext4", 1 * MiB),
+            words=["filesystem ends at 1048576", "device at 1048576"])
+
+
+# --- content ------------------------------------------------------------------------------------------
+
+def foreign(make, *words):
+    refused(make(), words=[*words, "--device-size"])
+
+
+def swap():
+    img = raw(12 * MiB)
+    run("mkswap", "-q", img)
+    return img
+
+
+def lvm():
+    label = b"LABELONE" + struct.pack("<Q", 1) + struct.pack("<II", 0, 32) + b"LVM2 001"
+    return raw(12 * MiB, (512, label + b"A" * 32))
+
+
+def raid():
+    sb = struct.pack("<IIII", 0xa92b4efc, 1, 0, 0) + bytes(range(16)) + b"host:0".ljust(32, b"\0")
+    sb = sb.ljust(128, b"\0") + struct.pack("<QQQ", 0, 20000, 8)
+    return raw(12 * MiB, (4096, sb.ljust(256, b"\0")))
+
+
+def partitioned(label):
+    img = raw(12 * MiB)
+    run("sfdisk", "-q", "--label", label, img, input="start=2048\n")
+    refused(img, words=["partition table", label, "name one of its partitions"])
+    refused(img, "--device-size", "8M", words=["partition table"])
+
+
+def luks(version):
+    img = raw(24 * MiB)
+    run("cryptsetup", "luksFormat", "--batch-mode", "--type", version, *coffer.FAST, "--key-file",
+        box.key, img)
+    refused(img, words=["LUKS already", "nothing to encrypt", "luksDump"])
+    refused(img, "--device-size", "20M", words=["LUKS already"])
+
+
+def broken_luks():
+    img = raw(24 * MiB)
+    run("cryptsetup", "luksFormat", "--batch-mode", *coffer.FAST, "--key-file", box.key, img)
+    with open(img, "r+b") as f:
+        for at in 5000, 16384 + 5000:
+            f.seek(at)
+            f.write(b"torn")
+    refused(img, words=["neither of its copies is whole", "nothing was changed"], status=6)
+
+
+def two_filesystems():
+    img = box.copy("two")
+    with open(img, "r+b") as f:
+        f.write(b"XFSB")
+    refused(img, words=["xfs"])
+
+
+def hibernated_image():
+    img = swap()
+    with open(img, "r+b") as f:
+        f.seek(4086)
+        f.write(b"S1SUSPEND\0")
+    refused(img, words=["hibernated", "mkswap"])
+    refused(img, "--device-size", "8M", words=["hibernated"])
+
+
+def hibernated_elsewhere():
+    img = swap()
+    with open(img, "r+b") as f:
+        f.seek(4086)
+        f.write(b"S1SUSPEND\0")
+    with block_devices(alone=True), loop(box.copy("victim")) as victim, loop(img) as suspended:
+        refused(victim, words=[f"{suspended} holds the memory of a hibernated system",
+                               "mkswap on " + suspended])
+
+
+def btrfs_of_two():
+    one, two = raw(128 * MiB), raw(128 * MiB)
+    run("mkfs.btrfs", "-q", "-f", "-b", 112 * MiB, one, two)
+    for img in one, two:
+        refused(img, words=["btrfs", "several devices", "must lie on one device"])
+        os.unlink(img)
+
+
+def ext4_journal_elsewhere():
+    fs, journal = raw(12 * MiB), raw(12 * MiB)
+    with block_devices(), loop(journal) as j:
+        run("mke2fs", "-q", "-F", "-b", 4096, "-O", "journal_dev", j, 1024 + 1024)
+        run("mkfs.ext4", "-q", "-F", "-b", 4096, "-J", "device=" + j, fs, 10 * MiB // 4096)
+    refused(fs, words=["ext4", "journal lies on another device"])
+    refused(journal, words=["external journal of another filesystem"])
+
+
+def xfs_log_elsewhere():
+    img, log = raw(32 * MiB), raw(16 * MiB)
+    run("mkfs.xfs", "-q", "-f", "-d", f"name={img},size={28 * MiB}",
+        "-l", f"logdev={log},size={10 * MiB}",
+        env=dict(os.environ, TEST_DIR="1", TEST_DEV="1", QA_CHECK_FS="1"))
+    refused(img, words=["xfs", "log lies on another device"])
+
+
+# --- parameters ------------------------------------------------------------------------------------
+
+def sectors(fs, size, end, *words, **kw):
+    refused(image(size, fs, end, **kw), "--sector-size", "4096",
+            words=["--sector-size 4096", "--sector-size 512", *words])
+
+
+def parameters(args, *words):
+    refused(box.copy("parameters"), *args, words=words)
+
+
+def loop_of_4096():
+    """xfs with sectors of 512 bytes cannot be read on it, neither before nor after."""
+    img = image(32 * MiB, "xfs", 28 * MiB)
+    with block_devices(), loop(img, "--sector-size", "4096") as dev:
+        refused(dev, words=["sectors of 4096 bytes", "xfs"], disk=img)
+
+
+# --- in use ---------------------------------------------------------------------------------------------
+
+def is_mounted():
+    with block_devices(), loop(box.copy("mounted")) as dev, mounted(dev, "ext4", "ro,noload") as at:
+        refused(dev, words=[dev, "is mounted on " + at, "unmount"])
+
+
+def attached():
+    img = box.copy("attached")
+    with loop(img) as dev:
+        refused(img, words=[img, "attached to " + dev, "losetup -d " + dev])
+        with mounted(dev, "ext4", "ro,noload") as at:
+            refused(img, words=["mounted on " + at])
+    link = path_of("link")
+    with loop(img) as dev:
+        os.symlink(img, link)
+        refused(link, words=["attached to " + dev])
+
+
+def attached_block():
+    """A loop device over a block device does not hold it, as far as the kernel is concerned."""
+    with block_devices(), loop(box.copy("lower")) as lower, loop(lower) as upper:
+        refused(lower, words=["attached to|held by|in use", upper])
+        with mounted(upper, "ext4", "ro,noload"):
+            refused(lower, words=[upper])
+
+
+def held_exclusively():
+    with block_devices(), loop(box.copy("held")) as dev:
+        fd = os.open(dev, os.O_RDONLY | os.O_EXCL)
+        try:
+            refused(dev, words=[dev, "in use"])
+        finally:
+            os.close(fd)
+
+
+def swapped_on():
+    with block_devices(), loop(raw(12 * MiB)) as dev:
+        run("mkswap", "-q", dev)
+        if run("swapon", dev, status=None).returncode:
+            raise Skip("this machine lets nobody swap on a loop device")
+        try:
+            p = coffer.encrypt(dev, box.key, "--device-size", "8M", status=(4,))
+            assert "swap" in p.stderr and dev in p.stderr, p.stderr
+        finally:
+            run("swapoff", dev)
+
+
+def partition_in_use():
+    """The whole disk while one of its partitions is mounted, and that partition."""
+    img = path_of("disk")
+    run("truncate", "-s", 24 * MiB, img)
+    run("sfdisk", "-q", "--label", "gpt", img, input="start=2048, size=24576\n")
+    run("dd", f"if={box.plain}", "of=" + img, "bs=1M", "seek=1", "conv=notrunc", "status=none")
+    with block_devices(), loop(img) as dev, partition(dev, 2048, 24576) as part:
+        with mounted(part, "ext4", "ro,noload") as at:
+            refused(part, words=["is mounted on " + at])
+            refused(dev, words=["in use"])
+        refused(dev, words=["partition table", "gpt"])
+
+
+def read_only_device():
+    with block_devices(), loop(box.copy("ro"), "--read-only") as dev:
+        refused(dev, words=[dev, "read-only|cannot be opened for writing"])
+    with block_devices(), loop(box.copy("ro")) as dev:
+        run("blockdev", "--setro", dev)
+        try:
+            refused(dev, words=[dev, "read-only|cannot be opened for writing"])
+        finally:
+            run("blockdev", "--setrw", dev)
+
+
+def read_only_file():
+    img = box.copy("mode")
+    program = os.path.join(folder, "coffer")
+    run("cp", COFFER, program)
+    os.chmod(folder, 0o755)
+    os.chmod(box.key, 0o644)
+    os.chmod(img, 0o444)
+    refused(img, prefix=NOBODY, program=program,
+            words=[img, "cannot be opened for writing", "Permission denied"])
+
+
+def no_file(target, status, *words):
+    p = coffer.encrypt(target, box.key, status=(status,))
+    for word in words:
+        assert re.search(word, p.stderr), p.stderr
+
+
+# --- others at work ------------------------------------------------------------------------------------
+
+def fourth_commit():
+    """The number of the fdatasync which makes the data of the fourth step durable."""
+    img = box.copy("count")
+    calls = coffer.trace(coffer.command("encrypt", img, box.key, "--threads", "1"))
+    steps = [i for i, (name, at, n, _) in enumerate(calls)
+             if name == "pwrite64" and at and at > MiB and n == MiB]
+    # the copy of the head is the first of them
+    return sum(name == "fdatasync" for name, *_ in calls[:steps[4]]) + 1
+
+
+def cut_words(target, block):
+    return [target, "in use" if block else "is at work on .*wait until it has ended"]
+
+
+@contextlib.contextmanager
+def on(block, img):
+    """img, or a loop device over it."""
+    if not block:
+        yield img
+        return
+    with block_devices(), loop(img) as dev:
+        yield dev
+
+
+def second_coffer(block):
+    img = box.copy("second")
+    cmd = coffer.command("encrypt", img, box.key, "--threads", "1")
+    with on(block, img) as target:
+        with coffer.paused("fdatasync", fourth_commit(), [*cmd[:-1], target]):
+            refused(target, words=cut_words(target, block))
+            refused(target, words=cut_words(target, block), verb="abort")
+    box.check(img)
+
+
+def stock_kept_out(block):
+    """Nor does stock cryptsetup go on while coffer is at work."""
+    img = box.copy("both")
+    cmd = coffer.command("encrypt", img, box.key, "--threads", "1")
+    with on(block, img) as target:
+        with coffer.paused("fdatasync", fourth_commit(), [*cmd[:-1], target]):
+            before = sha256(target)
+            p = run(*coffer.stock_resume(target, box.key), status=None)
+            assert p.returncode != 0, p.stderr
+            assert sha256(target) == before, "cryptsetup has changed it"
+            run("cryptsetup", "luksDump", target, timeout=20)
+    box.check(img)
+
+
+def stock_at_work(block):
+    img = box.copy("stock")
+    run(*coffer.stock(img, box.key, "--init-only"))
+    with on(block, img) as target:
+        with coffer.paused("fdatasync", 3, coffer.stock_resume(target, box.key)):
+            words = ["in use"] if block else ["running already", "wait until it has ended"]
+            refused(target, words=words)
+            refused(target, words=words, verb="abort")
+    box.check(img)
+
+
+# --- abort, dry run ---------------------------------------------------------------------------------
+
+def abort(make, status, *words):
+    refused(make(), verb="abort", status=status, words=words)
+
+
+def encrypted():
+    img = box.copy("encrypted")
+    box.encrypt(img)
+    return img
+
+
+def half():
+    img = box.copy("half")
+    coffer.kill_at("fdatasync", fourth_commit(),
+                   coffer.command("encrypt", img, box.key, "--threads", "1"))
+    assert 0 < coffer.pointer(img) < box.end
+    return img
+
+
+def half_started():
+    """After the placement, before the first commit."""
+    img = box.copy("placed")
+    coffer.kill_at("fdatasync", fourth_commit() - 3 * 3,
+                   coffer.command("encrypt", img, box.key, "--threads", "1"))
+    assert coffer.pointer(img) == box.end
+    return img
+
+
+def dry(make, verb, status, *words):
+    img = make()
+    before = sha256(img)
+    for prog in COFFER, ASAN:
+        cmd = coffer.command(verb, img, None, "--dry-run", program=prog)
+        p = run(*cmd, status=(status,))  # without a key: none is needed
+        for word in words:
+            assert re.search(word, p.stderr), p.stderr
+        p = run(*cmd[:-1], "--json", img, status=(status,))
+        last = json.loads(p.stdout.splitlines()[-1])
+        assert last["dry_run"] and last["exit_code"] == status, last
+        assert sha256(img) == before, "a dry run has changed the device"
+
+
+rows = [
+    ("ext4 reaches into the reserve", too_long, "ext4", 12 * MiB, 11 * MiB, "2M", None),
+    ("ext4 one block too long", too_long, "ext4", 12 * MiB, 10 * MiB + 4096, "2M", None),
+    ("ext4 too long, a smaller reserve is named and fits", too_long, "ext4", 64 * MiB, 60 * MiB,
+     "32M", "4M"),
+    ("xfs reaches into the reserve", too_long, "xfs", 32 * MiB, 31 * MiB, "2M", None),
+    ("xfs too long, a smaller reserve is named and fits", too_long, "xfs", 64 * MiB, 56 * MiB,
+     "32M", "8M"),
+    ("btrfs reaches into the reserve", too_long, "btrfs", 113 * MiB, 112 * MiB, "2M", None),
+    ("less data than S, a smaller reserve is named and fits", too_short, 40 * MiB, 7 * MiB, "32M",
+     "16M"),
+    ("less data than the smallest S: no reserve is named", too_short, 2 * MiB + 512 * 1024,
+     512 * 1024, "2M", None),
+    ("explicit size less than S: the named reserve fits", too_short_explicit),
+    ("device size no multiple of 512", odd_size),
+    ("--device-size below the filesystem's end", explicit, "8M", "ends at 10485760", "8388608"),
+    ("--device-size beyond the reserve", explicit, "11M", "11534336", "12582912"),
+    ("empty image", tiny, 0),
+    ("one sector", tiny, 512),
+    ("64 KiB", tiny, 65536),
+    ("1 MiB of zeros", tiny, MiB),
+    ("1 MiB of ext4", tiny_fs),
+
+    ("random bytes", foreign, lambda: raw(12 * MiB, (0, os.urandom(MiB))), "nothing that is known"),
+    ("zeros", foreign, lambda: raw(12 * MiB), "nothing that is known"),
+    ("swap", foreign, swap, "swap"),
+    ("LVM", foreign, lvm, "LVM2_member"),
+    ("MD RAID", foreign, raid, "linux_raid_member"),
+    ("partition table dos", partitioned, "dos"),
+    ("partition table gpt", partitioned, "gpt"),
+    ("LUKS1", luks, "luks1"),
+    ("LUKS2", luks, "luks2"),
+    ("LUKS2 of which no copy is whole", broken_luks),
+    ("two filesystems' superblocks", two_filesystems),
+    ("hibernated system on the target", hibernated_image),
+    ("hibernated system on another block device", hibernated_elsewhere),
+    ("btrfs on two devices", btrfs_of_two),
+    ("ext4 with its journal elsewhere", ext4_journal_elsewhere),
+    ("xfs with its log elsewhere", xfs_log_elsewhere),
+
+    ("sectors of 4096 for xfs with 512", sectors, "xfs", 32 * MiB, 28 * MiB, "xfs",
+     "blocks of 512"),
+    ("sectors of 4096 for ext4 with 1 KiB", lambda: sectors(
+        "ext4", 12 * MiB, 8 * MiB, "ext4", "blocks of 1024", block_size=1024)),
+    ("sectors of 4096 for an unaligned device", sectors, "ext4", 12 * MiB + 512, 8 * MiB,
+     str(12 * MiB + 512), str(10 * MiB + 512)),
+    ("cipher that coffer does not do", parameters, ["--cipher", "aes-cbc-essiv:sha256"],
+     "aes-xts-plain64", "aes-cbc-essiv:sha256"),
+    ("key of 128 bits", parameters, ["--key-size", "128"], "256 or 512", "128"),
+    ("header larger than S", parameters, ["--luks2-metadata-size", "1M"], "1048576", "do not fit"),
+    ("keyslots larger than S", parameters, ["--luks2-keyslots-size", "2M"], "2097152",
+     "do not fit"),
+    ("device with sectors that the filesystem has not", loop_of_4096),
+
+    ("mounted", is_mounted),
+    ("image attached to a loop device", attached),
+    ("block device attached to a loop device", attached_block),
+    ("block device held by somebody", held_exclusively),
+    ("swap in use", swapped_on),
+    ("disk with a mounted partition", partition_in_use),
+    ("block device read-only", read_only_device),
+    ("image read-only for this user", read_only_file),
+    ("folder", no_file, folder, 4, "neither a block device nor an image"),
+    ("character device", no_file, "/dev/null", 4, "neither a block device nor an image"),
+    ("no such file", no_file, os.path.join(folder, "missing"), 1, "missing", "No such file"),
+    ("second coffer, image", second_coffer, False),
+    ("second coffer, block device", second_coffer, True),
+    ("stock waits for coffer, image", stock_kept_out, False),
+    ("stock waits for coffer, block device", stock_kept_out, True),
+    ("stock at work, image", stock_at_work, False),
+    ("stock at work, block device", stock_at_work, True),
+
+    ("abort of a plain filesystem", abort, lambda: box.copy("a"), 3, "nothing to take back"),
+    ("abort of zeros", abort, lambda: raw(12 * MiB), 3, "nothing to take back"),
+    ("abort of a finished volume", abort, encrypted, 3, "encrypted to its end", "--decrypt"),
+    ("abort after the first commit", abort, half, 4, r"\d+ of 10485760 bytes are encrypted already",
+     "coffer encrypt"),
+    ("encrypted already", lambda: refused(encrypted(), words=["LUKS already"])),
+
+    ("dry run on a plain filesystem", dry, lambda: box.copy("a"), "encrypt", 0, "would be encrypted",
+     "nothing was changed"),
+    ("dry run of a resume", dry, half, "encrypt", 0, "would go on", "nothing was changed"),
+    ("dry run of an abort", dry, half_started, "abort", 0, "would come back"),
+    ("dry run of an abort too late", dry, half, "abort", 4, "encrypted already"),
+]
+
+with stack:
+    tap.run(rows)
+tap.done()

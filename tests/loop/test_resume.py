@@ -1,0 +1,271 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Interrupted at any moment, a conversion goes on: by coffer, by stock cryptsetup, and by coffer
+where stock has begun. Nothing of the content is lost."""
+import contextlib
+import os
+import re
+import signal
+
+import coffer
+from coffer import ASAN, COFFER, Box, one_thread, pointer
+from disk import MiB, block_devices, loop, luks_metadata, run, tempdir
+from tap import Tap
+
+tap = Tap()
+stack = contextlib.ExitStack()
+folder = stack.enter_context(tempdir())
+
+
+# --- SIGKILL --------------------------------------------------------------------------------------
+
+def killed(call, n, phase):
+    """Then coffer goes on, and on a copy stock does, where it can."""
+    img, other = small.copy(), os.path.join(folder, "other")
+    coffer.kill_at(call, n, one_thread(img, small.key))
+    run("cp", img, other)
+    coffer.finish(img, small.key)
+    small.check(img)
+    if phase in ("commit", "steps") and pointer(other):
+        run(*coffer.stock_resume(other, small.key))
+        small.check(other)
+
+
+def killed_twice(call, n):
+    """The run that goes on is killed as well, at its own n-th call."""
+    img = small.copy()
+    coffer.kill_at(*middle, one_thread(img, small.key))
+    coffer.kill_at(call, n, one_thread(img, small.key))
+    coffer.finish(img, small.key, program=ASAN)
+    small.check(img)
+
+
+def killed_again_and_again(make_target):
+    """At every second event that tells of something new, with threads, until it is done."""
+    img = large.copy()
+    done, runs = -1, 0
+    with make_target(img) as target:
+        cmd = coffer.command("encrypt", target, large.key, "--json")
+        while True:
+            status, seen, err = coffer.signal_at(
+                cmd, signal.SIGKILL, lambda e: e["event"] == "progress" and e["done"] > done)
+            runs += 1
+            if status == 0 or (status == 4 and "nothing to encrypt" in seen[-1]["message"]):
+                break
+            assert status == -signal.SIGKILL, (status, err, seen[-1])
+            done = max(e["done"] for e in seen if e["event"] == "progress")
+    assert runs > 5, f"only {runs} runs"
+    large.check(img)
+
+
+@contextlib.contextmanager
+def as_loop(img):
+    with block_devices(), loop(img) as dev:
+        yield dev
+
+
+# --- signals that ask ------------------------------------------------------------------------------
+
+def stopped(sig, call, n):
+    """Status 5, a line that says how to go on, and a state in which stock goes on as well."""
+    img, other = small.copy(), os.path.join(folder, "other")
+    p = coffer.inject(call, f"signal={sig}:when={n}", one_thread(img, small.key))
+    assert p.returncode == 5, (p.returncode, p.stderr)
+    assert "stopped as asked" in p.stderr, p.stderr
+    assert f"go on with 'coffer encrypt {img}'" in p.stderr and "Nothing is lost" in p.stderr, p.stderr
+    m = re.search(r"(\S+ \S+) of (\S+ \S+) are encrypted", p.stderr)
+    left = pointer(img)
+    assert m and 0 < left < small.end, (p.stderr, left)
+    assert m[1] == f"{(small.end - left) / MiB:.1f} MiB", (m[0], left)
+    run("cp", img, other)
+    coffer.encrypt(img, small.key)
+    small.check(img)
+    run(*coffer.stock_resume(other, small.key))
+    small.check(other)
+
+
+def stopped_json(sig):
+    img = large.copy()
+    status, seen, err = coffer.signal_at(
+        coffer.command("encrypt", img, large.key, "--json"), sig,
+        lambda e: e["event"] == "progress" and 0 < e["done"] < large.end // 2)
+    assert status == 5 and err == "", (status, err)
+    assert seen[-1]["outcome"] == "interrupted" and seen[-1]["exit_code"] == 5, seen[-1]
+    assert not seen[-1]["finished"] and "stopped as asked" in seen[-1]["message"], seen[-1]
+    p = coffer.encrypt(img, large.key, "--json")
+    last = coffer.events(p)[-1]
+    assert last["resumed"] and last["finished"], last
+    assert last["bytes_moved"] + seen[-1]["bytes_moved"] == large.end, (last, seen[-1])
+    large.check(img)
+
+
+def stopped_before_the_start():
+    """While the header is still made in memory."""
+    img = small.copy()
+    p = coffer.inject("wait4", "signal=TERM:when=1", one_thread(img, small.key))
+    assert p.returncode == 5, (p.returncode, p.stderr)
+    run("cmp", img, small.plain)
+    coffer.encrypt(img, small.key)
+    small.check(img)
+
+
+# --- what stock has begun --------------------------------------------------------------------------
+
+def begun_by_stock(call, what, wanted, program=ASAN):
+    """what is an injection into stock's resume; wanted judges the metadata it leaves."""
+    img = small.copy()
+    run(*coffer.stock(img, small.key, "--init-only"), cwd=folder)
+    if call:
+        coffer.inject(call, what, coffer.stock_resume(img, small.key))
+    meta = luks_metadata(img)
+    assert wanted(meta), meta["segments"]
+    coffer.encrypt(img, small.key, program=program)
+    small.check(img)
+
+
+def is_clean(meta):
+    return coffer.requirements(meta) and not is_hot(meta) and not is_stuck(meta)
+
+
+def is_hot(meta):
+    return any("in-reencryption" in s.get("flags", []) for s in meta["segments"].values())
+
+
+def is_stuck(meta):
+    """Everything is encrypted, but stock has not cleaned up and never will."""
+    return bool(coffer.requirements(meta)) and len(meta["segments"]) == 4 and \
+        coffer.regular(meta)[0]["size"] == "dynamic" and not is_hot(meta)
+
+
+def killed_stock(call, numbers):
+    """Stock killed at each of these calls, torn copies of the header among what it leaves."""
+    start = small.copy("start")
+    run(*coffer.stock(start, small.key, "--init-only"), cwd=folder)
+    img = os.path.join(folder, "work")
+    for n in numbers:
+        run("cp", start, img)
+        coffer.kill_at(call, n, coffer.stock_resume(img, small.key))
+        p = coffer.finish(img, small.key)
+        try:
+            small.check(img)
+        except AssertionError as e:
+            raise AssertionError(f"{call} {n}: {p.stderr}") from e
+
+
+def stuck():
+    """The state that stock cannot leave by itself."""
+    img = small.copy()
+    run(*coffer.stock(img, small.key, "--init-only"), cwd=folder)
+    found = 0
+    for n in range(calls_of_stock["fsync"], 0, -1):
+        run("cp", os.path.join(folder, "start"), img)
+        coffer.kill_at("fsync", n, coffer.stock_resume(img, small.key))
+        meta = luks_metadata(img)
+        if not is_stuck(meta):
+            if found:
+                break
+            continue
+        found += 1
+        assert run(*coffer.stock_resume(img, small.key), status=None).returncode != 0, \
+            "stock has learned to leave this state: this row can go"
+        coffer.encrypt(img, small.key, program=ASAN)
+        small.check(img)
+    assert found, "no fsync of stock leaves that state"
+
+
+def stuck_by_coffer(n):
+    """coffer's own state between the last step and the final header: stock opens it, and both
+    headers stay whole."""
+    img = small.copy()
+    coffer.kill_at(*n, one_thread(img, small.key))
+    assert pointer(img) in (0, None)
+    run("cryptsetup", "open", "--test-passphrase", "--key-file", small.key, img)
+    coffer.finish(img, small.key)
+    small.check(img)
+
+
+def turn_by_turn():
+    """coffer and stock, each killed in turn until it is done."""
+    img = small.copy()
+    coffer.kill_at(*middle, one_thread(img, small.key))
+    for _ in range(2):
+        coffer.kill_at("fdatasync", 1, coffer.stock_resume(img, small.key))
+        assert is_hot(luks_metadata(img))
+        coffer.inject("fdatasync", "signal=KILL:when=5", one_thread(img, small.key))
+    coffer.finish(img, small.key)
+    small.check(img)
+
+
+# --- the passphrase ------------------------------------------------------------------------------
+
+def wrong_passphrase(phase):
+    img = small.copy()
+    coffer.kill_at(*phase, one_thread(img, small.key))
+    wrong = os.path.join(folder, "wrong")
+    with open(wrong, "w") as f:
+        f.write("not the passphrase")
+    before = open(img, "rb").read()
+    p = coffer.encrypt(img, wrong, status=(1,), program=ASAN)
+    assert "no keyslot opens with this passphrase" in p.stderr, p.stderr
+    assert open(img, "rb").read() == before, "it has changed the device"
+    coffer.encrypt(img, small.key)
+    small.check(img)
+
+
+with stack:
+    small = Box(folder, 6 * MiB, end=4 * MiB)
+    large = Box(folder, 32 * MiB, name="large")
+    moments = coffer.phases(small)
+    steps = moments["steps"]
+    middle = steps[len(steps) // 2][:2]
+    start = small.copy("start")
+    run(*coffer.stock(start, small.key, "--init-only"), cwd=folder)
+    calls_of_stock = {"fsync": 0, "fdatasync": 0, "write": 0}
+    counted = os.path.join(folder, "counted")
+    run("cp", start, counted)
+    for name, *_ in coffer.trace(coffer.stock_resume(counted, small.key), "fsync,fdatasync,write"):
+        calls_of_stock[name] += 1
+    small.check(counted)
+
+    rows = []
+    for phase in coffer.PHASES:
+        rows += [(f"killed: {what}", killed, call, n, phase) for call, n, what in moments[phase]]
+    rows += [(f"killed twice, then at {call} {n}", killed_twice, call, n)
+             for call in ("pwrite64", "fdatasync") for n in (1, 2, 3, 4, 5)]
+    rows += [
+        ("killed again and again", killed_again_and_again, contextlib.nullcontext),
+        ("SIGINT", stopped, "INT", *middle),
+        ("SIGTERM", stopped, "TERM", *middle),
+        ("SIGHUP", stopped, "HUP", *middle),
+        ("SIGINT during the first commit", stopped, "INT", *steps[0][:2]),
+        ("SIGTERM, JSON", stopped_json, signal.SIGTERM),
+        ("SIGINT, JSON", stopped_json, signal.SIGINT),
+        ("SIGTERM before the first write", stopped_before_the_start),
+        ("stock has begun", begun_by_stock, None, None, is_clean),
+    ]
+    if os.geteuid() == 0:
+        rows.append(("killed again and again, block device", killed_again_and_again, as_loop))
+    for n in range(1, calls_of_stock["fdatasync"]):
+        rows += [(f"stock stopped at step {n}", begun_by_stock, "fdatasync",
+                  f"signal=TERM:when={n}", is_clean),
+                 (f"stock killed at step {n}", begun_by_stock, "fdatasync",
+                  f"signal=KILL:when={n}", is_hot)]
+    n = calls_of_stock["fdatasync"]
+    rows += [
+        ("stock killed at its last step", begun_by_stock, "fdatasync", f"signal=KILL:when={n}",
+         is_hot),
+        ("stock in the state it cannot leave", stuck),
+        ("stock killed at each fsync", killed_stock, "fsync",
+         range(1, calls_of_stock["fsync"] + 1)),
+        ("stock killed at writes of its first steps", killed_stock, "write", range(1, 30)),
+        ("stock killed at its last writes", killed_stock, "write",
+         range(calls_of_stock["write"] - 20, calls_of_stock["write"])),
+        ("coffer and stock in turn", turn_by_turn),
+        ("wrong passphrase, placed", wrong_passphrase, moments["commit"][0][:2]),
+        ("wrong passphrase, half way", wrong_passphrase, middle),
+        ("wrong passphrase, before the end", wrong_passphrase, moments["end"][0][:2]),
+    ]
+    rows += [(f"stock opens it: {what}", stuck_by_coffer, (call, n))
+             for call, n, what in moments["end"]]
+    tap.run(rows)
+tap.done()
