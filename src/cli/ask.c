@@ -24,10 +24,7 @@ static int read_all(
 
 	for (;;) {
 		/* A line is read byte by byte: what follows belongs to somebody else. */
-		const ssize_t k = read(fd, buf + n, line ? 1 : size - n);
-
-		if (k < 0 && errno == EINTR && !coffer_signals_stop(NULL))
-			continue;
+		const ssize_t k = coffer_signals_read(fd, buf + n, line ? 1 : size - n);
 		if (k < 0)
 			return coffer_err_errno(e, errno, "read the key from %s", name);
 		if (k == 0 || (line && buf[n] == '\n'))
@@ -48,7 +45,7 @@ static int skip(int fd, uint64_t n, const char *name, struct coffer_err *e)
 	if (n == 0 || lseek(fd, (off_t)n, SEEK_CUR) >= 0)
 		return 0;
 	for (; n > 0; n--)
-		if (read(fd, &byte, 1) != 1)
+		if (coffer_signals_read(fd, &byte, 1) != 1)
 			return coffer_err_set(e, EIO, "%s ends before --keyfile-offset", name);
 	return 0;
 }
@@ -68,10 +65,7 @@ static int read_key_fd(const struct coffer_args *a, int fd, const char *name, ui
 		want = a->keyfile_size;
 	}
 	for (size_t n = 0; a->keyfile_size > 0 && n < want;) {
-		const ssize_t k = read(fd, buf + n, want - n);
-
-		if (k < 0 && errno == EINTR)
-			continue;
+		const ssize_t k = coffer_signals_read(fd, buf + n, want - n);
 		if (k <= 0)
 			return coffer_err_set(e, EIO, "%s has no %zu bytes of key", name, want);
 		n += (size_t)k;

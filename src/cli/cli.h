@@ -5,6 +5,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "coffer/encrypt.h"
 
@@ -58,6 +59,8 @@ int coffer_read_key(const struct coffer_args *a, enum coffer_ask why, uint8_t *b
 /* SIGINT and SIGTERM ask the run to stop at its next commit. */
 void coffer_signals_install(void);
 bool coffer_signals_stop(void *unused);
+/* read(2) that such a wish ends, with EINTR; other signals do not. */
+ssize_t coffer_signals_read(int fd, void *buf, size_t n);
 
 /* Progress and the end of one run. */
 struct coffer_report {

@@ -181,8 +181,13 @@ static void end_json(const struct coffer_report *r, int code,
 static void say_error(const struct coffer_report *r, int code, const struct coffer_err *e)
 {
 	const char *device = r->args->encrypt.device;
+	struct coffer_err safe = *e;
 
-	(void)fprintf(stderr, "coffer: %s\n", e->msg);
+	/* Names in a message may come from the disk: no control character reaches the terminal. */
+	for (char *p = safe.msg; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';
+	(void)fprintf(stderr, "coffer: %s\n", safe.msg);
 	if (code != COFFER_INTERRUPTED)
 		return;
 	if (r->have_last)

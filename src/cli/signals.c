@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* signals.c - a wish to stop is remembered, and granted at the next commit */
+#include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 
@@ -24,6 +27,39 @@ void coffer_signals_install(void)
 	(void)sigaction(SIGHUP, &stop, NULL);
 	/* A reader of the progress that goes away must not end a conversion. */
 	(void)sigaction(SIGPIPE, &ignore, NULL);
+	/* A limit on file sizes is an error of the write that meets it, told like any other. */
+	(void)sigaction(SIGXFSZ, &ignore, NULL);
+}
+
+ssize_t coffer_signals_read(int fd, void *buf, size_t n)
+{
+	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+	sigset_t stop, old;
+	ssize_t k = -1;
+
+	/* Blocked but while waiting: a signal between the look at the flag and a plain read() would
+	 * be noticed only after the next key. */
+	(void)sigemptyset(&stop);
+	(void)sigaddset(&stop, SIGINT);
+	(void)sigaddset(&stop, SIGTERM);
+	(void)sigaddset(&stop, SIGHUP);
+	(void)sigprocmask(SIG_BLOCK, &stop, &old);
+	for (;;) {
+		if (stop_wanted) {
+			errno = EINTR;
+			break;
+		}
+		if (ppoll(&pfd, 1, NULL, &old) < 0) {
+			if (errno == EINTR)
+				continue;
+			break;
+		}
+		k = read(fd, buf, n);
+		if (k >= 0 || errno != EINTR)
+			break;
+	}
+	(void)sigprocmask(SIG_SETMASK, &old, NULL);
+	return k;
 }
 
 bool coffer_signals_stop(void *unused)

@@ -316,13 +316,20 @@ int coffer_conversion_read(struct json_object *json, enum coffer_luks2_kind *ret
 	uint64_t q;
 
 	if (coffer_json_length(mandatory) == 0) {
+		/* The requirement and the backups come and go in one commit. */
+		if (find_flag(segments, "backup-final"))
+			return coffer_err_set(e, EBADMSG,
+				"the segments are those of a reencryption, yet none is announced");
 		*ret_kind = COFFER_LUKS2_ENCRYPTED;
 		return 0;
 	}
 	*ret_kind = COFFER_LUKS2_OTHER;
 	if (coffer_json_length(mandatory) != 1 || !coffer_json_array_has(mandatory, requirement)) {
-		(void)coffer_err_set(e, EOPNOTSUPP, "its header asks for '%s'",
-			coffer_json_item_string(mandatory, 0));
+		const char *first = coffer_json_item_string(mandatory, 0);
+
+		(void)coffer_err_set(e, EOPNOTSUPP, "its header asks for '%s'%s",
+			first ? first : "something that is no name",
+			coffer_json_length(mandatory) > 1 ? " and more" : "");
 		return 0;
 	}
 	if (read_geometry(segments, &c) < 0 || !is_ours(json, &c, &why)) {
@@ -337,7 +344,8 @@ int coffer_conversion_read(struct json_object *json, enum coffer_luks2_kind *ret
 			e, -EOPNOTSUPP, "a reencryption is under way that coffer cannot do");
 		return 0;
 	}
-	if (read_pointer(segments, &c, &q) < 0 || !coffer_pointer_ok(&c.geometry, c.pointer))
+	if (read_pointer(segments, &c, &q) < 0 || !coffer_pointer_ok(&c.geometry, c.pointer) ||
+		(c.hot && !coffer_pointer_ok(&c.geometry, q)))
 		return coffer_err_set(e, EBADMSG, "the segments tell of no possible progress");
 	if (c.hot) {
 		struct table regular;

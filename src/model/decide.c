@@ -76,6 +76,11 @@ static enum coffer_action decide_transition(
 				      : DAMAGED("an abort is half done, but the saved head at byte "
 						"%" PRIu64 " is not the one its record names",
 						coffer_head_copy(&f->transition.geometry));
+	if (f->transition.kind != COFFER_PLACE)
+		return DAMAGED("an abort is half done, but its record at byte %" PRIu64
+			       " is missing or damaged; the saved head should lie at byte %" PRIu64,
+			coffer_record_offset(&f->transition.geometry, COFFER_RESTORE),
+			coffer_head_copy(&f->transition.geometry));
 	if (!f->has_record[COFFER_PLACE])
 		return DAMAGED("a header is half placed, but its record at byte %" PRIu64
 			       " is missing or damaged; the saved head should lie at byte %" PRIu64,
@@ -142,7 +147,7 @@ bool coffer_can_abort(enum coffer_action a, const struct coffer_facts *f)
 		/* The half placed header whose image is lost: the head is all that is needed. But
 		 * only where the filesystem cannot have lived on without its saved head. */
 		return f->newest < 0 && f->transition_error == 0 && f->head_intact && f->veiled &&
-		       f->has_record[COFFER_PLACE] &&
+		       f->transition.kind == COFFER_PLACE && f->has_record[COFFER_PLACE] &&
 		       f->device_size >= f->transition.geometry.device;
 	case COFFER_ACT_START:
 	case COFFER_ACT_END:

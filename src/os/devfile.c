@@ -211,8 +211,8 @@ int coffer_dev_open(const char *path, struct coffer_dev **ret, struct coffer_err
 	r = check_writable(d, e);
 	if (r == 0)
 		r = keep_others_out(d, e);
-	if (r == 0 && !d->is_block)
-		r = coffer_refuse_attached_image(d->name, &st, e);
+	if (r == 0)
+		r = coffer_refuse_attached(d->name, &st, e);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(d);

@@ -64,7 +64,15 @@ int coffer_explain_busy(const char *name, dev_t dev, struct coffer_err *e)
 		name);
 }
 
-/* Is @name a loop device over the file of @st? */
+/* Do both name the same block device, or the same file? */
+static bool same_thing(const struct stat *a, const struct stat *b)
+{
+	if (S_ISBLK(a->st_mode) || S_ISBLK(b->st_mode))
+		return S_ISBLK(a->st_mode) && S_ISBLK(b->st_mode) && a->st_rdev == b->st_rdev;
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* Is @loop a loop device over the file or device of @st? */
 static bool is_loop_over(const char *loop, const struct stat *st, char *ret_mount, size_t size)
 {
 	char path[PATH_MAX], backing[PATH_MAX];
@@ -83,7 +91,7 @@ static bool is_loop_over(const char *loop, const struct stat *st, char *ret_moun
 		return false;
 	backing[n] = '\0';
 	backing[strcspn(backing, "\n")] = '\0';
-	if (stat(backing, &other) < 0 || other.st_dev != st->st_dev || other.st_ino != st->st_ino)
+	if (stat(backing, &other) < 0 || !same_thing(&other, st))
 		return false;
 	ret_mount[0] = '\0';
 	(void)snprintf(path, sizeof(path), "/sys/block/%s/dev", loop);
@@ -96,7 +104,7 @@ static bool is_loop_over(const char *loop, const struct stat *st, char *ret_moun
 	return true;
 }
 
-int coffer_refuse_attached_image(const char *name, const struct stat *st, struct coffer_err *e)
+int coffer_refuse_attached(const char *name, const struct stat *st, struct coffer_err *e)
 {
 	DIR *dir = opendir("/sys/block");
 	char mount[PATH_MAX];

@@ -13,6 +13,7 @@
  * Returns -EBUSY. */
 int coffer_explain_busy(const char *name, dev_t dev, struct coffer_err *e);
 
-/* Refuse an image file that is attached to a loop device: -EBUSY, naming the loop device.
+/* Refuse an image file or block device that is attached to a loop device: -EBUSY, naming the loop
+ * device. The kernel takes no hold on what is below a loop device, so O_EXCL does not see it.
  * @st is of the opened file. 0 when none is. */
-int coffer_refuse_attached_image(const char *name, const struct stat *st, struct coffer_err *e);
+int coffer_refuse_attached(const char *name, const struct stat *st, struct coffer_err *e);

@@ -57,6 +57,10 @@ static int check_filesystem(struct coffer_dev *d, const struct coffer_encrypt_op
 			return coffer_err_wrap(e, r, "%s", d->name);
 		}
 	}
+	if (fs->other_part)
+		return coffer_err_refuse(e, EXDEV,
+			"%s is %s, but %s; what is encrypted must lie on one device", d->name,
+			coffer_fs_name(fs->kind), fs->other_part);
 	if (fs->kind != COFFER_FS_NONE && c->type[0] && !same_kind(c->type, fs->kind))
 		return coffer_err_refuse(e, EUCLEAN,
 			"%s looks like %s and like %s; wipe the wrong signature first (wipefs)",
@@ -66,34 +70,51 @@ static int check_filesystem(struct coffer_dev *d, const struct coffer_encrypt_op
 			"%s holds %s, whose end coffer cannot tell; say how many bytes are in use "
 			"with --device-size",
 			d->name, c->type[0] ? c->type : "nothing that is known");
-	if (fs->other_part)
-		return coffer_err_refuse(e, EXDEV,
-			"%s is %s, but %s; what is encrypted must lie on one device", d->name,
-			coffer_fs_name(fs->kind), fs->other_part);
 	return 0;
 }
 
-/* The largest reserve (2S) in powers of two that leaves room for @end bytes of content of at
- * least S; 0 when there is none. */
-static uint64_t fitting_reserve(uint64_t device, uint64_t end)
+/* The largest reserve (2S) in powers of two that leaves room for @end bytes of content and is not
+ * above twice the data's size; 0 when there is none. With an explicit size the data is just that,
+ * else all but the reserve. */
+static uint64_t fitting_reserve(uint64_t device, uint64_t end, bool explicit_size)
 {
 	for (uint64_t s = COFFER_RESERVE / 2; s >= COFFER_MIN_SHIFT; s /= 2)
-		if (device >= 3 * s && end <= device - 2 * s)
+		if (device >= 2 * s && end <= device - 2 * s &&
+			s <= (explicit_size ? end : device - 2 * s))
 			return 2 * s;
 	return 0;
 }
 
-static int no_room(const struct coffer_dev *d, uint64_t end, uint64_t reserve, struct coffer_err *e)
+static void name_fitting_reserve(const struct coffer_dev *d, uint64_t end, bool explicit_size,
+	const char *before, struct coffer_err *e)
 {
-	const uint64_t fits = fitting_reserve(d->size, end);
+	const uint64_t fits = fitting_reserve(d->size, end, explicit_size);
 
+	if (fits)
+		coffer_err_add(e, "%suse --reduce-device-size %" PRIu64 "M", before, fits >> 20);
+	else
+		coffer_err_add(e, "; no smaller reserve fits either (2M is the least)");
+}
+
+static int no_room(const struct coffer_dev *d, uint64_t end, uint64_t reserve, bool explicit_size,
+	struct coffer_err *e)
+{
 	(void)coffer_err_refuse(e, ENOSPC,
 		"%s: filesystem ends at %" PRIu64 ", device at %" PRIu64
 		": no room for the %" PRIu64
 		"-byte reserve; make the filesystem smaller or the device larger",
 		d->name, end, d->size, reserve);
-	if (fits)
-		coffer_err_add(e, ", or use --reduce-device-size %" PRIu64 "M", fits >> 20);
+	name_fitting_reserve(d, end, explicit_size, ", or ", e);
+	return -ENOSPC;
+}
+
+static int too_little(const struct coffer_dev *d, uint64_t length, uint64_t end, uint64_t reserve,
+	bool explicit_size, struct coffer_err *e)
+{
+	(void)coffer_err_refuse(e, ENOSPC,
+		"%s: %" PRIu64 " bytes of data are less than half the reserve of %" PRIu64, d->name,
+		length, reserve);
+	name_fitting_reserve(d, end, explicit_size, "; ", e);
 	return -ENOSPC;
 }
 
@@ -115,16 +136,13 @@ static int lay_out(struct coffer_dev *d, const struct coffer_encrypt_options *o,
 			d->name, fs->end, o->device_size);
 	g->shift = reserve / 2;
 	if (d->size < reserve || end > d->size - reserve)
-		return no_room(d, end, reserve, e);
+		return no_room(d, end, reserve, o->device_size > 0, e);
 	/* With an explicit size the conversion ends 2S behind it, wherever the device ends. */
 	g->device =
 		o->device_size ? round_up_u64(o->device_size, COFFER_SECTOR) + reserve : d->size;
 	g->length = g->device - reserve;
 	if (g->length < g->shift)
-		return coffer_err_refuse(e, ENOSPC,
-			"%s: %" PRIu64 " bytes of data are less than half the reserve of %" PRIu64
-			"; use --reduce-device-size %" PRIu64 "M",
-			d->name, g->length, reserve, fitting_reserve(d->size, end) >> 20);
+		return too_little(d, g->length, end, reserve, o->device_size > 0, e);
 	return 0;
 }
 

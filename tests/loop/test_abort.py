@@ -12,6 +12,7 @@ from disk import MiB, check_fs, run, sha256, tempdir
 from tap import Tap
 
 tap = Tap()
+tap.need_root()
 stack = contextlib.ExitStack()
 folder = stack.enter_context(tempdir())
 

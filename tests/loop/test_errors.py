@@ -7,11 +7,12 @@ import os
 import subprocess
 
 import coffer
-from coffer import ASAN, COFFER, Box, one_thread
+from coffer import ASAN, Box, one_thread
 from disk import MiB, check_fs, run, sha256, tempdir
 from tap import Tap
 
 tap = Tap()
+tap.need_root()
 stack = contextlib.ExitStack()
 folder = stack.enter_context(tempdir())
 

@@ -8,11 +8,12 @@ import re
 import signal
 
 import coffer
-from coffer import ASAN, COFFER, Box, one_thread, pointer
-from disk import MiB, block_devices, loop, luks_metadata, run, tempdir
+from coffer import ASAN, Box, one_thread, pointer
+from disk import MiB, block_devices, loop, luks_metadata, run, sha256, tempdir
 from tap import Tap
 
 tap = Tap()
+tap.need_root()
 stack = contextlib.ExitStack()
 folder = stack.enter_context(tempdir())
 
@@ -29,6 +30,21 @@ def killed(call, n, phase):
     if phase in ("commit", "steps") and pointer(other):
         run(*coffer.stock_resume(other, small.key))
         small.check(other)
+
+
+def killed_explicit(call, n, undo):
+    """With an explicit size, on a device much larger; what goes on needs no option, for the disk
+    tells all of it, and what lies behind stays as it is."""
+    img = unknown.copy()
+    tail = sha256(img, 6 * MiB, unknown.size - 6 * MiB)
+    coffer.kill_at(call, n, one_thread(img, unknown.key, "--device-size", "4M"))
+    if undo:
+        coffer.abort(img, program=ASAN)
+        assert sha256(img, 0, 4 * MiB) == sha256(unknown.plain, 0, 4 * MiB)
+    else:
+        run(*coffer.command("encrypt", img, unknown.key, program=ASAN))
+        unknown.check(img)
+    assert sha256(img, 6 * MiB, unknown.size - 6 * MiB) == tail, "what lies behind was changed"
 
 
 def killed_twice(call, n):
@@ -215,6 +231,7 @@ def wrong_passphrase(phase):
 with stack:
     small = Box(folder, 6 * MiB, end=4 * MiB)
     large = Box(folder, 32 * MiB, name="large")
+    unknown = Box(folder, 20 * MiB, "none", 4 * MiB, "unknown")
     moments = coffer.phases(small)
     steps = moments["steps"]
     middle = steps[len(steps) // 2][:2]
@@ -232,6 +249,13 @@ with stack:
         rows += [(f"killed: {what}", killed, call, n, phase) for call, n, what in moments[phase]]
     rows += [(f"killed twice, then at {call} {n}", killed_twice, call, n)
              for call in ("pwrite64", "fdatasync") for n in (1, 2, 3, 4, 5)]
+    # both conversions are 4 MiB long: their calls are the same
+    begun = [m for m in moments["placement"] if m[0] == "pwrite64"][5:]
+    rows += [(f"explicit size, killed: {what}", killed_explicit, call, n, False)
+             for call, n, what in (*begun, moments["commit"][0], *steps[:3], steps[-1],
+                                   *moments["end"][:3])]
+    rows += [(f"explicit size, aborted: {what}", killed_explicit, call, n, True)
+             for call, n, what in (*begun, moments["commit"][0])]
     rows += [
         ("killed again and again", killed_again_and_again, contextlib.nullcontext),
         ("SIGINT", stopped, "INT", *middle),
@@ -243,8 +267,7 @@ with stack:
         ("SIGTERM before the first write", stopped_before_the_start),
         ("stock has begun", begun_by_stock, None, None, is_clean),
     ]
-    if os.geteuid() == 0:
-        rows.append(("killed again and again, block device", killed_again_and_again, as_loop))
+    rows.append(("killed again and again, block device", killed_again_and_again, as_loop))
     for n in range(1, calls_of_stock["fdatasync"]):
         rows += [(f"stock stopped at step {n}", begun_by_stock, "fdatasync",
                   f"signal=TERM:when={n}", is_clean),

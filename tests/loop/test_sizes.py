@@ -5,11 +5,13 @@ finds no fault in the decrypted content."""
 import contextlib
 import json
 import os
+import tempfile
 
 import coffer
 from coffer import ASAN, COFFER, Box
-from disk import KiB, MiB, block_devices, check_fs, loop, partition, run, sha256, tempdir
-from tap import Tap
+from disk import (KiB, MiB, block_devices, check_fs, loop, luks_metadata, partition, run, sha256,
+                  tempdir)
+from tap import Skip, Tap
 
 tap = Tap()
 tap.need_root()
@@ -117,6 +119,26 @@ def on_partition():
     assert (sha256(img, 0, MiB), sha256(img, 13 * MiB, MiB)) == before, "a neighbour was changed"
 
 
+def in_memory():
+    """On a filesystem that may have no direct transfers."""
+    if not os.path.isdir("/dev/shm"):
+        raise Skip("no /dev/shm")
+    with tempfile.TemporaryDirectory(prefix="coffer-test-", dir="/dev/shm") as where:
+        img = os.path.join(where, "work")
+        run("cp", shared.copy(), img)
+        convert(shared, img, img)
+
+
+def argon2():
+    """The key derivation that is the default, with a benchmark."""
+    img = shared.copy()
+    run(COFFER, "encrypt", "--key-file", shared.key, *coffer.SMALL, "--iter-time", "100",
+        "--pbkdf-memory", "32768", img)
+    kdf = luks_metadata(img)["keyslots"]["0"]["kdf"]
+    assert kdf["type"] == "argon2id" and kdf["memory"] <= 32768, kdf
+    shared.check(img)
+
+
 def odd_name():
     name = "--a b%s%n\n\"quoted\" \u00e4"
     img = shared.copy(name)
@@ -166,6 +188,8 @@ rows = [
     ("loop device of no whole blocks", on_loop, "ext4", 12 * MiB + 512, 9 * MiB, 512),
     ("partition", on_partition),
     ("a name with everything in it", odd_name),
+    ("image in memory", in_memory),
+    ("argon2id", argon2),
 ]
 
 with stack:

@@ -4,7 +4,6 @@
 say the same, field by field, at the end and half way. Only random values and where the areas lie
 may differ."""
 import contextlib
-import os
 
 import coffer
 from coffer import Box, header, pointer
@@ -12,6 +11,7 @@ from disk import MiB, luks_metadata, run, tempdir
 from tap import Tap
 
 tap = Tap()
+tap.need_root()
 stack = contextlib.ExitStack()
 folder = stack.enter_context(tempdir())
 UUID = "3b2ab5b0-5a3c-4a51-8a3c-0b4e8f3f1c11"

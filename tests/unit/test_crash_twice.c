@@ -25,8 +25,9 @@ static void test_again(const struct row *row, bool take_back)
 		struct coffer_facts f;
 		int r;
 
-		if (first.ops[k - 1].flush)
-			continue; /* the same state as before it */
+		/* One state for each flush: the random one of all that was written before it. */
+		if (k < first.n && !first.ops[k].flush)
+			continue;
 		crash_state(content, disk_size(row), &first, k, CRASH_RANDOM, 7, state);
 		f = facts_of(row, state, &action);
 		if (take_back ? !coffer_can_abort(action, &f)
