@@ -128,10 +128,12 @@ static void check_actions(const struct coffer_facts *f, enum coffer_action a)
 		holds(LAW_START_WHEN_EMPTY, a == COFFER_ACT_START);
 	if (a == COFFER_ACT_REDO_PLACEMENT)
 		holds(LAW_REDO_PLACEMENT,
-			veil && f->has_record[COFFER_PLACE] && !f->has_record[COFFER_RESTORE] &&
-				f->head_intact && f->image_intact && f->strange == 0);
-	if (veil && !small && f->has_record[COFFER_PLACE] && !f->has_record[COFFER_RESTORE] &&
-		f->head_intact && f->image_intact && f->strange == 0)
+			veil && f->transition.kind == COFFER_PLACE && f->has_record[COFFER_PLACE] &&
+				!f->has_record[COFFER_RESTORE] && f->head_intact &&
+				f->image_intact && f->strange == 0);
+	if (veil && !small && f->transition.kind == COFFER_PLACE && f->has_record[COFFER_PLACE] &&
+		!f->has_record[COFFER_RESTORE] && f->head_intact && f->image_intact &&
+		f->strange == 0)
 		holds(LAW_REDO_PLACEMENT_WHEN, a == COFFER_ACT_REDO_PLACEMENT);
 	if (a == COFFER_ACT_FINISH_PLACEMENT)
 		holds(LAW_FINISH_PLACEMENT, untouched && is_current(f, COFFER_PLACE));
