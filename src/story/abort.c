@@ -78,30 +78,11 @@ static int run(struct coffer_session *s, struct coffer_err *e)
 int coffer_abort(const struct coffer_encrypt_options *o, struct coffer_encrypt_result *ret,
 	struct coffer_err *e)
 {
-	struct coffer_dev *dev = NULL;
-	int r;
-
-	r = coffer_dev_open(o->device, &dev, e);
-	if (r < 0)
-		return coffer_err_wrap(e, r, "abort");
-	return coffer_abort_dev(dev, o, ret, e);
+	return coffer_session_run("abort", o, run, ret, e);
 }
 
 int coffer_abort_dev(struct coffer_dev *dev, const struct coffer_encrypt_options *o,
 	struct coffer_encrypt_result *ret, struct coffer_err *e)
 {
-	struct coffer_encrypt_result result = {0};
-	struct coffer_session s = {.o = o, .result = &result, .dev = dev};
-	struct coffer_err own = {0};
-	int r;
-
-	r = run(&s, &own);
-	result.flushes = dev->flushes;
-	coffer_session_mark_interrupted(&s, r, &own);
-	coffer_session_close(&s);
-	if (ret)
-		*ret = result;
-	if (r < 0 && e)
-		*e = own;
-	return coffer_err_wrap(e, r, "abort");
+	return coffer_session_run_dev("abort", dev, o, run, ret, e);
 }

@@ -161,17 +161,44 @@ void coffer_session_note_geometry(
 	(void)snprintf(s->result->cipher, sizeof(s->result->cipher), "%s", cipher);
 }
 
-void coffer_session_mark_interrupted(const struct coffer_session *s, int r, struct coffer_err *e)
-{
-	if (r < 0 && s->changed && e->outcome == COFFER_FAILED)
-		e->outcome = COFFER_INTERRUPTED;
-}
-
-void coffer_session_close(struct coffer_session *s)
+static void session_close(struct coffer_session *s)
 {
 	coffer_disk_reset(&s->disk);
 	coffer_lock_free(s->reencryption);
 	coffer_secret_free(s->passphrase);
 	coffer_secret_free(s->key);
 	coffer_dev_close(s->dev);
+}
+
+int coffer_session_run_dev(const char *verb, struct coffer_dev *dev,
+	const struct coffer_encrypt_options *o, coffer_story story,
+	struct coffer_encrypt_result *ret, struct coffer_err *e)
+{
+	struct coffer_encrypt_result result = {0};
+	struct coffer_session s = {.o = o, .result = &result, .dev = dev};
+	struct coffer_err own = {0};
+	int r;
+
+	r = story(&s, &own);
+	result.flushes = dev->flushes;
+	if (r < 0 && s.changed && own.outcome == COFFER_FAILED)
+		own.outcome = COFFER_INTERRUPTED;
+	session_close(&s);
+	if (ret)
+		*ret = result;
+	if (r < 0 && e)
+		*e = own;
+	return coffer_err_wrap(e, r, "%s", verb);
+}
+
+int coffer_session_run(const char *verb, const struct coffer_encrypt_options *o, coffer_story story,
+	struct coffer_encrypt_result *ret, struct coffer_err *e)
+{
+	struct coffer_dev *dev = NULL;
+	int r;
+
+	r = coffer_dev_open(o->device, &dev, e);
+	if (r < 0)
+		return coffer_err_wrap(e, r, "%s", verb);
+	return coffer_session_run_dev(verb, dev, o, story, ret, e);
 }

@@ -36,7 +36,13 @@ int coffer_session_unlock_fd(struct coffer_session *s, int fd, struct coffer_err
 /* Tell the result where everything lies. */
 void coffer_session_note_geometry(
 	struct coffer_session *s, const struct coffer_geometry *g, const char *cipher);
-/* A failure after this run's first write leaves an interrupted disk: say so in @e. */
-void coffer_session_mark_interrupted(const struct coffer_session *s, int r, struct coffer_err *e);
-
-void coffer_session_close(struct coffer_session *s);
+/* Open the device of @o, run @story, close everything, fill @ret and put @verb in front of an
+ * error. A failure after the run's first write gets outcome INTERRUPTED unless it says otherwise.
+ */
+typedef int (*coffer_story)(struct coffer_session *s, struct coffer_err *e);
+int coffer_session_run(const char *verb, const struct coffer_encrypt_options *o, coffer_story story,
+	struct coffer_encrypt_result *ret, struct coffer_err *e);
+/* The same on a device that is open; it is closed in any case. */
+int coffer_session_run_dev(const char *verb, struct coffer_dev *dev,
+	const struct coffer_encrypt_options *o, coffer_story story,
+	struct coffer_encrypt_result *ret, struct coffer_err *e);
