@@ -20,6 +20,7 @@ extern "C" {
 
 enum coffer_phase {
 	COFFER_PHASE_PREPARE, /* examine, guards, header: the device is only read */
+	COFFER_PHASE_DERIVE,  /* the key derivation: takes seconds, on purpose */
 	COFFER_PHASE_PLACE,   /* the header takes the place of the first bytes */
 	COFFER_PHASE_CONVERT, /* step by step */
 	COFFER_PHASE_END,     /* wipe the copy of the head, final header */
@@ -87,8 +88,10 @@ struct coffer_encrypt_result {
 	uint64_t data_offset; /* S */
 	uint64_t data_size;   /* L */
 	uint64_t moved;	      /* bytes converted by this call */
+	uint64_t converted;   /* bytes converted by now, by earlier calls too */
 	uint64_t flushes;     /* of the device, by this call */
 	char found[24];	      /* what the disk asked for at the start: "start", "convert", ... */
+	bool changed;	      /* this call has written to the device */
 	bool resumed;	      /* an earlier run had begun */
 	bool finished;	      /* nothing is left to do */
 	bool aborted;	      /* the plain filesystem is back */

@@ -64,6 +64,17 @@ void coffer_digest_free(struct coffer_digest *d)
 	free(d);
 }
 
+size_t coffer_digest_size(const char *name)
+{
+	const EVP_MD *md = EVP_get_digestbyname(name);
+	uint8_t out[EVP_MAX_MD_SIZE];
+
+	/* A name may be known and its provider not there: only a try tells. */
+	if (!md || EVP_Digest("", 0, out, NULL, md, NULL) != 1)
+		return 0;
+	return (size_t)EVP_MD_get_size(md);
+}
+
 int coffer_sha256(const void *p, size_t n, uint8_t ret[COFFER_SHA256_SIZE])
 {
 	return EVP_Digest(p, n, ret, NULL, EVP_sha256(), NULL) == 1 ? 0 : -EIO;

@@ -25,6 +25,9 @@ void coffer_digest_free(struct coffer_digest *d);
 DEFINE_CLEANUP(struct coffer_digest *, digest, coffer_digest_free);
 #define _cleanup_digest_ _cleanup_(cleanup_digest)
 
+/* Bytes of digest @name's result; 0 when libcrypto does not know it here. */
+size_t coffer_digest_size(const char *name);
+
 /* PBKDF2-HMAC-@hash. Returns 0, -EOPNOTSUPP (hash), -EIO. */
 int coffer_pbkdf2(const char *hash, const void *password, size_t password_size, const void *salt,
 	size_t salt_size, uint32_t iterations, uint8_t *ret, size_t ret_size);

@@ -35,13 +35,25 @@ static int set_u32(const char *name, const char *value, uint32_t *ret, struct co
 	return 0;
 }
 
+static int set_number(const char *name, const char *value, uint32_t *ret, struct coffer_err *e)
+{
+	const int r = set_u32(name, value, ret, e);
+
+	if (r == 0 && strcmp(name, "threads") == 0 && *ret > 16)
+		return coffer_err_usage(e, "--threads: 16 is the most, not %s", value);
+	if (r == 0 && strcmp(name, "key-size") == 0 && *ret % 8)
+		return coffer_err_usage(e, "--key-size: %s is no multiple of 8", value);
+	return r;
+}
+
 static int set_reserve(const char *value, uint64_t *ret, struct coffer_err *e)
 {
 	const int r = set_size("reduce-device-size", value, ret, e);
 
-	if (r == 0 && (*ret % 8192 || *ret < (2 << 20) || *ret > (UINT64_C(2) << 30)))
+	if (r == 0 && (*ret % 8192 || *ret < (2 << 20) || *ret > (512 << 20)))
 		return coffer_err_usage(e,
-			"--reduce-device-size: %s is no multiple of 8192 between 2M and 2G", value);
+			"--reduce-device-size: %s is no multiple of 8192 between 2M and 512M",
+			value);
 	return r;
 }
 
@@ -120,7 +132,7 @@ static int set_option(
 		else if (simple[i].flag)
 			*simple[i].flag = true;
 		else
-			return set_u32(name, value, simple[i].number, e);
+			return set_number(name, value, simple[i].number, e);
 		return 0;
 	}
 	if (strcmp(name, "reduce-device-size") == 0)
@@ -190,8 +202,13 @@ int coffer_args_parse(const struct coffer_cmd *cmd, int argc, char **argv, struc
 		if (c == ':')
 			return coffer_err_usage(e, "%s needs a value", argv[optind - 1]);
 		if (!name)
-			return coffer_err_usage(
-				e, "%s: unknown or ambiguous option", argv[optind - 1]);
+			return coffer_err_usage(e,
+				"'%s' is no option, or not a whole one; 'coffer %s --help' lists "
+				"them "
+				"(and -h is --hash)",
+				optopt && optopt < FIRST_LONG ? (char[]){'-', (char)optopt, 0}
+							      : argv[optind - 1],
+				cmd->name);
 		r = set_option(ret, name, optarg, e);
 	}
 	if (r < 0 || ret->help)
@@ -199,6 +216,9 @@ int coffer_args_parse(const struct coffer_cmd *cmd, int argc, char **argv, struc
 	if (argc - optind != 1)
 		return coffer_err_usage(
 			e, "exactly one device or image is wanted, not %d", argc - optind);
+	if ((ret->keyfile_size || ret->keyfile_offset) && !ret->key_file && ret->key_fd < 0)
+		return coffer_err_usage(
+			e, "--keyfile-size and --keyfile-offset are parts of a --key-file");
 	if (ret->key_file && ret->key_fd >= 0)
 		return coffer_err_usage(e, "--key-file and --key-fd exclude each other");
 	ret->encrypt.device = argv[optind];

@@ -25,6 +25,8 @@ static int read_all(
 	for (;;) {
 		/* A line is read byte by byte: what follows belongs to somebody else. */
 		const ssize_t k = coffer_signals_read(fd, buf + n, line ? 1 : size - n);
+		if (k < 0 && errno == EINTR)
+			return coffer_err_set(e, EINTR, "stopped as asked; nothing was changed");
 		if (k < 0)
 			return coffer_err_errno(e, errno, "read the key from %s", name);
 		if (k == 0 || (line && buf[n] == '\n'))

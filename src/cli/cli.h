@@ -59,6 +59,8 @@ int coffer_read_key(const struct coffer_args *a, enum coffer_ask why, uint8_t *b
 /* SIGINT and SIGTERM ask the run to stop at its next commit. */
 void coffer_signals_install(void);
 bool coffer_signals_stop(void *unused);
+/* From now on say so at once on the terminal when such a wish comes. */
+void coffer_signals_announce(void);
 /* read(2) that such a wish ends, with EINTR; other signals do not. */
 ssize_t coffer_signals_read(int fd, void *buf, size_t n);
 

@@ -20,7 +20,7 @@ static int run_abort(const struct coffer_cmd *cmd, int argc, char **argv)
 
 	r = coffer_args_parse(cmd, argc, argv, &args, &e);
 	if (r < 0) {
-		(void)fprintf(stderr, "coffer %s: %s\n", cmd->name, e.msg);
+		(void)fprintf(stderr, "coffer: %s: %s\n", cmd->name, e.msg);
 		return coffer_err_exit_code(&e, r);
 	}
 	if (args.help) {

@@ -23,7 +23,7 @@ static void progress(void *user, const struct coffer_progress *p)
 	struct run *run = user;
 
 	/* From here on there is a volume key in the ciphers of the engine. */
-	if (p->phase == COFFER_PHASE_CONVERT && !run->locked) {
+	if ((p->phase == COFFER_PHASE_CONVERT || p->phase == COFFER_PHASE_END) && !run->locked) {
 		coffer_memory_lock();
 		run->locked = true;
 	}
@@ -39,7 +39,7 @@ static int run_encrypt(const struct coffer_cmd *cmd, int argc, char **argv)
 
 	r = coffer_args_parse(cmd, argc, argv, &run.args, &e);
 	if (r < 0) {
-		(void)fprintf(stderr, "coffer %s: %s\n", cmd->name, e.msg);
+		(void)fprintf(stderr, "coffer: %s: %s\n", cmd->name, e.msg);
 		return coffer_err_exit_code(&e, r);
 	}
 	if (run.args.help) {
@@ -59,7 +59,7 @@ static const struct coffer_option options[] = {
 	{"key-fd", 0, "FD", "the same from an open descriptor"},
 	{"keyfile-size", 'l', "BYTES", "read only so many bytes of the key file"},
 	{"keyfile-offset", 0, "BYTES", "skip the first bytes of the key file"},
-	{"reduce-device-size", 0, "SIZE", "reserve behind the filesystem, 2M to 2G (32M)"},
+	{"reduce-device-size", 0, "SIZE", "reserve behind the filesystem, 2M to 512M (32M)"},
 	{"device-size", 0, "SIZE", "bytes of content, for content coffer does not know"},
 	{"cipher", 'c', "SPEC", "cipher (aes-xts-plain64)"},
 	{"key-size", 's', "BITS", "volume key: 512 or 256 (512)"},

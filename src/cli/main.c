@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* main.c - the table of verbs */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "cli/cli.h"
@@ -22,26 +24,57 @@ static void print_usage(FILE *f)
 		"refused,\n            5 interrupted but resumable, 6 needs repair\n");
 }
 
+/* A report that could not be written is no success. */
+static int end_output(void)
+{
+	return fflush(stdout) != 0 || ferror(stdout) ? COFFER_FAILED : COFFER_DONE;
+}
+
+/* Whatever was closed at the start is /dev/null: else the disk would be opened as standard input or
+ * output, and a report would be written to it. */
+static bool fill_standard_descriptors(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	return fd >= 0 && close(fd) == 0;
+}
+
 int main(int argc, char **argv)
 {
+	if (!fill_standard_descriptors())
+		return COFFER_FAILED;
 	coffer_memory_protect();
 	if (argc < 2) {
 		print_usage(stderr);
 		return COFFER_USAGE;
 	}
+	if (strcmp(argv[1], "help") == 0 && argc == 3) { /* coffer help VERB */
+		for (size_t i = 0; i < ARRAY_SIZE(cmds); i++)
+			if (strcmp(argv[2], cmds[i]->name) == 0) {
+				coffer_print_help(cmds[i]);
+				return end_output();
+			}
+	}
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
 		strcmp(argv[1], "help") == 0) {
 		print_usage(stdout);
-		return COFFER_DONE;
+		return end_output();
 	}
 	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
 		(void)printf("coffer %s\n", COFFER_VERSION);
-		return COFFER_DONE;
+		return end_output();
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(cmds); i++)
 		if (strcmp(argv[1], cmds[i]->name) == 0)
 			return cmds[i]->run(cmds[i], argc - 1, argv + 1);
-	(void)fprintf(
-		stderr, "coffer: there is no verb '%s'; 'coffer --help' lists them\n", argv[1]);
+	if (argv[1][0] == '-')
+		(void)fprintf(stderr,
+			"coffer: options go behind the verb: 'coffer encrypt %s ...'\n", argv[1]);
+	else
+		(void)fprintf(stderr, "coffer: there is no verb '%s'; 'coffer --help' lists them\n",
+			argv[1]);
 	return COFFER_USAGE;
 }

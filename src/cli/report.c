@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -84,27 +85,65 @@ static void clear_bar(struct coffer_report *r)
 	r->bar_shown = false;
 }
 
+/* "03:07", or "5:03:07" from an hour on; "--:--" while there is no rate to tell by. */
+static void format_eta(char text[24], double rate, double eta)
+{
+	const uint64_t seconds = (uint64_t)eta;
+
+	if (rate <= 0)
+		(void)snprintf(text, 24, "--:--");
+	else if (seconds < 3600)
+		(void)snprintf(text, 24, "%02" PRIu64 ":%02" PRIu64, seconds / 60, seconds % 60);
+	else
+		(void)snprintf(text, 24, "%" PRIu64 ":%02" PRIu64 ":%02" PRIu64, seconds / 3600,
+			seconds / 60 % 60, seconds % 60);
+}
+
+static unsigned int terminal_width(void)
+{
+	struct winsize size;
+
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
+		return 80;
+	return size.ws_col;
+}
+
+/* One line, redrawn: it must stay below the terminal's width, or it would scroll. */
+static void show_line(struct coffer_report *r, const char *text)
+{
+	(void)fprintf(stderr, "\r\033[K%.*s", (int)terminal_width() - 1, text);
+	(void)fflush(stderr);
+	r->bar_shown = true;
+}
+
 static void progress_bar(
 	struct coffer_report *r, const struct coffer_progress *p, unsigned int percent)
 {
-	const unsigned int full = percent * BAR_WIDTH / 100;
 	const double t = now();
 	double rate, eta;
-	char bar[BAR_WIDTH + 1];
+	char bar[BAR_WIDTH + 1], left[24], facts[128], line[256];
+	int room;
 
 	if (t - r->last_shown < 0.1 && p->done != p->total)
 		return;
 	r->last_shown = t;
 	estimate(r, p, &rate, &eta);
-	memset(bar, '.', BAR_WIDTH);
-	memset(bar, '#', full);
-	bar[BAR_WIDTH] = '\0';
-	(void)fprintf(stderr, "\r\033[K[%s] %3u %%  %s of %s  %s/s  %02u:%02u left", bar, percent,
+	format_eta(left, rate, eta);
+	(void)snprintf(facts, sizeof(facts), "%3u %%  %s of %s  %s/s  %s left", percent,
 		coffer_size_format(p->done).s, coffer_size_format(p->total).s,
-		coffer_size_format((uint64_t)rate).s, (unsigned int)(eta / 60),
-		(unsigned int)eta % 60);
-	(void)fflush(stderr);
-	r->bar_shown = true;
+		coffer_size_format((uint64_t)rate).s, left);
+	room = (int)terminal_width() - (int)strlen(facts) - 5;
+	if (room > BAR_WIDTH)
+		room = BAR_WIDTH;
+	if (room < 5) {
+		show_line(r, facts);
+		return;
+	}
+	memset(bar, '.', (size_t)room);
+	memset(bar, '#', percent * (unsigned int)room / 100);
+	bar[room] = '\0';
+	(void)snprintf(line, sizeof(line), "[%s] %s", bar, facts);
+	show_line(r, line);
 }
 
 static void progress_line(
@@ -116,9 +155,12 @@ static void progress_line(
 		return;
 	r->percent = percent - percent % 5;
 	estimate(r, p, &rate, &eta);
-	(void)fprintf(stderr, "%s: %3u %%, %s of %s, %s/s, %.0f s left\n", r->args->encrypt.device,
-		percent, coffer_size_format(p->done).s, coffer_size_format(p->total).s,
-		coffer_size_format((uint64_t)rate).s, eta);
+	(void)fprintf(stderr, "%s: %3u %%, %s of %s", r->args->encrypt.device, percent,
+		coffer_size_format(p->done).s, coffer_size_format(p->total).s);
+	if (rate > 0)
+		(void)fprintf(
+			stderr, ", %s/s, %.0f s left", coffer_size_format((uint64_t)rate).s, eta);
+	(void)fputc('\n', stderr);
 }
 
 void coffer_report_progress(struct coffer_report *r, const struct coffer_progress *p)
@@ -126,10 +168,15 @@ void coffer_report_progress(struct coffer_report *r, const struct coffer_progres
 	const unsigned int percent =
 		p->total ? (unsigned int)((double)p->done * 100 / (double)p->total) : 0;
 
-	if (p->phase == COFFER_PHASE_CONVERT && r->converting == 0)
+	if (p->phase == COFFER_PHASE_CONVERT && r->converting == 0) {
 		r->converting = now();
+		if (r->terminal && !r->args->json && !r->args->quiet)
+			coffer_signals_announce();
+	}
 	if (r->args->json)
 		progress_json(r, p);
+	else if (!r->args->quiet && r->terminal && p->phase == COFFER_PHASE_DERIVE)
+		show_line(r, "deriving the key; this takes some seconds, on purpose ...");
 	else if (r->args->quiet || p->phase != COFFER_PHASE_CONVERT)
 		; /* the other phases take seconds, and the summary names them */
 	else if (r->terminal)
@@ -171,16 +218,51 @@ static void end_json(const struct coffer_report *r, int code,
 	(void)coffer_json_put_u64(o, "data_offset", res->data_offset);
 	(void)coffer_json_put_u64(o, "data_size", res->data_size);
 	(void)coffer_json_put_u64(o, "bytes_moved", res->moved);
+	(void)coffer_json_put_u64(o, "bytes_converted", res->converted);
 	(void)coffer_json_put_u64(o, "flushes", res->flushes);
 	(void)coffer_json_put_double(o, "seconds", now() - r->started);
-	(void)coffer_json_put_bool(o, "stock_tools_kept_out", !res->unlocked_run);
+	(void)coffer_json_put_bool(o, "changed", res->changed);
+	if (res->changed)
+		(void)coffer_json_put_bool(o, "stock_tools_kept_out", !res->unlocked_run);
 	(void)coffer_json_put_bool(o, "head_copy_kept", res->head_copy_kept);
 	print_json(o);
 }
 
-static void say_error(const struct coffer_report *r, int code, const struct coffer_err *e)
+/* @text as a shell takes it for one word. */
+static void print_word(const char *text)
 {
-	const char *device = r->args->encrypt.device;
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				    "@%+=:,./_-";
+
+	(void)fputc(' ', stderr);
+	if (*text && !text[strspn(text, plain)]) {
+		(void)fputs(text, stderr);
+		return;
+	}
+	(void)fputc('\'', stderr);
+	for (; *text; text++)
+		if (*text == '\'')
+			(void)fputs("'\\''", stderr);
+		else
+			(void)fputc(*text, stderr);
+	(void)fputc('\'', stderr);
+}
+
+/* The command that goes on, with the key's source: without it a passphrase would be asked for. */
+static void print_command(const struct coffer_report *r)
+{
+	(void)fprintf(stderr, "coffer %s", r->verb);
+	if (r->args->key_file) {
+		(void)fputs(" --key-file", stderr);
+		print_word(r->args->key_file);
+	}
+	print_word(r->args->encrypt.device);
+	(void)fputc('\n', stderr);
+}
+
+static void say_error(const struct coffer_report *r, int code,
+	const struct coffer_encrypt_result *res, const struct coffer_err *e)
+{
 	struct coffer_err safe = *e;
 
 	/* Names in a message may come from the disk: no control character reaches the terminal. */
@@ -190,12 +272,13 @@ static void say_error(const struct coffer_report *r, int code, const struct coff
 	(void)fprintf(stderr, "coffer: %s\n", safe.msg);
 	if (code != COFFER_INTERRUPTED)
 		return;
-	if (r->have_last)
+	if (res->converted > 0)
 		(void)fprintf(stderr, "coffer: %s of %s are encrypted. ",
-			coffer_size_format(r->last.done).s, coffer_size_format(r->last.total).s);
+			coffer_size_format(res->converted).s, coffer_size_format(res->data_size).s);
 	else
 		(void)fputs("coffer: ", stderr);
-	(void)fprintf(stderr, "Nothing is lost; go on with 'coffer %s %s'\n", r->verb, device);
+	(void)fputs("Nothing is lost; go on with: ", stderr);
+	print_command(r);
 }
 
 static void say_dry_run(const struct coffer_report *r, const struct coffer_encrypt_result *res)
@@ -212,29 +295,36 @@ static void say_dry_run(const struct coffer_report *r, const struct coffer_encry
 			"%s: an interrupted abort would be finished, then a new conversion begun\n",
 			device);
 	else if (res->resumed)
-		(void)fprintf(stderr, "%s: an interrupted conversion would go on\n", device);
+		(void)fprintf(stderr,
+			"%s: an interrupted conversion would go on: %s of %s are encrypted\n",
+			device, coffer_size_format(res->converted).s,
+			coffer_size_format(res->data_size).s);
 	else
 		(void)fprintf(stderr,
 			"%s: %s of %s would be encrypted with %s in sectors of %" PRIu32
 			"; every guard passed\n",
-			device, coffer_size_format(res->data_size).s, res->filesystem, res->cipher,
-			res->sector_size);
+			device, coffer_size_format(res->data_size).s,
+			strcmp(res->filesystem, "none") == 0 ? "content that coffer does not know"
+							     : res->filesystem,
+			res->cipher, res->sector_size);
 	(void)fprintf(stderr, "%s: nothing was changed (--dry-run)\n", device);
 }
 
 static void say_encrypted(const struct coffer_report *r, const struct coffer_encrypt_result *res)
 {
 	const char *device = r->args->encrypt.device;
-	const double seconds = now() - r->started;
+	const double end = now();
+	const double seconds = end - r->started;
+	const double moving = r->converting > 0 ? end - r->converting : 0;
 
 	(void)fprintf(stderr, "%s: encrypted%s. LUKS2 volume %s\n", device,
 		res->resumed ? ", after an interruption" : "", res->uuid);
 	(void)fprintf(stderr,
-		"  moved        %s in %.1f s (%s/s), %" PRIu64 " flushes, %s, sectors of %" PRIu32
-		"\n",
-		coffer_size_format(res->moved).s, seconds,
-		coffer_size_format(seconds > 0 ? (uint64_t)((double)res->moved / seconds) : 0).s,
-		res->flushes, res->cipher, res->sector_size);
+		"  moved        %s in %.1f s (%s/s; %.1f s in all), %" PRIu64
+		" flushes, %s, sectors of %" PRIu32 "\n",
+		coffer_size_format(res->moved).s, moving,
+		coffer_size_format(moving > 0 ? (uint64_t)((double)res->moved / moving) : 0).s,
+		seconds, res->flushes, res->cipher, res->sector_size);
 	(void)fprintf(stderr,
 		"  unprotected  on flash, old plain blocks may survive where the drive "
 		"keeps spare copies\n");
@@ -250,10 +340,11 @@ static void say_encrypted(const struct coffer_report *r, const struct coffer_enc
 		(void)fprintf(stderr,
 			"  note         this user has no access to /run/cryptsetup: stock "
 			"tools were not kept out\n");
-	(void)fprintf(stderr,
-		"  next         back up the header, away from this disk:\n"
-		"               cryptsetup luksHeaderBackup %s --header-backup-file FILE\n",
-		device);
+	(void)fputs("  next         back up the header, away from this disk:\n"
+		    "               cryptsetup luksHeaderBackup --header-backup-file FILE",
+		stderr);
+	print_word(device);
+	(void)fputc('\n', stderr);
 }
 
 int coffer_report_end(struct coffer_report *r, int status,
@@ -265,7 +356,7 @@ int coffer_report_end(struct coffer_report *r, int status,
 	if (r->args->json)
 		end_json(r, code, result, e);
 	else if (code != COFFER_DONE)
-		say_error(r, code, e);
+		say_error(r, code, result, e);
 	else if (r->args->quiet)
 		;
 	else if (r->args->encrypt.dry_run)

@@ -10,10 +10,24 @@
 
 static volatile sig_atomic_t stop_wanted;
 
+/* Set while a person watches a conversion: a step may take a while to its commit. */
+static volatile sig_atomic_t announce;
+
 static void want_stop(int signal)
 {
+	static const char text[] = "\r\033[Kstopping at the next commit ...\n";
+	const int saved = errno;
+
 	(void)signal;
+	if (announce && !stop_wanted && write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
+		announce = 0;
 	stop_wanted = 1;
+	errno = saved;
+}
+
+void coffer_signals_announce(void)
+{
+	announce = 1;
 }
 
 void coffer_signals_install(void)
@@ -29,6 +43,8 @@ void coffer_signals_install(void)
 	(void)sigaction(SIGPIPE, &ignore, NULL);
 	/* A limit on file sizes is an error of the write that meets it, told like any other. */
 	(void)sigaction(SIGXFSZ, &ignore, NULL);
+	/* Ignored by whoever started us, it would hide the end of a child. */
+	(void)signal(SIGCHLD, SIG_DFL);
 }
 
 ssize_t coffer_signals_read(int fd, void *buf, size_t n)

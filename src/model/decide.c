@@ -105,6 +105,10 @@ static enum coffer_action decide_transition(
 enum coffer_action coffer_decide(const struct coffer_facts *f, char *why, size_t why_size)
 {
 	why[0] = '\0';
+	/* A second copy without a trace of coffer or LUKS in block 0 is no header: it may be bytes
+	 * of a file, put there by whoever may write files, over a filesystem that is alive. */
+	if (f->newest == 1 && !f->block_0_is_ours)
+		return COFFER_ACT_START;
 	if (f->newest < 0) {
 		if (f->transition_error == 0)
 			return decide_transition(f, why, why_size);

@@ -116,12 +116,16 @@ int coffer_metadigest_verify(struct json_object *keyslot, struct json_object *pr
 		coffer_base64_decode(
 			coffer_json_string(digest, "digest"), want, sizeof(want), &want_size) < 0 ||
 		want_size < 20 || want_size > MAX_DIGEST)
-		return coffer_err_set(
-			e, EBADMSG, "the reencryption metadata or its digest is broken");
+		return coffer_err_set(e, EBADMSG,
+			"the reencryption metadata or its digest is broken, or of a kind that "
+			"coffer does not check; 'cryptsetup reencrypt --resume-only' may go on");
 	r = coffer_pbkdf2(coffer_json_string(digest, "hash"), s->data, b.n, salt, salt_size,
 		iterations, have, want_size);
 	if (r < 0)
-		return coffer_err_errno(e, -r, "digest of the reencryption metadata");
+		return coffer_err_set(e, -r,
+			"libcrypto cannot compute the digest '%s' of the reencryption metadata; "
+			"'cryptsetup reencrypt --resume-only' may",
+			coffer_json_string(digest, "hash"));
 	if (!coffer_equal_secret(have, want, want_size))
 		return coffer_err_set(e, EKEYREJECTED,
 			"the reencryption metadata does not match its digest: somebody changed it");

@@ -2,6 +2,7 @@
 #include "os/dev.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -45,6 +46,19 @@ void coffer_dev_close(struct coffer_dev *d)
 {
 	if (d)
 		d->ops->close(d);
+}
+
+int coffer_high_fd(int fd)
+{
+	int high, saved;
+
+	if (fd < 0 || fd > STDERR_FILENO)
+		return fd;
+	high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	saved = errno;
+	(void)close(fd);
+	errno = saved;
+	return high;
 }
 
 void *coffer_dev_buffer(size_t n)

@@ -62,6 +62,10 @@ int coffer_dev_zero(struct coffer_dev *d, uint64_t off, uint64_t n, struct coffe
 /* A zeroed buffer that suits direct I/O; free with free(). NULL: no memory. */
 void *coffer_dev_buffer(size_t n);
 
+/* Move @fd away from 0, 1 and 2, where a program whose standard streams are closed would read keys
+ * from it and write reports to it. -1 and errno when @fd is negative or cannot be moved. */
+int coffer_high_fd(int fd);
+
 /* Open @path (symlinks are followed) for I/O, alone: O_EXCL on a block device, an OFD lock on
  * either kind. Outcome REFUSED with -EBUSY (mounted, held, or another coffer is at work: @e says
  * which is known), -EROFS, -ENOTBLK (neither block device nor regular file). Other -errno as

@@ -40,6 +40,14 @@ static int file_read(struct coffer_dev *d, void *buf, size_t n, uint64_t off, st
 	return 0;
 }
 
+static int write_failed(struct coffer_dev *d, int code, uint64_t off, struct coffer_err *e)
+{
+	(void)coffer_err_errno(e, code, "write %s at byte %" PRIu64, d->name, off);
+	if (code == ENOSPC || code == EDQUOT)
+		coffer_err_add(e, "; make room on the filesystem that holds it");
+	return -code;
+}
+
 static int file_write(
 	struct coffer_dev *d, const void *buf, size_t n, uint64_t off, struct coffer_err *e)
 {
@@ -55,8 +63,7 @@ static int file_write(
 		if (k < 0 && errno == EINTR)
 			continue;
 		if (k < 0)
-			return coffer_err_errno(
-				e, errno, "write %s at byte %" PRIu64, d->name, off + done);
+			return write_failed(d, errno, off + done, e);
 		if (k == 0)
 			return coffer_err_set(e, EIO, "write %s: nothing taken at byte %" PRIu64,
 				d->name, off + done);
@@ -155,7 +162,7 @@ static int keep_others_out(struct coffer_dev *d, struct coffer_err *e)
 	return coffer_err_errno(e, errno, "lock %s", d->name);
 }
 
-static int open_fd(struct coffer_dev *d, struct coffer_err *e)
+static int open_fd(struct coffer_dev *d, struct stat *ret, struct coffer_err *e)
 {
 	int flags = O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
 	struct stat st;
@@ -169,7 +176,8 @@ static int open_fd(struct coffer_dev *d, struct coffer_err *e)
 			e, ENOTBLK, "%s is neither a block device nor an image file", d->name);
 	if (S_ISBLK(st.st_mode))
 		flags |= O_EXCL;
-	d->fd = open(d->name, flags);
+	d->fd = coffer_high_fd(open(d->name, flags));
+	*ret = st;
 	if (d->fd >= 0)
 		return 0;
 	switch (errno) {
@@ -189,8 +197,7 @@ static int open_fd(struct coffer_dev *d, struct coffer_err *e)
 int coffer_dev_open(const char *path, struct coffer_dev **ret, struct coffer_err *e)
 {
 	_cleanup_dev_ struct coffer_dev *d = calloc(1, sizeof(*d));
-
-	struct stat st;
+	struct stat st, named = {0};
 	int r;
 
 	if (!d)
@@ -200,11 +207,14 @@ int coffer_dev_open(const char *path, struct coffer_dev **ret, struct coffer_err
 	d->name = strdup(path);
 	if (!d->name)
 		return coffer_err_errno(e, ENOMEM, "open %s", path);
-	r = open_fd(d, e);
+	r = open_fd(d, &named, e);
 	if (r < 0)
 		return r;
 	if (fstat(d->fd, &st) < 0)
 		return coffer_err_errno(e, errno, "look at %s", path);
+	/* O_EXCL was chosen by the name's kind: it must still be the same thing. */
+	if (st.st_dev != named.st_dev || st.st_ino != named.st_ino || st.st_mode != named.st_mode)
+		return coffer_err_refuse(e, ESTALE, "%s was exchanged while it was opened", path);
 	r = read_geometry(d, &st, e);
 	if (r < 0)
 		return r;

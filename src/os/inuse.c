@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/loop.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/sysmacros.h>
 
 #include <libmount.h>
@@ -73,25 +75,42 @@ static bool same_thing(const struct stat *a, const struct stat *b)
 }
 
 /* Is @loop a loop device over the file or device of @st? */
-static bool is_loop_over(const char *loop, const struct stat *st, char *ret_mount, size_t size)
+static bool backs_loop(const char *loop, const struct stat *st)
 {
 	char path[PATH_MAX], backing[PATH_MAX];
 	_cleanup_close_ int fd = -1;
-	unsigned int maj, min;
+	struct loop_info64 info;
 	struct stat other;
 	ssize_t n;
-	FILE *f;
 
+	/* The kernel's own numbers, since a path may be stale or of another mount namespace; and
+	 * the path, since the numbers of a btrfs are not those that stat tells. */
+	(void)snprintf(path, sizeof(path), "/dev/%s", loop);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd >= 0 && ioctl(fd, LOOP_GET_STATUS64, &info) == 0 &&
+		(S_ISBLK(st->st_mode)
+				? info.lo_rdevice == st->st_rdev
+				: info.lo_device == st->st_dev && info.lo_inode == st->st_ino))
+		return true;
+	if (fd >= 0)
+		(void)close(TAKE_FD(fd));
 	(void)snprintf(path, sizeof(path), "/sys/block/%s/loop/backing_file", loop);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	n = read(fd, backing, sizeof(backing) - 1);
+	n = fd < 0 ? -1 : read(fd, backing, sizeof(backing) - 1);
 	if (n <= 0)
 		return false;
 	backing[n] = '\0';
 	backing[strcspn(backing, "\n")] = '\0';
-	if (stat(backing, &other) < 0 || !same_thing(&other, st))
+	return stat(backing, &other) == 0 && same_thing(&other, st);
+}
+
+static bool is_loop_over(const char *loop, const struct stat *st, char *ret_mount, size_t size)
+{
+	char path[PATH_MAX];
+	unsigned int maj, min;
+	FILE *f;
+
+	if (!backs_loop(loop, st))
 		return false;
 	ret_mount[0] = '\0';
 	(void)snprintf(path, sizeof(path), "/sys/block/%s/dev", loop);

@@ -2,10 +2,13 @@
 #include "os/luks2.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include <libcryptsetup.h>
 
@@ -166,6 +169,9 @@ static int build_in_child(int header, int data, const struct coffer_luks2_format
 	if (r < 0)
 		return complain(e, r, &log, "set up libcryptsetup");
 	crypt_set_log_callback(cd, keep_errors, &log);
+	if (f->pbkdf && !crypt_get_pbkdf_type_params(f->pbkdf))
+		return coffer_err_set(e, EINVAL,
+			"'%s' is no key derivation; take argon2id, argon2i or pbkdf2", f->pbkdf);
 	r = format(cd, f, g, data_path.text, cipher, mode);
 	if (r < 0)
 		return complain(e, r, &log, "make the LUKS2 header");
@@ -182,21 +188,37 @@ struct child_report {
 
 static int run_child(int header, int data, const struct coffer_luks2_format *f,
 	const struct coffer_geometry *g, const struct coffer_secret *pass,
-	struct child_report *report, struct coffer_err *e)
+	const struct coffer_luks2_stop *stop, struct child_report *report, struct coffer_err *e)
 {
 	/* One page shared with the child carries its report; no key passes through it. */
+	const struct timespec nap = {.tv_nsec = 20 * 1000000L};
 	const pid_t pid = fork();
+	pid_t done;
 	int status;
 
 	if (pid < 0)
 		return coffer_err_errno(e, errno, "start a process for libcryptsetup");
 	if (pid == 0) {
+		/* It decides nothing: signals are the parent's, and with it goes the child. */
+		(void)signal(SIGINT, SIG_IGN);
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		report->r = build_in_child(header, data, f, g, pass, &report->e);
 		_exit(0);
 	}
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return coffer_err_errno(e, errno, "wait for libcryptsetup");
+	while ((done = waitpid(pid, &status, WNOHANG)) == 0) {
+		/* The child only ever writes to memory: to end it at any moment is safe. */
+		if (stop && stop->wanted && stop->wanted(stop->user)) {
+			(void)kill(pid, SIGKILL);
+			while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+				;
+			return -EINTR;
+		}
+		(void)nanosleep(&nap, NULL);
+	}
+	if (done < 0 && errno == ECHILD) /* somebody reaps all children: the report tells */
+		status = 0;
+	else if (done < 0)
+		return coffer_err_errno(e, errno, "wait for libcryptsetup");
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		return coffer_err_set(
 			e, EIO, "making the LUKS2 header was stopped (out of memory?)");
@@ -206,7 +228,8 @@ static int run_child(int header, int data, const struct coffer_luks2_format *f,
 }
 
 int coffer_luks2_build(const struct coffer_luks2_format *f, const struct coffer_geometry *g,
-	const struct coffer_secret *passphrase, int *ret_fd, struct coffer_err *e)
+	const struct coffer_secret *passphrase, const struct coffer_luks2_stop *stop, int *ret_fd,
+	struct coffer_err *e)
 {
 	_cleanup_close_ int header = -1, data = -1;
 	struct child_report *report;
@@ -222,7 +245,7 @@ int coffer_luks2_build(const struct coffer_luks2_format *f, const struct coffer_
 	if (report == MAP_FAILED)
 		return coffer_err_errno(e, errno, "start a process for libcryptsetup");
 	report->r = -EIO;
-	r = run_child(header, data, f, g, passphrase, report, e);
+	r = run_child(header, data, f, g, passphrase, stop, report, e);
 	(void)munmap(report, sizeof(*report));
 	if (r < 0)
 		return r;

@@ -5,6 +5,7 @@
  * empty memfd of the device's size. So its auto-recovery, its unflushed writes and its locks touch
  * nothing that counts, and no header ever lies in a temporary file on a disk. */
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/secret.h"
@@ -27,12 +28,19 @@ struct coffer_luks2_format {
 	uint64_t keyslots_size; /* bytes; never 0 */
 };
 
+/* Asked every few milliseconds whether to give up; NULL: never. */
+struct coffer_luks2_stop {
+	bool (*wanted)(void *user);
+	void *user;
+};
+
 /* A new header with a random volume key and @passphrase in keyslot 0, ready to encrypt in place a
  * device of the layout @g. *ret_fd is a memfd of S bytes with it.
  * -EINVAL and others of libcryptsetup, whose own words are in @e. Forks; not in the way of
- * threads, since the child calls nothing of the caller's. */
+ * threads, since the child calls nothing of the caller's. -EINTR: @stop wanted it. */
 int coffer_luks2_build(const struct coffer_luks2_format *f, const struct coffer_geometry *g,
-	const struct coffer_secret *passphrase, int *ret_fd, struct coffer_err *e);
+	const struct coffer_secret *passphrase, const struct coffer_luks2_stop *stop, int *ret_fd,
+	struct coffer_err *e);
 
 /* The volume key from the header in memfd @fd. -EPERM: no keyslot opens with @passphrase;
  * -EINVAL: libcryptsetup does not accept the header. */

@@ -30,8 +30,10 @@ static void add_finding(blkid_probe pr, struct coffer_content *c)
 		(void)snprintf(c->type, sizeof(c->type), "%s", type);
 	if (!c->partitions[0])
 		(void)snprintf(c->partitions, sizeof(c->partitions), "%s", value(pr, "PTTYPE"));
-	if (strncmp(type, "crypto_LUKS", 11) == 0)
+	if (strncmp(type, "crypto_LUKS", 11) == 0) {
 		c->luks = true;
+		c->luks2 = c->luks2 || strcmp(value(pr, "VERSION"), "2") == 0;
+	}
 	if (strcmp(type, "swsuspend") == 0)
 		c->suspended = true;
 	if (*offset && c->n_magics < COFFER_MAX_MAGICS)
@@ -53,8 +55,9 @@ int coffer_probe(const struct coffer_dev *d, uint64_t off, uint64_t n, struct co
 		return coffer_err_set(e, EIO, "libblkid cannot look at %s", d->name);
 	/* Bad checksums too: a damaged LUKS header is LUKS, a damaged swap may be hibernated. */
 	if (blkid_probe_enable_superblocks(pr, 1) < 0 ||
-		blkid_probe_set_superblocks_flags(
-			pr, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_MAGIC | BLKID_SUBLKS_BADCSUM) < 0 ||
+		blkid_probe_set_superblocks_flags(pr, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_VERSION |
+							      BLKID_SUBLKS_MAGIC |
+							      BLKID_SUBLKS_BADCSUM) < 0 ||
 		blkid_probe_enable_partitions(pr, 1) < 0 ||
 		blkid_probe_set_partitions_flags(pr, BLKID_PARTS_MAGIC) < 0)
 		return coffer_err_set(e, ENOMEM, "libblkid cannot look at %s", d->name);

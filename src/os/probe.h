@@ -13,6 +13,7 @@ enum {
 
 struct coffer_content {
 	char type[32];	     /* first signature found: "ext4", "crypto_LUKS", "swap"; "": none */
+	bool luks2;	     /* LUKS2; by its magic, whatever else is right */
 	bool luks;	     /* any version, by any of the signatures */
 	bool suspended;	     /* a hibernated system's memory */
 	char partitions[16]; /* kind of partition table: "gpt", "dos"; "": none */

@@ -96,6 +96,7 @@ static int do_step(struct engine *en, uint64_t from, struct coffer_err *e)
 	if (r < 0)
 		return r;
 	s->result->moved += en->to - en->from;
+
 	c->pointer = from;
 	c->hot = false;
 	r = coffer_conversion_write(s->disk.header->json, c, e);
@@ -117,6 +118,7 @@ static int run_steps(struct engine *en, struct coffer_err *e)
 		r = do_step(en, coffer_next_step(en->g, NULL, at), e);
 		if (r < 0)
 			return coffer_err_wrap(e, r, "convert below byte %" PRIu64, at);
+		s->result->converted = en->g->length - c->pointer;
 		coffer_session_progress(
 			s, COFFER_PHASE_CONVERT, en->g->length - c->pointer, en->g->length);
 	}

@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "model/luks2hdr.h"
 #include "os/locks.h"
 
 enum {
@@ -191,6 +192,20 @@ static int examine_records(struct coffer_dev *d, struct coffer_disk *disk, struc
 	return r;
 }
 
+/* A LUKS magic, or a transition sector that names the very header that was found. */
+static bool block_0_is_ours(const uint8_t *block, const struct coffer_disk *disk)
+{
+	const struct coffer_facts *f = &disk->facts;
+	const struct coffer_geometry *g = &f->conversion.geometry;
+
+	if (coffer_luks2_magic(block, false))
+		return true;
+	return disk->header && f->transition_error == 0 &&
+	       strcmp(f->transition.uuid, disk->header->uuid) == 0 &&
+	       f->kind == COFFER_LUKS2_CONVERTING && f->transition.geometry.device == g->device &&
+	       f->transition.geometry.shift == g->shift;
+}
+
 static int examine_locked(struct coffer_dev *d, struct coffer_disk *disk, struct coffer_err *e)
 {
 	_cleanup_free_ uint8_t *block = coffer_dev_buffer(COFFER_BLOCK);
@@ -204,15 +219,25 @@ static int examine_locked(struct coffer_dev *d, struct coffer_disk *disk, struct
 		disk->facts.newest = -1;
 		return 0;
 	}
-	r = coffer_header_read(d, &disk->facts, &disk->header, e);
+	/* What a killed run has left in a cache must not be taken for what is on the disk: made
+	 * durable first, then read from the disk. */
+	r = coffer_dev_flush(d, e);
 	if (r < 0)
 		return r;
-	if (disk->header)
-		return examine_records(d, disk, e);
-	r = coffer_dev_read(d, block, COFFER_BLOCK, 0, e);
+	coffer_dev_forget(d, 0, d->size);
+	r = coffer_header_read(d, &disk->facts, &disk->header, e);
+	if (r == 0)
+		r = coffer_dev_read(d, block, COFFER_BLOCK, 0, e);
 	if (r < 0)
 		return r;
 	disk->facts.transition_error = coffer_transition_find(block, &disk->facts.transition);
+	disk->facts.block_0_is_ours = block_0_is_ours(block, disk);
+	if (disk->header && disk->facts.newest == 1 && !disk->facts.block_0_is_ours) {
+		coffer_header_free(TAKE_PTR(disk->header));
+		return 0;
+	}
+	if (disk->header)
+		return examine_records(d, disk, e);
 	return disk->facts.transition_error == 0 ? examine_transition(d, disk, e) : 0;
 }
 
@@ -261,8 +286,10 @@ int coffer_refuse_action(const struct coffer_disk *disk, struct coffer_err *e)
 			"%s: %s; finish it with 'cryptsetup reencrypt --resume-only %s'", name,
 			disk->facts.kind_reason.msg, name);
 	case COFFER_ACT_DAMAGED:
-		return coffer_err_repair(
-			e, EUCLEAN, "%s: %s; nothing was changed", name, disk->why);
+		return coffer_err_repair(e, EUCLEAN,
+			"%s: %s; nothing was changed; keep a copy of the disk before you try "
+			"anything",
+			name, disk->why);
 	default:
 		return 0;
 	}

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/crypto.h"
 #include "base/err.h"
 #include "os/luks2.h"
 #include "story/convert.h"
@@ -65,6 +66,13 @@ static int check_format(
 		return coffer_err_refuse(e, EINVAL,
 			"%s takes a key of 256 or 512 bits, not %" PRIu32, f->cipher,
 			f->key_size * 8);
+	/* The header's digests must be such that a resume can check them: 20 bytes at least. */
+	if (f->hash && coffer_digest_size(f->hash) < 20)
+		return coffer_err_refuse(e, EOPNOTSUPP,
+			"--hash '%s' cannot be used; take sha256 or sha512", f->hash);
+	if (f->label && strlen(f->label) > 47)
+		return coffer_err_refuse(
+			e, EINVAL, "--label has %zu bytes, and LUKS2 47 for it", strlen(f->label));
 	if (f->metadata_size > g->shift / 2 || f->keyslots_size > g->shift ||
 		2 * f->metadata_size + f->keyslots_size > g->shift)
 		return coffer_err_refuse(e, ENOSPC,
@@ -72,6 +80,49 @@ static int check_format(
 			" bytes for keyslots do not fit before byte %" PRIu64,
 			f->metadata_size, f->keyslots_size, g->shift);
 	return 0;
+}
+
+/* The header in a memfd, and proof that it can be resumed: the passphrase opens it, and it is one
+ * that coffer accepts. The device has not been touched when this fails. */
+static int build_header(struct coffer_session *s, const struct coffer_luks2_format *format,
+	const struct coffer_geometry *g, int *ret_fd, struct coffer_err *e)
+{
+	const struct coffer_luks2_stop stop = {
+		.wanted = s->o->callbacks.stop, .user = s->o->callbacks.user};
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	coffer_session_progress(s, COFFER_PHASE_DERIVE, 0, 0);
+	r = coffer_luks2_build(format, g, s->passphrase, &stop, &fd, e);
+	if (r == -EINTR)
+		return coffer_session_check_stop(s, e);
+	if (r == 0)
+		r = coffer_session_unlock_fd(s, fd, e);
+	if (r == 0)
+		r = coffer_image_check(fd, g, s->key, e);
+	if (r < 0)
+		return r;
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+/* A dry run makes a header too, with a key of no worth and the cheapest derivation, so that every
+ * option has been seen by libcryptsetup. */
+static int try_header(struct coffer_session *s, struct coffer_luks2_format format,
+	const struct coffer_geometry *g, struct coffer_err *e)
+{
+	const bool pbkdf2 = format.pbkdf && strcmp(format.pbkdf, "pbkdf2") == 0;
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	r = coffer_secret_new(16, &s->passphrase, e);
+	if (r < 0)
+		return r;
+	if (!format.pbkdf_iterations)
+		format.pbkdf_iterations = pbkdf2 ? 1000 : 4;
+	if (!format.pbkdf_memory && !pbkdf2)
+		format.pbkdf_memory = 64;
+	return build_header(s, &format, g, &fd, e);
 }
 
 static int start(struct coffer_session *s, struct coffer_err *e)
@@ -95,13 +146,10 @@ static int start(struct coffer_session *s, struct coffer_err *e)
 		coffer_fs_name(fs.kind));
 	coffer_session_note_geometry(s, &g, format.cipher);
 	if (s->o->dry_run)
-		return 0;
+		return try_header(s, format, &g, e);
 	r = coffer_session_ask(s, COFFER_ASK_NEW, e);
 	if (r == 0)
-		r = coffer_luks2_build(&format, &g, s->passphrase, &header, e);
-	/* The passphrase must open the very header that is placed, before it is placed. */
-	if (r == 0)
-		r = coffer_session_unlock_fd(s, header, e);
+		r = build_header(s, &format, &g, &header, e);
 	record.geometry = g;
 	if (r == 0)
 		r = coffer_image_load(header, &record, &image, e);
@@ -147,6 +195,7 @@ static int run_stage(struct coffer_session *s, bool *ret_done, struct coffer_err
 		return coffer_convert_sync(s, e);
 	case COFFER_ACT_ENCRYPTED:
 		*ret_done = true;
+		s->result->finished = true;
 		if (!s->changed)
 			return coffer_err_refuse(e, EEXIST,
 				"%s is LUKS already: nothing to encrypt; look with 'cryptsetup "
@@ -175,7 +224,8 @@ static int examine(struct coffer_session *s, bool first, struct coffer_err *e)
 	if (first) {
 		(void)snprintf(s->result->found, sizeof(s->result->found), "%s",
 			coffer_action_name(s->disk.action));
-		s->result->resumed = s->disk.action != COFFER_ACT_START;
+		s->result->resumed = s->disk.action != COFFER_ACT_START &&
+				     s->disk.action != COFFER_ACT_ENCRYPTED;
 	}
 	if (!s->disk.header) {
 		/* The volume whose lock is held is gone: a new one will have a UUID of its own. */
@@ -186,6 +236,7 @@ static int examine(struct coffer_session *s, bool first, struct coffer_err *e)
 	if (f->kind_error < 0 || f->kind != COFFER_LUKS2_CONVERTING)
 		return 0;
 	coffer_session_note_geometry(s, &f->conversion.geometry, f->conversion.cipher);
+	s->result->converted = f->conversion.geometry.length - f->conversion.pointer;
 	if (s->reencryption)
 		return 0;
 	r = coffer_session_lock(s, s->disk.header->uuid, e);

@@ -20,6 +20,14 @@ static bool same_kind(const char *type, enum coffer_fs_kind kind)
 static int check_content(
 	const struct coffer_dev *d, const struct coffer_content *c, struct coffer_err *e)
 {
+	if (c->luks2)
+		return coffer_err_repair(e, EUCLEAN,
+			"%s has the magic of LUKS2, but neither header copy is whole; restore a "
+			"backup of "
+			"the header with 'cryptsetup luksHeaderRestore', and keep a copy of the "
+			"disk "
+			"first; nothing was changed",
+			d->name);
 	if (c->luks)
 		return coffer_err_refuse(e, EEXIST,
 			"%s is LUKS already: nothing to encrypt; look "
@@ -65,6 +73,10 @@ static int check_filesystem(struct coffer_dev *d, const struct coffer_encrypt_op
 		return coffer_err_refuse(e, EUCLEAN,
 			"%s looks like %s and like %s; wipe the wrong signature first (wipefs)",
 			d->name, c->type, coffer_fs_name(fs->kind));
+	if (d->size < COFFER_FS_HEAD)
+		return coffer_err_refuse(e, ENOSPC,
+			"%s has %" PRIu64 " bytes: too small for any filesystem coffer knows",
+			d->name, d->size);
 	if (fs->kind == COFFER_FS_NONE && o->device_size == 0)
 		return coffer_err_refuse(e, EMEDIUMTYPE,
 			"%s holds %s, whose end coffer cannot tell; say how many bytes are in use "
@@ -97,7 +109,7 @@ static void name_fitting_reserve(const struct coffer_dev *d, uint64_t end, bool 
 }
 
 static int no_room(const struct coffer_dev *d, uint64_t end, uint64_t reserve, bool explicit_size,
-	struct coffer_err *e)
+	enum coffer_fs_kind kind, struct coffer_err *e)
 {
 	(void)coffer_err_refuse(e, ENOSPC,
 		"%s: filesystem ends at %" PRIu64 ", device at %" PRIu64
@@ -105,6 +117,13 @@ static int no_room(const struct coffer_dev *d, uint64_t end, uint64_t reserve, b
 		"-byte reserve; make the filesystem smaller or the device larger",
 		d->name, end, d->size, reserve);
 	name_fitting_reserve(d, end, explicit_size, ", or ", e);
+	if (kind == COFFER_FS_EXT && d->size > reserve)
+		coffer_err_add(e,
+			"; an ext4 shrinks by 'e2fsck -f %s && resize2fs %s %" PRIu64 "K'%s",
+			d->name, d->name, round_down_u64(d->size - reserve, 65536) / 1024,
+			d->is_block ? "" : ", then the image gets its size back by 'truncate'");
+	if (kind == COFFER_FS_XFS)
+		coffer_err_add(e, "; an xfs cannot shrink, so make room behind it");
 	return -ENOSPC;
 }
 
@@ -135,8 +154,12 @@ static int lay_out(struct coffer_dev *d, const struct coffer_encrypt_options *o,
 			"%s: the filesystem ends at %" PRIu64 ", behind --device-size %" PRIu64,
 			d->name, fs->end, o->device_size);
 	g->shift = reserve / 2;
+	if (o->device_size > d->size)
+		return coffer_err_refuse(e, ENOSPC,
+			"%s: --device-size %" PRIu64 " is above the device's size of %" PRIu64,
+			d->name, o->device_size, d->size);
 	if (d->size < reserve || end > d->size - reserve)
-		return no_room(d, end, reserve, o->device_size > 0, e);
+		return no_room(d, end, reserve, o->device_size > 0, fs->kind, e);
 	/* With an explicit size the conversion ends 2S behind it, wherever the device ends. */
 	g->device =
 		o->device_size ? round_up_u64(o->device_size, COFFER_SECTOR) + reserve : d->size;

@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "model/conversion.h"
 #include "model/luks2hdr.h"
 #include "os/dev.h"
 
@@ -52,11 +53,11 @@ static int add_keyslot(const char *name, struct json_object *keyslot, void *arg)
 	return add_extent(arg, offset, round_up_u64(size, COFFER_BLOCK));
 }
 
-static int load_extents(int fd, struct coffer_record *rec, struct coffer_err *e)
+/* The first header copy in memfd @fd, judged whole, and its metadata. */
+static int read_header(int fd, uint64_t shift, struct coffer_luks2_bin *ret_bin,
+	struct json_object **ret, struct coffer_err *e)
 {
 	_cleanup_free_ uint8_t *copy = coffer_dev_buffer(COFFER_LUKS2_MAX_COPY);
-	_cleanup_json_ struct json_object *json = NULL;
-	struct coffer_luks2_bin bin = {0};
 	const char *text;
 	size_t text_size;
 	int r;
@@ -65,17 +66,51 @@ static int load_extents(int fd, struct coffer_record *rec, struct coffer_err *e)
 		return coffer_err_errno(e, ENOMEM, "read the new header");
 	r = read_memfd(fd, copy, COFFER_LUKS2_BIN, 0, e);
 	if (r == 0)
-		r = coffer_luks2_bin_read(copy, 0, &bin);
-	if (r == 0 && bin.copy_size > rec->geometry.shift / 2)
+		r = coffer_luks2_bin_read(copy, 0, ret_bin);
+	if (r == 0 && ret_bin->copy_size > shift / 2)
 		r = -EBADMSG;
 	if (r == 0)
-		r = read_memfd(fd, copy, bin.copy_size, 0, e);
+		r = read_memfd(fd, copy, ret_bin->copy_size, 0, e);
 	if (r == 0)
-		r = coffer_luks2_copy_check(copy, &bin, &text, &text_size);
+		r = coffer_luks2_copy_check(copy, ret_bin, &text, &text_size);
 	if (r == 0)
-		r = coffer_json_parse(text, text_size, &json);
+		r = coffer_json_parse(text, text_size, ret);
+	return coffer_err_wrap(e, r, "the new LUKS2 header");
+}
+
+int coffer_image_check(int fd, const struct coffer_geometry *g, const struct coffer_secret *key,
+	struct coffer_err *e)
+{
+	_cleanup_json_ struct json_object *json = NULL;
+	struct coffer_luks2_bin bin = {0};
+	struct coffer_conversion c = {0};
+	enum coffer_luks2_kind kind;
+	int r;
+
+	r = read_header(fd, g->shift, &bin, &json, e);
 	if (r == 0)
-		r = add_extent(rec, 0, 2 * bin.copy_size);
+		r = coffer_conversion_read(json, &kind, &c, e);
+	if (r == 0 && kind != COFFER_LUKS2_CONVERTING)
+		r = -EOPNOTSUPP; /* @e has the reason */
+	if (r == 0 && (c.pointer != g->length || c.geometry.device != g->device ||
+			      c.geometry.shift != g->shift || c.geometry.length != g->length ||
+			      c.geometry.sector_size != g->sector_size))
+		r = coffer_err_set(e, EBADMSG, "its layout is not the one that was asked for");
+	if (r == 0)
+		r = coffer_conversion_verify(json, key->data, key->size, e);
+	return coffer_err_wrap(e, r, "the new LUKS2 header could not be resumed");
+}
+
+static int load_extents(int fd, struct coffer_record *rec, struct coffer_err *e)
+{
+	_cleanup_json_ struct json_object *json = NULL;
+	struct coffer_luks2_bin bin = {0};
+	int r;
+
+	r = read_header(fd, rec->geometry.shift, &bin, &json, e);
+	if (r < 0)
+		return r;
+	r = add_extent(rec, 0, 2 * bin.copy_size);
 	if (r == 0)
 		r = coffer_json_foreach(coffer_json_object(json, "keyslots"), add_keyslot, rec);
 	if (r < 0)

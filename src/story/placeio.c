@@ -68,6 +68,10 @@ int coffer_find_veils(
 	r = coffer_probe(d, head, rec->geometry.shift, &c, e);
 	if (r < 0)
 		return r;
+	if (c.n_magics == COFFER_MAX_MAGICS)
+		return coffer_err_refuse(e, E2BIG,
+			"%s: too many signatures in its first bytes; wipe the wrong ones (wipefs)",
+			d->name);
 	rec->veils[rec->n_veils++] = BTRFS_SUPERBLOCK;
 	for (uint32_t i = 0; i < c.n_magics; i++) {
 		const uint64_t block = round_down_u64(c.magics[i], COFFER_BLOCK);

@@ -19,6 +19,7 @@ enum {
 
 static const char *const phase_names[] = {
 	[COFFER_PHASE_PREPARE] = "prepare",
+	[COFFER_PHASE_DERIVE] = "derive",
 	[COFFER_PHASE_PLACE] = "place",
 	[COFFER_PHASE_CONVERT] = "convert",
 	[COFFER_PHASE_END] = "end",
@@ -46,6 +47,8 @@ int coffer_session_check_stop(struct coffer_session *s, struct coffer_err *e)
 	if (!s->o->callbacks.stop || !s->o->callbacks.stop(s->o->callbacks.user))
 		return 0;
 	(void)coffer_err_set(e, EINTR, "stopped as asked");
+	if (!s->changed)
+		coffer_err_add(e, "; %s was not changed by this run", s->dev->name);
 	coffer_err_outcome(e, COFFER_INTERRUPTED);
 	return -EINTR;
 }
@@ -89,7 +92,11 @@ int coffer_session_lock(struct coffer_session *s, const char *uuid, struct coffe
 
 int coffer_session_unlock_fd(struct coffer_session *s, int fd, struct coffer_err *e)
 {
-	return coffer_luks2_unlock(fd, s->passphrase, &s->key, e);
+	const int r = coffer_luks2_unlock(fd, s->passphrase, &s->key, e);
+
+	if (r == -EPERM)
+		coffer_err_add(e, " of %s", s->dev->name);
+	return r;
 }
 
 /* Bytes of header copies and keyslots area; checked against S, which lies on the device. */
@@ -143,6 +150,7 @@ int coffer_session_unlock(struct coffer_session *s, struct coffer_err *e)
 		r = copy_header(s, &fd, e);
 		if (r == 0)
 			r = coffer_session_ask(s, COFFER_ASK_EXISTING, e);
+		coffer_session_progress(s, COFFER_PHASE_DERIVE, 0, 0);
 		if (r == 0)
 			r = coffer_session_unlock_fd(s, fd, e);
 		if (r < 0 || !s->key)
@@ -181,7 +189,8 @@ int coffer_session_run_dev(const char *verb, struct coffer_dev *dev,
 
 	r = story(&s, &own);
 	result.flushes = dev->flushes;
-	if (r < 0 && s.changed && own.outcome == COFFER_FAILED)
+	result.changed = s.changed;
+	if (r < 0 && s.changed && (own.outcome == COFFER_FAILED || own.outcome == COFFER_REFUSED))
 		own.outcome = COFFER_INTERRUPTED;
 	session_close(&s);
 	if (ret)

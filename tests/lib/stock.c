@@ -63,7 +63,8 @@ uint8_t *stock_header(const struct coffer_geometry *g, const char *cipher, uint3
 	if (!p || coffer_secret_new(strlen(STOCK_PASSPHRASE), &pass, &e) < 0)
 		abort();
 	memcpy(pass->data, STOCK_PASSPHRASE, pass->size);
-	if (coffer_luks2_build(&f, g, pass, &fd, &e) < 0 || !transfer(fd, p, g->shift, false)) {
+	if (coffer_luks2_build(&f, g, pass, NULL, &fd, &e) < 0 ||
+		!transfer(fd, p, g->shift, false)) {
 		printf("# no header: %s\n", e.msg);
 		free(p);
 		return NULL;

@@ -88,7 +88,7 @@ def stopped(sig, call, n):
     p = coffer.inject(call, f"signal={sig}:when={n}", one_thread(img, small.key))
     assert p.returncode == 5, (p.returncode, p.stderr)
     assert "stopped as asked" in p.stderr, p.stderr
-    assert f"go on with 'coffer encrypt {img}'" in p.stderr and "Nothing is lost" in p.stderr, p.stderr
+    assert f"go on with: coffer encrypt --key-file {small.key} {img}\n" in p.stderr and "Nothing is lost" in p.stderr, p.stderr
     m = re.search(r"(\S+ \S+) of (\S+ \S+) are encrypted", p.stderr)
     left = pointer(img)
     assert m and 0 < left < small.end, (p.stderr, left)

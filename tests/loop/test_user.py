@@ -18,6 +18,20 @@ from disk import MiB, run, sha256, tempdir
 from tap import Tap
 
 tap = Tap()
+def closed(stream, *options):
+    """Bug: with a standard stream closed the image was opened in its place, and reports were written
+    to it, or the passphrase was read from it."""
+    img = box.copy()
+    p = run("sh", "-c", f'exec "$@" {stream}', "sh",
+            *coffer.command("encrypt", img, box.key if "key" in options else None,
+                            "--json", *(o for o in options if o != "key")),
+            status=(0, 1))
+    if p.returncode == 0 and "--dry-run" not in options:
+        box.check(img)
+    else:
+        run("cmp", img, box.plain)
+
+
 tap.need_root()
 stack = contextlib.ExitStack()
 folder = stack.enter_context(tempdir())
@@ -304,7 +318,7 @@ def json_lines(prog, make, verb, status, outcome, *options):
     done = [e["done"] for e in seen[:-1]]
     assert done == sorted(done), done
     for e in seen[:-1]:
-        assert e["phase"] in ("prepare", "place", "convert", "end", "restore"), e
+        assert e["phase"] in ("prepare", "derive", "place", "convert", "end", "restore"), e
         assert 0 <= e["done"] <= e["total"] and e["moved"] <= e["done"], e
 
 
@@ -320,7 +334,7 @@ def lines_of_progress():
     img = os.path.join(folder, "sixty")
     run("truncate", "-s", 62 * MiB, img)
     p = coffer.encrypt(img, box.key, "--device-size", "60M")
-    percent = [int(m) for m in re.findall(r"^\S+: +(\d+) %, \S+ \S+ of 60\.0 MiB, ", p.stderr,
+    percent = [int(m) for m in re.findall(r"^\S+: +(\d+) %, \S+ \S+ of 60\.0 MiB", p.stderr,
                                           re.MULTILINE)]
     assert percent[0] == 0 and percent[-1] == 100, percent
     assert 19 <= len(percent) <= 22, percent
@@ -415,6 +429,10 @@ with stack:
         ("terminal: asked once to resume", asks_once_to_resume),
         ("terminal: two that differ", mismatch),
         ("terminal: empty", empty),
+        ("standard output closed, dry run", closed, ">&-", "key", "--dry-run"),
+        ("standard output closed", closed, ">&-", "key"),
+        ("standard input closed, no key", closed, "<&-"),
+        ("standard error closed", closed, "2>&-", "key"),
         ("terminal: Ctrl-C at the first question", control_c, False),
         ("terminal: Ctrl-C at the second question", control_c, True),
         ("terminal: SIGTERM at the question", terminated_at_prompt),
@@ -465,8 +483,8 @@ with stack:
     rows += [(f"usage: {' '.join(args)}", lambda args=args, words=words: misused(*args, words=words))
              for args, words in (
         (["--no-such-option"], ["--no-such-option"]),
-        (["--reduce-device-size", "1M"], ["2M and 2G"]),
-        (["--reduce-device-size", "3G"], ["2M and 2G"]),
+        (["--reduce-device-size", "1M"], ["2M and 512M"]),
+        (["--reduce-device-size", "3G"], ["2M and 512M"]),
         (["--reduce-device-size", "2097153"], ["8192"]),
         (["--reduce-device-size", "many"], ["many"]),
         (["--reduce-device-size", "99999999999T"], ["99999999999T"]),

@@ -4,6 +4,7 @@
  * A whole run is recorded; from each point of its log the states that a cut can leave are built,
  * and each must lead to the same content: by coffer, by 'abort' as long as that is possible, and
  * by stock cryptsetup where a header is in place. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,10 +78,44 @@ static void test_faults(const struct row *row)
 	free(content);
 }
 
+/* Bug: without a magic in block 0 any second copy was believed, also one that lay in a file of a
+ * living filesystem; with a record beside it, the head was overwritten from that file. */
+static void test_second_copy_in_a_file(const struct row *row)
+{
+	const uint64_t copy = 16384; /* size of a header copy at this S */
+	uint8_t *content = make_content(row);
+	uint8_t *state = malloc(disk_size(row));
+	struct crash_log log = {0}, undone = {0};
+	struct coffer_err e = {0};
+	enum coffer_action action = COFFER_N_ACTIONS;
+	struct coffer_facts f = {0};
+
+	if (!state || encrypt(row, content, true, &log, &e) < 0)
+		abort();
+	for (size_t k = 1; k <= log.n && action != COFFER_ACT_FINISH_PLACEMENT; k++) {
+		crash_state(content, disk_size(row), &log, k, CRASH_ALL, 0, state);
+		f = facts_of(row, state, &action);
+	}
+	/* a whole second copy and its record over an untouched head: what a file could hold */
+	memcpy(state, content, copy);
+	memcpy(state + 2 * copy, content + 2 * copy, MIB - 2 * copy);
+	f = facts_of(row, state, &action);
+	ok(action == COFFER_ACT_START && !coffer_can_abort(action, &f),
+		"a second header copy over a living filesystem is no header (%s)",
+		coffer_action_name(action));
+	ok(undo(row, state, true, &undone, &e) == -EALREADY && undone.n <= 1,
+		"and abort writes nothing");
+	crash_log_free(&undone);
+	crash_log_free(&log);
+	free(state);
+	free(content);
+}
+
 int main(void)
 {
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		test_encrypt(&rows[i]);
 	test_faults(&rows[3]);
+	test_second_copy_in_a_file(&rows[3]);
 	return done_testing();
 }

@@ -49,6 +49,57 @@ static void test_again(const struct row *row, bool take_back)
 	free(content);
 }
 
+/* Bug: a run is killed, the next one reads what the first has left in a cache, and then the power
+ * fails: of both runs only what was flushed is sure. The second run wrote over the older header
+ * copy, the only durable one, before the newer one was. */
+static void test_killed_then_cut(const struct row *row)
+{
+	enum {
+		SECOND_RUN = 8
+	}; /* operations of the second run: flush, both copies and their flushes */
+	uint8_t *content = make_content(row);
+	uint8_t *state = malloc(disk_size(row));
+	struct crash_log first = {0};
+	struct coffer_err e = {0};
+	struct count c = {0};
+
+	if (!state || encrypt(row, content, true, &first, &e) < 0)
+		abort();
+	for (size_t k = 1; k <= first.n; k++) {
+		struct crash_log second = {0}, both = {0};
+		enum coffer_action action;
+
+		if (first.ops[k - 1].flush)
+			continue; /* nothing is in a cache only */
+		crash_state(content, disk_size(row), &first, k, CRASH_ALL, 0, state);
+		(void)facts_of(row, state, &action);
+		if (action == COFFER_ACT_START || action == COFFER_ACT_ENCRYPTED)
+			continue;
+		if (encrypt(row, state, true, &second, &e) < 0) {
+			fail(&c, row, k, CRASH_ALL, 0, "the second run", e.msg);
+			crash_log_free(&second);
+			continue;
+		}
+		both.ops = calloc(k + second.n, sizeof(*both.ops));
+		memcpy(both.ops, first.ops, k * sizeof(*both.ops));
+		memcpy(both.ops + k, second.ops, second.n * sizeof(*both.ops));
+		both.n = k + (second.n < SECOND_RUN ? second.n : SECOND_RUN);
+		for (size_t at = k; at <= both.n; at++)
+			for (enum crash_policy p = CRASH_LOST; p < N_CRASH_POLICIES; p++) {
+				if (p == CRASH_TORN)
+					continue;
+				crash_state(content, disk_size(row), &both, at, p, at, state);
+				check_state(row, content, state, at, p, at, false, &c);
+			}
+		free(both.ops);
+		crash_log_free(&second);
+	}
+	ok(report(row, &c), "%s: killed, run again, then cut: every state is recovered", row->name);
+	crash_log_free(&first);
+	free(state);
+	free(content);
+}
+
 /* The last write to block 0 in @log: the head's own sectors come back with it. */
 static size_t last_write_of_block_0(const struct crash_log *log)
 {
@@ -103,5 +154,6 @@ int main(void)
 	test_again(&row_small, false);
 	test_again(&row_small, true);
 	test_used_after_torn_block_0(&row_small);
+	test_killed_then_cut(&row_small);
 	return done_testing();
 }

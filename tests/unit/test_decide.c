@@ -15,6 +15,7 @@
 static const struct coffer_geometry geometry = {64 * MIB, 4 * MIB, 56 * MIB, 512};
 
 enum law {
+	LAW_BLOCK_0,
 	LAW_SHRUNK,
 	LAW_START,
 	LAW_START_WHEN_EMPTY,
@@ -40,6 +41,7 @@ enum law {
 	N_LAWS,
 };
 static const char *const law_names[] = {
+	[LAW_BLOCK_0] = "a second copy alone counts only with a trace of it in block 0",
 	[LAW_SHRUNK] = "a device that is too small is called shrunk, and no other is",
 	[LAW_START] = "no start where a LUKS magic or a transition sector was seen",
 	[LAW_START_WHEN_EMPTY] = "a start where nothing of the kind was seen",
@@ -204,6 +206,19 @@ static void check_facts(const struct coffer_facts *f)
 	holds(LAW_WHY, (a == COFFER_ACT_DAMAGED) == (why[0] != '\0'));
 }
 
+/* The same facts, but block 0 is a living filesystem's: the second copy may be bytes of a file. */
+static void check_block_0(struct coffer_facts *f)
+{
+	char why[512];
+
+	if (f->newest != 1)
+		return;
+	f->block_0_is_ours = false;
+	holds(LAW_BLOCK_0, coffer_decide(f, why, sizeof(why)) == COFFER_ACT_START &&
+				   !coffer_can_abort(COFFER_ACT_START, f));
+	f->block_0_is_ours = true;
+}
+
 /* --- the facts, one digit of a number each --- */
 
 static unsigned int digit(uint64_t *n, unsigned int base)
@@ -296,6 +311,7 @@ int main(void)
 			uint64_t n = copies;
 
 			memset(&f, 0, sizeof(f));
+			f.block_0_is_ours = true;
 			if (!set_copies(&f, &n))
 				continue;
 			n = header;
@@ -307,6 +323,7 @@ int main(void)
 				if (!set_placement(&f, &n))
 					continue;
 				check_facts(&f);
+				check_block_0(&f);
 				combinations++;
 			}
 		}
