@@ -49,13 +49,13 @@ static int may_wipe_all(
 	return 0;
 }
 
-/* One block of the head copy's place: its sectors that are byte by byte the plain head become
- * random. By sectors, since an earlier wipe may have been torn inside the block. */
-static bool wipe_equal_sectors(uint8_t *there, const uint8_t *head, const uint8_t *random)
+/* The sectors of the head copy's place that are byte by byte the plain head become random. By
+ * sectors, since an earlier wipe may have been torn at any of them. */
+static bool wipe_equal_sectors(uint8_t *there, const uint8_t *head, const uint8_t *random, size_t n)
 {
 	bool changed = false;
 
-	for (size_t k = 0; k < COFFER_BLOCK; k += COFFER_SECTOR) {
+	for (size_t k = 0; k < n; k += COFFER_SECTOR) {
 		if (memcmp(there + k, head + k, COFFER_SECTOR) != 0)
 			continue;
 		memcpy(there + k, random + k, COFFER_SECTOR);
@@ -79,13 +79,14 @@ static int wipe_equal(struct coffer_session *s, struct coffer_xts *xts, uint64_t
 	r = read_volume(s, xts, at, head, n, e);
 	if (r == 0)
 		r = coffer_dev_read(s->dev, there, n, copy + at, e);
-	for (size_t k = 0; k < n && r == 0; k += COFFER_BLOCK) {
-		if (memcmp(there + k, head + k, COFFER_BLOCK) != 0)
-			s->result->head_copy_kept = true;
-		if (wipe_equal_sectors(there + k, head + k, random + k))
-			r = coffer_dev_write(s->dev, there + k, COFFER_BLOCK, copy + at + k, e);
-	}
-	return r;
+	if (r < 0)
+		return r;
+	if (memcmp(there, head, n) != 0)
+		s->result->head_copy_kept = true;
+	/* What is not the head is written as it was read: nobody else is on the device. */
+	if (!wipe_equal_sectors(there, head, random, n))
+		return 0;
+	return coffer_dev_write(s->dev, there, n, copy + at, e);
 }
 
 /* Random bytes, as stock does: zeros would tell where the copy was. */
