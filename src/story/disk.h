@@ -17,7 +17,8 @@ struct coffer_disk {
 	char why[512]; /* for DAMAGED */
 };
 
-/* Read everything that decides. Writes nothing; takes the metadata lock shared. */
+/* Read everything that decides, from the disk and not from a cache. Changes no byte: it flushes
+ * what an earlier run may have left, and takes the metadata lock shared. */
 int coffer_examine(struct coffer_dev *d, struct coffer_disk *ret, struct coffer_err *e);
 void coffer_disk_reset(struct coffer_disk *disk); /* frees what examine allocated */
 

@@ -22,7 +22,8 @@ static int check_content(
 {
 	if (c->luks2)
 		return coffer_err_repair(e, EUCLEAN,
-			"%s has the magic of LUKS2, but neither header copy is whole; restore a "
+			"%s has a magic of LUKS2, but no header to be trusted: 'cryptsetup repair' "
+			"may bring its first copy back from the second; else restore a "
 			"backup of "
 			"the header with 'cryptsetup luksHeaderRestore', and keep a copy of the "
 			"disk "
