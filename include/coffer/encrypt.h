@@ -76,6 +76,7 @@ struct coffer_encrypt_options {
 	uint64_t keyslots_size;	   /* multiple of 4096 */
 	uint32_t threads;	   /* at most 16; as many as processors, from 2 to 4 */
 	bool dry_run;		   /* examine and check, then stop before the first write */
+	bool resume_only;	   /* go on with what was begun, begin nothing */
 	struct coffer_encrypt_callbacks callbacks;
 };
 
@@ -105,6 +106,11 @@ struct coffer_encrypt_result {
  * 0; outcome REFUSED: nothing was changed; INTERRUPTED: resumable by the same call; NEEDS_REPAIR;
  * FAILED: nothing was changed by this call (a wrong passphrase is -EPERM). */
 COFFER_API int coffer_encrypt(const struct coffer_encrypt_options *o,
+	struct coffer_encrypt_result *ret, struct coffer_err *e);
+
+/* The same with resume_only: go on with what was begun.
+ * Outcome NO with -ENOENT: there is nothing to go on with. */
+COFFER_API int coffer_resume(const struct coffer_encrypt_options *o,
 	struct coffer_encrypt_result *ret, struct coffer_err *e);
 
 /* Give the plain filesystem back, byte by byte, as long as no step has been committed.

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* coffer/plan.h - what 'coffer encrypt' would do, what it would cost, and what could go wrong
+ *
+ * Only reads the device; it needs no more than read access. The machine's speed is measured on a
+ * scratch file of its own that has no name and is gone afterwards. Sizes are bytes. */
+#ifndef COFFER_PLAN_H
+#define COFFER_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "coffer/check.h"
+#include "coffer/encrypt.h"
+#include "coffer/err.h"
+#include "coffer/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Small steps of the conversion's own kind, made on a scratch file and timed one by one. */
+struct coffer_speed {
+	bool measured; /* false: why says what was in the way, all else is 0 */
+	char why[256];
+	char where[256];      /* folder of the scratch file */
+	bool direct;	      /* past the page cache; else the figures are too good */
+	bool same_filesystem; /* the image lies there too; else it is another disk, perhaps */
+	unsigned int rounds;
+	uint64_t bytes; /* of data in each round */
+	/* bytes per second: reading, writing with a flush, a whole step with its commits */
+	double read_low, read_median, read_high;
+	double write_low, write_median, write_high;
+	double step_low, step_median, step_high;
+};
+
+/* The worst that a power cut can do while the run is at a stage. */
+struct coffer_plan_stage {
+	const char *stage; /* "save", "place", "convert", "end" */
+	const char *does;
+	const char *worst;
+	uint64_t bytes; /* that the stage writes */
+};
+
+struct coffer_plan {
+	struct coffer_status *status; /* of the disk as it is now */
+	bool possible;		      /* no guard is in the way: 'coffer encrypt' would go ahead */
+	struct coffer_checks guards;
+	uint64_t to_move;  /* bytes of data that are read, encrypted and written */
+	uint64_t to_write; /* bytes written in all: data, copies, header commits */
+	uint64_t steps;	   /* commits of progress */
+	uint64_t flushes;
+	/* The layout that the run would have; 0 where a guard is in the way. */
+	uint64_t device_size, data_offset, data_size;
+	uint32_t sector_size;
+	char cipher[64];
+	struct coffer_speed speed;
+	double seconds_low, seconds, seconds_high; /* 0: not known; without the key derivation */
+	struct coffer_plan_stage *stages;
+	size_t n_stages;
+};
+
+struct coffer_plan_options {
+	const struct coffer_encrypt_options *encrypt; /* as for the run; callbacks.stop counts */
+	const char *scratch; /* folder of the scratch file; NULL: the image's, or /var/tmp */
+	bool no_speed;	     /* measure nothing */
+};
+
+/* Plan the encryption of @o->encrypt->device, or the rest of one that was interrupted.
+ * *ret belongs to the caller: coffer_plan_free. 0 also where a guard is in the way (possible is
+ * false then); -errno when the disk cannot be read. */
+COFFER_API int coffer_plan(
+	const struct coffer_plan_options *o, struct coffer_plan **ret, struct coffer_err *e);
+COFFER_API void coffer_plan_free(struct coffer_plan *p); /* NULL is fine */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

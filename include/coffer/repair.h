@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* coffer/repair.h - finish what is unfinished, undo what is undoable, put back what is torn
+ *
+ * First a list of findings and of actions, from what is on the disk; then a question; then the
+ * actions, in this order. After each the disk is looked at anew, and the next one is done only if
+ * it is still what the disk asks for. Whenever there is doubt there is no action. */
+#ifndef COFFER_REPAIR_H
+#define COFFER_REPAIR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "coffer/check.h"
+#include "coffer/encrypt.h"
+#include "coffer/err.h"
+#include "coffer/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum coffer_action_kind {
+	COFFER_REPAIR_SYNC_HEADER,	/* write both header copies as the newest whole one says */
+	COFFER_REPAIR_REDO_PLACEMENT,	/* place the header again */
+	COFFER_REPAIR_FINISH_PLACEMENT, /* it is placed: erase record and image */
+	COFFER_REPAIR_REDO_RESTORE,	/* finish an abort */
+	COFFER_REPAIR_UNDO_PLACEMENT,	/* give the saved head back: the header is lost */
+	COFFER_REPAIR_RESTORE_BLOCK_0,	/* give block 0 back; all else has lived on */
+	COFFER_REPAIR_RESTORE_HEAD,	/* put the head back that cryptsetup had moved away */
+	COFFER_REPAIR_ERASE_MARK,	/* take coffer's mark out of block 0 */
+	COFFER_REPAIR_ERASE_RECORD,	/* erase the record of a placement that never began */
+	COFFER_REPAIR_RESUME,		/* go on with the conversion, to its end: needs a key */
+	COFFER_N_REPAIRS,
+};
+/* "sync-header", "redo-placement", ... */
+COFFER_API const char *coffer_repair_name(enum coffer_action_kind k);
+
+struct coffer_repair_action {
+	enum coffer_action_kind kind;
+	char text[512]; /* what it does and why nothing is lost by it */
+};
+
+enum {
+	COFFER_MAX_REPAIRS = 4
+};
+
+struct coffer_repair_result {
+	struct coffer_status *status; /* before */
+	struct coffer_checks findings;
+	struct coffer_repair_action actions[COFFER_MAX_REPAIRS];
+	size_t n_actions;
+	size_t n_done; /* of them */
+	bool changed;
+	enum coffer_stage stage_after; /* when something was done */
+};
+
+struct coffer_repair_options {
+	const char *device;
+	bool dry_run;	  /* findings and actions only; needs read access only */
+	uint32_t threads; /* as in coffer_encrypt_options */
+	/* May all of @r->actions be done? NULL: yes. Called once, when there is one. */
+	bool (*confirm)(void *user, const struct coffer_repair_result *r);
+	/* as in coffer_encrypt; passphrase is called for RESUME only, and may be NULL: then a
+	 * conversion is left where it stands, and the action is not in the list */
+	struct coffer_encrypt_callbacks callbacks;
+};
+
+/* Repair @o->device. *ret, for coffer_repair_free, is set as soon as the disk was looked at, on
+ * failure too. 0: nothing was to be done, all was done, or it was a dry run.
+ * Outcome NO with -ECANCELED: confirm said no. REFUSED: what is to be done is another program's,
+ * or the device is in use. NEEDS_REPAIR: there is a finding that is BAD and no safe action for it.
+ * INTERRUPTED: the same call goes on. */
+COFFER_API int coffer_repair(const struct coffer_repair_options *o,
+	struct coffer_repair_result **ret, struct coffer_err *e);
+COFFER_API void coffer_repair_free(struct coffer_repair_result *r); /* NULL is fine */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* coffer/status.h - where a disk stands in its life, who is at work on it, what comes next
+ *
+ * Only reads, and needs no more than read access; also of a disk that is mounted, or that is being
+ * converted right now. Never mends a header. Sizes are bytes. */
+#ifndef COFFER_STATUS_H
+#define COFFER_STATUS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "coffer/err.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum coffer_stage {
+	COFFER_STAGE_PLAIN,	   /* nothing of a conversion; not ready for one */
+	COFFER_STAGE_RESERVED,	   /* a filesystem with the reserve behind it: ready */
+	COFFER_STAGE_PLACING,	   /* the header is half placed */
+	COFFER_STAGE_PLACED,	   /* the header is there, no step was committed */
+	COFFER_STAGE_CONVERTING,   /* steps were committed */
+	COFFER_STAGE_WIPE_PENDING, /* all is converted; the copy of the head is still to be wiped */
+	COFFER_STAGE_ENCRYPTED,	   /* LUKS, with nothing under way */
+	COFFER_STAGE_RESTORING,	   /* an abort is half done */
+	COFFER_STAGE_OTHER,	   /* a reencryption that is cryptsetup's to resume */
+	COFFER_STAGE_SHRUNK,	   /* the device is smaller than the conversion it holds */
+	COFFER_STAGE_DAMAGED,	   /* none of these: see why */
+	COFFER_N_STAGES,
+};
+/* "plain", "reserved", ...; "unknown" for anything else. */
+COFFER_API const char *coffer_stage_name(enum coffer_stage s);
+
+enum coffer_user_kind {
+	COFFER_USER_MOUNT,	/* name: where */
+	COFFER_USER_HOLDER,	/* name: of the block device on top, "dm-0" */
+	COFFER_USER_LOOP,	/* name: of the loop device over it, "/dev/loop0" */
+	COFFER_USER_SWAP,	/* name: as /proc/swaps has it */
+	COFFER_USER_PROCESS,	/* pid, and name: the command; has it open */
+	COFFER_USER_REENCRYPTS, /* pid and name likewise; holds the volume's reencryption lock */
+	COFFER_N_USER_KINDS,
+};
+/* "mount", "holder", "loop", "swap", "process", "reencrypts". */
+COFFER_API const char *coffer_user_kind_name(enum coffer_user_kind k);
+
+struct coffer_user {
+	enum coffer_user_kind kind;
+	pid_t pid;	/* 0 where there is none, or it cannot be told */
+	bool writes;	/* a process that has it open for writing */
+	char name[256]; /* as it is in the kernel's tables; may hold any byte but NUL */
+};
+
+struct coffer_status {
+	char *device; /* as it was asked for */
+	uint64_t size;
+	bool is_block;
+	enum coffer_stage stage;
+	char found[24];	     /* what 'coffer encrypt' would begin with: "start", "convert", ... */
+	char filesystem[32]; /* of a plain disk, as libblkid calls it; "": none that is known */
+	int luks_version;    /* 2, 1; 0: no LUKS header that counts */
+	char uuid[41];	     /* of the LUKS volume */
+	char cipher[64];
+	uint64_t device_size; /* D when the conversion began; 0: no conversion under way */
+	uint64_t data_offset; /* S; 0: not known */
+	uint64_t data_size;   /* L; 0: not known */
+	uint32_t sector_size;
+	uint64_t converted;	   /* bytes of data_size */
+	bool can_abort;		   /* 'coffer abort' gives the plain filesystem back */
+	struct coffer_user *users; /* who is at work on it */
+	size_t n_users;
+	bool users_complete; /* false: this user may not see everybody's processes */
+	bool locked;	     /* false: this user has no access to cryptsetup's locks, so the header
+			      * may have been read while it was written */
+	char why[512];	     /* why it is at this stage, where the stage alone does not tell */
+	char next[512];	     /* the command that comes next, quoted for a shell; "": none */
+};
+
+/* Look at @device, a block device or image file.
+ * *ret belongs to the caller: coffer_status_free. 0 for every stage, DAMAGED too; -errno when the
+ * disk cannot be read, REFUSED with -ENOTBLK when it is neither. */
+COFFER_API int coffer_status(const char *device, struct coffer_status **ret, struct coffer_err *e);
+COFFER_API void coffer_status_free(struct coffer_status *s); /* NULL is fine */
+
+/* Names of all block devices of this machine that have a size, "/dev/vda2" and so on: a NULL-ended
+ * list for coffer_device_list_free. Loop devices without a file are not among them. */
+COFFER_API int coffer_device_list(char ***ret, struct coffer_err *e);
+COFFER_API void coffer_device_list_free(char **list); /* NULL is fine */
+
+#ifdef __cplusplus
+}
+#endif
+#endif
