@@ -39,6 +39,7 @@ struct coffer_dev {
 	char *name;		/* as the user wrote it */
 	uint64_t size;		/* when it was opened */
 	bool is_block;		/* block device; else a regular file */
+	bool read_only;		/* opened to be looked at: others may be at work on it */
 	unsigned int major;	/* of a block device, for the lock's name */
 	unsigned int minor;	/* likewise */
 	uint32_t logical_block; /* smallest transfer in bytes, 512 or more */
@@ -71,3 +72,8 @@ int coffer_high_fd(int fd);
  * which is known), -EROFS, -ENOTBLK (neither block device nor regular file). Other -errno as
  * open(2) gives them. */
 int coffer_dev_open(const char *path, struct coffer_dev **ret, struct coffer_err *e);
+
+/* Open @path to look at it only: no O_EXCL, which would keep others from mounting it for that
+ * moment, no lock, and read access is enough. Writes and flushes of such a device fail with
+ * -EBADF. REFUSED with -ENOTBLK as above. */
+int coffer_dev_open_reading(const char *path, struct coffer_dev **ret, struct coffer_err *e);

@@ -53,6 +53,8 @@ static int file_write(
 {
 	size_t done = 0;
 
+	if (d->read_only)
+		return coffer_err_set(e, EBADF, "write %s: it was opened for reading", d->name);
 	/* An image file would grow by itself; a conversion never writes behind the device's end. */
 	if (off > d->size || n > d->size - off)
 		return coffer_err_set(
@@ -74,6 +76,8 @@ static int file_write(
 
 static int file_flush(struct coffer_dev *d, struct coffer_err *e)
 {
+	if (d->read_only)
+		return coffer_err_set(e, EBADF, "flush %s: it was opened for reading", d->name);
 	/* Never tried again: after a failure the kernel forgets which pages it could not write,
 	 * and a second call would return 0 for data that is gone. */
 	if (fdatasync(d->fd) < 0)
@@ -162,59 +166,81 @@ static int keep_others_out(struct coffer_dev *d, struct coffer_err *e)
 	return coffer_err_errno(e, errno, "lock %s", d->name);
 }
 
-static int open_fd(struct coffer_dev *d, struct stat *ret, struct coffer_err *e)
+/* Open what the name leads to, if it is of a kind that can be encrypted. @flags get O_EXCL where
+ * @alone: it only means something on block devices, where the kernel then refuses what is mounted
+ * or held, and refuses mounts and holders for as long as the descriptor is open. */
+static int open_fd(struct coffer_dev *d, int flags, bool alone, struct stat *ret, int *ret_errno,
+	struct coffer_err *e)
 {
-	int flags = O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
-	struct stat st;
+	struct stat named, st;
 
-	/* O_EXCL only means something on block devices: the kernel then refuses what is mounted
-	 * or held, and refuses mounts and holders for as long as the descriptor is open. */
-	if (stat(d->name, &st) < 0)
+	*ret_errno = 0;
+	if (stat(d->name, &named) < 0)
 		return coffer_err_errno(e, errno, "find %s", d->name);
-	if (!S_ISBLK(st.st_mode) && !S_ISREG(st.st_mode))
+	if (!S_ISBLK(named.st_mode) && !S_ISREG(named.st_mode))
 		return coffer_err_refuse(
 			e, ENOTBLK, "%s is neither a block device nor an image file", d->name);
-	if (S_ISBLK(st.st_mode))
+	if (S_ISBLK(named.st_mode) && alone)
 		flags |= O_EXCL;
-	d->fd = coffer_high_fd(open(d->name, flags));
+	*ret = named;
+	d->fd = coffer_high_fd(open(d->name, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+	if (d->fd < 0) {
+		*ret_errno = errno;
+		return coffer_err_errno(e, errno, "open %s", d->name);
+	}
+	if (fstat(d->fd, &st) < 0)
+		return coffer_err_errno(e, errno, "look at %s", d->name);
+	/* O_EXCL was chosen by the name's kind: it must still be the same thing. */
+	if (st.st_dev != named.st_dev || st.st_ino != named.st_ino || st.st_mode != named.st_mode)
+		return coffer_err_refuse(
+			e, ESTALE, "%s was exchanged while it was opened", d->name);
 	*ret = st;
-	if (d->fd >= 0)
-		return 0;
-	switch (errno) {
+	return 0;
+}
+
+static int explain_open(
+	const struct coffer_dev *d, const struct stat *st, int code, int r, struct coffer_err *e)
+{
+	switch (code) {
 	case EBUSY:
-		return coffer_explain_busy(d->name, st.st_rdev, e);
+		return coffer_explain_busy(d->name, st->st_rdev, e);
 	case EROFS:
 	case EACCES:
 	case EPERM:
 	case ETXTBSY:
 		return coffer_err_refuse(
-			e, errno, "%s cannot be opened for writing: %s", d->name, strerror(errno));
+			e, code, "%s cannot be opened for writing: %s", d->name, strerror(code));
 	default:
-		return coffer_err_errno(e, errno, "open %s", d->name);
+		return r;
 	}
+}
+
+static struct coffer_dev *dev_new(const char *path)
+{
+	_cleanup_dev_ struct coffer_dev *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return NULL;
+	d->ops = &file_ops;
+	d->fd = -1;
+	d->name = strdup(path);
+	return d->name ? TAKE_PTR(d) : NULL;
 }
 
 int coffer_dev_open(const char *path, struct coffer_dev **ret, struct coffer_err *e)
 {
-	_cleanup_dev_ struct coffer_dev *d = calloc(1, sizeof(*d));
-	struct stat st, named = {0};
-	int r;
+	_cleanup_dev_ struct coffer_dev *d = dev_new(path);
+	struct coffer_err why = {0};
+	struct stat st;
+	int r, code;
 
 	if (!d)
 		return coffer_err_errno(e, ENOMEM, "open %s", path);
-	d->ops = &file_ops;
-	d->fd = -1;
-	d->name = strdup(path);
-	if (!d->name)
-		return coffer_err_errno(e, ENOMEM, "open %s", path);
-	r = open_fd(d, &named, e);
+	r = open_fd(d, O_RDWR, true, &st, &code, &why);
+	if (r < 0 && e)
+		*e = why;
 	if (r < 0)
-		return r;
-	if (fstat(d->fd, &st) < 0)
-		return coffer_err_errno(e, errno, "look at %s", path);
-	/* O_EXCL was chosen by the name's kind: it must still be the same thing. */
-	if (st.st_dev != named.st_dev || st.st_ino != named.st_ino || st.st_mode != named.st_mode)
-		return coffer_err_refuse(e, ESTALE, "%s was exchanged while it was opened", path);
+		return explain_open(d, &st, code, r, e);
 	r = read_geometry(d, &st, e);
 	if (r < 0)
 		return r;
@@ -223,6 +249,24 @@ int coffer_dev_open(const char *path, struct coffer_dev **ret, struct coffer_err
 		r = keep_others_out(d, e);
 	if (r == 0)
 		r = coffer_refuse_attached(d->name, &st, e);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(d);
+	return 0;
+}
+
+int coffer_dev_open_reading(const char *path, struct coffer_dev **ret, struct coffer_err *e)
+{
+	_cleanup_dev_ struct coffer_dev *d = dev_new(path);
+	struct stat st;
+	int r, code;
+
+	if (!d)
+		return coffer_err_errno(e, ENOMEM, "open %s", path);
+	d->read_only = true;
+	r = open_fd(d, O_RDONLY, false, &st, &code, e);
+	if (r == 0)
+		r = read_geometry(d, &st, e);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(d);

@@ -220,11 +220,13 @@ static int examine_locked(struct coffer_dev *d, struct coffer_disk *disk, struct
 		return 0;
 	}
 	/* What a killed run has left in a cache must not be taken for what is on the disk: made
-	 * durable first, then read from the disk. */
-	r = coffer_dev_flush(d, e);
-	if (r < 0)
-		return r;
-	coffer_dev_forget(d, 0, d->size);
+	 * durable first, then read from the disk. Who only looks builds nothing on it. */
+	if (!d->read_only) {
+		r = coffer_dev_flush(d, e);
+		if (r < 0)
+			return r;
+		coffer_dev_forget(d, 0, d->size);
+	}
 	r = coffer_header_read(d, &disk->facts, &disk->header, e);
 	if (r == 0)
 		r = coffer_dev_read(d, block, COFFER_BLOCK, 0, e);
@@ -244,13 +246,20 @@ static int examine_locked(struct coffer_dev *d, struct coffer_disk *disk, struct
 int coffer_examine(struct coffer_dev *d, struct coffer_disk *ret, struct coffer_err *e)
 {
 	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	struct coffer_err why = {0};
 	int r;
 
 	coffer_disk_reset(ret);
 	ret->dev = d;
-	r = coffer_lock_metadata(d, false, &lock, e);
-	if (r == 0)
+	r = coffer_lock_metadata(d, false, &lock, &why);
+	/* Somebody who may read the device but not the locks looks without them, and is told. */
+	ret->unlocked = d->read_only && (r == -EACCES || r == -EPERM || r == -EROFS);
+	if (r < 0 && !ret->unlocked) {
+		if (e)
+			*e = why;
+	} else {
 		r = examine_locked(d, ret, e);
+	}
 	if (r < 0) {
 		coffer_disk_reset(ret);
 		return coffer_err_wrap(e, r, "examine %s", d->name);

@@ -15,6 +15,7 @@ struct coffer_disk {
 	uint8_t *image;		      /* bytes of the PLACE record's image, if it was needed */
 	enum coffer_action action;
 	char why[512]; /* for DAMAGED */
+	bool unlocked; /* read without the metadata lock: this user has no access to it */
 };
 
 /* Read everything that decides, from the disk and not from a cache. Changes no byte: it flushes
