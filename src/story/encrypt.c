@@ -26,27 +26,22 @@ static int start(struct coffer_session *s, struct coffer_err *e)
 	_cleanup_close_ int header = -1;
 	struct coffer_record record = {0};
 	_cleanup_free_ uint8_t *image = NULL;
-	struct coffer_luks2_format format;
-	struct coffer_geometry g;
-	struct coffer_fs fs;
+	struct coffer_guarded found = {.dev = s->dev, .o = s->o};
+	const struct coffer_geometry *g = &found.geometry;
 	int r;
 
-	r = coffer_guard(s->dev, s->o, &fs, &g, e);
-	if (r < 0)
-		return r;
-	format = coffer_newheader_format(s->o, g.shift);
-	r = coffer_newheader_check(&format, g.shift, e);
+	r = coffer_guard(&found, e);
 	if (r < 0)
 		return r;
 	(void)snprintf(s->result->filesystem, sizeof(s->result->filesystem), "%s",
-		coffer_fs_name(fs.kind));
-	coffer_session_note_geometry(s, &g, format.cipher);
+		coffer_fs_name(found.fs.kind));
+	coffer_session_note_geometry(s, g, found.format.cipher);
 	if (s->o->dry_run)
-		return coffer_newheader_try(s, format, &g, &header, e);
+		return coffer_newheader_try(s, found.format, g, &header, e);
 	r = coffer_session_ask(s, COFFER_ASK_NEW, e);
 	if (r == 0)
-		r = coffer_newheader_build(s, &format, &g, &header, e);
-	record.geometry = g;
+		r = coffer_newheader_build(s, &found.format, g, &header, e);
+	record.geometry = *g;
 	if (r == 0)
 		r = coffer_image_load(header, &record, &image, e);
 	if (r == 0)
@@ -55,9 +50,9 @@ static int start(struct coffer_session *s, struct coffer_err *e)
 		r = coffer_session_check_stop(s, e);
 	if (r < 0)
 		return r;
-	coffer_session_progress(s, COFFER_PHASE_PLACE, 0, g.length);
+	coffer_session_progress(s, COFFER_PHASE_PLACE, 0, g->length);
 	s->changed = true;
-	return coffer_place_begin(s->dev, &g, header, e);
+	return coffer_place_begin(s->dev, g, header, e);
 }
 
 /* One stage. *ret_done: nothing is left to do. */
