@@ -231,7 +231,7 @@ int coffer_dev_open(const char *path, struct coffer_dev **ret, struct coffer_err
 {
 	_cleanup_dev_ struct coffer_dev *d = dev_new(path);
 	struct coffer_err why = {0};
-	struct stat st;
+	struct stat st = {0};
 	int r, code;
 
 	if (!d)
@@ -258,7 +258,7 @@ int coffer_dev_open(const char *path, struct coffer_dev **ret, struct coffer_err
 int coffer_dev_open_reading(const char *path, struct coffer_dev **ret, struct coffer_err *e)
 {
 	_cleanup_dev_ struct coffer_dev *d = dev_new(path);
-	struct stat st;
+	struct stat st = {0};
 	int r, code;
 
 	if (!d)
