@@ -9,9 +9,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "coffer/err.h"
+#include "coffer/user.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -33,25 +33,6 @@ enum coffer_stage {
 };
 /* "plain", "reserved", ...; "unknown" for anything else. */
 COFFER_API const char *coffer_stage_name(enum coffer_stage s);
-
-enum coffer_user_kind {
-	COFFER_USER_MOUNT,	/* name: where */
-	COFFER_USER_HOLDER,	/* name: of the block device on top, "dm-0" */
-	COFFER_USER_LOOP,	/* name: of the loop device over it, "/dev/loop0" */
-	COFFER_USER_SWAP,	/* name: as /proc/swaps has it */
-	COFFER_USER_PROCESS,	/* pid, and name: the command; has it open */
-	COFFER_USER_REENCRYPTS, /* pid and name likewise; holds the volume's reencryption lock */
-	COFFER_N_USER_KINDS,
-};
-/* "mount", "holder", "loop", "swap", "process", "reencrypts". */
-COFFER_API const char *coffer_user_kind_name(enum coffer_user_kind k);
-
-struct coffer_user {
-	enum coffer_user_kind kind;
-	pid_t pid;	/* 0 where there is none, or it cannot be told */
-	bool writes;	/* a process that has it open for writing */
-	char name[256]; /* as it is in the kernel's tables; may hold any byte but NUL */
-};
 
 struct coffer_status {
 	char *device; /* as it was asked for */
