@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Input: /proc/locks and /proc/PID/fdinfo/FD; each text is tried as both. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/proc.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+/* What was understood, written as the kernel writes it, reads the same again. */
+static void check_line(const char *line, size_t n)
+{
+	struct coffer_lock_line l = {.pid = -77}, again;
+	char text[256];
+	const int r = coffer_lock_parse(line, n, &l);
+
+	if (r < 0) {
+		if (r != -EBADMSG || l.pid != -77)
+			abort();
+		return;
+	}
+	if (l.pid < -1)
+		abort();
+	(void)snprintf(text, sizeof(text),
+		"1: %s%s ADVISORY  WRITE %" PRId32 " %02" PRIx32 ":%02" PRIx32 ":%" PRIu64 " 0 EOF",
+		l.waits ? "-> " : "", l.flock ? "FLOCK " : "POSIX ", l.pid, l.major, l.minor,
+		l.ino);
+	if (coffer_lock_parse(text, strlen(text), &again) != 0 || again.flock != l.flock ||
+		again.waits != l.waits || again.pid != l.pid || again.major != l.major ||
+		again.minor != l.minor || again.ino != l.ino)
+		abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+	char *text = malloc(n ? n : 1); /* of just that size: nothing behind it is read */
+	struct coffer_fdinfo info = {.flags = 77};
+	const char *at = text, *line;
+	size_t left = n, len, sum = 0, lines = 0;
+	int r;
+
+	if (!text)
+		return 0;
+	memcpy(text, data, n);
+	while (coffer_next_line(&at, &left, &line, &len)) {
+		check_line(line, len);
+		sum += len;
+		lines++;
+	}
+	if (left != 0 || sum + lines < n || sum + lines > n + 1)
+		abort();
+	r = coffer_fdinfo_parse(text, n, &info);
+	if (r < 0 && (r != -EBADMSG || info.flags != 77 || info.flocked))
+		abort();
+	free(text);
+	return 0;
+}
