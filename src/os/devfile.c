@@ -12,7 +12,7 @@
 #include <sys/sysmacros.h>
 
 #include "base/err.h"
-#include "os/inuse.h"
+#include "os/busy.h"
 
 /* What O_DIRECT asks of offsets and sizes here: the largest block size in common use, so that
  * nobody needs to ask each filesystem for its own. */
@@ -203,7 +203,7 @@ static int explain_open(
 {
 	switch (code) {
 	case EBUSY:
-		return coffer_explain_busy(d->name, st->st_rdev, e);
+		return coffer_explain_busy(d->name, st, e);
 	case EROFS:
 	case EACCES:
 	case EPERM:

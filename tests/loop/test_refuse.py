@@ -271,7 +271,7 @@ def swapped_on():
             raise Skip("this machine lets nobody swap on a loop device")
         try:
             p = coffer.encrypt(dev, box.key, "--device-size", "8M", status=(4,))
-            assert "swap" in p.stderr and dev in p.stderr, p.stderr
+            assert f"{dev} is in use as swap; run swapoff {dev}" in p.stderr, p.stderr
         finally:
             run("swapoff", dev)
 
@@ -285,7 +285,9 @@ def partition_in_use():
     with block_devices(), loop(img) as dev, partition(dev, 2048, 24576) as part:
         with mounted(part, "ext4", "ro,noload") as at:
             refused(part, words=["is mounted on " + at])
-            refused(dev, words=["in use"])
+            refused(dev, words=[f"{dev} is in use: {part[5:]} is mounted on {at}; unmount"])
+        with loop(part) as upper:
+            refused(dev, words=[f"in use: {part[5:]} is attached to {upper}; detach"], disk=img)
         refused(dev, words=["partition table", "gpt"])
 
 

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "os/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+
+#include "base/cleanup.h"
+
+enum {
+	LARGEST = 1 << 20
+};
+
+int coffer_text_read(int dir_fd, const char *path, char **ret, size_t *ret_n)
+{
+	_cleanup_close_ int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	_cleanup_free_ char *text = NULL;
+	size_t n = 0, size = 0;
+
+	if (fd < 0)
+		return -errno;
+	for (;;) {
+		ssize_t k;
+
+		if (n + 1 >= size) {
+			char *more;
+
+			if (size >= LARGEST)
+				return -EFBIG;
+			size = size ? 4 * size : 1024;
+			more = realloc(text, size);
+			if (!more)
+				return -ENOMEM;
+			text = more;
+		}
+		k = read(fd, text + n, size - n - 1);
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k < 0)
+			return -errno;
+		if (k == 0)
+			break;
+		n += (size_t)k;
+	}
+	text[n] = '\0';
+	*ret = TAKE_PTR(text);
+	*ret_n = n;
+	return 0;
+}
+
+bool coffer_text_line(int dir_fd, const char *path, char *ret, size_t size)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t n;
+
+	ret[0] = '\0';
+	if (coffer_text_read(dir_fd, path, &text, &n) < 0 || !text)
+		return false;
+	text[strcspn(text, "\n")] = '\0';
+	(void)snprintf(ret, size, "%s", text);
+	return ret[0] != '\0';
+}
+
+bool coffer_text_dev(int dir_fd, const char *path, dev_t *ret)
+{
+	char line[32], *end;
+	unsigned long maj, min;
+
+	if (!coffer_text_line(dir_fd, path, line, sizeof(line)))
+		return false;
+	maj = strtoul(line, &end, 10);
+	if (end == line || *end != ':')
+		return false;
+	min = strtoul(end + 1, &end, 10);
+	if (*end)
+		return false;
+	*ret = makedev((unsigned int)maj, (unsigned int)min);
+	return true;
+}

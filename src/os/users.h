@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* users.h - who is at work on a block device or image file
+ *
+ * Looked for are mounts (in all mount namespaces that can be seen), swap, block devices on top,
+ * and loop devices over it. A disk is used through others as well: its partitions, and whatever
+ * stands on a partition, loop device or holder. A partition is used by who uses the whole disk, but
+ * not by who uses a partition beside it. Nothing is changed, opened for writing or locked. Facts
+ * come from /proc, /sys and libmount; they are as old as the look at them. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "coffer/err.h"
+#include "coffer/user.h"
+
+struct coffer_users {
+	struct coffer_user *items; /* each one is followed by those that are there through it */
+	size_t n;
+	bool complete; /* false: there may be others that are hidden from us */
+};
+
+/* @st is of the opened device or file. 0, also when nobody is there; -ENOMEM. */
+int coffer_users_find_devices(
+	const struct stat *st, struct coffer_users *ret, struct coffer_err *e);
+
+void coffer_users_free(struct coffer_users *u);
+#define _cleanup_users_ _cleanup_(coffer_users_free)
