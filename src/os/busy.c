@@ -11,6 +11,15 @@
 #include "os/text.h"
 #include "os/users.h"
 
+enum {
+	MANY = 3 /* processes in one sentence */
+};
+
+static bool is_process(const struct coffer_user *u)
+{
+	return u->kind == COFFER_USER_PROCESS || u->kind == COFFER_USER_REENCRYPTS;
+}
+
 /* ", mounted on /mnt": of the block device @dev, a name with or without its folder. */
 static void tell_mount(const struct coffer_users *all, const char *dev, char *ret, size_t size)
 {
@@ -37,6 +46,7 @@ static void tell_label(const char *dev, char *ret, size_t size)
 		(void)snprintf(ret, size, " (%s)", label);
 }
 
+/* @u is not a process. */
 static int refuse_for(const char *name, const struct coffer_users *all, const struct coffer_user *u,
 	struct coffer_err *e)
 {
@@ -74,23 +84,62 @@ static const struct coffer_user *first_of(const struct coffer_users *all, unsign
 	return NULL;
 }
 
+/* "cryptsetup (process 812), coffer (process 813)"; "" for none. */
+static void tell_processes(
+	const struct coffer_users *all, bool writers_only, char *ret, size_t size)
+{
+	size_t used = 0, told = 0;
+
+	ret[0] = '\0';
+	for (size_t i = 0; i < all->n && told < MANY && used < size; i++) {
+		const struct coffer_user *u = &all->items[i];
+
+		if (!is_process(u) || (writers_only && !u->writes))
+			continue;
+		used += (size_t)snprintf(ret + used, size - used, "%s%s (process %d)",
+			told ? ", " : "", u->name, (int)u->pid);
+		told++;
+	}
+}
+
 int coffer_explain_busy(const char *name, const struct stat *st, struct coffer_err *e)
 {
 	_cleanup_users_ struct coffer_users all = {0};
 	const struct coffer_user *u;
+	char who[256];
 	int r;
 
-	r = coffer_users_find_devices(st, &all, e);
+	r = coffer_users_find(st, NULL, &all, e);
 	if (r < 0)
 		return r;
 	u = first_of(
 		&all, 1U << COFFER_USER_MOUNT | 1U << COFFER_USER_HOLDER | 1U << COFFER_USER_SWAP);
 	if (u)
 		return refuse_for(name, &all, u, e);
+	tell_processes(&all, false, who, sizeof(who));
+	if (who[0])
+		return coffer_err_refuse(
+			e, EBUSY, "%s is in use: open in %s; wait until it has ended", name, who);
 	return coffer_err_refuse(e, EBUSY,
 		"%s is in use%s: as swap, by another coffer or cryptsetup, mounted elsewhere, or "
 		"by the kernel itself",
 		name, all.complete ? "" : " by somebody whom this user cannot see");
+}
+
+int coffer_explain_locked(const char *name, const struct stat *st, struct coffer_err *e)
+{
+	_cleanup_users_ struct coffer_users all = {0};
+	char who[256];
+	int r;
+
+	r = coffer_users_find(st, NULL, &all, e);
+	if (r < 0)
+		return r;
+	/* An exclusive lock takes a descriptor that may write. */
+	tell_processes(&all, true, who, sizeof(who));
+	return coffer_err_refuse(e, EBUSY,
+		"another program is at work on %s (%s); wait until it has ended", name,
+		who[0] ? who : "a coffer, or a virtual machine");
 }
 
 int coffer_refuse_attached(const char *name, const struct stat *st, struct coffer_err *e)

@@ -152,17 +152,14 @@ static int check_writable(struct coffer_dev *d, struct coffer_err *e)
 
 /* Keep other coffers out for as long as the descriptor lives. Not flock: on an image file that
  * *is* cryptsetup's metadata lock, and a whole run would hang its luksDump. */
-static int keep_others_out(struct coffer_dev *d, struct coffer_err *e)
+static int keep_others_out(struct coffer_dev *d, const struct stat *st, struct coffer_err *e)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
 	if (fcntl(d->fd, F_OFD_SETLK, &lock) == 0)
 		return 0;
 	if (errno == EAGAIN || errno == EACCES)
-		return coffer_err_refuse(e, EBUSY,
-			"another program is at work on %s (a coffer, or a virtual machine); wait "
-			"until it has ended",
-			d->name);
+		return coffer_explain_locked(d->name, st, e);
 	return coffer_err_errno(e, errno, "lock %s", d->name);
 }
 
@@ -246,7 +243,7 @@ int coffer_dev_open(const char *path, struct coffer_dev **ret, struct coffer_err
 		return r;
 	r = check_writable(d, e);
 	if (r == 0)
-		r = keep_others_out(d, e);
+		r = keep_others_out(d, &st, e);
 	if (r == 0)
 		r = coffer_refuse_attached(d->name, &st, e);
 	if (r < 0)

@@ -114,7 +114,7 @@ int coffer_lock_reencryption(const char *uuid, struct coffer_lock **ret, struct 
 
 	if (!l)
 		return coffer_err_errno(e, ENOMEM, "take a lock");
-	(void)snprintf(l->name, sizeof(l->name), "LN_LUKS2-reencryption-%s", uuid);
+	(void)snprintf(l->name, sizeof(l->name), COFFER_REENCRYPTION_LOCK "%s", uuid);
 	r = lock_named(l, LOCK_EX, 0, e);
 	if (r == -EBUSY)
 		return coffer_err_refuse(e, EBUSY,

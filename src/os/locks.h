@@ -14,7 +14,8 @@
 
 struct coffer_lock;
 
-#define COFFER_LOCK_DIR "/run/cryptsetup"
+#define COFFER_LOCK_DIR		 "/run/cryptsetup"
+#define COFFER_REENCRYPTION_LOCK "LN_LUKS2-reencryption-"
 
 /* The reencryption lock of @uuid, held until it is freed. Does not wait.
  * REFUSED with -EBUSY: some cryptsetup or coffer is converting this volume.

@@ -6,12 +6,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysmacros.h>
 
 #include "base/array.h"
 #include "base/err.h"
+#include "os/locks.h"
 #include "os/loops.h"
 #include "os/mounts.h"
 #include "os/processes.h"
@@ -73,7 +75,9 @@ static int add_user(struct walk *w, struct coffer_user u, const char *name, cons
 	for (size_t i = 0; i < w->users.n; i++) {
 		const struct coffer_user *v = &w->users.items[i];
 
-		if (v->kind == u.kind && strcmp(v->name, u.name) == 0 && strcmp(v->on, u.on) == 0)
+		if (v->kind == u.kind && u.kind != COFFER_USER_PROCESS &&
+			u.kind != COFFER_USER_REENCRYPTS && strcmp(v->name, u.name) == 0 &&
+			strcmp(v->on, u.on) == 0)
 			return 0;
 	}
 	if (!ARRAY_ROOM(w->users.items, w->users.n))
@@ -324,14 +328,78 @@ static int walk_devices(struct walk *w, const struct stat *st)
 	return visit_whole(w, what.dev);
 }
 
-int coffer_users_find_devices(const struct stat *st, struct coffer_users *ret, struct coffer_err *e)
+/* --- processes --- */
+
+/* The lock file of the volume; false when there is none. Its name alone proves nothing: whoever is
+ * killed leaves it behind. */
+static bool find_lock(const char *uuid, struct coffer_thing *ret, bool *complete)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (!uuid || !uuid[0] || strchr(uuid, '/'))
+		return false;
+	(void)snprintf(path, sizeof(path), COFFER_LOCK_DIR "/" COFFER_REENCRYPTION_LOCK "%s", uuid);
+	if (lstat(path, &st) < 0) {
+		if (errno != ENOENT)
+			*complete = false;
+		return false;
+	}
+	*ret = coffer_thing_of(&st);
+	return true;
+}
+
+static int walk_processes(struct walk *w, const char *uuid)
+{
+	_cleanup_processes_ struct coffer_processes found = {0};
+	_cleanup_free_ struct coffer_thing *things = calloc(w->n, sizeof(*things));
+	struct coffer_thing lock;
+	bool has_lock;
+	int r;
+
+	if (!things)
+		return -ENOMEM;
+	for (size_t i = 0; i < w->n; i++)
+		things[i] = w->nodes[i].what;
+	has_lock = find_lock(uuid, &lock, &w->users.complete);
+	r = coffer_processes_find(
+		&w->pids, things, w->n, has_lock ? &lock : NULL, &found, &w->users.complete);
+	for (size_t i = 0; i < found.n && r == 0; i++) {
+		const struct coffer_process *p = &found.items[i];
+		const struct coffer_user u = {
+			.kind = p->locks ? COFFER_USER_REENCRYPTS : COFFER_USER_PROCESS,
+			.pid = p->pid,
+			.writes = p->writes,
+		};
+
+		r = add_user(w, u, p->comm, p->thing < w->n ? w->nodes[p->thing].name : "");
+	}
+	return r;
+}
+
+static int find(const struct stat *st, bool processes, const char *uuid, struct coffer_users *ret,
+	struct coffer_err *e)
 {
 	_cleanup_(walk_free) struct walk w = {.users.complete = true};
-	const int r = walk_devices(&w, st);
+	int r;
 
+	r = walk_devices(&w, st);
+	if (r == 0 && processes)
+		r = walk_processes(&w, uuid);
 	if (r < 0)
 		return coffer_err_errno(e, -r, "look who uses it");
 	*ret = w.users;
 	w.users = (struct coffer_users){0};
 	return 0;
+}
+
+int coffer_users_find(
+	const struct stat *st, const char *uuid, struct coffer_users *ret, struct coffer_err *e)
+{
+	return find(st, true, uuid, ret, e);
+}
+
+int coffer_users_find_devices(const struct stat *st, struct coffer_users *ret, struct coffer_err *e)
+{
+	return find(st, false, NULL, ret, e);
 }

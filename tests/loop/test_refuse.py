@@ -259,7 +259,7 @@ def held_exclusively():
     with block_devices(), loop(box.copy("held")) as dev:
         fd = os.open(dev, os.O_RDONLY | os.O_EXCL)
         try:
-            refused(dev, words=[dev, "in use"])
+            refused(dev, words=[dev, rf"in use: open in .*python3 \(process {os.getpid()}\)"])
         finally:
             os.close(fd)
 
@@ -331,8 +331,9 @@ def fourth_commit():
     return sum(name == "fdatasync" for name, *_ in calls[:steps[4]]) + 1
 
 
-def cut_words(target, block):
-    return [target, "in use" if block else "is at work on .*wait until it has ended"]
+def cut_words(target, block, pid):
+    who = rf"coffer \(process {pid}\)"
+    return [target, f"in use: open in .*{who}" if block else rf"at work on .*\({who}\); wait until"]
 
 
 @contextlib.contextmanager
@@ -349,9 +350,9 @@ def second_coffer(block):
     img = box.copy("second")
     cmd = coffer.command("encrypt", img, box.key, "--threads", "1")
     with on(block, img) as target:
-        with coffer.paused("fdatasync", fourth_commit(), [*cmd[:-1], target]):
-            refused(target, words=cut_words(target, block))
-            refused(target, words=cut_words(target, block), verb="abort")
+        with coffer.paused("fdatasync", fourth_commit(), [*cmd[:-1], target]) as pid:
+            refused(target, words=cut_words(target, block, pid))
+            refused(target, words=cut_words(target, block, pid), verb="abort")
     box.check(img)
 
 
@@ -373,8 +374,9 @@ def stock_at_work(block):
     img = box.copy("stock")
     run(*coffer.stock(img, box.key, "--init-only"))
     with on(block, img) as target:
-        with coffer.paused("fdatasync", 3, coffer.stock_resume(target, box.key)):
-            words = ["in use"] if block else ["running already", "wait until it has ended"]
+        with coffer.paused("fdatasync", 3, coffer.stock_resume(target, box.key)) as pid:
+            words = [rf"in use: open in .*cryptsetup \(process {pid}\)"] if block else [
+                "running already", "wait until it has ended"]
             refused(target, words=words)
             refused(target, words=words, verb="abort")
     box.check(img)

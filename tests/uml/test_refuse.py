@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A disk somebody uses is refused with exit code 4 and left as it is; let go of, it is taken."""
+"""A disk somebody uses is refused with exit code 4 and left as it is; let go of, it is taken. And the
+names of those who use it."""
 
 import os
 import sys
@@ -19,8 +20,8 @@ def main():
         tap.skip_all(reason)
     with tempdir() as folder:
         disks = [uml.blank(os.path.join(folder, name), 64) for name in ("disk", "spare")]
-        boot = uml.boot(["prepare", "refuse", "encrypt", "verify"], disks,
-                        MORE="refuse", SPARE="/dev/ubdb")
+        boot = uml.boot(["prepare", "users", "refuse", "encrypt", "verify"], disks,
+                        MORE="refuse,users", SPARE="/dev/ubdb")
         boot.report(tap, "disk in use")
     tap.done()
 

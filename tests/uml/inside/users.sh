@@ -1,0 +1,105 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# users.sh - who is at work on a disk, where that takes device-mapper or a machine of one's own.
+# USERS is the tool tests/tools/users.c.
+
+USERS=${COFFER%/*}/tests/users
+
+# used_by NAME DISK LINE...: the tool's lines for DISK are these, shortened to
+# "kind name on"; the last one is always "complete".
+used_by()
+{
+	name=$1 disk=$2
+	shift 2
+	"$USERS" "$disk" >"$OUT.raw" 2>&1
+	got=$(sed -E 's/^\{"kind":"([^"]*)",.*"name":"([^"]*)","on":"([^"]*)"\}$/\1 \2 \3;/;
+		s/^\{"complete":true\}$/complete;/' "$OUT.raw" | tr '\n' ' ')
+	want=
+	for line in "$@" complete; do
+		want="$want$line; "
+	done
+	same "$name" "$want" "$got"
+}
+
+kernel_name() { dmsetup info --columns --noheadings --options blkdevname "$1"; }
+
+# refused_with WORDS DISK: the refusal has them
+refused_with()
+{
+	exits 4 "refused: $1" coffer_run "$2"
+	if grep -q -F -- "$1" "$OUT"; then held "it says: $1"; else
+		not_held "it says: $1" "it does not:"
+	fi
+}
+
+users_crypt()
+{
+	must "format" cryptsetup luksFormat -q --pbkdf pbkdf2 --pbkdf-force-iterations 1000 \
+		--key-file "$KEY" "$SPARE" || return
+	must "open" cryptsetup open --key-file "$KEY" "$SPARE" vault || return
+	dm=$(kernel_name vault)
+	used_by "dm-crypt on a disk" "$SPARE" "holder $dm "
+	refused_with "$SPARE is held by the block device $dm (vault) on top of it; take that down" "$SPARE"
+	mkfs.ext4 -q /dev/mapper/vault
+	mount /dev/mapper/vault "$MNT"
+	used_by "mounted dm-crypt, from the disk" "$SPARE" "holder $dm " "mount $MNT $dm"
+	used_by "mounted dm-crypt, from the volume" /dev/mapper/vault "mount $MNT "
+	refused_with "on top of it, mounted on $MNT" "$SPARE"
+	umount "$MNT"
+	cryptsetup close vault
+	used_by "closed" "$SPARE"
+}
+
+users_stack()
+{
+	dmsetup create lower --table "0 16384 linear $SPARE 2048"
+	dmsetup create upper --table "0 8192 linear /dev/mapper/lower 0"
+	low=$(kernel_name lower)
+	up=$(kernel_name upper)
+	used_by "a stack, from below" "$SPARE" "holder $low " "holder $up $low"
+	used_by "a stack, from its middle" /dev/mapper/lower "holder $up "
+	used_by "a stack, from its top" /dev/mapper/upper
+	dmsetup remove upper
+	dmsetup remove lower
+}
+
+users_swap()
+{
+	mkswap "$SPARE" >/dev/null
+	swapon "$SPARE"
+	used_by "swap" "$SPARE" "swap $SPARE "
+	refused_with "$SPARE is in use as swap" "$SPARE"
+	swapoff "$SPARE"
+}
+
+users_elsewhere()
+{
+	use_mounted_elsewhere
+	used_by "mounted in another mount namespace" "$DEV" "mount $MNT "
+	# shellcheck disable=SC2154  # refuse.sh sets it
+	refused_with "is mounted on $MNT in the mount namespace of process $holder" "$DEV"
+	end_mounted_elsewhere
+	rm /run/there
+}
+
+# Where /sys or /proc is not there, nobody is found; so it says that there may be somebody.
+users_covered()
+{
+	for path in /sys /proc; do
+		# shellcheck disable=SC2016  # the inner shell expands them
+		got=$(unshare --mount sh -c 'mount -t tmpfs none "$0" && exec "$@"' \
+			$path "$USERS" "$DEV")
+		same "without $path" '{"complete":false}' "$got"
+	done
+}
+
+step_users()
+{
+	users_crypt
+	users_stack
+	users_swap
+	users_elsewhere
+	users_covered
+	used_by "nobody" "$DEV"
+}
