@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* users DEVICE [UUID] - who is at work on it: one JSON object in each line, then {"complete": ...}
+ * users --devices [ROOT] - the block devices, a name in each line
  *
- * Shows tests what src/os/users.c finds, with nothing around it. */
+ * Shows tests what src/os/users.c and src/os/blockdevs.c find, with nothing around it. */
+#include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/json.h"
+#include "coffer/status.h"
+#include "os/blockdevs.h"
 #include "os/users.h"
 
 static int fail(const struct coffer_err *e)
@@ -47,10 +52,37 @@ static int list_users(const char *path, const char *uuid)
 	return 0;
 }
 
+static int list_devices(void)
+{
+	struct coffer_err e = {0};
+	char **list;
+
+	if (coffer_device_list(&list, &e) < 0)
+		return fail(&e);
+	for (char **p = list; *p; p++)
+		puts(*p);
+	coffer_device_list_free(list);
+	return 0;
+}
+
+static int list_devices_below(const char *root)
+{
+	_cleanup_blockdevs_ struct coffer_blockdevs b = {0};
+	struct coffer_err e = {0};
+
+	if (coffer_blockdevs_read(root, &b, &e) < 0)
+		return fail(&e);
+	for (size_t i = 0; i < b.n; i++)
+		puts(b.items[i]);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
+	if (argc >= 2 && strcmp(argv[1], "--devices") == 0)
+		return argc > 2 ? list_devices_below(argv[2]) : list_devices();
 	if (argc == 2 || argc == 3)
 		return list_users(argv[1], argc > 2 ? argv[2] : NULL);
-	fprintf(stderr, "usage: users DEVICE [UUID]\n");
+	fprintf(stderr, "usage: users DEVICE [UUID] | users --devices [ROOT]\n");
 	return 2;
 }

@@ -46,6 +46,8 @@ users_crypt()
 	used_by "mounted dm-crypt, from the disk" "$SPARE" "holder $dm " "mount $MNT $dm"
 	used_by "mounted dm-crypt, from the volume" /dev/mapper/vault "mount $MNT "
 	refused_with "on top of it, mounted on $MNT" "$SPARE"
+	same "devices are listed by the names they were given" "/dev/mapper/vault $SPARE " \
+		"$("$USERS" --devices | grep -e "^$SPARE\$" -e '^/dev/\(mapper\|dm\)' | tr '\n' ' ')"
 	umount "$MNT"
 	cryptsetup close vault
 	used_by "closed" "$SPARE"
