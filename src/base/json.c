@@ -209,10 +209,13 @@ int coffer_json_append_string(struct json_object *array, const char *value)
 {
 	struct json_object *s = json_object_new_string(value);
 
-	if (!s)
-		return -ENOMEM;
-	if (json_object_array_add(array, s) < 0) {
-		json_object_put(s);
+	return s ? coffer_json_append(array, s) : -ENOMEM;
+}
+
+int coffer_json_append(struct json_object *array, struct json_object *value)
+{
+	if (json_object_array_add(array, value) < 0) {
+		json_object_put(value);
 		return -ENOMEM;
 	}
 	return 0;

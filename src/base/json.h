@@ -49,6 +49,7 @@ int coffer_json_put_u64(struct json_object *o, const char *key, uint64_t value);
 int coffer_json_put_double(struct json_object *o, const char *key, double value);
 int coffer_json_put_u64s(struct json_object *o, const char *key, uint64_t value);
 int coffer_json_append_string(struct json_object *array, const char *value);
+int coffer_json_append(struct json_object *array, struct json_object *value);
 void coffer_json_del(struct json_object *o, const char *key);
 
 /* Compact text, '/' not escaped; owned by @o and valid until its next change. NULL: no memory. */

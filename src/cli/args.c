@@ -121,6 +121,7 @@ static int set_option(
 		{"dry-run", NULL, NULL, &o->dry_run},
 		{"json", NULL, NULL, &a->json},
 		{"quiet", NULL, NULL, &a->quiet},
+		{"yes", NULL, NULL, &a->yes},
 		{"help", NULL, NULL, &a->help},
 	};
 
@@ -213,7 +214,7 @@ int coffer_args_parse(const struct coffer_cmd *cmd, int argc, char **argv, struc
 	}
 	if (r < 0 || ret->help)
 		return r;
-	if (argc - optind != 1)
+	if (argc - optind != 1 && !cmd->any_number)
 		return coffer_err_usage(
 			e, "exactly one device or image is wanted, not %d", argc - optind);
 	if ((ret->keyfile_size || ret->keyfile_offset) && !ret->key_file && ret->key_fd < 0)
@@ -221,6 +222,7 @@ int coffer_args_parse(const struct coffer_cmd *cmd, int argc, char **argv, struc
 			e, "--keyfile-size and --keyfile-offset are parts of a --key-file");
 	if (ret->key_file && ret->key_fd >= 0)
 		return coffer_err_usage(e, "--key-file and --key-fd exclude each other");
+	ret->operands = argv + optind;
 	ret->encrypt.device = argv[optind];
 	return 0;
 }

@@ -8,6 +8,8 @@
 #include <sys/types.h>
 
 #include "coffer/encrypt.h"
+#include "coffer/repair.h"
+#include "coffer/status.h"
 
 /* One option, in one list that both the parser and the help text use. */
 struct coffer_option {
@@ -17,17 +19,22 @@ struct coffer_option {
 	const char *help;
 };
 
+struct coffer_args;
+
 struct coffer_cmd {
 	const char *name;
 	const char *args;
 	const char *summary;
 	const struct coffer_option *options; /* ends with a NULL name */
-	/* @argv[0] is the verb. Returns an exit code (enum coffer_outcome). */
-	int (*run)(const struct coffer_cmd *cmd, int argc, char **argv);
+	bool any_number; /* of operands, none too; else exactly one, the device */
+	/* Returns an exit code (enum coffer_outcome). */
+	int (*run)(const struct coffer_cmd *cmd, const struct coffer_args *args);
 };
 
 extern const struct coffer_cmd coffer_cmd_encrypt;
 extern const struct coffer_cmd coffer_cmd_abort;
+extern const struct coffer_cmd coffer_cmd_repair;
+extern const struct coffer_cmd coffer_cmd_status;
 
 /* All that the verbs' options can set. */
 struct coffer_args {
@@ -36,12 +43,15 @@ struct coffer_args {
 	int key_fd;	      /* -1: none */
 	uint64_t keyfile_offset;
 	uint64_t keyfile_size; /* 0: all */
+	char **operands;       /* NULL-ended; encrypt.device is the first */
 	bool json;
 	bool quiet;
+	bool yes;
 	bool help;
 };
 
-/* Parse @argv by @cmd's list; exactly one operand, the device, unless help is asked for. */
+/* Parse @argv by @cmd's list and its number of operands, which does not count when help is asked
+ * for. */
 int coffer_args_parse(const struct coffer_cmd *cmd, int argc, char **argv, struct coffer_args *ret,
 	struct coffer_err *e);
 void coffer_print_help(const struct coffer_cmd *cmd);
@@ -79,6 +89,8 @@ struct coffer_report {
 };
 void coffer_report_begin(struct coffer_report *r, const struct coffer_args *a, const char *verb);
 void coffer_report_progress(struct coffer_report *r, const struct coffer_progress *p);
+/* Take the bar off the terminal, for other text. */
+void coffer_report_clear(struct coffer_report *r);
 /* Print the closing summary, or the error; returns the exit code. */
 int coffer_report_end(struct coffer_report *r, int status,
 	const struct coffer_encrypt_result *result, const struct coffer_err *e);

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* cmd_abort.c - coffer abort */
-#include <stdio.h>
-
 #include "base/err.h"
 #include "cli/cli.h"
 
@@ -10,28 +8,19 @@ static void progress(void *user, const struct coffer_progress *p)
 	coffer_report_progress(user, p);
 }
 
-static int run_abort(const struct coffer_cmd *cmd, int argc, char **argv)
+static int run_abort(const struct coffer_cmd *cmd, const struct coffer_args *args)
 {
+	struct coffer_encrypt_options options = args->encrypt;
 	struct coffer_encrypt_result result = {0};
 	struct coffer_report report;
 	struct coffer_err e = {0};
-	struct coffer_args args;
 	int r;
 
-	r = coffer_args_parse(cmd, argc, argv, &args, &e);
-	if (r < 0) {
-		(void)fprintf(stderr, "coffer: %s: %s\n", cmd->name, e.msg);
-		return coffer_err_exit_code(&e, r);
-	}
-	if (args.help) {
-		coffer_print_help(cmd);
-		return COFFER_DONE;
-	}
 	coffer_signals_install();
-	coffer_report_begin(&report, &args, cmd->name);
-	args.encrypt.callbacks = (struct coffer_encrypt_callbacks){
+	coffer_report_begin(&report, args, cmd->name);
+	options.callbacks = (struct coffer_encrypt_callbacks){
 		.progress = progress, .stop = coffer_signals_stop, .user = &report};
-	r = coffer_abort(&args.encrypt, &result, &e);
+	r = coffer_abort(&options, &result, &e);
 	return coffer_report_end(&report, r, &result, &e);
 }
 

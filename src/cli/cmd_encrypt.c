@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* cmd_encrypt.c - coffer encrypt */
-#include <stdio.h>
-
 #include "base/err.h"
 #include "cli/cli.h"
 
@@ -30,22 +28,13 @@ static void progress(void *user, const struct coffer_progress *p)
 	coffer_report_progress(&run->report, p);
 }
 
-static int run_encrypt(const struct coffer_cmd *cmd, int argc, char **argv)
+static int run_encrypt(const struct coffer_cmd *cmd, const struct coffer_args *args)
 {
 	struct coffer_encrypt_result result = {0};
+	struct run run = {.args = *args};
 	struct coffer_err e = {0};
-	struct run run = {0};
 	int r;
 
-	r = coffer_args_parse(cmd, argc, argv, &run.args, &e);
-	if (r < 0) {
-		(void)fprintf(stderr, "coffer: %s: %s\n", cmd->name, e.msg);
-		return coffer_err_exit_code(&e, r);
-	}
-	if (run.args.help) {
-		coffer_print_help(cmd);
-		return COFFER_DONE;
-	}
 	coffer_signals_install();
 	coffer_report_begin(&run.report, &run.args, cmd->name);
 	run.args.encrypt.callbacks = (struct coffer_encrypt_callbacks){

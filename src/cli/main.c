@@ -7,8 +7,10 @@
 
 #include "base/cleanup.h"
 #include "cli/cli.h"
+#include "cli/show.h"
 
-static const struct coffer_cmd *const cmds[] = {&coffer_cmd_encrypt, &coffer_cmd_abort};
+static const struct coffer_cmd *const cmds[] = {
+	&coffer_cmd_encrypt, &coffer_cmd_abort, &coffer_cmd_status, &coffer_cmd_repair};
 
 static void print_usage(FILE *f)
 {
@@ -42,6 +44,40 @@ static bool fill_standard_descriptors(void)
 	return fd >= 0 && close(fd) == 0;
 }
 
+/* What a person typed is told to a person; to a program that asked for JSON, as JSON. */
+static int wrong_usage(
+	const struct coffer_cmd *cmd, const struct coffer_args *args, const struct coffer_err *e)
+{
+	_cleanup_json_ struct json_object *o = NULL;
+
+	if (!args->json) {
+		(void)fprintf(stderr, "coffer: %s: ", cmd->name);
+		coffer_show_text(stderr, e->msg);
+		(void)fputc('\n', stderr);
+		return COFFER_USAGE;
+	}
+	o = coffer_json_report("usage");
+	(void)coffer_json_put_string(o, "verb", cmd->name);
+	return coffer_json_finish(o, COFFER_USAGE, e);
+}
+
+static int run_verb(const struct coffer_cmd *cmd, int argc, char **argv)
+{
+	struct coffer_args args = {0};
+	struct coffer_err e = {0};
+
+	if (coffer_args_parse(cmd, argc, argv, &args, &e) < 0) {
+		for (int i = 1; i < argc; i++) /* it may stand behind what was wrong */
+			args.json = args.json || strcmp(argv[i], "--json") == 0;
+		return wrong_usage(cmd, &args, &e);
+	}
+	if (args.help) {
+		coffer_print_help(cmd);
+		return end_output();
+	}
+	return cmd->run(cmd, &args);
+}
+
 int main(int argc, char **argv)
 {
 	if (!fill_standard_descriptors())
@@ -69,7 +105,7 @@ int main(int argc, char **argv)
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(cmds); i++)
 		if (strcmp(argv[1], cmds[i]->name) == 0)
-			return cmds[i]->run(cmds[i], argc - 1, argv + 1);
+			return run_verb(cmds[i], argc - 1, argv + 1);
 	if (argv[1][0] == '-')
 		(void)fprintf(stderr,
 			"coffer: options go behind the verb: 'coffer encrypt %s ...'\n", argv[1]);

@@ -13,19 +13,10 @@
 #include "base/json.h"
 #include "base/size.h"
 #include "cli/cli.h"
+#include "cli/show.h"
 
 enum {
 	BAR_WIDTH = 30
-};
-
-static const char *const outcome_names[] = {
-	[COFFER_DONE] = "done",
-	[COFFER_FAILED] = "failed",
-	[COFFER_USAGE] = "usage",
-	[COFFER_NO] = "no",
-	[COFFER_REFUSED] = "refused",
-	[COFFER_INTERRUPTED] = "interrupted",
-	[COFFER_NEEDS_REPAIR] = "needs-repair",
 };
 
 static double now(void)
@@ -52,15 +43,6 @@ static void estimate(
 	*eta = *rate > 0 ? (double)(p->total - p->done) / *rate : 0;
 }
 
-static void print_json(struct json_object *o)
-{
-	const char *text = coffer_json_text(o);
-
-	/* One line, at once: a reader acts on it. A reader that is gone is no reason to fail. */
-	(void)printf("%s\n", text ? text : "{}");
-	(void)fflush(stdout);
-}
-
 static void progress_json(const struct coffer_report *r, const struct coffer_progress *p)
 {
 	_cleanup_json_ struct json_object *o = coffer_json_object_new();
@@ -68,17 +50,18 @@ static void progress_json(const struct coffer_report *r, const struct coffer_pro
 
 	estimate(r, p, &rate, &eta);
 	(void)coffer_json_put_string(o, "event", "progress");
-	(void)coffer_json_put_string(o, "device", r->args->encrypt.device);
+	coffer_json_put_text(o, "device", r->args->encrypt.device);
 	(void)coffer_json_put_string(o, "phase", coffer_phase_name(p->phase));
 	(void)coffer_json_put_u64(o, "done", p->done);
 	(void)coffer_json_put_u64(o, "total", p->total);
 	(void)coffer_json_put_u64(o, "moved", p->moved);
 	(void)coffer_json_put_double(o, "bytes_per_second", rate);
 	(void)coffer_json_put_double(o, "eta_seconds", eta);
-	print_json(o);
+	/* A reader of the progress that is gone is no reason to fail. */
+	(void)coffer_json_print(o);
 }
 
-static void clear_bar(struct coffer_report *r)
+void coffer_report_clear(struct coffer_report *r)
 {
 	if (r->bar_shown)
 		(void)fputs("\r\033[K", stderr);
@@ -196,11 +179,11 @@ static void end_json(const struct coffer_report *r, int code,
 
 	(void)coffer_json_put_string(o, "event", "summary");
 	(void)coffer_json_put_string(o, "verb", r->verb);
-	(void)coffer_json_put_string(o, "device", r->args->encrypt.device);
-	(void)coffer_json_put_string(o, "outcome", outcome_names[code]);
+	coffer_json_put_text(o, "device", r->args->encrypt.device);
+	(void)coffer_json_put_string(o, "outcome", coffer_outcome_name(code));
 	(void)coffer_json_put_u64(o, "exit_code", (uint64_t)code);
 	if (code != COFFER_DONE)
-		(void)coffer_json_put_string(o, "message", e->msg);
+		coffer_json_put_text(o, "message", e->msg);
 	(void)coffer_json_put_bool(o, "dry_run", r->args->encrypt.dry_run);
 	if (res->found[0])
 		(void)coffer_json_put_string(o, "found", res->found);
@@ -225,27 +208,7 @@ static void end_json(const struct coffer_report *r, int code,
 	if (res->changed)
 		(void)coffer_json_put_bool(o, "stock_tools_kept_out", !res->unlocked_run);
 	(void)coffer_json_put_bool(o, "head_copy_kept", res->head_copy_kept);
-	print_json(o);
-}
-
-/* @text as a shell takes it for one word. */
-static void print_word(const char *text)
-{
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-				    "@%+=:,./_-";
-
-	(void)fputc(' ', stderr);
-	if (*text && !text[strspn(text, plain)]) {
-		(void)fputs(text, stderr);
-		return;
-	}
-	(void)fputc('\'', stderr);
-	for (; *text; text++)
-		if (*text == '\'')
-			(void)fputs("'\\''", stderr);
-		else
-			(void)fputc(*text, stderr);
-	(void)fputc('\'', stderr);
+	(void)coffer_json_print(o);
 }
 
 /* The command that goes on, with the key's source: without it a passphrase would be asked for. */
@@ -254,22 +217,16 @@ static void print_command(const struct coffer_report *r)
 	(void)fprintf(stderr, "coffer %s", r->verb);
 	if (r->args->key_file) {
 		(void)fputs(" --key-file", stderr);
-		print_word(r->args->key_file);
+		coffer_show_word(stderr, r->args->key_file);
 	}
-	print_word(r->args->encrypt.device);
+	coffer_show_word(stderr, r->args->encrypt.device);
 	(void)fputc('\n', stderr);
 }
 
 static void say_error(const struct coffer_report *r, int code,
 	const struct coffer_encrypt_result *res, const struct coffer_err *e)
 {
-	struct coffer_err safe = *e;
-
-	/* Names in a message may come from the disk: no control character reaches the terminal. */
-	for (char *p = safe.msg; *p; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			*p = '?';
-	(void)fprintf(stderr, "coffer: %s\n", safe.msg);
+	coffer_show_error(e->msg);
 	if (code != COFFER_INTERRUPTED)
 		return;
 	if (res->converted > 0)
@@ -343,7 +300,7 @@ static void say_encrypted(const struct coffer_report *r, const struct coffer_enc
 	(void)fputs("  next         back up the header, away from this disk:\n"
 		    "               cryptsetup luksHeaderBackup --header-backup-file FILE",
 		stderr);
-	print_word(device);
+	coffer_show_word(stderr, device);
 	(void)fputc('\n', stderr);
 }
 
@@ -352,7 +309,7 @@ int coffer_report_end(struct coffer_report *r, int status,
 {
 	const int code = coffer_err_exit_code(e, status);
 
-	clear_bar(r);
+	coffer_report_clear(r);
 	if (r->args->json)
 		end_json(r, code, result, e);
 	else if (code != COFFER_DONE)

@@ -22,6 +22,9 @@ struct coffer_facts {
 	bool block_0_is_ours;  /* block 0 has a LUKS magic, or a transition sector of the header
 				  found */
 	int newest;	       /* index of the copy that counts; -1: none is whole */
+	char uuid[41];	       /* of the newest copy */
+	uint64_t copy_size;    /* likewise */
+	bool copies_agree;     /* both are whole and say the same */
 	bool other_converting; /* the other copy is whole and tells of a conversion */
 	enum coffer_luks2_kind kind;	     /* of the newest copy */
 	int kind_error;			     /* its metadata contradict themselves: -errno */
@@ -38,6 +41,7 @@ struct coffer_facts {
 	bool veiled;	   /* block 0 and all veils are such that nothing can mount the head */
 	uint64_t strange;  /* sectors of [0,S) that no placement wrote */
 	uint64_t first_strange;
+	uint64_t placed; /* sectors behind block 0 that only a placement can have written */
 };
 
 enum coffer_action {

@@ -10,6 +10,11 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 
+enum {
+	BTRFS_SUPER = 64 << 10,
+	BTRFS_MIRROR = 64 << 20
+};
+
 static const char *const names[] = {
 	[COFFER_FS_NONE] = "none",
 	[COFFER_FS_EXT] = "ext4",
@@ -44,6 +49,20 @@ static int bad_block_size(enum coffer_fs_kind k, uint64_t size, struct coffer_er
 		coffer_fs_name(k), size);
 }
 
+/* The first backup lies at the start of a group's first block: of group 1, or where sparse_super2
+ * says. */
+static uint64_t ext_mirror(const uint8_t *sb, const struct coffer_fs *fs)
+{
+	const uint32_t per_group = get_le32(sb + 32), first = get_le32(sb + 20);
+	const uint64_t group = get_le32(sb + 92) & 0x200 ? get_le32(sb + 588) : 1;
+	const uint64_t at = (first + group * per_group) * fs->block_size;
+
+	if (group == 0 || per_group == 0 || group * per_group > UINT32_MAX || at < 1024 ||
+		at + fs->block_size > fs->end)
+		return 0;
+	return at - 1024;
+}
+
 /* The superblock lies at 1024. */
 static int read_ext(const uint8_t *sb, struct coffer_fs *fs, struct coffer_err *e)
 {
@@ -62,7 +81,13 @@ static int read_ext(const uint8_t *sb, struct coffer_fs *fs, struct coffer_err *
 		fs->other_part = "it is the external journal of another filesystem";
 	else if ((compat & 0x4) && get_le32(sb + 224) == 0)
 		fs->other_part = "its journal lies on another device";
-	return set_end(fs, blocks, e);
+	memcpy(fs->uuid, sb + 104, sizeof(fs->uuid));
+	fs->super = 1024;
+	fs->super_size = 1024;
+	if (set_end(fs, blocks, e) < 0)
+		return -EUCLEAN;
+	fs->mirror = ext_mirror(sb, fs);
+	return 0;
 }
 
 static int read_xfs(const uint8_t *sb, struct coffer_fs *fs, struct coffer_err *e)
@@ -83,6 +108,12 @@ static int read_xfs(const uint8_t *sb, struct coffer_fs *fs, struct coffer_err *
 	fs->block_size = block_size;
 	if (set_end(fs, get_be64(sb + 8), e) < 0)
 		return -EUCLEAN;
+	memcpy(fs->uuid, sb + 32, sizeof(fs->uuid));
+	fs->super_size = 512;
+	/* Each allocation group begins with a copy. */
+	if (get_be32(sb + 88) > 1 &&
+		(uint64_t)get_be32(sb + 84) * block_size + block_size <= fs->end)
+		fs->mirror = (uint64_t)get_be32(sb + 84) * block_size;
 	fs->block_size = sector_size; /* xfs writes its log and headers in sectors */
 	return 0;
 }
@@ -102,6 +133,11 @@ static int read_btrfs(const uint8_t *sb, struct coffer_fs *fs, struct coffer_err
 	if (fs->end < 1 << 20 || fs->end > INT64_MAX)
 		return coffer_err_set(
 			e, EUCLEAN, "the btrfs superblock tells an absurd size: %" PRIu64, fs->end);
+	memcpy(fs->uuid, sb + 32, sizeof(fs->uuid));
+	fs->super = BTRFS_SUPER;
+	fs->super_size = 4096;
+	if (fs->end >= BTRFS_MIRROR + 4096)
+		fs->mirror = BTRFS_MIRROR - BTRFS_SUPER;
 	return 0;
 }
 
@@ -110,8 +146,8 @@ int coffer_fs_read(const uint8_t *head, size_t n, struct coffer_fs *ret, struct 
 	struct coffer_fs fs = {0};
 	int r = 0;
 
-	if (n >= 65536 + 4096 && memcmp(head + 65536 + 64, "_BHRfS_M", 8) == 0)
-		r = read_btrfs(head + 65536, &fs, e);
+	if (n >= BTRFS_SUPER + 4096 && memcmp(head + BTRFS_SUPER + 64, "_BHRfS_M", 8) == 0)
+		r = read_btrfs(head + BTRFS_SUPER, &fs, e);
 	else if (n >= 512 && memcmp(head, "XFSB", 4) == 0)
 		r = read_xfs(head, &fs, e);
 	else if (n >= 2048 && get_le16(head + 1024 + 56) == 0xEF53)

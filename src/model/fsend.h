@@ -22,8 +22,13 @@ const char *coffer_fs_name(enum coffer_fs_kind k);
 
 struct coffer_fs {
 	enum coffer_fs_kind kind;
-	uint64_t end;		/* bytes from the device's start that belong to the filesystem */
-	uint32_t block_size;	/* smallest unit the filesystem reads or writes, in bytes */
+	uint64_t end;	     /* bytes from the device's start that belong to the filesystem */
+	uint32_t block_size; /* smallest unit the filesystem reads or writes, in bytes */
+	uint8_t uuid[16];
+	uint32_t super;	     /* byte offset of the superblock */
+	uint32_t super_size; /* bytes of it that change when the filesystem is used */
+	uint64_t mirror; /* a copy of the superblock lies where it would if the filesystem began at
+			  * this byte; 0: there is none */
 	const char *other_part; /* a part of it lives on another device: which; NULL: none */
 };
 

@@ -189,6 +189,7 @@ int coffer_record_decode(const uint8_t block[COFFER_BLOCK], struct coffer_record
 int coffer_transition_find(const uint8_t block[COFFER_BLOCK], struct coffer_transition *ret)
 {
 	struct coffer_transition found, t;
+	uint32_t sectors = 0;
 	unsigned int n = 0;
 
 	for (uint32_t i = 0; i < COFFER_BLOCK / COFFER_SECTOR; i++) {
@@ -201,11 +202,13 @@ int coffer_transition_find(const uint8_t block[COFFER_BLOCK], struct coffer_tran
 		 */
 		if (n++ > 0 && memcmp(t.id, found.id, sizeof(t.id)) != 0)
 			return -EBADMSG;
+		sectors |= UINT32_C(1) << i;
 		if (n == 1 || t.kind > found.kind)
 			found = t;
 	}
 	if (n == 0)
 		return -ENODATA;
+	found.sectors = sectors;
 	*ret = found;
 	return 0;
 }
@@ -256,4 +259,16 @@ uint64_t coffer_strange_sectors(const struct coffer_record *r, uint64_t offset, 
 			*ret_first = where;
 	}
 	return strange;
+}
+
+uint64_t coffer_placed_sectors(const struct coffer_record *r, uint64_t offset, const uint8_t *disk,
+	const uint8_t *head, const uint8_t *image, size_t n)
+{
+	uint64_t placed = 0;
+
+	for (size_t at = 0; at < n; at += COFFER_SECTOR)
+		placed += offset + at >= COFFER_BLOCK && !is_veiled(r, offset + at) &&
+			  memcmp(disk + at, image + at, COFFER_SECTOR) == 0 &&
+			  memcmp(disk + at, head + at, COFFER_SECTOR) != 0;
+	return placed;
 }

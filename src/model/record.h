@@ -74,6 +74,7 @@ struct coffer_transition {
 	uint8_t id[COFFER_ID_SIZE];
 	struct coffer_geometry geometry;
 	char uuid[41];
+	uint32_t sectors; /* bit n: sector n of block 0 is one of a transition block */
 };
 /* Look at all eight sectors of block 0; of kinds under one id the later one counts. -ENODATA: none
  * is a whole transition sector; -EBADMSG: two of them contradict each other. */
@@ -88,3 +89,8 @@ void coffer_image_expand(const struct coffer_record *r, const uint8_t *image, ui
  * block, veil. @head and @image hold the same range. *ret_first is the first strange one. */
 uint64_t coffer_strange_sectors(const struct coffer_record *r, uint64_t offset, const uint8_t *disk,
 	const uint8_t *head, const uint8_t *image, size_t n, uint64_t *ret_first);
+
+/* Count those, outside block 0 and the veils, that are the image's and not the head's: none means
+ * that the placement never got to the body. */
+uint64_t coffer_placed_sectors(const struct coffer_record *r, uint64_t offset, const uint8_t *disk,
+	const uint8_t *head, const uint8_t *image, size_t n);

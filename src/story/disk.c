@@ -142,6 +142,7 @@ static int compare_head(struct coffer_dev *d, const struct coffer_record *rec,
 		if (strange > 0 && disk->facts.strange == 0)
 			disk->facts.first_strange = first;
 		disk->facts.strange += strange;
+		disk->facts.placed += coffer_placed_sectors(rec, at, now, head, image, n);
 	}
 	return 0;
 }
@@ -296,9 +297,8 @@ int coffer_refuse_action(const struct coffer_disk *disk, struct coffer_err *e)
 			disk->facts.kind_reason.msg, name);
 	case COFFER_ACT_DAMAGED:
 		return coffer_err_repair(e, EUCLEAN,
-			"%s: %s; nothing was changed; keep a copy of the disk before you try "
-			"anything",
-			name, disk->why);
+			"%s: %s; nothing was changed; see 'coffer repair --dry-run %s'", name,
+			disk->why, name);
 	default:
 		return 0;
 	}

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "story/convert.h"
 #include "story/encrypt.h"
+#include "story/evidence.h"
 #include "story/guard.h"
 #include "story/image.h"
 #include "story/newheader.h"
@@ -21,6 +22,39 @@ enum {
 	MAX_STAGES = 12
 };
 
+/* What cryptsetup leaves when the power fails while it puts its header in place: a disk that looks
+ * like one to begin on, or one to go on with, and is neither. To begin would copy the torn head
+ * over the only whole one. */
+static int check_leftovers(struct coffer_session *s, struct coffer_err *e)
+{
+	const char *name = s->dev->name;
+	struct coffer_evidence v;
+	char why[512];
+	int r;
+
+	r = coffer_evidence_collect(&s->disk, &v, e);
+	if (r < 0)
+		return r;
+	if (s->disk.action == COFFER_ACT_START && coffer_head_is_torn(&v, why, sizeof(why)))
+		return coffer_err_repair(e, EUCLEAN,
+			"%s: its first bytes are half overwritten with a LUKS2 header, and a whole "
+			"copy of them lies at byte %" PRIu64
+			"; 'coffer repair %s' puts them back; nothing was changed",
+			name, coffer_head_copy(&v.geometry), name);
+	if (v.keyslot_torn)
+		return coffer_err_repair(e, EUCLEAN,
+			"%s: a keyslot of its header is half written, so no key opens it; see "
+			"'coffer repair --dry-run %s'; nothing was changed",
+			name, name);
+	if (v.copy_lost)
+		return coffer_err_repair(e, EUCLEAN,
+			"%s: the saved copy of its first bytes, at byte %" PRIu64
+			", holds no filesystem, though a spare superblock of %s lies further "
+			"behind; see 'coffer repair --dry-run %s'; nothing was changed",
+			name, coffer_head_copy(&v.geometry), coffer_fs_name(v.fs.kind), name);
+	return 0;
+}
+
 static int start(struct coffer_session *s, struct coffer_err *e)
 {
 	_cleanup_close_ int header = -1;
@@ -30,7 +64,9 @@ static int start(struct coffer_session *s, struct coffer_err *e)
 	const struct coffer_geometry *g = &found.geometry;
 	int r;
 
-	r = coffer_guard(&found, e);
+	r = check_leftovers(s, e);
+	if (r == 0)
+		r = coffer_guard(&found, e);
 	if (r < 0)
 		return r;
 	(void)snprintf(s->result->filesystem, sizeof(s->result->filesystem), "%s",
@@ -76,7 +112,10 @@ static int run_stage(struct coffer_session *s, bool *ret_done, struct coffer_err
 		return coffer_place_undo(&s->disk, e);
 	case COFFER_ACT_CONVERT:
 	case COFFER_ACT_END:
-		r = coffer_session_unlock(s, e);
+		if (!s->changed) /* this run's own placement leaves no such thing */
+			r = check_leftovers(s, e);
+		if (r == 0)
+			r = coffer_session_unlock(s, e);
 		if (r == 0 && disk->action == COFFER_ACT_CONVERT)
 			r = coffer_convert(s, e);
 		else if (r == 0)
@@ -135,7 +174,7 @@ static int examine(struct coffer_session *s, bool first, struct coffer_err *e)
 	return r < 0 ? r : coffer_examine(s->dev, &s->disk, e);
 }
 
-static int run(struct coffer_session *s, struct coffer_err *e)
+int coffer_encrypt_story(struct coffer_session *s, struct coffer_err *e)
 {
 	bool done = false;
 	int r;
@@ -167,11 +206,11 @@ static int run(struct coffer_session *s, struct coffer_err *e)
 int coffer_encrypt(const struct coffer_encrypt_options *o, struct coffer_encrypt_result *ret,
 	struct coffer_err *e)
 {
-	return coffer_session_run("encrypt", o, run, ret, e);
+	return coffer_session_run("encrypt", o, coffer_encrypt_story, ret, e);
 }
 
 int coffer_encrypt_dev(struct coffer_dev *dev, const struct coffer_encrypt_options *o,
 	struct coffer_encrypt_result *ret, struct coffer_err *e)
 {
-	return coffer_session_run_dev("encrypt", dev, o, run, ret, e);
+	return coffer_session_run_dev("encrypt", dev, o, coffer_encrypt_story, ret, e);
 }

@@ -3,6 +3,10 @@
 #pragma once
 #include "coffer/encrypt.h"
 #include "os/dev.h"
+#include "story/session.h"
+
+/* All stages until nothing is left to do, in a session that may have done other work before. */
+int coffer_encrypt_story(struct coffer_session *s, struct coffer_err *e);
 
 /* As coffer_encrypt and coffer_abort; @dev is closed in any case, @o->device is not looked at. */
 int coffer_encrypt_dev(struct coffer_dev *dev, const struct coffer_encrypt_options *o,

@@ -145,6 +145,9 @@ int coffer_header_read(struct coffer_dev *d, struct coffer_facts *f, struct coff
 	if (f->newest >= 0) {
 		f->other_converting = other_is_converting(f, &c[!f->newest]);
 		r = make_header(f, c, h, e);
+		memcpy(f->uuid, c[f->newest].bin.uuid, sizeof(f->uuid));
+		f->copy_size = c[f->newest].bin.copy_size;
+		f->copies_agree = r == 0 && h->current[!f->newest];
 	}
 	free_found(&c[0]);
 	free_found(&c[1]);

@@ -116,6 +116,11 @@ static int place_locked(struct coffer_dev *d, const struct coffer_record *rec, c
 	return r < 0 ? r : erase_record(d, rec, e);
 }
 
+int coffer_place_erase(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
+{
+	return coffer_err_wrap(e, erase_record(d, rec, e), "erase the record");
+}
+
 int coffer_place_redo(struct coffer_dev *d, const struct coffer_record *rec, const uint8_t *image,
 	struct coffer_err *e)
 {

@@ -20,3 +20,15 @@ int coffer_place_finish(struct coffer_disk *disk, struct coffer_err *e);
 
 /* Give the head back; for a disk where coffer_can_abort is true. */
 int coffer_place_undo(struct coffer_disk *disk, struct coffer_err *e);
+
+/* The next four are repair's: see model/diagnose.h for when each is right. */
+
+/* Put the head of layout @g back from its copy where no header and no record tells of it. */
+int coffer_place_rescue(
+	struct coffer_disk *disk, const struct coffer_geometry *g, struct coffer_err *e);
+/* Take the mark and the veils of a placement away that has changed nothing else. */
+int coffer_place_unmark(struct coffer_disk *disk, struct coffer_err *e);
+/* Zero the sectors of block 0 that are coffer's mark. */
+int coffer_place_erase_mark(struct coffer_disk *disk, struct coffer_err *e);
+/* Erase a PLACE record and its image; the caller knows that nobody else uses that room. */
+int coffer_place_erase(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e);

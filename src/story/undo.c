@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* undo.c - a placement backward: the head comes back from its copy */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "base/err.h"
+#include "model/luks2hdr.h"
 #include "os/locks.h"
 #include "story/place.h"
 #include "story/placeio.h"
@@ -13,6 +15,20 @@
 enum {
 	PIECE = 1 << 20,
 };
+
+/* The veils and the hash of the head copy, then to the disk: from here on an abort is known. */
+static int finish_record(struct coffer_dev *d, struct coffer_record *rec, struct coffer_err *e)
+{
+	int r;
+
+	r = coffer_find_veils(d, coffer_head_copy(&rec->geometry), rec, e);
+	if (r < 0)
+		return r;
+	coffer_use_direct(d, &rec->geometry);
+	r = coffer_dev_hash(
+		d, coffer_head_copy(&rec->geometry), rec->geometry.shift, rec->head_hash, e);
+	return r < 0 ? r : coffer_write_record(d, rec, e);
+}
 
 /* The record of an abort. While a header is whole somebody may have opened the volume and written
  * to its head, which lives in the head copy: then what is there now is the truth. */
@@ -24,7 +40,6 @@ static int make_undo_record(
 						    ? &f->record[COFFER_RESTORE]
 					    : f->has_record[COFFER_PLACE] ? &f->record[COFFER_PLACE]
 									  : NULL;
-	int r;
 
 	*rec = (struct coffer_record){.kind = COFFER_RESTORE};
 	/* Block 0 may hold a transition block of what was begun before; under the same id a torn
@@ -46,13 +61,32 @@ static int make_undo_record(
 		rec->copy_size = older->copy_size;
 		memcpy(rec->uuid, older->uuid, sizeof(rec->uuid));
 	}
-	r = coffer_find_veils(disk->dev, coffer_head_copy(&rec->geometry), rec, e);
-	if (r < 0)
-		return r;
-	coffer_use_direct(disk->dev, &rec->geometry);
-	r = coffer_dev_hash(disk->dev, coffer_head_copy(&rec->geometry), rec->geometry.shift,
-		rec->head_hash, e);
-	return r < 0 ? r : coffer_write_record(disk->dev, rec, e);
+	return finish_record(disk->dev, rec, e);
+}
+
+/* The record of giving back a head that cryptsetup had moved away: of a header of which nothing
+ * counts, or only the second copy. In that case it is named as the header is, so that the
+ * transition block is known for that header's own. */
+static int make_rescue_record(struct coffer_disk *disk, const struct coffer_geometry *g,
+	struct coffer_record *rec, struct coffer_err *e)
+{
+	const struct coffer_facts *f = &disk->facts;
+
+	*rec = (struct coffer_record){
+		.kind = COFFER_RESTORE, .geometry = *g, .copy_size = COFFER_LUKS2_MIN_COPY};
+	(void)snprintf(rec->uuid, sizeof(rec->uuid), "00000000-0000-0000-0000-000000000000");
+	if (f->newest >= 0) {
+		rec->seqid = f->copy[f->newest].seqid;
+		rec->copy_size = f->copy_size;
+		memcpy(rec->uuid, f->uuid, sizeof(rec->uuid));
+	} else if (f->transition_error == 0) {
+		memcpy(rec->uuid, f->transition.uuid, sizeof(rec->uuid));
+	}
+	if (f->transition_error == 0)
+		memcpy(rec->id, f->transition.id, sizeof(rec->id));
+	else if (coffer_random(rec->id, sizeof(rec->id)) < 0)
+		return coffer_err_set(e, EIO, "libcrypto has no random bytes");
+	return finish_record(disk->dev, rec, e);
 }
 
 static bool is_veil(const struct coffer_record *rec, uint64_t block)
@@ -201,33 +235,51 @@ static int unveil(struct coffer_dev *d, const struct coffer_record *rec, struct 
 	return r < 0 ? r : restore_block_0(d, rec, e);
 }
 
+/* Veils, body, magics: in this order the disk is at every instant one that the record explains. */
+static int put_back(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
+{
+	int r;
+
+	r = veil_for_undo(d, rec, e);
+	if (r == 0)
+		r = restore_body(d, rec, e);
+	if (r == 0)
+		r = mark_body_restored(d, rec, e);
+	if (r == 0)
+		r = unveil(d, rec, e);
+	return r < 0 ? r : erase_reserve(d, rec, e);
+}
+
+/* The blocks of the records that were found; a filesystem that has grown into the reserve since has
+ * not taken these, or there would be no record in them. */
+static int erase_records(struct coffer_disk *disk, struct coffer_err *e)
+{
+	const struct coffer_facts *f = &disk->facts;
+	int r = 0;
+
+	for (int k = COFFER_PLACE; k <= COFFER_RESTORE && r == 0; k++)
+		if (f->has_record[k])
+			r = coffer_dev_zero(disk->dev,
+				coffer_record_offset(&f->record[k].geometry, f->record[k].kind),
+				COFFER_BLOCK, e);
+	return r < 0 ? r : coffer_dev_flush(disk->dev, e);
+}
+
 static int undo_locked(struct coffer_disk *disk, struct coffer_err *e)
 {
 	const struct coffer_facts *f = &disk->facts;
-	struct coffer_dev *d = disk->dev;
 	struct coffer_record rec = f->record[COFFER_RESTORE];
 	int r = 0;
 
 	if (!disk->header && f->transition.kind == COFFER_RESTORED) {
 		/* Cut between the mark and block 0. The filesystem may have been used and even
-		 * have grown since, so of the reserve only the record is erased. */
-		r = unveil(d, &rec, e);
-		if (r == 0)
-			r = coffer_dev_zero(
-				d, coffer_record_offset(&rec.geometry, rec.kind), COFFER_BLOCK, e);
-		return r < 0 ? r : coffer_dev_flush(d, e);
+		 * have grown since, so of the reserve only the records are erased. */
+		r = unveil(disk->dev, &rec, e);
+		return r < 0 ? r : erase_records(disk, e);
 	}
 	if (disk->header || !f->has_record[COFFER_RESTORE])
 		r = make_undo_record(disk, &rec, e);
-	if (r == 0)
-		r = veil_for_undo(d, &rec, e);
-	if (r == 0)
-		r = restore_body(d, &rec, e);
-	if (r == 0)
-		r = mark_body_restored(d, &rec, e);
-	if (r == 0)
-		r = unveil(d, &rec, e);
-	return r < 0 ? r : erase_reserve(d, &rec, e);
+	return r < 0 ? r : put_back(disk->dev, &rec, e);
 }
 
 int coffer_place_undo(struct coffer_disk *disk, struct coffer_err *e)
@@ -239,4 +291,62 @@ int coffer_place_undo(struct coffer_disk *disk, struct coffer_err *e)
 	if (r == 0)
 		r = undo_locked(disk, e);
 	return coffer_err_wrap(e, r, "put the filesystem's head back");
+}
+
+int coffer_place_rescue(
+	struct coffer_disk *disk, const struct coffer_geometry *g, struct coffer_err *e)
+{
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	struct coffer_record rec;
+	int r;
+
+	/* The copy at D-S was made durable when the disk was examined, and is what the evidence
+	 * was taken from. The record goes to the gap, which holds nothing that is needed: while
+	 * all data is in its place, it is free, or has a step's ciphertext of what is there too. */
+	r = coffer_lock_metadata(disk->dev, true, &lock, e);
+	if (r == 0)
+		r = make_rescue_record(disk, g, &rec, e);
+	if (r == 0)
+		r = put_back(disk->dev, &rec, e);
+	return coffer_err_wrap(e, r, "put the filesystem's head back");
+}
+
+int coffer_place_unmark(struct coffer_disk *disk, struct coffer_err *e)
+{
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	int r;
+
+	/* The head was never changed but for block 0 and the veils, and only those sectors are
+	 * touched that are a mark or a veil still. The record goes last: while it is there, the
+	 * same finding leads here again. */
+	r = coffer_lock_metadata(disk->dev, true, &lock, e);
+	if (r == 0)
+		r = unveil(disk->dev, &disk->facts.record[COFFER_PLACE], e);
+	if (r == 0)
+		r = erase_records(disk, e);
+	return coffer_err_wrap(e, r, "put block 0 back");
+}
+
+int coffer_place_erase_mark(struct coffer_disk *disk, struct coffer_err *e)
+{
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	_cleanup_free_ uint8_t *block = coffer_dev_buffer(COFFER_BLOCK);
+	struct coffer_dev *d = disk->dev;
+	int r;
+
+	if (!block)
+		return coffer_err_errno(e, ENOMEM, "erase the mark");
+	r = coffer_lock_metadata(d, true, &lock, e);
+	if (r == 0)
+		r = coffer_dev_read(d, block, COFFER_BLOCK, 0, e);
+	for (uint32_t i = 0; i < COFFER_BLOCK / COFFER_SECTOR; i++)
+		if (disk->facts.transition.sectors & (UINT32_C(1) << i))
+			memset(block + i * COFFER_SECTOR, 0, COFFER_SECTOR);
+	if (r == 0)
+		r = coffer_dev_write(d, block, COFFER_BLOCK, 0, e);
+	if (r == 0)
+		r = coffer_dev_flush(d, e);
+	if (r == 0)
+		r = erase_records(disk, e);
+	return coffer_err_wrap(e, r, "erase coffer's mark");
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "crashrun.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,8 @@
 #include "oracle.h"
 #include "story/disk.h"
 #include "story/encrypt.h"
+#include "story/repair.h"
+#include "story/status.h"
 #include "tap.h"
 
 #define PASSWORD "correct horse"
@@ -40,6 +43,25 @@ uint64_t disk_size(const struct row *row)
 	return row->length + 2 * MIB;
 }
 
+/* A real filesystem in the first bytes of @p, made by its own mkfs. */
+static void make_ext4(uint8_t *p, uint64_t length)
+{
+	char path[] = "/tmp/coffer-crash-XXXXXX", command[256];
+	const int fd = mkstemp(path);
+
+	if (fd < 0 || ftruncate(fd, (off_t)length) < 0)
+		abort();
+	snprintf(command, sizeof(command),
+		"mkfs.ext4 -q -F -b 1024 -g 1024 -L "
+		"crash"
+		" %s >&2",
+		path);
+	if (system(command) != 0 || pread(fd, p, length, 0) != (ssize_t)length)
+		abort();
+	close(fd);
+	unlink(path);
+}
+
 /* Every sector carries the marker and its number, so nothing plain can hide. */
 uint8_t *make_content(const struct row *row)
 {
@@ -48,6 +70,10 @@ uint8_t *make_content(const struct row *row)
 
 	if (!p)
 		abort();
+	if (row->ext4) {
+		make_ext4(p, row->length);
+		return p;
+	}
 	for (uint64_t at = 0; at < row->length; at += 512) {
 		snprintf((char *)p + at, 64, MARKER " %llu", (unsigned long long)at);
 		for (unsigned int i = 64; i < 512; i++)
@@ -191,11 +217,193 @@ static void check_stock(const struct row *row, const uint8_t *content, const uin
 	crash_log_free(&log);
 }
 
+/* --- what status and repair say of a state, and whether it is true -----------------------------
+ */
+
+/* A copy of @state to be looked at only. A write would be in the log. */
+static struct crashdev *look_only(
+	const struct row *row, const uint8_t *state, struct crash_log *ret_log)
+{
+	struct crashdev *d = crashdev_new(state, disk_size(row));
+
+	d->dev.read_only = true;
+	d->recording = true;
+	crashdev_keep(d, ret_log);
+	return d;
+}
+
+static int repair(const struct row *row, const uint8_t *state, bool dry_run,
+	struct crash_log *ret_log, struct coffer_repair_result **ret, struct coffer_err *e)
+{
+	const struct coffer_repair_options o = {.device = "test-disk",
+		.dry_run = dry_run,
+		.threads = 1,
+		.callbacks = {.passphrase = ask}};
+	struct crashdev *d = look_only(row, state, ret_log);
+
+	d->dev.read_only = dry_run;
+	return coffer_repair_dev(&d->dev, &o, ret, e);
+}
+
+static bool same_actions(const struct coffer_repair_result *a, const struct coffer_repair_result *b)
+{
+	bool same = a->n_actions == b->n_actions && a->findings.n == b->findings.n;
+
+	for (size_t i = 0; i < a->n_actions && same; i++)
+		same = a->actions[i].kind == b->actions[i].kind &&
+		       strcmp(a->actions[i].text, b->actions[i].text) == 0;
+	for (size_t i = 0; i < a->findings.n && same; i++)
+		same = strcmp(a->findings.items[i].id, b->findings.items[i].id) == 0 &&
+		       strcmp(a->findings.items[i].text, b->findings.items[i].text) == 0;
+	return same;
+}
+
+/* Is the disk in @log what its stage says: the encrypted content, or the plain one? */
+static bool is_at(const struct row *row, const struct crash_log *log, const uint8_t *content,
+	enum coffer_stage stage, char why[256])
+{
+	if (stage == COFFER_STAGE_ENCRYPTED)
+		return oracle_volume_equals(
+			log->mem, log->size, PASSWORD, content, row->length, why);
+	snprintf(why, 256, "the plain content is not what it was");
+	return (stage == COFFER_STAGE_PLAIN || stage == COFFER_STAGE_RESERVED) &&
+	       memcmp(log->mem, content, row->length) == 0;
+}
+
+/* The dry run changes nothing and says what the run then does; the run does all of it, and leaves
+ * a disk that is right and asks for nothing more. */
+static void check_repair(const struct row *row, const uint8_t *content, const uint8_t *state,
+	size_t k, enum crash_policy policy, uint64_t seed, struct count *c)
+{
+	struct coffer_repair_result *said = NULL, *done = NULL, *again = NULL;
+	struct crash_log looked = {0}, log = {0}, rest = {0};
+	struct coffer_err e = {0};
+	char why[256] = "";
+
+	if (repair(row, state, true, &looked, &said, &e) < 0 || looked.n > 0)
+		fail(c, row, k, policy, seed, "repair --dry-run",
+			looked.n > 0 ? "it has written" : e.msg);
+	else if (repair(row, state, false, &log, &done, &e) < 0)
+		fail(c, row, k, policy, seed, "repair", e.msg);
+	else if (!same_actions(said, done) || done->n_done != said->n_actions)
+		fail(c, row, k, policy, seed, "repair", "it did not do what the dry run said");
+	else if (!is_at(row, &log, content, done->changed ? done->stage_after : said->status->stage,
+			 why))
+		fail(c, row, k, policy, seed, "repair", why);
+	else if (repair(row, log.mem, true, &rest, &again, &e) < 0 || again->n_actions > 0)
+		fail(c, row, k, policy, seed, "repair",
+			again ? again->findings.items[0].text : e.msg);
+	else
+		c->repaired++;
+	coffer_repair_free(said);
+	coffer_repair_free(done);
+	coffer_repair_free(again);
+	crash_log_free(&looked);
+	crash_log_free(&log);
+	crash_log_free(&rest);
+}
+
+/* What the disk is, told by its bytes alone and by nothing of coffer's judgement. */
+static enum coffer_stage stage_by_oracle(
+	const struct row *row, const uint8_t *content, const uint8_t *state)
+{
+	const bool luks = memcmp(state, "LUKS\xba\xbe", 6) == 0 ||
+			  memcmp(state + 16384, "SKUL\xba\xbe", 6) == 0;
+	char why[256];
+
+	if (memcmp(state, content, row->length) == 0)
+		return row->ext4 ? COFFER_STAGE_RESERVED : COFFER_STAGE_PLAIN;
+	if (memmem(state, 4096, "COFFER-TRANSIT", 14) || !luks)
+		return COFFER_STAGE_PLACING; /* or RESTORING, in an abort */
+	if (memmem(state, MIB, "online-reencrypt", 16))
+		/* with one zone nothing but the head is to be moved, and this cannot tell */
+		return memcmp(state + MIB, content + MIB, row->length - MIB) == 0
+			       ? COFFER_STAGE_PLACED
+			       : COFFER_STAGE_CONVERTING;
+	if (oracle_volume_equals(state, disk_size(row), PASSWORD, content, row->length, why))
+		return COFFER_STAGE_ENCRYPTED;
+	return COFFER_STAGE_DAMAGED;
+}
+
+/* Some stages look alike to the oracle. */
+static bool stage_fits(const struct row *row, enum coffer_stage told, enum coffer_stage oracle)
+{
+	switch (told) {
+	case COFFER_STAGE_RESTORING:
+		return oracle == COFFER_STAGE_PLACING || oracle == COFFER_STAGE_PLACED;
+	case COFFER_STAGE_PLACING:
+		/* copies in place, the record still there */
+		return oracle == COFFER_STAGE_PLACING || oracle == COFFER_STAGE_PLACED;
+	case COFFER_STAGE_PLACED:
+		/* the first step's data is there, its commit is not */
+		return oracle == COFFER_STAGE_PLACED || oracle == COFFER_STAGE_CONVERTING;
+	case COFFER_STAGE_WIPE_PENDING:
+		return oracle == COFFER_STAGE_CONVERTING || oracle == COFFER_STAGE_ENCRYPTED ||
+		       (oracle == COFFER_STAGE_PLACED && row->length == MIB);
+	case COFFER_STAGE_ENCRYPTED:
+		/* the final header in one copy, the one before in the other */
+		return oracle == COFFER_STAGE_ENCRYPTED || oracle == COFFER_STAGE_CONVERTING ||
+		       (oracle == COFFER_STAGE_PLACED && row->length == MIB);
+	case COFFER_STAGE_CONVERTING:
+		return oracle == COFFER_STAGE_CONVERTING || oracle == COFFER_STAGE_PLACED;
+	default:
+		return told == oracle;
+	}
+}
+
+static bool next_fits(const struct coffer_status *s)
+{
+	switch (s->stage) {
+	case COFFER_STAGE_PLAIN:
+		return strcmp(s->next, "coffer plan test-disk") == 0;
+	case COFFER_STAGE_RESERVED:
+		return strcmp(s->next, "coffer encrypt --reduce-device-size 2M test-disk") == 0;
+	case COFFER_STAGE_RESTORING:
+		return strcmp(s->next, "coffer abort test-disk") == 0 && s->can_abort;
+	case COFFER_STAGE_ENCRYPTED:
+		return strcmp(s->next, s->why[0] ? "coffer repair test-disk"
+						 : "coffer verify test-disk") == 0;
+	default:
+		return strcmp(s->next, "coffer encrypt test-disk") == 0;
+	}
+}
+
+/* The stage is the right one, and so is the command that comes next. */
+static void check_status(const struct row *row, const uint8_t *content, const uint8_t *state,
+	size_t k, enum crash_policy policy, uint64_t seed, struct count *c)
+{
+	const enum coffer_stage oracle = stage_by_oracle(row, content, state);
+	struct crash_log looked = {0};
+	struct crashdev *d = look_only(row, state, &looked);
+	struct coffer_status *s = NULL;
+	struct coffer_err e = {0};
+	char why[256] = "";
+
+	if (coffer_status_of(&d->dev, &s, NULL, NULL, &e) < 0)
+		abort();
+	coffer_dev_close(&d->dev);
+	if (looked.n > 0)
+		fail(c, row, k, policy, seed, "status", "it has written");
+	if (!stage_fits(row, s->stage, oracle)) {
+		snprintf(why, sizeof(why), "%s, but it is %s", coffer_stage_name(s->stage),
+			coffer_stage_name(oracle));
+		fail(c, row, k, policy, seed, "status", why);
+	}
+	/* check_encrypt, check_abort and check_repair run on this very state, so what is left to
+	 * see is that the right one of them is named. */
+	if (!next_fits(s))
+		fail(c, row, k, policy, seed, "what comes next", s->next);
+	coffer_status_free(s);
+	crash_log_free(&looked);
+}
+
 void check_state(const struct row *row, const uint8_t *content, const uint8_t *state, size_t k,
 	enum crash_policy policy, uint64_t seed, bool stock, struct count *c)
 {
 	check_encrypt(row, content, state, k, policy, seed, c);
 	check_abort(row, content, state, k, policy, seed, c);
+	check_status(row, content, state, k, policy, seed, c);
+	check_repair(row, content, state, k, policy, seed, c);
 	if (stock)
 		check_stock(row, content, state, k, policy, seed, c);
 }
@@ -247,7 +455,8 @@ void check_cuts(const struct row *row, const uint8_t *content, const uint8_t *ba
 
 bool report(const struct row *row, const struct count *c)
 {
-	note("%s: %u states, %u finished by coffer, %u taken back by abort, %u finished by stock",
-		row->name, c->states, c->coffer, c->aborted, c->stock);
+	note("%s: %u states, %u finished by coffer, %u taken back by abort, %u finished by stock, "
+	     "%u repaired as the dry run said",
+		row->name, c->states, c->coffer, c->aborted, c->stock, c->repaired);
 	return c->failed == 0 && c->states > 0;
 }

@@ -12,10 +12,11 @@ struct row {
 	uint64_t length;
 	uint32_t sector_size;
 	unsigned int seeds; /* random states per cut */
+	bool ext4;	    /* the content is an ext4, else sectors with a marker */
 };
 
 struct count {
-	unsigned int states, coffer, aborted, stock;
+	unsigned int states, coffer, aborted, stock, repaired;
 	unsigned int failed;
 };
 

@@ -17,6 +17,7 @@ static const struct row rows[] = {
 	{"short zone, 4096-byte sectors", 2 * MIB + 5 * 4096, 4096, 1},
 	{"one zone only", 1 * MIB, 512, 1},
 	{"a size of odd sectors", 1 * MIB + 3 * 512, 512, 1},
+	{"an ext4", 4 * MIB, 512, 1, true},
 };
 
 static void test_encrypt(const struct row *row)

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* cmd_repair.c - coffer repair */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "cli/cli.h"
+#include "cli/show.h"
+
+DEFINE_CLEANUP(struct coffer_repair_result *, result, coffer_repair_free);
+
+struct run {
+	struct coffer_args args;
+	struct coffer_report report;
+	bool locked;
+};
+
+static int ask(void *user, enum coffer_ask why, uint8_t *buf, size_t size, struct coffer_err *e)
+{
+	const struct run *run = user;
+
+	return coffer_read_key(&run->args, why, buf, size, e);
+}
+
+static void progress(void *user, const struct coffer_progress *p)
+{
+	struct run *run = user;
+
+	if ((p->phase == COFFER_PHASE_CONVERT || p->phase == COFFER_PHASE_END) && !run->locked) {
+		coffer_memory_lock();
+		run->locked = true;
+	}
+	coffer_report_progress(&run->report, p);
+}
+
+static void show_findings(FILE *f, const struct run *run, const struct coffer_repair_result *r)
+{
+	const char *device = run->args.encrypt.device;
+
+	coffer_show_text(f, device);
+	if (r->findings.n == 0) {
+		(void)fprintf(f, ": %s; nothing to repair\n", coffer_stage_name(r->status->stage));
+		return;
+	}
+	(void)fprintf(f, ": %s\n", coffer_stage_name(r->status->stage));
+	coffer_show_checks(f, &r->findings, true);
+	for (size_t i = 0; i < r->n_actions; i++) {
+		(void)fprintf(f, "  %zu. %-22s ", i + 1, coffer_repair_name(r->actions[i].kind));
+		coffer_show_text(f, r->actions[i].text);
+		(void)fputc('\n', f);
+	}
+}
+
+/* A person decides on a terminal; a script has said so beforehand. */
+static bool confirm(void *user, const struct coffer_repair_result *r)
+{
+	const struct run *run = user;
+	char answer[16] = "";
+
+	if (run->args.yes)
+		return true;
+	if (run->args.json)
+		return false;
+	show_findings(stderr, run, r);
+	if (!isatty(STDIN_FILENO)) {
+		coffer_show_error("there is no terminal to ask on; --yes does it without asking");
+		return false;
+	}
+	(void)fputs("Do this? [y/N] ", stderr);
+	(void)fflush(stderr);
+	return fgets(answer, sizeof(answer), stdin) &&
+	       (strcmp(answer, "y\n") == 0 || strcmp(answer, "yes\n") == 0);
+}
+
+static void put_actions(struct json_object *o, const struct coffer_repair_result *r)
+{
+	struct json_object *array = coffer_json_array_new();
+
+	for (size_t i = 0; i < r->n_actions; i++) {
+		struct json_object *a = coffer_json_object_new();
+
+		(void)coffer_json_put_string(a, "action", coffer_repair_name(r->actions[i].kind));
+		coffer_json_put_text(a, "text", r->actions[i].text);
+		(void)coffer_json_put_bool(a, "done", i < r->n_done);
+		(void)coffer_json_append(array, a);
+	}
+	(void)coffer_json_put(o, "actions", array);
+}
+
+static int end_json(const struct run *run, int code, const struct coffer_repair_result *r,
+	const struct coffer_err *e)
+{
+	_cleanup_json_ struct json_object *o = coffer_json_report("repair");
+
+	coffer_json_put_text(o, "device", run->args.encrypt.device);
+	(void)coffer_json_put_bool(o, "dry_run", run->args.encrypt.dry_run);
+	if (r) {
+		coffer_json_put_status(o, "status", r->status);
+		coffer_json_put_checks(o, "findings", &r->findings);
+		put_actions(o, r);
+		(void)coffer_json_put_bool(o, "changed", r->changed);
+		if (r->changed)
+			(void)coffer_json_put_string(
+				o, "stage_after", coffer_stage_name(r->stage_after));
+	}
+	return coffer_json_finish(o, code, e);
+}
+
+static int end_text(const struct run *run, int code, const struct coffer_repair_result *r,
+	const struct coffer_err *e)
+{
+	const bool quiet = run->args.quiet;
+
+	if (code == COFFER_DONE && r->n_actions == 0 && !quiet)
+		show_findings(stdout, run, r);
+	if (code == COFFER_DONE && run->args.encrypt.dry_run && r->n_actions > 0) {
+		show_findings(stdout, run, r);
+		(void)fprintf(
+			stderr, "%s: nothing was changed (--dry-run)\n", run->args.encrypt.device);
+	}
+	if (code != COFFER_DONE) {
+		if (r && r->findings.n > 0 && code != COFFER_NO && r->n_done == 0)
+			show_findings(stderr, run, r);
+		coffer_show_error(e->msg);
+	}
+	if (code == COFFER_INTERRUPTED) {
+		(void)fputs("coffer: nothing is lost; go on with: coffer repair", stderr);
+		if (run->args.key_file) {
+			(void)fputs(" --key-file", stderr);
+			coffer_show_word(stderr, run->args.key_file);
+		}
+		coffer_show_word(stderr, run->args.encrypt.device);
+		(void)fputc('\n', stderr);
+	}
+	if (code == COFFER_DONE && r->changed && !quiet)
+		(void)fprintf(stderr, "%s: repaired; it is %s now\n", run->args.encrypt.device,
+			coffer_stage_name(r->stage_after));
+	return fflush(stdout) != 0 || ferror(stdout) ? COFFER_FAILED : code;
+}
+
+static int run_repair(const struct coffer_cmd *cmd, const struct coffer_args *args)
+{
+	_cleanup_(cleanup_result) struct coffer_repair_result *result = NULL;
+	struct run run = {.args = *args};
+	const struct coffer_repair_options o = {.device = args->encrypt.device,
+		.dry_run = args->encrypt.dry_run,
+		.threads = args->encrypt.threads,
+		.confirm = confirm,
+		.callbacks = {.passphrase = ask,
+			.progress = progress,
+			.stop = coffer_signals_stop,
+			.user = &run}};
+	struct coffer_err e = {0};
+	int r, code;
+
+	coffer_signals_install();
+	coffer_report_begin(&run.report, &run.args, cmd->name);
+	r = coffer_repair(&o, &result, &e);
+	coffer_report_clear(&run.report);
+	code = coffer_err_exit_code(&e, r);
+	return args->json ? end_json(&run, code, result, &e) : end_text(&run, code, result, &e);
+}
+
+static const struct coffer_option options[] = {
+	{"dry-run", 'n', NULL, "say what is wrong and what would be done, change nothing"},
+	{"yes", 'y', NULL, "do it without asking"},
+	{"key-file", 'd', "FILE", "passphrase or key from FILE, all of it; - is standard input"},
+	{"key-fd", 0, "FD", "the same from an open descriptor"},
+	{"keyfile-size", 'l', "BYTES", "read only so many bytes of the key file"},
+	{"keyfile-offset", 0, "BYTES", "skip the first bytes of the key file"},
+	{"threads", 0, "N", "threads of the engine, up to 16"},
+	{"json", 0, NULL, "progress and report as JSON lines on standard output; asks nothing"},
+	{"quiet", 'q', NULL, "say nothing unless something is wrong"},
+	{"help", 0, NULL, "show this help"},
+	{0},
+};
+
+const struct coffer_cmd coffer_cmd_repair = {
+	.name = "repair",
+	.args = "DEVICE|IMAGE",
+	.summary = "Finish what is unfinished, undo what is undoable, mend what is torn",
+	.options = options,
+	.run = run_repair,
+};

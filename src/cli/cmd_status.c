@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* cmd_status.c - coffer status */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/size.h"
+#include "cli/cli.h"
+#include "cli/show.h"
+
+DEFINE_CLEANUP(struct coffer_status *, status, coffer_status_free);
+#define _cleanup_status_ _cleanup_(cleanup_status)
+
+/* What a stage means, for somebody who sees it for the first time. */
+static const char *const meanings[] = {
+	[COFFER_STAGE_PLAIN] = "not encrypted, and not ready to be",
+	[COFFER_STAGE_RESERVED] = "not encrypted, and ready to be: the reserve is there",
+	[COFFER_STAGE_PLACING] = "the LUKS2 header is half placed; nothing is encrypted yet",
+	[COFFER_STAGE_PLACED] = "the LUKS2 header is there; nothing is encrypted yet",
+	[COFFER_STAGE_CONVERTING] = "a conversion is under way",
+	[COFFER_STAGE_WIPE_PENDING] =
+		"all is encrypted; the old copy of the first bytes is still to be wiped",
+	[COFFER_STAGE_ENCRYPTED] = "encrypted",
+	[COFFER_STAGE_RESTORING] = "an abort is half done",
+	[COFFER_STAGE_OTHER] = "a reencryption is under way that is cryptsetup's to finish",
+	[COFFER_STAGE_SHRUNK] = "the device is smaller than the conversion it holds",
+	[COFFER_STAGE_DAMAGED] = "damaged",
+};
+_Static_assert(ARRAY_SIZE(meanings) == COFFER_N_STAGES, "every stage has a meaning");
+
+static unsigned int percent(const struct coffer_status *s)
+{
+	return s->data_size ? (unsigned int)((double)s->converted * 100 / (double)s->data_size) : 0;
+}
+
+static void show_user(const struct coffer_user *u)
+{
+	switch (u->kind) {
+	case COFFER_USER_MOUNT:
+		coffer_show_field(stdout, "in use", "mounted on %s", u->name);
+		break;
+	case COFFER_USER_HOLDER:
+		coffer_show_field(stdout, "in use", "the block device %s stands on it", u->name);
+		break;
+	case COFFER_USER_LOOP:
+		coffer_show_field(stdout, "in use", "attached to %s", u->name);
+		break;
+	case COFFER_USER_SWAP:
+		coffer_show_field(stdout, "in use", "as swap (%s)", u->name);
+		break;
+	case COFFER_USER_REENCRYPTS:
+		coffer_show_field(stdout, "at work", "process %d (%s) is converting it",
+			(int)u->pid, u->name);
+		break;
+	case COFFER_USER_PROCESS:
+		coffer_show_field(stdout, "open by", "process %d (%s)%s", (int)u->pid, u->name,
+			u->writes ? ", for writing" : "");
+		break;
+	case COFFER_N_USER_KINDS:
+		break;
+	}
+}
+
+static void show_status(const struct coffer_status *s)
+{
+	coffer_show_text(stdout, s->device);
+	if (s->stage == COFFER_STAGE_CONVERTING)
+		(void)printf(": converting, %u %%\n", percent(s));
+	else
+		(void)printf(": %s\n", coffer_stage_name(s->stage));
+	coffer_show_field(stdout, "meaning", "%s", meanings[s->stage]);
+	if (s->why[0])
+		coffer_show_field(stdout, "because", "%s", s->why);
+	coffer_show_field(stdout, "size", "%" PRIu64 " bytes (%s), %s", s->size,
+		coffer_size_format(s->size).s, s->is_block ? "a block device" : "an image file");
+	if (s->filesystem[0])
+		coffer_show_field(stdout, "content", "%s", s->filesystem);
+	if (s->luks_version)
+		coffer_show_field(stdout, "volume", "LUKS%d %s%s%s", s->luks_version, s->uuid,
+			s->cipher[0] ? ", " : "", s->cipher);
+	if (s->data_size) {
+		coffer_show_field(stdout, "encrypted",
+			"%" PRIu64 " of %" PRIu64 " bytes (%s of %s)", s->converted, s->data_size,
+			coffer_size_format(s->converted).s, coffer_size_format(s->data_size).s);
+		coffer_show_field(stdout, "layout",
+			"begun on %" PRIu64 " bytes, data offset %" PRIu64 ", sectors of %" PRIu32,
+			s->device_size, s->data_offset, s->sector_size);
+	} else if (s->data_offset) {
+		coffer_show_field(stdout, "layout", "data offset %" PRIu64 ", sectors of %" PRIu32,
+			s->data_offset, s->sector_size);
+	}
+	for (size_t i = 0; i < s->n_users; i++)
+		show_user(&s->users[i]);
+	if (!s->users_complete)
+		coffer_show_field(
+			stdout, "note", "not everybody's processes can be seen by this user");
+	if (!s->locked)
+		coffer_show_field(stdout, "note",
+			"read without cryptsetup's locks, which this user may not use");
+	if (s->can_abort)
+		coffer_show_field(
+			stdout, "way back", "coffer abort gives the plain filesystem back");
+	coffer_show_field(stdout, "next", "%s", s->next[0] ? s->next : "nothing");
+}
+
+/* All disks of the machine: a line for each that holds something. */
+static void show_line(const struct coffer_status *s)
+{
+	char stage[48];
+
+	if (s->stage == COFFER_STAGE_CONVERTING)
+		(void)snprintf(stage, sizeof(stage), "converting %u %%", percent(s));
+	else
+		(void)snprintf(stage, sizeof(stage), "%s", coffer_stage_name(s->stage));
+	(void)printf("%-22s %10s  %-16s %-12s ", s->device, coffer_size_format(s->size).s, stage,
+		s->filesystem[0]  ? s->filesystem
+		: s->luks_version ? (s->luks_version == 2 ? "LUKS2" : "LUKS1")
+				  : "-");
+	coffer_show_text(stdout, s->next[0] ? s->next : "-");
+	(void)putchar('\n');
+}
+
+static bool worth_a_line(const struct coffer_status *s)
+{
+	return s->stage != COFFER_STAGE_PLAIN || s->filesystem[0];
+}
+
+struct listing {
+	const struct coffer_args *args;
+	struct json_object *devices;
+	bool all;   /* no operand: whatever is on this machine */
+	bool table; /* its head was printed */
+	bool many;
+	int code;
+	struct coffer_err e; /* the first that failed */
+};
+
+static void list_status(struct listing *l, const struct coffer_status *s)
+{
+	if (l->all && !worth_a_line(s))
+		return;
+	if (l->args->json) {
+		coffer_json_append_status(l->devices, s);
+		return;
+	}
+	if (!l->all) {
+		show_status(s);
+		return;
+	}
+	if (!l->table)
+		(void)printf("%-22s %10s  %-16s %-12s %s\n", "DEVICE", "SIZE", "STAGE", "CONTENT",
+			"NEXT");
+	l->table = true;
+	show_line(s);
+}
+
+static void look(struct listing *l, const char *device)
+{
+	_cleanup_status_ struct coffer_status *s = NULL;
+	struct coffer_err e = {0};
+	const int r = coffer_status(device, &s, &e);
+
+	if (r == 0) {
+		list_status(l, s);
+		return;
+	}
+	/* Of all disks some cannot be read: a drive without a medium. That is no failure. */
+	if (!l->args->json)
+		coffer_show_error(e.msg);
+	if (!l->all && l->code == COFFER_DONE) {
+		l->code = coffer_err_exit_code(&e, r);
+		l->e = e;
+	}
+}
+
+static int look_at_all(struct listing *l)
+{
+	char **list = NULL;
+	const int r = coffer_device_list(&list, &l->e);
+
+	if (r < 0) {
+		l->code = coffer_err_exit_code(&l->e, r);
+		if (!l->args->json)
+			coffer_show_error(l->e.msg);
+		return r;
+	}
+	for (char **name = list; *name; name++)
+		look(l, *name);
+	coffer_device_list_free(list);
+	if (!l->args->json && !l->table)
+		(void)fputs("coffer: no disk with a filesystem or LUKS on it is to be seen here\n",
+			stderr);
+	return 0;
+}
+
+static int run_status(const struct coffer_cmd *cmd, const struct coffer_args *args)
+{
+	_cleanup_json_ struct json_object *report = NULL;
+	struct listing l = {.args = args, .all = !args->operands[0]};
+
+	l.devices = coffer_json_array_new();
+	if (l.all)
+		(void)look_at_all(&l);
+	for (char **device = args->operands; *device; device++)
+		look(&l, *device);
+	if (!args->json) {
+		coffer_json_free(l.devices);
+		return fflush(stdout) != 0 || ferror(stdout) ? COFFER_FAILED : l.code;
+	}
+	report = coffer_json_report(cmd->name);
+	(void)coffer_json_put(report, "devices", l.devices);
+	return coffer_json_finish(report, l.code, &l.e);
+}
+
+static const struct coffer_option options[] = {
+	{"json", 0, NULL, "the report as one JSON object on standard output"},
+	{"help", 0, NULL, "show this help"},
+	{0},
+};
+
+const struct coffer_cmd coffer_cmd_status = {
+	.name = "status",
+	.args = "[DEVICE|IMAGE...]",
+	.summary = "Tell where disks stand, who is at work on them, and what comes next",
+	.options = options,
+	.any_number = true,
+	.run = run_status,
+};

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cli/show.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/quote.h"
+
+static const char *const outcome_names[] = {
+	[COFFER_DONE] = "done",
+	[COFFER_FAILED] = "failed",
+	[COFFER_USAGE] = "usage",
+	[COFFER_NO] = "no",
+	[COFFER_REFUSED] = "refused",
+	[COFFER_INTERRUPTED] = "interrupted",
+	[COFFER_NEEDS_REPAIR] = "needs-repair",
+};
+
+const char *coffer_outcome_name(int exit_code)
+{
+	if (exit_code < 0 || (size_t)exit_code >= ARRAY_SIZE(outcome_names))
+		return "failed";
+	return outcome_names[exit_code];
+}
+
+void coffer_show_text(FILE *f, const char *text)
+{
+	for (; *text; text++)
+		(void)fputc((unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text, f);
+}
+
+void coffer_show_error(const char *text)
+{
+	(void)fputs("coffer: ", stderr);
+	coffer_show_text(stderr, text);
+	(void)fputc('\n', stderr);
+}
+
+void coffer_show_field(FILE *f, const char *name, const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	(void)fprintf(f, "  %-12s ", name);
+	coffer_show_text(f, text);
+	(void)fputc('\n', f);
+}
+
+void coffer_show_checks(FILE *f, const struct coffer_checks *c, bool all)
+{
+	static const char *const marks[] = {
+		[COFFER_CHECK_OK] = "ok",
+		[COFFER_CHECK_NOTE] = "note",
+		[COFFER_CHECK_UNCHECKED] = "unchecked",
+		[COFFER_CHECK_BAD] = "BAD",
+	};
+	_Static_assert(ARRAY_SIZE(marks) == COFFER_N_VERDICTS, "every verdict has a mark");
+
+	for (size_t i = 0; i < c->n; i++) {
+		const struct coffer_check *k = &c->items[i];
+
+		if (k->verdict == COFFER_CHECK_OK && !all)
+			continue;
+		(void)fprintf(f, "  %-10s %-18s ", marks[k->verdict], k->id);
+		coffer_show_text(f, k->text);
+		(void)fputc('\n', f);
+		if (!k->remedy[0])
+			continue;
+		(void)fprintf(f, "  %-10s %-18s -> ", "", "");
+		coffer_show_text(f, k->remedy);
+		(void)fputc('\n', f);
+	}
+}
+
+void coffer_show_word(FILE *f, const char *text)
+{
+	char word[4 * 1024];
+
+	coffer_quote(text, word, sizeof(word));
+	(void)fprintf(f, " %s", word);
+}
+
+/* Bytes of the UTF-8 character at @s; 0 when it is none. */
+static size_t utf8_length(const char *s)
+{
+	const unsigned char *p = (const unsigned char *)s;
+	const size_t n = p[0] < 0x80	? 1
+			 : p[0] < 0xc2	? 0
+			 : p[0] < 0xe0	? 2
+			 : p[0] < 0xf0	? 3
+			 : p[0] <= 0xf4 ? 4
+					: 0;
+
+	for (size_t i = 1; i < n; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	/* overlong forms, surrogates, and what lies behind U+10FFFF */
+	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
+		(p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+		return 0;
+	return n;
+}
+
+void coffer_json_put_text(struct json_object *o, const char *key, const char *text)
+{
+	const size_t n = strlen(text);
+	_cleanup_free_ char *clean = malloc(3 * n + 1);
+	char *p = clean;
+
+	if (!clean)
+		return;
+	while (*text) {
+		const size_t k = utf8_length(text);
+
+		if (k > 0) {
+			memcpy(p, text, k);
+			p += k;
+			text += k;
+		} else {
+			memcpy(p, "\xef\xbf\xbd", 3);
+			p += 3;
+			text++;
+		}
+	}
+	*p = '\0';
+	(void)coffer_json_put_string(o, key, clean);
+}
+
+void coffer_json_put_checks(struct json_object *o, const char *key, const struct coffer_checks *c)
+{
+	struct json_object *array = coffer_json_array_new();
+
+	for (size_t i = 0; i < c->n; i++) {
+		struct json_object *check = coffer_json_object_new();
+
+		(void)coffer_json_put_string(check, "id", c->items[i].id);
+		(void)coffer_json_put_string(
+			check, "verdict", coffer_verdict_name(c->items[i].verdict));
+		coffer_json_put_text(check, "text", c->items[i].text);
+		if (c->items[i].remedy[0])
+			coffer_json_put_text(check, "remedy", c->items[i].remedy);
+		(void)coffer_json_append(array, check);
+	}
+	(void)coffer_json_put(o, key, array);
+}
+
+static struct json_object *users_json(const struct coffer_status *s)
+{
+	struct json_object *array = coffer_json_array_new();
+
+	for (size_t i = 0; i < s->n_users; i++) {
+		const struct coffer_user *u = &s->users[i];
+		struct json_object *o = coffer_json_object_new();
+
+		(void)coffer_json_put_string(o, "kind", coffer_user_kind_name(u->kind));
+		coffer_json_put_text(o, "name", u->name);
+		if (u->pid > 0)
+			(void)coffer_json_put_int(o, "pid", (int)u->pid);
+		if (u->kind == COFFER_USER_PROCESS || u->kind == COFFER_USER_REENCRYPTS)
+			(void)coffer_json_put_bool(o, "writes", u->writes);
+		(void)coffer_json_append(array, o);
+	}
+	return array;
+}
+
+static struct json_object *status_json(const struct coffer_status *s)
+{
+	struct json_object *o = coffer_json_object_new();
+
+	coffer_json_put_text(o, "device", s->device);
+	(void)coffer_json_put_u64(o, "size", s->size);
+	(void)coffer_json_put_bool(o, "block_device", s->is_block);
+	(void)coffer_json_put_string(o, "stage", coffer_stage_name(s->stage));
+	(void)coffer_json_put_string(o, "found", s->found);
+	if (s->filesystem[0])
+		coffer_json_put_text(o, "filesystem", s->filesystem);
+	if (s->luks_version)
+		(void)coffer_json_put_int(o, "luks_version", s->luks_version);
+	if (s->uuid[0])
+		coffer_json_put_text(o, "uuid", s->uuid);
+	if (s->cipher[0])
+		coffer_json_put_text(o, "cipher", s->cipher);
+	if (s->sector_size)
+		(void)coffer_json_put_u64(o, "sector_size", s->sector_size);
+	if (s->device_size)
+		(void)coffer_json_put_u64(o, "device_size", s->device_size);
+	if (s->data_offset)
+		(void)coffer_json_put_u64(o, "data_offset", s->data_offset);
+	if (s->data_size) {
+		(void)coffer_json_put_u64(o, "data_size", s->data_size);
+		(void)coffer_json_put_u64(o, "bytes_converted", s->converted);
+	}
+	(void)coffer_json_put_bool(o, "can_abort", s->can_abort);
+	(void)coffer_json_put(o, "users", users_json(s));
+	(void)coffer_json_put_bool(o, "users_complete", s->users_complete);
+	(void)coffer_json_put_bool(o, "locked", s->locked);
+	if (s->why[0])
+		coffer_json_put_text(o, "why", s->why);
+	if (s->next[0])
+		coffer_json_put_text(o, "next", s->next);
+	return o;
+}
+
+void coffer_json_put_status(struct json_object *o, const char *key, const struct coffer_status *s)
+{
+	(void)coffer_json_put(o, key, status_json(s));
+}
+
+void coffer_json_append_status(struct json_object *array, const struct coffer_status *s)
+{
+	(void)coffer_json_append(array, status_json(s));
+}
+
+struct json_object *coffer_json_report(const char *verb)
+{
+	struct json_object *o = coffer_json_object_new();
+
+	(void)coffer_json_put_string(o, "report", verb);
+	return o;
+}
+
+int coffer_json_print(struct json_object *o)
+{
+	const char *text = coffer_json_text(o);
+
+	(void)printf("%s\n", text ? text : "{}");
+	return text && fflush(stdout) == 0 && !ferror(stdout) ? 0 : -1;
+}
+
+int coffer_json_finish(struct json_object *o, int exit_code, const struct coffer_err *e)
+{
+	(void)coffer_json_put_string(o, "outcome", coffer_outcome_name(exit_code));
+	(void)coffer_json_put_int(o, "exit_code", exit_code);
+	if (exit_code != COFFER_DONE)
+		coffer_json_put_text(o, "message", e->msg);
+	return coffer_json_print(o) < 0 ? COFFER_FAILED : exit_code;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* show.h - what the reporting verbs print: sentences for people, objects for programs
+ *
+ * Texts may hold names from a disk or from other processes, so none reaches a terminal with a
+ * control character in it, nor a JSON report with bytes that are no UTF-8. */
+#pragma once
+#include <stdio.h>
+
+#include "base/json.h"
+#include "coffer/check.h"
+#include "coffer/status.h"
+
+/* "done", "failed", ...: what an exit code means. */
+const char *coffer_outcome_name(int exit_code);
+
+/* --- for people --- */
+
+/* @text without its control characters. */
+void coffer_show_text(FILE *f, const char *text);
+/* A line "coffer: @text" on stderr. */
+void coffer_show_error(const char *text);
+/* "  name         text" */
+void coffer_show_field(FILE *f, const char *name, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* One line for each check, its remedy below; those that are OK only when @all. */
+void coffer_show_checks(FILE *f, const struct coffer_checks *c, bool all);
+/* @text as a shell takes it for one word, with a space in front. */
+void coffer_show_word(FILE *f, const char *text);
+
+/* --- for programs --- */
+
+/* Put a string; bytes that are no UTF-8 become U+FFFD. */
+void coffer_json_put_text(struct json_object *o, const char *key, const char *text);
+void coffer_json_put_checks(struct json_object *o, const char *key, const struct coffer_checks *c);
+/* A disk's status as an object of its own under @key. */
+void coffer_json_put_status(struct json_object *o, const char *key, const struct coffer_status *s);
+/* The same in an array. */
+void coffer_json_append_status(struct json_object *array, const struct coffer_status *s);
+/* {"report": @verb}; the caller adds to it and hands it to coffer_json_finish. */
+struct json_object *coffer_json_report(const char *verb);
+/* Add "outcome", "exit_code" and, where that is not 0, "message", and print the line. Returns the
+ * exit code, or FAILED when stdout does not take it. */
+int coffer_json_finish(struct json_object *o, int exit_code, const struct coffer_err *e);
+/* Print @o as one line at once: a reader acts on it. */
+int coffer_json_print(struct json_object *o);

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "model/diagnose.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/checks.h"
+#include "base/cleanup.h"
+
+static const char *const names[] = {
+	[COFFER_REPAIR_SYNC_HEADER] = "sync-header",
+	[COFFER_REPAIR_REDO_PLACEMENT] = "redo-placement",
+	[COFFER_REPAIR_FINISH_PLACEMENT] = "finish-placement",
+	[COFFER_REPAIR_REDO_RESTORE] = "redo-restore",
+	[COFFER_REPAIR_UNDO_PLACEMENT] = "undo-placement",
+	[COFFER_REPAIR_RESTORE_BLOCK_0] = "restore-block-0",
+	[COFFER_REPAIR_RESTORE_HEAD] = "restore-head",
+	[COFFER_REPAIR_ERASE_MARK] = "erase-mark",
+	[COFFER_REPAIR_ERASE_RECORD] = "erase-record",
+	[COFFER_REPAIR_RESUME] = "resume",
+};
+static_assert(ARRAY_SIZE(names) == COFFER_N_REPAIRS, "every action has a name");
+
+const char *coffer_repair_name(enum coffer_action_kind k)
+{
+	return (unsigned int)k < COFFER_N_REPAIRS ? names[k] : "unknown";
+}
+
+/* What diagnose builds up; r remembers the first failure. */
+struct build {
+	const struct coffer_symptoms *s;
+	struct coffer_checks *l;
+	struct coffer_diagnosis *d;
+	int r;
+};
+
+__attribute__((format(printf, 4, 5))) static void find(
+	struct build *b, const char *id, enum coffer_verdict v, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+	int r;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	r = coffer_checks_add(b->l, id, v, "%s", text);
+	if (b->r == 0)
+		b->r = r;
+}
+
+__attribute__((format(printf, 3, 4))) static void act(
+	struct build *b, enum coffer_action_kind kind, const char *fmt, ...)
+{
+	struct coffer_repair_action *a = &b->d->actions[b->d->n_actions];
+	va_list ap;
+
+	assert(b->d->n_actions < COFFER_MAX_REPAIRS);
+	a->kind = kind;
+	va_start(ap, fmt);
+	(void)vsnprintf(a->text, sizeof(a->text), fmt, ap);
+	va_end(ap);
+	b->d->n_actions++;
+}
+
+/* --- actions that several findings lead to --------------------------------------------------- */
+
+static void act_resume(struct build *b)
+{
+	if (!b->s->can_resume) {
+		coffer_checks_remedy(b->l, "coffer encrypt %s", b->s->device);
+		return;
+	}
+	act(b, COFFER_REPAIR_RESUME,
+		"go on with the conversion to its end, as 'coffer encrypt' does; this needs a "
+		"passphrase or key");
+}
+
+static void act_restore_head(struct build *b, const struct coffer_evidence *v)
+{
+	act(b, COFFER_REPAIR_RESTORE_HEAD,
+		"put the first %" PRIu64 " bytes back from their copy at byte %" PRIu64
+		": the %s filesystem is back as it was, not encrypted; what is overwritten is a "
+		"header that opens nothing",
+		v->geometry.shift, coffer_head_copy(&v->geometry), coffer_fs_name(v->fs.kind));
+}
+
+/* A header copy that is not like the other one. */
+static void check_copies(struct build *b)
+{
+	const struct coffer_facts *f = b->s->facts;
+	const int other = !f->newest;
+
+	if (f->copies_agree)
+		return;
+	if (f->copy[other].whole)
+		find(b, "header-copies", COFFER_CHECK_BAD,
+			"the %s header copy has sequence number %" PRIu64 ", the %s one %" PRIu64,
+			other ? "second" : "first", f->copy[other].seqid,
+			other ? "first" : "second", f->copy[f->newest].seqid);
+	else
+		find(b, "header-copies", COFFER_CHECK_BAD, "the %s header copy is not whole",
+			other ? "second" : "first");
+	act(b, COFFER_REPAIR_SYNC_HEADER,
+		"write the %s header copy as the whole one (sequence number %" PRIu64
+		") says; the whole one is not touched before the other is safe on the disk",
+		other ? "second" : "first", f->copy[f->newest].seqid);
+}
+
+/* --- one for each state of the disk ------------------------------------------------------------
+ */
+
+static void diagnose_plain(struct build *b)
+{
+	const struct coffer_evidence *v = b->s->evidence;
+	char why[512];
+
+	if (coffer_head_is_torn(v, why, sizeof(why))) {
+		find(b, "torn-head", COFFER_CHECK_BAD,
+			"%" PRIu64 " sectors of the first %" PRIu64
+			" bytes were overwritten with a LUKS2 header, as cryptsetup leaves it when "
+			"the power fails; the %s filesystem they belong to is whole otherwise",
+			v->different, v->geometry.shift, coffer_fs_name(v->fs.kind));
+		act_restore_head(b, v);
+		return;
+	}
+	if (b->s->plain_luks2) {
+		find(b, "header-copies", COFFER_CHECK_BAD,
+			"there is a magic of LUKS2, but no header to be trusted%s%s",
+			why[0] ? "; " : "", why);
+		coffer_checks_remedy(b->l,
+			"restore a backup of the header (cryptsetup luksHeaderRestore), or wipe "
+			"the magic (wipefs) if it is none; keep a copy of the disk first");
+		b->d->hopeless = true;
+		return;
+	}
+	if (why[0])
+		find(b, "head-copy", COFFER_CHECK_NOTE, "%s; it is left alone", why);
+	if (v->has_stale_record) {
+		find(b, "stale-record", COFFER_CHECK_NOTE,
+			"the record of a placement that was cut before it began lies at byte "
+			"%" PRIu64 ", behind the filesystem's end",
+			coffer_record_offset(&v->stale.geometry, COFFER_PLACE));
+		act(b, COFFER_REPAIR_ERASE_RECORD,
+			"erase that record and the image behind it, %" PRIu64
+			" bytes of the unused reserve; the filesystem is not touched",
+			COFFER_BLOCK + v->stale.image_size);
+	}
+}
+
+static void diagnose_placing(struct build *b)
+{
+	if (b->s->action == COFFER_ACT_REDO_PLACEMENT) {
+		find(b, "placement", COFFER_CHECK_BAD,
+			"the LUKS2 header was half placed when the run was cut");
+		act(b, COFFER_REPAIR_REDO_PLACEMENT,
+			"place the header again from its image; the first bytes are safe in their "
+			"copy at byte %" PRIu64,
+			coffer_head_copy(&b->s->facts->transition.geometry));
+	} else {
+		find(b, "placement", COFFER_CHECK_BAD,
+			"the LUKS2 header is placed, but the record of that was not erased");
+		act(b, COFFER_REPAIR_FINISH_PLACEMENT,
+			"write both header copies again and erase the record");
+	}
+	act_resume(b);
+}
+
+static void diagnose_placed(struct build *b)
+{
+	const struct coffer_evidence *v = b->s->evidence;
+	char why[512];
+
+	if (v->keyslot_torn) {
+		find(b, "keyslot", COFFER_CHECK_BAD,
+			"a keyslot is half written, so no key opens the volume; that is how "
+			"cryptsetup leaves it when the power fails");
+		if (coffer_head_is_torn(v, why, sizeof(why))) {
+			act_restore_head(b, v);
+			return;
+		}
+		if (why[0])
+			coffer_checks_remedy(b->l, "%s", why);
+		b->d->hopeless = true;
+		return;
+	}
+	if (v->copy_lost) {
+		find(b, "head-copy", COFFER_CHECK_BAD,
+			"the header is there, but where the first %" PRIu64
+			" bytes should have been saved, at byte %" PRIu64
+			", is no filesystem; the spare superblock of an %s lies further behind",
+			v->geometry.shift, coffer_head_copy(&v->geometry),
+			coffer_fs_name(v->fs.kind));
+		coffer_checks_remedy(b->l,
+			"the first %" PRIu64
+			" bytes are lost; keep a copy of the disk, then 'wipefs -a' and the "
+			"filesystem's own checker with its spare superblock may save the rest",
+			v->geometry.shift);
+		b->d->hopeless = true;
+		return;
+	}
+	check_copies(b);
+	find(b, "conversion", COFFER_CHECK_BAD,
+		"the LUKS2 header is there, and nothing is encrypted yet");
+	act_resume(b);
+}
+
+static void diagnose_converting(struct build *b)
+{
+	const struct coffer_conversion *c = &b->s->facts->conversion;
+
+	check_copies(b);
+	if (c->pointer == 0)
+		find(b, "wipe-pending", COFFER_CHECK_BAD,
+			"all data is encrypted, but the copy of the first bytes is not wiped and "
+			"the final header not written");
+	else
+		find(b, "conversion", COFFER_CHECK_BAD,
+			"%" PRIu64 " of %" PRIu64 " bytes are encrypted%s",
+			c->geometry.length - c->pointer, c->geometry.length,
+			c->hot ? ", and cryptsetup was cut inside a step" : "");
+	act_resume(b);
+}
+
+static void diagnose_encrypted(struct build *b)
+{
+	if (b->s->action == COFFER_ACT_SYNC_FINAL)
+		find(b, "conversion", COFFER_CHECK_NOTE,
+			"the conversion is done; its final header is in one copy only");
+	check_copies(b);
+}
+
+/* The marks of coffer in block 0 lie where this filesystem keeps nothing. */
+static bool mark_is_idle(const struct coffer_facts *f, const struct coffer_evidence *v)
+{
+	uint32_t idle = 0;
+
+	if (v->head.kind == COFFER_FS_BTRFS)
+		idle = 0xff;
+	else if (v->head.kind == COFFER_FS_EXT)
+		idle = 0x3; /* the superblock begins at 1024 */
+	return v->has_head && (f->transition.sectors & ~idle) == 0;
+}
+
+static bool head_lives_on(const struct coffer_facts *f)
+{
+	return f->newest < 0 && f->transition_error == 0 && f->transition.kind == COFFER_PLACE &&
+	       f->has_record[COFFER_PLACE] && f->head_intact && f->image_intact && f->strange > 0 &&
+	       f->placed == 0;
+}
+
+static void diagnose_damaged(struct build *b)
+{
+	const struct coffer_facts *f = b->s->facts;
+	const struct coffer_evidence *v = b->s->evidence;
+	char why[512] = "";
+
+	find(b, "damage", COFFER_CHECK_BAD, "%s", b->s->reason);
+	if (coffer_can_abort(COFFER_ACT_DAMAGED, f)) {
+		act(b, COFFER_REPAIR_UNDO_PLACEMENT,
+			"give the plain filesystem back, as 'coffer abort' does: its first bytes "
+			"are whole in their copy at byte %" PRIu64,
+			coffer_head_copy(&f->transition.geometry));
+	} else if (head_lives_on(f)) {
+		act(b, COFFER_REPAIR_RESTORE_BLOCK_0,
+			"put back the sectors of block 0 that hold coffer's mark, and nothing "
+			"else: the header was never placed, and the filesystem was used since");
+	} else if (f->newest < 0 && f->transition_error == 0 &&
+		   f->transition.kind == COFFER_RESTORED && mark_is_idle(f, v)) {
+		act(b, COFFER_REPAIR_ERASE_MARK,
+			"erase coffer's mark from block 0: the %s filesystem is back and keeps "
+			"nothing there",
+			coffer_fs_name(v->head.kind));
+	} else if (f->newest < 0 && coffer_head_is_torn(v, why, sizeof(why))) {
+		act_restore_head(b, v);
+	} else {
+		if (f->newest < 0 && why[0])
+			coffer_checks_remedy(
+				b->l, "%s; keep a copy of the disk before you try anything", why);
+		else
+			coffer_checks_remedy(b->l,
+				"keep a copy of the disk before you try anything; a backup of the "
+				"header, if there is one, comes back with 'cryptsetup "
+				"luksHeaderRestore'");
+		b->d->hopeless = true;
+	}
+}
+
+static void diagnose_foreign(struct build *b)
+{
+	const struct coffer_facts *f = b->s->facts;
+
+	b->d->foreign = true;
+	if (b->s->action == COFFER_ACT_OTHER) {
+		find(b, "conversion", COFFER_CHECK_BAD, "%s", f->kind_reason.msg);
+		coffer_checks_remedy(b->l, "cryptsetup reencrypt --resume-only %s", b->s->device);
+		return;
+	}
+	find(b, "size", COFFER_CHECK_BAD,
+		"the device has %" PRIu64 " bytes now, but holds a conversion of %" PRIu64,
+		f->device_size,
+		f->newest >= 0 ? f->conversion.geometry.device : f->transition.geometry.device);
+	coffer_checks_remedy(b->l, "give it its size back, then run the same command again");
+}
+
+int coffer_diagnose(
+	const struct coffer_symptoms *s, struct coffer_checks *l, struct coffer_diagnosis *ret)
+{
+	struct coffer_diagnosis d = {0};
+	struct build b = {.s = s, .l = l, .d = &d};
+
+	switch (s->action) {
+	case COFFER_ACT_START:
+		diagnose_plain(&b);
+		break;
+	case COFFER_ACT_REDO_PLACEMENT:
+	case COFFER_ACT_FINISH_PLACEMENT:
+		diagnose_placing(&b);
+		break;
+	case COFFER_ACT_CONVERT:
+		if (s->facts->conversion.pointer == s->facts->conversion.geometry.length &&
+			!s->facts->conversion.hot)
+			diagnose_placed(&b);
+		else
+			diagnose_converting(&b);
+		break;
+	case COFFER_ACT_END:
+		diagnose_converting(&b);
+		break;
+	case COFFER_ACT_SYNC_FINAL:
+	case COFFER_ACT_ENCRYPTED:
+		diagnose_encrypted(&b);
+		break;
+	case COFFER_ACT_REDO_RESTORE:
+		find(&b, "restore", COFFER_CHECK_BAD, "an abort was half done when it was cut");
+		act(&b, COFFER_REPAIR_REDO_RESTORE,
+			"finish the abort: the plain filesystem's first bytes come back from their "
+			"copy");
+		break;
+	case COFFER_ACT_DAMAGED:
+		diagnose_damaged(&b);
+		break;
+	case COFFER_ACT_OTHER:
+	case COFFER_ACT_SHRUNK:
+	case COFFER_N_ACTIONS:
+		diagnose_foreign(&b);
+		break;
+	}
+	*ret = d;
+	return b.r;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* diagnose.h - what is wrong with a disk, and what may be done about it: pure, as decide.h is
+ *
+ * The actions are in the order in which they are to be done, and each one's text tells why nothing
+ * is lost by it. After the first one, the diagnosis of the disk as it is then has the rest. */
+#pragma once
+#include "coffer/repair.h"
+#include "model/decide.h"
+#include "model/evidence.h"
+
+struct coffer_diagnosis {
+	struct coffer_repair_action actions[COFFER_MAX_REPAIRS];
+	size_t n_actions;
+	bool hopeless; /* a finding is BAD and there is no safe action for it */
+	bool foreign;  /* it is another program's to mend, or the owner's: no damage of ours */
+};
+
+/* The facts that diagnose judges. @plain_luks2: libblkid sees LUKS2 where no header counts.
+ * @reason: why the action is DAMAGED. */
+struct coffer_symptoms {
+	const char *device;
+	enum coffer_action action;
+	const struct coffer_facts *facts;
+	const struct coffer_evidence *evidence;
+	bool plain_luks2;
+	const char *reason;
+	bool can_resume; /* there is a key to be had */
+};
+
+/* Findings are added to @l. -ENOMEM. */
+int coffer_diagnose(
+	const struct coffer_symptoms *s, struct coffer_checks *l, struct coffer_diagnosis *ret);

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* evidence.h - what the rest of a disk says where its header says nothing that counts
+ *
+ * cryptsetup copies the first S bytes to D-S and writes its header over them, with no flush in
+ * between. Cut there it leaves a head that is half header and half filesystem, and a whole copy
+ * that nothing points to. coffer's own placement cannot end so, but repair knows what to do, and
+ * encrypt must not take it for a disk to begin on: the torn head would be copied over the whole
+ * one. The story collects the evidence; whether it is enough is decided here. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/fsend.h"
+#include "model/geometry.h"
+#include "model/record.h"
+
+struct coffer_evidence {
+	bool has_head; /* what begins at byte 0 is a filesystem: head tells which */
+	struct coffer_fs head;
+	bool luks_remains; /* a LUKS magic stands where a header's copy could begin */
+	/* A copy of a head at D-S: there is a filesystem's superblock. */
+	bool has_copy;
+	struct coffer_geometry geometry; /* D, S and L = D-2S that it would belong to */
+	struct coffer_fs fs;		 /* as the copy tells; it ends at L or before */
+	bool mirror_agrees;	/* the superblock's copy further behind is of the same filesystem */
+	bool unconverted;	/* the gap or the filesystem's end cannot be ciphertext */
+	bool living;		/* the head is the same filesystem's */
+	bool used;		/* ... which is not the copy's: it was used since */
+	uint64_t different;	/* sectors of [0,S) that are not the copy's */
+	uint64_t unlike_header; /* ... and that no header has either */
+	/* The header is whole, and no step was committed. */
+	bool keyslot_torn; /* a part of a keyslot's area is still the head */
+	bool copy_lost;	   /* the copy has no superblock, but further behind lies a spare one */
+	/* The record of a placement that never began: block 0 has no trace of it. */
+	bool has_stale_record;
+	struct coffer_record stale;
+};
+
+/* Is it certain that the first S bytes are half written and are to be taken from the copy? @why
+ * (at least 1 byte) gets what speaks against it; "" when there is no copy at all. */
+bool coffer_head_is_torn(const struct coffer_evidence *v, char *why, size_t why_size);
+
+/* Could the @n bytes at @p, at least 512, be random or ciphertext? No when fewer than 160 of the
+ * 256 values occur: in 512 random bytes that happens once in 10^36 times. */
+bool coffer_looks_random(const uint8_t *p, size_t n);
+
+/* Could this sector be one of a LUKS2 header or of a transition block? Random, zeros, text, or
+ * with a magic. A filesystem's own structures are none of these. */
+bool coffer_looks_like_header(const uint8_t *sector);

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "story/evidence.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "base/json.h"
+
+enum {
+	PIECE = 1 << 20,
+	/* cryptsetup takes any S; people take these: each MiB up to here, powers of two above */
+	MAX_STEP_MIB = 64,
+	MAX_MIB = 256
+};
+
+struct search {
+	struct coffer_dev *dev;
+	uint8_t *buf; /* 3 * PIECE */
+	struct coffer_evidence *v;
+};
+
+/* The filesystem that begins at byte @off; false when there is none that makes sense. */
+static int read_fs(
+	struct search *s, uint64_t off, struct coffer_fs *ret, bool *found, struct coffer_err *e)
+{
+	int r;
+
+	*found = false;
+	if (off + COFFER_FS_HEAD > s->dev->size || off % COFFER_SECTOR)
+		return 0;
+	r = coffer_dev_read(s->dev, s->buf, COFFER_FS_HEAD, off, e);
+	if (r < 0)
+		return r;
+	*found = coffer_fs_read(s->buf, COFFER_FS_HEAD, ret, NULL) == 0 &&
+		 ret->kind != COFFER_FS_NONE;
+	return 0;
+}
+
+static bool same_fs(const struct coffer_fs *a, const struct coffer_fs *b)
+{
+	return a->kind == b->kind && memcmp(a->uuid, b->uuid, sizeof(a->uuid)) == 0;
+}
+
+static int check_mirror(struct search *s, struct coffer_err *e)
+{
+	struct coffer_evidence *v = s->v;
+	struct coffer_fs fs;
+	bool found;
+	int r;
+
+	v->mirror_agrees = false;
+	/* Below S it is part of what is in question. */
+	if (v->fs.mirror == 0 || v->fs.mirror + v->fs.super < v->geometry.shift)
+		return 0;
+	r = read_fs(s, v->fs.mirror, &fs, &found, e);
+	v->mirror_agrees = found && same_fs(&fs, &v->fs);
+	return r;
+}
+
+/* Is there, in [from, to), a sector that cannot be ciphertext? */
+static int find_plain(struct search *s, uint64_t from, uint64_t to, bool *ret, struct coffer_err *e)
+{
+	from = round_down_u64(from, COFFER_SECTOR);
+	for (uint64_t at = from; at < to; at += PIECE) {
+		const size_t n = round_down_u64(min_u64(PIECE, to - at), COFFER_SECTOR);
+		const int r = coffer_dev_read(s->dev, s->buf, n, at, e);
+
+		if (r < 0)
+			return r;
+		for (size_t k = 0; k < n; k += COFFER_SECTOR)
+			if (!coffer_looks_random(s->buf + k, COFFER_SECTOR)) {
+				*ret = true;
+				return 0;
+			}
+	}
+	return 0;
+}
+
+/* The first step writes to the gap, the second over the last S bytes of the data. While the second
+ * has not begun, all of the filesystem behind S is in its place and plain. */
+static int check_unconverted(struct search *s, struct coffer_err *e)
+{
+	const struct coffer_geometry *g = &s->v->geometry;
+	const uint64_t end = s->v->fs.end;
+	int r;
+
+	r = find_plain(s, coffer_gap(g), coffer_head_copy(g), &s->v->unconverted, e);
+	if (r == 0 && !s->v->unconverted && end > g->shift)
+		r = find_plain(s, end - g->shift > g->shift ? end - g->shift : g->shift, end,
+			&s->v->unconverted, e);
+	return r;
+}
+
+/* Compare [0,S) with the copy, sector by sector. */
+static int compare_copy(struct search *s, struct coffer_err *e)
+{
+	struct coffer_evidence *v = s->v;
+	uint8_t *now = s->buf, *copy = s->buf + PIECE;
+	int r = 0;
+
+	v->different = v->unlike_header = 0;
+	for (uint64_t at = 0; at < v->geometry.shift && r == 0; at += PIECE) {
+		const size_t n = min_u64(PIECE, v->geometry.shift - at);
+
+		r = coffer_dev_read(s->dev, now, n, at, e);
+		if (r == 0)
+			r = coffer_dev_read(
+				s->dev, copy, n, coffer_head_copy(&v->geometry) + at, e);
+		for (size_t k = 0; k < n && r == 0; k += COFFER_SECTOR) {
+			if (memcmp(now + k, copy + k, COFFER_SECTOR) == 0)
+				continue;
+			v->different++;
+			v->unlike_header += !coffer_looks_like_header(now + k);
+		}
+	}
+	return r;
+}
+
+static int check_used(struct search *s, struct coffer_err *e)
+{
+	struct coffer_evidence *v = s->v;
+	uint8_t *now = s->buf, *copy = s->buf + PIECE;
+	const uint64_t at = round_down_u64(v->fs.super, COFFER_BLOCK);
+	int r;
+
+	v->living = v->has_head && same_fs(&v->head, &v->fs);
+	if (!v->living)
+		return 0;
+	r = coffer_dev_read(s->dev, now, COFFER_BLOCK, at, e);
+	if (r == 0)
+		r = coffer_dev_read(
+			s->dev, copy, COFFER_BLOCK, coffer_head_copy(&v->geometry) + at, e);
+	now += v->fs.super - at;
+	copy += v->fs.super - at;
+	/* A sector that a header's write may have reached tells nothing about use. */
+	for (uint32_t k = 0; k < v->fs.super_size && r == 0; k += COFFER_SECTOR)
+		if (memcmp(now + k, copy + k, COFFER_SECTOR) != 0 &&
+			!coffer_looks_like_header(now + k))
+			v->used = true;
+	return r;
+}
+
+/* Is there a head at D-S, of a filesystem that ends at D-2S or before? */
+static int try_copy(struct search *s, const struct coffer_geometry *g, struct coffer_err *e)
+{
+	struct coffer_fs fs = {0};
+	bool found;
+	int r;
+
+	r = read_fs(s, coffer_head_copy(g), &fs, &found, e);
+	if (r < 0 || !found || fs.end > coffer_gap(g))
+		return r;
+	s->v->has_copy = true;
+	s->v->geometry = *g;
+	s->v->fs = fs;
+	s->v->unconverted = s->v->used = false;
+	r = check_mirror(s, e);
+	if (r == 0)
+		r = check_used(s, e);
+	if (r == 0)
+		r = check_unconverted(s, e);
+	return r < 0 ? r : compare_copy(s, e);
+}
+
+/* Nothing says what S was: look where people's choices would have put the copy. The first that
+ * proves itself counts; else the first that looks like one, for its reasons. */
+static int search_copy(struct search *s, struct coffer_err *e)
+{
+	struct coffer_evidence first = *s->v;
+	char why[512];
+
+	for (uint64_t mib = 1; mib <= MAX_MIB; mib = mib < MAX_STEP_MIB ? mib + 1 : mib * 2) {
+		const uint64_t shift = mib << 20;
+		const struct coffer_geometry g = {.device = s->dev->size,
+			.shift = shift,
+			.length = s->dev->size - 2 * shift,
+			.sector_size = COFFER_SECTOR};
+		int r;
+
+		if (s->dev->size / 3 < shift)
+			break;
+		s->v->has_copy = false;
+		r = try_copy(s, &g, e);
+		if (r < 0)
+			return r;
+		if (!s->v->has_copy)
+			continue;
+		if (coffer_head_is_torn(s->v, why, sizeof(why)))
+			return 0;
+		if (!first.has_copy)
+			first = *s->v;
+	}
+	*s->v = first;
+	return 0;
+}
+
+/* A keyslot's bytes are all there or it opens nothing; those of a whole header were never the
+ * head's. One that is, in its place, is one that cryptsetup's cut write did not reach. */
+static int check_keyslot(const char *name, struct json_object *keyslot, void *arg)
+{
+	struct search *s = arg;
+	struct json_object *area = coffer_json_object(keyslot, "area");
+	const char *type = coffer_json_string(keyslot, "type");
+	uint32_t key_size, stripes;
+	uint64_t offset, size, n;
+
+	(void)name;
+	if (!type || strcmp(type, "luks2") != 0 || coffer_json_u64s(area, "offset", &offset) < 0 ||
+		coffer_json_u64s(area, "size", &size) < 0 ||
+		coffer_json_u32(keyslot, "key_size", &key_size) < 0 ||
+		coffer_json_u32(coffer_json_object(keyslot, "af"), "stripes", &stripes) < 0)
+		return 0;
+	n = round_down_u64(min_u64((uint64_t)key_size * stripes, size), COFFER_SECTOR);
+	if (offset % COFFER_SECTOR || offset >= s->v->geometry.shift ||
+		n > s->v->geometry.shift - offset)
+		return 0;
+	for (uint64_t at = offset; at < offset + n; at += COFFER_SECTOR) {
+		uint8_t *now = s->buf, *copy = s->buf + PIECE;
+		int r;
+
+		r = coffer_dev_read(s->dev, now, COFFER_SECTOR, at, NULL);
+		if (r == 0)
+			r = coffer_dev_read(s->dev, copy, COFFER_SECTOR,
+				coffer_head_copy(&s->v->geometry) + at, NULL);
+		if (r < 0)
+			return r;
+		if (memcmp(now, copy, COFFER_SECTOR) == 0)
+			s->v->keyslot_torn = true;
+	}
+	return 0;
+}
+
+/* Where the spare superblocks lie that do not depend on a superblock: ext4's, for each size of its
+ * blocks, and btrfs'. */
+static int find_orphan(struct search *s, struct coffer_err *e)
+{
+	static const uint64_t places[] = {UINT64_C(8193) * 1024 - 1024,
+		UINT64_C(16384) * 2048 - 1024, UINT64_C(32768) * 4096 - 1024,
+		(UINT64_C(64) << 20) - (64 << 10)};
+	const struct coffer_geometry *g = &s->v->geometry;
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(places) && r == 0; i++) {
+		struct coffer_fs fs;
+		bool found;
+
+		if (places[i] < g->shift || places[i] + COFFER_FS_HEAD > g->length)
+			continue;
+		r = read_fs(s, places[i], &fs, &found, e);
+		if (r == 0 && found && fs.mirror == places[i] && fs.end <= g->length) {
+			s->v->copy_lost = true;
+			s->v->fs = fs;
+		}
+	}
+	return r;
+}
+
+/* A whole header, and no step committed: is what it stands for all there? */
+static int check_placed(struct search *s, const struct coffer_disk *disk, struct coffer_err *e)
+{
+	const struct coffer_geometry g = disk->facts.conversion.geometry;
+	int r;
+
+	r = try_copy(s, &g, e);
+	if (r < 0)
+		return r;
+	s->v->luks_remains = true;
+	s->v->unconverted = true; /* the header says so */
+	s->v->geometry = g;
+	if (!s->v->has_copy)
+		return find_orphan(s, e);
+	r = coffer_json_foreach(
+		coffer_json_object(disk->header->json, "keyslots"), check_keyslot, s);
+	return r < 0 ? coffer_err_errno(e, -r, "read the keyslots of %s", s->dev->name) : 0;
+}
+
+/* The record of a placement that was cut before its transition block. */
+static int search_record(struct search *s, struct coffer_err *e)
+{
+	for (uint64_t shift = COFFER_MIN_SHIFT; shift <= ((uint64_t)MAX_MIB << 20); shift *= 2) {
+		struct coffer_record rec;
+		int r;
+
+		if (s->dev->size / 3 < shift)
+			break;
+		r = coffer_dev_read(s->dev, s->buf, COFFER_BLOCK, s->dev->size - 2 * shift, e);
+		if (r < 0)
+			return r;
+		if (coffer_record_decode(s->buf, &rec) < 0 || rec.kind != COFFER_PLACE ||
+			rec.geometry.device != s->dev->size || rec.geometry.shift != shift)
+			continue;
+		/* Only where the filesystem that is there now has nothing to do with the room. */
+		if (s->v->has_head && s->v->head.end <= coffer_gap(&rec.geometry)) {
+			s->v->has_stale_record = true;
+			s->v->stale = rec;
+		}
+	}
+	return 0;
+}
+
+static int collect(struct search *s, const struct coffer_disk *disk, struct coffer_err *e)
+{
+	const struct coffer_facts *f = &disk->facts;
+	int r;
+
+	r = read_fs(s, 0, &s->v->head, &s->v->has_head, e);
+	if (r < 0)
+		return r;
+	if (disk->action == COFFER_ACT_CONVERT &&
+		f->conversion.pointer == f->conversion.geometry.length)
+		return check_placed(s, disk, e);
+	if (disk->action == COFFER_ACT_DAMAGED && f->newest < 0 && f->transition_error == 0 &&
+		f->transition.geometry.device <= s->dev->size)
+		return try_copy(s, &f->transition.geometry, e);
+	if (disk->action != COFFER_ACT_START &&
+		!(disk->action == COFFER_ACT_DAMAGED && f->newest < 0))
+		return 0;
+	if (f->newest >= 0 && f->kind_error == 0 && f->kind == COFFER_LUKS2_CONVERTING &&
+		f->conversion.geometry.device <= s->dev->size)
+		r = try_copy(s, &f->conversion.geometry, e);
+	else
+		r = search_copy(s, e);
+	if (r == 0 && disk->action == COFFER_ACT_START)
+		r = search_record(s, e);
+	return r;
+}
+
+int coffer_evidence_collect(
+	const struct coffer_disk *disk, struct coffer_evidence *ret, struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(3 * PIECE);
+	struct coffer_evidence v = {
+		.luks_remains = disk->facts.copy[0].magic || disk->facts.copy[1].magic};
+	struct search s = {.dev = disk->dev, .buf = buf, .v = &v};
+	int r;
+
+	if (!buf)
+		return coffer_err_errno(e, ENOMEM, "look at %s", disk->dev->name);
+	/* Sizes that are no multiple of a sector never held a conversion. */
+	if (disk->dev->size % COFFER_SECTOR || disk->dev->size < 3 * COFFER_MIN_SHIFT) {
+		*ret = v;
+		return 0;
+	}
+	r = collect(&s, disk, e);
+	if (r < 0)
+		return coffer_err_wrap(e, r, "look for what an interruption has left");
+	*ret = v;
+	return 0;
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* repair.c - say what is wrong and what can be done, ask, do it, look again after each action */
+#include "story/repair.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/checks.h"
+#include "base/err.h"
+#include "model/diagnose.h"
+#include "model/stage.h"
+#include "os/probe.h"
+#include "story/convert.h"
+#include "story/encrypt.h"
+#include "story/evidence.h"
+#include "story/place.h"
+#include "story/status.h"
+
+/* The session's options come first: a session's o points to them, and so to all of this. */
+struct repair {
+	struct coffer_encrypt_options encrypt;
+	const struct coffer_repair_options *o;
+	struct coffer_repair_result *result;
+	struct coffer_evidence evidence;
+	struct coffer_diagnosis diagnosis;
+};
+
+void coffer_repair_free(struct coffer_repair_result *r)
+{
+	if (!r)
+		return;
+	coffer_status_free(r->status);
+	coffer_checks_free(&r->findings);
+	free(r);
+}
+
+/* Judge the examined disk; the findings go to @l. */
+static int diagnose(
+	struct coffer_session *s, struct repair *p, struct coffer_checks *l, struct coffer_err *e)
+{
+	struct coffer_symptoms symptoms = {.device = s->dev->name,
+		.action = s->disk.action,
+		.facts = &s->disk.facts,
+		.evidence = &p->evidence,
+		.reason = s->disk.why,
+		.can_resume = p->o->callbacks.passphrase != NULL};
+	struct coffer_content content = {0};
+	int r = 0;
+
+	if (s->disk.action == COFFER_ACT_START)
+		r = coffer_probe(s->dev, 0, s->dev->size, &content, e);
+	if (r < 0)
+		return r;
+	symptoms.plain_luks2 = content.luks2;
+	if (coffer_diagnose(&symptoms, l, &p->diagnosis) < 0)
+		return coffer_err_errno(e, ENOMEM, "judge %s", s->dev->name);
+	return 0;
+}
+
+/* The lock of the volume whose header is there, and the disk as it is under that lock. */
+static int lock_volume(struct coffer_session *s, struct coffer_err *e)
+{
+	int r;
+
+	if (!s->disk.header || s->reencryption)
+		return 0;
+	r = coffer_session_lock(s, s->disk.header->uuid, e);
+	return r < 0 ? r : coffer_examine(s->dev, &s->disk, e);
+}
+
+static int examine(struct coffer_session *s, struct repair *p, struct coffer_err *e)
+{
+	int r;
+
+	coffer_dev_set_direct(s->dev, false);
+	r = coffer_examine(s->dev, &s->disk, e);
+	if (r == 0 && !s->dev->read_only)
+		r = lock_volume(s, e);
+	return r < 0 ? r : coffer_evidence_collect(&s->disk, &p->evidence, e);
+}
+
+static int act(struct coffer_session *s, struct repair *p, enum coffer_action_kind kind,
+	struct coffer_err *e)
+{
+	struct coffer_disk *disk = &s->disk;
+	const struct coffer_record *place = &disk->facts.record[COFFER_PLACE];
+
+	/* The conversion's own story knows when its first write comes. */
+	s->changed = s->changed || kind != COFFER_REPAIR_RESUME;
+	switch (kind) {
+	case COFFER_REPAIR_SYNC_HEADER:
+		return coffer_convert_sync(s, e);
+	case COFFER_REPAIR_REDO_PLACEMENT:
+		return coffer_place_redo(s->dev, place, disk->image, e);
+	case COFFER_REPAIR_FINISH_PLACEMENT:
+		return coffer_place_finish(disk, e);
+	case COFFER_REPAIR_REDO_RESTORE:
+	case COFFER_REPAIR_UNDO_PLACEMENT:
+		return coffer_place_undo(disk, e);
+	case COFFER_REPAIR_RESTORE_HEAD:
+		return disk->header ? coffer_place_undo(disk, e)
+				    : coffer_place_rescue(disk, &p->evidence.geometry, e);
+	case COFFER_REPAIR_RESTORE_BLOCK_0:
+		return coffer_place_unmark(disk, e);
+	case COFFER_REPAIR_ERASE_MARK:
+		return coffer_place_erase_mark(disk, e);
+	case COFFER_REPAIR_ERASE_RECORD:
+		return coffer_place_erase(s->dev, &p->evidence.stale, e);
+	case COFFER_REPAIR_RESUME:
+		return coffer_encrypt_story(s, e);
+	case COFFER_N_REPAIRS:
+		break;
+	}
+	return coffer_err_set(e, EINVAL, "no such action");
+}
+
+/* The actions as they were listed, each only while the disk still asks for it. */
+static int act_all(struct coffer_session *s, struct repair *p, struct coffer_err *e)
+{
+	struct coffer_repair_result *res = p->result;
+	_cleanup_(coffer_checks_free) struct coffer_checks later = {0};
+	int r = 0;
+
+	for (size_t i = 0; i < res->n_actions && r == 0; i++) {
+		r = coffer_session_check_stop(s, e);
+		if (r == 0 && i > 0)
+			r = examine(s, p, e);
+		if (r == 0 && i > 0)
+			r = diagnose(s, p, &later, e);
+		if (r < 0)
+			break;
+		if (i > 0 && (p->diagnosis.n_actions == 0 ||
+				     p->diagnosis.actions[0].kind != res->actions[i].kind))
+			return coffer_err_repair(e, EUCLEAN,
+				"after '%s' %s does not ask for '%s' any more; nothing more was "
+				"done",
+				coffer_repair_name(res->actions[i - 1].kind), s->dev->name,
+				coffer_repair_name(res->actions[i].kind));
+		r = act(s, p, res->actions[i].kind, e);
+		if (r < 0)
+			return coffer_err_wrap(
+				e, r, "%s", coffer_repair_name(res->actions[i].kind));
+		res->n_done++;
+	}
+	return r;
+}
+
+/* What the disk is now: told by a new look at it. */
+static int tell_stage_after(struct coffer_session *s, struct repair *p, struct coffer_err *e)
+{
+	struct coffer_status *now = NULL;
+	int r;
+
+	coffer_dev_set_direct(s->dev, false);
+	r = coffer_status_of(s->dev, &now, NULL, NULL, e);
+	if (r == 0)
+		p->result->stage_after = now->stage;
+	coffer_status_free(now);
+	return r;
+}
+
+static int refuse(struct coffer_session *s, const struct repair *p, struct coffer_err *e)
+{
+	const struct coffer_checks *f = &p->result->findings;
+	const struct coffer_check *last = &f->items[f->n - 1];
+
+	if (p->diagnosis.foreign)
+		return coffer_err_refuse(e, EOPNOTSUPP, "%s: %s%s%s", s->dev->name, last->text,
+			last->remedy[0] ? "; " : "", last->remedy);
+	return coffer_err_repair(e, EUCLEAN, "%s: %s; nothing was changed%s%s", s->dev->name,
+		last->text, last->remedy[0] ? "; " : "", last->remedy);
+}
+
+static int run(struct coffer_session *s, struct coffer_err *e)
+{
+	struct repair *p = (struct repair *)s->o; /* see struct repair */
+	struct coffer_repair_result *res = p->result;
+	int r;
+
+	r = examine(s, p, e);
+	if (r == 0)
+		r = coffer_status_of(s->dev, &res->status, NULL, NULL, e);
+	if (r == 0)
+		r = diagnose(s, p, &res->findings, e);
+	if (r < 0)
+		return r;
+	res->n_actions = p->diagnosis.n_actions;
+	memcpy(res->actions, p->diagnosis.actions, sizeof(res->actions));
+	if (p->diagnosis.foreign || p->diagnosis.hopeless)
+		return refuse(s, p, e);
+	if (res->n_actions == 0 || p->o->dry_run)
+		return 0;
+	if (p->o->confirm && !p->o->confirm(p->o->callbacks.user, res)) {
+		(void)coffer_err_set(e, ECANCELED, "%s: nothing was changed", s->dev->name);
+		coffer_err_outcome(e, COFFER_NO);
+		return -ECANCELED;
+	}
+	r = act_all(s, p, e);
+	res->changed = s->changed;
+	return r < 0 ? r : tell_stage_after(s, p, e);
+}
+
+int coffer_repair_dev(struct coffer_dev *dev, const struct coffer_repair_options *o,
+	struct coffer_repair_result **ret, struct coffer_err *e)
+{
+	struct coffer_repair_result *result = calloc(1, sizeof(*result));
+	struct repair p = {.o = o,
+		.result = result,
+		.encrypt = {.device = o->device,
+			.threads = o->threads,
+			.resume_only = true,
+			.callbacks = o->callbacks}};
+	int r;
+
+	if (!result) {
+		coffer_dev_close(dev);
+		return coffer_err_errno(e, ENOMEM, "repair");
+	}
+	r = coffer_session_run_dev("repair", dev, &p.encrypt, run, NULL, e);
+	if (result->status)
+		*ret = result;
+	else
+		coffer_repair_free(result);
+	return r;
+}
+
+int coffer_repair(const struct coffer_repair_options *o, struct coffer_repair_result **ret,
+	struct coffer_err *e)
+{
+	struct coffer_dev *dev = NULL;
+	int r;
+
+	r = o->dry_run ? coffer_dev_open_reading(o->device, &dev, e)
+		       : coffer_dev_open(o->device, &dev, e);
+	if (r < 0)
+		return coffer_err_wrap(e, r, "repair");
+	return coffer_repair_dev(dev, o, ret, e);
+}
