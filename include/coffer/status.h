@@ -11,28 +11,12 @@
 #include <stdint.h>
 
 #include "coffer/err.h"
+#include "coffer/stage.h"
 #include "coffer/user.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-enum coffer_stage {
-	COFFER_STAGE_PLAIN,	   /* nothing of a conversion; not ready for one */
-	COFFER_STAGE_RESERVED,	   /* a filesystem with the reserve behind it: ready */
-	COFFER_STAGE_PLACING,	   /* the header is half placed */
-	COFFER_STAGE_PLACED,	   /* the header is there, no step was committed */
-	COFFER_STAGE_CONVERTING,   /* steps were committed */
-	COFFER_STAGE_WIPE_PENDING, /* all is converted; the copy of the head is still to be wiped */
-	COFFER_STAGE_ENCRYPTED,	   /* LUKS, with nothing under way */
-	COFFER_STAGE_RESTORING,	   /* an abort is half done */
-	COFFER_STAGE_OTHER,	   /* a reencryption that is cryptsetup's to resume */
-	COFFER_STAGE_SHRUNK,	   /* the device is smaller than the conversion it holds */
-	COFFER_STAGE_DAMAGED,	   /* none of these: see why */
-	COFFER_N_STAGES,
-};
-/* "plain", "reserved", ...; "unknown" for anything else. */
-COFFER_API const char *coffer_stage_name(enum coffer_stage s);
 
 struct coffer_status {
 	char *device; /* as it was asked for */

@@ -4,7 +4,8 @@
  * The actions are in the order in which they are to be done, and each one's text tells why nothing
  * is lost by it. After the first one, the diagnosis of the disk as it is then has the rest. */
 #pragma once
-#include "coffer/repair.h"
+#include "coffer/check.h"
+#include "coffer/remedy.h"
 #include "model/decide.h"
 #include "model/evidence.h"
 

@@ -3,7 +3,7 @@
  *
  * decide.h tells what the program would do; this tells a person what that means. */
 #pragma once
-#include "coffer/status.h"
+#include "coffer/stage.h"
 #include "model/decide.h"
 
 /* What the content of a disk without a conversion adds to the facts. */

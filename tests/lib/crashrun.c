@@ -311,6 +311,8 @@ static enum coffer_stage stage_by_oracle(
 			  memcmp(state + 16384, "SKUL\xba\xbe", 6) == 0;
 	char why[256];
 
+	if (!state)
+		abort();
 	if (memcmp(state, content, row->length) == 0)
 		return row->ext4 ? COFFER_STAGE_RESERVED : COFFER_STAGE_PLAIN;
 	if (memmem(state, 4096, "COFFER-TRANSIT", 14) || !luks)
@@ -432,8 +434,11 @@ void check_cuts(const struct row *row, const uint8_t *content, const uint8_t *ba
 	uint8_t *state = malloc(disk_size(row));
 	/* A second cut is about the stage that is done again; its log ends where steps begin,
 	 * which the first level covers. */
-	const size_t end = !again ? log->n : until_first_step(row, base, log, state);
+	size_t end;
 
+	if (!state)
+		abort();
+	end = !again ? log->n : until_first_step(row, base, log, state);
 	for (size_t k = 0; k <= end; k++) {
 		for (enum crash_policy p = 0; p < N_CRASH_POLICIES; p++) {
 			const unsigned int n = p == CRASH_RANDOM ? row->seeds : 1;

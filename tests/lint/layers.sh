@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The include rule: base < model < os < story < cli. A file includes its own layer and earlier
-# ones; cli only include/coffer, base and itself. Everybody may use coffer/err.h, coffer/check.h and
-# coffer/user.h; the rest of the public headers belongs to story, which fulfils them, and to cli,
+# ones; cli only include/coffer, base and itself. Everybody may use the words of
+# coffer/{check,err,remedy,stage,user}.h; the rest of the public headers belongs to story, which fulfils them, and to cli,
 # which calls them.
 # base and model are pure: headers that make system calls are not theirs.
 # A vendor's header is known to exactly one .c, so that a change of vendor touches one file.
@@ -24,7 +24,7 @@ check 'project headers: own and earlier layers only' "$(printf '%s\n' "$includes
 		split($1, at, "/"); layer = at[1] == "src" ? at[2] : "public"
 		header = substr($2, 2, length($2) - 2)
 		split(header, to, "/"); wanted = to[1]
-		if (header ~ /^coffer\/(err|check|user)\.h$/) ok = 1
+		if (header ~ /^coffer\/(check|err|remedy|stage|user)\.h$/) ok = 1
 		else if (wanted == "coffer") ok = layer ~ /^(public|story|cli)$/
 		else if (layer == "cli") ok = wanted == "base" || wanted == "cli"
 		else ok = wanted in rank && rank[wanted] <= rank[layer]

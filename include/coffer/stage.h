@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* coffer/stage.h - where a disk stands in its life: a word that all layers share */
+#ifndef COFFER_STAGE_H
+#define COFFER_STAGE_H
+
+#include "coffer/err.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum coffer_stage {
+	COFFER_STAGE_PLAIN,	   /* nothing of a conversion; not ready for one */
+	COFFER_STAGE_RESERVED,	   /* a filesystem with the reserve behind it: ready */
+	COFFER_STAGE_PLACING,	   /* the header is half placed */
+	COFFER_STAGE_PLACED,	   /* the header is there, no step was committed */
+	COFFER_STAGE_CONVERTING,   /* steps were committed */
+	COFFER_STAGE_WIPE_PENDING, /* all is converted; the copy of the head is still to be wiped */
+	COFFER_STAGE_ENCRYPTED,	   /* LUKS, with nothing under way */
+	COFFER_STAGE_RESTORING,	   /* an abort is half done */
+	COFFER_STAGE_OTHER,	   /* a reencryption that is cryptsetup's to resume */
+	COFFER_STAGE_SHRUNK,	   /* the device is smaller than the conversion it holds */
+	COFFER_STAGE_DAMAGED,	   /* none of these: see why */
+	COFFER_N_STAGES,
+};
+/* "plain", "reserved", ...; "unknown" for anything else. */
+COFFER_API const char *coffer_stage_name(enum coffer_stage s);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
