@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* librecordio.so - what a program writes to one file, and when it flushes
+ *
+ *     LD_PRELOAD=librecordio.so RECORDIO_FILE=disk.img RECORDIO_LOG=log PROGRAM...
+ *
+ * The file or block device is known by its inode or device number, so names, duplicates and any
+ * number of descriptors do not matter. What succeeded is appended to the log, as records
+ *
+ *     u32 kind (1 write, 2 flush, 3 not understood); u32 zero; u64 offset; u64 length; the data
+ *
+ * in the machine's byte order. A record of kind 3 has the name of the call as data: the log then is
+ * no full story. Calls that bypass the C library are not seen, so whoever reads the log lets it act
+ * on a copy of the file and compares the outcomes. Two threads that write at once would make the
+ * order of the log a guess: the programs recorded with it have one. */
+#undef _FILE_OFFSET_BITS /* it would give two functions below the same name */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define SHIM	   __attribute__((visibility("default")))
+#define REAL(name) ((__typeof__(&name))real(#name))
+
+/* The C library has each call with offsets under two names; here they are one function. */
+_Static_assert(sizeof(off_t) == sizeof(off64_t), "a machine with offsets of 64 bits");
+#define SAME(name, as) SHIM __typeof__(name) name __attribute__((alias(#as)))
+
+enum kind {
+	KIND_WRITE = 1,
+	KIND_FLUSH,
+	KIND_UNKNOWN,
+};
+
+struct record {
+	uint32_t kind, zero;
+	uint64_t offset, length;
+};
+
+static int log_fd = -1;
+static struct stat watched;
+
+static _Noreturn void die(const char *what)
+{
+	fprintf(stderr, "recordio: %s: %s\n", what, strerror(errno));
+	_exit(125);
+}
+
+static void *real(const char *name)
+{
+	void *p = dlsym(RTLD_NEXT, name);
+
+	if (!p)
+		die(name);
+	return p;
+}
+
+__attribute__((constructor)) static void start(void)
+{
+	const char *file = getenv("RECORDIO_FILE"), *log = getenv("RECORDIO_LOG");
+
+	if (!file || !log)
+		return;
+	if (stat(file, &watched) < 0)
+		die(file);
+	log_fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (log_fd < 0)
+		die(log);
+}
+
+static bool is_watched(int fd)
+{
+	struct stat st;
+	int saved = errno;
+	bool r = false;
+
+	if (log_fd >= 0 && fstat(fd, &st) == 0)
+		r = S_ISBLK(watched.st_mode)
+			    ? S_ISBLK(st.st_mode) && st.st_rdev == watched.st_rdev
+			    : st.st_dev == watched.st_dev && st.st_ino == watched.st_ino;
+	errno = saved;
+	return r;
+}
+
+static void put(const void *data, size_t n)
+{
+	const char *p = data;
+
+	while (n > 0) {
+		ssize_t r = REAL(write)(log_fd, p, n);
+
+		if (r <= 0)
+			die("write the log");
+		p += r;
+		n -= (size_t)r;
+	}
+}
+
+static void note(enum kind kind, off_t at, const void *data, size_t n)
+{
+	struct record r = {.kind = kind, .offset = (uint64_t)at, .length = n};
+	int saved = errno;
+
+	put(&r, sizeof(r));
+	put(data, n);
+	errno = saved;
+}
+
+static void note_unknown(const char *call)
+{
+	note(KIND_UNKNOWN, 0, call, strlen(call));
+}
+
+/* A descriptor that flushes by itself, or appends, does what its writes do not show. */
+static void note_write(int fd, off_t at, const void *data, ssize_t n)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (n <= 0)
+		return;
+	if (flags < 0 || (flags & (O_APPEND | O_SYNC | O_DSYNC)))
+		note_unknown("write with O_APPEND, O_SYNC or O_DSYNC");
+	note(KIND_WRITE, at, data, (size_t)n);
+}
+
+static void note_writev(int fd, off_t at, const struct iovec *v, int n_v, ssize_t n)
+{
+	for (int i = 0; i < n_v && n > 0; i++) {
+		ssize_t part = v[i].iov_len < (size_t)n ? (ssize_t)v[i].iov_len : n;
+
+		note_write(fd, at, v[i].iov_base, part);
+		at += part;
+		n -= part;
+	}
+}
+
+static off_t where(int fd)
+{
+	off_t at = lseek(fd, 0, SEEK_CUR);
+
+	if (at < 0)
+		die("lseek");
+	return at;
+}
+
+SHIM ssize_t write(int fd, const void *data, size_t n)
+{
+	off_t at;
+	ssize_t r;
+
+	if (!is_watched(fd))
+		return REAL(write)(fd, data, n);
+	at = where(fd);
+	r = REAL(write)(fd, data, n);
+	note_write(fd, at, data, r);
+	return r;
+}
+
+SHIM ssize_t pwrite(int fd, const void *data, size_t n, off_t at)
+{
+	ssize_t r = REAL(pwrite)(fd, data, n, at);
+
+	if (is_watched(fd))
+		note_write(fd, at, data, r);
+	return r;
+}
+
+SAME(pwrite64, pwrite);
+
+SHIM ssize_t writev(int fd, const struct iovec *v, int n_v)
+{
+	off_t at;
+	ssize_t r;
+
+	if (!is_watched(fd))
+		return REAL(writev)(fd, v, n_v);
+	at = where(fd);
+	r = REAL(writev)(fd, v, n_v);
+	note_writev(fd, at, v, n_v, r);
+	return r;
+}
+
+SHIM ssize_t pwritev(int fd, const struct iovec *v, int n_v, off_t at)
+{
+	ssize_t r = REAL(pwritev)(fd, v, n_v, at);
+
+	if (is_watched(fd))
+		note_writev(fd, at, v, n_v, r);
+	return r;
+}
+
+SAME(pwritev64, pwritev);
+
+SHIM int fsync(int fd)
+{
+	int r = REAL(fsync)(fd);
+
+	if (r == 0 && is_watched(fd))
+		note(KIND_FLUSH, 0, "", 0);
+	return r;
+}
+
+SHIM int fdatasync(int fd)
+{
+	int r = REAL(fdatasync)(fd);
+
+	if (r == 0 && is_watched(fd))
+		note(KIND_FLUSH, 0, "", 0);
+	return r;
+}
+
+/* It starts writeback and empties no drive's cache: no flush, and nothing that a log must tell. */
+SHIM int sync_file_range(int fd, off64_t at, off64_t n, unsigned int flags)
+{
+	return REAL(sync_file_range)(fd, at, n, flags);
+}
+
+SHIM int syncfs(int fd)
+{
+	int r = REAL(syncfs)(fd);
+
+	if (log_fd >= 0)
+		note_unknown("syncfs");
+	return r;
+}
+
+SHIM void sync(void)
+{
+	REAL(sync)();
+	if (log_fd >= 0)
+		note_unknown("sync");
+}
+
+SHIM ssize_t pwritev2(int fd, const struct iovec *v, int n_v, off_t at, int flags)
+{
+	if (is_watched(fd))
+		note_unknown("pwritev2");
+	return REAL(pwritev2)(fd, v, n_v, at, flags);
+}
+
+SAME(pwritev64v2, pwritev2);
+
+SHIM int ftruncate(int fd, off_t n)
+{
+	if (is_watched(fd))
+		note_unknown("ftruncate");
+	return REAL(ftruncate)(fd, n);
+}
+
+SAME(ftruncate64, ftruncate);
+
+SHIM int fallocate(int fd, int mode, off_t at, off_t n)
+{
+	if (is_watched(fd))
+		note_unknown("fallocate");
+	return REAL(fallocate)(fd, mode, at, n);
+}
+
+SAME(fallocate64, fallocate);
+
+SHIM int posix_fallocate(int fd, off_t at, off_t n)
+{
+	if (is_watched(fd))
+		note_unknown("posix_fallocate");
+	return REAL(posix_fallocate)(fd, at, n);
+}
+
+SAME(posix_fallocate64, posix_fallocate);
+
+SHIM void *mmap(void *addr, size_t n, int prot, int flags, int fd, off_t at)
+{
+	if (fd >= 0 && (prot & PROT_WRITE) && (flags & MAP_SHARED) && is_watched(fd))
+		note_unknown("mmap");
+	return REAL(mmap)(addr, n, prot, flags, fd, at);
+}
+
+SAME(mmap64, mmap);
