@@ -9,6 +9,7 @@ import hashlib
 import os
 import random
 import struct
+import tempfile
 
 from disk import run
 
@@ -17,9 +18,81 @@ RECORDIO = os.path.join(os.environ["COFFER_BUILD"], "tests/librecordio.so")
 WRITE, FLUSH, UNKNOWN = 1, 2, 3
 
 
+class Image:
+    """The bytes of a disk. Copies share what is equal, so thousands of them are cheap."""
+    CHUNK = 256 << 10
+
+    def __init__(self, size, chunks):
+        self.size, self.chunks = size, chunks
+
+    @classmethod
+    def read(cls, path, like=None):
+        """The content of a file, which shares chunks with another image."""
+        chunks, buffer = [], bytearray(cls.CHUNK)
+        with open(path, "rb", buffering=0) as f:
+            while n := f.readinto(buffer):
+                found = buffer if n == cls.CHUNK else buffer[:n]
+                old = like.chunks[len(chunks)] if like else None
+                chunks.append(old if old == found else bytes(found))
+            return cls(f.tell(), chunks)
+
+    def write(self, path, over=None):
+        """Makes this the content of a file, which now holds over."""
+        with open(path, "r+b" if over else "wb", buffering=0) as f:
+            for n, chunk in enumerate(self.chunks):
+                if not over or over.chunks[n] is not chunk:
+                    f.seek(n * self.CHUNK)
+                    f.write(chunk)
+
+    def patched(self, patches):
+        """A copy with the bytes of each (offset, bytes) in it."""
+        chunks = list(self.chunks)
+        for offset, data in patches:
+            for n in range(offset // self.CHUNK, -(-(offset + len(data)) // self.CHUNK)):
+                if isinstance(chunks[n], bytes):
+                    chunks[n] = bytearray(chunks[n])
+                begin = n * self.CHUNK
+                low, high = max(offset, begin), min(offset + len(data), begin + self.CHUNK)
+                chunks[n][low - begin:high - begin] = data[low - offset:high - offset]
+        return Image(self.size, [old if old == new else bytes(new)
+                                 for old, new in zip(self.chunks, chunks)])
+
+    def __getitem__(self, s):
+        low, high, _ = s.indices(self.size)
+        if low >= high:
+            return b""
+        first = low // self.CHUNK
+        chunks = self.chunks[first:-(-high // self.CHUNK)]
+        joined = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return joined[low - first * self.CHUNK:high - first * self.CHUNK]
+
+    def __eq__(self, other):
+        return isinstance(other, Image) and self.chunks == other.chunks
+
+    def __len__(self):
+        return self.size
+
+    def part(self, at, size):
+        """These bytes, as an image of their own."""
+        return Image(size, [self[at + x:at + min(x + self.CHUNK, size)]
+                            for x in range(0, size, self.CHUNK)])
+
+    def has(self, data, at=0):
+        """Do these bytes, or those of another image, lie here?"""
+        return all(self[at + x:at + min(x + self.CHUNK, len(data))] == data[x:x + self.CHUNK]
+                   for x in range(0, len(data), self.CHUNK))
+
+    def digest(self, known):
+        """A digest of all bytes. known has those of some chunks, by identity."""
+        whole = hashlib.sha1()
+        for chunk in self.chunks:
+            whole.update(known.get(id(chunk)) or hashlib.sha1(chunk).digest())
+        return whole.digest()
+
+
 class Recording:
-    """The writes of one run to one image: epochs[i] are the writes (offset, bytes) between the
-    flushes i - 1 and i; base and final are the images before and after."""
+    """The writes of one run to one image. epochs[i] are the writes (offset, bytes) after i flushes;
+    base and final are the images before and after."""
 
     def __init__(self, base, log, final):
         self.base, self.final, self.epochs = base, final, [[]]
@@ -33,77 +106,63 @@ class Recording:
                 self.epochs[-1].append((offset, data))
             else:
                 self.epochs.append([])
-        assert not self.epochs.pop(), "writes behind the last flush"
-        self.writes = sum(len(e) for e in self.epochs)
-        self.flushes = len(self.epochs)
-
-    def before(self, epoch):
-        """The image at the flush that began this epoch."""
-        image = bytearray(self.base)
-        for writes in self.epochs[:epoch]:
-            apply(image, writes)
-        return image
+        if not self.epochs[-1]:
+            self.epochs.pop()
+        replayed = base
+        for writes in self.epochs:
+            replayed = replayed.patched(writes)
+        assert replayed == final, "the log misses writes"
 
 
 def record(cmd, img, **kw):
     """Runs cmd and records what it writes to img. Fails unless the log explains the outcome."""
-    log = img + ".log"
-    with open(img, "rb") as f:
-        base = f.read()
-    run(*cmd, env=dict(os.environ, LD_PRELOAD=RECORDIO, RECORDIO_FILE=img, RECORDIO_LOG=log), **kw)
-    with open(img, "rb") as f, open(log, "rb") as g:
-        r = Recording(base, g.read(), f.read())
-    os.unlink(log)
-    assert r.before(r.flushes) == r.final, "the log misses writes"
-    return r
-
-
-def apply(image, writes):
-    for offset, data in writes:
-        image[offset:offset + len(data)] = data
+    base = Image.read(img)
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(img)) as where:
+        log = os.path.join(where, "log")
+        env = {"LD_PRELOAD": RECORDIO, "RECORDIO_FILE": img, "RECORDIO_LOG": log}
+        run(*cmd, env=dict(os.environ, **env), **kw)
+        with open(log, "rb") as f:
+            return Recording(base, f.read(), Image.read(img, base))
 
 
 class State:
-    """One state of the disk. begun: how many writes of the epoch were issued before the cut."""
+    """One state of the disk: after so many flushes, and what has arrived since then."""
 
-    def __init__(self, epoch, begun, name, image):
-        self.epoch, self.begun, self.name, self.image = epoch, begun, name, image
+    def __init__(self, epoch, name, image):
+        self.epoch, self.name, self.image = epoch, name, image
+
+    def __str__(self):
+        return f"{self.epoch} flushes, then {self.name}"
 
 
 class Cuts:
     """The states of a recording, each only once. points(write) gives the lengths at which a write
-    is torn; seeds is the number of random states for each cut, of sectors and of 4 KiB each."""
+    is torn; seeds is the number of random choices for each cut."""
 
     def __init__(self, recording, points, seeds):
         self.recording, self.points, self.seeds = recording, points, seeds
         self.seen = set()
-        self.built = 0
 
     def states(self, epochs):
-        durable, done = bytearray(self.recording.base), 0
-        for epoch in sorted(epochs):
+        durable, done = self.recording.base, 0
+        for epoch in sorted(set(epochs)):
             for writes in self.recording.epochs[done:epoch]:
-                apply(durable, writes)
+                durable = durable.patched(writes)
             done = epoch
+            known = {id(c): hashlib.sha1(c).digest() for c in durable.chunks}
             writes = self.recording.epochs[epoch]
-            for begun in range(len(writes) + 1):
-                for name, patches in self._cut(epoch, writes[:begun]):
-                    image = bytearray(durable)
-                    apply(image, patches)
-                    self.built += 1
-                    if self._is_new(image):
-                        yield State(epoch, begun, name, image)
+            for issued in range(len(writes) + 1):
+                for name, patches in self._cut(writes[:issued]):
+                    image = durable.patched(patches)
+                    digest = image.digest(known)
+                    if digest not in self.seen:
+                        self.seen.add(digest)
+                        yield State(epoch, name, image)
 
-    def _is_new(self, image):
-        digest = hashlib.sha1(image).digest()
-        new = digest not in self.seen
-        self.seen.add(digest)
-        return new
-
-    def _cut(self, epoch, issued):
+    def _cut(self, issued):
         """(name, patches): what may have arrived of the issued writes of an epoch."""
-        yield "nothing arrived", []
         if not issued:
+            yield "nothing arrived", []
             return
         *earlier, last = issued
         n = len(issued)
@@ -123,7 +182,7 @@ class Cuts:
                 yield f"writes 1 to {n}, each from {p}", [(o + p, d[p:]) for o, d in issued]
         for unit in (SECTOR, 8 * SECTOR):
             for seed in range(self.seeds):
-                which = f"random units of {unit}, seed {seed}"
+                which = f"units of {unit}, random {seed}"
                 yield f"write {n}, {which}", [*earlier, *scatter([last], unit, which)]
                 if earlier:
                     yield f"writes 1 to {n}, {which}", scatter(issued, unit, which)

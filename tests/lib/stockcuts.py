@@ -1,76 +1,103 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Stock's encryption in place, cut by a power failure: the states it leaves, and a judge of what a
-tool makes of them. Nothing here uses coffer's code.
+tool makes of them. The judge uses none of coffer's code.
 
-    stockcuts.py FOLDER    one image of each class into a new folder, with the key file and the
+    stockcuts.py FOLDER    some images of each class into a new folder, with the key file and the
                            plain filesystem; "list" in it tells what each image is
 """
-import contextlib
 import hashlib
 import json
 import os
-import re
 import subprocess
 import sys
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-os.environ.setdefault("COFFER_BUILD", os.path.join(os.path.dirname(__file__), "../../build"))
-os.environ.setdefault("COFFER", os.path.join(os.environ["COFFER_BUILD"], "coffer"))
+if __name__ == "__main__":  # tests/run sets these
+    top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    os.environ.setdefault("COFFER_BUILD", os.path.join(top, "build"))
+    os.environ.setdefault("COFFER", os.path.join(os.environ["COFFER_BUILD"], "coffer"))
 
 import coffer
 from coffer import Box
-from cuts import SECTOR, Cuts, record
+from cuts import SECTOR, Cuts, Image, record
 from disk import KiB, MiB, run
 
-S = MiB
 COPY = 16 * KiB  # one header copy
 MAGICS = b"LUKS\xba\xbe", b"SKUL\xba\xbe"
+
+# Names of the classes, and what is on the disk. Up to "placed" the filesystem behind the head is
+# plain and in place, and the last sentence of a cut placement is missing: its flush.
+CLASSES = {
+    "untouched": "the head copy is being written, the filesystem lives",
+    "torn": "head copy whole; LUKS magic in block 0, but no header copy whole",
+    "hidden": "head copy whole; no LUKS magic in block 0 and no header copy whole, but parts of one",
+    "second": "head copy whole; only the second header copy whole, no LUKS magic in block 0",
+    "keyslot": "head copy whole; a header copy whole, its keyslot not",
+    "mixed": "head copy whole; a header copy and its keyslot whole, sectors behind them not",
+    "placed": "head copy and header whole",
+    "lost": "sectors of the head are neither in place nor in the head copy; no header copy whole",
+    "lost, header": "sectors of the head are neither in place nor in the head copy; a header copy "
+                    "whole",
+    "halves": "each sector of the head is in place or in the head copy, but neither is whole",
+    "commit torn": "one header copy torn by a commit, the other whole",
+    "commit half": "one header copy is a commit behind the other",
+    "hotzone": "the header says that a zone is hot; the zone is old, torn or new",
+    "between": "the header says that no zone is hot",
+    "all moved": "a header copy says that the last zone is done, and is not final",
+    "wipe": "as before, and the wipe of head copy and keyslot has begun",
+    "final": "a header copy is final, the other is torn or behind",
+    "finished": "all is done",
+}
 
 
 # --- one job of stock ------------------------------------------------------------------------
 
 class Job:
-    """A filesystem that stock encrypts, its recording, and what must be on a disk of it."""
+    """A filesystem that stock encrypts, the recording, and what must be on a disk of it.
+    S, length and the sizes of a Box are bytes."""
 
-    def __init__(self, folder, name, fs, size, **box):
+    def __init__(self, folder, name, fs, length, S=MiB, fine=False, **box):
         self.folder = os.path.join(folder, name)
         os.mkdir(self.folder)
-        self.name = name
-        self.box = Box(self.folder, size, fs, **box)
+        self.name, self.fine = name, fine
+        self.S, self.length, self.copy_at = S, length, length + S
+        self.box = Box(self.folder, length + 2 * S, fs, end=length, **box)
         self.key = self.box.key
-        self.length, self.copy_at = size - 2 * S, size - S
-        img = self.box.copy("recorded")
-        self.recording = record(coffer.stock(img, self.key, "--luks2-metadata-size", "16k"), img,
+        self.recording = record(self.command(img := self.box.copy("recorded")), img,
                                 cwd=self.folder)
         os.unlink(img)
-        self.original = self.recording.base[:self.length]
-        self.head = self.original[:S]
-        self.cipher = self.recording.final[S:S + self.length]
+        self.original = self.recording.base.part(0, length)
+        self.head = self.original.part(0, S)
+        self.cipher = self.recording.final.part(S, length)
         (at, copy), (begin, self.header) = self.recording.epochs[0]
-        assert (at, begin, copy, len(self.header)) == (self.copy_at, 0, self.head, S), \
-            "stock has learned to place its header in another way"
-        meta = newest(self.header)
-        slot = next(k for k in meta["keyslots"].values() if k["type"] == "luks2")
+        assert (at, begin, len(self.header)) == (self.copy_at, 0, S) and self.head.has(copy), \
+            "stock places its header in another way now"
+        slot = next(k for k in newest(self.header)["keyslots"].values() if k["type"] == "luks2")
         self.slot = int(slot["area"]["offset"]), slot["key_size"] * slot["af"]["stripes"]
         zones = [i for i, e in enumerate(self.recording.epochs)
-                 if len(e) == 1 and len(e[0][1]) == S and e[0][0] != self.copy_at]
-        self.begin = range(zones[2] + 3)  # to the commit behind the third hotzone
-        self.end = range(zones[-2], len(self.recording.epochs))
+                 if len(e) == 1 and S <= e[0][0] < self.copy_at]
+        assert len(zones) == -(-length // S), "stock moves its zones in another way now"
+        # the placement and the first zones; the last zone and what is behind it
+        self.begin = range(zones[2 if fine else 0] + 3)
+        self.end = range(zones[-1] - 2, len(self.recording.epochs))
+
+    def command(self, img):
+        return coffer.stock(img, self.key, "--luks2-metadata-size", "16k",
+                            reserve=f"{2 * self.S // MiB}M")
 
     def points(self, write):
-        """Where a write is torn."""
+        """Where a write is torn: a few places that matter, and many."""
         offset, data = write
         n = len(data)
-        if offset == 0 and n == S:
+        few, many = [SECTOR, n // 2 // SECTOR * SECTOR], [2 * SECTOR, 4 * KiB, n - 4 * KiB,
+                                                          n - SECTOR]
+        if offset == 0 and n == self.S:
             slot, size = self.slot
-            p = [SECTOR, 2 * SECTOR, 2 * KiB, 4 * KiB - SECTOR, 4 * KiB, 4 * KiB + SECTOR,
-                 8 * KiB, COPY - SECTOR, COPY, COPY + SECTOR, COPY + 4 * KiB, 2 * COPY - SECTOR,
-                 2 * COPY, slot + SECTOR, slot + 4 * KiB, slot + size // 2,
-                 slot + size - SECTOR, slot + size, n // 2, n - 4 * KiB, n - SECTOR]
-        else:
-            p = [SECTOR, 2 * SECTOR, 4 * KiB, n // 2 // SECTOR * SECTOR, n - 4 * KiB, n - SECTOR]
-        return sorted({x for x in p if 0 < x < n})
+            few += [4 * KiB, COPY, COPY + SECTOR, 2 * COPY, 64 * KiB + 4 * KiB, slot + size]
+            many += [2 * KiB, 4 * KiB - SECTOR, 4 * KiB + SECTOR, 8 * KiB, COPY - SECTOR,
+                     COPY + 4 * KiB, 2 * COPY - SECTOR, slot + SECTOR, 64 * KiB,
+                     slot + size - SECTOR]
+        return sorted({x for x in few + many * self.fine if 0 < x < n})
 
     def cuts(self, seeds):
         return Cuts(self.recording, self.points, seeds)
@@ -91,8 +118,9 @@ def copy_of(image, at):
 
 
 def newest(image):
-    """The metadata of the whole copy that counts, or None."""
-    copies = [c for c in (copy_of(image, 0), copy_of(image, COPY)) if c]
+    """The metadata of the whole copy that counts, or None. coffer and stock put the second one at
+    other offsets."""
+    copies = [c for c in (copy_of(image, 0), copy_of(image, COPY), copy_of(image, 4 * COPY)) if c]
     return max(copies, key=lambda c: c[0])[1] if copies else None
 
 
@@ -103,127 +131,94 @@ def stage(meta, length):
     segments = coffer.regular(meta)
     plain = sum(int(s["size"]) for s in segments if s["type"] == "linear")
     if any("in-reencryption" in s.get("flags", []) for s in segments):
-        return "hot" if plain else "last hot"
-    return "placed" if plain == length else "clean" if plain else "all moved"
+        return "hotzone"
+    return "placed" if plain == length else "between" if plain else "all moved"
 
 
 # --- what a state is -------------------------------------------------------------------------------
 
-CLASSES = {
-    "plain": "the head copy is being written; the filesystem is untouched",
-    "merged": "head and head copy are torn, and each lost sector of one is in the other",
-    "torn": "head copy whole; header torn, neither copy of it whole, LUKS magic in block 0",
-    "hidden": "head copy whole; header torn, no copy of it whole, block 0 still the filesystem's",
-    "second": "head copy whole; only the second header copy whole, block 0 the filesystem's",
-    "keyslot": "head copy whole; a header copy whole, but its keyslot is not",
-    "mixed": "head copy whole; a header copy and its keyslot whole, other sectors are not",
-    "lost": "sectors of the head are neither at their place nor in the head copy; no whole header",
-    "lost, header": "the same, with a whole header copy",
-    "placed": "header and head copy whole",
-    "commit torn": "one header copy torn by a commit, the other whole",
-    "commit half": "one header copy a commit behind the other",
-    "hotzone": "both header copies say that a zone is hot; its data are old, torn or new",
-    "between": "both header copies say the same, no zone is hot",
-    "all moved": "the last hotzone is done: a header copy says so, the requirement is still in it",
-    "wipe": "as before, and the wipe of the head copy has begun",
-    "final": "a header copy is final, the other one torn or behind",
-    "finished": "the end",
-}
-
-
-def classify(job, image):
-    head, copy = image[:S], image[job.copy_at:]
-    if head == job.head and newest(image) is None:
-        return "plain"
+def classify(job, state):
+    image = state.image
+    if state.epoch == 0:
+        return _placement(job, image)
     copies = [copy_of(image, at) for at in (0, COPY)]
-    meta = newest(image)
-    if meta is None or stage(meta, job.length) == "placed" and \
-            image[S:job.length] == job.original[S:]:
-        return _placement(job, image, head, copy, copies)
-    return _conversion(job, image, copies, stage(meta, job.length))
-
-
-def _placement(job, image, head, copy, copies):
-    if missing(job, image):
-        return "lost, header" if any(copies) else "lost"
-    if copy != job.head:
-        return "merged"
-    if not any(copies):
-        return "torn" if head[:6] == MAGICS[0] else "hidden"
-    if not copies[0] and head[:6] != MAGICS[0]:
-        return "second"
-    if not whole_slot(job, image):
-        return "keyslot"
-    if head == job.header:
-        return "placed"
-    # a commit has begun over a whole placement
-    return "commit torn" if head[2 * COPY:] == job.header[2 * COPY:] else "mixed"
-
-
-def _conversion(job, image, copies, now):
+    now = stage(newest(image), job.length)
     if now == "final":
-        return "finished" if bytes(image) == job.recording.final else "final"
+        return "finished" if image == job.recording.final else "final"
     if now == "all moved":
-        return "all moved" if image[job.copy_at:] == job.head else "wipe"
+        moved = image.has(job.head, job.copy_at) and image.has(job.header[2 * COPY:], 2 * COPY)
+        return "all moved" if moved else "wipe"
     if not all(copies):
         return "commit torn"
-    if copies[0][0] != copies[1][0]:
-        return "commit half"
-    return "hotzone" if "hot" in now else "between"
+    return "commit half" if copies[0][0] != copies[1][0] else now
 
 
-def whole_slot(job, image):
-    at, size = job.slot
-    return image[at:at + size] == job.header[at:at + size]
+def _placement(job, image):
+    slot, size = job.slot
+    copies = [copy_of(image, at) for at in (0, COPY)]
+    if image.has(job.head):
+        return "untouched"
+    if missing(job, image):
+        return "lost, header" if any(copies) else "lost"
+    if not image.has(job.head, job.copy_at):
+        return "halves"
+    if not copies[0] and image[:6] != MAGICS[0]:
+        return "second" if copies[1] else "hidden"
+    if not any(copies):
+        return "torn"
+    if not image.has(job.header[slot:slot + size], slot):
+        return "keyslot"
+    return "placed" if image.has(job.header) else "mixed"
 
 
-def missing(job, image):
-    """Sectors of the plain data that are on the disk in no form: neither plain at their place nor
-    in the head copy, nor as ciphertext."""
-    places = [(0, job.original), (job.copy_at, job.head), (S, job.cipher)]
+def missing(job, image, held=None):
+    """Sectors of the plain data that are on the disk in no form: neither plain at their place, nor
+    in the head copy, nor as ciphertext of the recorded key, nor in the content of a volume."""
+    places = [(image, 0, job.original), (image, job.copy_at, job.head), (image, job.S, job.cipher),
+              (held, 0, job.original)]
     lost = []
-    for at in range(0, job.length, S):
-        want = [(start + at, data[at:at + S]) for start, data in places if at < len(data)]
-        found = [image[where:where + len(data)] for where, data in want]
-        if any(f == data for f, (_, data) in zip(found, want)):
+    for at in range(0, job.length, Image.CHUNK):
+        n = min(Image.CHUNK, job.length - at)
+        pairs = [(where[start + at:start + at + n], data[at:at + n])
+                 for where, start, data in places if where and at < data.size]
+        if any(found == data for found, data in pairs):
             continue
-        for x in range(0, len(want[0][1]), SECTOR):
-            if not any(f[x:x + SECTOR] == data[x:x + SECTOR] for f, (_, data) in zip(found, want)):
-                lost.append(at + x)
+        lost += [at + x for x in range(0, n, SECTOR)
+                 if not any(f[x:x + SECTOR] == d[x:x + SECTOR] for f, d in pairs)]
     return lost
 
 
 # --- the tools and their judge -----------------------------------------------------------------------
 
 def stock_repair(job, img):
-    """What stock's manual tells to do after a crash."""
-    said = run("cryptsetup", "repair", "--batch-mode", "--key-file", job.key, img, status=None)
-    resumed = run(*coffer.stock_resume(img, job.key), status=None)
-    return (said.returncode, resumed.returncode), said.stderr + resumed.stderr
+    """What stock's manual says to do after a crash. The status is 0 when both calls say so."""
+    repair = run("cryptsetup", "repair", "--batch-mode", "--key-file", job.key, img, status=None)
+    resume = run(*coffer.stock_resume(img, job.key), status=None)
+    return repair.returncode or resume.returncode, repair.stderr + resume.stderr
 
 
 def coffer_repair(job, img):
-    p = run(*coffer.command("encrypt", img, job.key), status=None)
-    return p.returncode, p.stderr
+    p = run(*coffer.command("encrypt", img, job.key, "--quiet"), status=None)
+    return p.returncode, (p.stdout + p.stderr).strip().replace(img, job.name)
 
 
-TOOLS = {"stock": stock_repair, "coffer": coffer_repair}
+TOOLS = {"none": lambda job, img: (0, ""), "stock": stock_repair, "coffer": coffer_repair}
 
 
-def recovered(job, img):
-    """Is this disk plain and whole, or a finished volume with the whole content?"""
-    with open(img, "rb") as f:
-        if f.read(job.length) == job.original:
-            return True
-        f.seek(0)
-        meta = newest(f.read(2 * MiB))
+def content(job, disk, image):
+    """What a finished volume holds in place of the original, or None."""
+    meta = newest(image)
     if meta is None or not finished(meta):
-        return False
-    with subprocess.Popen([coffer.LUKS_CAT, img, job.key], stdout=subprocess.PIPE,
+        return None
+    chunks = []
+    with subprocess.Popen([coffer.LUKS_CAT, disk.path, job.key], stdout=subprocess.PIPE,
                           stderr=subprocess.DEVNULL) as p:
-        content = p.stdout.read(job.length)
+        for like in job.original.chunks:
+            chunk = p.stdout.read(len(like))
+            chunks.append(like if like == chunk else chunk)
         p.stdout.close()
-    return content == job.original
+    disk.changed(2 * MiB)  # luks-cat mends a torn header copy
+    return Image(job.length, chunks)
 
 
 def finished(meta):
@@ -234,39 +229,56 @@ def finished(meta):
             and all(k["type"] == "luks2" for k in meta["keyslots"].values()))
 
 
-class Verdict:
-    """What one tool made of one state."""
+class Disk:
+    """A file that takes one state after the other."""
 
-    def __init__(self, job, state, tool, img):
-        with open(img, "wb") as f:
-            f.write(state.image)
-        self.status, self.said = TOOLS[tool](job, img)
-        with open(img, "rb") as f:
-            after = f.read()
+    def __init__(self, path):
+        self.path, self.holds = path, None
+
+    def put(self, image):
+        image.write(self.path, self.holds)
+        self.holds = image
+
+    def look(self):
+        self.holds = Image.read(self.path, self.holds)
+        return self.holds
+
+    def changed(self, n):
+        """The first n bytes are not known any more."""
+        n //= Image.CHUNK
+        self.holds = Image(self.holds.size, [None] * n + self.holds.chunks[n:])
+
+
+class Verdict:
+    """What a tool made of a state: a plain disk or a finished volume with all of the content, or
+    not. missing is the number of sectors that are nowhere on the disk any more."""
+
+    def __init__(self, job, state, tool, disk):
+        disk.put(state.image)
+        self.status, self.said = TOOLS[tool](job, disk.path)
+        after = disk.look()
         self.changed = after != state.image
-        self.recovered = recovered(job, img)
-        self.missing = 0 if self.recovered else len(missing(job, bytearray(after)))
+        held = content(job, disk, after)
+        self.recovered = held == job.original or after.has(job.original)
+        self.missing = 0 if self.recovered else len(missing(job, after, held))
 
 
 # --- examples --------------------------------------------------------------------------------------
 
 def examples(folder):
-    """One image of each class; where a class has many, the first and a random one."""
     os.mkdir(folder)
-    job = Job(folder, "ext4-1k", "ext4", 12 * MiB, block_size=1024)
-    job.folder = folder
-    seen = {}
+    job = Job(folder, "ext4", "ext4", 10 * MiB, fine=True, block_size=1024)
+    count = {}
     with open(os.path.join(folder, "list"), "w") as listing:
         for state in job.cuts(2).states([*job.begin, *job.end]):
-            what = classify(job, state.image)
-            n = seen[what] = seen.get(what, 0) + 1
-            if n in (1, 5) or "seed 1" in state.name and n < 60 and state.epoch == 0:
+            what = classify(job, state)
+            n = count[what] = count.get(what, 0) + 1
+            if n in (1, 5) or state.epoch == 0 and "seed 1" in state.name:
                 name = f"{what.replace(', ', '-').replace(' ', '-')}.{n}.img"
-                with open(os.path.join(folder, name), "wb") as f:
-                    f.write(state.image)
-                print(f"{name:24} {CLASSES[what]}; flush {state.epoch}, {state.name}",
+                state.image.write(os.path.join(folder, name))
+                print(f"{name:24} {CLASSES[what]} ({state.epoch} flushes, then {state.name})",
                       file=listing)
-    print(f"{folder}: the key file is {job.key}, the plain image {job.box.plain}", seen)
+    print(f"key file {job.key}, plain image {job.box.plain}, states of each class {count}")
 
 
 if __name__ == "__main__":

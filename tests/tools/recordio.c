@@ -16,7 +16,6 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -241,9 +240,14 @@ SHIM void sync(void)
 
 SHIM ssize_t pwritev2(int fd, const struct iovec *v, int n_v, off_t at, int flags)
 {
-	if (is_watched(fd))
-		note_unknown("pwritev2");
-	return REAL(pwritev2)(fd, v, n_v, at, flags);
+	ssize_t r = REAL(pwritev2)(fd, v, n_v, at, flags);
+
+	if (!is_watched(fd))
+		return r;
+	if (flags != 0 || at < 0)
+		note_unknown("pwritev2 with flags or at the file's position");
+	note_writev(fd, at, v, n_v, r);
+	return r;
 }
 
 SAME(pwritev64v2, pwritev2);

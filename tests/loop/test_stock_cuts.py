@@ -1,0 +1,224 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Stock's encryption in place, cut by a power failure: what stock itself gets back, and what coffer
+does. Prints the table of docs/reliability.md.
+
+COFFER_DEEP=1 takes all cut points, more random states and all processors: about half an hour,
+so it wants "tests/run --limit 7200 --filter stock_cuts -v".
+"""
+import collections
+import contextlib
+import fcntl
+import itertools
+import os
+import re
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+
+import coffer
+import stockcuts
+from cuts import record
+from disk import MiB, run, tempdir
+from stockcuts import CLASSES, Disk, Job, Verdict, classify, missing
+from tap import Tap
+
+DEEP = os.environ.get("COFFER_DEEP") == "1"
+WORKERS = os.cpu_count() if DEEP else 1
+# name: filesystem, its size, further options of a Job; seeds, and those of the deep run
+JOBS = {
+    "ext4": ("ext4", 10 * MiB, {"block_size": 1024}, 2, 60),
+    "ext4, one group": ("ext4", 6 * MiB, {}, 1, 60),
+    "xfs": ("xfs", 16 * MiB, {}, 1, 60),
+    "btrfs": ("btrfs", 110 * MiB, {"S": 16 * MiB, "fill": 4 * MiB}, 1, 10),
+}
+# What nobody gets back, with coffer or without; everything else is a matter of a tool.
+GONE = "lost", "lost, header", "halves"
+
+tap = Tap()
+tap.need_root()  # for the lock folder of cryptsetup
+
+
+# --- the recorder ----------------------------------------------------------------------------------
+
+CALLS = """
+import fcntl, os, sys
+a = os.open(sys.argv[1], os.O_RDWR)
+b, c = os.dup(a), os.open(sys.argv[1], os.O_WRONLY)
+other = os.open(sys.argv[2], os.O_WRONLY)
+os.lseek(a, 512, os.SEEK_SET)
+os.write(b, b"1" * 512)
+os.write(a, b"2" * 512)
+os.pwrite(c, b"3" * 512, 0)
+os.fsync(c)
+os.write(other, b"4" * 512)
+os.fsync(other)
+os.writev(c, [b"5" * 100, b"6" * 412])
+os.pwritev(a, [b"7" * 512], 8192)
+os.fdatasync(a)
+"""
+
+
+def every_call():
+    img, other = (os.path.join(folder, n) for n in ("calls", "other"))
+    for path in img, other:
+        with open(path, "wb") as f:
+            f.truncate(MiB)
+    r = record([sys.executable, "-c", CALLS, img, other], img)
+    want = [[(512, b"1" * 512), (1024, b"2" * 512), (0, b"3" * 512)],
+            [(0, b"5" * 100), (100, b"6" * 412), (8192, b"7" * 512)]]
+    assert r.epochs == want, r.epochs
+
+
+def not_understood(call):
+    """A log that is no full story is refused."""
+    img = os.path.join(folder, "unknown")
+    with open(img, "wb") as f:
+        f.truncate(MiB)
+    try:
+        record([sys.executable, "-c", f"import mmap, os, sys\nf = open(sys.argv[1], 'r+b')\n{call}",
+                img], img)
+    except AssertionError as e:
+        assert "no full story" in str(e) or "misses writes" in str(e), e
+    else:
+        raise AssertionError("it was accepted")
+
+
+def as_strace_sees(job):
+    """The calls of a second run of the job, by strace: the same ones in the same order."""
+    img = job.box.copy("traced")
+    log = os.path.join(job.folder, "strace")
+    run("strace", "-f", "-y", "-s", "0", "-o", log, "-e",
+        "trace=write,pwrite64,writev,pwritev,pwritev2,fsync,fdatasync,sync_file_range,sync,syncfs,"
+        "ftruncate,fallocate,io_submit,io_uring_setup,copy_file_range,splice,sendfile",
+        *job.command(img), cwd=job.folder)
+    seen = []
+    with open(log) as f:
+        for line in f:
+            m = re.match(r"\d+ +(\w+)\((?:\d+<([^>]*)>)?.*\) += (\d+)", line)
+            if m and (m[2] == img or m[1] in ("sync", "io_submit", "io_uring_setup")):
+                seen.append(int(m[3]) if m[1] == "write" else m[1])
+    want = []
+    for epoch in job.recording.epochs:
+        want += [len(data) for _, data in epoch] + ["flush"]
+    assert [x if isinstance(x, int) else "flush" if x in ("fsync", "fdatasync") else x
+            for x in seen] == want, (seen, want)
+
+
+# --- the table ---------------------------------------------------------------------------------------
+
+class Count:
+    """What became of the states of one class."""
+
+    def __init__(self):
+        self.states = self.there = self.untouched = self.stock = self.coffer = self.worse = 0
+        self.wrong = []  # states that coffer should have treated otherwise, and why
+
+    def add(self, other):
+        for k, v in vars(other).items():
+            setattr(self, k, getattr(self, k) + v)
+
+    def judge(self, job, state, what, verdicts):
+        before = len(missing(job, state.image))
+        none, stock, ours = (verdicts[t] for t in ("none", "stock", "coffer"))
+        self.states += 1
+        self.there += before == 0
+        self.untouched += none.recovered
+        self.stock += stock.recovered
+        self.coffer += ours.recovered
+        self.worse += stock.missing > before
+        self.wrong += [f"{state}: {why}; status {ours.status}, {ours.said}"
+                       for why in complaints(what, before, none, stock, ours)]
+
+
+def complaints(what, before, none, stock, ours):
+    """What is not as it must be."""
+    if stock.recovered and not ours.recovered:
+        yield "stock gets it back and coffer does not"
+    if ours.missing > before:
+        yield f"{ours.missing - before} sectors were lost by the repair"
+    if none.recovered and not ours.recovered:
+        yield "nothing was to be done"
+    if what not in GONE and not ours.recovered:
+        yield "not recovered"
+    if not ours.recovered and (ours.changed or ours.status not in (4, 6)) and what != "lost, header":
+        yield "not recovered, and yet changed or not called so"
+
+
+def measure(job, epochs, seeds):
+    """Counts by class."""
+    table = collections.defaultdict(Count)
+
+    def judge(state, disk):
+        verdicts = {t: Verdict(job, state, t, disk) for t in stockcuts.TOOLS}
+        return state, classify(job, state), verdicts
+
+    disks = [Disk(os.path.join(job.folder, f"work{n}")) for n in range(WORKERS)]
+    states = job.cuts(seeds).states(epochs)
+    while batch := list(itertools.islice(states, len(disks))):
+        for state, what, verdicts in pool.map(judge, batch, disks):
+            table[what].judge(job, state, what, verdicts)
+    return table
+
+
+def show(title, table):
+    print(f"#\n# {title}\n#")
+    print("# | class | states | of these all bytes are on the disk | untouched | stock | "
+          "stock lost bytes | coffer |")
+    print("# |---|---|---|---|---|---|---|")
+    rows = [(c, table[c]) for c in CLASSES if c in table]
+    total = Count()
+    for _, n in rows:
+        total.add(n)
+    for name, n in [*rows, ("all", total)]:
+        print(f"# | {name} | {n.states} | {n.there} | {n.untouched} | {n.stock} | {n.worse} | "
+              f"{n.coffer} |")
+
+
+def as_it_must_be(count):
+    assert not count.wrong, "\n".join(count.wrong[:20])
+
+
+@contextlib.contextmanager
+def scratch():
+    """In memory, if that can be read past the page cache as a disk can; a disk is slower."""
+    with contextlib.ExitStack() as stack:
+        folder = None
+        if os.path.isdir("/dev/shm"):
+            folder = stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm",
+                                                                     prefix="coffer-test-"))
+            try:
+                os.close(os.open(os.path.join(folder, "direct"), os.O_CREAT | os.O_DIRECT))
+            except OSError:
+                folder = None
+        yield folder or stack.enter_context(tempdir())
+
+
+with scratch() as folder, ThreadPoolExecutor(WORKERS) as pool:
+    tap.run([("recorder: every call", every_call),
+             ("recorder: a shared mapping", not_understood, "mmap.mmap(f.fileno(), 4096)[0] = 1"),
+             ("recorder: a truncation", not_understood, "os.ftruncate(f.fileno(), 4096)"),
+             ("recorder: O_SYNC", not_understood,
+              "os.write(os.open(sys.argv[1], os.O_WRONLY | os.O_SYNC), b'1')"),
+             ("recorder: a call it does not know", not_understood,
+              "os.sendfile(f.fileno(), os.open(sys.executable, os.O_RDONLY), 0, 4096)")])
+    everything = collections.defaultdict(Count)
+    for name, (fs, length, options, quick, deep) in JOBS.items():
+        job = Job(folder, name, fs, length, fine=DEEP, **options)
+        if not everything:
+            tap.run([("recorder: as strace sees it", as_strace_sees, job)])
+        epochs = [*job.begin, *job.end] if DEEP or name == "ext4" else [0]
+        table = measure(job, epochs, deep if DEEP else quick)
+        show(f"{name}, {length // MiB} MiB, S of {job.S // MiB} MiB", table)
+        for c in table:
+            everything[c].add(table[c])
+        tap.run([(f"{name}: {c} ({n.states} states, stock {n.stock}, coffer {n.coffer})",
+                  as_it_must_be, n) for c, n in table.items()])
+    version = run("cryptsetup", "--version").stdout.split(" flags")[0].strip()
+    show(f"all of them, {version}", everything)
+    # the judge can say yes and no
+    for c in "between", "hotzone", "commit torn":
+        tap.ok(everything[c].stock == everything[c].states > 0, f"stock recovers: {c}")
+    tap.ok(everything["torn"].stock == 0 < everything["torn"].states, "stock is lost: torn")
+    tap.ok(everything["lost"].coffer == 0 < everything["lost"].states, "nobody can: lost")
+tap.done()
