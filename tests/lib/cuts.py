@@ -180,7 +180,7 @@ class Cuts:
                 yield f"only write {n}, from {p}", [tail]
                 yield f"writes 1 to {n}, each up to {p}", [(o, d[:p]) for o, d in issued]
                 yield f"writes 1 to {n}, each from {p}", [(o + p, d[p:]) for o, d in issued]
-        for unit in (SECTOR, 8 * SECTOR):
+        for unit in (SECTOR, 8 * SECTOR, 128 * SECTOR):
             for seed in range(self.seeds):
                 which = f"units of {unit}, random {seed}"
                 yield f"write {n}, {which}", [*earlier, *scatter([last], unit, which)]

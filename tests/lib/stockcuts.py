@@ -173,8 +173,10 @@ def _placement(job, image):
 
 def missing(job, image, held=None):
     """Sectors of the plain data that are on the disk in no form: neither plain at their place, nor
-    in the head copy, nor as ciphertext of the recorded key, nor in the content of a volume."""
-    places = [(image, 0, job.original), (image, job.copy_at, job.head), (image, job.S, job.cipher),
+    in the head copy or in front of it (a tool may set something aside there), nor as ciphertext
+    of the recorded key, nor in the content of a volume."""
+    places = [(image, 0, job.original), (image, job.copy_at, job.head),
+              (image, job.copy_at - job.S, job.head), (image, job.S, job.cipher),
               (held, 0, job.original)]
     lost = []
     for at in range(0, job.length, Image.CHUNK):
