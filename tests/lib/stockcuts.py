@@ -200,7 +200,7 @@ def stock_repair(job, img):
 
 
 def coffer_repair(job, img):
-    p = run(*coffer.command("encrypt", img, job.key, "--quiet"), status=None)
+    p = run(*coffer.command("repair", img, job.key, "--yes", "--quiet"), status=None)
     return p.returncode, (p.stdout + p.stderr).strip().replace(img, job.name)
 
 
