@@ -9,6 +9,7 @@ tool makes of them. The judge uses none of coffer's code.
 import hashlib
 import json
 import os
+import random
 import subprocess
 import sys
 
@@ -25,12 +26,12 @@ from disk import KiB, MiB, run
 COPY = 16 * KiB  # one header copy
 MAGICS = b"LUKS\xba\xbe", b"SKUL\xba\xbe"
 
-# Names of the classes, and what is on the disk. Up to "placed" the filesystem behind the head is
-# plain and in place, and the last sentence of a cut placement is missing: its flush.
+# Names of the classes, and what is on the disk.
 CLASSES = {
     "untouched": "the head copy is being written, the filesystem lives",
     "torn": "head copy whole; LUKS magic in block 0, but no header copy whole",
-    "hidden": "head copy whole; no LUKS magic in block 0 and no header copy whole, but parts of one",
+    "hidden": "head copy whole; no LUKS magic in block 0, no header copy whole, but a piece of one",
+    "unseen": "head copy whole; the header's random bytes are in the head, but no piece of a copy",
     "second": "head copy whole; only the second header copy whole, no LUKS magic in block 0",
     "keyslot": "head copy whole; a header copy whole, its keyslot not",
     "mixed": "head copy whole; a header copy and its keyslot whole, sectors behind them not",
@@ -54,17 +55,21 @@ CLASSES = {
 
 class Job:
     """A filesystem that stock encrypts, the recording, and what must be on a disk of it.
-    S, length and the sizes of a Box are bytes."""
 
-    def __init__(self, folder, name, fs, length, S=MiB, fine=False, **box):
-        self.folder = os.path.join(folder, name)
+    S, length and the sizes of a Box are bytes. reserve is what lies where the head copy comes:
+    "random", "zeros", or "stale": the copy of an earlier try, of a filesystem that was used since.
+    """
+
+    def __init__(self, folder, name, fs, length, S=MiB, fine=False, reserve="random", **box):
+        self.folder = os.path.join(folder, name.replace(", ", "-").replace(" ", "-"))
         os.mkdir(self.folder)
         self.name, self.fine = name, fine
         self.S, self.length, self.copy_at = S, length, length + S
         self.box = Box(self.folder, length + 2 * S, fs, end=length, **box)
         self.key = self.box.key
-        self.recording = record(self.command(img := self.box.copy("recorded")), img,
-                                cwd=self.folder)
+        self._dress(reserve)
+        img = self.box.copy("recorded")
+        self.recording = record(self.command(img), img, cwd=self.folder)
         os.unlink(img)
         self.original = self.recording.base.part(0, length)
         self.head = self.original.part(0, S)
@@ -80,6 +85,22 @@ class Job:
         # the placement and the first zones; the last zone and what is behind it
         self.begin = range(zones[2 if fine else 0] + 3)
         self.end = range(zones[-1] - 2, len(self.recording.epochs))
+
+    def _dress(self, reserve):
+        """The first sectors of a disk may hold a boot loader, the last ones anything."""
+        rnd = random.Random(1)
+        with open(self.box.plain, "r+b") as f:
+            if self.box.fs == "ext4":
+                f.write(rnd.randbytes(1024))
+            if reserve == "random":
+                return
+            f.seek(0)
+            old = bytearray(f.read(self.S) if reserve == "stale" else self.S)
+            for _ in range(64 if reserve == "stale" else 0):
+                at = rnd.randrange(32, self.S // 4096) * 4096
+                old[at:at + 4096] = rnd.choice((bytes(4096), rnd.randbytes(4096)))
+            f.seek(self.copy_at)
+            f.write(old)
 
     def command(self, img):
         return coffer.stock(img, self.key, "--luks2-metadata-size", "16k",
@@ -162,6 +183,8 @@ def _placement(job, image):
         return "lost, header" if any(copies) else "lost"
     if not image.has(job.head, job.copy_at):
         return "halves"
+    if not has_trace(image):
+        return "unseen"
     if not copies[0] and image[:6] != MAGICS[0]:
         return "second" if copies[1] else "hidden"
     if not any(copies):
@@ -169,6 +192,12 @@ def _placement(job, image):
     if not image.has(job.header[slot:slot + size], slot):
         return "keyslot"
     return "placed" if image.has(job.header) else "mixed"
+
+
+def has_trace(image):
+    """Is there anything that only a LUKS2 header has?"""
+    return (image[:6] == MAGICS[0] or image[COPY:COPY + 6] == MAGICS[1]
+            or any(image[at + 4096:at + 4107] == b'{"keyslots"' for at in (0, COPY)))
 
 
 def missing(job, image, held=None):

@@ -20,7 +20,7 @@ import coffer
 import stockcuts
 from cuts import record
 from disk import MiB, run, tempdir
-from stockcuts import CLASSES, Disk, Job, Verdict, classify, missing
+from stockcuts import CLASSES, Disk, Job, Verdict, classify, has_trace, missing
 from tap import Tap
 
 DEEP = os.environ.get("COFFER_DEEP") == "1"
@@ -28,12 +28,12 @@ WORKERS = os.cpu_count() if DEEP else 1
 # name: filesystem, its size, further options of a Job; seeds, and those of the deep run
 JOBS = {
     "ext4": ("ext4", 10 * MiB, {"block_size": 1024}, 2, 60),
-    "ext4, one group": ("ext4", 6 * MiB, {}, 1, 60),
-    "xfs": ("xfs", 16 * MiB, {}, 1, 60),
+    "ext4, one group, zeros behind": ("ext4", 6 * MiB, {"reserve": "zeros"}, 1, 60),
+    "xfs, stale copy behind": ("xfs", 16 * MiB, {"reserve": "stale"}, 1, 60),
     "btrfs": ("btrfs", 110 * MiB, {"S": 16 * MiB, "fill": 4 * MiB}, 1, 20),
 }
-# What nobody gets back, with coffer or without; everything else is a matter of a tool.
-GONE = "lost", "lost, header", "halves"
+# States in which no program can know what the truth is.
+GONE = "lost", "lost, header", "halves", "unseen"
 
 tap = Tap()
 tap.need_root()  # for the lock folder of cryptsetup
@@ -108,15 +108,22 @@ def as_strace_sees(job):
 # --- the table ---------------------------------------------------------------------------------------
 
 class Count:
-    """What became of the states of one class."""
+    """What became of the states of one class. back: the data are back. left: they are not, and the
+    disk is as it was. on: they are not, the disk was changed, no further byte is lost. less: bytes
+    that were on the disk are gone."""
 
     def __init__(self):
-        self.states = self.there = self.untouched = self.stock = self.coffer = self.worse = 0
+        self.states = self.there = self.untouched = 0
+        self.stock, self.coffer = ({"back": 0, "left": 0, "on": 0, "less": 0} for _ in range(2))
         self.wrong = []  # states that coffer should have treated otherwise, and why
 
     def add(self, other):
-        for k, v in vars(other).items():
-            setattr(self, k, getattr(self, k) + v)
+        self.states += other.states
+        self.there += other.there
+        self.untouched += other.untouched
+        for mine, others in (self.stock, other.stock), (self.coffer, other.coffer):
+            for k in mine:
+                mine[k] += others[k]
 
     def judge(self, job, state, what, verdicts):
         before = len(missing(job, state.image))
@@ -124,25 +131,34 @@ class Count:
         self.states += 1
         self.there += before == 0
         self.untouched += none.recovered
-        self.stock += stock.recovered
-        self.coffer += ours.recovered
-        self.worse += stock.missing > before
-        self.wrong += [f"{state}: {why}; status {ours.status}, {ours.said}"
-                       for why in complaints(what, before, none, stock, ours)]
+        self.stock[outcome(before, stock)] += 1
+        self.coffer[outcome(before, ours)] += 1
+        self.wrong += [f"{state}: {why}; status {ours.status}, {ours.said}" for why in
+                       complaints(what, has_trace(state.image), outcome(before, ours), stock, ours)]
 
 
-def complaints(what, before, none, stock, ours):
+def outcome(before, verdict):
+    if verdict.recovered:
+        return "back"
+    if verdict.missing > before:
+        return "less"
+    return "on" if verdict.changed else "left"
+
+
+def complaints(what, trace, became, stock, ours):
     """What is not as it must be."""
-    if stock.recovered and not ours.recovered:
+    if stock.recovered and became != "back":
         yield "stock gets it back and coffer does not"
-    if ours.missing > before:
-        yield f"{ours.missing - before} sectors were lost by the repair"
-    if what == "untouched" and ours.changed:
+    if what == "untouched" and (ours.changed or ours.status != 0):
         yield "nothing was to be done"
-    if what not in GONE and not ours.recovered:
-        yield "not recovered"
-    if not ours.recovered and (ours.changed or ours.status not in (4, 6)) and what != "lost, header":
-        yield "not recovered, and yet changed or not called so"
+    elif what not in GONE and became != "back":
+        yield f"not recovered: {became}"
+    elif became == "less" or became == "on" and what == "unseen":
+        yield f"not recovered, but changed: {became}"
+    elif became == "left" and trace and ours.status not in (4, 6):
+        # a keyslot of which nothing came, beside a head copy with holes, is like a wrong key
+        if ours.status != 1 or "no keyslot opens" not in ours.said:
+            yield "not recovered, and it does not say so"
 
 
 def measure(job, epochs, seeds):
@@ -163,16 +179,16 @@ def measure(job, epochs, seeds):
 
 def show(title, table):
     print(f"#\n# {title}\n#")
-    print("# | class | states | of these all bytes are on the disk | untouched | stock | "
-          "stock lost bytes | coffer |")
-    print("# |---|---|---|---|---|---|---|")
+    print("# | class | states | all bytes there | untouched | stock: back | left | on | less | "
+          "coffer: back | left | on | less |")
+    print("# |" + "---|" * 12)
     rows = [(c, table[c]) for c in CLASSES if c in table]
     total = Count()
     for _, n in rows:
         total.add(n)
     for name, n in [*rows, ("all", total)]:
-        print(f"# | {name} | {n.states} | {n.there} | {n.untouched} | {n.stock} | {n.worse} | "
-              f"{n.coffer} |")
+        cells = [name, n.states, n.there, n.untouched, *n.stock.values(), *n.coffer.values()]
+        print("# | " + " | ".join(map(str, cells)) + " |")
 
 
 def as_it_must_be(count):
@@ -214,13 +230,13 @@ with scratch() as folder, ThreadPoolExecutor(WORKERS) as pool:
         show(f"{name}, {length // MiB} MiB, S of {job.S // MiB} MiB", table)
         for c in table:
             everything[c].add(table[c])
-        tap.run([(f"{name}: {c} ({n.states} states, stock {n.stock}, coffer {n.coffer})",
+        tap.run([(f"{name}: {c} ({n.states} states, stock {n.stock['back']}, coffer {n.coffer['back']})",
                   as_it_must_be, n) for c, n in table.items()])
     version = run("cryptsetup", "--version").stdout.split(" flags")[0].strip()
     show(f"all of them, {version}", everything)
     # the judge can say yes and no
     for c in "between", "hotzone", "commit torn":
-        tap.ok(everything[c].stock == everything[c].states > 0, f"stock recovers: {c}")
-    tap.ok(everything["torn"].stock == 0 < everything["torn"].states, "stock is lost: torn")
-    tap.ok(everything["lost"].coffer == 0 < everything["lost"].states, "nobody can: lost")
+        tap.ok(everything[c].stock["back"] == everything[c].states > 0, f"stock recovers: {c}")
+    tap.ok(everything["torn"].stock["left"] == everything["torn"].states > 0, "stock is lost: torn")
+    tap.ok(everything["lost"].coffer["back"] == 0 < everything["lost"].states, "nobody can: lost")
 tap.done()
