@@ -20,7 +20,7 @@ import coffer
 import stockcuts
 from cuts import record
 from disk import MiB, run, tempdir
-from stockcuts import CLASSES, Disk, Job, Verdict, classify, has_trace, missing
+from stockcuts import CLASSES, MAGICS, Disk, Job, Verdict, classify, missing, newest
 from tap import Tap
 
 DEEP = os.environ.get("COFFER_DEEP") == "1"
@@ -134,7 +134,7 @@ class Count:
         self.stock[outcome(before, stock)] += 1
         self.coffer[outcome(before, ours)] += 1
         self.wrong += [f"{state}: {why}; status {ours.status}, {ours.said}" for why in
-                       complaints(what, has_trace(state.image), outcome(before, ours), stock, ours)]
+                       complaints(what, says_luks(state.image), outcome(before, ours), stock, ours)]
 
 
 def outcome(before, verdict):
@@ -145,7 +145,11 @@ def outcome(before, verdict):
     return "on" if verdict.changed else "left"
 
 
-def complaints(what, trace, became, stock, ours):
+def says_luks(image):
+    return newest(image) or image[:6] == MAGICS[0]
+
+
+def complaints(what, luks, became, stock, ours):
     """What is not as it must be."""
     if stock.recovered and became != "back":
         yield "stock gets it back and coffer does not"
@@ -155,7 +159,7 @@ def complaints(what, trace, became, stock, ours):
         yield f"not recovered: {became}"
     elif became == "less" or became == "on" and what == "unseen":
         yield f"not recovered, but changed: {became}"
-    elif became == "left" and trace and ours.status not in (4, 6):
+    elif became == "left" and luks and ours.status not in (4, 6):
         # a keyslot of which nothing came, beside a head copy with holes, is like a wrong key
         if ours.status != 1 or "no keyslot opens" not in ours.said:
             yield "not recovered, and it does not say so"
