@@ -88,8 +88,10 @@ static void act_restore_head(struct build *b, const struct coffer_evidence *v)
 		v->geometry.shift, coffer_head_copy(&v->geometry), coffer_fs_name(v->fs.kind));
 }
 
-/* A header copy that is not like the other one. */
-static void check_copies(struct build *b)
+/* A header copy that is not like the other one. @sync: it may be written before a key was seen to
+ * open the volume. Not while nothing is converted: then the place of a copy that cryptsetup never
+ * wrote may be the only one that a part of the head has. The conversion's first commit does it. */
+static void check_copies(struct build *b, bool sync)
 {
 	const struct coffer_facts *f = b->s->facts;
 	const int other = !f->newest;
@@ -104,10 +106,12 @@ static void check_copies(struct build *b)
 	else
 		find(b, "header-copies", COFFER_CHECK_BAD, "the %s header copy is not whole",
 			other ? "second" : "first");
-	act(b, COFFER_REPAIR_SYNC_HEADER,
-		"write the %s header copy as the whole one (sequence number %" PRIu64
-		") says; the whole one is not touched before the other is safe on the disk",
-		other ? "second" : "first", f->copy[f->newest].seqid);
+	if (sync)
+		act(b, COFFER_REPAIR_SYNC_HEADER,
+			"write the %s header copy as the whole one (sequence number %" PRIu64
+			") says; the whole one is not touched before the other is safe on the "
+			"disk",
+			other ? "second" : "first", f->copy[f->newest].seqid);
 }
 
 /* --- one for each state of the disk ------------------------------------------------------------
@@ -171,13 +175,21 @@ static void diagnose_placing(struct build *b)
 
 static void diagnose_placed(struct build *b)
 {
+	const struct coffer_facts *f = b->s->facts;
 	const struct coffer_evidence *v = b->s->evidence;
+	/* A commit leaves a magic in either copy, at every instant. */
+	const bool copy_torn = !f->copies_agree && !f->copy[!f->newest].magic;
 	char why[512];
 
-	if (v->keyslot_torn) {
-		find(b, "keyslot", COFFER_CHECK_BAD,
-			"a keyslot is half written, so no key opens the volume; that is how "
-			"cryptsetup leaves it when the power fails");
+	if (v->keyslot_torn || copy_torn) {
+		if (v->keyslot_torn)
+			find(b, "keyslot", COFFER_CHECK_BAD,
+				"a keyslot is half written, so no key opens the volume; that is "
+				"how cryptsetup leaves it when the power fails");
+		else
+			find(b, "header-copies", COFFER_CHECK_BAD,
+				"only one header copy was ever written; that is how cryptsetup "
+				"leaves it when the power fails");
 		if (coffer_head_is_torn(v, why, sizeof(why))) {
 			act_restore_head(b, v);
 			return;
@@ -202,7 +214,7 @@ static void diagnose_placed(struct build *b)
 		b->d->hopeless = true;
 		return;
 	}
-	check_copies(b);
+	check_copies(b, false);
 	find(b, "conversion", COFFER_CHECK_BAD,
 		"the LUKS2 header is there, and nothing is encrypted yet");
 	act_resume(b);
@@ -212,7 +224,7 @@ static void diagnose_converting(struct build *b)
 {
 	const struct coffer_conversion *c = &b->s->facts->conversion;
 
-	check_copies(b);
+	check_copies(b, true);
 	if (c->pointer == 0)
 		find(b, "wipe-pending", COFFER_CHECK_BAD,
 			"all data is encrypted, but the copy of the first bytes is not wiped and "
@@ -230,7 +242,7 @@ static void diagnose_encrypted(struct build *b)
 	if (b->s->action == COFFER_ACT_SYNC_FINAL)
 		find(b, "conversion", COFFER_CHECK_NOTE,
 			"the conversion is done; its final header is in one copy only");
-	check_copies(b);
+	check_copies(b, true);
 }
 
 /* The marks of coffer in block 0 lie where this filesystem keeps nothing. */

@@ -34,13 +34,50 @@ static bool is_text(const uint8_t *p, size_t n)
 	return bytes_are_zero(p + i, n - i);
 }
 
-bool coffer_looks_like_header(const uint8_t *sector)
+static bool is_mark(const uint8_t *sector)
 {
 	static const char mark[] = "COFFER-";
 
-	return coffer_luks2_magic(sector, false) || coffer_luks2_magic(sector, true) ||
-	       memcmp(sector, mark, sizeof(mark) - 1) == 0 || is_text(sector, COFFER_SECTOR) ||
-	       coffer_looks_random(sector, COFFER_SECTOR);
+	return memcmp(sector, mark, sizeof(mark) - 1) == 0;
+}
+
+static bool is_copy_size(uint64_t n)
+{
+	return n >= COFFER_LUKS2_MIN_COPY && n <= COFFER_LUKS2_MAX_COPY && (n & (n - 1)) == 0;
+}
+
+bool coffer_is_header_trace(const uint8_t *sector, uint64_t at, uint64_t *copy_size)
+{
+	static const char json[] = "{\"keyslots\":";
+	struct coffer_luks2_bin bin;
+
+	if (at < COFFER_BLOCK && is_mark(sector))
+		return true;
+	if ((at == 0 || is_copy_size(at)) && coffer_luks2_bin_read(sector, at, &bin) == 0) {
+		*copy_size = bin.copy_size;
+		return true;
+	}
+	if (at < COFFER_LUKS2_BIN || memcmp(sector, json, sizeof(json) - 1) != 0)
+		return false;
+	if (is_copy_size(at - COFFER_LUKS2_BIN))
+		*copy_size = at - COFFER_LUKS2_BIN;
+	return at == COFFER_LUKS2_BIN || is_copy_size(at - COFFER_LUKS2_BIN);
+}
+
+bool coffer_looks_like_header(const uint8_t *sector, uint64_t at, uint64_t copy_size, bool ours)
+{
+	const uint64_t in_copy = at % copy_size;
+
+	if (at < COFFER_BLOCK && is_mark(sector))
+		return true;
+	if (at >= 2 * copy_size)
+		return coffer_looks_random(sector, COFFER_SECTOR) ||
+		       (ours && bytes_are_zero(sector, COFFER_SECTOR));
+	if (in_copy == 0)
+		return coffer_luks2_magic(sector, at > 0);
+	if (in_copy < COFFER_LUKS2_BIN)
+		return bytes_are_zero(sector, COFFER_SECTOR);
+	return is_text(sector, COFFER_SECTOR);
 }
 
 #define NO(...) (snprintf(why, why_size, __VA_ARGS__), false)
@@ -52,10 +89,14 @@ bool coffer_head_is_torn(const struct coffer_evidence *v, char *why, size_t why_
 		v->has_copy && v->fs.mirror + v->fs.super >= v->geometry.shift && v->fs.mirror > 0;
 
 	why[0] = '\0';
-	if (!v->has_copy || (!v->luks_remains && !v->living))
+	if (!v->has_copy || v->different == 0)
 		return false;
-	if (v->different == 0)
-		return false;
+	/* A copy that is left from another try, or half written, differs from a filesystem that
+	 * lives, and its superblock may well be the same. */
+	if (v->traces == 0)
+		return NO("%" PRIu64 " sectors of its start are not those of the copy at byte "
+			  "%" PRIu64 ", but there is no trace of a LUKS2 header in them",
+			v->different, copy);
 	if (v->used)
 		return NO("the filesystem at its start was used after the copy at byte %" PRIu64
 			  " was made",

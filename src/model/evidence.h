@@ -18,7 +18,6 @@
 struct coffer_evidence {
 	bool has_head; /* what begins at byte 0 is a filesystem: head tells which */
 	struct coffer_fs head;
-	bool luks_remains; /* a LUKS magic stands where a header's copy could begin */
 	/* A copy of a head at D-S: there is a filesystem's superblock. */
 	bool has_copy;
 	struct coffer_geometry geometry; /* D, S and L = D-2S that it would belong to */
@@ -28,7 +27,9 @@ struct coffer_evidence {
 	bool living;		/* the head is the same filesystem's */
 	bool used;		/* ... which is not the copy's: it was used since */
 	uint64_t different;	/* sectors of [0,S) that are not the copy's */
-	uint64_t unlike_header; /* ... and that no header has either */
+	uint64_t unlike_header; /* ... and that no header has either, at their place */
+	uint64_t traces;	/* ... and that only a header has */
+	uint64_t copy_size;	/* of that header, as the traces tell, or the smallest one */
 	/* The header is whole, and no step was committed. */
 	bool keyslot_torn; /* a part of a keyslot's area is still the head */
 	bool copy_lost;	   /* the copy has no superblock, but further behind lies a spare one */
@@ -45,6 +46,11 @@ bool coffer_head_is_torn(const struct coffer_evidence *v, char *why, size_t why_
  * 256 values occur: in 512 random bytes that happens once in 10^36 times. */
 bool coffer_looks_random(const uint8_t *p, size_t n);
 
-/* Could this sector be one of a LUKS2 header or of a transition block? Random, zeros, text, or
- * with a magic. A filesystem's own structures are none of these. */
-bool coffer_looks_like_header(const uint8_t *sector);
+/* Can this sector at byte @at of a device only be a LUKS2 header's, or a transition block's? A
+ * magic in its place, or the beginning of the metadata. @copy_size becomes the size of one header
+ * copy where the sector tells. Random bytes, zeros and text prove nothing: files have them too. */
+bool coffer_is_header_trace(const uint8_t *sector, uint64_t at, uint64_t *copy_size);
+
+/* Could it be one, in a header with copies of @copy_size? Behind both copies lie random bytes, for
+ * that is what cryptsetup writes there; in a placement of coffer's (@ours) also zeros. */
+bool coffer_looks_like_header(const uint8_t *sector, uint64_t at, uint64_t copy_size, bool ours);

@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "model/luks2hdr.h"
 
 enum {
 	PIECE = 1 << 20,
@@ -18,6 +19,7 @@ enum {
 struct search {
 	struct coffer_dev *dev;
 	uint8_t *buf; /* 3 * PIECE */
+	bool ours;    /* block 0 says that it was coffer's placement */
 	struct coffer_evidence *v;
 };
 
@@ -93,6 +95,42 @@ static int check_unconverted(struct search *s, struct coffer_err *e)
 	return r;
 }
 
+/* Does this block differ from the copy's, and can it only be a header's? */
+static int check_trace(struct search *s, uint64_t at, struct coffer_err *e)
+{
+	struct coffer_evidence *v = s->v;
+	uint8_t *now = s->buf, *copy = s->buf + PIECE;
+	int r;
+
+	if (at + COFFER_BLOCK > v->geometry.shift)
+		return 0;
+	r = coffer_dev_read(s->dev, now, COFFER_BLOCK, at, e);
+	if (r == 0)
+		r = coffer_dev_read(
+			s->dev, copy, COFFER_BLOCK, coffer_head_copy(&v->geometry) + at, e);
+	for (size_t k = 0; k < COFFER_BLOCK && r == 0; k += COFFER_SECTOR)
+		if (memcmp(now + k, copy + k, COFFER_SECTOR) != 0)
+			v->traces += coffer_is_header_trace(now + k, at + k, &v->copy_size);
+	return r;
+}
+
+static int find_traces(struct search *s, struct coffer_err *e)
+{
+	int r;
+
+	s->v->traces = 0;
+	s->v->copy_size = COFFER_LUKS2_MIN_COPY;
+	r = check_trace(s, 0, e);
+	if (r == 0)
+		r = check_trace(s, COFFER_LUKS2_BIN, e);
+	for (uint64_t c = COFFER_LUKS2_MIN_COPY; c <= COFFER_LUKS2_MAX_COPY && r == 0; c *= 2) {
+		r = check_trace(s, c, e);
+		if (r == 0)
+			r = check_trace(s, c + COFFER_LUKS2_BIN, e);
+	}
+	return r;
+}
+
 /* Compare [0,S) with the copy, sector by sector. */
 static int compare_copy(struct search *s, struct coffer_err *e)
 {
@@ -112,7 +150,8 @@ static int compare_copy(struct search *s, struct coffer_err *e)
 			if (memcmp(now + k, copy + k, COFFER_SECTOR) == 0)
 				continue;
 			v->different++;
-			v->unlike_header += !coffer_looks_like_header(now + k);
+			v->unlike_header +=
+				!coffer_looks_like_header(now + k, at + k, v->copy_size, s->ours);
 		}
 	}
 	return r;
@@ -137,7 +176,7 @@ static int check_used(struct search *s, struct coffer_err *e)
 	/* A sector that a header's write may have reached tells nothing about use. */
 	for (uint32_t k = 0; k < v->fs.super_size && r == 0; k += COFFER_SECTOR)
 		if (memcmp(now + k, copy + k, COFFER_SECTOR) != 0 &&
-			!coffer_looks_like_header(now + k))
+			!coffer_looks_like_header(now + k, v->fs.super + k, v->copy_size, s->ours))
 			v->used = true;
 	return r;
 }
@@ -157,6 +196,8 @@ static int try_copy(struct search *s, const struct coffer_geometry *g, struct co
 	s->v->fs = fs;
 	s->v->unconverted = s->v->used = false;
 	r = check_mirror(s, e);
+	if (r == 0)
+		r = find_traces(s, e);
 	if (r == 0)
 		r = check_used(s, e);
 	if (r == 0)
@@ -266,7 +307,6 @@ static int check_placed(struct search *s, const struct coffer_disk *disk, struct
 	r = try_copy(s, &g, e);
 	if (r < 0)
 		return r;
-	s->v->luks_remains = true;
 	s->v->unconverted = true; /* the header says so */
 	s->v->geometry = g;
 	if (!s->v->has_copy)
@@ -331,9 +371,9 @@ int coffer_evidence_collect(
 	const struct coffer_disk *disk, struct coffer_evidence *ret, struct coffer_err *e)
 {
 	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(3 * PIECE);
-	struct coffer_evidence v = {
-		.luks_remains = disk->facts.copy[0].magic || disk->facts.copy[1].magic};
-	struct search s = {.dev = disk->dev, .buf = buf, .v = &v};
+	struct coffer_evidence v = {0};
+	struct search s = {
+		.dev = disk->dev, .buf = buf, .ours = disk->facts.transition_error == 0, .v = &v};
 	int r;
 
 	if (!buf)
