@@ -108,8 +108,9 @@ struct coffer_encrypt_result {
 COFFER_API int coffer_encrypt(const struct coffer_encrypt_options *o,
 	struct coffer_encrypt_result *ret, struct coffer_err *e);
 
-/* The same with resume_only: go on with what was begun.
- * Outcome NO with -ENOENT: there is nothing to go on with. */
+/* The same with resume_only: go on with what was begun, an interrupted abort too.
+ * Outcome NO with -ENOENT: there is nothing to go on with; ret->aborted: since that abort is
+ * finished now. */
 COFFER_API int coffer_resume(const struct coffer_encrypt_options *o,
 	struct coffer_encrypt_result *ret, struct coffer_err *e);
 

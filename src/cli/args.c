@@ -119,6 +119,7 @@ static int set_option(
 		{"iter-time", NULL, &o->iter_time, NULL},
 		{"threads", NULL, &o->threads, NULL},
 		{"dry-run", NULL, NULL, &o->dry_run},
+		{"resume-only", NULL, NULL, &o->resume_only},
 		{"json", NULL, NULL, &a->json},
 		{"quiet", NULL, NULL, &a->quiet},
 		{"yes", NULL, NULL, &a->yes},

@@ -64,6 +64,7 @@ static const struct coffer_option options[] = {
 	{"luks2-metadata-size", 0, "BYTES", "of one header copy, 16K to 4M (64K)"},
 	{"luks2-keyslots-size", 0, "BYTES", "of the keyslots area (8M)"},
 	{"threads", 0, "N", "threads of the engine, up to 16"},
+	{"resume-only", 0, NULL, "go on with what was begun, begin nothing"},
 	{"dry-run", 'n', NULL, "check everything, change nothing"},
 	{"json", 0, NULL, "progress and summary as JSON lines on standard output"},
 	{"quiet", 'q', NULL, "say nothing unless something is wrong"},

@@ -215,6 +215,8 @@ static void end_json(const struct coffer_report *r, int code,
 static void print_command(const struct coffer_report *r)
 {
 	(void)fprintf(stderr, "coffer %s", r->verb);
+	if (r->args->encrypt.resume_only)
+		(void)fputs(" --resume-only", stderr);
 	if (r->args->key_file) {
 		(void)fputs(" --key-file", stderr);
 		coffer_show_word(stderr, r->args->key_file);

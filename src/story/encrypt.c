@@ -91,6 +91,51 @@ static int start(struct coffer_session *s, struct coffer_err *e)
 	return coffer_place_begin(s->dev, g, header, e);
 }
 
+/* There is nothing to go on with, and the caller wants nothing begun. */
+static int nothing_begun(const struct coffer_session *s, struct coffer_err *e)
+{
+	const char *name = s->dev->name;
+
+	if (s->disk.action == COFFER_ACT_REDO_RESTORE)
+		(void)coffer_err_set(e, ENOENT,
+			"%s: an abort is under way; it would be finished, and then nothing be left "
+			"to go on with",
+			name);
+	else if (s->result->aborted)
+		(void)coffer_err_set(e, ENOENT,
+			"%s: the abort that was under way is finished and the plain filesystem is "
+			"back: nothing is left to go on with; 'coffer encrypt %s' begins anew",
+			name, name);
+	else
+		(void)coffer_err_set(e, ENOENT,
+			"%s holds no conversion: nothing to go on with; 'coffer encrypt %s' begins "
+			"one",
+			name, name);
+	coffer_err_outcome(e, COFFER_NO);
+	return -ENOENT;
+}
+
+/* The rest of an abort. The plain filesystem is back then, and that is the end of a run which may
+ * not begin anything. */
+static int redo_restore(struct coffer_session *s, struct coffer_err *e)
+{
+	int r;
+
+	s->changed = true;
+	coffer_session_progress(s, COFFER_PHASE_RESTORE, 0, 0);
+	r = coffer_place_undo(&s->disk, e);
+	s->result->aborted = r == 0 && s->o->resume_only;
+	return r;
+}
+
+/* What a dry run says of a disk on which something was begun. */
+static int rehearse(const struct coffer_session *s, struct coffer_err *e)
+{
+	if (s->disk.action == COFFER_ACT_REDO_RESTORE && s->o->resume_only)
+		return nothing_begun(s, e);
+	return coffer_refuse_action(&s->disk, e);
+}
+
 /* One stage. *ret_done: nothing is left to do. */
 static int run_stage(struct coffer_session *s, bool *ret_done, struct coffer_err *e)
 {
@@ -99,7 +144,7 @@ static int run_stage(struct coffer_session *s, bool *ret_done, struct coffer_err
 
 	switch (disk->action) {
 	case COFFER_ACT_START:
-		return start(s, e);
+		return s->o->resume_only ? nothing_begun(s, e) : start(s, e);
 	case COFFER_ACT_REDO_PLACEMENT:
 		s->changed = true;
 		return coffer_place_redo(s->dev, &disk->facts.record[COFFER_PLACE], disk->image, e);
@@ -107,9 +152,7 @@ static int run_stage(struct coffer_session *s, bool *ret_done, struct coffer_err
 		s->changed = true;
 		return coffer_place_finish(&s->disk, e);
 	case COFFER_ACT_REDO_RESTORE:
-		s->changed = true;
-		coffer_session_progress(s, COFFER_PHASE_RESTORE, 0, 0);
-		return coffer_place_undo(&s->disk, e);
+		return redo_restore(s, e);
 	case COFFER_ACT_CONVERT:
 	case COFFER_ACT_END:
 		if (!s->changed) /* this run's own placement leaves no such thing */
@@ -187,7 +230,7 @@ int coffer_encrypt_story(struct coffer_session *s, struct coffer_err *e)
 			r = coffer_session_check_stop(s, e);
 		if (r == 0 && s->o->dry_run && s->disk.action != COFFER_ACT_START &&
 			s->disk.action != COFFER_ACT_ENCRYPTED)
-			return coffer_refuse_action(&s->disk, e);
+			return rehearse(s, e);
 		if (r == 0)
 			r = run_stage(s, &done, e);
 		if (r < 0)
@@ -207,6 +250,15 @@ int coffer_encrypt(const struct coffer_encrypt_options *o, struct coffer_encrypt
 	struct coffer_err *e)
 {
 	return coffer_session_run("encrypt", o, coffer_encrypt_story, ret, e);
+}
+
+int coffer_resume(const struct coffer_encrypt_options *o, struct coffer_encrypt_result *ret,
+	struct coffer_err *e)
+{
+	struct coffer_encrypt_options resume = *o;
+
+	resume.resume_only = true;
+	return coffer_session_run("resume", &resume, coffer_encrypt_story, ret, e);
 }
 
 int coffer_encrypt_dev(struct coffer_dev *dev, const struct coffer_encrypt_options *o,

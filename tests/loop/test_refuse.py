@@ -388,6 +388,17 @@ def abort(make, status, *words):
     refused(make(), verb="abort", status=status, words=words)
 
 
+def resume_only(make, status, *words):
+    refused(make(), "--resume-only", status=status, words=words)
+
+
+def somebodys_luks():
+    img = raw(12 * MiB)
+    run("cryptsetup", "luksFormat", "-q", "--type", "luks2", *coffer.FAST, "--luks2-keyslots-size",
+        "1M", "--offset", 4096, img, box.key)
+    return img
+
+
 def encrypted():
     img = box.copy("encrypted")
     box.encrypt(img)
@@ -503,6 +514,15 @@ rows = [
     ("abort after the first commit", abort, half, 4, r"\d+ of 10485760 bytes are encrypted already",
      "coffer encrypt"),
     ("encrypted already", lambda: refused(encrypted(), words=["LUKS already"])),
+
+    ("resume-only of a plain filesystem", resume_only, lambda: box.copy("r"), 3,
+     "holds no conversion: nothing to go on with", "'coffer encrypt .*' begins one"),
+    ("resume-only of zeros", resume_only, lambda: raw(12 * MiB), 3, "nothing to go on with"),
+    ("resume-only of a filesystem without room", resume_only,
+     lambda: image(12 * MiB, "ext4", 12 * MiB), 3, "nothing to go on with"),
+    ("resume-only of a finished volume", resume_only, encrypted, 4, "LUKS already"),
+    ("resume-only of a finished volume of somebody else", resume_only, somebodys_luks, 4,
+     "LUKS already"),
 
     ("dry run on a plain filesystem", dry, lambda: box.copy("a"), "encrypt", 0, "would be encrypted",
      "nothing was changed"),

@@ -80,6 +80,65 @@ def as_loop(img):
         yield dev
 
 
+# --- begin nothing ---------------------------------------------------------------------------------
+
+def resume_only(call, n, begun):
+    """Goes on wherever the header or the transition block is on the disk; before that it says that
+    nothing was begun, and changes no byte."""
+    img = small.copy()
+    coffer.kill_at(call, n, one_thread(img, small.key))
+    before = sha256(img)
+    p = coffer.encrypt(img, small.key, "--resume-only", "--dry-run", status=(0 if begun else 3,))
+    assert sha256(img) == before, "a dry run has changed the device"
+    p = coffer.encrypt(img, small.key, "--resume-only", program=ASAN, status=(0 if begun else 3,))
+    if begun:
+        small.check(img)
+        return
+    assert "nothing to go on with" in p.stderr, p.stderr
+    assert sha256(img) == before, "it has changed the device"
+    coffer.encrypt(img, small.key)
+    small.check(img)
+
+
+def resume_only_of_stock():
+    img = small.copy()
+    run("cp", os.path.join(folder, "start"), img)
+    coffer.inject("fdatasync", "signal=TERM:when=2", coffer.stock_resume(img, small.key))
+    coffer.encrypt(img, small.key, "--resume-only", program=ASAN)
+    small.check(img)
+
+
+def resume_only_of_abort(n):
+    """An abort that was cut is finished, and then there is nothing to go on with."""
+    img = small.copy()
+    coffer.kill_at(*moments["commit"][0][:2], one_thread(img, small.key))
+    coffer.kill_at("fdatasync", n, coffer.command("abort", img))
+    before = sha256(img)
+    p = coffer.encrypt(img, small.key, "--resume-only", "--dry-run", status=(3,))
+    assert "an abort is under way; it would be finished" in p.stderr, p.stderr
+    assert sha256(img) == before, "a dry run has changed the device"
+    p = coffer.encrypt(img, small.key, "--resume-only", "--json", status=(3,), program=ASAN)
+    last = coffer.events(p)[-1]
+    assert last["outcome"] == "no" and last["aborted"] and last["changed"], last
+    assert "the plain filesystem is back" in last["message"], last
+    assert sha256(img, 0, small.end) == sha256(small.plain, 0, small.end), "the head differs"
+    p = coffer.encrypt(img, small.key, "--resume-only", status=(3,))
+    assert "holds no conversion" in p.stderr, p.stderr
+
+
+def resume_only_stopped():
+    """The command that it names begins nothing either."""
+    img = small.copy()
+    coffer.kill_at(*steps[0][:2], one_thread(img, small.key))
+    p = coffer.inject(steps[-1][0], "signal=TERM:when=5",
+                      one_thread(img, small.key, "--resume-only"))
+    assert p.returncode == 5, (p.returncode, p.stderr)
+    assert f"go on with: coffer encrypt --resume-only --key-file {small.key} {img}\n" in p.stderr, \
+        p.stderr
+    coffer.encrypt(img, small.key, "--resume-only")
+    small.check(img)
+
+
 # --- signals that ask ------------------------------------------------------------------------------
 
 def stopped(sig, call, n):
@@ -256,8 +315,19 @@ with stack:
                                    *moments["end"][:3])]
     rows += [(f"explicit size, aborted: {what}", killed_explicit, call, n, True)
              for call, n, what in (*begun, moments["commit"][0])]
+    # From the write behind the transition block's on, a killed run is one that has begun.
+    mark = 1 + next(i for i, m in enumerate(moments["placement"]) if "(4096 at 0)" in m[2])
+    rows += [(f"resume-only, killed: {what}", resume_only, call, n, True)
+             for call, n, what in (*moments["placement"][mark:], moments["commit"][0], *steps[:2],
+                                   *moments["end"][:1])]
+    rows += [(f"resume-only, killed too early: {what}", resume_only, call, n, False)
+             for call, n, what in moments["placement"][:mark]]
+    rows += [(f"resume-only, abort killed at flush {n}", resume_only_of_abort, n)
+             for n in range(3, 8)]
     rows += [
         ("killed again and again", killed_again_and_again, contextlib.nullcontext),
+        ("resume-only, begun by stock", resume_only_of_stock),
+        ("resume-only, stopped", resume_only_stopped),
         ("SIGINT", stopped, "INT", *middle),
         ("SIGTERM", stopped, "TERM", *middle),
         ("SIGHUP", stopped, "HUP", *middle),
