@@ -27,6 +27,7 @@ enum coffer_phase {
 	COFFER_PHASE_RESTORE, /* the first bytes come back (abort) */
 	COFFER_N_PHASES,
 };
+/* "prepare", "derive", ...; "unknown" for anything else. */
 COFFER_API const char *coffer_phase_name(enum coffer_phase p);
 
 struct coffer_progress {

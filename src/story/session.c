@@ -29,7 +29,7 @@ _Static_assert(ARRAY_SIZE(phase_names) == COFFER_N_PHASES, "every phase has a na
 
 const char *coffer_phase_name(enum coffer_phase p)
 {
-	return phase_names[p];
+	return (unsigned int)p < COFFER_N_PHASES ? phase_names[p] : "unknown";
 }
 
 void coffer_session_progress(
