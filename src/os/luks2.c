@@ -13,12 +13,16 @@
 #include <libcryptsetup.h>
 
 #include "base/cleanup.h"
+#include "base/crypto.h"
 #include "base/err.h"
 
 DEFINE_CLEANUP(struct crypt_device *, crypt, crypt_free);
 
 enum {
-	MAX_LOG = 256
+	MAX_LOG = 256,
+	POLL_MS = 20,
+	STILL_POLLS = 500 / POLL_MS, /* for the first child; each one gets twice as long */
+	MAX_CHILDREN = 5,
 };
 
 /* libcryptsetup's last complaint; it says more than its return value. */
@@ -186,32 +190,53 @@ struct child_report {
 	struct coffer_err e;
 };
 
-static int run_child(int header, int data, const struct coffer_luks2_format *f,
-	const struct coffer_geometry *g, const struct coffer_secret *pass,
-	const struct coffer_luks2_stop *stop, struct child_report *report, struct coffer_err *e)
+/* fork() in a process of several threads may catch another one with a lock of libc or libcrypto in
+ * its hands, and in the child nobody is left to give it back. A child that waits for it
+ * uses no processor time; one that works for libcryptsetup does all the time. */
+struct watch {
+	clockid_t clock; /* processor time of the child */
+	struct timespec used;
+	int polls; /* since that last changed; a parent that is stopped counts none */
+	int patience;
+};
+
+static bool stands_still(struct watch *w)
 {
-	/* One page shared with the child carries its report; no key passes through it. */
-	const struct timespec nap = {.tv_nsec = 20 * 1000000L};
-	const pid_t pid = fork();
+	struct timespec now;
+
+	if (clock_gettime(w->clock, &now) < 0)
+		return false;
+	if (now.tv_sec != w->used.tv_sec || now.tv_nsec != w->used.tv_nsec)
+		w->polls = 0;
+	w->used = now;
+	return w->polls++ > w->patience;
+}
+
+/* The child only ever writes to memory: to end it at any moment is safe. */
+static void end_child(pid_t pid)
+{
+	int status;
+
+	(void)kill(pid, SIGKILL);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+}
+
+static int wait_child(
+	pid_t pid, const struct coffer_luks2_stop *stop, int patience, struct coffer_err *e)
+{
+	const struct timespec nap = {.tv_nsec = POLL_MS * 1000000L};
+	struct watch watch = {.patience = patience};
+	const bool watched = clock_getcpuclockid(pid, &watch.clock) == 0;
 	pid_t done;
 	int status;
 
-	if (pid < 0)
-		return coffer_err_errno(e, errno, "start a process for libcryptsetup");
-	if (pid == 0) {
-		/* It decides nothing: signals are the parent's, and with it goes the child. */
-		(void)signal(SIGINT, SIG_IGN);
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		report->r = build_in_child(header, data, f, g, pass, &report->e);
-		_exit(0);
-	}
 	while ((done = waitpid(pid, &status, WNOHANG)) == 0) {
-		/* The child only ever writes to memory: to end it at any moment is safe. */
-		if (stop && stop->wanted && stop->wanted(stop->user)) {
-			(void)kill(pid, SIGKILL);
-			while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-				;
-			return -EINTR;
+		const bool stopped = stop && stop->wanted && stop->wanted(stop->user);
+
+		if (stopped || (watched && stands_still(&watch))) {
+			end_child(pid);
+			return stopped ? -EINTR : -EDEADLK;
 		}
 		(void)nanosleep(&nap, NULL);
 	}
@@ -222,14 +247,45 @@ static int run_child(int header, int data, const struct coffer_luks2_format *f,
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		return coffer_err_set(
 			e, EIO, "making the LUKS2 header was stopped (out of memory?)");
+	return 0;
+}
+
+/* -EDEADLK without a word: the child stood still. */
+static int run_child(int header, int data, const struct coffer_luks2_format *f,
+	const struct coffer_geometry *g, const struct coffer_secret *pass,
+	const struct coffer_luks2_stop *stop, int patience, struct child_report *report,
+	struct coffer_err *e)
+{
+	/* One page shared with the child carries its report; no key passes through it. */
+	sigset_t all, before;
+	pid_t pid;
+	int r;
+
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
+	pid = fork();
+	if (pid == 0) {
+		/* It decides nothing: signals are the parent's, whose handlers must not run twice;
+		 * and with the parent goes the child. */
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		report->r = build_in_child(header, data, f, g, pass, &report->e);
+		_exit(0);
+	}
+	r = pid < 0 ? coffer_err_errno(e, errno, "start a process for libcryptsetup") : 0;
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (r == 0)
+		r = wait_child(pid, stop, patience, e);
+	if (r < 0)
+		return r;
 	if (report->r < 0 && e)
 		*e = report->e;
 	return report->r;
 }
 
-int coffer_luks2_build(const struct coffer_luks2_format *f, const struct coffer_geometry *g,
-	const struct coffer_secret *passphrase, const struct coffer_luks2_stop *stop, int *ret_fd,
-	struct coffer_err *e)
+/* One try, on empty files. */
+static int try_build(const struct coffer_luks2_format *f, const struct coffer_geometry *g,
+	const struct coffer_secret *passphrase, const struct coffer_luks2_stop *stop, int patience,
+	int *ret_fd, struct coffer_err *e)
 {
 	_cleanup_close_ int header = -1, data = -1;
 	struct child_report *report;
@@ -245,12 +301,53 @@ int coffer_luks2_build(const struct coffer_luks2_format *f, const struct coffer_
 	if (report == MAP_FAILED)
 		return coffer_err_errno(e, errno, "start a process for libcryptsetup");
 	report->r = -EIO;
-	r = run_child(header, data, f, g, passphrase, stop, report, e);
+	r = run_child(header, data, f, g, passphrase, stop, patience, report, e);
 	(void)munmap(report, sizeof(*report));
 	if (r < 0)
 		return r;
 	*ret_fd = TAKE_FD(header);
 	return 0;
+}
+
+/* libcryptsetup would ask libuuid, which seeds libc's random numbers: a lock that another thread of
+ * the caller may hold at the fork, and the one that was seen to keep a child waiting. */
+static int random_uuid(char ret[37])
+{
+	uint8_t b[16];
+
+	if (coffer_random(b, sizeof(b)) < 0)
+		return -EIO;
+	b[6] = (b[6] & 0x0f) | 0x40; /* version 4, RFC 9562 */
+	b[8] = (b[8] & 0x3f) | 0x80;
+	(void)snprintf(ret, 37,
+		"%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
+		b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
+		b[15]);
+	return 0;
+}
+
+int coffer_luks2_build(const struct coffer_luks2_format *f, const struct coffer_geometry *g,
+	const struct coffer_secret *passphrase, const struct coffer_luks2_stop *stop, int *ret_fd,
+	struct coffer_err *e)
+{
+	struct coffer_luks2_format format = *f;
+	char uuid[37];
+
+	if (!format.uuid) {
+		if (random_uuid(uuid) < 0)
+			return coffer_err_set(e, EIO, "libcrypto has no random bytes");
+		format.uuid = uuid;
+	}
+	for (int i = 0; i < MAX_CHILDREN; i++) {
+		const int r = try_build(&format, g, passphrase, stop, STILL_POLLS << i, ret_fd, e);
+
+		if (r != -EDEADLK)
+			return r;
+	}
+	return coffer_err_set(e, EDEADLK,
+		"making the LUKS2 header stood still %d times: other threads of this program may "
+		"be in its way",
+		MAX_CHILDREN);
 }
 
 int coffer_luks2_unlock(int fd, const struct coffer_secret *passphrase,

@@ -36,8 +36,9 @@ struct coffer_luks2_stop {
 
 /* A new header with a random volume key and @passphrase in keyslot 0, ready to encrypt in place a
  * device of the layout @g. *ret_fd is a memfd of S bytes with it.
- * -EINVAL and others of libcryptsetup, whose own words are in @e. Forks; not in the way of
- * threads, since the child calls nothing of the caller's. -EINTR: @stop wanted it. */
+ * -EINVAL and others of libcryptsetup, whose own words are in @e. -EINTR: @stop wanted it.
+ * Forks. Where the caller has more threads, the child may wait for a lock that is nobody's any
+ * more; then it is ended and another one begun. -EDEADLK: that has not helped. */
 int coffer_luks2_build(const struct coffer_luks2_format *f, const struct coffer_geometry *g,
 	const struct coffer_secret *passphrase, const struct coffer_luks2_stop *stop, int *ret_fd,
 	struct coffer_err *e);

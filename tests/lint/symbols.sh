@@ -12,11 +12,10 @@ shared=$build/libcoffer.so
 map=src/libcoffer.map
 node=COFFER_0
 
-# The one child process decides nothing for the caller: it ends without exit(), which would flush
-# the caller's files a second time, and its signals and its death wish are its own.
+# Only in the child process that libcryptsetup runs in: it ends without exit(), which would flush
+# the caller's files a second time, and it alone dies with its parent.
 allowed='src_os_luks2.c.o _exit
-src_os_luks2.c.o prctl
-src_os_luks2.c.o signal'
+src_os_luks2.c.o prctl'
 
 prints='printf vprintf puts putchar puts_unlocked putchar_unlocked perror psignal psiginfo stdin
 	stdout stderr err errx verr verrx warn warnx vwarn vwarnx error error_at_line syslog vsyslog
