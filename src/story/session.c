@@ -206,6 +206,8 @@ int coffer_session_run(const char *verb, const struct coffer_encrypt_options *o,
 	struct coffer_dev *dev = NULL;
 	int r;
 
+	if (ret) /* filled on failure too: nobody is to read what was there before */
+		*ret = (struct coffer_encrypt_result){0};
 	r = coffer_dev_open(o->device, &dev, e);
 	if (r < 0)
 		return coffer_err_wrap(e, r, "%s", verb);
