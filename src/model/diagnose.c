@@ -58,7 +58,10 @@ __attribute__((format(printf, 3, 4))) static void act(
 	struct coffer_repair_action *a = &b->d->actions[b->d->n_actions];
 	va_list ap;
 
-	assert(b->d->n_actions < COFFER_MAX_REPAIRS);
+	if (b->d->n_actions == COFFER_MAX_REPAIRS) { /* a mistake in here; nobody is to act on it */
+		b->r = -EOVERFLOW;
+		return;
+	}
 	a->kind = kind;
 	va_start(ap, fmt);
 	(void)vsnprintf(a->text, sizeof(a->text), fmt, ap);

@@ -28,6 +28,6 @@ struct coffer_symptoms {
 	bool can_resume; /* there is a key to be had */
 };
 
-/* Findings are added to @l. -ENOMEM. */
+/* Findings are added to @l. -ENOMEM, -EOVERFLOW. */
 int coffer_diagnose(
 	const struct coffer_symptoms *s, struct coffer_checks *l, struct coffer_diagnosis *ret);

@@ -53,9 +53,8 @@ static int diagnose(
 	if (r < 0)
 		return r;
 	symptoms.plain_luks2 = content.luks2;
-	if (coffer_diagnose(&symptoms, l, &p->diagnosis) < 0)
-		return coffer_err_errno(e, ENOMEM, "judge %s", s->dev->name);
-	return 0;
+	r = coffer_diagnose(&symptoms, l, &p->diagnosis);
+	return r < 0 ? coffer_err_errno(e, -r, "judge %s", s->dev->name) : 0;
 }
 
 /* The lock of the volume whose header is there, and the disk as it is under that lock. */
