@@ -37,26 +37,34 @@ static unsigned int percent(const struct coffer_status *s)
 
 static void show_user(const struct coffer_user *u)
 {
+	char on[sizeof(u->on) + 16] = "", elsewhere[64] = "";
+
+	if (u->on[0])
+		(void)snprintf(on, sizeof(on), "%s: ", u->on);
 	switch (u->kind) {
 	case COFFER_USER_MOUNT:
-		coffer_show_field(stdout, "in use", "mounted on %s", u->name);
+		if (u->pid > 0)
+			(void)snprintf(elsewhere, sizeof(elsewhere),
+				" in the mount namespace of process %d", (int)u->pid);
+		coffer_show_field(stdout, "in use", "%smounted on %s%s", on, u->name, elsewhere);
 		break;
 	case COFFER_USER_HOLDER:
-		coffer_show_field(stdout, "in use", "the block device %s stands on it", u->name);
+		coffer_show_field(
+			stdout, "in use", "%sthe block device %s stands on it", on, u->name);
 		break;
 	case COFFER_USER_LOOP:
-		coffer_show_field(stdout, "in use", "attached to %s", u->name);
+		coffer_show_field(stdout, "in use", "%sattached to %s", on, u->name);
 		break;
 	case COFFER_USER_SWAP:
-		coffer_show_field(stdout, "in use", "as swap (%s)", u->name);
+		coffer_show_field(stdout, "in use", "%sas swap (%s)", on, u->name);
 		break;
 	case COFFER_USER_REENCRYPTS:
 		coffer_show_field(stdout, "at work", "process %d (%s) is converting it",
 			(int)u->pid, u->name);
 		break;
 	case COFFER_USER_PROCESS:
-		coffer_show_field(stdout, "open by", "process %d (%s)%s", (int)u->pid, u->name,
-			u->writes ? ", for writing" : "");
+		coffer_show_field(stdout, "open by", "%sprocess %d (%s)%s", on, (int)u->pid,
+			u->name, u->writes ? ", for writing" : "");
 		break;
 	case COFFER_N_USER_KINDS:
 		break;

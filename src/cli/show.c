@@ -158,6 +158,8 @@ static struct json_object *users_json(const struct coffer_status *s)
 
 		(void)coffer_json_put_string(o, "kind", coffer_user_kind_name(u->kind));
 		coffer_json_put_text(o, "name", u->name);
+		if (u->on[0])
+			coffer_json_put_text(o, "on", u->on);
 		if (u->pid > 0)
 			(void)coffer_json_put_int(o, "pid", (int)u->pid);
 		if (u->kind == COFFER_USER_PROCESS || u->kind == COFFER_USER_REENCRYPTS)

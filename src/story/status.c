@@ -200,6 +200,14 @@ static bool tell_blocker(struct coffer_status *s, const struct coffer_user *u)
 			(int)u->pid, u->name);
 		return true;
 	case COFFER_USER_MOUNT:
+		if (u->pid > 0) {
+			(void)snprintf(s->why, sizeof(s->why),
+				"it is mounted on %s in the mount namespace of process %d", u->name,
+				(int)u->pid);
+			(void)snprintf(s->next, sizeof(s->next),
+				"nsenter --target %d --mount umount %s", (int)u->pid, word);
+			return true;
+		}
 		(void)snprintf(s->why, sizeof(s->why), "it is mounted on %s", u->name);
 		(void)snprintf(s->next, sizeof(s->next), "umount %s", word);
 		return true;

@@ -474,6 +474,32 @@ def strange_uuid():
         users(img, volume=volume)
 
 
+# --- coffer status ---------------------------------------------------------------------------------------
+
+def status(target):
+    return json.loads(run(coffer.ASAN, "status", "--json", target).stdout)["devices"][0]
+
+
+def told_by_status():
+    """On which device a user is; and the next command makes the uppermost one go."""
+    img = box.copy("told")
+    with loop(img) as dev, loop(dev) as upper, tempdir() as at:
+        with process("unshare", "--mount", "sh", "-c",
+                     'mount "$1" "$2" && echo ready && exec sleep 600', "sh", upper, at) as pid:
+            got = status(img)
+            want = [{"kind": "loop", "name": dev},
+                    {"kind": "loop", "name": upper, "on": short(dev)},
+                    {"kind": "mount", "name": at, "on": short(upper), "pid": pid}]
+            assert got["users"] == want, got
+            text = " ".join(run(coffer.COFFER, "status", img).stdout.split())
+            words = f"{short(upper)}: mounted on {at} in the mount namespace of process {pid}"
+            assert words in text, text
+            assert got["next"] == f"nsenter --target {pid} --mount umount {at}", got
+            run("sh", "-c", got["next"])
+            got = status(img)
+            assert got["users"] == want[:2] and got["next"] == f"losetup -d {upper}", got
+
+
 # --- what cannot be seen --------------------------------------------------------------------------------
 
 def everything_is_readable():
@@ -623,6 +649,8 @@ rows = [
     ("lock held by nobody that can be told", lock_in_flight),
     ("lock held by one that may not be looked at", lock_of_a_stranger),
     ("UUIDs that are none", strange_uuid),
+
+    ("users in coffer status", told_by_status),
 
     ("complete for root, if nothing is hidden", lambda: complete(everything_is_readable())),
     ("ordinary user", as_nobody),
