@@ -7,7 +7,7 @@ name='clang-format 14 has nothing to change'
 if ! command -v clang-format-14 >/dev/null; then
 	skip "$name" 'clang-format-14 is not installed'
 else
-	bad=$(files | grep -E '^(src|include|tests|examples)/.*\.[ch]$' |
+	bad=$(files | grep -E '^(src|include|tests|examples)/.*\.(c|h|cc)$' |
 		xargs -r clang-format-14 --dry-run -Werror 2>&1 | grep -E 'error:|^No|^Error' || true)
 	check "$name" "$bad"
 fi

@@ -31,6 +31,10 @@ check 'project headers: own and earlier layers only' "$(printf '%s\n' "$includes
 		if (!ok) print $1 " includes " $2
 	}')"
 
+check 'examples: public headers and libc only' "$(files | grep -E '^examples/.*\.[ch]$' |
+	xargs -r grep -HnE '^[[:space:]]*#[[:space:]]*include' |
+	grep -vE '<(coffer/[a-z]+|errno|inttypes|signal|stdbool|stdio|stdlib|string)\.h>' || true)"
+
 vendor='^<(libcryptsetup\.h|libdevmapper\.h|blkid/|libmount|libfdisk|json-c/|openssl/|ext2fs/|tss2/)'
 pure='^<(assert|endian|errno|inttypes|limits|stdarg|stdbool|stddef|stdint|stdio|stdlib|string)\.h>$'
 check 'base and model: no header that makes system calls' \

@@ -7,7 +7,7 @@
 is_source()
 {
 	case $1 in
-	*.c | *.h | *.py | *.sh | *.map | *.service | *.ini | */Makefile | Makefile) return 0 ;;
+	*.c | *.h | *.cc | *.py | *.sh | *.map | *.service | *.ini | */Makefile | Makefile) return 0 ;;
 	meson.build | */meson.build | meson_options.txt) return 0 ;;
 	*) [ "$(head -c 2 "$1" | tr -d '\0')" = '#!' ] ;;
 	esac
