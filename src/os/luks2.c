@@ -2,6 +2,7 @@
 #include "os/luks2.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -67,6 +68,28 @@ static struct fd_path path_of(int fd)
 
 	(void)snprintf(p.text, sizeof(p.text), "/proc/self/fd/%d", fd);
 	return p;
+}
+
+/* libcryptsetup sets itself up at its first use, without a lock: two threads must not come first at
+ * the same time. Looking for a header where none can be is the smallest use that does so. */
+static void set_up(void)
+{
+	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
+	_cleanup_close_ int fd = -1;
+	struct log log = {0};
+
+	if (coffer_memfd("coffer-nothing", COFFER_BLOCK, &fd, NULL) < 0 ||
+		crypt_init(&cd, path_of(fd).text) < 0)
+		return; /* whoever comes next meets the same, and says so */
+	crypt_set_log_callback(cd, keep_errors, &log);
+	(void)crypt_load(cd, CRYPT_LUKS2, NULL);
+}
+
+static void set_up_once(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	(void)pthread_once(&once, set_up);
 }
 
 static int set_pbkdf(struct crypt_device *cd, const struct coffer_luks2_format *f)
@@ -333,6 +356,7 @@ int coffer_luks2_build(const struct coffer_luks2_format *f, const struct coffer_
 	struct coffer_luks2_format format = *f;
 	char uuid[37];
 
+	set_up_once();
 	if (!format.uuid) {
 		if (random_uuid(uuid) < 0)
 			return coffer_err_set(e, EIO, "libcrypto has no random bytes");
@@ -360,6 +384,7 @@ int coffer_luks2_unlock(int fd, const struct coffer_secret *passphrase,
 	size_t size;
 	int r;
 
+	set_up_once();
 	r = crypt_init(&cd, path.text);
 	if (r < 0)
 		return complain(e, r, &log, "set up libcryptsetup");

@@ -155,7 +155,10 @@ found 'an export without version' \
 
 # --- state ----------------------------------------------------------------------------------------
 
-check 'no writable data' "$(writable "$lib")"
+# Only the mark which makes one thread the first to use libcryptsetup, which keeps no order itself.
+once='src_os_luks2.c.o] .bss (000004 bytes)'
+check 'no writable data' "$(writable "$lib" | grep -vF "$once" || true)"
+check 'all of it that is allowed is needed' "$(writable "$lib" | grep -qF "$once" || echo "no $once")"
 check 'tables of constant pointers are no writable data' "$(writable "$(compile '
 	static const char *const names[] = {"one", "two"};
 	const char *name(int i) { return names[i]; }')")"
