@@ -188,51 +188,66 @@ static int tell_users(struct coffer_dev *dev, struct coffer_status *s, struct co
 	return 0;
 }
 
+/* A command for a shell, or none where the name is too long for it: half a name is another one. */
+static void set_next(struct coffer_status *s, const char *command, const char *name)
+{
+	char word[sizeof(s->next)];
+	const bool cut = strlen(name) >= sizeof(s->users->name) - 1 && name != s->device;
+	int n;
+
+	coffer_quote(name, word, sizeof(word));
+	n = snprintf(s->next, sizeof(s->next), "%s %s", command, word);
+	if (cut || strlen(word) < strlen(name) || n < 0 || (size_t)n >= sizeof(s->next))
+		s->next[0] = '\0';
+}
+
 /* Somebody who has to go before coffer can work, and the command that makes him go, if one does. */
 static bool tell_blocker(struct coffer_status *s, const struct coffer_user *u)
 {
-	char word[300];
+	char why[sizeof(s->why)] = "", command[64];
 
-	coffer_quote(u->name, word, sizeof(word));
 	switch (u->kind) {
 	case COFFER_USER_REENCRYPTS:
-		(void)snprintf(s->why, sizeof(s->why), "process %d (%s) is converting it right now",
+		(void)snprintf(why, sizeof(why), "process %d (%s) is converting it right now",
 			(int)u->pid, u->name);
-		return true;
+		break;
 	case COFFER_USER_MOUNT:
-		if (u->pid > 0) {
-			(void)snprintf(s->why, sizeof(s->why),
-				"it is mounted on %s in the mount namespace of process %d", u->name,
-				(int)u->pid);
-			(void)snprintf(s->next, sizeof(s->next),
-				"nsenter --target %d --mount umount %s", (int)u->pid, word);
-			return true;
+		(void)snprintf(why, sizeof(why), "it is mounted on %s", u->name);
+		if (u->pid == 0) {
+			set_next(s, "umount", u->name);
+			break;
 		}
-		(void)snprintf(s->why, sizeof(s->why), "it is mounted on %s", u->name);
-		(void)snprintf(s->next, sizeof(s->next), "umount %s", word);
-		return true;
+		(void)snprintf(why, sizeof(why),
+			"it is mounted on %s in the mount namespace of process %d", u->name,
+			(int)u->pid);
+		(void)snprintf(command, sizeof(command), "nsenter --target %d --mount umount",
+			(int)u->pid);
+		set_next(s, command, u->name);
+		break;
 	case COFFER_USER_SWAP:
-		(void)snprintf(s->why, sizeof(s->why), "it is in use as swap");
-		(void)snprintf(s->next, sizeof(s->next), "swapoff %s", word);
-		return true;
+		(void)snprintf(why, sizeof(why), "it is in use as swap");
+		set_next(s, "swapoff", u->name);
+		break;
 	case COFFER_USER_HOLDER:
-		(void)snprintf(s->why, sizeof(s->why), "the block device %s stands on it", u->name);
-		return true;
+		(void)snprintf(why, sizeof(why), "the block device %s stands on it", u->name);
+		break;
 	case COFFER_USER_LOOP:
-		(void)snprintf(s->why, sizeof(s->why), "it is attached to %s", u->name);
-		(void)snprintf(s->next, sizeof(s->next), "losetup -d %s", word);
-		return true;
+		(void)snprintf(why, sizeof(why), "it is attached to %s", u->name);
+		set_next(s, "losetup -d", u->name);
+		break;
 	case COFFER_USER_PROCESS:
 	case COFFER_N_USER_KINDS:
-		break;
+		return false;
 	}
-	return false;
+	if (!s->why[0])
+		say_why(s, why);
+	return true;
 }
 
 /* The users on top come last in the list, and have to go first. */
 static void tell_next(struct coffer_status *s, enum coffer_next next, uint64_t reserve)
 {
-	char word[300], option[64] = "";
+	char command[96];
 	const bool works = next == COFFER_NEXT_ENCRYPT || next == COFFER_NEXT_ABORT ||
 			   next == COFFER_NEXT_REPAIR || next == COFFER_NEXT_STOCK_RESUME;
 
@@ -244,12 +259,11 @@ static void tell_next(struct coffer_status *s, enum coffer_next next, uint64_t r
 			return;
 	if (next == COFFER_NEXT_NOTHING)
 		return;
-	coffer_quote(s->device, word, sizeof(word));
+	(void)snprintf(command, sizeof(command), "%s", coffer_next_command(next));
 	if (reserve)
-		(void)snprintf(option, sizeof(option), "--reduce-device-size %" PRIu64 "M ",
-			reserve >> 20);
-	(void)snprintf(
-		s->next, sizeof(s->next), "%s %s%s", coffer_next_command(next), option, word);
+		(void)snprintf(command, sizeof(command), "%s --reduce-device-size %" PRIu64 "M",
+			coffer_next_command(next), reserve >> 20);
+	set_next(s, command, s->device);
 }
 
 static int fill(struct coffer_dev *dev, struct coffer_status *s, struct coffer_disk *disk,
