@@ -1,101 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "story/convert.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <string.h>
 
-#include "base/bytes.h"
-#include "base/crypto.h"
 #include "base/err.h"
-#include "os/pool.h"
-
-enum {
-	PIECE = 1 << 20,
-	MAX_THREADS = 16,
-	USUAL_THREADS = 4
-};
-
-struct engine {
-	struct coffer_session *s;
-	const struct coffer_geometry *g;
-	unsigned int threads;
-	struct coffer_xts *xts[MAX_THREADS];
-	uint8_t *buf[MAX_THREADS];
-	uint64_t from, to; /* the step under way: plain bytes [from, to) */
-};
-
-static void engine_close(struct engine *en)
-{
-	for (unsigned int i = 0; i < en->threads; i++) {
-		coffer_xts_free(en->xts[i]);
-		free(en->buf[i]);
-	}
-}
-
-/* A cipher context and a buffer for each thread: memory does not depend on S or D. */
-static int engine_open(struct engine *en, struct coffer_session *s, struct coffer_err *e)
-{
-	const unsigned int cpus = coffer_processors();
-	unsigned int threads = s->o->threads	      ? s->o->threads
-			       : cpus > USUAL_THREADS ? USUAL_THREADS
-						      : cpus;
-	int r;
-
-	/* Two threads even on one processor: one waits for the disk while the other encrypts. */
-	if (!s->o->threads && threads < 2)
-		threads = 2;
-	*en = (struct engine){.s = s, .g = &s->disk.facts.conversion.geometry};
-	for (; en->threads < threads && en->threads < MAX_THREADS; en->threads++) {
-		r = coffer_xts_new(
-			s->key->data, s->key->size, en->g->sector_size, &en->xts[en->threads], e);
-		en->buf[en->threads] = coffer_dev_buffer(PIECE);
-		if (r == 0 && !en->buf[en->threads])
-			r = coffer_err_errno(e, ENOMEM, "set up the engine");
-		if (r < 0) {
-			en->threads++;
-			return r;
-		}
-	}
-	return 0;
-}
-
-/* One piece of a step: read where the plain bytes are, encrypt, write where they belong. */
-static int move_piece(void *arg, unsigned int thread, size_t i, struct coffer_err *e)
-{
-	const struct engine *en = arg;
-	const uint64_t x = en->from + i * PIECE;
-	const size_t n = min_u64(PIECE, en->to - x);
-	uint8_t *buf = en->buf[thread];
-	int r;
-
-	r = coffer_dev_read(en->s->dev, buf, n, coffer_plain_offset(en->g, x), e);
-	if (r < 0)
-		return r;
-	if (coffer_xts_encrypt(en->xts[thread], x, buf, n) < 0)
-		return coffer_err_set(e, EIO, "libcrypto failed to encrypt");
-	/* [from+S, to+S) holds no plain byte that is not somewhere else: a step is S bytes at
-	 * most, so its ciphertext lies above its own source, over what earlier steps, whose
-	 * commits are durable, have moved up by S; the first one lies in the gap. */
-	return coffer_dev_write(en->s->dev, buf, n, x + en->g->shift, e);
-}
+#include "story/engine.h"
 
 /* Law 3: data durable, then header durable, and only then may the next step write. */
-static int do_step(struct engine *en, uint64_t from, struct coffer_err *e)
+static int do_step(
+	struct coffer_session *s, struct coffer_engine *en, uint64_t from, struct coffer_err *e)
 {
-	struct coffer_session *s = en->s;
 	struct coffer_conversion *c = &s->disk.facts.conversion;
 	int r;
 
-	en->from = from;
-	en->to = c->pointer;
-	r = coffer_pool_run(
-		en->threads, (en->to - en->from + PIECE - 1) / PIECE, move_piece, en, e);
+	r = coffer_engine_move(en, from, c->pointer, e);
 	if (r == 0)
 		r = coffer_dev_flush(s->dev, e);
 	if (r < 0)
 		return r;
-	s->result->moved += en->to - en->from;
+	s->result->moved += c->pointer - from;
 
 	c->pointer = from;
 	c->hot = false;
@@ -103,9 +26,8 @@ static int do_step(struct engine *en, uint64_t from, struct coffer_err *e)
 	return r < 0 ? r : coffer_header_commit(s->dev, s->disk.header, e);
 }
 
-static int run_steps(struct engine *en, struct coffer_err *e)
+static int run_steps(struct coffer_session *s, struct coffer_engine *en, struct coffer_err *e)
 {
-	struct coffer_session *s = en->s;
 	const struct coffer_conversion *c = &s->disk.facts.conversion;
 	int r;
 
@@ -115,7 +37,7 @@ static int run_steps(struct engine *en, struct coffer_err *e)
 		r = coffer_session_check_stop(s, e);
 		if (r < 0)
 			return r;
-		r = do_step(en, coffer_next_step(en->g, NULL, at), e);
+		r = do_step(s, en, coffer_next_step(en->g, NULL, at), e);
 		if (r < 0)
 			return coffer_err_wrap(e, r, "convert below byte %" PRIu64, at);
 		s->result->converted = en->g->length - c->pointer;
@@ -130,12 +52,12 @@ int coffer_convert(struct coffer_session *s, struct coffer_err *e)
 {
 	struct coffer_conversion *c = &s->disk.facts.conversion;
 	const struct coffer_geometry *g = &c->geometry;
-	struct engine en = {0};
+	struct coffer_engine en;
 	int r;
 
-	r = engine_open(&en, s, e);
+	r = coffer_engine_open(&en, s->dev, g, s->key->data, s->key->size, s->o->threads, e);
 	if (r < 0) {
-		engine_close(&en);
+		coffer_engine_close(&en);
 		return r;
 	}
 	coffer_use_direct(s->dev, g);
@@ -149,7 +71,7 @@ int coffer_convert(struct coffer_session *s, struct coffer_err *e)
 	if (r == 0)
 		r = coffer_header_commit(s->dev, s->disk.header, e);
 	if (r == 0)
-		r = run_steps(&en, e);
-	engine_close(&en);
+		r = run_steps(s, &en, e);
+	coffer_engine_close(&en);
 	return r;
 }
