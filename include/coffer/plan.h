@@ -22,13 +22,14 @@ extern "C" {
 /* Small steps of the conversion's own kind, made on a scratch file and timed one by one. */
 struct coffer_speed {
 	bool measured; /* false: why says what was in the way, all else is 0 */
-	char why[256];
-	char where[256];      /* folder of the scratch file */
+	char why[1024];
+	char where[4096];     /* folder of the scratch file */
 	bool direct;	      /* past the page cache; else the figures are too good */
 	bool same_filesystem; /* the image lies there too; else it is another disk, perhaps */
 	unsigned int rounds;
 	uint64_t bytes; /* of data in each round */
-	/* bytes per second: reading, writing with a flush, a whole step with its commits */
+	/* bytes per second: reading, writing with a flush, a whole step of the conversion (which
+	 * may be larger than a round) with its commit */
 	double read_low, read_median, read_high;
 	double write_low, write_median, write_high;
 	double step_low, step_median, step_high;

@@ -46,6 +46,12 @@ uint64_t coffer_next_step(
 	return p - g->shift;
 }
 
+uint64_t coffer_count_steps(const struct coffer_geometry *g, uint64_t p)
+{
+	/* The short step changes their order, not their number. */
+	return p / g->shift + (p % g->shift > 0);
+}
+
 bool coffer_pointer_ok(const struct coffer_geometry *g, uint64_t p)
 {
 	return p == 0 || (p >= g->shift && p <= g->length && p % g->sector_size == 0);

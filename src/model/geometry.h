@@ -55,6 +55,9 @@ struct coffer_used_map;
 uint64_t coffer_next_step(
 	const struct coffer_geometry *g, const struct coffer_used_map *used, uint64_t p);
 
+/* Steps from pointer @p down to 0, when everything counts as used. */
+uint64_t coffer_count_steps(const struct coffer_geometry *g, uint64_t p);
+
 /* Is @p a pointer at which a conversion can stand: 0, or S <= p <= L at a sector's start? */
 bool coffer_pointer_ok(const struct coffer_geometry *g, uint64_t p);
 

@@ -37,6 +37,13 @@ void coffer_dev_set_direct(struct coffer_dev *d, bool direct)
 	d->ops->set_direct(d, direct);
 }
 
+bool coffer_dev_is_direct(const struct coffer_dev *d)
+{
+	const int flags = d->fd < 0 ? -1 : fcntl(d->fd, F_GETFL);
+
+	return flags >= 0 && (flags & O_DIRECT) != 0;
+}
+
 void coffer_dev_forget(struct coffer_dev *d, uint64_t off, uint64_t n)
 {
 	d->ops->forget(d, off, n);

@@ -52,6 +52,8 @@ int coffer_dev_write(
 	struct coffer_dev *d, const void *buf, size_t n, uint64_t off, struct coffer_err *e);
 int coffer_dev_flush(struct coffer_dev *d, struct coffer_err *e);
 void coffer_dev_set_direct(struct coffer_dev *d, bool direct);
+/* Did the device take that? */
+bool coffer_dev_is_direct(const struct coffer_dev *d);
 void coffer_dev_forget(struct coffer_dev *d, uint64_t off, uint64_t n);
 void coffer_dev_close(struct coffer_dev *d); /* NULL is fine; the caller has flushed before */
 DEFINE_CLEANUP(struct coffer_dev *, dev, coffer_dev_close);
@@ -72,6 +74,10 @@ int coffer_high_fd(int fd);
  * which is known), -EROFS, -ENOTBLK (neither block device nor regular file). Other -errno as
  * open(2) gives them. */
 int coffer_dev_open(const char *path, struct coffer_dev **ret, struct coffer_err *e);
+
+/* A device over the open file @fd, which it takes over, also when it fails. @name is for messages.
+ */
+int coffer_dev_from_fd(int fd, const char *name, struct coffer_dev **ret, struct coffer_err *e);
 
 /* Open @path to look at it only: no O_EXCL, which would keep others from mounting it for that
  * moment, no lock, and read access is enough. Writes and flushes of such a device fail with

@@ -252,6 +252,25 @@ int coffer_dev_open(const char *path, struct coffer_dev **ret, struct coffer_err
 	return 0;
 }
 
+int coffer_dev_from_fd(int fd, const char *name, struct coffer_dev **ret, struct coffer_err *e)
+{
+	_cleanup_close_ int mine = fd;
+	_cleanup_dev_ struct coffer_dev *d = dev_new(name);
+	struct stat st;
+	int r;
+
+	if (!d)
+		return coffer_err_errno(e, ENOMEM, "open %s", name);
+	d->fd = TAKE_FD(mine);
+	if (fstat(d->fd, &st) < 0)
+		return coffer_err_errno(e, errno, "look at %s", name);
+	r = read_geometry(d, &st, e);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(d);
+	return 0;
+}
+
 int coffer_dev_open_reading(const char *path, struct coffer_dev **ret, struct coffer_err *e)
 {
 	_cleanup_dev_ struct coffer_dev *d = dev_new(path);

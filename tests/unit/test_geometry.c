@@ -22,6 +22,7 @@ enum law {
 	LAW_ALIGNED,
 	LAW_POINTER_OK,
 	LAW_STEPS,
+	LAW_COUNT,
 	LAW_MODEL,
 	N_LAWS,
 };
@@ -32,6 +33,7 @@ static const char *const law_names[] = {
 	[LAW_ALIGNED] = "a step begins at a sector",
 	[LAW_POINTER_OK] = "a conversion can stand after each step",
 	[LAW_STEPS] = "from L to 0 in the fewest steps",
+	[LAW_COUNT] = "the steps that are left are counted right",
 	[LAW_MODEL] = "a played conversion loses nothing, and plain bytes lie where told",
 };
 static uint64_t broken[N_LAWS];
@@ -52,6 +54,7 @@ static void check_step(const struct coffer_geometry *g, uint64_t p)
 	law(LAW_AT_MOST_SHIFT, q < p && p - q <= g->shift, g, p);
 	law(LAW_ALIGNED, q % g->sector_size == 0, g, p);
 	law(LAW_POINTER_OK, coffer_pointer_ok(g, q), g, p);
+	law(LAW_COUNT, coffer_count_steps(g, p) == 1 + coffer_count_steps(g, q), g, p);
 }
 
 static void check_walk(const struct coffer_geometry *g)

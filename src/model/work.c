@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "model/work.h"
+
+/* A commit writes each copy with a flush of its own. */
+static void add_commits(struct coffer_work *w, uint64_t n)
+{
+	w->commits += n;
+	w->flushes += 2 * n;
+}
+
+static void count_save(const struct coffer_work_facts *f, struct coffer_work *w)
+{
+	const uint64_t shift = f->geometry.shift;
+
+	/* the head to its copy, both again to compare them, the copy once more for its hash */
+	w->read = 4 * shift + f->image_size + COFFER_BLOCK;
+	/* the place of an old abort's record, the copy, the image, the record */
+	w->written = COFFER_BLOCK + shift + f->image_size + COFFER_BLOCK;
+	w->flushes = 3;
+}
+
+static void count_erase(const struct coffer_work_facts *f, struct coffer_work *w)
+{
+	w->written += COFFER_BLOCK + f->image_size;
+	w->flushes += 1;
+}
+
+static void count_place(const struct coffer_work_facts *f, struct coffer_work *w)
+{
+	/* transition block, veils, then all of [0,S) in three parts */
+	w->written = COFFER_BLOCK + f->n_veils * (uint64_t)COFFER_BLOCK + f->geometry.shift;
+	w->flushes = 5;
+	count_erase(f, w);
+}
+
+static void count_finish_placing(const struct coffer_work_facts *f, struct coffer_work *w)
+{
+	add_commits(w, 1); /* the copies as they are, but the same writes */
+	count_erase(f, w);
+}
+
+static void count_convert(const struct coffer_work_facts *f, uint64_t steps, struct coffer_work *w)
+{
+	w->moved = f->pointer;
+	add_commits(w, 1 + steps); /* the state as it is comes first */
+	w->flushes += steps;
+}
+
+static void count_end(const struct coffer_work_facts *f, bool again, struct coffer_work *w)
+{
+	add_commits(w, again ? 2 : 1);
+	w->written = f->geometry.shift;
+	w->flushes += 1;
+}
+
+static void count_restore(const struct coffer_work_facts *f, struct coffer_work *w)
+{
+	const uint64_t shift = f->geometry.shift;
+
+	/* the hash, then the head from its copy */
+	w->read = 2 * shift;
+	/* record, two marks and the second copy's first block; all of the head; the reserve */
+	w->written = 4 * (uint64_t)COFFER_BLOCK + f->n_veils * (uint64_t)COFFER_BLOCK + 3 * shift;
+	w->flushes = 8;
+}
+
+/* Looks at the disk: one before each stage and one after the last. Whoever comes to a disk with a
+ * header looks again under the volume's lock; who cannot have that looks again each time. */
+static uint64_t count_looks(enum coffer_action a, const struct coffer_work_facts *f)
+{
+	const uint64_t again = f->locked ? 0 : 1;
+
+	switch (a) {
+	case COFFER_ACT_START: /* the lock is taken before the header is placed */
+		return 4 + 2 * again;
+	case COFFER_ACT_REDO_PLACEMENT: /* the header appears, then its lock is taken */
+		return 5 + again;
+	case COFFER_ACT_FINISH_PLACEMENT:
+		return 5 + 2 * again;
+	case COFFER_ACT_CONVERT:
+		return 4 + again;
+	case COFFER_ACT_END:
+		return 3;
+	default: /* SYNC_FINAL: no conversion is there, so no lock is taken */
+		return 2;
+	}
+}
+
+void coffer_work_count(
+	enum coffer_action a, const struct coffer_work_facts *f, struct coffer_works *ret)
+{
+	struct coffer_work *stage = ret->stage;
+
+	*ret = (struct coffer_works){0};
+	switch (a) {
+	case COFFER_ACT_START:
+		count_save(f, &stage[COFFER_WORK_SAVE]);
+		count_place(f, &stage[COFFER_WORK_PLACE]);
+		break;
+	case COFFER_ACT_REDO_PLACEMENT:
+		count_place(f, &stage[COFFER_WORK_PLACE]);
+		break;
+	case COFFER_ACT_FINISH_PLACEMENT:
+		count_finish_placing(f, &stage[COFFER_WORK_PLACE]);
+		break;
+	case COFFER_ACT_CONVERT:
+	case COFFER_ACT_END:
+		break;
+	case COFFER_ACT_SYNC_FINAL:
+		add_commits(&stage[COFFER_WORK_END], 1);
+		ret->looks = count_looks(a, f);
+		return;
+	case COFFER_ACT_REDO_RESTORE:
+		count_restore(f, &stage[COFFER_WORK_RESTORE]);
+		ret->looks = 1;
+		return;
+	case COFFER_ACT_ENCRYPTED:
+	case COFFER_ACT_OTHER:
+	case COFFER_ACT_SHRUNK:
+	case COFFER_ACT_DAMAGED:
+	case COFFER_N_ACTIONS:
+		return;
+	}
+	if (a != COFFER_ACT_END) {
+		ret->steps = coffer_count_steps(&f->geometry, f->pointer);
+		count_convert(f, ret->steps, &stage[COFFER_WORK_CONVERT]);
+	}
+	/* A run that did not do the last step itself makes sure of it first. */
+	count_end(f, a == COFFER_ACT_END, &stage[COFFER_WORK_END]);
+	ret->looks = count_looks(a, f);
+}
+
+uint64_t coffer_work_written(const struct coffer_work *w, uint64_t copy_size)
+{
+	return w->moved + w->written + w->commits * 2 * copy_size;
+}
