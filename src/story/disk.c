@@ -14,9 +14,14 @@ enum {
 	PIECE = 1 << 20
 };
 
+bool coffer_fits_direct(const struct coffer_geometry *g)
+{
+	return g->device % COFFER_BLOCK == 0 && g->length % COFFER_BLOCK == 0;
+}
+
 void coffer_use_direct(struct coffer_dev *d, const struct coffer_geometry *g)
 {
-	coffer_dev_set_direct(d, g->device % COFFER_BLOCK == 0 && g->length % COFFER_BLOCK == 0);
+	coffer_dev_set_direct(d, coffer_fits_direct(g));
 }
 
 int coffer_dev_hash(struct coffer_dev *d, uint64_t off, uint64_t n, uint8_t ret[COFFER_SHA256_SIZE],
@@ -302,4 +307,11 @@ int coffer_refuse_action(const struct coffer_disk *disk, struct coffer_err *e)
 	default:
 		return 0;
 	}
+}
+
+int coffer_refuse_encrypted(const struct coffer_dev *d, struct coffer_err *e)
+{
+	return coffer_err_refuse(e, EEXIST,
+		"%s is LUKS already: nothing to encrypt; look with 'cryptsetup luksDump %s'",
+		d->name, d->name);
 }

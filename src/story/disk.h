@@ -23,9 +23,11 @@ struct coffer_disk {
 int coffer_examine(struct coffer_dev *d, struct coffer_disk *ret, struct coffer_err *e);
 void coffer_disk_reset(struct coffer_disk *disk); /* frees what examine allocated */
 
-/* Bypass the page cache from now on, if every transfer of a conversion of layout @g is aligned for
- * that. Unaligned sizes are rare; they take the cache throughout, since direct and cached transfers
- * to one block do not mix. */
+/* Is every transfer of a conversion of layout @g aligned for bypassing the page cache? Unaligned
+ * sizes are rare; they take the cache throughout, since direct and cached transfers to one block do
+ * not mix. */
+bool coffer_fits_direct(const struct coffer_geometry *g);
+/* Bypass the page cache from now on, if they are. */
 void coffer_use_direct(struct coffer_dev *d, const struct coffer_geometry *g);
 
 /* SHA-256 of [off, off + n) of the device. */
@@ -35,3 +37,6 @@ int coffer_dev_hash(struct coffer_dev *d, uint64_t off, uint64_t n, uint8_t ret[
 /* The device's name and the way out, for actions that stop the story: SHRUNK, OTHER, DAMAGED.
  * 0 for all other actions. */
 int coffer_refuse_action(const struct coffer_disk *disk, struct coffer_err *e);
+
+/* REFUSED with -EEXIST: there is nothing to encrypt. */
+int coffer_refuse_encrypted(const struct coffer_dev *d, struct coffer_err *e);

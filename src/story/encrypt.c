@@ -22,37 +22,13 @@ enum {
 	MAX_STAGES = 12
 };
 
-/* What cryptsetup leaves when the power fails while it puts its header in place: a disk that looks
- * like one to begin on, or one to go on with, and is neither. To begin would copy the torn head
- * over the only whole one. */
+/* A run of its own may still find what an interrupted cryptsetup has left. */
 static int check_leftovers(struct coffer_session *s, struct coffer_err *e)
 {
-	const char *name = s->dev->name;
 	struct coffer_evidence v;
-	char why[512];
-	int r;
+	const int r = coffer_evidence_collect(&s->disk, &v, e);
 
-	r = coffer_evidence_collect(&s->disk, &v, e);
-	if (r < 0)
-		return r;
-	if (s->disk.action == COFFER_ACT_START && coffer_head_is_torn(&v, why, sizeof(why)))
-		return coffer_err_repair(e, EUCLEAN,
-			"%s: its first bytes are half overwritten with a LUKS2 header, and a whole "
-			"copy of them lies at byte %" PRIu64
-			"; 'coffer repair %s' puts them back; nothing was changed",
-			name, coffer_head_copy(&v.geometry), name);
-	if (v.keyslot_torn)
-		return coffer_err_repair(e, EUCLEAN,
-			"%s: a keyslot of its header is half written, so no key opens it; see "
-			"'coffer repair --dry-run %s'; nothing was changed",
-			name, name);
-	if (v.copy_lost)
-		return coffer_err_repair(e, EUCLEAN,
-			"%s: the saved copy of its first bytes, at byte %" PRIu64
-			", holds no filesystem, though a spare superblock of %s lies further "
-			"behind; see 'coffer repair --dry-run %s'; nothing was changed",
-			name, coffer_head_copy(&v.geometry), coffer_fs_name(v.fs.kind), name);
-	return 0;
+	return r < 0 ? r : coffer_refuse_leftovers(&s->disk, &v, e);
 }
 
 static int start(struct coffer_session *s, struct coffer_err *e)
@@ -170,10 +146,7 @@ static int run_stage(struct coffer_session *s, bool *ret_done, struct coffer_err
 		*ret_done = true;
 		s->result->finished = true;
 		if (!s->changed)
-			return coffer_err_refuse(e, EEXIST,
-				"%s is LUKS already: nothing to encrypt; look with 'cryptsetup "
-				"luksDump %s'",
-				s->dev->name, s->dev->name);
+			return coffer_refuse_encrypted(s->dev, e);
 		return 0;
 	case COFFER_ACT_OTHER:
 	case COFFER_ACT_SHRUNK:

@@ -2,6 +2,7 @@
 #include "story/evidence.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -387,5 +388,31 @@ int coffer_evidence_collect(
 	if (r < 0)
 		return coffer_err_wrap(e, r, "look for what an interruption has left");
 	*ret = v;
+	return 0;
+}
+
+int coffer_refuse_leftovers(
+	const struct coffer_disk *disk, const struct coffer_evidence *v, struct coffer_err *e)
+{
+	const char *name = disk->dev->name;
+	char why[512];
+
+	if (disk->action == COFFER_ACT_START && coffer_head_is_torn(v, why, sizeof(why)))
+		return coffer_err_repair(e, EUCLEAN,
+			"%s: its first bytes are half overwritten with a LUKS2 header, and a whole "
+			"copy of them lies at byte %" PRIu64
+			"; 'coffer repair %s' puts them back; nothing was changed",
+			name, coffer_head_copy(&v->geometry), name);
+	if (v->keyslot_torn)
+		return coffer_err_repair(e, EUCLEAN,
+			"%s: a keyslot of its header is half written, so no key opens it; see "
+			"'coffer repair --dry-run %s'; nothing was changed",
+			name, name);
+	if (v->copy_lost)
+		return coffer_err_repair(e, EUCLEAN,
+			"%s: the saved copy of its first bytes, at byte %" PRIu64
+			", holds no filesystem, though a spare superblock of %s lies further "
+			"behind; see 'coffer repair --dry-run %s'; nothing was changed",
+			name, coffer_head_copy(&v->geometry), coffer_fs_name(v->fs.kind), name);
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include "base/checks.h"
 #include "base/err.h"
 #include "base/size.h"
+#include "story/disk.h"
 #include "story/newheader.h"
 
 /* One guard's look at the disk. What it says is for the list, where it passes; "" stands for the
@@ -57,10 +58,7 @@ static int check_content(struct look *l, struct coffer_err *e)
 			"first; nothing was changed",
 			d->name);
 	if (c->luks)
-		return coffer_err_refuse(e, EEXIST,
-			"%s is LUKS already: nothing to encrypt; look "
-			"with 'cryptsetup luksDump %s'",
-			d->name, d->name);
+		return coffer_refuse_encrypted(d, e);
 	if (c->suspended)
 		return coffer_err_refuse(e, EBUSY,
 			"%s holds the memory of a hibernated system; resume and shut it down, or "
@@ -347,18 +345,24 @@ static bool is_refusal(const struct coffer_err *e)
 	return e->outcome == COFFER_REFUSED || e->outcome == COFFER_NEEDS_REPAIR;
 }
 
+/* Bytes of a sentence without its full stop, which libraries like to put. */
+static int sentence(const char *text, size_t n)
+{
+	return (int)(n > 0 && text[n - 1] == '.' ? n - 1 : n);
+}
+
 int coffer_guard_add_refusal(struct coffer_checks *l, const char *id, const char *name,
 	const struct coffer_err *why, struct coffer_err *e)
 {
 	const size_t n = strlen(name);
 	const char *msg = why->msg;
 	const char *cut = strstr(strncmp(msg, name, n) == 0 ? msg + n : msg, "; ");
-	const int length = cut ? (int)(cut - msg) : (int)strlen(msg);
+	const size_t length = cut ? (size_t)(cut - msg) : strlen(msg);
 
-	if (coffer_checks_add(l, id, COFFER_CHECK_BAD, "%.*s", length, msg) < 0)
+	if (coffer_checks_add(l, id, COFFER_CHECK_BAD, "%.*s", sentence(msg, length), msg) < 0)
 		return coffer_err_errno(e, ENOMEM, "look at %s", name);
 	if (cut)
-		coffer_checks_remedy(l, "%s", cut + 2);
+		coffer_checks_remedy(l, "%.*s", sentence(cut + 2, strlen(cut + 2)), cut + 2);
 	return 0;
 }
 
@@ -377,6 +381,8 @@ static int list_one(const struct guard *t, struct coffer_guarded *g, struct coff
 			*e = why;
 		return r;
 	}
+	if (why.outcome > g->outcome)
+		g->outcome = why.outcome;
 	if (r < 0)
 		return coffer_guard_add_refusal(list, t->id, g->dev->name, &why, e);
 	if (coffer_checks_add(list, t->id, l.verdict, "%s", l.said[0] ? l.said : t->passed) < 0)

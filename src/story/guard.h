@@ -20,6 +20,7 @@ struct coffer_guarded {
 	struct coffer_fs fs;
 	struct coffer_geometry geometry; /* whole once all guards have passed */
 	struct coffer_luks2_format format;
+	enum coffer_outcome outcome; /* of a list: DONE, or the worst refusal's */
 };
 
 /* All in order; the first refusal ends it. Every refusal has outcome REFUSED (or NEEDS_REPAIR) and
