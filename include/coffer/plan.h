@@ -37,7 +37,7 @@ struct coffer_speed {
 
 /* The worst that a power cut can do while the run is at a stage. */
 struct coffer_plan_stage {
-	const char *stage; /* "save", "place", "convert", "end" */
+	const char *stage; /* "restore", "save", "place", "convert", "end": those that are due */
 	const char *does;
 	const char *worst;
 	uint64_t bytes; /* that the stage writes */
@@ -46,6 +46,7 @@ struct coffer_plan_stage {
 struct coffer_plan {
 	struct coffer_status *status; /* of the disk as it is now */
 	bool possible;		      /* no guard is in the way: 'coffer encrypt' would go ahead */
+	enum coffer_outcome outcome;  /* DONE; else what is in the way: REFUSED, NEEDS_REPAIR */
 	struct coffer_checks guards;
 	uint64_t to_move;  /* bytes of data that are read, encrypted and written */
 	uint64_t to_write; /* bytes written in all: data, copies, header commits */

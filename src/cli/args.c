@@ -122,6 +122,8 @@ static int set_option(
 		{"resume-only", NULL, NULL, &o->resume_only},
 		{"json", NULL, NULL, &a->json},
 		{"quiet", NULL, NULL, &a->quiet},
+		{"scratch", &a->scratch, NULL, NULL},
+		{"no-speed", NULL, NULL, &a->no_speed},
 		{"yes", NULL, NULL, &a->yes},
 		{"help", NULL, NULL, &a->help},
 	};

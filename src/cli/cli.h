@@ -19,6 +19,27 @@ struct coffer_option {
 	const char *help;
 };
 
+/* The options that describe a new volume and how it is made: encrypt's and plan's. */
+/* clang-format off */
+#define COFFER_VOLUME_OPTIONS \
+	{"reduce-device-size", 0, "SIZE", "reserve behind the filesystem, 2M to 512M (32M)"}, \
+	{"device-size", 0, "SIZE", "bytes of content, for content coffer does not know"}, \
+	{"cipher", 'c', "SPEC", "cipher (aes-xts-plain64)"}, \
+	{"key-size", 's', "BITS", "volume key: 512 or 256 (512)"}, \
+	{"sector-size", 0, "BYTES", "512 or 4096 (the largest the filesystem can live on)"}, \
+	{"hash", 'h', "NAME", "hash of key derivation and digests (sha256)"}, \
+	{"pbkdf", 0, "NAME", "argon2id, argon2i or pbkdf2 (argon2id)"}, \
+	{"pbkdf-memory", 0, "KIB", "memory of argon2"}, \
+	{"pbkdf-parallel", 0, "N", "threads of argon2"}, \
+	{"pbkdf-force-iterations", 0, "N", "fixed iterations instead of a benchmark"}, \
+	{"iter-time", 'i', "MS", "time one unlock shall take (2000)"}, \
+	{"uuid", 0, "UUID", "of the LUKS2 volume (random)"}, \
+	{"label", 0, "TEXT", "of the LUKS2 volume"}, \
+	{"luks2-metadata-size", 0, "BYTES", "of one header copy, 16K to 4M (64K)"}, \
+	{"luks2-keyslots-size", 0, "BYTES", "of the keyslots area (8M)"}, \
+	{"threads", 0, "N", "threads of the engine, up to 16"}
+/* clang-format on */
+
 struct coffer_args;
 
 struct coffer_cmd {
@@ -33,6 +54,7 @@ struct coffer_cmd {
 
 extern const struct coffer_cmd coffer_cmd_encrypt;
 extern const struct coffer_cmd coffer_cmd_abort;
+extern const struct coffer_cmd coffer_cmd_plan;
 extern const struct coffer_cmd coffer_cmd_repair;
 extern const struct coffer_cmd coffer_cmd_status;
 
@@ -44,6 +66,8 @@ struct coffer_args {
 	uint64_t keyfile_offset;
 	uint64_t keyfile_size; /* 0: all */
 	char **operands;       /* NULL-ended; encrypt.device is the first */
+	const char *scratch;
+	bool no_speed;
 	bool json;
 	bool quiet;
 	bool yes;

@@ -9,8 +9,8 @@
 #include "cli/cli.h"
 #include "cli/show.h"
 
-static const struct coffer_cmd *const cmds[] = {
-	&coffer_cmd_encrypt, &coffer_cmd_abort, &coffer_cmd_status, &coffer_cmd_repair};
+static const struct coffer_cmd *const cmds[] = {&coffer_cmd_plan, &coffer_cmd_encrypt,
+	&coffer_cmd_abort, &coffer_cmd_status, &coffer_cmd_repair};
 
 static void print_usage(FILE *f)
 {

@@ -83,3 +83,10 @@ int coffer_dev_from_fd(int fd, const char *name, struct coffer_dev **ret, struct
  * moment, no lock, and read access is enough. Writes and flushes of such a device fail with
  * -EBADF. REFUSED with -ENOTBLK as above. */
 int coffer_dev_open_reading(const char *path, struct coffer_dev **ret, struct coffer_err *e);
+
+/* What coffer_dev_open would refuse, asked of a device that was opened for reading; nobody is kept
+ * away for that. REFUSED with -EBUSY: it could not be had alone. That is as much as can be seen: a
+ * process that holds a block device with O_EXCL shows only when it is opened. */
+int coffer_dev_check_alone(const struct coffer_dev *d, struct coffer_err *e);
+/* REFUSED with -EROFS, -EACCES or -EPERM: this user could not write to it. */
+int coffer_dev_check_writable(const struct coffer_dev *d, struct coffer_err *e);

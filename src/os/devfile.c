@@ -139,7 +139,7 @@ static int read_geometry(struct coffer_dev *d, const struct stat *st, struct cof
 	return 0;
 }
 
-static int check_writable(struct coffer_dev *d, struct coffer_err *e)
+static int check_writable(const struct coffer_dev *d, struct coffer_err *e)
 {
 	int read_only = 0;
 
@@ -287,4 +287,34 @@ int coffer_dev_open_reading(const char *path, struct coffer_dev **ret, struct co
 		return r;
 	*ret = TAKE_PTR(d);
 	return 0;
+}
+
+int coffer_dev_check_alone(const struct coffer_dev *d, struct coffer_err *e)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	struct stat st;
+	int r;
+
+	if (fstat(d->fd, &st) < 0)
+		return coffer_err_errno(e, errno, "look at %s", d->name);
+	r = coffer_refuse_attached(d->name, &st, e);
+	if (r < 0)
+		return r;
+	/* Whoever holds the lock of a run, asked without taking it. */
+	if (fcntl(d->fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK)
+		return coffer_explain_locked(d->name, &st, e);
+	return 0;
+}
+
+int coffer_dev_check_writable(const struct coffer_dev *d, struct coffer_err *e)
+{
+	int r;
+
+	r = check_writable(d, e);
+	if (r < 0)
+		return r;
+	if (faccessat(AT_FDCWD, d->name, R_OK | W_OK, AT_EACCESS) == 0)
+		return 0;
+	return coffer_err_refuse(
+		e, errno, "%s cannot be opened for writing: %s", d->name, strerror(errno));
 }

@@ -107,6 +107,13 @@ static struct coffer_lock *lock_new(void)
 	return l;
 }
 
+bool coffer_locks_usable(void)
+{
+	if (faccessat(AT_FDCWD, COFFER_LOCK_DIR, R_OK | W_OK | X_OK, AT_EACCESS) == 0)
+		return true;
+	return errno == ENOENT && faccessat(AT_FDCWD, "/run", W_OK | X_OK, AT_EACCESS) == 0;
+}
+
 int coffer_lock_reencryption(const char *uuid, struct coffer_lock **ret, struct coffer_err *e)
 {
 	_cleanup_lock_ struct coffer_lock *l = lock_new();

@@ -28,6 +28,9 @@ int coffer_lock_reencryption(const char *uuid, struct coffer_lock **ret, struct 
 int coffer_lock_metadata(
 	struct coffer_dev *d, bool exclusive, struct coffer_lock **ret, struct coffer_err *e);
 
+/* May this user take locks there? Told without taking one. */
+bool coffer_locks_usable(void);
+
 void coffer_lock_free(struct coffer_lock *l); /* releases; NULL is fine */
 DEFINE_CLEANUP(struct coffer_lock *, lock, coffer_lock_free);
 #define _cleanup_lock_ _cleanup_(cleanup_lock)

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* cmd_plan.c - coffer plan */
+#include "coffer/plan.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/size.h"
+#include "cli/cli.h"
+#include "cli/show.h"
+
+DEFINE_CLEANUP(struct coffer_plan *, plan, coffer_plan_free);
+#define _cleanup_plan_ _cleanup_(cleanup_plan)
+
+/* --- for people --- */
+
+struct duration {
+	char s[32];
+};
+
+/* "0.4 s", "12 s", "3 min 20 s", "2 h 10 min": as exact as an estimate can be. */
+static struct duration duration(double seconds)
+{
+	const uint64_t whole = (uint64_t)(seconds + 0.5), minutes = (uint64_t)(seconds / 60 + 0.5);
+	struct duration d;
+
+	if (seconds < 9.95)
+		(void)snprintf(d.s, sizeof(d.s), "%.1f s", seconds);
+	else if (whole < 60)
+		(void)snprintf(d.s, sizeof(d.s), "%" PRIu64 " s", whole);
+	else if (whole < 600)
+		(void)snprintf(
+			d.s, sizeof(d.s), "%" PRIu64 " min %" PRIu64 " s", whole / 60, whole % 60);
+	else if (minutes < 60)
+		(void)snprintf(d.s, sizeof(d.s), "%" PRIu64 " min", minutes);
+	else
+		(void)snprintf(d.s, sizeof(d.s), "%" PRIu64 " h %" PRIu64 " min", minutes / 60,
+			minutes % 60);
+	return d;
+}
+
+static void show_title(const struct coffer_plan *p)
+{
+	const struct coffer_status *s = p->status;
+
+	coffer_show_text(stdout, s->device);
+	if (!p->possible)
+		(void)printf(": 'coffer encrypt' would not begin\n");
+	else if (s->stage == COFFER_STAGE_RESTORING)
+		(void)printf(": a half done abort would be finished first\n");
+	else if (p->to_move < p->data_size || s->stage != COFFER_STAGE_RESERVED)
+		(void)printf(": a conversion would go on, %s of %s are still to do\n",
+			coffer_size_format(p->to_move).s, coffer_size_format(p->data_size).s);
+	else
+		(void)printf(": %s of %s would be encrypted in place\n",
+			coffer_size_format(p->data_size).s,
+			s->filesystem[0] ? s->filesystem : "content that coffer does not know");
+}
+
+static struct coffer_size_text rate(double bytes_per_second)
+{
+	return coffer_size_format((uint64_t)bytes_per_second);
+}
+
+static void show_time(const struct coffer_plan *p)
+{
+	const struct coffer_speed *s = &p->speed;
+
+	if (!s->measured) {
+		coffer_show_field(stdout, "time", "not known: %s", s->why);
+		return;
+	}
+	coffer_show_field(stdout, "time", "about %s (%s to %s), and some seconds for the key",
+		duration(p->seconds).s, duration(p->seconds_low).s, duration(p->seconds_high).s);
+	coffer_show_field(stdout, "measured", "with %u small steps on a scratch file in %s%s%s",
+		s->rounds, s->where,
+		s->same_filesystem ? ", beside the image" : ", which may be another disk",
+		s->direct ? "" : "; through the page cache, so it may take longer");
+	coffer_show_field(stdout, "speed", "reads %s/s, writes %s/s, steps %s/s (%s to %s)",
+		rate(s->read_median).s, rate(s->write_median).s, rate(s->step_median).s,
+		rate(s->step_low).s, rate(s->step_high).s);
+}
+
+static void show_work(const struct coffer_plan *p)
+{
+	if (p->data_size == 0) /* a guard is in the way, and there is no layout */
+		return;
+	coffer_show_field(stdout, "layout",
+		"%s of data behind a header area of %s, sectors of %" PRIu32 "%s%s",
+		coffer_size_format(p->data_size).s, coffer_size_format(p->data_offset).s,
+		p->sector_size, p->cipher[0] ? ", " : "", p->cipher);
+	if (p->steps)
+		coffer_show_field(stdout, "moves", "%" PRIu64 " bytes (%s) in %" PRIu64 " steps",
+			p->to_move, coffer_size_format(p->to_move).s, p->steps);
+	coffer_show_field(stdout, "writes", "%" PRIu64 " bytes (%s), with %" PRIu64 " flushes",
+		p->to_write, coffer_size_format(p->to_write).s, p->flushes);
+	show_time(p);
+}
+
+static void show_stages(const struct coffer_plan *p)
+{
+	if (p->n_stages == 0)
+		return;
+	(void)printf("\nstages, and the worst that a power cut can do:\n");
+	for (size_t i = 0; i < p->n_stages; i++) {
+		const struct coffer_plan_stage *s = &p->stages[i];
+
+		coffer_show_field(stdout, s->stage, "%s (%s written)", s->does,
+			coffer_size_format(s->bytes).s);
+		coffer_show_field(stdout, "", "worst: %s", s->worst);
+	}
+}
+
+static void show_plan(const struct coffer_plan *p)
+{
+	show_title(p);
+	show_work(p);
+	(void)printf("\nguards:\n");
+	coffer_show_checks(stdout, &p->guards, true);
+	show_stages(p);
+	(void)printf("\nnothing was changed%s\n",
+		p->possible ? "; 'coffer encrypt' with the same options does this" : "");
+}
+
+/* --- for programs -------------------------------------------------------------------------- */
+
+static void put_rates(
+	struct json_object *o, const char *key, double low, double median, double high)
+{
+	struct json_object *r = coffer_json_object_new();
+
+	(void)coffer_json_put_double(r, "low", low);
+	(void)coffer_json_put_double(r, "median", median);
+	(void)coffer_json_put_double(r, "high", high);
+	(void)coffer_json_put(o, key, r);
+}
+
+static struct json_object *speed_json(const struct coffer_speed *s)
+{
+	struct json_object *o = coffer_json_object_new();
+
+	(void)coffer_json_put_bool(o, "measured", s->measured);
+	if (!s->measured) {
+		coffer_json_put_text(o, "why", s->why);
+		return o;
+	}
+	coffer_json_put_text(o, "where", s->where);
+	(void)coffer_json_put_bool(o, "direct", s->direct);
+	(void)coffer_json_put_bool(o, "same_filesystem", s->same_filesystem);
+	(void)coffer_json_put_int(o, "rounds", (int)s->rounds);
+	(void)coffer_json_put_u64(o, "bytes", s->bytes);
+	put_rates(o, "read", s->read_low, s->read_median, s->read_high);
+	put_rates(o, "write", s->write_low, s->write_median, s->write_high);
+	put_rates(o, "step", s->step_low, s->step_median, s->step_high);
+	return o;
+}
+
+static struct json_object *stages_json(const struct coffer_plan *p)
+{
+	struct json_object *array = coffer_json_array_new();
+
+	for (size_t i = 0; i < p->n_stages; i++) {
+		struct json_object *o = coffer_json_object_new();
+
+		(void)coffer_json_put_string(o, "stage", p->stages[i].stage);
+		(void)coffer_json_put_string(o, "does", p->stages[i].does);
+		(void)coffer_json_put_string(o, "worst", p->stages[i].worst);
+		(void)coffer_json_put_u64(o, "bytes", p->stages[i].bytes);
+		(void)coffer_json_append(array, o);
+	}
+	return array;
+}
+
+static void put_plan(struct json_object *o, const struct coffer_plan *p)
+{
+	(void)coffer_json_put_bool(o, "possible", p->possible);
+	coffer_json_put_status(o, "status", p->status);
+	coffer_json_put_checks(o, "guards", &p->guards);
+	if (p->data_size > 0) {
+		(void)coffer_json_put_u64(o, "to_move", p->to_move);
+		(void)coffer_json_put_u64(o, "to_write", p->to_write);
+		(void)coffer_json_put_u64(o, "steps", p->steps);
+		(void)coffer_json_put_u64(o, "flushes", p->flushes);
+		(void)coffer_json_put_u64(o, "device_size", p->device_size);
+		(void)coffer_json_put_u64(o, "data_offset", p->data_offset);
+		(void)coffer_json_put_u64(o, "data_size", p->data_size);
+		(void)coffer_json_put_u64(o, "sector_size", p->sector_size);
+		if (p->cipher[0])
+			coffer_json_put_text(o, "cipher", p->cipher);
+	}
+	if (p->speed.measured)
+		put_rates(o, "seconds", p->seconds_low, p->seconds, p->seconds_high);
+	(void)coffer_json_put(o, "speed", speed_json(&p->speed));
+	(void)coffer_json_put(o, "stages", stages_json(p));
+}
+
+/* The first guard that is in the way, as an error. */
+static void tell_obstacle(const struct coffer_plan *p, struct coffer_err *e)
+{
+	for (size_t i = 0; i < p->guards.n; i++) {
+		const struct coffer_check *c = &p->guards.items[i];
+
+		if (c->verdict != COFFER_CHECK_BAD)
+			continue;
+		(void)snprintf(e->msg, sizeof(e->msg), "%.500s%s%.500s", c->text,
+			c->remedy[0] ? "; " : "", c->remedy);
+		return;
+	}
+}
+
+static int run_plan(const struct coffer_cmd *cmd, const struct coffer_args *args)
+{
+	const struct coffer_plan_options o = {
+		.encrypt = &args->encrypt, .scratch = args->scratch, .no_speed = args->no_speed};
+	_cleanup_json_ struct json_object *report = NULL;
+	_cleanup_plan_ struct coffer_plan *p = NULL;
+	struct coffer_err e = {0};
+	const int r = coffer_plan(&o, &p, &e);
+	const int code = p ? (int)p->outcome : coffer_err_exit_code(&e, r);
+
+	if (!args->json) {
+		if (p)
+			show_plan(p);
+		else
+			coffer_show_error(e.msg);
+		return fflush(stdout) != 0 || ferror(stdout) ? COFFER_FAILED : code;
+	}
+	report = coffer_json_report(cmd->name);
+	coffer_json_put_text(report, "device", args->encrypt.device);
+	if (p) {
+		put_plan(report, p);
+		tell_obstacle(p, &e);
+	}
+	return coffer_json_finish(report, code, &e);
+}
+
+static const struct coffer_option options[] = {
+	COFFER_VOLUME_OPTIONS,
+	{"scratch", 0, "DIR", "measure the speed there (beside an image, else /var/tmp)"},
+	{"no-speed", 0, NULL, "measure nothing, and tell no time"},
+	{"json", 0, NULL, "the plan as one JSON object on standard output"},
+	{"help", 0, NULL, "show this help"},
+	{0},
+};
+
+const struct coffer_cmd coffer_cmd_plan = {
+	.name = "plan",
+	.args = "DEVICE|IMAGE",
+	.summary = "Tell what 'coffer encrypt' would do, how long it takes, what is in the way",
+	.options = options,
+	.run = run_plan,
+};
