@@ -10,7 +10,7 @@ build='gcc libc6-dev make meson ninja-build pkgconf
 demo='cryptsetup-bin e2fsprogs util-linux strace'
 # libclang-rt-14-dev is only recommended by clang: it brings libFuzzer and the sanitizers.
 test='git g++ clang libclang-rt-14-dev clang-format-14 clang-tidy cppcheck shellcheck
-	python3 python3-cryptography xfsprogs btrfs-progs fdisk mount kmod dmsetup udev
+	python3 python3-cryptography python3-jsonschema xfsprogs btrfs-progs fdisk mount kmod dmsetup udev
 	user-mode-linux qemu-system-x86 qemu-utils busybox-static cpio'
 
 case ${1-} in
