@@ -15,7 +15,7 @@ int main(int argc, char **argv)
 	struct coffer_plan_options o = {.encrypt = &run};
 	struct coffer_plan *p;
 	struct coffer_err e = {0};
-	bool possible;
+	int code;
 
 	if (argc != 2) {
 		(void)fprintf(stderr, "usage: %s DEVICE\n", argv[0]);
@@ -42,7 +42,7 @@ int main(int argc, char **argv)
 			p->seconds_high);
 	for (size_t i = 0; i < p->n_stages; i++)
 		(void)printf("power cut at '%s': %s\n", p->stages[i].stage, p->stages[i].worst);
-	possible = p->possible;
+	code = (int)p->outcome; /* what the run would say before it writes anything */
 	coffer_plan_free(p);
-	return possible ? COFFER_DONE : COFFER_REFUSED;
+	return code;
 }

@@ -195,6 +195,23 @@ def status():
     assert "missing" in p.stderr and p.stdout == "", p.stderr
 
 
+def plan():
+    """In full, what is left of an interrupted run, and what cannot be."""
+    done = os.path.join(folder, "work")
+    left = coffer.pointer(half)
+    for img, status, words in [
+            (box.plain, 0, [rf"{box.end} bytes to move in 5 steps", r"about \d+ s, between \d+",
+                            r"^ok +filesystem +.*ext4", r"power cut at 'convert': "]),
+            (half, 0, [rf"{left} bytes to move in {left // (16 * MiB)} steps"]),
+            (done, 4, [r"^bad +state +.*LUKS already"]),
+            (key, 4, [r"^bad +filesystem +"])]:
+        before = sha256(img)
+        p = program("plan", img, status=(status,))
+        for word in words:
+            assert re.search(word, p.stdout, re.MULTILINE), f"{img}: no '{word}' in: {p.stdout}"
+        assert sha256(img) == before, f"{img} was changed"
+
+
 def repair():
     img = copy()
     cut(img, 6)
@@ -257,6 +274,7 @@ with stack:
         ("example encrypt: goes on, begins nothing", resume),
         ("example encrypt: stopped", stopped),
         ("example status", status),
+        ("example plan", plan),
         ("example repair", repair),
         ("C++, two at the same time", cpp),
     ])
