@@ -9,6 +9,11 @@
 #include "base/err.h"
 #include "model/luks2hdr.h"
 #include "os/locks.h"
+#include "os/luks2.h"
+
+enum {
+	PIECE = 1 << 20
+};
 
 /* What was read of one copy. */
 struct found {
@@ -168,6 +173,48 @@ void coffer_header_free(struct coffer_header *h)
 	free(h->copy[1]);
 	coffer_json_free(h->json);
 	free(h);
+}
+
+/* Bytes of header copies and keyslots area. */
+static int header_area(const struct coffer_header *h, uint64_t limit, uint64_t *ret)
+{
+	uint64_t keyslots;
+
+	if (coffer_json_u64s(coffer_json_object(h->json, "config"), "keyslots_size", &keyslots) <
+			0 ||
+		!add_u64(keyslots, 2 * h->copy_size, ret) || *ret > limit)
+		return -EBADMSG;
+	return 0;
+}
+
+int coffer_header_memfd(struct coffer_dev *d, const struct coffer_header *h, uint64_t limit,
+	int *ret_fd, struct coffer_err *e)
+{
+	_cleanup_close_ int fd = -1;
+	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(PIECE);
+	uint64_t size;
+	int r;
+
+	if (!buf)
+		return coffer_err_errno(e, ENOMEM, "copy the header to memory");
+	if (header_area(h, limit, &size) < 0)
+		return coffer_err_set(e, EBADMSG, "the LUKS2 header has impossible sizes");
+	r = coffer_memfd("coffer-header", size, &fd, e);
+	for (uint64_t at = 2 * h->copy_size; r == 0 && at < size; at += PIECE) {
+		const size_t n = min_u64(PIECE, size - at);
+
+		r = coffer_dev_read(d, buf, n, at, e);
+		if (r == 0 && pwrite(fd, buf, n, (off_t)at) != (ssize_t)n)
+			r = coffer_err_set(e, EIO, "copy the header to memory");
+	}
+	for (int i = 0; r == 0 && i < 2; i++)
+		if (pwrite(fd, h->copy[i], h->copy_size, i ? (off_t)h->copy_size : 0) !=
+			(ssize_t)h->copy_size)
+			r = coffer_err_set(e, EIO, "copy the header to memory");
+	if (r < 0)
+		return r;
+	*ret_fd = TAKE_FD(fd);
+	return 0;
 }
 
 static int write_copy(struct coffer_dev *d, struct coffer_header *h, int i, struct coffer_err *e)

@@ -29,6 +29,12 @@ void coffer_header_free(struct coffer_header *h); /* NULL is fine */
 DEFINE_CLEANUP(struct coffer_header *, header, coffer_header_free);
 #define _cleanup_header_ _cleanup_(cleanup_header)
 
+/* The header in a memfd, so that libcryptsetup can neither mend nor change the disk: both copies as
+ * they were judged, whole whatever the disk's torn one says, and the keyslots area, which must end
+ * at byte @limit or before. *ret_fd belongs to the caller. -EBADMSG: it does not. */
+int coffer_header_memfd(struct coffer_dev *d, const struct coffer_header *h, uint64_t limit,
+	int *ret_fd, struct coffer_err *e);
+
 /* Write @h->json as the next state (seqid + 1), under cryptsetup's metadata lock. The copy that is
  * torn or behind goes first, so that the good one is never at risk before there is another.
  * NEEDS_REPAIR with -EUCLEAN: the header on the disk is not the one that is known. */

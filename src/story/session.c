@@ -10,13 +10,6 @@
 #include "base/err.h"
 #include "os/luks2.h"
 
-/* The passphrase's buffer must fit the smallest usual limit on locked memory, 64 KiB, with the
- * other secrets beside it. */
-enum {
-	MAX_PASSPHRASE = 32 << 10,
-	PIECE = 1 << 20
-};
-
 static const char *const phase_names[] = {
 	[COFFER_PHASE_PREPARE] = "prepare",
 	[COFFER_PHASE_DERIVE] = "derive",
@@ -60,7 +53,7 @@ int coffer_session_ask(struct coffer_session *s, enum coffer_ask why, struct cof
 
 	if (s->passphrase)
 		return 0;
-	r = coffer_secret_new(MAX_PASSPHRASE, &pass, e);
+	r = coffer_secret_new(COFFER_MAX_PASSPHRASE, &pass, e);
 	if (r < 0)
 		return r;
 	r = s->o->callbacks.passphrase(s->o->callbacks.user, why, pass->data, pass->capacity, e);
@@ -99,55 +92,14 @@ int coffer_session_unlock_fd(struct coffer_session *s, int fd, struct coffer_err
 	return r;
 }
 
-/* Bytes of header copies and keyslots area; checked against S, which lies on the device. */
-static int header_area(const struct coffer_header *h, uint64_t shift, uint64_t *ret)
-{
-	uint64_t keyslots;
-
-	if (coffer_json_u64s(coffer_json_object(h->json, "config"), "keyslots_size", &keyslots) <
-			0 ||
-		!add_u64(keyslots, 2 * h->copy_size, ret) || *ret > shift)
-		return -EBADMSG;
-	return 0;
-}
-
-/* The disk's header in a memfd, so that libcryptsetup can neither mend nor change the disk. */
-static int copy_header(struct coffer_session *s, int *ret_fd, struct coffer_err *e)
-{
-	const struct coffer_header *h = s->disk.header;
-	_cleanup_close_ int fd = -1;
-	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(PIECE);
-	uint64_t size;
-	int r;
-
-	if (!buf || header_area(h, s->disk.facts.conversion.geometry.shift, &size) < 0)
-		return coffer_err_set(e, EBADMSG, "the LUKS2 header has impossible sizes");
-	r = coffer_memfd("coffer-header", size, &fd, e);
-	for (uint64_t at = 2 * h->copy_size; r == 0 && at < size; at += PIECE) {
-		const size_t n = min_u64(PIECE, size - at);
-
-		r = coffer_dev_read(s->dev, buf, n, at, e);
-		if (r == 0 && pwrite(fd, buf, n, (off_t)at) != (ssize_t)n)
-			r = coffer_err_set(e, EIO, "copy the header to memory");
-	}
-	/* The copies as they were judged, both whole, whatever the disk's torn one says. */
-	for (int i = 0; r == 0 && i < 2; i++)
-		if (pwrite(fd, h->copy[i], h->copy_size, i ? (off_t)h->copy_size : 0) !=
-			(ssize_t)h->copy_size)
-			r = coffer_err_set(e, EIO, "copy the header to memory");
-	if (r < 0)
-		return r;
-	*ret_fd = TAKE_FD(fd);
-	return 0;
-}
-
 int coffer_session_unlock(struct coffer_session *s, struct coffer_err *e)
 {
 	_cleanup_close_ int fd = -1;
 	int r;
 
 	if (!s->key) {
-		r = copy_header(s, &fd, e);
+		r = coffer_header_memfd(
+			s->dev, s->disk.header, s->disk.facts.conversion.geometry.shift, &fd, e);
 		if (r == 0)
 			r = coffer_session_ask(s, COFFER_ASK_EXISTING, e);
 		coffer_session_progress(s, COFFER_PHASE_DERIVE, 0, 0);

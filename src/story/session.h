@@ -6,6 +6,12 @@
 #include "os/locks.h"
 #include "story/disk.h"
 
+/* The passphrase's buffer must fit the smallest usual limit on locked memory, 64 KiB, with the
+ * other secrets beside it. */
+enum {
+	COFFER_MAX_PASSPHRASE = 32 << 10
+};
+
 struct coffer_session {
 	const struct coffer_encrypt_options *o;
 	struct coffer_encrypt_result *result;
