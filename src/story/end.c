@@ -5,47 +5,34 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "base/crypto.h"
 #include "base/err.h"
-#include "model/fsend.h"
 #include "story/convert.h"
+#include "story/volume.h"
 
 enum {
 	PIECE = 1 << 20
 };
 
-/* Read [x, x + n) of the volume through the key. */
-static int read_volume(struct coffer_session *s, struct coffer_xts *xts, uint64_t x, uint8_t *buf,
-	size_t n, struct coffer_err *e)
-{
-	int r;
-
-	r = coffer_dev_read(s->dev, buf, n, s->disk.facts.conversion.geometry.shift + x, e);
-	if (r == 0 && coffer_xts_decrypt(xts, x, buf, n) < 0)
-		r = coffer_err_set(e, EIO, "libcrypto failed to decrypt");
-	return r;
-}
-
 /* May all of the head copy be wiped? Its place is behind the content's end as it was when the
  * conversion began; but the volume may have been used, and have grown, since. */
 static int may_wipe_all(
-	struct coffer_session *s, struct coffer_xts *xts, bool *ret, struct coffer_err *e)
+	struct coffer_session *s, struct coffer_volume *v, bool *ret, struct coffer_err *e)
 {
-	const struct coffer_geometry *g = &s->disk.facts.conversion.geometry;
-	_cleanup_free_ uint8_t *head = coffer_dev_buffer(COFFER_FS_HEAD);
+	struct coffer_err why = {0};
 	struct coffer_fs fs;
 	int r;
 
 	*ret = s->converted; /* this run did the last step and was alone on the device since */
 	if (*ret)
 		return 0;
-	if (!head)
-		return coffer_err_errno(e, ENOMEM, "look at the filesystem");
-	r = read_volume(s, xts, 0, head, COFFER_FS_HEAD, e);
-	if (r < 0)
+	r = coffer_volume_fs(v, &fs, &why);
+	if (r < 0 && r != -EUCLEAN) {
+		if (e)
+			*e = why;
 		return r;
-	*ret = coffer_fs_read(head, COFFER_FS_HEAD, &fs, NULL) == 0 && fs.kind != COFFER_FS_NONE &&
-	       fs.end <= coffer_gap(g);
+	}
+	*ret = r == 0 && fs.kind != COFFER_FS_NONE &&
+	       fs.end <= coffer_gap(&s->disk.facts.conversion.geometry);
 	return 0;
 }
 
@@ -66,7 +53,7 @@ static bool wipe_equal_sectors(uint8_t *there, const uint8_t *head, const uint8_
 
 /* Where something else may lie in the head copy's place, only what is the plain head goes: what
  * the volume keeps there is ciphertext and cannot look like that. */
-static int wipe_equal(struct coffer_session *s, struct coffer_xts *xts, uint64_t at,
+static int wipe_equal(struct coffer_session *s, struct coffer_volume *v, uint64_t at,
 	const uint8_t *random, size_t n, struct coffer_err *e)
 {
 	const uint64_t copy = coffer_head_copy(&s->disk.facts.conversion.geometry);
@@ -76,7 +63,7 @@ static int wipe_equal(struct coffer_session *s, struct coffer_xts *xts, uint64_t
 
 	if (!head || !there)
 		return coffer_err_errno(e, ENOMEM, "wipe the head copy");
-	r = read_volume(s, xts, at, head, n, e);
+	r = coffer_volume_read(v, at, head, n, e);
 	if (r == 0)
 		r = coffer_dev_read(s->dev, there, n, copy + at, e);
 	if (r < 0)
@@ -94,15 +81,17 @@ static int wipe_head_copy(struct coffer_session *s, struct coffer_err *e)
 {
 	const struct coffer_geometry *g = &s->disk.facts.conversion.geometry;
 	_cleanup_free_ uint8_t *random = coffer_dev_buffer(PIECE);
-	_cleanup_xts_ struct coffer_xts *xts = NULL;
+	_cleanup_volume_ struct coffer_volume v = {0};
+	struct coffer_mapping map;
 	bool all;
 	int r;
 
 	if (!random)
 		return coffer_err_errno(e, ENOMEM, "wipe the head copy");
-	r = coffer_xts_new(s->key->data, s->key->size, g->sector_size, &xts, e);
+	coffer_mapping_converting(&s->disk.facts.conversion, s->dev->size, &map);
+	r = coffer_volume_open(s->dev, &map, s->key, &v, e);
 	if (r == 0)
-		r = may_wipe_all(s, xts, &all, e);
+		r = may_wipe_all(s, &v, &all, e);
 	/* Exactly [D-S, D): pointer 0 is durable, so nothing reads it any more; one byte below
 	 * begins the ciphertext of the last block of data. */
 	for (uint64_t at = 0; at < g->shift && r == 0; at += PIECE) {
@@ -111,7 +100,7 @@ static int wipe_head_copy(struct coffer_session *s, struct coffer_err *e)
 		if (coffer_random(random, n) < 0)
 			return coffer_err_set(e, EIO, "libcrypto has no random bytes");
 		r = all ? coffer_dev_write(s->dev, random, n, coffer_head_copy(g) + at, e)
-			: wipe_equal(s, xts, at, random, n, e);
+			: wipe_equal(s, &v, at, random, n, e);
 	}
 	return r < 0 ? r : coffer_dev_flush(s->dev, e);
 }

@@ -13,8 +13,7 @@
 #include "story/status.h"
 #include "tap.h"
 
-#define PASSWORD "correct horse"
-#define MARKER	 "PLAIN-MARKER-0123456789"
+#define MARKER "PLAIN-MARKER-0123456789"
 
 static int ask(void *user, enum coffer_ask why, uint8_t *buf, size_t size, struct coffer_err *e)
 {

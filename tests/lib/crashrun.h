@@ -4,7 +4,8 @@
 #include "crashdev.h"
 #include "model/decide.h"
 
-#define MIB (UINT64_C(1) << 20)
+#define MIB	 (UINT64_C(1) << 20)
+#define PASSWORD "correct horse" /* of every volume here */
 
 /* A conversion to cut: content of @length bytes under a reserve of 2 MiB (S = 1 MiB). */
 struct row {
