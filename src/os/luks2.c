@@ -3,13 +3,10 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <time.h>
+#include <unistd.h>
 
 #include <libcryptsetup.h>
 
@@ -21,9 +18,7 @@ DEFINE_CLEANUP(struct crypt_device *, crypt, crypt_free);
 
 enum {
 	MAX_LOG = 256,
-	POLL_MS = 20,
-	STILL_POLLS = 500 / POLL_MS, /* for the first child; each one gets twice as long */
-	MAX_CHILDREN = 5,
+	MAX_KEY = 4096 /* of a volume key, in bytes */
 };
 
 /* libcryptsetup's last complaint; it says more than its return value. */
@@ -90,6 +85,14 @@ static void set_up_once(void)
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 	(void)pthread_once(&once, set_up);
+}
+
+/* A job for libcryptsetup in a child, which must not be forked while another thread sets it up. */
+static int run_child(coffer_child_job job, void *arg, enum coffer_child_kind kind,
+	const struct coffer_stop *stop, const char *what, struct coffer_err *e)
+{
+	set_up_once();
+	return coffer_child_run(job, arg, kind, stop, what, e);
 }
 
 static int set_pbkdf(struct crypt_device *cd, const struct coffer_luks2_format *f)
@@ -208,128 +211,24 @@ static int build_in_child(int header, int data, const struct coffer_luks2_format
 	return 0;
 }
 
-struct child_report {
-	int r;
-	struct coffer_err e;
+struct build {
+	int header, data;
+	const struct coffer_luks2_format *f;
+	const struct coffer_geometry *g;
+	const struct coffer_secret *pass;
 };
 
-/* fork() in a process of several threads may catch another one with a lock of libc or libcrypto in
- * its hands, and in the child nobody is left to give it back. A child that waits for it
- * uses no processor time; one that works for libcryptsetup does all the time. */
-struct watch {
-	clockid_t clock; /* processor time of the child */
-	struct timespec used;
-	int polls; /* since that last changed; a parent that is stopped counts none */
-	int patience;
-};
-
-static bool stands_still(struct watch *w)
+/* The child only ever writes to memory: to end it at any moment is safe. Whatever an earlier one
+ * has left is taken away first. */
+static int build_job(void *arg, const struct coffer_child *c, struct coffer_err *e)
 {
-	struct timespec now;
+	const struct build *b = arg;
 
-	if (clock_gettime(w->clock, &now) < 0)
-		return false;
-	if (now.tv_sec != w->used.tv_sec || now.tv_nsec != w->used.tv_nsec)
-		w->polls = 0;
-	w->used = now;
-	return w->polls++ > w->patience;
-}
-
-/* The child only ever writes to memory: to end it at any moment is safe. */
-static void end_child(pid_t pid)
-{
-	int status;
-
-	(void)kill(pid, SIGKILL);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-}
-
-static int wait_child(
-	pid_t pid, const struct coffer_luks2_stop *stop, int patience, struct coffer_err *e)
-{
-	const struct timespec nap = {.tv_nsec = POLL_MS * 1000000L};
-	struct watch watch = {.patience = patience};
-	const bool watched = clock_getcpuclockid(pid, &watch.clock) == 0;
-	pid_t done;
-	int status;
-
-	while ((done = waitpid(pid, &status, WNOHANG)) == 0) {
-		const bool stopped = stop && stop->wanted && stop->wanted(stop->user);
-
-		if (stopped || (watched && stands_still(&watch))) {
-			end_child(pid);
-			return stopped ? -EINTR : -EDEADLK;
-		}
-		(void)nanosleep(&nap, NULL);
-	}
-	if (done < 0 && errno == ECHILD) /* somebody reaps all children: the report tells */
-		status = 0;
-	else if (done < 0)
-		return coffer_err_errno(e, errno, "wait for libcryptsetup");
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return coffer_err_set(
-			e, EIO, "making the LUKS2 header was stopped (out of memory?)");
-	return 0;
-}
-
-/* -EDEADLK without a word: the child stood still. */
-static int run_child(int header, int data, const struct coffer_luks2_format *f,
-	const struct coffer_geometry *g, const struct coffer_secret *pass,
-	const struct coffer_luks2_stop *stop, int patience, struct child_report *report,
-	struct coffer_err *e)
-{
-	/* One page shared with the child carries its report; no key passes through it. */
-	sigset_t all, before;
-	pid_t pid;
-	int r;
-
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
-	pid = fork();
-	if (pid == 0) {
-		/* It decides nothing: signals are the parent's, whose handlers must not run twice;
-		 * and with the parent goes the child. */
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		report->r = build_in_child(header, data, f, g, pass, &report->e);
-		_exit(0);
-	}
-	r = pid < 0 ? coffer_err_errno(e, errno, "start a process for libcryptsetup") : 0;
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (r == 0)
-		r = wait_child(pid, stop, patience, e);
-	if (r < 0)
-		return r;
-	if (report->r < 0 && e)
-		*e = report->e;
-	return report->r;
-}
-
-/* One try, on empty files. */
-static int try_build(const struct coffer_luks2_format *f, const struct coffer_geometry *g,
-	const struct coffer_secret *passphrase, const struct coffer_luks2_stop *stop, int patience,
-	int *ret_fd, struct coffer_err *e)
-{
-	_cleanup_close_ int header = -1, data = -1;
-	struct child_report *report;
-	int r;
-
-	r = coffer_memfd("coffer-header", g->shift, &header, e);
-	if (r == 0)
-		r = coffer_memfd("coffer-no-data", g->device, &data, e);
-	if (r < 0)
-		return r;
-	report = mmap(
-		NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (report == MAP_FAILED)
-		return coffer_err_errno(e, errno, "start a process for libcryptsetup");
-	report->r = -EIO;
-	r = run_child(header, data, f, g, passphrase, stop, patience, report, e);
-	(void)munmap(report, sizeof(*report));
-	if (r < 0)
-		return r;
-	*ret_fd = TAKE_FD(header);
-	return 0;
+	(void)c;
+	if (ftruncate(b->header, 0) < 0 || ftruncate(b->header, (off_t)b->g->shift) < 0 ||
+		ftruncate(b->data, 0) < 0 || ftruncate(b->data, (off_t)b->g->device) < 0)
+		return coffer_err_errno(e, errno, "make a file in memory");
+	return build_in_child(b->header, b->data, b->f, b->g, b->pass, e);
 }
 
 /* libcryptsetup would ask libuuid, which seeds libc's random numbers: a lock that another thread of
@@ -350,28 +249,67 @@ static int random_uuid(char ret[37])
 }
 
 int coffer_luks2_build(const struct coffer_luks2_format *f, const struct coffer_geometry *g,
-	const struct coffer_secret *passphrase, const struct coffer_luks2_stop *stop, int *ret_fd,
+	const struct coffer_secret *passphrase, const struct coffer_stop *stop, int *ret_fd,
 	struct coffer_err *e)
 {
 	struct coffer_luks2_format format = *f;
+	struct build b = {.f = &format, .g = g, .pass = passphrase};
+	_cleanup_close_ int header = -1, data = -1;
 	char uuid[37];
+	int r;
 
-	set_up_once();
 	if (!format.uuid) {
 		if (random_uuid(uuid) < 0)
 			return coffer_err_set(e, EIO, "libcrypto has no random bytes");
 		format.uuid = uuid;
 	}
-	for (int i = 0; i < MAX_CHILDREN; i++) {
-		const int r = try_build(&format, g, passphrase, stop, STILL_POLLS << i, ret_fd, e);
+	r = coffer_memfd("coffer-header", g->shift, &header, e);
+	if (r == 0)
+		r = coffer_memfd("coffer-no-data", g->device, &data, e);
+	if (r < 0)
+		return r;
+	b.header = header;
+	b.data = data;
+	r = run_child(build_job, &b, COFFER_CHILD_WORKS, stop, "making the LUKS2 header", e);
+	if (r < 0)
+		return r;
+	*ret_fd = TAKE_FD(header);
+	return 0;
+}
 
-		if (r != -EDEADLK)
-			return r;
-	}
-	return coffer_err_set(e, EDEADLK,
-		"making the LUKS2 header stood still %d times: other threads of this program may "
-		"be in its way",
-		MAX_CHILDREN);
+/* libcryptsetup with the header in memfd @fd. */
+static int load(int fd, struct log *log, struct crypt_device **ret, struct coffer_err *e)
+{
+	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
+	const struct fd_path path = path_of(fd);
+	int r;
+
+	r = crypt_init(&cd, path.text);
+	if (r < 0)
+		return complain(e, r, log, "set up libcryptsetup");
+	crypt_set_log_callback(cd, keep_errors, log);
+	r = crypt_load(cd, CRYPT_LUKS2, NULL);
+	if (r < 0)
+		return complain(e, r, log, "libcryptsetup does not accept the LUKS2 header");
+	*ret = TAKE_PTR(cd);
+	return 0;
+}
+
+/* The key of @slot, or the volume's of whichever keyslot opens, into @key. */
+static int get_key(struct crypt_device *cd, int slot, const struct coffer_secret *passphrase,
+	struct coffer_secret *key, const struct log *log, struct coffer_err *e)
+{
+	size_t size = key->capacity;
+	const int r = crypt_volume_key_get(cd, slot, (char *)key->data, &size,
+		(const char *)passphrase->data, passphrase->size);
+
+	if (r == -EPERM || r == -ENOENT)
+		return coffer_err_set(
+			e, EPERM, "no keyslot opens with this passphrase or key file");
+	if (r < 0)
+		return complain(e, r, log, "read the volume key");
+	key->size = size;
+	return 0;
 }
 
 int coffer_luks2_unlock(int fd, const struct coffer_secret *passphrase,
@@ -379,31 +317,17 @@ int coffer_luks2_unlock(int fd, const struct coffer_secret *passphrase,
 {
 	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
 	_cleanup_secret_ struct coffer_secret *key = NULL;
-	const struct fd_path path = path_of(fd);
 	struct log log = {0};
-	size_t size;
 	int r;
 
 	set_up_once();
-	r = crypt_init(&cd, path.text);
-	if (r < 0)
-		return complain(e, r, &log, "set up libcryptsetup");
-	crypt_set_log_callback(cd, keep_errors, &log);
-	r = crypt_load(cd, CRYPT_LUKS2, NULL);
-	if (r < 0)
-		return complain(e, r, &log, "libcryptsetup does not accept the LUKS2 header");
-	size = 4096;
-	r = coffer_secret_new(size, &key, e);
+	r = load(fd, &log, &cd, e);
+	if (r == 0)
+		r = coffer_secret_new(MAX_KEY, &key, e);
+	if (r == 0)
+		r = get_key(cd, CRYPT_ANY_SLOT, passphrase, key, &log, e);
 	if (r < 0)
 		return r;
-	r = crypt_volume_key_get(cd, CRYPT_ANY_SLOT, (char *)key->data, &size,
-		(const char *)passphrase->data, passphrase->size);
-	if (r == -EPERM || r == -ENOENT)
-		return coffer_err_set(
-			e, EPERM, "no keyslot opens with this passphrase or key file");
-	if (r < 0)
-		return complain(e, r, &log, "read the volume key");
-	key->size = size;
 	*ret_key = TAKE_PTR(key);
 	return 0;
 }

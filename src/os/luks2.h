@@ -11,6 +11,7 @@
 #include "base/secret.h"
 #include "coffer/err.h"
 #include "model/geometry.h"
+#include "os/child.h"
 
 /* Zero or NULL is libcryptsetup's default everywhere. */
 struct coffer_luks2_format {
@@ -28,19 +29,13 @@ struct coffer_luks2_format {
 	uint64_t keyslots_size; /* bytes; never 0 */
 };
 
-/* Asked every few milliseconds whether to give up; NULL: never. */
-struct coffer_luks2_stop {
-	bool (*wanted)(void *user);
-	void *user;
-};
-
 /* A new header with a random volume key and @passphrase in keyslot 0, ready to encrypt in place a
  * device of the layout @g. *ret_fd is a memfd of S bytes with it.
  * -EINVAL and others of libcryptsetup, whose own words are in @e. -EINTR: @stop wanted it.
  * Forks. Where the caller has more threads, the child may wait for a lock that is nobody's any
  * more; then it is ended and another one begun. -EDEADLK: that has not helped. */
 int coffer_luks2_build(const struct coffer_luks2_format *f, const struct coffer_geometry *g,
-	const struct coffer_secret *passphrase, const struct coffer_luks2_stop *stop, int *ret_fd,
+	const struct coffer_secret *passphrase, const struct coffer_stop *stop, int *ret_fd,
 	struct coffer_err *e);
 
 /* The volume key from the header in memfd @fd. -EPERM: no keyslot opens with @passphrase;

@@ -70,7 +70,7 @@ int coffer_newheader_check(
 int coffer_newheader_build(struct coffer_session *s, const struct coffer_luks2_format *f,
 	const struct coffer_geometry *g, int *ret_fd, struct coffer_err *e)
 {
-	const struct coffer_luks2_stop stop = {
+	const struct coffer_stop stop = {
 		.wanted = s->o->callbacks.stop, .user = s->o->callbacks.user};
 	_cleanup_close_ int fd = -1;
 	int r;

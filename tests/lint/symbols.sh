@@ -12,10 +12,10 @@ shared=$build/libcoffer.so
 map=src/libcoffer.map
 node=COFFER_0
 
-# Only in the child process that libcryptsetup runs in: it ends without exit(), which would flush
-# the caller's files a second time, and it alone dies with its parent.
-allowed='src_os_luks2.c.o _exit
-src_os_luks2.c.o prctl'
+# Only in child processes: they end without exit(), which would flush the caller's files a second
+# time, and they alone die with their parent.
+allowed='src_os_child.c.o _exit
+src_os_child.c.o prctl'
 
 prints='printf vprintf puts putchar puts_unlocked putchar_unlocked perror psignal psiginfo stdin
 	stdout stderr err errx verr verrx warn warnx vwarn vwarnx error error_at_line syslog vsyslog

@@ -58,7 +58,7 @@ static double now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static int build(int hang, const struct coffer_luks2_stop *stop, struct coffer_err *e)
+static int build(int hang, const struct coffer_stop *stop, struct coffer_err *e)
 {
 	static const struct coffer_geometry g = {
 		.device = 8 << 20, .shift = 1 << 20, .length = 6 << 20, .sector_size = 512};
@@ -95,7 +95,7 @@ static const struct {
 
 int main(void)
 {
-	struct coffer_luks2_stop stop = {.wanted = stop_when_begun};
+	struct coffer_stop stop = {.wanted = stop_when_begun};
 	struct coffer_err e = {0};
 	bool sent = false;
 	double begun;
@@ -122,7 +122,7 @@ int main(void)
 	/* The group of whoever runs this test may hold more than this program. */
 	(void)setpgid(0, 0);
 	(void)signal(SIGUSR1, on_signal);
-	stop = (struct coffer_luks2_stop){.wanted = signal_all, .user = &sent};
+	stop = (struct coffer_stop){.wanted = signal_all, .user = &sent};
 	r = build(0, &stop, &e);
 	ok(r == 0 && sent && atomic_load(&handled) == 1 && atomic_load(children) == 101,
 		"the caller's handlers do not run in the child");

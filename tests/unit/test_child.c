@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "os/child.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "tap.h"
+
+static void nap(void)
+{
+	const struct timespec t = {.tv_nsec = 5000000};
+
+	(void)nanosleep(&t, NULL);
+}
+
+static int succeed(void *arg, const struct coffer_child *c, struct coffer_err *e)
+{
+	(void)arg;
+	(void)e;
+	return coffer_child_stopped(c) ? -1 : 7;
+}
+
+static int fail(void *arg, const struct coffer_child *c, struct coffer_err *e)
+{
+	(void)arg;
+	(void)c;
+	(void)coffer_err_set(e, ENOKEY, "no key");
+	coffer_err_outcome(e, COFFER_NEEDS_REPAIR);
+	return -ENOKEY;
+}
+
+static int crash(void *arg, const struct coffer_child *c, struct coffer_err *e)
+{
+	(void)arg;
+	(void)c;
+	(void)e;
+	(void)raise(SIGKILL);
+	return 0;
+}
+
+static int leave(void *arg, const struct coffer_child *c, struct coffer_err *e)
+{
+	(void)arg;
+	(void)c;
+	(void)e;
+	_exit(0); /* as a library that exits would */
+}
+
+static int endless(void *arg, const struct coffer_child *c, struct coffer_err *e)
+{
+	(void)arg;
+	(void)c;
+	(void)e;
+	while (getppid() != 1)
+		nap();
+	return 0;
+}
+
+/* Ends when it is told, and leaves a mark in shared memory, or in a pipe. */
+static int polite(void *arg, const struct coffer_child *c, struct coffer_err *e)
+{
+	(void)e;
+	while (!coffer_child_stopped(c))
+		nap();
+	*(volatile int *)arg = 42;
+	return 0;
+}
+
+static int polite_pipe(void *arg, const struct coffer_child *c, struct coffer_err *e)
+{
+	(void)e;
+	if (write(*(int *)arg, "b", 1) != 1)
+		return -EIO;
+	while (!coffer_child_stopped(c))
+		nap();
+	return write(*(int *)arg, "e", 1) == 1 ? 0 : -EIO;
+}
+
+static bool count_down(void *user)
+{
+	int *left = user;
+
+	return *left <= 0 || --*left == 0;
+}
+
+static bool never(void *user)
+{
+	(void)user;
+	return false;
+}
+
+static void test_results(void)
+{
+	static const char *const kinds[] = {"works", "waits", "tidies"};
+	const struct coffer_stop quiet = {.wanted = never}, none = {0};
+	static const struct {
+		const char *name;
+		coffer_child_job job;
+		int r;
+		const char *text;
+	} rows[] = {
+		{"a number comes back", succeed, 7, ""},
+		{"an error comes back", fail, -ENOKEY, "no key"},
+		{"a child that is killed", crash, -EIO, "the test was stopped (out of memory?)"},
+		{"a child that leaves early", leave, -EIO, "the test was stopped (out of memory?)"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		for (int kind = COFFER_CHILD_WORKS; kind <= COFFER_CHILD_TIDIES; kind++) {
+			struct coffer_err e = {0};
+			const int r = coffer_child_run(rows[i].job, NULL, kind,
+				i % 2  ? &quiet
+				: kind ? &none
+				       : NULL,
+				"the test", &e);
+
+			ok(r == rows[i].r && strcmp(e.msg, rows[i].text) == 0 &&
+					(r != -ENOKEY || e.outcome == COFFER_NEEDS_REPAIR),
+				"%s, %s (%d: %s)", rows[i].name, kinds[kind], r, e.msg);
+		}
+}
+
+static void test_stop(void)
+{
+	int left = 3;
+	const struct coffer_stop stop = {.wanted = count_down, .user = &left};
+	struct coffer_err e = {0};
+	int *mark = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (mark == MAP_FAILED)
+		abort();
+	ok(coffer_child_run(endless, NULL, COFFER_CHILD_WAITS, &stop, "the test", &e) == -EINTR &&
+			e.msg[0] == '\0',
+		"a child without end is killed when that is wanted");
+	left = 3;
+	ok(coffer_child_run(polite, mark, COFFER_CHILD_TIDIES, &stop, "the test", &e) == -EINTR &&
+			*mark == 42,
+		"a child that is asked cleans up first");
+	ok(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD, "and no child is left behind");
+	(void)munmap(mark, 4096);
+}
+
+/* SIGCHLD ignored: the kernel reaps, waitpid finds nobody. */
+static void test_reaped(void)
+{
+	struct coffer_err e = {0};
+	int r;
+
+	(void)signal(SIGCHLD, SIG_IGN);
+	r = coffer_child_run(succeed, NULL, COFFER_CHILD_WAITS, NULL, "the test", &e);
+	(void)signal(SIGCHLD, SIG_DFL);
+	ok(r == 7, "somebody else reaps the child: its report counts (%d: %s)", r, e.msg);
+}
+
+/* The caller is killed: the polite child ends by itself and can still clean up, the other one is
+ * gone with it. */
+static void test_orphan(enum coffer_child_kind kind)
+{
+	const char *wanted = kind == COFFER_CHILD_TIDIES ? "be" : "b";
+	char got[3] = "";
+	size_t n = 0;
+	int fds[2];
+	pid_t pid;
+
+	if (pipe(fds) < 0)
+		abort();
+	pid = fork();
+	if (pid == 0) {
+		(void)close(fds[0]);
+		(void)coffer_child_run(polite_pipe, &fds[1], kind, NULL, "the test", NULL);
+		_exit(0);
+	}
+	(void)close(fds[1]);
+	while (pid > 0 && n < 2 && read(fds[0], got + n, 1) == 1)
+		if (n++ == 0)
+			(void)kill(pid, SIGKILL);
+	ok(pid > 0 && strcmp(got, wanted) == 0, "the caller is killed, a child that is %s: '%s'",
+		kind == COFFER_CHILD_TIDIES ? "told" : "not told", got);
+	(void)close(fds[0]);
+	(void)waitpid(pid, NULL, 0);
+}
+
+int main(void)
+{
+	test_results();
+	test_stop();
+	test_reaped();
+	test_orphan(COFFER_CHILD_TIDIES);
+	test_orphan(COFFER_CHILD_WAITS);
+	return done_testing();
+}
