@@ -331,3 +331,140 @@ int coffer_luks2_unlock(int fd, const struct coffer_secret *passphrase,
 	*ret_key = TAKE_PTR(key);
 	return 0;
 }
+
+/* --- trying a header out, in a child --- */
+
+struct trial {
+	int fd;
+	int number; /* of the keyslot or token */
+	const struct coffer_secret *passphrase;
+	const struct coffer_secret *candidate;
+	struct coffer_secret *key; /* shared: what was found */
+};
+
+static int accept_job(void *arg, const struct coffer_child *c, struct coffer_err *e)
+{
+	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
+	const struct trial *t = arg;
+	struct log log = {0};
+
+	(void)c;
+	return load(t->fd, &log, &cd, e);
+}
+
+int coffer_luks2_accepts(int fd, const struct coffer_stop *stop, struct coffer_err *e)
+{
+	struct trial t = {.fd = fd};
+
+	return run_child(accept_job, &t, COFFER_CHILD_WORKS, stop, "reading the LUKS2 header", e);
+}
+
+static int slot_job(void *arg, const struct coffer_child *c, struct coffer_err *e)
+{
+	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
+	const struct trial *t = arg;
+	struct log log = {0};
+	int r;
+
+	(void)c;
+	r = coffer_secret_relock(t->passphrase);
+	if (r == 0)
+		r = coffer_secret_relock(t->key);
+	if (r < 0)
+		return coffer_err_errno(e, -r, "lock the key in memory");
+	r = load(t->fd, &log, &cd, e);
+	return r < 0 ? r : get_key(cd, t->number, t->passphrase, t->key, &log, e);
+}
+
+int coffer_luks2_open_slot(int fd, unsigned int slot, const struct coffer_secret *passphrase,
+	const struct coffer_stop *stop, struct coffer_secret **ret_key, struct coffer_err *e)
+{
+	_cleanup_secret_ struct coffer_secret *key = NULL;
+	struct trial t = {.fd = fd, .number = (int)slot, .passphrase = passphrase};
+	int r;
+
+	r = coffer_secret_new_shared(MAX_KEY, &key, e);
+	if (r < 0)
+		return r;
+	t.key = key;
+	r = run_child(slot_job, &t, COFFER_CHILD_WORKS, stop, "trying a keyslot", e);
+	if (r < 0)
+		return r;
+	*ret_key = TAKE_PTR(key);
+	return 0;
+}
+
+static int key_job(void *arg, const struct coffer_child *c, struct coffer_err *e)
+{
+	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
+	const struct trial *t = arg;
+	struct log log = {0};
+	int r;
+
+	(void)c;
+	r = coffer_secret_relock(t->candidate);
+	if (r < 0)
+		return coffer_err_errno(e, -r, "lock the key in memory");
+	r = load(t->fd, &log, &cd, e);
+	if (r < 0)
+		return r;
+	r = crypt_volume_key_verify(cd, (const char *)t->candidate->data, t->candidate->size);
+	if (r == -EPERM)
+		return coffer_err_set(e, EPERM, "the key is not the volume's");
+	return r < 0 ? complain(e, r, &log, "compare the key with its digest") : 0;
+}
+
+int coffer_luks2_check_key(int fd, const struct coffer_secret *key, const struct coffer_stop *stop,
+	struct coffer_err *e)
+{
+	struct trial t = {.fd = fd, .candidate = key};
+
+	return run_child(
+		key_job, &t, COFFER_CHILD_WORKS, stop, "comparing the key with its digest", e);
+}
+
+DEFINE_CLEANUP(struct crypt_keyslot_context *, context, crypt_keyslot_context_free);
+
+static int token_job(void *arg, const struct coffer_child *c, struct coffer_err *e)
+{
+	_cleanup_(cleanup_context) struct crypt_keyslot_context *context = NULL;
+	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
+	const struct trial *t = arg;
+	size_t size = t->key->capacity;
+	struct log log = {0};
+	int r;
+
+	(void)c;
+	r = coffer_secret_relock(t->key);
+	if (r < 0)
+		return coffer_err_errno(e, -r, "lock the key in memory");
+	r = load(t->fd, &log, &cd, e);
+	if (r < 0)
+		return r;
+	r = crypt_keyslot_context_init_by_token(cd, t->number, NULL, NULL, 0, NULL, &context);
+	if (r == 0)
+		r = crypt_volume_key_get_by_keyslot_context(
+			cd, CRYPT_ANY_SLOT, (char *)t->key->data, &size, context);
+	if (r < 0)
+		return complain(e, r, &log, "open by the token");
+	t->key->size = size;
+	return r;
+}
+
+int coffer_luks2_open_token(int fd, unsigned int token, const struct coffer_stop *stop,
+	struct coffer_secret **ret_key, struct coffer_err *e)
+{
+	_cleanup_secret_ struct coffer_secret *key = NULL;
+	struct trial t = {.fd = fd, .number = (int)token};
+	int r;
+
+	r = coffer_secret_new_shared(MAX_KEY, &key, e);
+	if (r < 0)
+		return r;
+	t.key = key;
+	r = run_child(token_job, &t, COFFER_CHILD_WAITS, stop, "asking a token", e);
+	if (r < 0)
+		return r;
+	*ret_key = TAKE_PTR(key);
+	return r;
+}

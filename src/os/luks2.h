@@ -43,5 +43,28 @@ int coffer_luks2_build(const struct coffer_luks2_format *f, const struct coffer_
 int coffer_luks2_unlock(int fd, const struct coffer_secret *passphrase,
 	struct coffer_secret **ret_key, struct coffer_err *e);
 
+/* What follows runs in a child each, since a header of unknown origin may ask for hours, for all
+ * memory, or for worse: -EINTR when @stop wanted it, -EIO when the child died. */
+
+/* Does libcryptsetup accept the header in memfd @fd? -EINVAL and others, its own words in @e. */
+int coffer_luks2_accepts(int fd, const struct coffer_stop *stop, struct coffer_err *e);
+
+/* The key that keyslot @slot alone holds: the volume's, or that of an unbound keyslot.
+ * -EPERM: it does not open with @passphrase. */
+int coffer_luks2_open_slot(int fd, unsigned int slot, const struct coffer_secret *passphrase,
+	const struct coffer_stop *stop, struct coffer_secret **ret_key, struct coffer_err *e);
+
+/* Is @key the volume key, by the digest over the data? -EPERM: it is not. */
+int coffer_luks2_check_key(int fd, const struct coffer_secret *key, const struct coffer_stop *stop,
+	struct coffer_err *e);
+
+/* Let token @token alone open a keyslot of its own; returns the keyslot's number, and the key that
+ * it holds. The token's plugin is loaded for that, and asks a TPM, a keyring or whatever else it is
+ * about.
+ * -ENOENT: nothing here can ask it, or what it asks has no answer; -EPERM: the answer opens no
+ * keyslot; -ENOANO: it wants a PIN; others as the plugin has them. */
+int coffer_luks2_open_token(int fd, unsigned int token, const struct coffer_stop *stop,
+	struct coffer_secret **ret_key, struct coffer_err *e);
+
 /* An empty memfd of @size bytes (sparse: it costs no memory until written). */
 int coffer_memfd(const char *name, uint64_t size, int *ret_fd, struct coffer_err *e);

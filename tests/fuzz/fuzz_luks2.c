@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/conversion.h"
+#include "base/cleanup.h"
+#include "model/keyslots.h"
 #include "model/luks2hdr.h"
+#include "model/mapping.h"
 
 enum {
 	BINARY = 512,
@@ -59,6 +61,24 @@ static void walk(struct json_object *json, struct coffer_conversion c)
 		abort();
 }
 
+/* Whatever the numbers are, nothing behind the device's end is read. */
+static void check_mapping(struct json_object *json)
+{
+	static const uint64_t sizes[] = {0, 4096, 1 << 24, INT64_MAX};
+	struct coffer_mapping m;
+	struct coffer_keys k;
+
+	coffer_keys_read(json, &k);
+	if (k.n_slots > COFFER_MAX_KEYSLOTS || k.n_tokens > COFFER_MAX_TOKENS)
+		abort();
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
+		if (coffer_mapping_finished(json, sizes[i], &m, NULL) == 0 &&
+			(m.n != 1 || m.size == 0 || m.size % m.sector_size ||
+				m.s[0].offset > sizes[i] || m.size > sizes[i] - m.s[0].offset ||
+				m.s[0].tweak > UINT64_MAX - m.size))
+			abort();
+}
+
 static void check_metadata(const char *text, size_t n)
 {
 	static const uint8_t key[64] = {1, 2, 3};
@@ -77,6 +97,7 @@ static void check_metadata(const char *text, size_t n)
 	(void)coffer_json_foreach(coffer_json_object(json, "digests"), limit_iterations, NULL);
 	if (coffer_conversion_verify(json, key, sizeof(key), NULL) == 0)
 		abort(); /* nobody guesses a digest */
+	check_mapping(json);
 	r = coffer_conversion_read(json, &kind, &c, &e);
 	if (r < 0 ? r != -EBADMSG || e.code == 0 : kind == COFFER_LUKS2_OTHER && e.code == 0)
 		abort();
