@@ -26,8 +26,11 @@ static void add_finding(blkid_probe pr, struct coffer_content *c)
 
 	if (!*type)
 		offset = value(pr, "PTMAGIC_OFFSET");
-	if (!c->type[0])
+	if (!c->type[0]) {
 		(void)snprintf(c->type, sizeof(c->type), "%s", type);
+		(void)snprintf(c->uuid, sizeof(c->uuid), "%s", value(pr, "UUID"));
+		(void)snprintf(c->label, sizeof(c->label), "%s", value(pr, "LABEL"));
+	}
 	if (!c->partitions[0])
 		(void)snprintf(c->partitions, sizeof(c->partitions), "%s", value(pr, "PTTYPE"));
 	if (strncmp(type, "crypto_LUKS", 11) == 0) {
@@ -43,30 +46,37 @@ static void add_finding(blkid_probe pr, struct coffer_content *c)
 int coffer_probe(const struct coffer_dev *d, uint64_t off, uint64_t n, struct coffer_content *ret,
 	struct coffer_err *e)
 {
+	if (d->fd < 0) {
+		*ret = (struct coffer_content){0};
+		return 0;
+	}
+	return coffer_probe_fd(d->fd, d->name, off, n, ret, e);
+}
+
+int coffer_probe_fd(int fd, const char *name, uint64_t off, uint64_t n, struct coffer_content *ret,
+	struct coffer_err *e)
+{
 	_cleanup_(cleanup_probe) blkid_probe pr = blkid_new_probe();
 	struct coffer_content c = {0};
 	int r;
 
-	if (d->fd < 0) {
-		*ret = c;
-		return 0;
-	}
-	if (!pr || blkid_probe_set_device(pr, d->fd, (blkid_loff_t)off, (blkid_loff_t)n) < 0)
-		return coffer_err_set(e, EIO, "libblkid cannot look at %s", d->name);
+	if (!pr || blkid_probe_set_device(pr, fd, (blkid_loff_t)off, (blkid_loff_t)n) < 0)
+		return coffer_err_set(e, EIO, "libblkid cannot look at %s", name);
 	/* Bad checksums too: a damaged LUKS header is LUKS, a damaged swap may be hibernated. */
 	if (blkid_probe_enable_superblocks(pr, 1) < 0 ||
-		blkid_probe_set_superblocks_flags(pr, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_VERSION |
-							      BLKID_SUBLKS_MAGIC |
-							      BLKID_SUBLKS_BADCSUM) < 0 ||
+		blkid_probe_set_superblocks_flags(pr,
+			BLKID_SUBLKS_TYPE | BLKID_SUBLKS_VERSION | BLKID_SUBLKS_UUID |
+				BLKID_SUBLKS_LABEL | BLKID_SUBLKS_MAGIC | BLKID_SUBLKS_BADCSUM) <
+			0 ||
 		blkid_probe_enable_partitions(pr, 1) < 0 ||
 		blkid_probe_set_partitions_flags(pr, BLKID_PARTS_MAGIC) < 0)
-		return coffer_err_set(e, ENOMEM, "libblkid cannot look at %s", d->name);
+		return coffer_err_set(e, ENOMEM, "libblkid cannot look at %s", name);
 	errno = 0;
 	while ((r = blkid_do_probe(pr)) == 0)
 		add_finding(pr, &c);
 	if (r < 0)
-		return coffer_err_set(e, EIO, "libblkid cannot look for signatures on %s: %s",
-			d->name, errno ? strerror(errno) : "unknown error");
+		return coffer_err_set(e, EIO, "libblkid cannot look for signatures on %s: %s", name,
+			errno ? strerror(errno) : "unknown error");
 	*ret = c;
 	return 0;
 }

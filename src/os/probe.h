@@ -13,6 +13,8 @@ enum {
 
 struct coffer_content {
 	char type[32];	     /* first signature found: "ext4", "crypto_LUKS", "swap"; "": none */
+	char uuid[40];	     /* of that one; "": none */
+	char label[64];	     /* likewise; may hold any byte but NUL */
 	bool luks2;	     /* LUKS2; by its magic, whatever else is right */
 	bool luks;	     /* any version, by any of the signatures */
 	bool suspended;	     /* a hibernated system's memory */
@@ -25,6 +27,10 @@ struct coffer_content {
  * @d->fd, which must not be in direct mode. -EIO when libblkid fails. A device without a
  * descriptor has no findings. */
 int coffer_probe(const struct coffer_dev *d, uint64_t off, uint64_t n, struct coffer_content *ret,
+	struct coffer_err *e);
+
+/* The same of all @n bytes that begin at byte @off of the file @fd; @name is for errors. */
+int coffer_probe_fd(int fd, const char *name, uint64_t off, uint64_t n, struct coffer_content *ret,
 	struct coffer_err *e);
 
 /* Refuse while a hibernated system's memory lies on any swap of this machine: the filesystems it
