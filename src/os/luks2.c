@@ -2,10 +2,15 @@
 #include "os/luks2.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <libcryptsetup.h>
@@ -467,4 +472,123 @@ int coffer_luks2_open_token(int fd, unsigned int token, const struct coffer_stop
 		return r;
 	*ret_key = TAKE_PTR(key);
 	return r;
+}
+
+/* --- a mapping, in a child --- */
+
+struct mapping {
+	int fd;
+	const char *device;
+	const struct coffer_secret *key;
+	coffer_luks2_job job;
+	void *arg;
+	char name[64];
+};
+
+static bool child_stopped(void *user)
+{
+	return coffer_child_stopped(user);
+}
+
+/* libdevmapper waits for udev to have seen the mapping, and where nobody listens it would wait for
+ * ever. Where udev runs, it must be told that the mapping is private, so it is not left out. */
+static void choose_udev(void)
+{
+	const struct sockaddr_un control = {.sun_family = AF_UNIX, .sun_path = "/run/udev/control"};
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || connect(fd, (const struct sockaddr *)&control, sizeof(control)) < 0)
+		(void)setenv("DM_DISABLE_UDEV", "1", 1);
+}
+
+/* @log is for what @ret has to say later, too. */
+static int activate(
+	struct mapping *m, struct log *log, struct crypt_device **ret, struct coffer_err *e)
+{
+	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
+	const struct fd_path header = path_of(m->fd);
+	int r;
+
+	choose_udev();
+	r = crypt_init_data_device(&cd, header.text, m->device);
+	if (r < 0)
+		return complain(e, r, log, "set up libcryptsetup");
+	crypt_set_log_callback(cd, keep_errors, log);
+	/* the key goes to the kernel with the table, and to no keyring */
+	r = crypt_volume_key_keyring(cd, 0);
+	if (r == 0)
+		r = crypt_load(cd, CRYPT_LUKS2, NULL);
+	if (r == 0)
+		r = crypt_activate_by_volume_key(cd, m->name, (const char *)m->key->data,
+			m->key->size,
+			CRYPT_ACTIVATE_READONLY | CRYPT_ACTIVATE_PRIVATE |
+				CRYPT_ACTIVATE_IGNORE_PERSISTENT);
+	if (r < 0 && access("/sys/class/misc/device-mapper", F_OK) < 0)
+		return coffer_err_set(e, ENODEV, "this kernel has no device-mapper");
+	if (r < 0)
+		return complain(e, r, log, "map the volume");
+	*ret = TAKE_PTR(cd);
+	return 0;
+}
+
+/* A name for the mapping @fd that lasts as long as it does. Without udev libdevmapper has taken the
+ * name in @path away as soon as it was told to drop the mapping; the kernel's own stays. */
+static int lasting_name(int fd, char *path, size_t size, struct coffer_err *e)
+{
+	struct stat open_one, named;
+
+	if (fstat(fd, &open_one) < 0)
+		return coffer_err_errno(e, errno, "look at the mapping");
+	if (stat(path, &named) == 0 && named.st_rdev == open_one.st_rdev)
+		return 0;
+	(void)snprintf(path, size, "/dev/dm-%u", minor(open_one.st_rdev));
+	if (stat(path, &named) == 0 && S_ISBLK(named.st_mode) && named.st_rdev == open_one.st_rdev)
+		return 0;
+	return coffer_err_refuse(e, ENODEV, "the mapping has no name in /dev");
+}
+
+static int map_job(void *arg, const struct coffer_child *c, struct coffer_err *e)
+{
+	struct log log = {0};
+	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
+	const struct coffer_stop stop = {.wanted = child_stopped, .user = (void *)c};
+	_cleanup_close_ int fd = -1;
+	struct mapping *m = arg;
+	char path[128];
+	int r, gone;
+
+	r = coffer_secret_relock(m->key);
+	if (r < 0)
+		return coffer_err_errno(e, -r, "lock the key in memory");
+	r = activate(m, &log, &cd, e);
+	if (r < 0) {
+		coffer_err_outcome(e, COFFER_REFUSED);
+		return r;
+	}
+	(void)snprintf(path, sizeof(path), "%s/%s", crypt_get_dir(), m->name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		r = coffer_err_errno(e, errno, "open %s", path);
+	/* Whoever is killed from here on takes the mapping with him. */
+	gone = crypt_deactivate_by_name(cd, m->name, CRYPT_DEACTIVATE_DEFERRED);
+	if (r == 0)
+		r = lasting_name(fd, path, sizeof(path), e);
+	if (r == 0)
+		r = m->job(m->arg, path, &stop, e);
+	cleanup_close(&fd);
+	fd = -1;
+	if (gone < 0)
+		(void)crypt_deactivate_by_name(cd, m->name, 0);
+	return r;
+}
+
+int coffer_luks2_map(int fd, const char *device, const struct coffer_secret *key,
+	coffer_luks2_job job, void *arg, const struct coffer_stop *stop, struct coffer_err *e)
+{
+	struct mapping m = {.fd = fd, .device = device, .key = key, .job = job, .arg = arg};
+
+	if (geteuid() != 0)
+		return coffer_err_refuse(e, EPERM, "only root may map a volume");
+	(void)snprintf(m.name, sizeof(m.name), "coffer-verify-%d", (int)getpid());
+	return run_child(map_job, &m, COFFER_CHILD_TIDIES, stop, "looking at the mapped volume", e);
 }

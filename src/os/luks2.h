@@ -66,5 +66,16 @@ int coffer_luks2_check_key(int fd, const struct coffer_secret *key, const struct
 int coffer_luks2_open_token(int fd, unsigned int token, const struct coffer_stop *stop,
 	struct coffer_secret **ret_key, struct coffer_err *e);
 
+/* Have the finished volume of the header in memfd @fd, whose data lie on @device, mapped for as
+ * long as @job runs: read-only, by the name coffer-verify-PID, and private, so that no udev rule
+ * looks at it and nobody mounts it. Device-mapper is told to drop the mapping with its last user,
+ * so it goes in every case. Mapping and @job are a child's; a job's -errno and error come back.
+ * Outcome REFUSED: it cannot be mapped here (no root, no device-mapper, in use); -EINTR: @stop
+ * wanted it, and the job has ended. */
+typedef int (*coffer_luks2_job)(
+	void *arg, const char *path, const struct coffer_stop *stop, struct coffer_err *e);
+int coffer_luks2_map(int fd, const char *device, const struct coffer_secret *key,
+	coffer_luks2_job job, void *arg, const struct coffer_stop *stop, struct coffer_err *e);
+
 /* An empty memfd of @size bytes (sparse: it costs no memory until written). */
 int coffer_memfd(const char *name, uint64_t size, int *ret_fd, struct coffer_err *e);

@@ -13,9 +13,16 @@ map=src/libcoffer.map
 node=COFFER_0
 
 # Only in child processes: they end without exit(), which would flush the caller's files a second
-# time, and they alone die with their parent.
+# time; they alone die with their parent; one becomes a filesystem's checker, with the signals as
+# that expects them; and one tells libdevmapper that there is no udev.
 allowed='src_os_child.c.o _exit
-src_os_child.c.o prctl'
+src_os_child.c.o prctl
+src_os_fsck.c.o _exit
+src_os_fsck.c.o execve
+src_os_fsck.c.o prctl
+src_os_fsck.c.o signal
+src_os_fsck.c.o sigprocmask
+src_os_luks2.c.o setenv'
 
 prints='printf vprintf puts putchar puts_unlocked putchar_unlocked perror psignal psiginfo stdin
 	stdout stderr err errx verr verrx warn warnx vwarn vwarnx error error_at_line syslog vsyslog
