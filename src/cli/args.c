@@ -125,6 +125,9 @@ static int set_option(
 		{"scratch", &a->scratch, NULL, NULL},
 		{"no-speed", NULL, NULL, &a->no_speed},
 		{"yes", NULL, NULL, &a->yes},
+		{"ask", NULL, NULL, &a->ask},
+		{"tokens", NULL, NULL, &a->tokens},
+		{"check-filesystem", NULL, NULL, &a->check_filesystem},
 		{"help", NULL, NULL, &a->help},
 	};
 
@@ -223,6 +226,8 @@ int coffer_args_parse(const struct coffer_cmd *cmd, int argc, char **argv, struc
 	if ((ret->keyfile_size || ret->keyfile_offset) && !ret->key_file && ret->key_fd < 0)
 		return coffer_err_usage(
 			e, "--keyfile-size and --keyfile-offset are parts of a --key-file");
+	if (ret->ask && (ret->key_file || ret->key_fd >= 0))
+		return coffer_err_usage(e, "--ask and a key file exclude each other");
 	if (ret->key_file && ret->key_fd >= 0)
 		return coffer_err_usage(e, "--key-file and --key-fd exclude each other");
 	ret->operands = argv + optind;

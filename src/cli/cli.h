@@ -57,6 +57,7 @@ extern const struct coffer_cmd coffer_cmd_abort;
 extern const struct coffer_cmd coffer_cmd_plan;
 extern const struct coffer_cmd coffer_cmd_repair;
 extern const struct coffer_cmd coffer_cmd_status;
+extern const struct coffer_cmd coffer_cmd_verify;
 
 /* All that the verbs' options can set. */
 struct coffer_args {
@@ -71,6 +72,9 @@ struct coffer_args {
 	bool json;
 	bool quiet;
 	bool yes;
+	bool ask;
+	bool tokens;
+	bool check_filesystem;
 	bool help;
 };
 

@@ -10,7 +10,7 @@
 #include "cli/show.h"
 
 static const struct coffer_cmd *const cmds[] = {&coffer_cmd_plan, &coffer_cmd_encrypt,
-	&coffer_cmd_abort, &coffer_cmd_status, &coffer_cmd_repair};
+	&coffer_cmd_abort, &coffer_cmd_status, &coffer_cmd_repair, &coffer_cmd_verify};
 
 static void print_usage(FILE *f)
 {
