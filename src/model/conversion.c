@@ -324,6 +324,7 @@ int coffer_conversion_read(struct json_object *json, enum coffer_luks2_kind *ret
 		return 0;
 	}
 	*ret_kind = COFFER_LUKS2_OTHER;
+	ret->hot = find_flag(segments, "in-reencryption") != NULL;
 	if (coffer_json_length(mandatory) != 1 || !coffer_json_array_has(mandatory, requirement)) {
 		const char *first = coffer_json_item_string(mandatory, 0);
 

@@ -31,8 +31,8 @@ struct coffer_conversion {
 /* The one cipher of coffer's engine; a conversion with another one is cryptsetup's to resume. */
 #define COFFER_CIPHER "aes-xts-plain64"
 
-/* What the metadata @json says. @ret is filled for CONVERTING only.
- * *ret_kind OTHER is no error; @e then tells what coffer cannot do about it.
+/* What the metadata @json says. @ret is filled for CONVERTING; of OTHER it
+ * only gets hot. OTHER is no error; @e then tells what coffer cannot do about it.
  * -EBADMSG: the metadata contradicts itself or the layout. */
 int coffer_conversion_read(struct json_object *json, enum coffer_luks2_kind *ret_kind,
 	struct coffer_conversion *ret, struct coffer_err *e);

@@ -9,6 +9,7 @@
 
 #include "base/checks.h"
 #include "base/cleanup.h"
+#include "model/stage.h"
 
 static const char *const names[] = {
 	[COFFER_REPAIR_SYNC_HEADER] = "sync-header",
@@ -311,7 +312,8 @@ static void diagnose_foreign(struct build *b)
 	b->d->foreign = true;
 	if (b->s->action == COFFER_ACT_OTHER) {
 		find(b, "conversion", COFFER_CHECK_BAD, "%s", f->kind_reason.msg);
-		coffer_checks_remedy(b->l, "cryptsetup reencrypt --resume-only %s", b->s->device);
+		coffer_checks_remedy(b->l, "%s %s",
+			coffer_next_command(coffer_next_of(COFFER_STAGE_OTHER, f)), b->s->device);
 		return;
 	}
 	find(b, "size", COFFER_CHECK_BAD,

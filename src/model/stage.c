@@ -34,6 +34,7 @@ static const char *const next_commands[] = {
 	[COFFER_NEXT_LOOK] = "coffer repair --dry-run",
 	[COFFER_NEXT_VERIFY] = "coffer verify",
 	[COFFER_NEXT_STOCK_RESUME] = "cryptsetup reencrypt --resume-only",
+	[COFFER_NEXT_STOCK_REPAIR] = "cryptsetup repair",
 };
 static_assert(ARRAY_SIZE(next_commands) == COFFER_N_NEXTS, "every next has a command");
 
@@ -102,7 +103,7 @@ enum coffer_next coffer_next_of(enum coffer_stage s, const struct coffer_facts *
 	case COFFER_STAGE_RESTORING:
 		return COFFER_NEXT_ABORT;
 	case COFFER_STAGE_OTHER:
-		return COFFER_NEXT_STOCK_RESUME;
+		return f->conversion.hot ? COFFER_NEXT_STOCK_REPAIR : COFFER_NEXT_STOCK_RESUME;
 	case COFFER_STAGE_DAMAGED:
 		return COFFER_NEXT_LOOK;
 	case COFFER_STAGE_SHRUNK:

@@ -28,6 +28,7 @@ enum coffer_next {
 	COFFER_NEXT_LOOK,	  /* coffer repair --dry-run: look first */
 	COFFER_NEXT_VERIFY,	  /* coffer verify */
 	COFFER_NEXT_STOCK_RESUME, /* cryptsetup reencrypt --resume-only */
+	COFFER_NEXT_STOCK_REPAIR, /* cryptsetup repair: what was cut inside a step resumes later */
 	COFFER_N_NEXTS,
 };
 enum coffer_next coffer_next_of(enum coffer_stage s, const struct coffer_facts *f);

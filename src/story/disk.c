@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "model/luks2hdr.h"
+#include "model/stage.h"
 #include "os/locks.h"
 
 enum {
@@ -297,9 +298,10 @@ int coffer_refuse_action(const struct coffer_disk *disk, struct coffer_err *e)
 			" bytes; give it its size back, then run the same command again",
 			name, disk->facts.device_size, wanted_size(&disk->facts));
 	case COFFER_ACT_OTHER:
-		return coffer_err_refuse(e, EOPNOTSUPP,
-			"%s: %s; finish it with 'cryptsetup reencrypt --resume-only %s'", name,
-			disk->facts.kind_reason.msg, name);
+		return coffer_err_refuse(e, EOPNOTSUPP, "%s: %s; finish it with '%s %s'", name,
+			disk->facts.kind_reason.msg,
+			coffer_next_command(coffer_next_of(COFFER_STAGE_OTHER, &disk->facts)),
+			name);
 	case COFFER_ACT_DAMAGED:
 		return coffer_err_repair(e, EUCLEAN,
 			"%s: %s; nothing was changed; see 'coffer repair --dry-run %s'", name,

@@ -249,7 +249,8 @@ static void tell_next(struct coffer_status *s, enum coffer_next next, uint64_t r
 {
 	char command[96];
 	const bool works = next == COFFER_NEXT_ENCRYPT || next == COFFER_NEXT_ABORT ||
-			   next == COFFER_NEXT_REPAIR || next == COFFER_NEXT_STOCK_RESUME;
+			   next == COFFER_NEXT_REPAIR || next == COFFER_NEXT_STOCK_RESUME ||
+			   next == COFFER_NEXT_STOCK_REPAIR;
 
 	for (size_t i = 0; i < s->n_users && works; i++)
 		if (s->users[i].kind == COFFER_USER_REENCRYPTS && tell_blocker(s, &s->users[i]))
@@ -260,6 +261,9 @@ static void tell_next(struct coffer_status *s, enum coffer_next next, uint64_t r
 	if (next == COFFER_NEXT_NOTHING)
 		return;
 	(void)snprintf(command, sizeof(command), "%s", coffer_next_command(next));
+	if (next == COFFER_NEXT_STOCK_RESUME && !s->is_block)
+		(void)snprintf(command, sizeof(command), "%s --force-offline-reencrypt",
+			coffer_next_command(next));
 	if (reserve)
 		(void)snprintf(command, sizeof(command), "%s --reduce-device-size %" PRIu64 "M",
 			coffer_next_command(next), reserve >> 20);

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Every action with every combination of the facts that a stage depends on, judged by laws; and
+ * what comes next. */
+#include "model/stage.h"
+
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "tap.h"
+
+#define MIB (UINT64_C(1) << 20)
+
+static const struct coffer_geometry geometry = {64 * MIB, 4 * MIB, 56 * MIB, 512};
+
+/* What each action is to a person where no fact changes that. */
+static const struct row {
+	enum coffer_action action;
+	enum coffer_stage stage;
+	enum coffer_next next;
+} rows[] = {
+	{COFFER_ACT_REDO_PLACEMENT, COFFER_STAGE_PLACING, COFFER_NEXT_ENCRYPT},
+	{COFFER_ACT_FINISH_PLACEMENT, COFFER_STAGE_PLACING, COFFER_NEXT_ENCRYPT},
+	{COFFER_ACT_END, COFFER_STAGE_WIPE_PENDING, COFFER_NEXT_ENCRYPT},
+	{COFFER_ACT_REDO_RESTORE, COFFER_STAGE_RESTORING, COFFER_NEXT_ABORT},
+	{COFFER_ACT_SHRUNK, COFFER_STAGE_SHRUNK, COFFER_NEXT_NOTHING},
+	{COFFER_ACT_DAMAGED, COFFER_STAGE_DAMAGED, COFFER_NEXT_LOOK},
+};
+
+static unsigned int broken, seen_stages, seen_nexts;
+
+static void holds(bool good, const char *law, enum coffer_action a, unsigned int bits)
+{
+	if (!good && broken++ < 5)
+		note("broken: %s; action %s, facts %#x", law, coffer_action_name(a), bits);
+}
+
+static void judge(enum coffer_action a, const struct coffer_facts *f,
+	const struct coffer_plain_facts *plain, unsigned int bits)
+{
+	const enum coffer_stage s = coffer_stage_of(a, f, plain);
+	const enum coffer_next n = coffer_next_of(s, f);
+	const bool untouched =
+		f->conversion.pointer == f->conversion.geometry.length && !f->conversion.hot;
+
+	holds((unsigned int)s < COFFER_N_STAGES, "a stage", a, bits);
+	holds((unsigned int)n < COFFER_N_NEXTS, "a next", a, bits);
+	seen_stages |= 1u << s;
+	seen_nexts |= 1u << n;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (rows[i].action == a)
+			holds(s == rows[i].stage && n == rows[i].next, "the row's", a, bits);
+	holds((s == COFFER_STAGE_PLACED) == (a == COFFER_ACT_CONVERT && untouched),
+		"placed is a conversion whose pointer never moved, not even hot", a, bits);
+	holds((s == COFFER_STAGE_CONVERTING) == (a == COFFER_ACT_CONVERT && !untouched),
+		"converting is one in which something was moved", a, bits);
+	holds((s == COFFER_STAGE_OTHER) == (a == COFFER_ACT_OTHER), "other is other", a, bits);
+	if (a == COFFER_ACT_START && (plain->luks2 || plain->torn))
+		holds(s == COFFER_STAGE_DAMAGED && n == COFFER_NEXT_LOOK,
+			"what was LUKS2, or is torn, is never called plain", a, bits);
+	else if (a == COFFER_ACT_START)
+		holds(s == (plain->luks		  ? COFFER_STAGE_ENCRYPTED
+				   : plain->ready ? COFFER_STAGE_RESERVED
+						  : COFFER_STAGE_PLAIN),
+			"a disk without a conversion", a, bits);
+	if (a == COFFER_ACT_ENCRYPTED || a == COFFER_ACT_SYNC_FINAL)
+		holds(s == COFFER_STAGE_ENCRYPTED, "encrypted", a, bits);
+	if (s == COFFER_STAGE_ENCRYPTED)
+		holds(n == (f->newest < 0	     ? COFFER_NEXT_NOTHING
+				   : f->copies_agree ? COFFER_NEXT_VERIFY
+						     : COFFER_NEXT_REPAIR),
+			"of an encrypted volume repair is next when its copies differ", a, bits);
+	if (s == COFFER_STAGE_OTHER)
+		holds(n == (f->conversion.hot ? COFFER_NEXT_STOCK_REPAIR
+					      : COFFER_NEXT_STOCK_RESUME),
+			"cryptsetup resumes inside a step only after its repair", a, bits);
+}
+
+static void every_combination(void)
+{
+	for (enum coffer_action a = 0; a < COFFER_N_ACTIONS; a++)
+		for (unsigned int bits = 0; bits < 512; bits++) {
+			const struct coffer_plain_facts plain = {.luks = bits & 1,
+				.luks2 = bits & 2,
+				.ready = bits & 4,
+				.torn = bits & 8,
+				.readable = true};
+			struct coffer_facts f = {
+				.newest = bits & 16 ? -1 : 0, .copies_agree = bits & 32};
+
+			f.conversion.geometry = geometry;
+			f.conversion.hot = bits & 64;
+			f.conversion.pointer = bits & 128   ? geometry.length
+					       : bits & 256 ? 8 * MIB
+							    : 0;
+			judge(a, &f, &plain, bits);
+		}
+	ok(broken == 0, "every action with every combination of facts");
+	ok(seen_stages == (1u << COFFER_N_STAGES) - 1, "every stage is one of some disk");
+	ok(seen_nexts == (1u << COFFER_N_NEXTS) - 1, "every next comes after some disk");
+	ok(coffer_stage_of(COFFER_N_ACTIONS, &(struct coffer_facts){0},
+		   &(struct coffer_plain_facts){0}) == COFFER_STAGE_DAMAGED,
+		"what is no action is damage");
+}
+
+static void names_and_commands(void)
+{
+	static const char *const commands[] = {"coffer plan", "coffer encrypt", "coffer abort",
+		"coffer repair", "coffer verify", "cryptsetup repair", "cryptsetup reencrypt"};
+
+	for (enum coffer_stage s = 0; s < COFFER_N_STAGES; s++)
+		for (enum coffer_stage t = 0; t < s; t++)
+			if (strcmp(coffer_stage_name(s), coffer_stage_name(t)) == 0)
+				ok(false, "two stages are called %s", coffer_stage_name(s));
+	ok(strcmp(coffer_stage_name(COFFER_N_STAGES), "unknown") == 0 &&
+			strcmp(coffer_stage_name((enum coffer_stage) - 1), "unknown") == 0,
+		"what is no stage has no name");
+	for (enum coffer_next n = 0; n < COFFER_N_NEXTS; n++) {
+		const char *command = coffer_next_command(n);
+		bool found = n == COFFER_NEXT_NOTHING && !command[0];
+
+		for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+			found = found || strncmp(command, commands[i], strlen(commands[i])) == 0;
+		ok(found, "next %d is a command: '%s'", (int)n, command);
+	}
+}
+
+int main(void)
+{
+	every_combination();
+	names_and_commands();
+	return done_testing();
+}
