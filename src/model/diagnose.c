@@ -268,6 +268,14 @@ static bool head_lives_on(const struct coffer_facts *f)
 	       f->placed == 0;
 }
 
+/* The record of the copy's own placement names another hash. Part of what the copy lost may still
+ * be in its old place, and be lost by putting the copy over it. */
+static bool copy_is_disproved(const struct coffer_facts *f)
+{
+	return f->transition_error == 0 &&
+	       (f->has_record[COFFER_PLACE] || f->has_record[COFFER_RESTORE]) && !f->head_intact;
+}
+
 static void diagnose_damaged(struct build *b)
 {
 	const struct coffer_facts *f = b->s->facts;
@@ -290,7 +298,8 @@ static void diagnose_damaged(struct build *b)
 			"erase coffer's mark from block 0: the %s filesystem is back and keeps "
 			"nothing there",
 			coffer_fs_name(v->head.kind));
-	} else if (f->newest < 0 && coffer_head_is_torn(v, why, sizeof(why))) {
+	} else if (f->newest < 0 && !copy_is_disproved(f) &&
+		   coffer_head_is_torn(v, why, sizeof(why))) {
 		act_restore_head(b, v);
 	} else {
 		if (f->newest < 0 && why[0])

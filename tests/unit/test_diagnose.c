@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* From facts and evidence to findings and actions: each kind of action, and each single fact
+ * without which it must not be in the list. */
+#include "model/diagnose.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checks.h"
+#include "base/cleanup.h"
+#include "tap.h"
+
+#define MIB (UINT64_C(1) << 20)
+#define L   (56 * MIB)
+
+static const struct coffer_geometry geometry = {64 * MIB, 4 * MIB, L, 512};
+
+/* A disk to be judged. */
+struct disk {
+	enum coffer_action action;
+	struct coffer_facts facts;
+	struct coffer_evidence evidence;
+	bool plain_luks2, no_key;
+};
+
+/* --- what the disks have -------------------------------------------------------------------- */
+
+static void both_whole(struct disk *d)
+{
+	d->facts.copy[0] = d->facts.copy[1] =
+		(struct coffer_copy_facts){.magic = true, .whole = true, .seqid = 9};
+	d->facts.copies_agree = true;
+	d->facts.newest = 0;
+	d->facts.conversion.geometry = geometry;
+	d->facts.conversion.pointer = L;
+}
+
+static void torn_copy(struct disk *d, int which, bool magic)
+{
+	both_whole(d);
+	d->facts.copy[which].whole = false;
+	d->facts.copy[which].magic = magic;
+	d->facts.copies_agree = false;
+	d->facts.newest = !which;
+}
+
+/* A head that cryptsetup has half overwritten, and all that proves it. */
+static void torn_head(struct disk *d)
+{
+	d->evidence.has_copy = d->evidence.mirror_agrees = d->evidence.unconverted = true;
+	d->evidence.geometry = geometry;
+	d->evidence.fs = (struct coffer_fs){.kind = COFFER_FS_EXT, .end = L, .super = 1024};
+	d->evidence.different = 40;
+	d->evidence.traces = 1;
+}
+
+/* Block 0 tells of a placement, and its record and all that it names are there. */
+static void half_placed(struct disk *d)
+{
+	d->facts.transition_error = 0;
+	d->facts.transition.kind = COFFER_PLACE;
+	d->facts.transition.geometry = geometry;
+	d->facts.transition.sectors = 0xff;
+	d->facts.has_record[COFFER_PLACE] = true;
+	d->facts.head_intact = d->facts.image_intact = true;
+}
+
+static void living(struct disk *d, enum coffer_fs_kind kind)
+{
+	d->evidence.has_head = true;
+	d->evidence.head.kind = kind;
+}
+
+/* --- rows ---------------------------------------------------------------------------------------
+ */
+
+static void nothing(struct disk *d)
+{
+	(void)d;
+}
+
+static void magic_only(struct disk *d)
+{
+	d->plain_luks2 = true;
+}
+
+static void torn_with_magic(struct disk *d)
+{
+	torn_head(d);
+	d->plain_luks2 = true;
+}
+
+static void no_trace(struct disk *d)
+{
+	torn_head(d);
+	d->evidence.traces = 0;
+}
+
+static void stale_record(struct disk *d)
+{
+	d->evidence.has_stale_record = true;
+	d->evidence.stale.geometry = geometry;
+	d->evidence.stale.image_size = 300 * 1024;
+}
+
+static void no_key(struct disk *d)
+{
+	both_whole(d);
+	d->no_key = true;
+}
+
+static void first_torn(struct disk *d)
+{
+	torn_copy(d, 0, true);
+}
+
+static void second_torn(struct disk *d)
+{
+	torn_copy(d, 1, true);
+}
+
+static void step_done_second_torn(struct disk *d)
+{
+	torn_copy(d, 1, true);
+	d->facts.conversion.pointer = L / 2;
+}
+
+static void step_done_second_behind(struct disk *d)
+{
+	step_done_second_torn(d);
+	d->facts.copy[1] = (struct coffer_copy_facts){.magic = true, .whole = true, .seqid = 8};
+}
+
+static void hot(struct disk *d)
+{
+	both_whole(d);
+	d->facts.conversion.hot = true;
+}
+
+static void end_pending(struct disk *d)
+{
+	both_whole(d);
+	d->facts.conversion.pointer = 0;
+}
+
+static void never_written(struct disk *d)
+{
+	torn_head(d);
+	torn_copy(d, 1, false);
+}
+
+static void never_written_no_copy(struct disk *d)
+{
+	torn_copy(d, 1, false);
+}
+
+static void keyslot(struct disk *d)
+{
+	both_whole(d);
+	torn_head(d);
+	d->evidence.keyslot_torn = true;
+}
+
+static void keyslot_used(struct disk *d)
+{
+	keyslot(d);
+	d->evidence.used = true;
+}
+
+static void copy_lost(struct disk *d)
+{
+	both_whole(d);
+	d->evidence.copy_lost = true;
+	d->evidence.geometry = geometry;
+}
+
+static void veiled_image_lost(struct disk *d)
+{
+	half_placed(d);
+	d->facts.image_intact = false;
+	d->facts.veiled = true;
+}
+
+static void used_under_mark(struct disk *d)
+{
+	half_placed(d);
+	d->facts.strange = 5;
+}
+
+static void used_but_placed(struct disk *d)
+{
+	used_under_mark(d);
+	d->facts.placed = 1;
+}
+
+static void used_head_gone(struct disk *d)
+{
+	used_under_mark(d);
+	d->facts.head_intact = false;
+}
+
+static void used_after_abort(struct disk *d)
+{
+	used_under_mark(d);
+	d->facts.transition.kind = COFFER_RESTORED;
+}
+
+/* Bug: repair put the copy back that the record's own hash had disproved. */
+static void copy_disproved(struct disk *d)
+{
+	half_placed(d);
+	torn_head(d);
+	d->facts.head_intact = false;
+}
+
+static void abort_disproved(struct disk *d)
+{
+	copy_disproved(d);
+	d->facts.has_record[COFFER_PLACE] = false;
+	d->facts.has_record[COFFER_RESTORE] = true;
+}
+
+static void record_lost(struct disk *d)
+{
+	copy_disproved(d);
+	d->facts.has_record[COFFER_PLACE] = false;
+}
+
+static void neither_whole(struct disk *d)
+{
+	d->facts.copy[0].magic = d->facts.copy[1].magic = true;
+}
+
+static void mark(struct disk *d, enum coffer_fs_kind kind, uint32_t sectors)
+{
+	half_placed(d);
+	d->facts.head_intact = false;
+	d->facts.transition.kind = COFFER_RESTORED;
+	d->facts.transition.sectors = sectors;
+	living(d, kind);
+}
+
+static void mark_btrfs(struct disk *d)
+{
+	mark(d, COFFER_FS_BTRFS, 0xff);
+}
+
+static void mark_ext4(struct disk *d)
+{
+	mark(d, COFFER_FS_EXT, 0x3);
+}
+
+static void mark_ext4_super(struct disk *d)
+{
+	mark(d, COFFER_FS_EXT, 0x7);
+}
+
+static void mark_xfs(struct disk *d)
+{
+	mark(d, COFFER_FS_XFS, 0x1);
+}
+
+static void mark_of_place(struct disk *d)
+{
+	mark_btrfs(d);
+	d->facts.transition.kind = COFFER_PLACE;
+}
+
+static void hot_other(struct disk *d)
+{
+	both_whole(d);
+	d->facts.conversion.hot = true;
+}
+
+#define NONE COFFER_N_REPAIRS
+enum ends {
+	GOES,
+	HOPELESS,
+	FOREIGN
+};
+
+static const struct row {
+	const char *name;
+	enum coffer_action action;
+	void (*make)(struct disk *d);
+	const char *finding; /* the last one; NULL: there is none */
+	enum coffer_action_kind want[2];
+	enum ends ends;
+	const char *remedy; /* a part of the last one's; "": any */
+} rows[] = {
+	{"plain", COFFER_ACT_START, nothing, NULL, {NONE, NONE}, GOES, ""},
+	{"plain, torn head", COFFER_ACT_START, torn_head, "torn-head",
+		{COFFER_REPAIR_RESTORE_HEAD, NONE}, GOES, ""},
+	{"plain, torn head, a magic", COFFER_ACT_START, torn_with_magic, "torn-head",
+		{COFFER_REPAIR_RESTORE_HEAD, NONE}, GOES, ""},
+	{"plain, another head behind it", COFFER_ACT_START, no_trace, "head-copy", {NONE, NONE},
+		GOES, ""},
+	{"plain, a magic only", COFFER_ACT_START, magic_only, "header-copies", {NONE, NONE},
+		HOPELESS, "luksHeaderRestore"},
+	{"plain, a record", COFFER_ACT_START, stale_record, "stale-record",
+		{COFFER_REPAIR_ERASE_RECORD, NONE}, GOES, ""},
+	{"half placed", COFFER_ACT_REDO_PLACEMENT, half_placed, "placement",
+		{COFFER_REPAIR_REDO_PLACEMENT, COFFER_REPAIR_RESUME}, GOES, ""},
+	{"placed, its record left", COFFER_ACT_FINISH_PLACEMENT, both_whole, "placement",
+		{COFFER_REPAIR_FINISH_PLACEMENT, COFFER_REPAIR_RESUME}, GOES, ""},
+	{"abort half done", COFFER_ACT_REDO_RESTORE, both_whole, "restore",
+		{COFFER_REPAIR_REDO_RESTORE, NONE}, GOES, ""},
+	{"placed", COFFER_ACT_CONVERT, both_whole, "conversion", {COFFER_REPAIR_RESUME, NONE}, GOES,
+		""},
+	{"placed, no key", COFFER_ACT_CONVERT, no_key, "conversion", {NONE, NONE}, GOES,
+		"coffer encrypt disk"},
+	{"placed, first copy torn by a commit", COFFER_ACT_CONVERT, first_torn, "conversion",
+		{COFFER_REPAIR_RESUME, NONE}, GOES, ""},
+	{"placed, a copy never written", COFFER_ACT_CONVERT, never_written, "header-copies",
+		{COFFER_REPAIR_RESTORE_HEAD, NONE}, GOES, ""},
+	{"placed, a copy never written, no saved head", COFFER_ACT_CONVERT, never_written_no_copy,
+		"header-copies", {NONE, NONE}, HOPELESS, ""},
+	{"placed, keyslot torn", COFFER_ACT_CONVERT, keyslot, "keyslot",
+		{COFFER_REPAIR_RESTORE_HEAD, NONE}, GOES, ""},
+	{"placed, keyslot torn, used since", COFFER_ACT_CONVERT, keyslot_used, "keyslot",
+		{NONE, NONE}, HOPELESS, "was used after"},
+	{"placed, saved head lost", COFFER_ACT_CONVERT, copy_lost, "head-copy", {NONE, NONE},
+		HOPELESS, "are lost"},
+	{"inside stock's first step", COFFER_ACT_CONVERT, hot, "conversion",
+		{COFFER_REPAIR_RESUME, NONE}, GOES, ""},
+	{"converting, second copy torn", COFFER_ACT_CONVERT, step_done_second_torn, "conversion",
+		{COFFER_REPAIR_SYNC_HEADER, COFFER_REPAIR_RESUME}, GOES, ""},
+	{"converting, second copy behind", COFFER_ACT_CONVERT, step_done_second_behind,
+		"conversion", {COFFER_REPAIR_SYNC_HEADER, COFFER_REPAIR_RESUME}, GOES, ""},
+	{"end pending", COFFER_ACT_END, end_pending, "wipe-pending", {COFFER_REPAIR_RESUME, NONE},
+		GOES, ""},
+	{"encrypted", COFFER_ACT_ENCRYPTED, both_whole, NULL, {NONE, NONE}, GOES, ""},
+	{"encrypted, first copy torn", COFFER_ACT_ENCRYPTED, first_torn, "header-copies",
+		{COFFER_REPAIR_SYNC_HEADER, NONE}, GOES, ""},
+	{"encrypted, second copy torn", COFFER_ACT_ENCRYPTED, second_torn, "header-copies",
+		{COFFER_REPAIR_SYNC_HEADER, NONE}, GOES, ""},
+	{"encrypted, a copy that converts", COFFER_ACT_SYNC_FINAL, step_done_second_behind,
+		"header-copies", {COFFER_REPAIR_SYNC_HEADER, NONE}, GOES, ""},
+	{"damaged, image lost under the veil", COFFER_ACT_DAMAGED, veiled_image_lost, "damage",
+		{COFFER_REPAIR_UNDO_PLACEMENT, NONE}, GOES, ""},
+	{"damaged, used under the mark", COFFER_ACT_DAMAGED, used_under_mark, "damage",
+		{COFFER_REPAIR_RESTORE_BLOCK_0, NONE}, GOES, ""},
+	{"damaged, used, but half placed", COFFER_ACT_DAMAGED, used_but_placed, "damage",
+		{NONE, NONE}, HOPELESS, "keep a copy"},
+	{"damaged, used, saved head gone", COFFER_ACT_DAMAGED, used_head_gone, "damage",
+		{NONE, NONE}, HOPELESS, "keep a copy"},
+	{"damaged, used, the mark of an abort", COFFER_ACT_DAMAGED, used_after_abort, "damage",
+		{NONE, NONE}, HOPELESS, "keep a copy"},
+	{"damaged, saved head disproved", COFFER_ACT_DAMAGED, copy_disproved, "damage",
+		{NONE, NONE}, HOPELESS, "keep a copy"},
+	{"damaged, saved head disproved in an abort", COFFER_ACT_DAMAGED, abort_disproved, "damage",
+		{NONE, NONE}, HOPELESS, "keep a copy"},
+	{"damaged, record lost, head proved by the rest", COFFER_ACT_DAMAGED, record_lost, "damage",
+		{COFFER_REPAIR_RESTORE_HEAD, NONE}, GOES, ""},
+	{"damaged, torn head", COFFER_ACT_DAMAGED, torn_head, "damage",
+		{COFFER_REPAIR_RESTORE_HEAD, NONE}, GOES, ""},
+	{"damaged, neither copy whole", COFFER_ACT_DAMAGED, neither_whole, "damage", {NONE, NONE},
+		HOPELESS, "luksHeaderRestore"},
+	{"damaged, an idle mark on btrfs", COFFER_ACT_DAMAGED, mark_btrfs, "damage",
+		{COFFER_REPAIR_ERASE_MARK, NONE}, GOES, ""},
+	{"damaged, an idle mark on ext4", COFFER_ACT_DAMAGED, mark_ext4, "damage",
+		{COFFER_REPAIR_ERASE_MARK, NONE}, GOES, ""},
+	{"damaged, a mark on ext4's superblock", COFFER_ACT_DAMAGED, mark_ext4_super, "damage",
+		{NONE, NONE}, HOPELESS, "keep a copy"},
+	{"damaged, a mark on xfs", COFFER_ACT_DAMAGED, mark_xfs, "damage", {NONE, NONE}, HOPELESS,
+		"keep a copy"},
+	{"damaged, a mark of a placement on btrfs", COFFER_ACT_DAMAGED, mark_of_place, "damage",
+		{NONE, NONE}, HOPELESS, "keep a copy"},
+	{"cryptsetup's", COFFER_ACT_OTHER, both_whole, "conversion", {NONE, NONE}, FOREIGN,
+		"cryptsetup reencrypt --resume-only disk"},
+	{"cryptsetup's, inside a step", COFFER_ACT_OTHER, hot_other, "conversion", {NONE, NONE},
+		FOREIGN, "cryptsetup repair disk"},
+	{"smaller", COFFER_ACT_SHRUNK, both_whole, "size", {NONE, NONE}, FOREIGN, "its size back"},
+};
+
+static void check_row(const struct row *row, bool seen[COFFER_N_REPAIRS])
+{
+	struct disk *d = calloc(1, sizeof(*d));
+	struct coffer_checks l = {0};
+	struct coffer_diagnosis got;
+	const struct coffer_check *last;
+	bool good;
+	int r;
+
+	if (!d)
+		abort();
+	d->action = row->action;
+	d->facts.device_size = geometry.device;
+	d->facts.newest = -1;
+	d->facts.transition_error = -ENODATA;
+	row->make(d);
+	r = coffer_diagnose(&(const struct coffer_symptoms){.device = "disk",
+				    .action = d->action,
+				    .facts = &d->facts,
+				    .evidence = &d->evidence,
+				    .plain_luks2 = d->plain_luks2,
+				    .reason = "the reason",
+				    .can_resume = !d->no_key},
+		&l, &got);
+	last = l.n > 0 ? &l.items[l.n - 1] : NULL;
+	good = r == 0 && got.hopeless == (row->ends == HOPELESS) &&
+	       got.foreign == (row->ends == FOREIGN) && !row->finding == !last;
+	if (good && last)
+		good = strcmp(last->id, row->finding) == 0 && strstr(last->remedy, row->remedy);
+	for (size_t i = 0; i < ARRAY_SIZE(row->want); i++) {
+		good = good && (i < got.n_actions ? got.actions[i].kind : NONE) == row->want[i];
+		if (row->want[i] != NONE)
+			seen[row->want[i]] = true;
+	}
+	for (size_t i = 0; i < got.n_actions; i++)
+		good = good && got.actions[i].text[0];
+	ok(good && got.n_actions <= ARRAY_SIZE(row->want), "%s: %s%s%s%s%s", row->name,
+		last ? last->id : "nothing found", got.n_actions > 0 ? ", " : "",
+		got.n_actions > 0 ? coffer_repair_name(got.actions[0].kind) : "",
+		got.n_actions > 1 ? ", then " : "",
+		got.n_actions > 1 ? coffer_repair_name(got.actions[1].kind) : "");
+	if (!good && last)
+		note("%s: %s (%s)", last->id, last->text, last->remedy);
+	coffer_checks_free(&l);
+	free(d);
+}
+
+int main(void)
+{
+	bool seen[COFFER_N_REPAIRS] = {false};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		check_row(&rows[i], seen);
+	for (enum coffer_action_kind k = 0; k < COFFER_N_REPAIRS; k++)
+		ok(seen[k], "a row asks for %s", coffer_repair_name(k));
+	ok(strcmp(coffer_repair_name(COFFER_N_REPAIRS), "unknown") == 0, "no such action");
+	return done_testing();
+}
