@@ -184,6 +184,7 @@ static int run(struct coffer_session *s, struct coffer_err *e)
 		r = diagnose(s, p, &res->findings, e);
 	if (r < 0)
 		return r;
+	res->stage_after = res->status->stage;
 	res->n_actions = p->diagnosis.n_actions;
 	memcpy(res->actions, p->diagnosis.actions, sizeof(res->actions));
 	if (p->diagnosis.foreign || p->diagnosis.hopeless)
@@ -197,6 +198,12 @@ static int run(struct coffer_session *s, struct coffer_err *e)
 	}
 	r = act_all(s, p, e);
 	res->changed = s->changed;
+	if (r < 0 && res->changed)
+		(void)tell_stage_after(s, p, NULL);
+	/* What was done before is done: without a key to go on with nothing was interrupted. */
+	if (r < 0 && res->n_done < res->n_actions &&
+		res->actions[res->n_done].kind == COFFER_REPAIR_RESUME && !s->key)
+		s->changed = false;
 	return r < 0 ? r : tell_stage_after(s, p, e);
 }
 
