@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "crashrun.h"
+#include "story/repair.h"
 #include "tap.h"
 
 static const struct row row_small = {"a size of odd sectors", 1 * MIB + 3 * 512, 512, 1};
@@ -155,8 +156,69 @@ static void test_used_after_torn_block_0(const struct row *row)
 	free(content);
 }
 
+static const struct row row_ext4 = {"an ext4", 4 * MIB, 512, 1, true};
+
+static int repair(const struct row *row, const uint8_t *state, bool record,
+	struct crash_log *ret_log, struct coffer_err *e)
+{
+	const struct coffer_repair_options o = {.device = "test-disk", .threads = 1};
+	struct coffer_repair_result *result = NULL;
+	struct crashdev *d = crashdev_new(state, disk_size(row));
+	int r;
+
+	d->recording = record;
+	crashdev_keep(d, ret_log);
+	r = coffer_repair_dev(&d->dev, &o, &result, e);
+	coffer_repair_free(result);
+	return r;
+}
+
+/* What cryptsetup leaves when its header arrived in part: repair puts the head back, and is cut at
+ * every write, torn or lost, until the next repair ends it. */
+static void test_cut_rescue(const struct row *row, size_t arrived)
+{
+	uint8_t *content = make_content(row), *torn = malloc(disk_size(row));
+	uint8_t *state = malloc(disk_size(row));
+	struct crash_log placed = {0}, first = {0};
+	struct coffer_err e = {0};
+	struct count c = {0};
+
+	if (!torn || !state || encrypt(row, content, false, &placed, &e) < 0)
+		abort();
+	memcpy(torn, content, disk_size(row));
+	memcpy(torn + row->length + MIB, content, MIB);
+	memcpy(torn, placed.mem, arrived);
+	if (repair(row, torn, true, &first, &e) < 0 || first.n == 0 ||
+		memcmp(first.mem, content, row->length) != 0)
+		fail(&c, row, 0, CRASH_ALL, 0, "the first repair", e.msg);
+	for (size_t k = 0; k <= first.n; k++)
+		for (enum crash_policy p = 0; p < N_CRASH_POLICIES; p++)
+			for (uint64_t seed = 0; seed < (p == CRASH_RANDOM ? 8 : 1); seed++) {
+				struct crash_log again = {0};
+
+				crash_state(torn, disk_size(row), &first, k, p, seed, state);
+				c.states++;
+				e.msg[0] = '\0';
+				if (repair(row, state, false, &again, &e) < 0 ||
+					memcmp(again.mem, content, row->length) != 0)
+					fail(&c, row, k, p, seed, "the next repair", e.msg);
+				else
+					c.repaired++;
+				crash_log_free(&again);
+			}
+	ok(report(row, &c), "%s under %zu bytes of a header: every cut of its repair is repaired",
+		row->name, arrived);
+	crash_log_free(&placed);
+	crash_log_free(&first);
+	free(state);
+	free(torn);
+	free(content);
+}
+
 int main(void)
 {
+	test_cut_rescue(&row_ext4, 4096);
+	test_cut_rescue(&row_ext4, 8192);
 	test_again(&row_small, false);
 	test_again(&row_small, true);
 	test_used_after_torn_block_0(&row_small);
