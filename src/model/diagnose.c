@@ -139,9 +139,16 @@ static void diagnose_plain(struct build *b)
 		find(b, "header-copies", COFFER_CHECK_BAD,
 			"there is a magic of LUKS2, but no header to be trusted%s%s",
 			why[0] ? "; " : "", why);
-		coffer_checks_remedy(b->l,
-			"restore a backup of the header (cryptsetup luksHeaderRestore), or wipe "
-			"the magic (wipefs) if it is none; keep a copy of the disk first");
+		if (b->s->facts->newest == 1)
+			coffer_checks_remedy(b->l,
+				"its second copy is whole: if it is this disk's own, 'cryptsetup "
+				"repair' writes the first one from it; keep a copy of the disk "
+				"first");
+		else
+			coffer_checks_remedy(b->l,
+				"restore a backup of the header (cryptsetup luksHeaderRestore), or "
+				"wipe "
+				"the magic (wipefs) if it is none; keep a copy of the disk first");
 		b->d->hopeless = true;
 		return;
 	}

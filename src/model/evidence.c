@@ -91,6 +91,10 @@ bool coffer_head_is_torn(const struct coffer_evidence *v, char *why, size_t why_
 	why[0] = '\0';
 	if (!v->has_copy || v->different == 0)
 		return false;
+	if (v->ambiguous)
+		return NO("there are several places where a copy of its start may begin, byte "
+			  "%" PRIu64 " among them",
+			copy);
 	/* A copy that is left from another try, or half written, differs from a filesystem that
 	 * lives, and its superblock may well be the same. */
 	if (v->traces == 0)

@@ -23,7 +23,8 @@ struct coffer_evidence {
 	struct coffer_geometry geometry; /* D, S and L = D-2S that it would belong to */
 	struct coffer_fs fs;		 /* as the copy tells; it ends at L or before */
 	bool mirror_agrees;	/* the superblock's copy further behind is of the same filesystem */
-	bool unconverted;	/* the gap or the filesystem's end cannot be ciphertext */
+	bool ambiguous;		/* there are more of the kind: one may be a part of the other */
+	bool unconverted;	/* no step can have written into the filesystem */
 	bool living;		/* the head is the same filesystem's */
 	bool used;		/* ... which is not the copy's: it was used since */
 	uint64_t different;	/* sectors of [0,S) that are not the copy's */

@@ -82,6 +82,7 @@ static int read_ext(const uint8_t *sb, struct coffer_fs *fs, struct coffer_err *
 	else if ((compat & 0x4) && get_le32(sb + 224) == 0)
 		fs->other_part = "its journal lies on another device";
 	memcpy(fs->uuid, sb + 104, sizeof(fs->uuid));
+	fs->spare = get_le16(sb + 90) != 0;
 	fs->super = 1024;
 	fs->super_size = 1024;
 	if (set_end(fs, blocks, e) < 0)

@@ -29,6 +29,7 @@ struct coffer_fs {
 	uint32_t super_size; /* bytes of it that change when the filesystem is used */
 	uint64_t mirror; /* a copy of the superblock lies where it would if the filesystem began at
 			  * this byte; 0: there is none */
+	bool spare;	 /* this superblock says of itself that it is such a copy */
 	const char *other_part; /* a part of it lives on another device: which; NULL: none */
 };
 

@@ -14,7 +14,9 @@ enum {
 	PIECE = 1 << 20,
 	/* cryptsetup takes any S; people take these: each MiB up to here, powers of two above */
 	MAX_STEP_MIB = 64,
-	MAX_MIB = 256
+	MAX_MIB = 256,
+	/* The smallest area of a keyslot: 4000 stripes of a key of 32 bytes, in whole sectors. */
+	FIRST_KEYSLOT = 250 * 512
 };
 
 struct search {
@@ -81,18 +83,37 @@ static int find_plain(struct search *s, uint64_t from, uint64_t to, bool *ret, s
 	return 0;
 }
 
-/* The first step writes to the gap, the second over the last S bytes of the data. While the second
- * has not begun, all of the filesystem behind S is in its place and plain. */
+/* The first step writes to the gap, each one below it to the S bytes below: before one writes into
+ * the filesystem, everything from its first byte above the filesystem's end is ciphertext up to the
+ * head copy. One sector there that is none, and all of the filesystem behind S is in its place and
+ * plain. A plain sector further down proves nothing: the step may have been cut before it. */
 static int check_unconverted(struct search *s, struct coffer_err *e)
 {
 	const struct coffer_geometry *g = &s->v->geometry;
-	const uint64_t end = s->v->fs.end;
+	const uint64_t room = coffer_gap(g) - s->v->fs.end;
+
+	return find_plain(s, coffer_gap(g) - round_down_u64(room, g->shift), coffer_head_copy(g),
+		&s->v->unconverted, e);
+}
+
+/* The first keyslot lies behind both copies, and was written with the header. A sector of it that
+ * is still the head's is one that this write did not reach: then nothing was done after it. */
+static int check_first_keyslot(struct search *s, struct coffer_err *e)
+{
+	struct coffer_evidence *v = s->v;
+	const uint64_t from = 2 * v->copy_size, end = from + FIRST_KEYSLOT;
+	uint8_t *now = s->buf, *copy = s->buf + PIECE;
 	int r;
 
-	r = find_plain(s, coffer_gap(g), coffer_head_copy(g), &s->v->unconverted, e);
-	if (r == 0 && !s->v->unconverted && end > g->shift)
-		r = find_plain(s, end - g->shift > g->shift ? end - g->shift : g->shift, end,
-			&s->v->unconverted, e);
+	if (v->traces == 0 || end > v->geometry.shift)
+		return 0;
+	r = coffer_dev_read(s->dev, now, FIRST_KEYSLOT, from, e);
+	if (r == 0)
+		r = coffer_dev_read(
+			s->dev, copy, FIRST_KEYSLOT, coffer_head_copy(&v->geometry) + from, e);
+	for (size_t k = 0; k < FIRST_KEYSLOT && r == 0; k += COFFER_SECTOR)
+		if (memcmp(now + k, copy + k, COFFER_SECTOR) == 0)
+			v->unconverted = true;
 	return r;
 }
 
@@ -190,7 +211,7 @@ static int try_copy(struct search *s, const struct coffer_geometry *g, struct co
 	int r;
 
 	r = read_fs(s, coffer_head_copy(g), &fs, &found, e);
-	if (r < 0 || !found || fs.end > coffer_gap(g))
+	if (r < 0 || !found || fs.spare || fs.end > coffer_gap(g))
 		return r;
 	s->v->has_copy = true;
 	s->v->geometry = *g;
@@ -203,14 +224,19 @@ static int try_copy(struct search *s, const struct coffer_geometry *g, struct co
 		r = check_used(s, e);
 	if (r == 0)
 		r = check_unconverted(s, e);
+	if (r == 0 && !s->v->unconverted)
+		r = check_first_keyslot(s, e);
 	return r < 0 ? r : compare_copy(s, e);
 }
 
-/* Nothing says what S was: look where people's choices would have put the copy. The first that
- * proves itself counts; else the first that looks like one, for its reasons. */
+/* Nothing says what S was: look where people's choices would have put the copy. What lies there may
+ * be a part of the real copy, which begins elsewhere: a disk image in a file of the head, that is,
+ * whatever somebody who may write files wants it to be. So it counts only when it is alone. */
 static int search_copy(struct search *s, struct coffer_err *e)
 {
 	struct coffer_evidence first = *s->v;
+	bool proven = false;
+	uint64_t n = 0;
 	char why[512];
 
 	for (uint64_t mib = 1; mib <= MAX_MIB; mib = mib < MAX_STEP_MIB ? mib + 1 : mib * 2) {
@@ -229,11 +255,12 @@ static int search_copy(struct search *s, struct coffer_err *e)
 			return r;
 		if (!s->v->has_copy)
 			continue;
-		if (coffer_head_is_torn(s->v, why, sizeof(why)))
-			return 0;
-		if (!first.has_copy)
+		/* The first that proves itself is told of; else the first, for its reasons. */
+		if (n++ == 0 || (!proven && coffer_head_is_torn(s->v, why, sizeof(why))))
 			first = *s->v;
+		proven = proven || coffer_head_is_torn(s->v, why, sizeof(why));
 	}
+	first.ambiguous = n > 1;
 	*s->v = first;
 	return 0;
 }
@@ -363,6 +390,10 @@ static int collect(struct search *s, const struct coffer_disk *disk, struct coff
 		r = try_copy(s, &f->conversion.geometry, e);
 	else
 		r = search_copy(s, e);
+	/* A copy that is behind is so by one commit, and each step waits for both copies. */
+	if (f->newest >= 0)
+		s->v->unconverted = f->kind_error == 0 && f->kind == COFFER_LUKS2_CONVERTING &&
+				    f->conversion.pointer == f->conversion.geometry.length;
 	if (r == 0 && disk->action == COFFER_ACT_START)
 		r = search_record(s, e);
 	return r;
@@ -395,13 +426,17 @@ int coffer_refuse_leftovers(
 	const struct coffer_disk *disk, const struct coffer_evidence *v, struct coffer_err *e)
 {
 	const char *name = disk->dev->name;
+	struct coffer_evidence torn = *v;
 	char why[512];
 
-	if (disk->action == COFFER_ACT_START && coffer_head_is_torn(v, why, sizeof(why)))
+	/* What is too little to put a head back is enough not to write over its copy. */
+	torn.ambiguous = false;
+	torn.unconverted = true;
+	if (disk->action == COFFER_ACT_START && coffer_head_is_torn(&torn, why, sizeof(why)))
 		return coffer_err_repair(e, EUCLEAN,
-			"%s: its first bytes are half overwritten with a LUKS2 header, and a whole "
+			"%s: its first bytes are half overwritten with a LUKS2 header, and a "
 			"copy of them lies at byte %" PRIu64
-			"; 'coffer repair %s' puts them back; nothing was changed",
+			"; see 'coffer repair --dry-run %s'; nothing was changed",
 			name, coffer_head_copy(&v->geometry), name);
 	if (v->keyslot_torn)
 		return coffer_err_repair(e, EUCLEAN,

@@ -1,0 +1,131 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Disks on which coffer repair would destroy something if it believed the first evidence it finds.
+It leaves each byte of them alone."""
+import contextlib
+import os
+import struct
+
+import coffer
+from coffer import FAST, inject
+from disk import MiB, make_image, run, sha256, tempdir
+from tap import Tap
+
+tap = Tap()
+tap.need_root()  # for cryptsetup's locks
+stack = contextlib.ExitStack()
+folder = stack.enter_context(tempdir())
+key = os.path.join(folder, "key")
+with open(key, "wb") as f:
+    f.write(b"key")
+STOCK = ["--force-offline-reencrypt", "--key-file", key, "-q"]
+
+
+def path_of(name):
+    return os.path.join(folder, name)
+
+
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def patch(img, *patches):
+    with open(img, "r+b") as f:
+        for at, data in patches:
+            f.seek(at)
+            f.write(data)
+
+
+def make(name, size, S, files):
+    """An ext4 that ends 2 * S before the image's end; the reserve is random, as on a disk that was
+    wiped with random bytes."""
+    img, tree = path_of(name), path_of(name + ".tree")
+    os.mkdir(tree)
+    for file, data in files:
+        with open(os.path.join(tree, file), "wb") as f:
+            f.write(data)
+    make_image(img, size, "ext4", size - 2 * S, tree)
+    patch(img, (size - 2 * S, os.urandom(2 * S)))
+    run("rm", "-rf", tree)
+    return img
+
+
+def init(img, S):
+    run("cryptsetup", "reencrypt", "--encrypt", "--init-only", "--reduce-device-size",
+        f"{2 * S // MiB}M", *STOCK, *FAST, img)
+
+
+def left_alone(img):
+    """Neither repair nor encrypt writes anything, and both say that something is wrong."""
+    before = sha256(img)
+    for verb in ("repair", "--yes"), ("encrypt", "--key-file", key):
+        p = run(coffer.COFFER, *verb, img, status=None)
+        assert sha256(img) == before, f"{verb[0]} has changed it: {p.stdout} {p.stderr}"
+        assert p.returncode == 6, (verb, p.returncode, p.stderr)
+
+
+def fake_ext4():
+    """A block that begins like a small ext4."""
+    sb = bytearray(1024)
+    struct.pack_into("<IIII", sb, 0, 128, 1024, 0, 0)
+    struct.pack_into("<I", sb, 24, 2)
+    struct.pack_into("<I", sb, 32, 32768)
+    struct.pack_into("<H", sb, 56, 0xef53)
+    sb[104:120] = b"somebody's image"
+    return bytes(1024) + bytes(sb) + bytes(2048)
+
+
+def image_in_the_head():
+    """The saved head has a disk image in one of its files, at a place where a shorter head could
+    begin; and the header's write was torn, so that nothing says how long the head is."""
+    S = 16 * MiB
+    img = make("embedded", 96 * MiB, S, [("0", fake_ext4() * 768), ("1", os.urandom(30 * MiB))])
+    plain = read(img)
+    assert any(plain[at:at + 4096] == fake_ext4() for at in range(0, S, MiB)), "nothing to find"
+    init(img, S)
+    patch(img, *((at, plain[at:at + 512]) for at in (4608, 16384 + 4608)))
+    left_alone(img)
+
+
+def second_step():
+    """A conversion that was cut inside its second step, and whose first header copy was zeroed
+    by an accident. A half of the step's target is plain still."""
+    S, size = MiB, 48 * MiB
+    L = size - 2 * S
+    img, full = make("step", size, S, [("0", os.urandom(20 * MiB))]), path_of("full")
+    plain = read(img)
+    init(img, S)
+    run("cp", img, full)
+    run("cryptsetup", "reencrypt", "--resume-only", *STOCK, full)
+    done = read(full)
+    inject("fdatasync", "signal=KILL:when=2",
+           ["cryptsetup", "reencrypt", "--resume-only", *STOCK, img])
+    assert read(img)[L:L + S] == done[L:L + S], "the first step is not done"
+    patch(img, (L - S, done[L - S:L - S // 2]), (L - S // 2, plain[L - S // 2:L]),
+          (0, bytes(4096)))
+    left_alone(img)
+    # What was left alone is what stock gets back, all of it.
+    run("cryptsetup", "repair", *STOCK[1:], img)
+    run("cryptsetup", "reencrypt", "--resume-only", *STOCK, img)
+    assert read(img)[S:L + S] == done[S:L + S], "stock does not get it back"
+
+
+def second_step_no_header():
+    """The same, and nothing is left of the header but its magics. A backup of it would help, as
+    long as the disk is not taken for one on which nothing was converted."""
+    S, size = MiB, 48 * MiB
+    L = size - 2 * S
+    img = make("lost", size, S, [("0", os.urandom(20 * MiB))])
+    init(img, S)
+    patch(img, (L - S, os.urandom(S // 2)), (5120, bytes(512)), (16384 + 5120, bytes(512)))
+    left_alone(img)
+
+
+with stack:
+    tap.run([
+        ("a disk image in the head", image_in_the_head),
+        ("cut in the second step, no first header copy", second_step),
+        ("cut in the second step, no header copy", second_step_no_header),
+    ])
+tap.done()
