@@ -25,6 +25,7 @@ enum coffer_user_kind {
 /* "mount", "holder", "loop", "swap", "process", "reencrypts"; "unknown" for anything else. */
 COFFER_API const char *coffer_user_kind_name(enum coffer_user_kind k);
 
+/* Never the caller's own process. */
 struct coffer_user {
 	enum coffer_user_kind kind;
 	pid_t pid;	/* 0 where there is none, or it cannot be told */

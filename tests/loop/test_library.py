@@ -212,6 +212,25 @@ def plan():
         assert sha256(img) == before, f"{img} was changed"
 
 
+def verify():
+    """Only a finished volume is one; a key proves more, a wrong one is found out."""
+    wrong, done = os.path.join(folder, "wrong"), os.path.join(folder, "work")
+    with open(wrong, "w") as f:
+        f.write("wrong")
+    for args, status, words in [
+            ([done], 0, [r"^ok +header-secondary ", r"^unchecked +keyslot "]),
+            ([done, key], 0, [r"^ok +keyslot .*opens with the given key", r"^ok +filesystem-end "]),
+            ([done, wrong], 3, [r"^bad +keyslot ", r"found something wrong"]),
+            ([half, key], 3, [r"^note +conversion .*under way", r"not encrypted to its end"]),
+            ([box.plain], 3, [r"not encrypted"])]:
+        before = sha256(args[0])
+        p = program("verify", *args, status=(status,))
+        for word in words:
+            assert re.search(word, p.stdout + p.stderr, re.MULTILINE), \
+                f"{args}: no '{word}' in: {p.stdout} {p.stderr}"
+        assert sha256(args[0]) == before, f"{args[0]} was changed"
+
+
 def repair():
     img = copy()
     cut(img, 6)
@@ -275,6 +294,7 @@ with stack:
         ("example encrypt: stopped", stopped),
         ("example status", status),
         ("example plan", plan),
+        ("example verify", verify),
         ("example repair", repair),
         ("C++, two at the same time", cpp),
     ])

@@ -14,6 +14,8 @@
 #include <coffer/user.h>
 #include <coffer/verify.h>
 
+#include <unistd.h>
+
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
@@ -57,7 +59,27 @@ int passphrase(void *, coffer_ask why, uint8_t *buf, size_t size, coffer_err *)
 	return sizeof(text) - 1;
 }
 
-// The library stands in the middle of its work here; another call of it must do no harm.
+// The library stands in the middle of its work here. Another call that only looks must not wait for
+// what this thread holds; it tells of others who are at work, not of this program.
+void looked_at_while_at_work(job &j)
+{
+	struct coffer_status *s = nullptr; // a call has this name too
+	coffer_err e{};
+	bool seen = false;
+
+	if (coffer_status(j.image, &s, &e) < 0) {
+		check(false, e.msg);
+		return;
+	}
+	for (size_t i = 0; i < s->n_users; i++)
+		seen |= s->users[i].pid == getpid();
+	check(s->stage == COFFER_STAGE_PLACED || s->stage == COFFER_STAGE_CONVERTING,
+		std::string("at work, but the stage is ") + coffer_stage_name(s->stage));
+	check(!seen, "status tells the caller of the caller");
+	coffer_status_free(s);
+}
+
+// And one that would write must do no harm.
 void refused_while_at_work(job &j)
 {
 	coffer_encrypt_options o{};
@@ -82,6 +104,7 @@ void progress(void *user, const coffer_progress *p)
 	if (!j.begun) {
 		j.begun = true;
 		*j.working += 1;
+		looked_at_while_at_work(j);
 		refused_while_at_work(j);
 	}
 	// Whoever comes first waits for the other.
