@@ -24,10 +24,41 @@ const char *coffer_outcome_name(int exit_code)
 	return outcome_names[exit_code];
 }
 
+/* Bytes of the UTF-8 character at @s; 0 when it is none. */
+static size_t utf8_length(const char *s)
+{
+	const unsigned char *p = (const unsigned char *)s;
+	const size_t n = p[0] < 0x80	? 1
+			 : p[0] < 0xc2	? 0
+			 : p[0] < 0xe0	? 2
+			 : p[0] < 0xf0	? 3
+			 : p[0] <= 0xf4 ? 4
+					: 0;
+
+	for (size_t i = 1; i < n; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	/* overlong forms, surrogates, and what lies behind U+10FFFF */
+	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
+		(p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+		return 0;
+	return n;
+}
+
+/* A terminal takes U+0080 to U+009F for control characters as well, and some do so for the bytes.
+ */
 void coffer_show_text(FILE *f, const char *text)
 {
-	for (; *text; text++)
-		(void)fputc((unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text, f);
+	while (*text) {
+		const unsigned char *p = (const unsigned char *)text;
+		const size_t n = utf8_length(text);
+
+		if (n == 0 || p[0] < ' ' || p[0] == 0x7f || (p[0] == 0xc2 && p[1] < 0xa0))
+			(void)fputc('?', f);
+		else
+			(void)fwrite(text, 1, n, f);
+		text += n > 0 ? n : 1;
+	}
 }
 
 void coffer_show_error(const char *text)
@@ -82,27 +113,6 @@ void coffer_show_word(FILE *f, const char *text)
 
 	coffer_quote(text, word, sizeof(word));
 	(void)fprintf(f, " %s", word);
-}
-
-/* Bytes of the UTF-8 character at @s; 0 when it is none. */
-static size_t utf8_length(const char *s)
-{
-	const unsigned char *p = (const unsigned char *)s;
-	const size_t n = p[0] < 0x80	? 1
-			 : p[0] < 0xc2	? 0
-			 : p[0] < 0xe0	? 2
-			 : p[0] < 0xf0	? 3
-			 : p[0] <= 0xf4 ? 4
-					: 0;
-
-	for (size_t i = 1; i < n; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	/* overlong forms, surrogates, and what lies behind U+10FFFF */
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
-		(p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
-		return 0;
-	return n;
 }
 
 void coffer_json_put_text(struct json_object *o, const char *key, const char *text)

@@ -13,20 +13,21 @@
 DEFINE_CLEANUP(struct libmnt_table *, table, mnt_unref_table);
 DEFINE_CLEANUP(struct libmnt_iter *, iter, mnt_free_iter);
 
-/* Which block device is it? A btrfs, and a filesystem in user space, show a number that no device
- * has; they tell by name which one they use. Only names below /dev are looked at: any other may be
- * on a network filesystem whose server does not answer. */
+/* Which block device is it? A btrfs shows a number that no device has; it tells by name which one
+ * it uses. Of other filesystems the name is not looked at: an ordinary user may mount a tmpfs, in a
+ * namespace of his own, and name as its source whatever he likes. Only names below /dev are: any
+ * other may be on a network filesystem whose server does not answer. */
 static bool mounted_device(struct libmnt_fs *fs, struct coffer_thing *ret)
 {
-	const char *source = mnt_fs_get_source(fs);
+	const char *source = mnt_fs_get_source(fs), *type = mnt_fs_get_fstype(fs);
 	const dev_t dev = mnt_fs_get_devno(fs);
 	struct stat st;
 
 	*ret = coffer_thing_block(dev);
 	if (major(dev) != 0)
 		return true;
-	if (!source || strncmp(source, "/dev/", 5) != 0 || stat(source, &st) < 0 ||
-		!S_ISBLK(st.st_mode))
+	if (!type || strcmp(type, "btrfs") != 0 || !source || strncmp(source, "/dev/", 5) != 0 ||
+		stat(source, &st) < 0 || !S_ISBLK(st.st_mode))
 		return false;
 	*ret = coffer_thing_of(&st);
 	return true;

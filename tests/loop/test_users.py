@@ -179,6 +179,17 @@ def mounted_elsewhere():
             users(dev, ("mount", here))
 
 
+def claimed_by_nobody():
+    """An ordinary user mounts a tmpfs in a namespace of his own and says that it is the device."""
+    with loop(image()) as dev, tempdir() as at:
+        os.chmod(at, 0o777)
+        with process(*NOBODY, "unshare", "--user", "--map-root-user", "--mount", "sh", "-c",
+                     'mount -t tmpfs "$1" "$2" && echo ready && exec sleep 600', "sh", dev, at) as pid:
+            with open(f"/proc/{pid}/mountinfo", encoding="utf-8") as f:
+                assert f" - tmpfs {dev} " in f.read()
+            users(dev)
+
+
 # --- loop devices ------------------------------------------------------------------------------------
 
 def attached():
@@ -480,6 +491,19 @@ def status(target):
     return json.loads(run(coffer.ASAN, "status", "--json", target).stdout)["devices"][0]
 
 
+def told_without_escapes():
+    """In the name of a process: ESC, and the single character that a terminal takes for ESC [, as
+    UTF-8 and as a byte."""
+    img = image()
+    for name, told in ((b"a\x1b[31mb", b"a?[31mb"), (b"a\xc2\x9b31mb", b"a?31mb"),
+                       (b"a\x9b31mb", b"a?31mb"), ("\u00e4\u20ac".encode(), "\u00e4\u20ac".encode())):
+        code = (f"import os, time; open('/proc/self/comm', 'wb').write({name!r}); "
+                f"os.open({img!r}, os.O_RDONLY); print('ready', flush=True); time.sleep(600)")
+        with process(sys.executable, "-c", code):
+            out = subprocess.run([coffer.COFFER, "status", img], stdout=subprocess.PIPE, check=True).stdout
+        assert b"(" + told + b")" in out, (name, out)
+
+
 def told_by_status():
     """On which device a user is; and the next command makes the uppermost one go."""
     img = box.copy("told")
@@ -621,6 +645,8 @@ rows = [
     ("btrfs on two devices", btrfs_of_two),
     ("mounted in another mount namespace", mounted_elsewhere),
 
+    ("said to be mounted, by an ordinary user", claimed_by_nobody),
+
     ("image attached under several names", attached),
     ("image on a btrfs attached", attached_on_btrfs),
     ("loop device over loop device", loop_over_loop),
@@ -651,6 +677,7 @@ rows = [
     ("UUIDs that are none", strange_uuid),
 
     ("users in coffer status", told_by_status),
+    ("names that a terminal would obey", told_without_escapes),
 
     ("complete for root, if nothing is hidden", lambda: complete(everything_is_readable())),
     ("ordinary user", as_nobody),
