@@ -62,9 +62,10 @@ static int lock_volume(struct coffer_session *s, struct coffer_err *e)
 {
 	int r;
 
-	if (!s->disk.header || s->reencryption)
+	/* Also where only a second copy is whole: cryptsetup goes on with that one. */
+	if (s->disk.facts.newest < 0 || s->reencryption)
 		return 0;
-	r = coffer_session_lock(s, s->disk.header->uuid, e);
+	r = coffer_session_lock(s, s->disk.facts.uuid, e);
 	return r < 0 ? r : coffer_examine(s->dev, &s->disk, e);
 }
 
@@ -114,7 +115,8 @@ static int act(struct coffer_session *s, struct repair *p, enum coffer_action_ki
 	return coffer_err_set(e, EINVAL, "no such action");
 }
 
-/* The actions as they were listed, each only while the disk still asks for it. */
+/* The actions as they were listed, each only while the disk still asks for it. Before the first one
+ * somebody may have thought for an hour, and cryptsetup does not know coffer's lock. */
 static int act_all(struct coffer_session *s, struct repair *p, struct coffer_err *e)
 {
 	struct coffer_repair_result *res = p->result;
@@ -123,19 +125,19 @@ static int act_all(struct coffer_session *s, struct repair *p, struct coffer_err
 
 	for (size_t i = 0; i < res->n_actions && r == 0; i++) {
 		r = coffer_session_check_stop(s, e);
-		if (r == 0 && i > 0)
+		if (r == 0)
 			r = examine(s, p, e);
-		if (r == 0 && i > 0)
+		if (r == 0)
 			r = diagnose(s, p, &later, e);
 		if (r < 0)
 			break;
-		if (i > 0 && (p->diagnosis.n_actions == 0 ||
-				     p->diagnosis.actions[0].kind != res->actions[i].kind))
+		if (p->diagnosis.n_actions == 0 ||
+			p->diagnosis.actions[0].kind != res->actions[i].kind)
 			return coffer_err_repair(e, EUCLEAN,
-				"after '%s' %s does not ask for '%s' any more; nothing more was "
-				"done",
-				coffer_repair_name(res->actions[i - 1].kind), s->dev->name,
-				coffer_repair_name(res->actions[i].kind));
+				"%s '%s' %s does not ask for '%s' any more; nothing more was done",
+				i > 0 ? "after" : "before",
+				coffer_repair_name(res->actions[i > 0 ? i - 1 : 0].kind),
+				s->dev->name, coffer_repair_name(res->actions[i].kind));
 		r = act(s, p, res->actions[i].kind, e);
 		if (r < 0)
 			return coffer_err_wrap(

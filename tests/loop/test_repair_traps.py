@@ -5,6 +5,7 @@ It leaves each byte of them alone."""
 import contextlib
 import os
 import struct
+import subprocess
 
 import coffer
 from coffer import FAST, inject
@@ -122,10 +123,38 @@ def second_step_no_header():
     left_alone(img)
 
 
+def changed_while_asked():
+    """While somebody thinks about the question, the disk becomes another one."""
+    S = MiB
+    img = make("asked", 12 * MiB, S, [("0", os.urandom(2 * MiB))])
+    plain = read(img)
+    init(img, S)
+    # the first copy torn, the second whole, a part of the keyslot missing
+    patch(img, *((at, plain[at:at + 512]) for at in (0, 40960)))
+    assert "restore-head" in run(coffer.COFFER, "repair", "--dry-run", img).stdout
+    main, side = os.openpty()
+    with subprocess.Popen([coffer.COFFER, "repair", img], stdin=side, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as p:
+        seen = b""
+        while b"[y/N]" not in seen:
+            part = os.read(p.stderr.fileno(), 4096)
+            assert part, f"no question: {seen!r}"
+            seen += part
+        patch(img, (0, plain[:S]), (S // 2, b"used since" * 100))
+        before = sha256(img)
+        os.write(main, b"y\n")
+        p.communicate(timeout=60)
+    os.close(main)
+    os.close(side)
+    assert sha256(img) == before, "it was overwritten"
+    assert p.returncode == 6, p.returncode
+
+
 with stack:
     tap.run([
         ("a disk image in the head", image_in_the_head),
         ("cut in the second step, no first header copy", second_step),
         ("cut in the second step, no header copy", second_step_no_header),
+        ("changed while repair asks", changed_while_asked),
     ])
 tap.done()
