@@ -85,11 +85,21 @@ static void act_resume(struct build *b)
 
 static void act_restore_head(struct build *b, const struct coffer_evidence *v)
 {
-	act(b, COFFER_REPAIR_RESTORE_HEAD,
-		"put the first %" PRIu64 " bytes back from their copy at byte %" PRIu64
-		": the %s filesystem is back as it was, not encrypted; what is overwritten is a "
-		"header that opens nothing",
-		v->geometry.shift, coffer_head_copy(&v->geometry), coffer_fs_name(v->fs.kind));
+	if (b->s->facts->transition_error == 0)
+		act(b, COFFER_REPAIR_RESTORE_HEAD,
+			"put the first %" PRIu64 " bytes back from their copy at byte %" PRIu64
+			": the %s filesystem is back as it was, not encrypted; what is "
+			"overwritten is a header that opens nothing",
+			v->geometry.shift, coffer_head_copy(&v->geometry),
+			coffer_fs_name(v->fs.kind));
+	else
+		act(b, COFFER_REPAIR_RESTORE_HEAD,
+			"put the first %" PRIu64 " bytes back from their copy at byte %" PRIu64
+			": the %s filesystem is back, not encrypted; let its checker look at it, "
+			"for nothing proves that cryptsetup's copy is complete; what is "
+			"overwritten is kept from byte %" PRIu64 " on",
+			v->geometry.shift, coffer_head_copy(&v->geometry),
+			coffer_fs_name(v->fs.kind), coffer_gap(&v->geometry));
 }
 
 /* A header copy that is not like the other one. @sync: it may be written before a key was seen to

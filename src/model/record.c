@@ -23,6 +23,7 @@ enum {
 	AT_SUM = 128, /* transition: over the sector with this field as zeros */
 	AT_TEXT = 160,
 	/* record only */
+	AT_FLAGS = 24,
 	AT_SEQID = 160,
 	AT_COPY_SIZE = 168,
 	AT_IMAGE_SIZE = 176,
@@ -33,6 +34,7 @@ enum {
 	AT_VEILS = 256,
 	AT_EXTENTS = 512,
 	VERSION = 1,
+	FLAG_KEEP = 1,
 };
 
 static const char record_magic[16] = "COFFER-RECORD";
@@ -100,6 +102,7 @@ int coffer_record_encode(const struct coffer_record *r, uint8_t block[COFFER_BLO
 {
 	memset(block, 0, COFFER_BLOCK);
 	encode_common(r, record_magic, block);
+	put_be32(block + AT_FLAGS, r->keep ? FLAG_KEEP : 0);
 	put_be64(block + AT_SEQID, r->seqid);
 	put_be64(block + AT_COPY_SIZE, r->copy_size);
 	put_be64(block + AT_IMAGE_SIZE, r->image_size);
@@ -173,12 +176,15 @@ int coffer_record_decode(const uint8_t block[COFFER_BLOCK], struct coffer_record
 	memcpy(r.id, t.id, sizeof(r.id));
 	r.geometry = t.geometry;
 	memcpy(r.uuid, t.uuid, sizeof(r.uuid));
+	r.keep = get_be32(block + AT_FLAGS) == FLAG_KEEP;
 	r.seqid = get_be64(block + AT_SEQID);
 	r.copy_size = get_be64(block + AT_COPY_SIZE);
 	r.image_size = get_be64(block + AT_IMAGE_SIZE);
 	memcpy(r.image_hash, block + AT_IMAGE_HASH, COFFER_SHA256_SIZE);
 	memcpy(r.head_hash, block + AT_HEAD_HASH, COFFER_SHA256_SIZE);
-	if (!coffer_image_fits(&r.geometry, r.image_size) || !decode_lists(block, &r) ||
+	if ((get_be32(block + AT_FLAGS) & ~(uint32_t)FLAG_KEEP) != 0 ||
+		(r.keep && r.kind != COFFER_RESTORE) ||
+		!coffer_image_fits(&r.geometry, r.image_size) || !decode_lists(block, &r) ||
 		r.copy_size % COFFER_BLOCK || r.copy_size == 0 ||
 		r.copy_size > r.geometry.shift / 2)
 		return -EBADMSG;

@@ -36,6 +36,8 @@ struct coffer_record {
 	char uuid[41];	    /* of the LUKS2 header that is placed or taken away */
 	uint64_t seqid;	    /* of that header: a header with a higher one has lived on */
 	uint64_t copy_size; /* of one copy of that header */
+	/* RESTORE: what is overwritten is kept in the gap, see coffer_place_rescue */
+	bool keep;
 	uint64_t image_size;
 	uint32_t n_extents; /* where the image's bytes go, in order; all else in [0,S) is zero */
 	struct coffer_extent extents[COFFER_MAX_EXTENTS];

@@ -16,39 +16,6 @@ enum {
 	PIECE = 1 << 20,
 };
 
-/* Copy [from, from + n) to @to, flush, read back and compare. */
-static int copy_verified(
-	struct coffer_dev *d, uint64_t from, uint64_t to, uint64_t n, struct coffer_err *e)
-{
-	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(2 * PIECE);
-	int r = 0;
-
-	if (!buf)
-		return coffer_err_errno(e, ENOMEM, "copy the head");
-	for (uint64_t at = 0; at < n && r == 0; at += PIECE) {
-		const size_t part = min_u64(PIECE, n - at);
-
-		r = coffer_dev_read(d, buf, part, from + at, e);
-		if (r == 0)
-			r = coffer_dev_write(d, buf, part, to + at, e);
-	}
-	if (r == 0)
-		r = coffer_dev_flush(d, e);
-	coffer_dev_forget(d, to, n);
-	for (uint64_t at = 0; at < n && r == 0; at += PIECE) {
-		const size_t part = min_u64(PIECE, n - at);
-
-		r = coffer_dev_read(d, buf, part, from + at, e);
-		if (r == 0)
-			r = coffer_dev_read(d, buf + PIECE, part, to + at, e);
-		if (r == 0 && memcmp(buf, buf + PIECE, part) != 0)
-			r = coffer_err_set(e, EIO,
-				"%s does not give back at byte %" PRIu64 " what was written there",
-				d->name, to + at);
-	}
-	return r;
-}
-
 /* [from, to) of the wanted head; block 0 is not the body's. */
 static int write_body(struct coffer_dev *d, const struct coffer_record *rec, const uint8_t *image,
 	uint64_t from, uint64_t to, struct coffer_err *e)
@@ -156,7 +123,7 @@ int coffer_place_begin(
 	 * the filesystem as it was. An old abort's record goes, or it would speak later. */
 	r = coffer_dev_zero(d, coffer_record_offset(g, COFFER_RESTORE), COFFER_BLOCK, e);
 	if (r == 0)
-		r = copy_verified(d, 0, head_copy, g->shift, e);
+		r = coffer_copy_verified(d, 0, head_copy, g->shift, e);
 	if (r == 0)
 		r = coffer_dev_hash(d, head_copy, g->shift, rec.head_hash, e);
 	if (r == 0)

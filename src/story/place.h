@@ -23,7 +23,8 @@ int coffer_place_undo(struct coffer_disk *disk, struct coffer_err *e);
 
 /* The next four are repair's: see model/diagnose.h for when each is right. */
 
-/* Put the head of layout @g back from its copy where no header and no record tells of it. */
+/* Put the head of layout @g back from its copy where no record tells of it. What it overwrites in
+ * [4096,S) is kept from D-2S on, unless coffer itself has made and verified that copy. */
 int coffer_place_rescue(
 	struct coffer_disk *disk, const struct coffer_geometry *g, struct coffer_err *e);
 /* Take the mark and the veils of a placement away that has changed nothing else. */

@@ -10,7 +10,8 @@
 #include "os/probe.h"
 
 enum {
-	BTRFS_SUPERBLOCK = 65536
+	BTRFS_SUPERBLOCK = 65536,
+	PIECE = 1 << 20
 };
 
 /* Write, flush, read back. */
@@ -88,4 +89,36 @@ int coffer_find_veils(
 		rec->veils[rec->n_veils++] = block;
 	}
 	return 0;
+}
+
+int coffer_copy_verified(
+	struct coffer_dev *d, uint64_t from, uint64_t to, uint64_t n, struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(2 * PIECE);
+	int r = 0;
+
+	if (!buf)
+		return coffer_err_errno(e, ENOMEM, "copy the head");
+	for (uint64_t at = 0; at < n && r == 0; at += PIECE) {
+		const size_t part = min_u64(PIECE, n - at);
+
+		r = coffer_dev_read(d, buf, part, from + at, e);
+		if (r == 0)
+			r = coffer_dev_write(d, buf, part, to + at, e);
+	}
+	if (r == 0)
+		r = coffer_dev_flush(d, e);
+	coffer_dev_forget(d, to, n);
+	for (uint64_t at = 0; at < n && r == 0; at += PIECE) {
+		const size_t part = min_u64(PIECE, n - at);
+
+		r = coffer_dev_read(d, buf, part, from + at, e);
+		if (r == 0)
+			r = coffer_dev_read(d, buf + PIECE, part, to + at, e);
+		if (r == 0 && memcmp(buf, buf + PIECE, part) != 0)
+			r = coffer_err_set(e, EIO,
+				"%s does not give back at byte %" PRIu64 " what was written there",
+				d->name, to + at);
+	}
+	return r;
 }

@@ -99,8 +99,7 @@ static int act(struct coffer_session *s, struct repair *p, enum coffer_action_ki
 	case COFFER_REPAIR_UNDO_PLACEMENT:
 		return coffer_place_undo(disk, e);
 	case COFFER_REPAIR_RESTORE_HEAD:
-		return disk->header ? coffer_place_undo(disk, e)
-				    : coffer_place_rescue(disk, &p->evidence.geometry, e);
+		return coffer_place_rescue(disk, &p->evidence.geometry, e);
 	case COFFER_REPAIR_RESTORE_BLOCK_0:
 		return coffer_place_unmark(disk, e);
 	case COFFER_REPAIR_ERASE_MARK:

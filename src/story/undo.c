@@ -33,7 +33,7 @@ static int finish_record(struct coffer_dev *d, struct coffer_record *rec, struct
 /* The record of an abort. While a header is whole somebody may have opened the volume and written
  * to its head, which lives in the head copy: then what is there now is the truth. */
 static int make_undo_record(
-	struct coffer_disk *disk, struct coffer_record *rec, struct coffer_err *e)
+	struct coffer_disk *disk, bool keep, struct coffer_record *rec, struct coffer_err *e)
 {
 	const struct coffer_facts *f = &disk->facts;
 	const struct coffer_record *older = f->has_record[COFFER_RESTORE]
@@ -41,7 +41,9 @@ static int make_undo_record(
 					    : f->has_record[COFFER_PLACE] ? &f->record[COFFER_PLACE]
 									  : NULL;
 
-	*rec = (struct coffer_record){.kind = COFFER_RESTORE};
+	*rec = (struct coffer_record){.kind = COFFER_RESTORE, .keep = keep};
+	if (f->has_record[COFFER_RESTORE] && f->record[COFFER_RESTORE].keep)
+		rec->keep = true;
 	/* Block 0 may hold a transition block of what was begun before; under the same id a torn
 	 * mixture of the two is no riddle. */
 	if (older)
@@ -67,13 +69,15 @@ static int make_undo_record(
 /* The record of giving back a head that cryptsetup had moved away: of a header of which nothing
  * counts, or only the second copy. In that case it is named as the header is, so that the
  * transition block is known for that header's own. */
-static int make_rescue_record(struct coffer_disk *disk, const struct coffer_geometry *g,
+static int make_rescue_record(struct coffer_disk *disk, const struct coffer_geometry *g, bool keep,
 	struct coffer_record *rec, struct coffer_err *e)
 {
 	const struct coffer_facts *f = &disk->facts;
 
-	*rec = (struct coffer_record){
-		.kind = COFFER_RESTORE, .geometry = *g, .copy_size = COFFER_LUKS2_MIN_COPY};
+	*rec = (struct coffer_record){.kind = COFFER_RESTORE,
+		.keep = keep,
+		.geometry = *g,
+		.copy_size = COFFER_LUKS2_MIN_COPY};
 	(void)snprintf(rec->uuid, sizeof(rec->uuid), "00000000-0000-0000-0000-000000000000");
 	if (f->newest >= 0) {
 		rec->seqid = f->copy[f->newest].seqid;
@@ -147,7 +151,11 @@ static int erase_reserve(
 {
 	int r;
 
-	r = coffer_dev_zero(d, coffer_gap(&rec->geometry), 2 * rec->geometry.shift, e);
+	if (rec->keep)
+		r = coffer_dev_zero(
+			d, coffer_record_offset(&rec->geometry, rec->kind), COFFER_BLOCK, e);
+	else
+		r = coffer_dev_zero(d, coffer_gap(&rec->geometry), 2 * rec->geometry.shift, e);
 	return r < 0 ? r : coffer_dev_flush(d, e);
 }
 
@@ -278,7 +286,7 @@ static int undo_locked(struct coffer_disk *disk, struct coffer_err *e)
 		return r < 0 ? r : erase_records(disk, e);
 	}
 	if (disk->header || !f->has_record[COFFER_RESTORE])
-		r = make_undo_record(disk, &rec, e);
+		r = make_undo_record(disk, false, &rec, e);
 	return r < 0 ? r : put_back(disk->dev, &rec, e);
 }
 
@@ -293,19 +301,36 @@ int coffer_place_undo(struct coffer_disk *disk, struct coffer_err *e)
 	return coffer_err_wrap(e, r, "put the filesystem's head back");
 }
 
+/* cryptsetup's copy of the head may have holes: it is not flushed before the head is overwritten.
+ * Where it has one and the head is still in its place, the head's bytes would be lost. Block 0 is
+ * left out, for the record needs as much room: if a sector of it is overwritten, it is a header's.
+ */
+static int keep_torn_head(
+	struct coffer_dev *d, const struct coffer_geometry *g, struct coffer_err *e)
+{
+	return coffer_copy_verified(d, COFFER_BLOCK, coffer_gap(g), g->shift - COFFER_BLOCK, e);
+}
+
 int coffer_place_rescue(
 	struct coffer_disk *disk, const struct coffer_geometry *g, struct coffer_err *e)
 {
 	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	/* coffer has verified its copy before it wrote a transition block. */
+	const bool keep = disk->facts.transition_error != 0;
 	struct coffer_record rec;
 	int r;
 
 	/* The copy at D-S was made durable when the disk was examined, and is what the evidence
-	 * was taken from. The record goes to the gap, which holds nothing that is needed: while
-	 * all data is in its place, it is free, or has a step's ciphertext of what is there too. */
+	 * was taken from. Record and torn head go to the gap, which holds nothing that is needed:
+	 * while all data is in its place, it is free, or has a step's ciphertext of what is there
+	 * too. */
 	r = coffer_lock_metadata(disk->dev, true, &lock, e);
-	if (r == 0)
-		r = make_rescue_record(disk, g, &rec, e);
+	if (r == 0 && keep)
+		r = keep_torn_head(disk->dev, g, e);
+	if (r == 0 && disk->header)
+		r = make_undo_record(disk, keep, &rec, e);
+	else if (r == 0)
+		r = make_rescue_record(disk, g, keep, &rec, e);
 	if (r == 0)
 		r = put_back(disk->dev, &rec, e);
 	return coffer_err_wrap(e, r, "put the filesystem's head back");

@@ -48,7 +48,7 @@ static bool same_record(const struct coffer_record *a, const struct coffer_recor
 {
 	return a->kind == b->kind && memcmp(a->id, b->id, sizeof(a->id)) == 0 &&
 	       same_geometry(&a->geometry, &b->geometry) && strcmp(a->uuid, b->uuid) == 0 &&
-	       a->seqid == b->seqid && a->copy_size == b->copy_size &&
+	       a->keep == b->keep && a->seqid == b->seqid && a->copy_size == b->copy_size &&
 	       a->image_size == b->image_size && a->n_extents == b->n_extents &&
 	       memcmp(a->extents, b->extents, a->n_extents * sizeof(a->extents[0])) == 0 &&
 	       a->n_veils == b->n_veils &&
@@ -91,6 +91,11 @@ static void make_empty(struct coffer_record *r)
 	r->image_size = 0;
 }
 
+static void set_keep(struct coffer_record *r)
+{
+	r->keep = true;
+}
+
 static void check_round_trip(void)
 {
 	static const struct {
@@ -103,6 +108,7 @@ static void check_round_trip(void)
 		{"as many extents and veils as there are", COFFER_PLACE, make_full},
 		{"extents that touch, to the end", COFFER_PLACE, make_touching},
 		{"no extents, no veils", COFFER_RESTORE, make_empty},
+		{"restoration that keeps", COFFER_RESTORE, set_keep},
 	};
 	uint8_t block[COFFER_BLOCK];
 
@@ -290,6 +296,7 @@ static void check_hostile(void)
 		const char *name;
 		void (*change)(struct coffer_record *r);
 	} rows[] = {
+		{"placement that keeps", set_keep},
 		{"kind 0", set_kind0},
 		{"kind 4", set_kind4},
 		{"device near 2^64", set_device_wrap},
@@ -321,6 +328,7 @@ static void check_hostile(void)
 		{"veil near 2^64", set_veil_wrap},
 	};
 	uint8_t block[COFFER_BLOCK];
+	unsigned int wrong = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct coffer_record r = sample(COFFER_PLACE), back;
@@ -330,6 +338,17 @@ static void check_hostile(void)
 				coffer_record_decode(block, &back) == -EBADMSG,
 			"hostile: %s", rows[i].name);
 	}
+	for (unsigned int bit = 1; bit < 32; bit++) {
+		const struct coffer_record r = sample(COFFER_RESTORE);
+		struct coffer_record back;
+
+		(void)coffer_record_encode(&r, block);
+		put_be32(block + 24, UINT32_C(1) << bit);
+		memset(block + 128, 0, 32);
+		(void)coffer_sha256(block, COFFER_BLOCK, block + 128);
+		wrong += coffer_record_decode(block, &back) != -EBADMSG;
+	}
+	ok(wrong == 0, "hostile: flags that nobody knows");
 	/* Numbers of elements that encode would run over itself. */
 	for (unsigned int i = 0; i < 4; i++) {
 		const struct coffer_record r = sample(COFFER_PLACE);
