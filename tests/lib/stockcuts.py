@@ -114,10 +114,10 @@ class Job:
                                                           n - SECTOR]
         if offset == 0 and n == self.S:
             slot, size = self.slot
-            few += [4 * KiB, COPY, COPY + SECTOR, 2 * COPY, 64 * KiB + 4 * KiB, slot + size]
+            few += [4 * KiB, COPY, COPY + SECTOR, 2 * COPY, 64 * KiB + 4 * KiB, slot + size,
+                    slot + size - SECTOR]
             many += [2 * KiB, 4 * KiB - SECTOR, 4 * KiB + SECTOR, 8 * KiB, COPY - SECTOR,
-                     COPY + 4 * KiB, 2 * COPY - SECTOR, slot + SECTOR, 64 * KiB,
-                     slot + size - SECTOR]
+                     COPY + 4 * KiB, 2 * COPY - SECTOR, slot + SECTOR, 64 * KiB]
         return sorted({x for x in few + many * self.fine if 0 < x < n})
 
     def cuts(self, seeds):
@@ -202,10 +202,10 @@ def has_trace(image):
 
 def missing(job, image, held=None):
     """Sectors of the plain data that are on the disk in no form: neither plain at their place, nor
-    in the head copy or in front of it (a tool may set something aside there), nor as ciphertext
-    of the recorded key, nor in the content of a volume."""
+    in the head copy or in front of it (where coffer keeps what it overwrites, but for block 0),
+    nor as ciphertext of the recorded key, nor in the content of a volume."""
     places = [(image, 0, job.original), (image, job.copy_at, job.head),
-              (image, job.copy_at - job.S, job.head), (image, job.S, job.cipher),
+              (image, job.copy_at - job.S - 4096, job.head), (image, job.S, job.cipher),
               (held, 0, job.original)]
     lost = []
     for at in range(0, job.length, Image.CHUNK):

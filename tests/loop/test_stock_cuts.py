@@ -3,8 +3,8 @@
 """Stock's encryption in place, cut by a power failure: what stock itself gets back, and what coffer
 does. Prints the table of docs/reliability.md.
 
-COFFER_DEEP=1 takes all cut points, more random states and all processors: about half an hour,
-so it wants "tests/run --limit 7200 --filter stock_cuts -v".
+COFFER_DEEP=1 takes all cut points and more random states: about half an hour, so it wants
+"tests/run --limit 7200 --filter stock_cuts -v".
 """
 import collections
 import contextlib
@@ -18,13 +18,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import coffer
 import stockcuts
-from cuts import record
+from cuts import Cuts, record
 from disk import MiB, run, tempdir
 from stockcuts import CLASSES, MAGICS, Disk, Job, Verdict, classify, missing, newest
 from tap import Tap
 
 DEEP = os.environ.get("COFFER_DEEP") == "1"
-WORKERS = os.cpu_count() if DEEP else 1
 # name: filesystem, its size, further options of a Job; seeds, and those of the deep run
 JOBS = {
     "ext4": ("ext4", 10 * MiB, {"block_size": 1024}, 2, 60),
@@ -171,21 +170,45 @@ def complaints(what, luks, became, stock, ours):
 
 
 def measure(job, epochs, seeds):
-    """Counts by class."""
+    """Counts by class. One state after the other: all have the same UUID, so the lock of one would
+    be in the way of another."""
     table = collections.defaultdict(Count)
-
-    def judge(state, disk):
+    disk = Disk(os.path.join(job.folder, "work"))
+    for state in job.cuts(seeds).states(epochs):
         what = classify(job, state)
         verdicts = {t: Verdict(job, state, t, disk) for t in stockcuts.TOOLS
                     if t != "encrypt" or what in TRAPS}
-        return state, what, verdicts
-
-    disks = [Disk(os.path.join(job.folder, f"work{n}")) for n in range(WORKERS)]
-    states = job.cuts(seeds).states(epochs)
-    while batch := list(itertools.islice(states, len(disks))):
-        for state, what, verdicts in pool.map(judge, batch, disks):
-            table[what].judge(job, state, what, verdicts)
+        table[what].judge(job, state, what, verdicts)
     return table
+
+
+def measure_all(folder):
+    """(job, counts) of each job; the deep run works at several jobs at once."""
+    with ThreadPoolExecutor(os.cpu_count() if DEEP else 1) as pool:
+        running = []
+        for name, (fs, length, options, quick, deep) in JOBS.items():
+            job = Job(folder, name, fs, length, fine=DEEP, **options)
+            epochs = [0]
+            if DEEP or name == "ext4":
+                epochs = [*job.begin, *(job.end if fs != "btrfs" else [])]
+            running.append((job, pool.submit(measure, job, epochs, deep if DEEP else quick)))
+        for job, counts in running:
+            yield job, counts.result()
+
+
+def repair_cut(job, what, seeds):
+    """The repair of a state of this class, cut at each of its own writes, and run again."""
+    disk = Disk(os.path.join(job.folder, "repaired"))
+    disk.put(next(s.image for s in job.cuts(2).states([0]) if classify(job, s) == what))
+    done = record(coffer.command("repair", disk.path, job.key, "--yes", "--quiet"), disk.path)
+    disk.look()
+    count = 0
+    for state in Cuts(done, job.points, seeds).states(range(len(done.epochs))):
+        again = Verdict(job, state, "coffer", disk)
+        assert again.recovered, f"{state}: status {again.status}, {again.said}"
+        count += 1
+    print(f"# {job.name}: the repair of '{what}', cut at each write: {count} states")
+    assert count > 50, count
 
 
 def show(title, table, explain=False):
@@ -223,7 +246,7 @@ def scratch():
         yield folder or stack.enter_context(tempdir())
 
 
-with scratch() as folder, ThreadPoolExecutor(WORKERS) as pool:
+with scratch() as folder:
     tap.run([("recorder: every call", every_call),
              ("recorder: a shared mapping", not_understood, "mmap.mmap(f.fileno(), 4096)[0] = 1"),
              ("recorder: a truncation", not_understood, "os.ftruncate(f.fileno(), 4096)"),
@@ -232,19 +255,16 @@ with scratch() as folder, ThreadPoolExecutor(WORKERS) as pool:
              ("recorder: a call it does not know", not_understood,
               "os.sendfile(f.fileno(), os.open(sys.executable, os.O_RDONLY), 0, 4096)")])
     everything = collections.defaultdict(Count)
-    for name, (fs, length, options, quick, deep) in JOBS.items():
-        job = Job(folder, name, fs, length, fine=DEEP, **options)
-        if not everything:
-            tap.run([("recorder: as strace sees it", as_strace_sees, job)])
-        epochs = [0]
-        if DEEP or name == "ext4":
-            epochs = [*job.begin, *(job.end if fs != "btrfs" else [])]
-        table = measure(job, epochs, deep if DEEP else quick)
-        show(f"{name}, {length // MiB} MiB, S of {job.S // MiB} MiB", table)
+    for job, table in measure_all(folder):
+        show(f"{job.name}, {job.length // MiB} MiB, S of {job.S // MiB} MiB", table)
         for c in table:
             everything[c].add(table[c])
-        tap.run([(f"{name}: {c} ({n.states} states, stock {n.stock['back']}, coffer {n.coffer['back']})",
-                  as_it_must_be, n) for c, n in table.items()])
+        tap.run([(f"{job.name}: {c} ({n.states} states, stock {n.stock['back']}, "
+                  f"coffer {n.coffer['back']})", as_it_must_be, n) for c, n in table.items()])
+        if DEEP or job.name == "ext4":
+            tap.run([("recorder: as strace sees it", as_strace_sees, job)])
+            tap.run([(f"{job.name}: the repair itself, cut: {what}", repair_cut, job, what,
+                      10 * DEEP) for what in (TRAPS[:4] if DEEP else ("torn", "second"))])
     version = run("cryptsetup", "--version").stdout.split(" flags")[0].strip()
     show(f"all of them, {version}", everything, explain=True)
     tap.ok(set(everything) == set(CLASSES), "each class occurs", set(CLASSES) - set(everything))
