@@ -338,15 +338,18 @@ int coffer_place_rescue(
 
 int coffer_place_unmark(struct coffer_disk *disk, struct coffer_err *e)
 {
+	const struct coffer_record *rec = &disk->facts.record[COFFER_PLACE];
+	const bool veiled = disk->facts.transition.sectors == 0xff;
 	_cleanup_lock_ struct coffer_lock *lock = NULL;
 	int r;
 
 	/* The head was never changed but for block 0 and the veils, and only those sectors are
-	 * touched that are a mark or a veil still. The record goes last: while it is there, the
-	 * same finding leads here again. */
+	 * touched that are a mark or a veil still. No veil was written before all of the mark was
+	 * durable: zeros in one's place are the filesystem's own then. The record goes last: while
+	 * it is there, the same finding leads here again. */
 	r = coffer_lock_metadata(disk->dev, true, &lock, e);
 	if (r == 0)
-		r = unveil(disk->dev, &disk->facts.record[COFFER_PLACE], e);
+		r = veiled ? unveil(disk->dev, rec, e) : restore_block_0(disk->dev, rec, e);
 	if (r == 0)
 		r = erase_records(disk, e);
 	return coffer_err_wrap(e, r, "put block 0 back");

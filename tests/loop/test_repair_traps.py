@@ -123,6 +123,42 @@ def second_step_no_header():
     left_alone(img)
 
 
+def zeros_where_a_veil_would_be():
+    """A run that was cut while it wrote its mark: two sectors of it arrived, and the filesystem was
+    used since. Somebody has filled a file with zeros where the next thing would have been a veil."""
+    S = MiB
+    img, veil = path_of("veil"), 65536
+    tree = path_of("veil.tree")
+    os.mkdir(tree)
+    with open(os.path.join(tree, "0"), "wb") as f:
+        f.write(os.urandom(4 * MiB))
+    make_image(img, 12 * MiB, "ext4", 10 * MiB, tree, options=["-O", "^resize_inode,^has_journal", "-N", "64"])
+    plain = read(img)
+    cmd = coffer.one_thread(img, key, "--reduce-device-size", "2M")
+    # the first call at block 0 writes the mark
+    for n in range(1, 40):
+        patch(img, (0, plain))
+        coffer.kill_at("fdatasync", n, cmd)
+        if read(img)[:14] == b"COFFER-TRANSIT":
+            break
+    assert read(img)[4096:S] == plain[4096:S], "more than the mark was written"
+    patch(img, (1024, plain[1024:4096]))
+    run("debugfs", "-w", "-R", f"zap_block -f /0 -p 0 {zap(img, veil)}", img)
+    assert read(img)[veil:veil + 4096] == bytes(4096), "not that block"
+    run("debugfs", "-w", "-R", "ssv mtime 20300101000000", img)
+    run(coffer.COFFER, "repair", "--yes", img)
+    assert read(img)[:1024] == plain[:1024], "block 0 is not back"
+    assert read(img)[veil:veil + 4096] == bytes(4096), "old bytes over the file's new ones"
+
+
+def zap(img, at):
+    """The number of the block of /0 that lies at byte at."""
+    for n in range(1024):
+        if run("debugfs", "-R", f"bmap /0 {n}", img).stdout.strip() == str(at // 4096):
+            return n
+    raise AssertionError("the file is elsewhere")
+
+
 def changed_while_asked():
     """While somebody thinks about the question, the disk becomes another one."""
     S = MiB
@@ -155,6 +191,7 @@ with stack:
         ("a disk image in the head", image_in_the_head),
         ("cut in the second step, no first header copy", second_step),
         ("cut in the second step, no header copy", second_step_no_header),
+        ("zeros where a veil would be", zeros_where_a_veil_would_be),
         ("changed while repair asks", changed_while_asked),
     ])
 tap.done()
