@@ -96,24 +96,30 @@ static int check_unconverted(struct search *s, struct coffer_err *e)
 		&s->v->unconverted, e);
 }
 
-/* The first keyslot lies behind both copies, and was written with the header. A sector of it that
- * is still the head's is one that this write did not reach: then nothing was done after it. */
-static int check_first_keyslot(struct search *s, struct coffer_err *e)
+/* Both header copies and the first keyslot, which lies behind them, are written at once. A sector
+ * there that is still the head's is one that this write did not reach: then nothing was done after
+ * it. Not one of zeros in a copy, which has such itself, nor the first two: a boot loader's. */
+static int check_reached(struct search *s, struct coffer_err *e)
 {
 	struct coffer_evidence *v = s->v;
-	const uint64_t from = 2 * v->copy_size, end = from + FIRST_KEYSLOT;
+	const uint64_t keyslot = 2 * v->copy_size, end = keyslot + FIRST_KEYSLOT;
 	uint8_t *now = s->buf, *copy = s->buf + PIECE;
-	int r;
+	int r = 0;
 
 	if (v->traces == 0 || end > v->geometry.shift)
 		return 0;
-	r = coffer_dev_read(s->dev, now, FIRST_KEYSLOT, from, e);
-	if (r == 0)
-		r = coffer_dev_read(
-			s->dev, copy, FIRST_KEYSLOT, coffer_head_copy(&v->geometry) + from, e);
-	for (size_t k = 0; k < FIRST_KEYSLOT && r == 0; k += COFFER_SECTOR)
-		if (memcmp(now + k, copy + k, COFFER_SECTOR) == 0)
-			v->unconverted = true;
+	for (uint64_t at = 1024; at < end && r == 0 && !v->unconverted; at += PIECE) {
+		const size_t n = min_u64(PIECE, end - at);
+
+		r = coffer_dev_read(s->dev, now, n, at, e);
+		if (r == 0)
+			r = coffer_dev_read(
+				s->dev, copy, n, coffer_head_copy(&v->geometry) + at, e);
+		for (size_t k = 0; k < n && r == 0; k += COFFER_SECTOR)
+			if (memcmp(now + k, copy + k, COFFER_SECTOR) == 0 &&
+				(at + k >= keyslot || !bytes_are_zero(now + k, COFFER_SECTOR)))
+				v->unconverted = true;
+	}
 	return r;
 }
 
@@ -225,7 +231,7 @@ static int try_copy(struct search *s, const struct coffer_geometry *g, struct co
 	if (r == 0)
 		r = check_unconverted(s, e);
 	if (r == 0 && !s->v->unconverted)
-		r = check_first_keyslot(s, e);
+		r = check_reached(s, e);
 	return r < 0 ? r : compare_copy(s, e);
 }
 
