@@ -3,6 +3,8 @@
 
 #include <stdarg.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/quote.h"
@@ -47,9 +49,9 @@ static size_t utf8_length(const char *s)
 
 /* A terminal takes U+0080 to U+009F for control characters as well, and some do so for the bytes.
  */
-void coffer_show_text(FILE *f, const char *text)
+static void show_bytes(FILE *f, const char *text, size_t size)
 {
-	while (*text) {
+	for (const char *end = text + size; text < end;) {
 		const unsigned char *p = (const unsigned char *)text;
 		const size_t n = utf8_length(text);
 
@@ -59,6 +61,63 @@ void coffer_show_text(FILE *f, const char *text)
 			(void)fwrite(text, 1, n, f);
 		text += n > 0 ? n : 1;
 	}
+}
+
+void coffer_show_text(FILE *f, const char *text)
+{
+	show_bytes(f, text, strlen(text));
+}
+
+/* Columns of the terminal behind @f, at most so many that a sentence can be read; 0: no terminal,
+ * and lines stay whole for grep. */
+static size_t columns(FILE *f)
+{
+	enum {
+		NARROWEST = 60,
+		WIDEST = 100
+	};
+	struct winsize size;
+
+	if (!isatty(fileno(f)))
+		return 0;
+	if (ioctl(fileno(f), TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
+		return 80;
+	return size.ws_col < NARROWEST ? 0 : size.ws_col > WIDEST ? WIDEST : size.ws_col;
+}
+
+/* Bytes of the word that begins at @text. What stands in single quotes is a command to be copied,
+ * so it stays in one piece; an apostrophe within a word quotes nothing. */
+static size_t word_length(const char *text)
+{
+	const char *end = *text == '\'' ? strchr(text + 1, '\'') : NULL;
+
+	if (!end)
+		end = text;
+	return (size_t)(end - text) + strcspn(end, " ");
+}
+
+void coffer_show_wrapped(FILE *f, size_t indent, const char *text)
+{
+	const size_t width = columns(f);
+	size_t at = indent;
+
+	while (width > 0 && *text) {
+		const size_t n = word_length(text);
+
+		if (at > indent && at + 1 + n > width) {
+			(void)fprintf(f, "\n%*s", (int)indent, "");
+			at = indent;
+		} else if (at > indent) {
+			(void)fputc(' ', f);
+			at++;
+		}
+		show_bytes(f, text, n);
+		at += n;
+		text += n;
+		text += strspn(text, " ");
+	}
+	coffer_show_text(f, text); /* all of it, where nothing is wrapped */
+	(void)fputc('\n', f);
 }
 
 void coffer_show_error(const char *text)
@@ -77,8 +136,7 @@ void coffer_show_field(FILE *f, const char *name, const char *fmt, ...)
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	(void)fprintf(f, "  %-12s ", name);
-	coffer_show_text(f, text);
-	(void)fputc('\n', f);
+	coffer_show_wrapped(f, 15, text);
 }
 
 void coffer_show_checks(FILE *f, const struct coffer_checks *c, bool all)
@@ -97,13 +155,11 @@ void coffer_show_checks(FILE *f, const struct coffer_checks *c, bool all)
 		if (k->verdict == COFFER_CHECK_OK && !all)
 			continue;
 		(void)fprintf(f, "  %-10s %-18s ", marks[k->verdict], k->id);
-		coffer_show_text(f, k->text);
-		(void)fputc('\n', f);
+		coffer_show_wrapped(f, 32, k->text);
 		if (!k->remedy[0])
 			continue;
 		(void)fprintf(f, "  %-10s %-18s -> ", "", "");
-		coffer_show_text(f, k->remedy);
-		(void)fputc('\n', f);
+		coffer_show_wrapped(f, 35, k->remedy);
 	}
 }
 

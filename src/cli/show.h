@@ -17,6 +17,9 @@ const char *coffer_outcome_name(int exit_code);
 
 /* @text without its control characters. */
 void coffer_show_text(FILE *f, const char *text);
+/* The same and the line's end. On a terminal it goes on in new lines, @indent columns to the right,
+ * which is where the first one begins. */
+void coffer_show_wrapped(FILE *f, size_t indent, const char *text);
 /* A line "coffer: @text" on stderr. */
 void coffer_show_error(const char *text);
 /* "  name         text" */
