@@ -2,6 +2,7 @@
 /* cmd_repair.c - coffer repair */
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -14,6 +15,7 @@ struct run {
 	struct coffer_args args;
 	struct coffer_report report;
 	bool locked;
+	bool shown; /* findings and actions: once is enough */
 };
 
 static int ask(void *user, enum coffer_ask why, uint8_t *buf, size_t size, struct coffer_err *e)
@@ -47,15 +49,14 @@ static void show_findings(FILE *f, const struct run *run, const struct coffer_re
 	coffer_show_checks(f, &r->findings, true);
 	for (size_t i = 0; i < r->n_actions; i++) {
 		(void)fprintf(f, "  %zu. %-22s ", i + 1, coffer_repair_name(r->actions[i].kind));
-		coffer_show_text(f, r->actions[i].text);
-		(void)fputc('\n', f);
+		coffer_show_wrapped(f, 28, r->actions[i].text);
 	}
 }
 
 /* A person decides on a terminal; a script has said so beforehand. */
 static bool confirm(void *user, const struct coffer_repair_result *r)
 {
-	const struct run *run = user;
+	struct run *run = user;
 	char answer[16] = "";
 
 	if (run->args.yes)
@@ -63,6 +64,7 @@ static bool confirm(void *user, const struct coffer_repair_result *r)
 	if (run->args.json)
 		return false;
 	show_findings(stderr, run, r);
+	run->shown = true;
 	if (!isatty(STDIN_FILENO)) {
 		coffer_show_error("there is no terminal to ask on; --yes does it without asking");
 		return false;
@@ -70,7 +72,7 @@ static bool confirm(void *user, const struct coffer_repair_result *r)
 	(void)fputs("Do this? [y/N] ", stderr);
 	(void)fflush(stderr);
 	return fgets(answer, sizeof(answer), stdin) &&
-	       (strcmp(answer, "y\n") == 0 || strcmp(answer, "yes\n") == 0);
+	       (strcasecmp(answer, "y\n") == 0 || strcasecmp(answer, "yes\n") == 0);
 }
 
 static void put_actions(struct json_object *o, const struct coffer_repair_result *r)
@@ -116,11 +118,12 @@ static int end_text(const struct run *run, int code, const struct coffer_repair_
 		show_findings(stdout, run, r);
 	if (code == COFFER_DONE && run->args.encrypt.dry_run && r->n_actions > 0) {
 		show_findings(stdout, run, r);
+		(void)fflush(stdout); /* the findings come first, also in "2>&1 | less" */
 		(void)fprintf(
 			stderr, "%s: nothing was changed (--dry-run)\n", run->args.encrypt.device);
 	}
 	if (code != COFFER_DONE) {
-		if (r && r->findings.n > 0 && code != COFFER_NO && r->n_done == 0)
+		if (r && r->findings.n > 0 && code != COFFER_NO && r->n_done == 0 && !run->shown)
 			show_findings(stderr, run, r);
 		coffer_show_error(e->msg);
 	}
