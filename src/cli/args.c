@@ -211,8 +211,7 @@ int coffer_args_parse(const struct coffer_cmd *cmd, int argc, char **argv, struc
 		if (!name)
 			return coffer_err_usage(e,
 				"'%s' is no option, or not a whole one; 'coffer %s --help' lists "
-				"them "
-				"(and -h is --hash)",
+				"them",
 				optopt && optopt < FIRST_LONG ? (char[]){'-', (char)optopt, 0}
 							      : argv[optind - 1],
 				cmd->name);

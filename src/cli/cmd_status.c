@@ -22,7 +22,7 @@ static const char *const meanings[] = {
 	[COFFER_STAGE_CONVERTING] = "a conversion is under way",
 	[COFFER_STAGE_WIPE_PENDING] =
 		"all is encrypted; the old copy of the first bytes is still to be wiped",
-	[COFFER_STAGE_ENCRYPTED] = "encrypted",
+	[COFFER_STAGE_ENCRYPTED] = "a LUKS volume with nothing under way",
 	[COFFER_STAGE_RESTORING] = "an abort is half done",
 	[COFFER_STAGE_OTHER] = "a reencryption is under way that is cryptsetup's to finish",
 	[COFFER_STAGE_SHRUNK] = "the device is smaller than the conversion it holds",
@@ -86,8 +86,8 @@ static void show_status(const struct coffer_status *s)
 	if (s->filesystem[0])
 		coffer_show_field(stdout, "content", "%s", s->filesystem);
 	if (s->luks_version)
-		coffer_show_field(stdout, "volume", "LUKS%d %s%s%s", s->luks_version, s->uuid,
-			s->cipher[0] ? ", " : "", s->cipher);
+		coffer_show_field(stdout, "volume", "LUKS%d%s%s%s%s", s->luks_version,
+			s->uuid[0] ? " " : "", s->uuid, s->cipher[0] ? ", " : "", s->cipher);
 	if (s->data_size) {
 		coffer_show_field(stdout, "encrypted",
 			"%" PRIu64 " of %" PRIu64 " bytes (%s of %s)", s->converted, s->data_size,
@@ -109,7 +109,7 @@ static void show_status(const struct coffer_status *s)
 			"read without cryptsetup's locks, which this user may not use");
 	if (s->can_abort)
 		coffer_show_field(
-			stdout, "way back", "coffer abort gives the plain filesystem back");
+			stdout, "way back", "'coffer abort' gives the plain filesystem back");
 	coffer_show_field(stdout, "next", "%s", s->next[0] ? s->next : "nothing");
 }
 

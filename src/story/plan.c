@@ -322,7 +322,7 @@ static int fill(struct draft *d, struct coffer_err *e)
 	if (r < 0)
 		return r;
 	if (d->o->no_speed)
-		return say_unmeasured(d, "nobody asked for it");
+		return say_unmeasured(d, "it was not to be measured");
 	return tell_time(d, e);
 }
 
