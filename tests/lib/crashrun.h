@@ -18,6 +18,7 @@ struct row {
 
 struct count {
 	unsigned int states, coffer, aborted, stock, repaired;
+	unsigned int skipped; /* repair was asked, but not run */
 	unsigned int failed;
 };
 

@@ -3,7 +3,7 @@
 """Stock's encryption in place, cut by a power failure: what stock itself gets back, and what coffer
 does. Prints the table of docs/reliability.md.
 
-COFFER_DEEP=1 takes all cut points and more random states: about half an hour, so it wants
+COFFER_DEEP=1 takes all cut points and more random states: many minutes, so it wants
 "tests/run --limit 7200 --filter stock_cuts -v".
 """
 import collections
@@ -26,10 +26,10 @@ from tap import Tap
 DEEP = os.environ.get("COFFER_DEEP") == "1"
 # name: filesystem, its size, further options of a Job; seeds, and those of the deep run
 JOBS = {
-    "ext4": ("ext4", 10 * MiB, {"block_size": 1024}, 2, 60),
-    "ext4, one group, zeros behind": ("ext4", 6 * MiB, {"reserve": "zeros"}, 1, 60),
-    "xfs, stale copy behind": ("xfs", 16 * MiB, {"reserve": "stale"}, 1, 60),
-    "btrfs": ("btrfs", 110 * MiB, {"S": 16 * MiB, "fill": 4 * MiB}, 1, 20),
+    "ext4": ("ext4", 10 * MiB, {"block_size": 1024}, 2, 20),
+    "ext4, one group, zeros behind": ("ext4", 6 * MiB, {"reserve": "zeros"}, 1, 20),
+    "xfs, stale copy behind": ("xfs", 16 * MiB, {"reserve": "stale"}, 1, 20),
+    "btrfs": ("btrfs", 110 * MiB, {"S": 16 * MiB, "fill": 4 * MiB}, 1, 5),
 }
 # States in which no program can know what the truth is.
 GONE = "lost", "lost, header", "halves", "unseen"
