@@ -172,6 +172,8 @@ static int open_fd(struct coffer_dev *d, int flags, bool alone, struct stat *ret
 	struct stat named, st;
 
 	*ret_errno = 0;
+	if (!d->name[0])
+		return coffer_err_set(e, EINVAL, "no device or image was named");
 	if (stat(d->name, &named) < 0)
 		return coffer_err_errno(e, errno, "find %s", d->name);
 	if (!S_ISBLK(named.st_mode) && !S_ISREG(named.st_mode))
@@ -220,7 +222,7 @@ static struct coffer_dev *dev_new(const char *path)
 		return NULL;
 	d->ops = &file_ops;
 	d->fd = -1;
-	d->name = strdup(path);
+	d->name = strdup(path ? path : ""); /* a library is called with NULL, too */
 	return d->name ? TAKE_PTR(d) : NULL;
 }
 
