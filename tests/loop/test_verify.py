@@ -159,7 +159,8 @@ def many_keys():
 
 def meanwhile():
     """Somebody adds and removes a key all the time: what is seen is one moment or another."""
-    img, second = roomy.copy(), key_file("second", "2nd")
+    # An image of its own: a cryptsetup that was told to end may still write to it for a while.
+    img, second = roomy.copy("meanwhile"), key_file("second", "2nd")
     roomy.encrypt(img, "--reduce-device-size", "8M")
     change = f"""while cryptsetup luksAddKey -q {' '.join(FAST)} --key-file {small.key} {img} {second} &&
                  cryptsetup luksKillSlot -q --key-file {small.key} {img} 1; do :; done"""
