@@ -32,8 +32,8 @@ COFFER_API const char *coffer_phase_name(enum coffer_phase p);
 
 struct coffer_progress {
 	enum coffer_phase phase;
-	uint64_t done;	/* bytes of the data that are converted, from earlier runs too */
-	uint64_t total; /* bytes of the data */
+	uint64_t done;	/* used bytes of the data that are converted, from earlier runs too */
+	uint64_t total; /* used bytes of the data */
 	uint64_t moved; /* bytes converted by this call */
 };
 
@@ -56,8 +56,30 @@ struct coffer_encrypt_callbacks {
 	void *user;
 };
 
+/* Is only that encrypted which the filesystem uses? */
+enum coffer_used_only {
+	COFFER_USED_AUTO, /* where it can be told for certain, else everything */
+	COFFER_USED_YES,  /* refuse where it cannot */
+	COFFER_USED_NO,	  /* everything */
+	COFFER_N_USED_ONLY,
+};
+/* "auto", "yes", "no"; "unknown" for anything else. */
+COFFER_API const char *coffer_used_only_name(enum coffer_used_only u);
+
+/* What becomes of the room that the filesystem does not use. Deleted files may still lie there. */
+enum coffer_free_space {
+	COFFER_FREE_DEFAULT, /* on a resume: what the conversion was begun with; else keep */
+	COFFER_FREE_KEEP,    /* left as it is: a sparse image stays sparse */
+	COFFER_FREE_DISCARD, /* given back to the device, which may or may not forget it */
+	COFFER_FREE_FILL,    /* overwritten with ciphertext: nothing plain is left on the device */
+	COFFER_N_FREE_SPACE,
+};
+/* "default", "keep", "discard", "fill"; "unknown" for anything else. */
+COFFER_API const char *coffer_free_space_name(enum coffer_free_space f);
+
 /* All fields but device may be 0 or NULL: the default. They count when a conversion begins; a
- * resumed one follows its header. */
+ * resumed one follows its header, but for used_only, free_space, verify, max_rate and threads,
+ * which count for each run: one that is resumed may turn to everything, but never back. */
 struct coffer_encrypt_options {
 	const char *device;	   /* block device or image file; symlinks are followed */
 	uint64_t reserve;	   /* 2S, a multiple of 8192; 32 MiB */
@@ -76,8 +98,12 @@ struct coffer_encrypt_options {
 	uint64_t metadata_size;	   /* of one header copy: 16 KiB to 4 MiB, a power of two */
 	uint64_t keyslots_size;	   /* multiple of 4096 */
 	uint32_t threads;	   /* at most 16; as many as processors, from 2 to 4 */
-	bool dry_run;		   /* examine and check, then stop before the first write */
-	bool resume_only;	   /* go on with what was begun, begin nothing */
+	enum coffer_used_only used_only;
+	enum coffer_free_space free_space;
+	uint64_t max_rate; /* bytes per second that are moved at most; no limit */
+	bool verify;	   /* read each step back and compare it before it is committed */
+	bool dry_run;	   /* examine and check, then stop before the first write */
+	bool resume_only;  /* go on with what was begun, begin nothing */
 	struct coffer_encrypt_callbacks callbacks;
 };
 
@@ -92,15 +118,23 @@ struct coffer_encrypt_result {
 	uint64_t moved;	      /* bytes converted by this call */
 	uint64_t converted;   /* bytes converted by now, by earlier calls too */
 	uint64_t flushes;     /* of the device, by this call */
-	char found[24];	      /* what the disk asked for at the start: "start", "convert", ... */
-	bool changed;	      /* this call has written to the device */
-	bool resumed;	      /* an earlier run had begun */
-	bool finished;	      /* nothing is left to do */
-	bool aborted;	      /* the plain filesystem is back */
-	bool unlocked_run;    /* this user has no access to cryptsetup's locks: stock tools were not
-			       * kept out, other coffers were */
-	bool head_copy_kept;  /* the filesystem has grown into the head copy's place meanwhile: not
-			       * wiped; plain old blocks may be left in its free space */
+	uint64_t used;	    /* bytes of the data that count as used: all of them unless used_only */
+	uint64_t scrubbed;  /* bytes overwritten by this call where used ones had been moved away */
+	uint64_t filled;    /* free bytes overwritten by this call (COFFER_FREE_FILL) */
+	uint64_t discarded; /* free bytes discarded by this call (COFFER_FREE_DISCARD) */
+	enum coffer_free_space free_space; /* what this call did with free space; DEFAULT where
+					    * everything counts as used, so none is left */
+	bool used_only;			   /* this call followed a map of what is used */
+	char all_because[256]; /* why everything counts as used, where that was not asked for */
+	char found[24];	       /* what the disk asked for at the start: "start", "convert", ... */
+	bool changed;	       /* this call has written to the device */
+	bool resumed;	       /* an earlier run had begun */
+	bool finished;	       /* nothing is left to do */
+	bool aborted;	       /* the plain filesystem is back */
+	bool unlocked_run;   /* this user has no access to cryptsetup's locks: stock tools were not
+			      * kept out, other coffers were */
+	bool head_copy_kept; /* the filesystem has grown into the head copy's place meanwhile: not
+			      * wiped; plain old blocks may be left in its free space */
 };
 
 /* Encrypt, or go on. @ret is filled as far as things are known, on failure too.

@@ -25,12 +25,12 @@ static int compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-struct coffer_range coffer_range_of(double *v, size_t n)
+struct coffer_spread coffer_spread_of(double *v, size_t n)
 {
 	if (n == 0)
-		return (struct coffer_range){0};
+		return (struct coffer_spread){0};
 	qsort(v, n, sizeof(*v), compare);
-	return (struct coffer_range){v[0], (v[(n - 1) / 2] + v[n / 2]) / 2, v[n - 1]};
+	return (struct coffer_spread){v[0], (v[(n - 1) / 2] + v[n / 2]) / 2, v[n - 1]};
 }
 
 double coffer_estimate_work(

@@ -18,12 +18,12 @@ struct coffer_round {
 	double commit; /* two header copies, each with a flush of its own */
 };
 
-struct coffer_range {
+struct coffer_spread {
 	double low, median, high;
 };
 
 /* Sorts @v. All 0 for n = 0. */
-struct coffer_range coffer_range_of(double *v, size_t n);
+struct coffer_spread coffer_spread_of(double *v, size_t n);
 
 /* Seconds that @w takes on a machine where a round with @bytes took @r. */
 double coffer_estimate_work(

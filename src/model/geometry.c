@@ -6,6 +6,11 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "model/usedmap.h"
+
+enum {
+	FILL_SHIFTS = 4
+};
 
 int coffer_geometry_check(const struct coffer_geometry *g, struct coffer_err *e)
 {
@@ -35,21 +40,39 @@ int coffer_geometry_check(const struct coffer_geometry *g, struct coffer_err *e)
 	return 0;
 }
 
+/* The lowest legal start of a step that ends at @p. */
+static uint64_t lowest_start(const struct coffer_geometry *g, uint64_t used_end)
+{
+	if (used_end <= g->shift)
+		return 0;
+	if (used_end - g->shift < g->shift)
+		return g->shift; /* the short zone is the last but one */
+	return used_end - g->shift;
+}
+
 uint64_t coffer_next_step(
 	const struct coffer_geometry *g, const struct coffer_used_map *used, uint64_t p)
 {
-	(void)used; /* everything counts as used */
-	if (p <= g->shift)
-		return 0;
-	if (p - g->shift < g->shift)
-		return g->shift; /* the short zone is the last but one */
-	return p - g->shift;
+	const uint64_t most = FILL_SHIFTS * g->shift;
+	const uint64_t q = lowest_start(g, used ? coffer_used_map_end_below(used, p) : p);
+
+	/* A higher start is as legal; it is never inside the head, which stays one step. */
+	if (used && used->fill && p - q > most)
+		return p - most < g->shift ? g->shift : p - most;
+	return q;
 }
 
-uint64_t coffer_count_steps(const struct coffer_geometry *g, uint64_t p)
+uint64_t coffer_count_steps(
+	const struct coffer_geometry *g, const struct coffer_used_map *used, uint64_t p)
 {
+	uint64_t n = 0;
+
 	/* The short step changes their order, not their number. */
-	return p / g->shift + (p % g->shift > 0);
+	if (!used)
+		return p / g->shift + (p % g->shift > 0);
+	for (; p > 0; p = coffer_next_step(g, used, p))
+		n++;
+	return n;
 }
 
 bool coffer_pointer_ok(const struct coffer_geometry *g, uint64_t p)

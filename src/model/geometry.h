@@ -45,18 +45,20 @@ static inline uint64_t coffer_gap(const struct coffer_geometry *g)
  * a multiple of the sector size (D of 512). -EINVAL says which. */
 int coffer_geometry_check(const struct coffer_geometry *g, struct coffer_err *e);
 
-/* The bytes that hold something: everything, until the used map of a later version.
- * NULL stands for "all used". This is its seat: the step rule below asks only this question. */
 struct coffer_used_map;
 
-/* The step after pointer @p (0 < p <= L): [*ret, p) is converted next.
- * Law: a step [q, p) moves at most S bytes, since its ciphertext [q+S, p+S) must not reach into
- * its own source; q is 0 or >= S, since the head is one step (stock cannot resume inside it). */
+/* The step after pointer @p (0 < p <= L): [*ret, p) is converted next. @used NULL: everything is.
+ * Law: a step [q, p) is legal if no used byte lies in [q+S, p), since its ciphertext, and what is
+ * scrubbed, goes to [q+S, p+S) and must not reach into what is still to be moved; q is 0 or >= S,
+ * since the head is one step (stock cannot resume inside it). So a step moves S bytes at most, and
+ * crosses any distance without used bytes. A map that says fill has steps of 4S at most, since all
+ * of such a step is written. */
 uint64_t coffer_next_step(
 	const struct coffer_geometry *g, const struct coffer_used_map *used, uint64_t p);
 
-/* Steps from pointer @p down to 0, when everything counts as used. */
-uint64_t coffer_count_steps(const struct coffer_geometry *g, uint64_t p);
+/* Steps from pointer @p down to 0. */
+uint64_t coffer_count_steps(
+	const struct coffer_geometry *g, const struct coffer_used_map *used, uint64_t p);
 
 /* Is @p a pointer at which a conversion can stand: 0, or S <= p <= L at a sector's start? */
 bool coffer_pointer_ok(const struct coffer_geometry *g, uint64_t p);

@@ -122,7 +122,7 @@ void coffer_work_count(
 		return;
 	}
 	if (a != COFFER_ACT_END) {
-		ret->steps = coffer_count_steps(&f->geometry, f->pointer);
+		ret->steps = coffer_count_steps(&f->geometry, NULL, f->pointer);
 		count_convert(f, ret->steps, &stage[COFFER_WORK_CONVERT]);
 	}
 	/* A run that did not do the last step itself makes sure of it first. */

@@ -282,7 +282,7 @@ static int tell_time(struct draft *d, struct coffer_err *e)
 	};
 	double seconds[COFFER_MAX_ROUNDS];
 	struct coffer_timing timing;
-	struct coffer_range range;
+	struct coffer_spread range;
 	int r;
 
 	r = coffer_speed_measure(&q, &timing, &d->plan->speed, e);
@@ -290,7 +290,7 @@ static int tell_time(struct draft *d, struct coffer_err *e)
 		return r;
 	for (size_t i = 0; i < timing.n; i++)
 		seconds[i] = coffer_estimate_work(&timing.rounds[i], timing.bytes, &d->works);
-	range = coffer_range_of(seconds, timing.n);
+	range = coffer_spread_of(seconds, timing.n);
 	d->plan->seconds_low = range.low;
 	d->plan->seconds = range.median;
 	d->plan->seconds_high = range.high;

@@ -25,6 +25,31 @@ const char *coffer_phase_name(enum coffer_phase p)
 	return (unsigned int)p < COFFER_N_PHASES ? phase_names[p] : "unknown";
 }
 
+static const char *const used_only_names[] = {
+	[COFFER_USED_AUTO] = "auto",
+	[COFFER_USED_YES] = "yes",
+	[COFFER_USED_NO] = "no",
+};
+_Static_assert(ARRAY_SIZE(used_only_names) == COFFER_N_USED_ONLY, "every choice has a name");
+
+const char *coffer_used_only_name(enum coffer_used_only u)
+{
+	return (unsigned int)u < COFFER_N_USED_ONLY ? used_only_names[u] : "unknown";
+}
+
+static const char *const free_space_names[] = {
+	[COFFER_FREE_DEFAULT] = "default",
+	[COFFER_FREE_KEEP] = "keep",
+	[COFFER_FREE_DISCARD] = "discard",
+	[COFFER_FREE_FILL] = "fill",
+};
+_Static_assert(ARRAY_SIZE(free_space_names) == COFFER_N_FREE_SPACE, "every choice has a name");
+
+const char *coffer_free_space_name(enum coffer_free_space f)
+{
+	return (unsigned int)f < COFFER_N_FREE_SPACE ? free_space_names[f] : "unknown";
+}
+
 void coffer_session_progress(
 	struct coffer_session *s, enum coffer_phase phase, uint64_t done, uint64_t total)
 {

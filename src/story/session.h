@@ -3,6 +3,7 @@
 #pragma once
 #include "base/secret.h"
 #include "coffer/encrypt.h"
+#include "model/storedmap.h"
 #include "os/locks.h"
 #include "story/disk.h"
 
@@ -20,6 +21,7 @@ struct coffer_session {
 	struct coffer_lock *reencryption; /* of disk.header's UUID, once there is one */
 	struct coffer_secret *passphrase; /* once asked for */
 	struct coffer_secret *key;	  /* volume key, once unlocked */
+	struct coffer_stored_map *stored; /* the used map; NULL: everything counts as used */
 	bool changed;	/* this run has written: a failure leaves an interrupted disk */
 	bool converted; /* this run did the last step: nobody was on the device since */
 };

@@ -256,7 +256,7 @@ static int measure(const struct coffer_speed_question *q, struct coffer_timing *
 static void tell_rates(const struct coffer_timing *t, uint64_t shift, struct coffer_speed *speed)
 {
 	double rd[COFFER_MAX_ROUNDS], wr[COFFER_MAX_ROUNDS], st[COFFER_MAX_ROUNDS];
-	struct coffer_range range;
+	struct coffer_spread range;
 
 	for (size_t i = 0; i < t->n; i++) {
 		const struct coffer_round *r = &t->rounds[i];
@@ -268,15 +268,15 @@ static void tell_rates(const struct coffer_timing *t, uint64_t shift, struct cof
 	speed->measured = true;
 	speed->rounds = (unsigned int)t->n;
 	speed->bytes = t->bytes;
-	range = coffer_range_of(rd, t->n);
+	range = coffer_spread_of(rd, t->n);
 	speed->read_low = range.low;
 	speed->read_median = range.median;
 	speed->read_high = range.high;
-	range = coffer_range_of(wr, t->n);
+	range = coffer_spread_of(wr, t->n);
 	speed->write_low = range.low;
 	speed->write_median = range.median;
 	speed->write_high = range.high;
-	range = coffer_range_of(st, t->n);
+	range = coffer_spread_of(st, t->n);
 	speed->step_low = range.low;
 	speed->step_median = range.median;
 	speed->step_high = range.high;

@@ -30,11 +30,11 @@ static void check_ranges(void)
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		double v[5];
-		struct coffer_range r;
+		struct coffer_spread r;
 
 		for (size_t k = 0; k < 5; k++)
 			v[k] = rows[i].v[k];
-		r = coffer_range_of(v, rows[i].n);
+		r = coffer_spread_of(v, rows[i].n);
 		ok(near(r.low, rows[i].low) && near(r.median, rows[i].median) &&
 				near(r.high, rows[i].high),
 			"range: %s", rows[i].name);

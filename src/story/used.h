@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* used.h - the used map of a run: made before the first write, stored with the header, trusted on a
+ * resume only while the filesystem is what it was */
+#pragma once
+#include "story/guard.h"
+#include "story/session.h"
+
+/* Before a conversion begins: find out what is used, as the options want it, and tell the result.
+ * It goes into s->stored; NULL there: everything counts. REFUSED: only what is used was to be
+ * encrypted, and that cannot be told. Nothing is written. */
+int coffer_used_find(
+	struct coffer_session *s, const struct coffer_guarded *g, struct coffer_err *e);
+
+/* Put s->stored, if there is one, into the new header in memfd @fd, for the placement to write.
+ * Made coarser until it fits. */
+int coffer_used_store(struct coffer_session *s, int fd, struct coffer_err *e);
+
+/* Before a conversion goes on, with the key: the map of the examined disk, if it is there, whole,
+ * of this volume, and the filesystem has not been used since; else none, and what is on the disk is
+ * made void, durably. In s->stored. REFUSED: the options want only what is used. */
+int coffer_used_load(struct coffer_session *s, struct coffer_err *e);
+
+/* The map on the disk shall never be believed again: durable when this returns. For whoever is
+ * about to let the half converted volume be used. Nothing is done where no map lies. */
+int coffer_used_void(struct coffer_session *s, struct coffer_err *e);
+
+/* Zeros over it, at the end; not flushed. */
+int coffer_used_erase(struct coffer_session *s, struct coffer_err *e);
