@@ -77,7 +77,7 @@ static int wait_for(struct coffer_child *c, pid_t pid, const struct coffer_stop 
 
 	watch.on = c->kind == COFFER_CHILD_WORKS && clock_getcpuclockid(pid, &watch.clock) == 0;
 	while ((done = waitpid(pid, NULL, WNOHANG)) == 0 || (done < 0 && errno == EINTR)) {
-		if (!c->stop && stop && stop->wanted && stop->wanted(stop->user))
+		if (!c->stop && coffer_stop_wanted(stop))
 			__atomic_store_n(&c->stop, true, __ATOMIC_RELAXED);
 		still = still || (!c->stop && stands_still(&watch));
 		if (still || (c->stop && c->kind != COFFER_CHILD_TIDIES))

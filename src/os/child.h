@@ -16,6 +16,11 @@ struct coffer_stop {
 	void *user;
 };
 
+static inline bool coffer_stop_wanted(const struct coffer_stop *s)
+{
+	return s && s->wanted && s->wanted(s->user);
+}
+
 /* The job's own view of the wish to stop: that of a child that cleans up behind itself. */
 struct coffer_child;
 bool coffer_child_stopped(const struct coffer_child *c);

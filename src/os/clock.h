@@ -4,3 +4,6 @@
 
 /* Seconds since some moment in the past. */
 double coffer_clock(void);
+
+/* Sleep that long, or until a signal comes. */
+void coffer_sleep(double seconds);

@@ -49,6 +49,13 @@ void coffer_dev_forget(struct coffer_dev *d, uint64_t off, uint64_t n)
 	d->ops->forget(d, off, n);
 }
 
+int coffer_dev_discard(struct coffer_dev *d, uint64_t off, uint64_t n, struct coffer_err *e)
+{
+	if (!d->ops->discard)
+		return -EOPNOTSUPP;
+	return d->ops->discard(d, off, n, e);
+}
+
 void coffer_dev_close(struct coffer_dev *d)
 {
 	if (d)

@@ -31,6 +31,9 @@ struct coffer_dev_ops {
 	/* What is read from [off, off + n) next comes from the disk, as far as the kernel can be
 	 * asked for that; after a flush only. In direct mode it does so anyway. */
 	void (*forget)(struct coffer_dev *d, uint64_t off, uint64_t n);
+	/* What lies in [off, off + n) is not needed any more and may read as anything afterwards,
+	 * or as before. -EOPNOTSUPP: the device cannot. NULL: likewise. */
+	int (*discard)(struct coffer_dev *d, uint64_t off, uint64_t n, struct coffer_err *e);
 	void (*close)(struct coffer_dev *d);
 };
 
@@ -55,6 +58,7 @@ void coffer_dev_set_direct(struct coffer_dev *d, bool direct);
 /* Did the device take that? */
 bool coffer_dev_is_direct(const struct coffer_dev *d);
 void coffer_dev_forget(struct coffer_dev *d, uint64_t off, uint64_t n);
+int coffer_dev_discard(struct coffer_dev *d, uint64_t off, uint64_t n, struct coffer_err *e);
 void coffer_dev_close(struct coffer_dev *d); /* NULL is fine; the caller has flushed before */
 DEFINE_CLEANUP(struct coffer_dev *, dev, coffer_dev_close);
 #define _cleanup_dev_ _cleanup_(cleanup_dev)

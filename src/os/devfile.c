@@ -104,6 +104,23 @@ static void file_forget(struct coffer_dev *d, uint64_t off, uint64_t n)
 	(void)posix_fadvise(d->fd, (off_t)off, (off_t)n, POSIX_FADV_DONTNEED);
 }
 
+/* A device forgets, a file gets a hole. */
+static int file_discard(struct coffer_dev *d, uint64_t off, uint64_t n, struct coffer_err *e)
+{
+	const uint64_t range[2] = {off, n};
+	const int how = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+	int r;
+
+	if (d->read_only || off > d->size || n > d->size - off)
+		return coffer_err_set(
+			e, EBADF, "discard of %s at byte %" PRIu64 ": not here", d->name, off);
+	r = d->is_block ? ioctl(d->fd, BLKDISCARD, range)
+			: fallocate(d->fd, how, (off_t)off, (off_t)n);
+	if (r == 0)
+		return 0;
+	return coffer_err_errno(e, errno, "discard of %s at byte %" PRIu64, d->name, off);
+}
+
 static void file_close(struct coffer_dev *d)
 {
 	if (d->fd >= 0)
@@ -118,6 +135,7 @@ static const struct coffer_dev_ops file_ops = {
 	.flush = file_flush,
 	.set_direct = file_set_direct,
 	.forget = file_forget,
+	.discard = file_discard,
 	.close = file_close,
 };
 

@@ -1,29 +1,79 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "story/convert.h"
 
+#include <errno.h>
 #include <inttypes.h>
 
 #include "base/err.h"
+#include "model/step.h"
 #include "story/engine.h"
 
-/* Law 3: data durable, then header durable, and only then may the next step write. */
-static int do_step(
-	struct coffer_session *s, struct coffer_engine *en, uint64_t from, struct coffer_err *e)
+/* How far the conversion is, in used bytes. */
+static void tell_progress(struct coffer_session *s)
 {
-	struct coffer_conversion *c = &s->disk.facts.conversion;
+	const struct coffer_conversion *c = &s->disk.facts.conversion;
+	const uint64_t length = c->geometry.length;
+
+	s->result->converted = length - c->pointer;
+	coffer_session_progress(s, COFFER_PHASE_CONVERT,
+		coffer_used_map_bytes(coffer_session_map(s), c->pointer, length),
+		coffer_used_map_bytes(coffer_session_map(s), 0, length));
+}
+
+static int commit(struct coffer_session *s, struct coffer_err *e)
+{
 	int r;
 
-	r = coffer_engine_move(en, from, c->pointer, e);
+	s->disk.facts.conversion.hot = false;
+	r = coffer_conversion_write(s->disk.header->json, &s->disk.facts.conversion, e);
+	return r < 0 ? r : coffer_header_commit(s->dev, s->disk.header, e);
+}
+
+/* Give back what is free in [@from, @to) of the plain bytes, at its place behind them, where by now
+ * neither ciphertext nor a plain byte that is still needed lies: the step that covers it is
+ * committed. What a cut leaves out is made up for when the run goes on. */
+static int discard(struct coffer_session *s, uint64_t from, uint64_t to, struct coffer_err *e)
+{
+	const struct coffer_geometry *g = &s->disk.facts.conversion.geometry;
+	const struct coffer_used_map *map = coffer_session_map(s);
+	struct coffer_jobs jobs = coffer_jobs_of(g, map, from, to);
+	struct coffer_range f;
+	int r;
+
+	if (!map || s->result->free_space != COFFER_FREE_DISCARD || s->no_discard)
+		return 0;
+	while (coffer_jobs_next_free(&jobs, &f)) {
+		r = coffer_dev_discard(s->dev, f.start + g->shift, f.end - f.start, e);
+		if (r == -EOPNOTSUPP) {
+			s->no_discard = true;
+			return 0;
+		}
+		if (r < 0)
+			return r;
+		s->result->discarded += f.end - f.start;
+	}
+	return 0;
+}
+
+/* Law 3: data durable, then header durable, and only then may the next step write. */
+static int do_step(struct coffer_session *s, struct coffer_engine *en, struct coffer_err *e)
+{
+	struct coffer_step step;
+	int r;
+
+	r = coffer_engine_step(en, &step, e);
 	if (r == 0)
 		r = coffer_dev_flush(s->dev, e);
+	if (r == 0 && s->o->verify)
+		r = coffer_engine_verify(en, &step, e);
 	if (r < 0)
 		return r;
-	s->result->moved += c->pointer - from;
-
-	c->pointer = from;
-	c->hot = false;
-	r = coffer_conversion_write(s->disk.header->json, c, e);
-	return r < 0 ? r : coffer_header_commit(s->dev, s->disk.header, e);
+	s->result->moved += step.moved;
+	s->result->scrubbed += step.scrubbed;
+	s->result->filled += step.filled;
+	s->disk.facts.conversion.pointer = step.from;
+	r = commit(s, e);
+	return r < 0 ? r : discard(s, step.from, step.to, e);
 }
 
 static int run_steps(struct coffer_session *s, struct coffer_engine *en, struct coffer_err *e)
@@ -31,47 +81,50 @@ static int run_steps(struct coffer_session *s, struct coffer_engine *en, struct 
 	const struct coffer_conversion *c = &s->disk.facts.conversion;
 	int r;
 
-	while (c->pointer > 0) {
+	r = coffer_engine_begin(en, c->pointer, 0, e);
+	while (r == 0 && c->pointer > 0) {
 		const uint64_t at = c->pointer;
 
 		r = coffer_session_check_stop(s, e);
 		if (r < 0)
 			return r;
-		r = do_step(s, en, coffer_next_step(en->g, NULL, at), e);
+		r = do_step(s, en, e);
 		if (r < 0)
 			return coffer_err_wrap(e, r, "convert below byte %" PRIu64, at);
-		s->result->converted = en->g->length - c->pointer;
-		coffer_session_progress(
-			s, COFFER_PHASE_CONVERT, en->g->length - c->pointer, en->g->length);
+		tell_progress(s);
 	}
-	s->converted = true;
-	return 0;
+	s->converted = r == 0;
+	return r;
 }
 
 int coffer_convert(struct coffer_session *s, struct coffer_err *e)
 {
-	struct coffer_conversion *c = &s->disk.facts.conversion;
-	const struct coffer_geometry *g = &c->geometry;
-	struct coffer_engine en;
+	const struct coffer_conversion *c = &s->disk.facts.conversion;
+	const struct coffer_engine_setup setup = {
+		.dev = s->dev,
+		.g = &c->geometry,
+		.map = coffer_session_map(s),
+		.key = s->key->data,
+		.key_size = s->key->size,
+		.threads = s->o->threads,
+		.verify = s->o->verify,
+		.max_rate = s->o->max_rate,
+		.stop = {s->o->callbacks.stop, s->o->callbacks.user},
+	};
+	_cleanup_engine_ struct coffer_engine *en = NULL;
 	int r;
 
-	r = coffer_engine_open(&en, s->dev, g, s->key->data, s->key->size, s->o->threads, e);
-	if (r < 0) {
-		coffer_engine_close(&en);
+	r = coffer_engine_open(&setup, &en, e);
+	if (r < 0)
 		return r;
-	}
-	coffer_use_direct(s->dev, g);
-	coffer_session_progress(s, COFFER_PHASE_CONVERT, g->length - c->pointer, g->length);
+	coffer_use_direct(s->dev, &c->geometry);
+	tell_progress(s);
 	/* The pointer was read from the disk or from a cache in front of it, and a copy may be torn
 	 * or behind. A commit of the same state first: then both copies say it, durably, before
 	 * the first byte is written that an older state would need. */
 	s->changed = true;
-	c->hot = false;
-	r = coffer_conversion_write(s->disk.header->json, c, e);
+	r = commit(s, e);
 	if (r == 0)
-		r = coffer_header_commit(s->dev, s->disk.header, e);
-	if (r == 0)
-		r = run_steps(s, &en, e);
-	coffer_engine_close(&en);
-	return r;
+		r = discard(s, c->pointer, c->geometry.length, e);
+	return r < 0 ? r : run_steps(s, en, e);
 }

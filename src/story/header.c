@@ -171,6 +171,8 @@ void coffer_header_free(struct coffer_header *h)
 		return;
 	free(h->copy[0]);
 	free(h->copy[1]);
+	free(h->disk[0]);
+	free(h->disk[1]);
 	coffer_json_free(h->json);
 	free(h);
 }
@@ -217,17 +219,49 @@ int coffer_header_memfd(struct coffer_dev *d, const struct coffer_header *h, uin
 	return 0;
 }
 
+/* The blocks of copy @i that are not on the disk yet, as far as this run knows: from the first one
+ * to the last one. */
+static void changed_blocks(const struct coffer_header *h, int i, uint64_t *ret_at, uint64_t *ret_n)
+{
+	uint64_t from = 0, to = h->copy_size;
+
+	if (h->disk[i]) {
+		while (from < to && memcmp(h->copy[i] + from, h->disk[i] + from, COFFER_BLOCK) == 0)
+			from += COFFER_BLOCK;
+		while (to > from && memcmp(h->copy[i] + to - COFFER_BLOCK,
+					    h->disk[i] + to - COFFER_BLOCK, COFFER_BLOCK) == 0)
+			to -= COFFER_BLOCK;
+	}
+	*ret_at = from;
+	*ret_n = to - from;
+}
+
+/* What is now on the disk for certain. Without memory for it the next write is a whole one. */
+static void note_written(struct coffer_header *h, int i, uint8_t *block)
+{
+	h->disk[i] = block ? block : malloc(h->copy_size);
+	if (h->disk[i])
+		memcpy(h->disk[i], h->copy[i], h->copy_size);
+}
+
 static int write_copy(struct coffer_dev *d, struct coffer_header *h, int i, struct coffer_err *e)
 {
+	_cleanup_free_ uint8_t *old = NULL;
+	uint64_t at, n;
 	int r;
 
-	h->current[i] = h->proven[i] = false;
-	r = coffer_dev_write(d, h->copy[i], h->copy_size, i ? h->copy_size : 0, e);
+	/* Only what this run wrote and flushed itself is known to be there; from the first write
+	 * until its flush has returned, nothing is. */
+	changed_blocks(h, i, &at, &n);
+	old = TAKE_PTR(h->disk[i]);
+	h->current[i] = false;
+	r = coffer_dev_write(d, h->copy[i] + at, n, (i ? h->copy_size : 0) + at, e);
 	if (r == 0)
 		r = coffer_dev_flush(d, e);
 	if (r < 0)
 		return coffer_err_wrap(e, r, "header copy %d", i + 1);
-	h->current[i] = h->proven[i] = true;
+	note_written(h, i, TAKE_PTR(old));
+	h->current[i] = true;
 	return 0;
 }
 

@@ -16,7 +16,7 @@ struct coffer_header {
 	uint64_t seqid;
 	char uuid[41];
 	uint8_t *copy[2]; /* sealed, as they are wanted on the disk */
-	bool proven[2];	  /* this run wrote the copy with this very content and flushed it */
+	uint8_t *disk[2]; /* as this run wrote and flushed them last; NULL: it has not yet */
 	bool current[2];  /* the copy on the disk was whole and the newest when it was read */
 	struct json_object *json;
 };

@@ -22,9 +22,16 @@ struct coffer_session {
 	struct coffer_secret *passphrase; /* once asked for */
 	struct coffer_secret *key;	  /* volume key, once unlocked */
 	struct coffer_stored_map *stored; /* the used map; NULL: everything counts as used */
-	bool changed;	/* this run has written: a failure leaves an interrupted disk */
-	bool converted; /* this run did the last step: nobody was on the device since */
+	bool changed;	 /* this run has written: a failure leaves an interrupted disk */
+	bool no_discard; /* the device cannot */
+	bool converted;	 /* this run did the last step: nobody was on the device since */
 };
+
+/* What counts as used; NULL: everything. */
+static inline const struct coffer_used_map *coffer_session_map(const struct coffer_session *s)
+{
+	return s->stored ? s->stored->map : NULL;
+}
 
 /* Call the caller's progress callback. */
 void coffer_session_progress(

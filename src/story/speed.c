@@ -17,7 +17,7 @@ enum {
 	MAX_BYTES = 8 << 20, /* of data in one round */
 	MIN_ROUNDS = 3,	     /* fewer tell nothing of the spread */
 	USUAL_ROUNDS = 5,
-	AREAS = COFFER_MAX_ROUNDS + 1,
+	AREAS = COFFER_MAX_ROUNDS + 2,
 	MAX_KEY = 64
 };
 
@@ -25,13 +25,14 @@ static const double SLOW_WRITE = 0.06; /* seconds for a round's bytes; above, ro
 static const double ENOUGH = 1.6;      /* seconds in all: the usual number of rounds will do */
 static const double TOO_LONG = 6;      /* seconds in all: whatever there is must do */
 
-/* The scratch file: header copies first, then areas that each hold one round's bytes. A round moves
- * an area to the next one further up, and the rounds go downwards, as a conversion's steps do. */
+/* The scratch file: header copies first, then areas that each hold one round's bytes. First each
+ * round reads one and writes another; then each moves one to the next one further up, and the
+ * rounds go downwards, as a conversion's steps do: reading ahead across the commits. */
 struct bench {
 	const struct coffer_speed_question *q;
 	struct coffer_dev *dev;
 	struct coffer_geometry g; /* S is the bytes of a round */
-	struct coffer_engine en;
+	struct coffer_engine *en;
 	uint8_t *buf; /* PIECE random bytes */
 	uint8_t *copy;
 	double started;
@@ -89,44 +90,49 @@ static int commit(struct bench *b, struct coffer_err *e)
 	return r;
 }
 
-/* The bytes of round @i, from its area to the one above. */
-static int move(struct bench *b, unsigned int i, struct coffer_err *e)
-{
-	const uint64_t from = area(b, AREAS - 2 - i);
-	int r;
-
-	r = coffer_engine_move(&b->en, from, from + b->g.shift, e);
-	return r < 0 ? r : coffer_dev_flush(b->dev, e);
-}
-
 static void forget(struct bench *b, unsigned int i)
 {
 	coffer_dev_forget(b->dev, area(b, i), b->g.shift);
 }
 
-static int time_round(
+/* Read one area, write another one. */
+static int time_transfers(
 	struct bench *b, unsigned int i, struct coffer_round *ret, struct coffer_err *e)
 {
-	double t[5];
+	double t[3];
 	int r;
 
-	/* What is read in round i is neither what this round moves nor what the last one did, so
-	 * that a drive's own cache has no part in it. */
+	/* What is read in a round is not what one before it wrote, so that a drive's own cache has
+	 * no part in it. */
 	forget(b, i + 1);
-	forget(b, AREAS - 2 - i);
 	t[0] = coffer_clock();
 	r = read_area(b, i + 1, e);
 	t[1] = coffer_clock();
 	if (r == 0)
 		r = write_area(b, AREAS - 1 - i, e);
 	t[2] = coffer_clock();
+	ret->read = t[1] - t[0];
+	ret->write = t[2] - t[1];
+	return r;
+}
+
+/* The next step, and its commit. */
+static int time_step(struct bench *b, struct coffer_round *ret, struct coffer_err *e)
+{
+	struct coffer_step step;
+	double t[3];
+	int r;
+
+	t[0] = coffer_clock();
+	r = coffer_engine_step(b->en, &step, e);
 	if (r == 0)
-		r = move(b, i, e);
-	t[3] = coffer_clock();
+		r = coffer_dev_flush(b->dev, e);
+	t[1] = coffer_clock();
 	if (r == 0)
 		r = commit(b, e);
-	t[4] = coffer_clock();
-	*ret = (struct coffer_round){t[1] - t[0], t[2] - t[1], t[3] - t[2], t[4] - t[3]};
+	t[2] = coffer_clock();
+	ret->move = t[1] - t[0];
+	ret->commit = t[2] - t[1];
 	return r;
 }
 
@@ -170,12 +176,40 @@ static bool has_enough(const struct bench *b, size_t n)
 {
 	const double t = coffer_clock() - b->started;
 
-	return n == COFFER_MAX_ROUNDS || (n >= USUAL_ROUNDS && t > ENOUGH) || t > TOO_LONG;
+	return n == COFFER_MAX_ROUNDS || (n >= USUAL_ROUNDS && t > ENOUGH / 2) || t > TOO_LONG / 2;
+}
+
+/* As many steps as there were rounds of transfers. One before them is not counted: nothing was read
+ * ahead for it. */
+static int time_steps(struct bench *b, struct coffer_timing *timing, struct coffer_err *e)
+{
+	const unsigned int n = (unsigned int)timing->n;
+	struct coffer_round first;
+	unsigned int done = 0;
+	int r;
+
+	for (unsigned int i = 0; i < AREAS; i++)
+		forget(b, i);
+	r = coffer_engine_begin(b->en, area(b, AREAS - 1), area(b, AREAS - 2 - n), e);
+	if (r == 0)
+		r = time_step(b, &first, e);
+	while (r == 0 && done < n && !stop_wanted(b) &&
+		(done < MIN_ROUNDS || coffer_clock() - b->started < TOO_LONG)) {
+		r = time_step(b, &timing->rounds[done], e);
+		done++;
+	}
+	timing->n = done;
+	return r;
 }
 
 static int run_rounds(struct bench *b, struct coffer_timing *timing, struct coffer_err *e)
 {
 	uint8_t key[MAX_KEY];
+	const struct coffer_engine_setup setup = {.dev = b->dev,
+		.g = &b->g,
+		.key = key,
+		.key_size = b->q->key_size,
+		.threads = b->q->threads};
 	int r;
 
 	if (coffer_random(key, sizeof(key)) < 0)
@@ -183,15 +217,16 @@ static int run_rounds(struct bench *b, struct coffer_timing *timing, struct coff
 	r = choose_bytes(b, e);
 	if (r == 0)
 		r = fill(b, e);
-	if (r == 0)
-		r = coffer_engine_open(
-			&b->en, b->dev, &b->g, key, b->q->key_size, b->q->threads, e);
 	while (r == 0 && !stop_wanted(b) && !has_enough(b, timing->n)) {
-		r = time_round(b, (unsigned int)timing->n, &timing->rounds[timing->n], e);
+		r = time_transfers(b, (unsigned int)timing->n, &timing->rounds[timing->n], e);
 		if (r == 0)
 			timing->n++;
 	}
 	timing->bytes = b->g.shift;
+	if (r == 0)
+		r = coffer_engine_open(&setup, &b->en, e);
+	if (r == 0 && !stop_wanted(b))
+		r = time_steps(b, timing, e);
 	if (r == 0 && timing->n < MIN_ROUNDS && !stop_wanted(b))
 		r = coffer_err_set(e, ETIME, "the disk is too slow for a short measurement");
 	return r;
@@ -248,7 +283,7 @@ static int measure(const struct coffer_speed_question *q, struct coffer_timing *
 	coffer_dev_set_direct(dev, q->direct);
 	speed->direct = coffer_dev_is_direct(dev);
 	r = run_rounds(&b, timing, e);
-	coffer_engine_close(&b.en);
+	coffer_engine_close(b.en);
 	return r;
 }
 
