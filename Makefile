@@ -8,19 +8,21 @@
 #   make test        everything; as root also the tests on loop devices
 #   make test-quick  unit tests and lint
 #   make lint        the laws of the repository, and clang-tidy
+#   make bench       coffer beside stock cryptsetup and the bare disk; writes docs/benchmarks.md
 #   make fuzz        FUZZ_SECONDS (60) for each fuzz target
 #   make install     meson install; DESTDIR is honoured
 #   make clean       remove the build directories
 #
-# T="--filter NAME -v" is handed to tests/run.
+# T="--filter NAME -v" is handed to tests/run, BENCH="--quick" to the benchmark.
 
 # A python in front of Debian's would lack python3-cryptography; sbin is not in every user's PATH.
 export PATH := /usr/sbin:/usr/bin:/sbin:/bin:$(PATH)
 FUZZ_SECONDS ?= 60
 T ?=
+BENCH ?=
 
-.PHONY: build demo test test-quick lint fuzz install clean asan fuzz-targets \
-	deps-build deps-demo deps-test
+.PHONY: build demo test test-quick lint bench fuzz install clean asan fuzz-targets \
+	deps-build deps-demo deps-bench deps-test
 .NOTPARALLEL:
 
 build: deps-build build/build.ninja
@@ -38,6 +40,11 @@ test-quick: deps-test build asan
 lint: deps-test build
 	tests/run --tier unit --filter lint/ $(T)
 	find src -name '*.c' -print0 | xargs -0 -n 4 -P "$$(nproc)" clang-tidy -p build --quiet
+
+# No test is built here: nothing but what is measured shall keep the machine busy.
+bench: deps-bench build/build.ninja
+	ninja -C build coffer tests/luks-cat tests/bench/mover
+	tests/bench/bench.py $(BENCH)
 
 fuzz: deps-test fuzz-targets
 	tests/run --tier fuzz --fuzz-seconds $(FUZZ_SECONDS) $(T)
@@ -64,5 +71,5 @@ build-asan/build.ninja:
 build-fuzz/build.ninja:
 	CC=clang meson setup build-fuzz -Dfuzz=true
 
-deps-build deps-demo deps-test: deps-%:
+deps-build deps-demo deps-bench deps-test: deps-%:
 	@scripts/deps.sh $*

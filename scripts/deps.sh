@@ -1,24 +1,26 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# deps.sh build|demo|test - install the Debian 12 packages of that set which are missing.
+# deps.sh build|demo|bench|test - install the Debian 12 packages of that set which are missing.
 # Each set contains the one before it. Costs one dpkg-query when nothing is missing.
 set -eu
 
 build='gcc libc6-dev make meson ninja-build pkgconf
 	libcryptsetup-dev libblkid-dev libmount-dev libjson-c-dev libssl-dev scdoc'
 demo='cryptsetup-bin e2fsprogs util-linux strace'
+bench='python3 xfsprogs btrfs-progs mount'
 # libclang-rt-14-dev is only recommended by clang: it brings libFuzzer and the sanitizers.
 test='git g++ clang libclang-rt-14-dev clang-format-14 clang-tidy cppcheck shellcheck
-	python3 python3-cryptography python3-jsonschema xfsprogs btrfs-progs fdisk mount kmod dmsetup udev
+	python3-cryptography python3-jsonschema fdisk kmod dmsetup udev
 	user-mode-linux qemu-system-x86 qemu-utils busybox-static cpio'
 
 case ${1-} in
 build) want="$build" ;;
 demo) want="$build $demo" ;;
-test) want="$build $demo $test" ;;
+bench) want="$build $demo $bench" ;;
+test) want="$build $demo $bench $test" ;;
 *)
-	echo "usage: $0 build|demo|test" >&2
+	echo "usage: $0 build|demo|bench|test" >&2
 	exit 2
 	;;
 esac
