@@ -6,7 +6,7 @@
 set -eu
 
 build='gcc libc6-dev make meson ninja-build pkgconf
-	libcryptsetup-dev libblkid-dev libmount-dev libjson-c-dev libssl-dev scdoc'
+	libcryptsetup-dev libblkid-dev libmount-dev libjson-c-dev libext2fs-dev libssl-dev scdoc'
 demo='cryptsetup-bin e2fsprogs util-linux strace'
 bench='python3 xfsprogs btrfs-progs mount'
 # libclang-rt-14-dev is only recommended by clang: it brings libFuzzer and the sanitizers.
