@@ -19,7 +19,7 @@ struct coffer_stored_map {
 	char uuid[41];
 	struct coffer_geometry geometry;
 	uint32_t free_space; /* enum coffer_free_space of the run that began */
-	bool void_;	     /* told to be worthless: everything counts as used */
+	bool void_;	     /* told to be worthless: only uuid and free_space count */
 	/* The bytes of the plain filesystem that the fingerprint is taken of, in this order;
 	 * multiples of 512, within [0, L). */
 	struct coffer_range *prints;
@@ -29,6 +29,7 @@ struct coffer_stored_map {
 };
 
 void coffer_stored_map_reset(struct coffer_stored_map *m); /* frees what it holds */
+void coffer_stored_map_free(struct coffer_stored_map *m);  /* and itself; NULL is fine */
 
 /* Bytes that a map of @n_prints and @n_used ranges takes: a multiple of 4096. */
 uint64_t coffer_stored_map_size(size_t n_prints, size_t n_used);
@@ -39,8 +40,8 @@ size_t coffer_stored_map_fits(uint64_t room, size_t n_prints);
 /* Into @buf of coffer_stored_map_size bytes. -EIO (libcrypto). */
 int coffer_stored_map_encode(const struct coffer_stored_map *m, uint8_t *buf);
 
-/* From the first block (4096 bytes) alone: the size of all of it, or of a void one.
- * -ENODATA: no magic; -EBADMSG: impossible. */
+/* From the first block (4096 bytes) alone, unproven: the size of all of it, also of what a void one
+ * stands for; COFFER_MAX_IMAGE at most. -ENODATA: no magic; -EBADMSG: impossible. */
 int coffer_stored_map_peek(const uint8_t *block, uint64_t *ret_size);
 
 /* From @size bytes. Nothing of it is believed that was not checked: sum, order of the ranges,
@@ -49,5 +50,11 @@ int coffer_stored_map_peek(const uint8_t *block, uint64_t *ret_size);
 int coffer_stored_map_decode(const uint8_t *buf, size_t size, struct coffer_stored_map *ret);
 
 /* A block that stands for a worthless map of the volume @uuid: one that can never become a good one
- * by a torn write. -EIO (libcrypto). */
-int coffer_stored_map_encode_void(const char *uuid, uint8_t block[COFFER_BLOCK]);
+ * by a torn write, since each of its sectors that arrives over a good one spoils that. What is
+ * known still is told: the policy, and the @size of the place that is to be erased at the end.
+ * -EIO (libcrypto). */
+int coffer_stored_map_encode_void(
+	const char *uuid, uint32_t free_space, uint64_t size, uint8_t block[COFFER_BLOCK]);
+
+/* Does a map, good, void or torn, begin with this sector? Also each sector of a void one does. */
+bool coffer_stored_map_trace(const uint8_t *sector);
