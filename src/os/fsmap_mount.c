@@ -6,6 +6,7 @@
  * they go with the process, however it ends; no child is needed for that. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/btrfs.h>
 #include <linux/loop.h>
 #include <stdio.h>
 #include <string.h>
@@ -129,6 +130,7 @@ static int mount_hidden(struct coffer_hidden_mount *h, const char *type, const c
 	char words[300];
 	int code;
 
+	h->is_btrfs = strcmp(type, "btrfs") == 0;
 	if (context < 0)
 		return cannot(e, errno, "mount a filesystem");
 	if (configure(context, h->path, options) < 0) {
@@ -164,10 +166,26 @@ int coffer_hidden_mount_open(const struct coffer_dev *d, const char *type,
 	return 0;
 }
 
+/* btrfs remembers a device by its name, also after a mount that failed, and this name will soon be
+ * something else's. */
+static void forget(const struct coffer_hidden_mount *h)
+{
+	_cleanup_close_ int control = open("/dev/btrfs-control", O_RDWR | O_CLOEXEC);
+	struct btrfs_ioctl_vol_args args = {0};
+
+	if (control < 0)
+		return;
+	(void)snprintf(args.name, sizeof(args.name), "%s", h->path);
+	/* That it is not remembered is an error, too. */
+	(void)ioctl(control, BTRFS_IOC_FORGET_DEV, &args);
+}
+
 void coffer_hidden_mount_close(struct coffer_hidden_mount *h)
 {
 	if (h->root >= 0)
 		(void)close(h->root); /* and with it the mount: it was read-only */
+	if (h->loop >= 0 && h->is_btrfs)
+		forget(h); /* while the name is still ours */
 	if (h->loop >= 0)
 		(void)close(h->loop);
 	h->root = h->loop = -1;

@@ -23,6 +23,7 @@ struct coffer_hidden_mount {
 	int root;      /* the filesystem's root folder */
 	char path[32]; /* "/dev/loop0" */
 	dev_t dev;     /* of the loop device */
+	bool is_btrfs;
 };
 #define COFFER_HIDDEN_MOUNT_NONE ((struct coffer_hidden_mount){.loop = -1, .root = -1})
 

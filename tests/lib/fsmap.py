@@ -157,7 +157,9 @@ def _age(rnd, where, names, pool):
                 f.seek(rnd.randrange(100000))
                 f.write(pool[:rnd.randrange(1, 60000)])
         elif dice < 0.63:
-            os.sync()
+            fd = os.open(where, os.O_RDONLY)
+            os.fsync(fd)
+            os.close(fd)
 
 
 def tree(where):
