@@ -33,8 +33,13 @@ struct coffer_repair_result {
 
 struct coffer_repair_options {
 	const char *device;
-	bool dry_run;	  /* findings and actions only; needs read access only */
-	uint32_t threads; /* as in coffer_encrypt_options */
+	bool dry_run; /* findings and actions only; needs read access only */
+	/* as in coffer_encrypt_options, for RESUME */
+	uint32_t threads;
+	enum coffer_used_only used_only;
+	enum coffer_free_space free_space;
+	uint64_t max_rate;
+	bool verify;
 	/* May all of @r->actions be done? NULL: yes. Called once, when there is one. */
 	bool (*confirm)(void *user, const struct coffer_repair_result *r);
 	/* as in coffer_encrypt; passphrase is called for RESUME only, and may be NULL: then a

@@ -18,7 +18,9 @@ enum {
 
 static int set_size(const char *name, const char *value, uint64_t *ret, struct coffer_err *e)
 {
-	if (coffer_size_parse(value, ret) < 0 || (*ret == 0 && strcmp(name, "keyfile-offset") != 0))
+	const bool zero_too = strcmp(name, "keyfile-offset") == 0 || strcmp(name, "max-rate") == 0;
+
+	if (coffer_size_parse(value, ret) < 0 || (*ret == 0 && !zero_too))
 		return coffer_err_usage(
 			e, "--%s: '%s' is no size (like 4096, 32M, 1G)", name, value);
 	return 0;
@@ -96,6 +98,27 @@ static int set_keyslots_size(const char *value, uint64_t *ret, struct coffer_err
 	return r;
 }
 
+static int set_used_only(const char *value, enum coffer_used_only *ret, struct coffer_err *e)
+{
+	for (int i = 0; i < COFFER_N_USED_ONLY; i++) {
+		*ret = (enum coffer_used_only)i;
+		if (strcmp(value, coffer_used_only_name(*ret)) == 0)
+			return 0;
+	}
+	return coffer_err_usage(e, "--used-only is auto, yes or no, not '%s'", value);
+}
+
+/* What a run does that was given no such option has a name, too, but nobody asks for it. */
+static int set_free_space(const char *value, enum coffer_free_space *ret, struct coffer_err *e)
+{
+	for (int i = COFFER_FREE_DEFAULT + 1; i < COFFER_N_FREE_SPACE; i++) {
+		*ret = (enum coffer_free_space)i;
+		if (strcmp(value, coffer_free_space_name(*ret)) == 0)
+			return 0;
+	}
+	return coffer_err_usage(e, "--free-space is keep, discard or fill, not '%s'", value);
+}
+
 static int set_option(
 	struct coffer_args *a, const char *name, const char *value, struct coffer_err *e)
 {
@@ -118,6 +141,7 @@ static int set_option(
 		{"pbkdf-force-iterations", NULL, &o->pbkdf_iterations, NULL},
 		{"iter-time", NULL, &o->iter_time, NULL},
 		{"threads", NULL, &o->threads, NULL},
+		{"verify", NULL, NULL, &o->verify},
 		{"dry-run", NULL, NULL, &o->dry_run},
 		{"resume-only", NULL, NULL, &o->resume_only},
 		{"json", NULL, NULL, &a->json},
@@ -146,6 +170,12 @@ static int set_option(
 		return set_reserve(value, &o->reserve, e);
 	if (strcmp(name, "device-size") == 0)
 		return set_size(name, value, &o->device_size, e);
+	if (strcmp(name, "max-rate") == 0)
+		return set_size(name, value, &o->max_rate, e);
+	if (strcmp(name, "used-only") == 0)
+		return set_used_only(value, &o->used_only, e);
+	if (strcmp(name, "free-space") == 0)
+		return set_free_space(value, &o->free_space, e);
 	if (strcmp(name, "keyfile-size") == 0)
 		return set_size(name, value, &a->keyfile_size, e);
 	if (strcmp(name, "keyfile-offset") == 0)

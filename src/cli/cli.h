@@ -38,6 +38,13 @@ struct coffer_option {
 	{"luks2-metadata-size", 0, "BYTES", "of one header copy, 16K to 4M (64K)"}, \
 	{"luks2-keyslots-size", 0, "BYTES", "of the keyslots area (8M)"}, \
 	{"threads", 0, "N", "threads of the engine, up to 16"}
+
+/* Those that count for each run, a resumed one too: encrypt's, plan's and repair's. */
+#define COFFER_RUN_OPTIONS \
+	{"used-only", 0, "WHEN", "encrypt used blocks only: auto, yes or no (auto)"}, \
+	{"free-space", 0, "HOW", "of free blocks: keep, discard or fill (keep)"}, \
+	{"max-rate", 0, "SIZE", "move at most so many bytes each second (no limit)"}, \
+	{"verify", 0, NULL, "read each step back and compare it before it counts"}
 /* clang-format on */
 
 struct coffer_args;

@@ -49,6 +49,7 @@ static const struct coffer_option options[] = {
 	{"keyfile-size", 'l', "BYTES", "read only so many bytes of the key file"},
 	{"keyfile-offset", 0, "BYTES", "skip the first bytes of the key file"},
 	COFFER_VOLUME_OPTIONS,
+	COFFER_RUN_OPTIONS,
 	{"resume-only", 0, NULL, "go on with what was begun, begin nothing"},
 	{"dry-run", 'n', NULL, "check everything, change nothing"},
 	{"json", 0, NULL, "progress and summary as JSON lines on standard output"},

@@ -239,6 +239,7 @@ static int run_plan(const struct coffer_cmd *cmd, const struct coffer_args *args
 
 static const struct coffer_option options[] = {
 	COFFER_VOLUME_OPTIONS,
+	COFFER_RUN_OPTIONS,
 	{"scratch", 0, "DIR", "measure the speed there (beside an image, else /var/tmp)"},
 	{"no-speed", 0, NULL, "measure nothing, and tell no time"},
 	{"json", 0, NULL, "the plan as one JSON object on standard output"},

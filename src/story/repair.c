@@ -216,6 +216,10 @@ int coffer_repair_dev(struct coffer_dev *dev, const struct coffer_repair_options
 		.result = result,
 		.encrypt = {.device = o->device,
 			.threads = o->threads,
+			.used_only = o->used_only,
+			.free_space = o->free_space,
+			.max_rate = o->max_rate,
+			.verify = o->verify,
 			.resume_only = true,
 			.callbacks = o->callbacks}};
 	int r;

@@ -495,6 +495,12 @@ with stack:
         (["--key-fd", "-2"], ["-2"]),
         (["--key-fd", "3", "--key-file", "x"], ["exclude"]),
         (["--threads", "0"], ["above 0"]),
+        (["--used-only", "maybe"], ["auto, yes or no", "maybe"]),
+        (["--used-only="], ["auto, yes or no"]),
+        (["--free-space", "trim"], ["keep, discard or fill", "trim"]),
+        (["--free-space", "default"], ["keep, discard or fill"]),
+        (["--max-rate", "fast"], ["fast"]),
+        (["--verify=yes"], ["--verify"]),
         (["--luks2-metadata-size", "20K"], ["power of two"]),
         (["--luks2-keyslots-size", "4097"], ["4096"]),
     )]
