@@ -126,6 +126,8 @@ void coffer_report_begin(struct coffer_report *r, const struct coffer_args *a, c
 void coffer_report_progress(struct coffer_report *r, const struct coffer_progress *p);
 /* Take the bar off the terminal, for other text. */
 void coffer_report_clear(struct coffer_report *r);
+/* Print the command that goes on, and the line's end. */
+void coffer_report_command(const struct coffer_args *a, const char *verb);
 /* Print the closing summary, or the error; returns the exit code. */
 int coffer_report_end(struct coffer_report *r, int status,
 	const struct coffer_encrypt_result *result, const struct coffer_err *e);

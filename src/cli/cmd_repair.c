@@ -128,13 +128,8 @@ static int end_text(const struct run *run, int code, const struct coffer_repair_
 		coffer_show_error(e->msg);
 	}
 	if (code == COFFER_INTERRUPTED) {
-		(void)fputs("coffer: nothing is lost; go on with: coffer repair", stderr);
-		if (run->args.key_file) {
-			(void)fputs(" --key-file", stderr);
-			coffer_show_word(stderr, run->args.key_file);
-		}
-		coffer_show_word(stderr, run->args.encrypt.device);
-		(void)fputc('\n', stderr);
+		(void)fputs("coffer: nothing is lost; go on with: ", stderr);
+		coffer_report_command(&run->args, "repair");
 	}
 	if (code == COFFER_DONE && r->changed && !quiet)
 		(void)fprintf(stderr, "%s: repaired; it is %s now\n", run->args.encrypt.device,

@@ -172,6 +172,21 @@ void coffer_report_progress(struct coffer_report *r, const struct coffer_progres
 	}
 }
 
+/* What counted as used, and what became of the rest. */
+static void put_used(struct json_object *o, const struct coffer_encrypt_result *res)
+{
+	(void)coffer_json_put_bool(o, "used_only", res->used_only);
+	(void)coffer_json_put_u64(o, "bytes_used", res->used);
+	if (res->all_because[0])
+		coffer_json_put_text(o, "all_because", res->all_because);
+	if (!res->used_only)
+		return;
+	(void)coffer_json_put_string(o, "free_space", coffer_free_space_name(res->free_space));
+	(void)coffer_json_put_u64(o, "bytes_scrubbed", res->scrubbed);
+	(void)coffer_json_put_u64(o, "bytes_filled", res->filled);
+	(void)coffer_json_put_u64(o, "bytes_discarded", res->discarded);
+}
+
 static void end_json(const struct coffer_report *r, int code,
 	const struct coffer_encrypt_result *res, const struct coffer_err *e)
 {
@@ -202,6 +217,7 @@ static void end_json(const struct coffer_report *r, int code,
 	(void)coffer_json_put_u64(o, "data_size", res->data_size);
 	(void)coffer_json_put_u64(o, "bytes_moved", res->moved);
 	(void)coffer_json_put_u64(o, "bytes_converted", res->converted);
+	put_used(o, res);
 	(void)coffer_json_put_u64(o, "flushes", res->flushes);
 	(void)coffer_json_put_double(o, "seconds", now() - r->started);
 	(void)coffer_json_put_bool(o, "changed", res->changed);
@@ -211,17 +227,27 @@ static void end_json(const struct coffer_report *r, int code,
 	(void)coffer_json_print(o);
 }
 
-/* The command that goes on, with the key's source: without it a passphrase would be asked for. */
-static void print_command(const struct coffer_report *r)
+/* With the key's source: without it a passphrase would be asked for. */
+void coffer_report_command(const struct coffer_args *a, const char *verb)
 {
-	(void)fprintf(stderr, "coffer %s", r->verb);
-	if (r->args->encrypt.resume_only)
+	const struct coffer_encrypt_options *o = &a->encrypt;
+
+	(void)fprintf(stderr, "coffer %s", verb);
+	if (o->resume_only)
 		(void)fputs(" --resume-only", stderr);
-	if (r->args->key_file) {
+	if (o->used_only != COFFER_USED_AUTO)
+		(void)fprintf(stderr, " --used-only %s", coffer_used_only_name(o->used_only));
+	if (o->free_space != COFFER_FREE_DEFAULT)
+		(void)fprintf(stderr, " --free-space %s", coffer_free_space_name(o->free_space));
+	if (o->max_rate > 0)
+		(void)fprintf(stderr, " --max-rate %" PRIu64, o->max_rate);
+	if (o->verify)
+		(void)fputs(" --verify", stderr);
+	if (a->key_file) {
 		(void)fputs(" --key-file", stderr);
-		coffer_show_word(stderr, r->args->key_file);
+		coffer_show_word(stderr, a->key_file);
 	}
-	coffer_show_word(stderr, r->args->encrypt.device);
+	coffer_show_word(stderr, o->device);
 	(void)fputc('\n', stderr);
 }
 
@@ -231,13 +257,55 @@ static void say_error(const struct coffer_report *r, int code,
 	coffer_show_error(e->msg);
 	if (code != COFFER_INTERRUPTED)
 		return;
-	if (res->converted > 0)
+	if (res->converted > 0 && r->have_last)
+		(void)fprintf(stderr, "coffer: %s of %s are encrypted. ",
+			coffer_size_format(r->last.done).s, coffer_size_format(r->last.total).s);
+	else if (res->converted > 0)
 		(void)fprintf(stderr, "coffer: %s of %s are encrypted. ",
 			coffer_size_format(res->converted).s, coffer_size_format(res->data_size).s);
 	else
 		(void)fputs("coffer: ", stderr);
 	(void)fputs("Nothing is lost; go on with: ", stderr);
-	print_command(r);
+	coffer_report_command(r->args, r->verb);
+}
+
+/* What becomes of free space, of which @n bytes were given back or overwritten. */
+static const char *free_space_text(
+	enum coffer_free_space how, bool dry_run, const char *n, char text[128])
+{
+	const char *would = dry_run ? "would be" : "was";
+
+	if (how == COFFER_FREE_KEEP)
+		(void)snprintf(
+			text, 128, "free space %s left as it %s", would, dry_run ? "is" : "was");
+	else if (how == COFFER_FREE_DISCARD && n)
+		(void)snprintf(text, 128, "%s of free space were given back to the device", n);
+	else if (how == COFFER_FREE_DISCARD)
+		(void)snprintf(text, 128, "free space %s given back to the device", would);
+	else if (n)
+		(void)snprintf(text, 128, "%s of free space were overwritten with ciphertext", n);
+	else
+		(void)snprintf(text, 128, "free space %s overwritten with ciphertext", would);
+	return text;
+}
+
+/* How much of the data counted as used and what became of the rest, or why all of it did. */
+static void say_used(const struct coffer_encrypt_result *res, bool dry_run)
+{
+	const uint64_t n = res->free_space == COFFER_FREE_DISCARD ? res->discarded : res->filled;
+	struct coffer_size_text size = coffer_size_format(n);
+	char text[128];
+
+	if (res->all_because[0])
+		coffer_show_field(stderr, "used",
+			"free blocks %s encrypted, too, since it is not certain which they are "
+			"(%s)",
+			dry_run ? "would be" : "were", res->all_because);
+	if (!res->used_only)
+		return;
+	coffer_show_field(stderr, "used", "%s of %s; %s", coffer_size_format(res->used).s,
+		coffer_size_format(res->data_size).s,
+		free_space_text(res->free_space, dry_run, n ? size.s : NULL, text));
 }
 
 static void say_dry_run(const struct coffer_report *r, const struct coffer_encrypt_result *res)
@@ -262,11 +330,40 @@ static void say_dry_run(const struct coffer_report *r, const struct coffer_encry
 		(void)fprintf(stderr,
 			"%s: %s of %s would be encrypted with %s in sectors of %" PRIu32
 			"; every guard passed\n",
-			device, coffer_size_format(res->data_size).s,
+			device, coffer_size_format(res->used_only ? res->used : res->data_size).s,
 			strcmp(res->filesystem, "none") == 0 ? "content that coffer does not know"
 							     : res->filesystem,
 			res->cipher, res->sector_size);
+	say_used(res, true);
 	(void)fprintf(stderr, "%s: nothing was changed (--dry-run)\n", device);
+}
+
+/* Where plain bytes may still be found. */
+static void say_unprotected(const struct coffer_report *r, const struct coffer_encrypt_result *res)
+{
+	const bool turned = res->resumed && r->args->encrypt.free_space != COFFER_FREE_DEFAULT;
+
+	if (res->used_only && res->free_space == COFFER_FREE_KEEP)
+		coffer_show_field(stderr, "unprotected",
+			"free space was left as it was: what was deleted from the filesystem "
+			"earlier may still be readable there");
+	else if (res->used_only && res->free_space == COFFER_FREE_DISCARD)
+		coffer_show_field(stderr, "unprotected",
+			"the device %s: what was deleted from the filesystem earlier may still be "
+			"readable there",
+			res->discarded > 0
+				? "was told to forget free space, and may or may not do so"
+				: "took no free space back");
+	if (res->used_only && res->free_space != COFFER_FREE_KEEP && turned)
+		coffer_show_field(stderr, "unprotected",
+			"free space that an earlier run has passed is as that run left it");
+	coffer_show_field(stderr, "unprotected",
+		"on flash, old plain blocks may survive where the drive keeps spare copies");
+	if (res->head_copy_kept)
+		coffer_show_field(stderr, "unprotected",
+			"the volume was used before the conversion ended and reaches into the last "
+			"%s; old plain blocks may be left there until its free space is filled",
+			coffer_size_format(res->data_offset).s);
 }
 
 static void say_encrypted(const struct coffer_report *r, const struct coffer_encrypt_result *res)
@@ -278,27 +375,17 @@ static void say_encrypted(const struct coffer_report *r, const struct coffer_enc
 
 	(void)fprintf(stderr, "%s: encrypted%s. LUKS2 volume %s\n", device,
 		res->resumed ? ", after an interruption" : "", res->uuid);
-	(void)fprintf(stderr,
-		"  moved        %s in %.1f s (%s/s; %.1f s in all), %" PRIu64
-		" flushes, %s, sectors of %" PRIu32 "\n",
+	coffer_show_field(stderr, "moved",
+		"%s in %.1f s (%s/s; %.1f s in all), %" PRIu64 " flushes, %s, sectors of %" PRIu32,
 		coffer_size_format(res->moved).s, moving,
 		coffer_size_format(moving > 0 ? (uint64_t)((double)res->moved / moving) : 0).s,
 		seconds, res->flushes, res->cipher, res->sector_size);
-	(void)fprintf(stderr,
-		"  unprotected  on flash, old plain blocks may survive where the drive "
-		"keeps spare copies\n");
-	if (res->head_copy_kept)
-		(void)fprintf(stderr,
-			"  unprotected  the volume was used before the conversion ended and "
-			"reaches "
-			"into the last %s;\n               old plain blocks may be left there "
-			"until "
-			"its free space is filled\n",
-			coffer_size_format(res->data_offset).s);
+	say_used(res, false);
+	say_unprotected(r, res);
 	if (res->unlocked_run)
-		(void)fprintf(stderr,
-			"  note         this user has no access to /run/cryptsetup: stock "
-			"tools were not kept out\n");
+		coffer_show_field(stderr, "note",
+			"this user has no access to /run/cryptsetup: stock tools were not kept "
+			"out");
 	(void)fputs("  next         back up the header, away from this disk:\n"
 		    "               cryptsetup luksHeaderBackup --header-backup-file FILE",
 		stderr);
