@@ -43,6 +43,13 @@ static int set_end(struct coffer_fs *fs, uint64_t blocks, struct coffer_err *e)
 	return 0;
 }
 
+/* A count of free blocks larger than the filesystem tells nothing. */
+static void set_used(struct coffer_fs *fs, uint64_t blocks, uint64_t free_blocks)
+{
+	if (free_blocks <= blocks)
+		fs->used = (blocks - free_blocks) * fs->block_size;
+}
+
 static int bad_block_size(enum coffer_fs_kind k, uint64_t size, struct coffer_err *e)
 {
 	return coffer_err_set(e, EUCLEAN, "the %s superblock tells an absurd block size: %" PRIu64,
@@ -69,14 +76,16 @@ static int read_ext(const uint8_t *sb, struct coffer_fs *fs, struct coffer_err *
 	const uint32_t log_size = get_le32(sb + 24);
 	const uint32_t compat = get_le32(sb + 92);
 	const uint32_t incompat = get_le32(sb + 96);
-	uint64_t blocks = get_le32(sb + 4);
+	uint64_t blocks = get_le32(sb + 4), free_blocks = get_le32(sb + 12);
 
 	fs->kind = COFFER_FS_EXT;
 	if (log_size > 6) /* 64 KiB, the largest ext4 has */
 		return bad_block_size(fs->kind, UINT64_C(1024) << (log_size & 31), e);
 	fs->block_size = 1024u << log_size;
-	if (incompat & 0x80) /* 64bit */
+	if (incompat & 0x80) { /* 64bit */
 		blocks |= (uint64_t)get_le32(sb + 336) << 32;
+		free_blocks |= (uint64_t)get_le32(sb + 344) << 32;
+	}
 	if (incompat & 0x8)
 		fs->other_part = "it is the external journal of another filesystem";
 	else if ((compat & 0x4) && get_le32(sb + 224) == 0)
@@ -87,6 +96,7 @@ static int read_ext(const uint8_t *sb, struct coffer_fs *fs, struct coffer_err *
 	fs->super_size = 1024;
 	if (set_end(fs, blocks, e) < 0)
 		return -EUCLEAN;
+	set_used(fs, blocks, free_blocks);
 	fs->mirror = ext_mirror(sb, fs);
 	return 0;
 }
@@ -109,6 +119,7 @@ static int read_xfs(const uint8_t *sb, struct coffer_fs *fs, struct coffer_err *
 	fs->block_size = block_size;
 	if (set_end(fs, get_be64(sb + 8), e) < 0)
 		return -EUCLEAN;
+	set_used(fs, get_be64(sb + 8), get_be64(sb + 144));
 	memcpy(fs->uuid, sb + 32, sizeof(fs->uuid));
 	fs->super_size = 512;
 	/* Each allocation group begins with a copy. */
@@ -134,6 +145,8 @@ static int read_btrfs(const uint8_t *sb, struct coffer_fs *fs, struct coffer_err
 	if (fs->end < 1 << 20 || fs->end > INT64_MAX)
 		return coffer_err_set(
 			e, EUCLEAN, "the btrfs superblock tells an absurd size: %" PRIu64, fs->end);
+	if (get_le64(sb + 120) <= fs->end)
+		fs->used = get_le64(sb + 120);
 	memcpy(fs->uuid, sb + 32, sizeof(fs->uuid));
 	fs->super = BTRFS_SUPER;
 	fs->super_size = 4096;

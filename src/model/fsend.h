@@ -22,7 +22,9 @@ const char *coffer_fs_name(enum coffer_fs_kind k);
 
 struct coffer_fs {
 	enum coffer_fs_kind kind;
-	uint64_t end;	     /* bytes from the device's start that belong to the filesystem */
+	uint64_t end;  /* bytes from the device's start that belong to the filesystem */
+	uint64_t used; /* bytes of it that are in use by its own count; 0: not known. A figure to
+			* estimate by: it may be stale, and btrfs counts doubled blocks once */
 	uint32_t block_size; /* smallest unit the filesystem reads or writes, in bytes */
 	uint8_t uuid[16];
 	uint32_t super;	     /* byte offset of the superblock */

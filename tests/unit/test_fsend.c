@@ -269,6 +269,84 @@ static void check_broken(void)
 	}
 }
 
+static void check_used(void)
+{
+	static const struct {
+		const char *name;
+		enum coffer_fs_kind kind;
+		struct change change[3];
+		uint64_t used;
+	} rows[] = {
+		{"ext: none free", COFFER_FS_EXT, {{0}}, 64 * MIB},
+		{"ext: a quarter is free", COFFER_FS_EXT, {{EXT + 12, 4, 4096}}, 48 * MIB},
+		{"ext: all is free", COFFER_FS_EXT, {{EXT + 12, 4, 16384}}, 0},
+		{"ext: more is free than there is", COFFER_FS_EXT, {{EXT + 12, 4, 16385}}, 0},
+		{"ext: more than 2^32 blocks", COFFER_FS_EXT,
+			{{EXT + 336, 4, 5}, {EXT + 344, 4, 4}, {EXT + 12, 4, 16384}},
+			UINT64_C(4096) << 32},
+		{"ext: upper half without 64bit", COFFER_FS_EXT,
+			{{EXT + 344, 4, 5}, {EXT + 96, 4, 0x40}, {EXT + 12, 4, 4096}}, 48 * MIB},
+		{"xfs: a quarter is free", COFFER_FS_XFS, {{144, 8, 20480}}, 240 * MIB},
+		{"xfs: more is free than there is", COFFER_FS_XFS, {{144, 8, 81921}}, 0},
+		{"xfs: all ones", COFFER_FS_XFS, {{144, 8, UINT64_MAX}}, 0},
+		{"btrfs: some", COFFER_FS_BTRFS, {{BTRFS + 120, 8, 12345678}}, 12345678},
+		{"btrfs: more than there is", COFFER_FS_BTRFS, {{BTRFS + 120, 8, 201 * MIB}}, 0},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct coffer_fs fs = {0};
+		int r;
+
+		good_head(rows[i].kind);
+		for (size_t k = 0; k < ARRAY_SIZE(rows[i].change); k++)
+			put(rows[i].change[k].at, rows[i].change[k].bytes,
+				rows[i].kind == COFFER_FS_XFS, rows[i].change[k].v);
+		r = coffer_fs_read(head, sizeof(head), &fs, NULL);
+		if (!ok(r == 0 && fs.used == rows[i].used, "used: %s", rows[i].name))
+			note("%d, used %" PRIu64 ", wanted %" PRIu64, r, fs.used, rows[i].used);
+	}
+}
+
+/* What the real tools count, against the room that a file of random bytes takes. */
+static void check_used_real(void)
+{
+	static const struct {
+		const char *name, *empty, *full;
+		uint64_t file; /* MiB */
+	} rows[] = {
+		{"ext4", "mkfs.ext4 -qF -b 4096 -m 0 a 256M",
+			"mkfs.ext4 -qF -b 4096 -m 0 -d t a 256M", 300},
+		{"ext4, bigalloc", "mkfs.ext4 -qF -b 4096 -m 0 -O bigalloc -C 65536 a 256M",
+			"mkfs.ext4 -qF -b 4096 -m 0 -O bigalloc -C 65536 -d t a 256M", 300},
+		{"xfs", "mkfs.xfs -q -f -d size=320m a", "mkfs.xfs -q -f -d size=320m -p p a", 400},
+		{"btrfs", "mkfs.btrfs -q -f -b 256m a",
+			"mkfs.btrfs -q -f -b 256m --rootdir t a; truncate -s 300M a", 300},
+	};
+	static const uint64_t size = 40 * MIB, slack = 2 * MIB;
+	char line[512];
+
+	(void)snprintf(line, sizeof(line),
+		"cd %s && mkdir -p t && head -c %" PRIu64 " /dev/urandom >t/f && "
+		"printf '/none\\n0 0\\nd--755 0 0\\nf ---644 0 0 t/f\\n$\\n' >p",
+		folder, size);
+	ok(system(line) == 0, "a file of %" PRIu64 " bytes", size);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct coffer_fs empty = {0}, full = {0};
+		uint64_t more;
+
+		if (!ok(make(rows[i].empty, rows[i].file * MIB) &&
+				    coffer_fs_read(head, sizeof(head), &empty, NULL) == 0 &&
+				    make(rows[i].full, rows[i].file * MIB) &&
+				    coffer_fs_read(head, sizeof(head), &full, NULL) == 0,
+			    "made twice: %s", rows[i].name))
+			continue;
+		more = full.used - empty.used;
+		if (!ok(empty.used > 0 && more >= size && more <= size + slack, "counted: %s",
+			    rows[i].name))
+			note("empty %" PRIu64 ", full %" PRIu64, empty.used, full.used);
+	}
+}
+
 /* Whatever is cut off is not looked at: ASan watches the end of a buffer of just that size. */
 static void check_cut(void)
 {
@@ -307,9 +385,11 @@ int main(void)
 	char line[64];
 
 	check_broken();
+	check_used();
 	check_cut();
 	if (ok(mkdtemp(folder) != NULL, "a folder for images")) {
 		check_real();
+		check_used_real();
 		(void)snprintf(line, sizeof(line), "rm -rf %s", folder);
 		(void)!system(line);
 	}
