@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "model/work.h"
 
+#include "base/bytes.h"
+#include "model/step.h"
+
 /* A commit writes each copy with a flush of its own. */
 static void add_commits(struct coffer_work *w, uint64_t n)
 {
@@ -13,7 +16,7 @@ static void count_save(const struct coffer_work_facts *f, struct coffer_work *w)
 	const uint64_t shift = f->geometry.shift;
 
 	/* the head to its copy, both again to compare them, the copy once more for its hash */
-	w->read = 4 * shift + f->image_size + COFFER_BLOCK;
+	w->read = 4 * shift + f->image_size + COFFER_BLOCK + f->prints;
 	/* the place of an old abort's record, the copy, the image, the record */
 	w->written = COFFER_BLOCK + shift + f->image_size + COFFER_BLOCK;
 	w->flushes = 3;
@@ -39,17 +42,65 @@ static void count_finish_placing(const struct coffer_work_facts *f, struct coffe
 	count_erase(f, w);
 }
 
-static void count_convert(const struct coffer_work_facts *f, uint64_t steps, struct coffer_work *w)
+/* More than any job has. */
+#define ALL (UINT64_C(1) << 62)
+
+/* What the step [from, to) overwrites with something else than used bytes. */
+static void count_jobs(
+	const struct coffer_work_facts *f, uint64_t from, uint64_t to, struct coffer_works *ret)
 {
-	w->moved = f->pointer;
-	add_commits(w, 1 + steps); /* the state as it is comes first */
-	w->flushes += steps;
+	struct coffer_jobs jobs = coffer_jobs_of(&f->geometry, f->map, from, to);
+	struct coffer_job job;
+
+	while (coffer_jobs_next(&jobs, ALL, &job))
+		if (job.kind == COFFER_JOB_SCRUB)
+			ret->scrubbed += job.n;
+		else if (job.kind == COFFER_JOB_FILL)
+			ret->filled += job.n;
+}
+
+static void count_steps(const struct coffer_work_facts *f, struct coffer_works *ret)
+{
+	for (uint64_t p = f->pointer, q; f->map && p > 0; p = q) {
+		q = coffer_next_step(&f->geometry, f->map, p);
+		count_jobs(f, q, p, ret);
+	}
+	ret->steps = coffer_count_steps(&f->geometry, f->map, f->pointer);
+}
+
+/* As if all that is used lay at one end. */
+static void estimate_steps(const struct coffer_work_facts *f, struct coffer_works *ret)
+{
+	const uint64_t used = min_u64(f->estimate, f->pointer);
+	struct coffer_range range = {0, min_u64(round_up_u64(used, COFFER_BLOCK), f->pointer)};
+	const struct coffer_used_map map = {
+		.length = f->pointer, .used = &range, .n = 1, .fill = f->fill};
+
+	ret->steps = coffer_count_steps(&f->geometry, &map, f->pointer);
+	ret->filled = f->fill ? f->pointer - used : 0;
+}
+
+static void count_convert(const struct coffer_work_facts *f, struct coffer_works *ret)
+{
+	struct coffer_work *w = &ret->stage[COFFER_WORK_CONVERT];
+
+	if (!f->map && f->estimate > 0) {
+		estimate_steps(f, ret);
+		w->moved = min_u64(f->estimate, f->pointer);
+	} else {
+		count_steps(f, ret);
+		w->moved = coffer_used_map_bytes(f->map, 0, f->pointer);
+	}
+	w->written = ret->scrubbed + ret->filled;
+	w->read = f->verify ? w->moved + w->written : 0;
+	add_commits(w, 1 + ret->steps); /* the state as it is comes first */
+	w->flushes += ret->steps;
 }
 
 static void count_end(const struct coffer_work_facts *f, bool again, struct coffer_work *w)
 {
 	add_commits(w, again ? 2 : 1);
-	w->written = f->geometry.shift;
+	w->written = f->geometry.shift + f->map_size;
 	w->flushes += 1;
 }
 
@@ -121,16 +172,19 @@ void coffer_work_count(
 	case COFFER_N_ACTIONS:
 		return;
 	}
-	if (a != COFFER_ACT_END) {
-		ret->steps = coffer_count_steps(&f->geometry, NULL, f->pointer);
-		count_convert(f, ret->steps, &stage[COFFER_WORK_CONVERT]);
-	}
+	if (a != COFFER_ACT_END)
+		count_convert(f, ret);
 	/* A run that did not do the last step itself makes sure of it first. */
 	count_end(f, a == COFFER_ACT_END, &stage[COFFER_WORK_END]);
 	ret->looks = count_looks(a, f);
 }
 
+uint64_t coffer_work_committed(const struct coffer_work *w, uint64_t copy_size)
+{
+	return w->commits * 2 * copy_size;
+}
+
 uint64_t coffer_work_written(const struct coffer_work *w, uint64_t copy_size)
 {
-	return w->moved + w->written + w->commits * 2 * copy_size;
+	return w->moved + w->written + coffer_work_committed(w, copy_size);
 }

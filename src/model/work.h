@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "model/decide.h"
+#include "model/usedmap.h"
 
 enum coffer_work_stage {
 	COFFER_WORK_RESTORE, /* an abort that is half done is finished */
@@ -20,7 +21,8 @@ enum coffer_work_stage {
 struct coffer_work {
 	uint64_t moved;	  /* bytes read, encrypted and written */
 	uint64_t read;	  /* bytes read besides */
-	uint64_t written; /* bytes written besides, without the header's commits */
+	uint64_t written; /* bytes written besides, without the header's commits: all else that a
+			   * step scrubs or fills, too */
 	uint64_t commits; /* of the header: two copies, each with a flush of its own */
 	uint64_t flushes; /* all of them */
 };
@@ -28,12 +30,21 @@ struct coffer_work {
 struct coffer_works {
 	struct coffer_work stage[COFFER_N_WORK_STAGES];
 	uint64_t steps;
-	uint64_t looks; /* each flushes once, so that it reads what is on the disk */
+	uint64_t looks;		   /* each flushes once, so that it reads what is on the disk */
+	uint64_t scrubbed, filled; /* parts of what is written besides, see model/step.h */
 };
 
 struct coffer_work_facts {
 	struct coffer_geometry geometry;
-	uint64_t pointer;    /* where the steps begin: L on a disk that is still plain */
+	uint64_t pointer; /* where the steps begin: L on a disk that is still plain */
+	/* What counts as used; NULL: everything, or as many bytes as the estimate says, where that
+	 * is not 0. */
+	const struct coffer_used_map *map;
+	uint64_t estimate;
+	uint64_t prints;     /* bytes that the map's fingerprint is taken of */
+	uint64_t map_size;   /* of the stored map, which goes at the end; 0: there is none */
+	bool fill;	     /* for the estimate: free space is filled; a map says it itself */
+	bool verify;	     /* each step is read back */
 	uint64_t copy_size;  /* of one header copy */
 	uint64_t image_size; /* of the placement */
 	uint32_t n_veils;    /* likewise */
@@ -46,5 +57,9 @@ struct coffer_work_facts {
 void coffer_work_count(
 	enum coffer_action a, const struct coffer_work_facts *f, struct coffer_works *ret);
 
-/* Bytes that a stage writes, commits too. */
+/* Bytes that a stage's commits write, at most: the first one of a run writes both copies whole,
+ * later ones leave out what has not changed. */
+uint64_t coffer_work_committed(const struct coffer_work *w, uint64_t copy_size);
+
+/* Bytes that a stage writes, its commits too: at most. Without them it is exact. */
 uint64_t coffer_work_written(const struct coffer_work *w, uint64_t copy_size);

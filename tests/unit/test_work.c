@@ -92,8 +92,90 @@ static void check_actions(void)
 	}
 }
 
+/* What is used follows from the map: bytes, steps, what is scrubbed, what is filled. */
+static void check_maps(void)
+{
+	static const struct {
+		const char *name;
+		struct coffer_range used[3]; /* MiB */
+		bool fill;
+		uint64_t pointer, moved, steps, scrubbed, filled; /* MiB */
+	} rows[] = {
+		{"all of it", {{0, 10}}, false, 10, 10, 10, 0, 0},
+		{"nothing", {{0, 0}}, false, 10, 0, 1, 0, 0},
+		{"the head", {{0, 1}}, false, 10, 1, 1, 0, 0},
+		{"the last MiB", {{9, 10}}, false, 10, 1, 2, 1, 0},
+		{"in the middle", {{4, 6}}, false, 10, 2, 3, 1, 0},
+		{"two islands", {{2, 3}, {7, 8}}, false, 10, 2, 3, 2, 0},
+		{"filled", {{0, 1}}, true, 10, 1, 3, 0, 9},
+		{"below the pointer", {{0, 2}, {7, 8}}, false, 5, 2, 2, 0, 0},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct coffer_range used[3];
+		struct coffer_used_map map = {
+			.length = 10 * MiB, .used = used, .fill = rows[i].fill};
+		struct coffer_work_facts f = facts;
+		const struct coffer_work *w;
+		struct coffer_works works;
+
+		for (; map.n < 3 && rows[i].used[map.n].end > 0; map.n++)
+			used[map.n] = (struct coffer_range){
+				rows[i].used[map.n].start * MiB, rows[i].used[map.n].end * MiB};
+		f.map = &map;
+		f.map_size = 8192;
+		f.verify = i % 2;
+		f.pointer = rows[i].pointer * MiB;
+		coffer_work_count(COFFER_ACT_CONVERT, &f, &works);
+		w = &works.stage[COFFER_WORK_CONVERT];
+		if (!ok(w->moved == rows[i].moved * MiB && works.steps == rows[i].steps &&
+				    works.scrubbed == rows[i].scrubbed * MiB &&
+				    works.filled == rows[i].filled * MiB &&
+				    w->written == works.scrubbed + works.filled &&
+				    w->read == (f.verify ? w->moved + w->written : 0) &&
+				    w->commits == works.steps + 1 &&
+				    w->flushes == 3 * works.steps + 2 &&
+				    works.stage[COFFER_WORK_END].written == MiB + 8192,
+			    "used: %s", rows[i].name))
+			note("moved %" PRIu64 " steps %" PRIu64 " scrubbed %" PRIu64
+			     " filled %" PRIu64,
+				w->moved, works.steps, works.scrubbed, works.filled);
+	}
+}
+
+static void check_estimates(void)
+{
+	static const struct {
+		const char *name;
+		uint64_t estimate; /* bytes */
+		bool fill;
+		uint64_t moved, steps, filled;
+	} rows[] = {
+		{"not known", 0, false, 10 * MiB, 10, 0},
+		{"a little", 1234567, false, 1234567, 2, 0},
+		{"more than there is", 11 * MiB, false, 10 * MiB, 10, 0},
+		{"filled", 2 * MiB, true, 2 * MiB, 4, 8 * MiB},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct coffer_work_facts f = facts;
+		struct coffer_works w;
+
+		f.estimate = rows[i].estimate;
+		f.fill = rows[i].fill;
+		coffer_work_count(COFFER_ACT_START, &f, &w);
+		if (!ok(w.stage[COFFER_WORK_CONVERT].moved == rows[i].moved &&
+				    w.steps == rows[i].steps && w.filled == rows[i].filled,
+			    "estimate: %s", rows[i].name))
+			note("moved %" PRIu64 " steps %" PRIu64 " filled %" PRIu64,
+				w.stage[COFFER_WORK_CONVERT].moved, w.steps, w.filled);
+	}
+}
+
 int main(void)
 {
 	check_actions();
+	check_maps();
+	check_estimates();
 	return done_testing();
 }
