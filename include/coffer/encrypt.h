@@ -122,8 +122,8 @@ struct coffer_encrypt_result {
 	uint64_t scrubbed;  /* bytes overwritten by this call where used ones had been moved away */
 	uint64_t filled;    /* free bytes overwritten by this call (COFFER_FREE_FILL) */
 	uint64_t discarded; /* free bytes discarded by this call (COFFER_FREE_DISCARD) */
-	enum coffer_free_space free_space; /* what this call did with free space; DEFAULT where
-					    * everything counts as used, so none is left */
+	enum coffer_free_space free_space; /* what became of free space, at least, in all of the
+					    * volume; DEFAULT: nothing was left out */
 	bool used_only;			   /* this call followed a map of what is used */
 	char all_because[256]; /* why everything counts as used, where that was not asked for */
 	char found[24];	       /* what the disk asked for at the start: "start", "convert", ... */

@@ -179,9 +179,11 @@ static void put_used(struct json_object *o, const struct coffer_encrypt_result *
 	(void)coffer_json_put_u64(o, "bytes_used", res->used);
 	if (res->all_because[0])
 		coffer_json_put_text(o, "all_because", res->all_because);
+	if (res->free_space != COFFER_FREE_DEFAULT)
+		(void)coffer_json_put_string(
+			o, "free_space", coffer_free_space_name(res->free_space));
 	if (!res->used_only)
 		return;
-	(void)coffer_json_put_string(o, "free_space", coffer_free_space_name(res->free_space));
 	(void)coffer_json_put_u64(o, "bytes_scrubbed", res->scrubbed);
 	(void)coffer_json_put_u64(o, "bytes_filled", res->filled);
 	(void)coffer_json_put_u64(o, "bytes_discarded", res->discarded);
@@ -269,32 +271,19 @@ static void say_error(const struct coffer_report *r, int code,
 	coffer_report_command(r->args, r->verb);
 }
 
-/* What becomes of free space, of which @n bytes were given back or overwritten. */
-static const char *free_space_text(
-	enum coffer_free_space how, bool dry_run, const char *n, char text[128])
-{
-	const char *would = dry_run ? "would be" : "was";
-
-	if (how == COFFER_FREE_KEEP)
-		(void)snprintf(
-			text, 128, "free space %s left as it %s", would, dry_run ? "is" : "was");
-	else if (how == COFFER_FREE_DISCARD && n)
-		(void)snprintf(text, 128, "%s of free space were given back to the device", n);
-	else if (how == COFFER_FREE_DISCARD)
-		(void)snprintf(text, 128, "free space %s given back to the device", would);
-	else if (n)
-		(void)snprintf(text, 128, "%s of free space were overwritten with ciphertext", n);
-	else
-		(void)snprintf(text, 128, "free space %s overwritten with ciphertext", would);
-	return text;
-}
+/* What a dry run would do with free space. */
+static const char *const intents[] = {
+	[COFFER_FREE_DEFAULT] = "",
+	[COFFER_FREE_KEEP] = "free space would be left as it is",
+	[COFFER_FREE_DISCARD] = "free space would be given back to the device",
+	[COFFER_FREE_FILL] = "free space would be overwritten with ciphertext",
+};
 
 /* How much of the data counted as used and what became of the rest, or why all of it did. */
 static void say_used(const struct coffer_encrypt_result *res, bool dry_run)
 {
-	const uint64_t n = res->free_space == COFFER_FREE_DISCARD ? res->discarded : res->filled;
-	struct coffer_size_text size = coffer_size_format(n);
-	char text[128];
+	struct coffer_size_text used = coffer_size_format(res->used);
+	struct coffer_size_text all = coffer_size_format(res->data_size);
 
 	if (res->all_because[0])
 		coffer_show_field(stderr, "used",
@@ -303,9 +292,17 @@ static void say_used(const struct coffer_encrypt_result *res, bool dry_run)
 			dry_run ? "would be" : "were", res->all_because);
 	if (!res->used_only)
 		return;
-	coffer_show_field(stderr, "used", "%s of %s; %s", coffer_size_format(res->used).s,
-		coffer_size_format(res->data_size).s,
-		free_space_text(res->free_space, dry_run, n ? size.s : NULL, text));
+	if (dry_run)
+		coffer_show_field(
+			stderr, "used", "%s of %s; %s", used.s, all.s, intents[res->free_space]);
+	else
+		coffer_show_field(stderr, "used", "%s of %s", used.s, all.s);
+	if (res->filled > 0)
+		coffer_show_field(stderr, "free space", "%s were overwritten with ciphertext",
+			coffer_size_format(res->filled).s);
+	if (res->discarded > 0)
+		coffer_show_field(stderr, "free space", "%s were given back to the device",
+			coffer_size_format(res->discarded).s);
 }
 
 static void say_dry_run(const struct coffer_report *r, const struct coffer_encrypt_result *res)
@@ -338,25 +335,25 @@ static void say_dry_run(const struct coffer_report *r, const struct coffer_encry
 	(void)fprintf(stderr, "%s: nothing was changed (--dry-run)\n", device);
 }
 
-/* Where plain bytes may still be found. */
-static void say_unprotected(const struct coffer_report *r, const struct coffer_encrypt_result *res)
+/* Where plain bytes may still be found. What is said of free space is true of the whole volume,
+ * also of what earlier runs have passed. */
+static void say_unprotected(const struct coffer_encrypt_result *res)
 {
-	const bool turned = res->resumed && r->args->encrypt.free_space != COFFER_FREE_DEFAULT;
+	const char *what = NULL;
 
-	if (res->used_only && res->free_space == COFFER_FREE_KEEP)
+	if (res->free_space == COFFER_FREE_KEEP)
+		what = res->resumed || res->filled || res->discarded
+			       ? "free space, or a part of it, was left as it was"
+			       : "free space was left as it was";
+	else if (res->free_space == COFFER_FREE_DISCARD)
+		what = res->resumed || res->discarded
+			       ? "the device was told to forget free space, which it may do or not"
+			       : "the device took no free space back";
+	if (what)
 		coffer_show_field(stderr, "unprotected",
-			"free space was left as it was: what was deleted from the filesystem "
-			"earlier may still be readable there");
-	else if (res->used_only && res->free_space == COFFER_FREE_DISCARD)
-		coffer_show_field(stderr, "unprotected",
-			"the device %s: what was deleted from the filesystem earlier may still be "
-			"readable there",
-			res->discarded > 0
-				? "was told to forget free space, and may or may not do so"
-				: "took no free space back");
-	if (res->used_only && res->free_space != COFFER_FREE_KEEP && turned)
-		coffer_show_field(stderr, "unprotected",
-			"free space that an earlier run has passed is as that run left it");
+			"%s: what was deleted from the filesystem earlier may still be readable "
+			"there",
+			what);
 	coffer_show_field(stderr, "unprotected",
 		"on flash, old plain blocks may survive where the drive keeps spare copies");
 	if (res->head_copy_kept)
@@ -381,7 +378,7 @@ static void say_encrypted(const struct coffer_report *r, const struct coffer_enc
 		coffer_size_format(moving > 0 ? (uint64_t)((double)res->moved / moving) : 0).s,
 		seconds, res->flushes, res->cipher, res->sector_size);
 	say_used(res, false);
-	say_unprotected(r, res);
+	say_unprotected(res);
 	if (res->unlocked_run)
 		coffer_show_field(stderr, "note",
 			"this user has no access to /run/cryptsetup: stock tools were not kept "
