@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "model/luks2hdr.h"
+#include "model/storedmap.h"
 
 enum {
 	MIN_VALUES = 160
@@ -41,6 +42,20 @@ static bool is_mark(const uint8_t *sector)
 	return memcmp(sector, mark, sizeof(mark) - 1) == 0;
 }
 
+/* A sector of the used map: its first one, or ranges in multiples of 512. */
+static bool is_used_map(const uint8_t *sector)
+{
+	if (coffer_stored_map_trace(sector))
+		return true;
+	for (size_t i = 0; i < COFFER_SECTOR; i += 16) {
+		const uint64_t start = get_be64(sector + i), end = get_be64(sector + i + 8);
+
+		if (start % COFFER_SECTOR || end % COFFER_SECTOR || start > end || end > INT64_MAX)
+			return false;
+	}
+	return true;
+}
+
 static bool is_copy_size(uint64_t n)
 {
 	return n >= COFFER_LUKS2_MIN_COPY && n <= COFFER_LUKS2_MAX_COPY && (n & (n - 1)) == 0;
@@ -72,7 +87,7 @@ bool coffer_looks_like_header(const uint8_t *sector, uint64_t at, uint64_t copy_
 		return true;
 	if (at >= 2 * copy_size)
 		return coffer_looks_random(sector, COFFER_SECTOR) ||
-		       (ours && bytes_are_zero(sector, COFFER_SECTOR));
+		       (ours && is_used_map(sector)); /* zeros are one, too */
 	if (in_copy == 0)
 		return coffer_luks2_magic(sector, at > 0);
 	if (in_copy < COFFER_LUKS2_BIN)
@@ -94,6 +109,13 @@ bool coffer_head_is_torn(const struct coffer_evidence *v, char *why, size_t why_
 	if (v->ambiguous)
 		return NO("there are several places where a copy of its start may begin, byte "
 			  "%" PRIu64 " among them",
+			copy);
+	/* Once such a map is in place coffer converts by it, and then free space stays plain: none
+	 * of what follows would tell a filesystem that is encrypted from one that is not. */
+	if (v->used_map)
+		return NO("the copy of a head at byte %" PRIu64
+			  " fits, but a map of what is used lies in the first bytes, so coffer had "
+			  "placed its header, and what lies before the copy may be encrypted",
 			copy);
 	/* A copy that is left from another try, or half written, differs from a filesystem that
 	 * lives, and its superblock may well be the same. */

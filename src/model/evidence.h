@@ -30,6 +30,7 @@ struct coffer_evidence {
 	uint64_t different;	/* sectors of [0,S) that are not the copy's */
 	uint64_t unlike_header; /* ... and that no header has either, at their place */
 	uint64_t traces;	/* ... and that only a header has */
+	bool used_map;		/* ... and one of them begins a map of what is used */
 	uint64_t copy_size;	/* of that header, as the traces tell, or the smallest one */
 	/* The header is whole, and no step was committed. */
 	bool keyslot_torn; /* a part of a keyslot's area is still the head */
@@ -53,5 +54,6 @@ bool coffer_looks_random(const uint8_t *p, size_t n);
 bool coffer_is_header_trace(const uint8_t *sector, uint64_t at, uint64_t *copy_size);
 
 /* Could it be one, in a header with copies of @copy_size? Behind both copies lie random bytes, for
- * that is what cryptsetup writes there; in a placement of coffer's (@ours) also zeros. */
+ * that is what cryptsetup writes there; in a placement of coffer's (@ours) also zeros, and a map of
+ * what is used. */
 bool coffer_looks_like_header(const uint8_t *sector, uint64_t at, uint64_t copy_size, bool ours);

@@ -40,7 +40,7 @@ static int discard(struct coffer_session *s, uint64_t from, uint64_t to, struct 
 	struct coffer_range f;
 	int r;
 
-	if (!map || s->result->free_space != COFFER_FREE_DISCARD || s->no_discard)
+	if (!map || s->stored->free_space != COFFER_FREE_DISCARD || s->no_discard)
 		return 0;
 	while (coffer_jobs_next_free(&jobs, &f)) {
 		r = coffer_dev_discard(s->dev, f.start + g->shift, f.end - f.start, e);

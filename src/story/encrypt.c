@@ -16,6 +16,7 @@
 #include "story/image.h"
 #include "story/newheader.h"
 #include "story/place.h"
+#include "story/used.h"
 
 /* More stages than any disk can need; a loop that finds the same thing again and again ends. */
 enum {
@@ -48,11 +49,17 @@ static int start(struct coffer_session *s, struct coffer_err *e)
 	(void)snprintf(s->result->filesystem, sizeof(s->result->filesystem), "%s",
 		coffer_fs_name(found.fs.kind));
 	coffer_session_note_geometry(s, g, found.format.cipher);
-	if (s->o->dry_run)
-		return coffer_newheader_try(s, found.format, g, &header, e);
-	r = coffer_session_ask(s, COFFER_ASK_NEW, e);
+	r = coffer_used_find(s, &found, e);
+	if (r == 0 && s->o->dry_run) {
+		r = coffer_newheader_try(s, found.format, g, &header, e);
+		return r < 0 ? r : coffer_used_store(s, header, e);
+	}
+	if (r == 0)
+		r = coffer_session_ask(s, COFFER_ASK_NEW, e);
 	if (r == 0)
 		r = coffer_newheader_build(s, &found.format, g, &header, e);
+	if (r == 0)
+		r = coffer_used_store(s, header, e);
 	record.geometry = *g;
 	if (r == 0)
 		r = coffer_image_load(header, &record, &image, e);
@@ -135,11 +142,12 @@ static int run_stage(struct coffer_session *s, bool *ret_done, struct coffer_err
 			r = check_leftovers(s, e);
 		if (r == 0)
 			r = coffer_session_unlock(s, e);
-		if (r == 0 && disk->action == COFFER_ACT_CONVERT)
-			r = coffer_convert(s, e);
-		else if (r == 0)
-			r = coffer_convert_end(s, e);
-		return r;
+		if (r < 0)
+			return r;
+		if (disk->action == COFFER_ACT_END)
+			return coffer_convert_end(s, e);
+		r = coffer_used_load(s, e);
+		return r < 0 ? r : coffer_convert(s, e);
 	case COFFER_ACT_SYNC_FINAL:
 		return coffer_convert_sync(s, e);
 	case COFFER_ACT_ENCRYPTED:

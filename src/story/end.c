@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "story/convert.h"
+#include "story/used.h"
 #include "story/volume.h"
 
 enum {
@@ -102,6 +103,8 @@ static int wipe_head_copy(struct coffer_session *s, struct coffer_err *e)
 		r = all ? coffer_dev_write(s->dev, random, n, coffer_head_copy(g) + at, e)
 			: wipe_equal(s, &v, at, random, n, e);
 	}
+	if (r == 0)
+		r = coffer_used_erase(s, e);
 	return r < 0 ? r : coffer_dev_flush(s->dev, e);
 }
 

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "model/luks2hdr.h"
+#include "model/storedmap.h"
 
 enum {
 	PIECE = 1 << 20,
@@ -167,6 +168,7 @@ static int compare_copy(struct search *s, struct coffer_err *e)
 	int r = 0;
 
 	v->different = v->unlike_header = 0;
+	v->used_map = false;
 	for (uint64_t at = 0; at < v->geometry.shift && r == 0; at += PIECE) {
 		const size_t n = min_u64(PIECE, v->geometry.shift - at);
 
@@ -178,6 +180,8 @@ static int compare_copy(struct search *s, struct coffer_err *e)
 			if (memcmp(now + k, copy + k, COFFER_SECTOR) == 0)
 				continue;
 			v->different++;
+			/* Under a transition block it is the placement's own: no step began. */
+			v->used_map = v->used_map || (!s->ours && coffer_stored_map_trace(now + k));
 			v->unlike_header +=
 				!coffer_looks_like_header(now + k, at + k, v->copy_size, s->ours);
 		}
@@ -436,8 +440,15 @@ int coffer_refuse_leftovers(
 	char why[512];
 
 	/* What is too little to put a head back is enough not to write over its copy. */
-	torn.ambiguous = false;
+	torn.ambiguous = torn.used_map = false;
 	torn.unconverted = true;
+	if (disk->action == COFFER_ACT_START && v->has_copy && v->used_map)
+		return coffer_err_repair(e, EUCLEAN,
+			"%s: a map of what is used, as coffer keeps it behind its header, lies in "
+			"the first bytes, and a copy of a filesystem's start at byte %" PRIu64
+			", but there is no header; restore a backup of it with 'cryptsetup "
+			"luksHeaderRestore'; keep a copy of the disk first; nothing was changed",
+			name, coffer_head_copy(&v->geometry));
 	if (disk->action == COFFER_ACT_START && coffer_head_is_torn(&torn, why, sizeof(why)))
 		return coffer_err_repair(e, EUCLEAN,
 			"%s: its first bytes are half overwritten with a LUKS2 header, and a "

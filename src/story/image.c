@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "model/conversion.h"
 #include "model/luks2hdr.h"
+#include "model/storedmap.h"
 #include "os/dev.h"
 
 static int read_memfd(int fd, void *buf, size_t n, uint64_t off, struct coffer_err *e)
@@ -101,7 +102,41 @@ int coffer_image_check(int fd, const struct coffer_geometry *g, const struct cof
 	return coffer_err_wrap(e, r, "the new LUKS2 header could not be resumed");
 }
 
-static int load_extents(int fd, struct coffer_record *rec, struct coffer_err *e)
+int coffer_used_map_place(
+	struct json_object *json, uint64_t copy_size, uint64_t shift, uint64_t *ret)
+{
+	uint64_t keyslots, at;
+
+	if (coffer_json_u64s(coffer_json_object(json, "config"), "keyslots_size", &keyslots) < 0 ||
+		!add_u64(keyslots, 2 * copy_size, &at) || at > shift)
+		return -EBADMSG;
+	*ret = round_up_u64(at, COFFER_BLOCK);
+	return 0;
+}
+
+/* The used map, if there is one, and where it would be. */
+static int add_used_map(
+	int fd, struct json_object *json, struct coffer_record *rec, uint64_t *ret_at)
+{
+	uint8_t block[COFFER_BLOCK];
+	uint64_t size;
+	int r;
+
+	r = coffer_used_map_place(json, rec->copy_size, rec->geometry.shift, ret_at);
+	if (r < 0 || *ret_at + COFFER_BLOCK > rec->geometry.shift)
+		return r;
+	r = read_memfd(fd, block, sizeof(block), *ret_at, NULL);
+	if (r == 0)
+		r = coffer_stored_map_peek(block, &size);
+	if (r == -ENODATA)
+		return 0;
+	if (r == 0 && size > rec->geometry.shift - *ret_at)
+		r = -EBADMSG;
+	return r < 0 ? r : add_extent(rec, *ret_at, size);
+}
+
+static int load_extents(
+	int fd, struct coffer_record *rec, uint64_t *ret_used_map, struct coffer_err *e)
 {
 	_cleanup_json_ struct json_object *json = NULL;
 	struct coffer_luks2_bin bin = {0};
@@ -113,21 +148,21 @@ static int load_extents(int fd, struct coffer_record *rec, struct coffer_err *e)
 	r = add_extent(rec, 0, 2 * bin.copy_size);
 	if (r == 0)
 		r = coffer_json_foreach(coffer_json_object(json, "keyslots"), add_keyslot, rec);
-	if (r < 0)
-		return coffer_err_wrap(e, r, "the new LUKS2 header");
 	memcpy(rec->uuid, bin.uuid, sizeof(rec->uuid));
 	rec->seqid = bin.seqid;
 	rec->copy_size = bin.copy_size;
-	return 0;
+	if (r == 0)
+		r = add_used_map(fd, json, rec, ret_used_map);
+	return coffer_err_wrap(e, r, "the new LUKS2 header");
 }
 
 int coffer_image_load(int fd, struct coffer_record *rec, uint8_t **ret, struct coffer_err *e)
 {
 	_cleanup_free_ uint8_t *image = NULL;
-	uint64_t at = 0;
+	uint64_t at = 0, map;
 	int r;
 
-	r = load_extents(fd, rec, e);
+	r = load_extents(fd, rec, &map, e);
 	if (r < 0)
 		return r;
 	if (!coffer_image_fits(&rec->geometry, rec->image_size))
@@ -147,5 +182,26 @@ int coffer_image_load(int fd, struct coffer_record *rec, uint8_t **ret, struct c
 	if (coffer_sha256(image, rec->image_size, rec->image_hash) < 0)
 		return coffer_err_set(e, EIO, "libcrypto failed to hash");
 	*ret = TAKE_PTR(image);
+	return 0;
+}
+
+int coffer_image_room(int fd, const struct coffer_geometry *g, char uuid[41], uint64_t *ret_at,
+	uint64_t *ret_room, struct coffer_err *e)
+{
+	struct coffer_record rec = {.geometry = *g};
+	uint64_t at, room;
+	int r;
+
+	r = load_extents(fd, &rec, &at, e);
+	if (r < 0)
+		return r;
+	room = at < g->shift ? round_down_u64(g->shift - at, COFFER_BLOCK) : 0;
+	while (room > 0 && !coffer_image_fits(g, rec.image_size + room))
+		room -= COFFER_BLOCK;
+	if (rec.n_extents == COFFER_MAX_EXTENTS)
+		room = 0;
+	memcpy(uuid, rec.uuid, sizeof(rec.uuid));
+	*ret_at = at;
+	*ret_room = room;
 	return 0;
 }

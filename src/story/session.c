@@ -152,6 +152,7 @@ static void session_close(struct coffer_session *s)
 	coffer_lock_free(s->reencryption);
 	coffer_secret_free(s->passphrase);
 	coffer_secret_free(s->key);
+	coffer_stored_map_free(s->stored);
 	coffer_dev_close(s->dev);
 }
 

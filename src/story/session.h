@@ -21,7 +21,8 @@ struct coffer_session {
 	struct coffer_lock *reencryption; /* of disk.header's UUID, once there is one */
 	struct coffer_secret *passphrase; /* once asked for */
 	struct coffer_secret *key;	  /* volume key, once unlocked */
-	struct coffer_stored_map *stored; /* the used map; NULL: everything counts as used */
+	struct coffer_stored_map *stored; /* the used map, and in free_space what this run does with
+					   * the rest; NULL: everything counts as used */
 	bool changed;	 /* this run has written: a failure leaves an interrupted disk */
 	bool no_discard; /* the device cannot */
 	bool converted;	 /* this run did the last step: nobody was on the device since */

@@ -12,17 +12,24 @@ int coffer_used_find(
 	struct coffer_session *s, const struct coffer_guarded *g, struct coffer_err *e);
 
 /* Put s->stored, if there is one, into the new header in memfd @fd, for the placement to write.
- * Made coarser until it fits. */
+ * Made coarser until it fits; where nothing does, everything counts. REFUSED as above. */
 int coffer_used_store(struct coffer_session *s, int fd, struct coffer_err *e);
 
 /* Before a conversion goes on, with the key: the map of the examined disk, if it is there, whole,
  * of this volume, and the filesystem has not been used since; else none, and what is on the disk is
- * made void, durably. In s->stored. REFUSED: the options want only what is used. */
+ * made void, durably. In s->stored, whose free_space is what this run is to do. The result's
+ * free_space is what is true of the whole volume. REFUSED: the options want only what is used. */
 int coffer_used_load(struct coffer_session *s, struct coffer_err *e);
 
 /* The map on the disk shall never be believed again: durable when this returns. For whoever is
  * about to let the half converted volume be used. Nothing is done where no map lies. */
 int coffer_used_void(struct coffer_session *s, struct coffer_err *e);
 
-/* Zeros over it, at the end; not flushed. */
+/* Zeros over it, at the end, when pointer 0 is durable; not flushed. */
 int coffer_used_erase(struct coffer_session *s, struct coffer_err *e);
+
+/* The next two are shared by the files that do the above. Everything counts as used because of
+ * @why, in a sentence; NULL: that was asked for, or is told already. */
+void coffer_used_all(struct coffer_session *s, const char *why);
+/* The same, or REFUSED where the options want only what is used. */
+int coffer_used_give_up(struct coffer_session *s, const char *why, struct coffer_err *e);

@@ -12,8 +12,9 @@
 #include "story/repair.h"
 #include "story/status.h"
 #include "tap.h"
+#include "usedfs.h"
 
-#define MARKER "PLAIN-MARKER-0123456789"
+#define MARKER USED_MARKER
 
 static int ask(void *user, enum coffer_ask why, uint8_t *buf, size_t size, struct coffer_err *e)
 {
@@ -31,6 +32,8 @@ struct coffer_encrypt_options options(const struct row *row)
 		.reserve = 2 * MIB,
 		.device_size = row->length,
 		.sector_size = row->sector_size,
+		.used_only = row->used_only ? COFFER_USED_YES : COFFER_USED_NO,
+		.free_space = row->free_space,
 		.pbkdf = "pbkdf2",
 		.pbkdf_iterations = 1000,
 		.threads = 1,
@@ -61,6 +64,10 @@ static void make_ext4(uint8_t *p, uint64_t length)
 	unlink(path);
 }
 
+/* What of the rows' content is used: asked once, since it takes a process. */
+static struct span *used_spans;
+static size_t n_used_spans;
+
 /* Every sector carries the marker and its number, so nothing plain can hide. */
 uint8_t *make_content(const struct row *row)
 {
@@ -69,6 +76,12 @@ uint8_t *make_content(const struct row *row)
 
 	if (!p)
 		abort();
+	if (row->used_only) {
+		usedfs_make(p, row->length);
+		free(used_spans);
+		n_used_spans = usedfs_spans(p, row->length, &used_spans);
+		return p;
+	}
 	if (row->ext4) {
 		make_ext4(p, row->length);
 		return p;
@@ -120,16 +133,70 @@ struct coffer_facts facts_of(
 	return f;
 }
 
+/* Equal in what is used? What is free may have been written over, also before an abort. */
+static bool plain_equals(
+	const struct row *row, const uint8_t *now, const uint8_t *content, char why[256])
+{
+	const struct span all = {0, row->length}, *s = row->used_only ? used_spans : &all;
+	const size_t n = row->used_only ? n_used_spans : 1;
+
+	for (size_t i = 0; i < n; i++) {
+		for (uint64_t at = s[i].start; at < s[i].end; at += 512) {
+			if (memcmp(now + at, content + at, 512) == 0)
+				continue;
+			snprintf(why, 256, "the used byte %llu differs", (unsigned long long)at);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* And a filesystem that its checker likes? */
+static bool used_equals(
+	const struct row *row, const uint8_t *disk, const uint8_t *content, char why[256])
+{
+	uint8_t *now = malloc(row->length);
+	bool good = now &&
+		    oracle_volume_read(disk, disk_size(row), PASSWORD, now, row->length, why) &&
+		    plain_equals(row, now, content, why);
+
+	if (good && !usedfs_is_clean(now, row->length)) {
+		snprintf(why, 256, "e2fsck finds errors");
+		good = false;
+	}
+	free(now);
+	return good;
+}
+
+static bool content_is(
+	const struct row *row, const uint8_t *disk, const uint8_t *content, char why[256])
+{
+	if (row->used_only)
+		return used_equals(row, disk, content, why);
+	return oracle_volume_equals(disk, disk_size(row), PASSWORD, content, row->length, why);
+}
+
+/* Nothing that was used, and with fill nothing at all, may be read without the key. */
+static bool shows_nothing(const struct row *row, const uint8_t *disk, char why[256])
+{
+	if (memmem(disk, disk_size(row), MARKER, strlen(MARKER))) {
+		snprintf(why, 256, "plain content is left on the disk");
+		return false;
+	}
+	if (row->free_space == COFFER_FREE_FILL &&
+		memmem(disk, disk_size(row), FREE_MARKER, strlen(FREE_MARKER))) {
+		snprintf(why, 256, "a deleted file is left on the disk");
+		return false;
+	}
+	return true;
+}
+
 /* The finished disk: content right, nothing plain, nothing of a record left. */
 bool finished_well(
 	const struct row *row, const struct crash_log *log, const uint8_t *content, char why[256])
 {
-	if (!oracle_volume_equals(log->mem, log->size, PASSWORD, content, row->length, why))
+	if (!content_is(row, log->mem, content, why) || !shows_nothing(row, log->mem, why))
 		return false;
-	if (memmem(log->mem, log->size, MARKER, strlen(MARKER))) {
-		snprintf(why, 256, "plain content is left on the disk");
-		return false;
-	}
 	if (memmem(log->mem, log->size, "COFFER-", 7)) {
 		snprintf(why, 256, "a record is left on the disk");
 		return false;
@@ -182,13 +249,14 @@ static void check_abort(const struct row *row, const uint8_t *content, const uin
 	struct coffer_err e = {0};
 	enum coffer_action action;
 	const struct coffer_facts f = facts_of(row, state, &action);
+	char why[256] = "";
 
 	if (!coffer_can_abort(action, &f))
 		return;
 	if (undo(row, state, false, &log, &e) < 0)
 		fail(c, row, k, policy, seed, "abort", e.msg);
-	else if (memcmp(log.mem, content, row->length) != 0)
-		fail(c, row, k, policy, seed, "abort", "the content is not what it was");
+	else if (!plain_equals(row, log.mem, content, why))
+		fail(c, row, k, policy, seed, "abort", why);
 	else
 		c->aborted++;
 	crash_log_free(&log);
@@ -209,7 +277,7 @@ static void check_stock(const struct row *row, const uint8_t *content, const uin
 	log.mem = malloc(log.size);
 	memcpy(log.mem, state, log.size);
 	if (!oracle_stock_resume(log.mem, log.size, PASSWORD, false, why) ||
-		!oracle_volume_equals(log.mem, log.size, PASSWORD, content, row->length, why))
+		!content_is(row, log.mem, content, why) || !shows_nothing(row, log.mem, why))
 		fail(c, row, k, policy, seed, "stock", why);
 	else
 		c->stock++;
@@ -262,11 +330,10 @@ static bool is_at(const struct row *row, const struct crash_log *log, const uint
 	enum coffer_stage stage, char why[256])
 {
 	if (stage == COFFER_STAGE_ENCRYPTED)
-		return oracle_volume_equals(
-			log->mem, log->size, PASSWORD, content, row->length, why);
+		return content_is(row, log->mem, content, why);
 	snprintf(why, 256, "the plain content is not what it was");
 	return (stage == COFFER_STAGE_PLAIN || stage == COFFER_STAGE_RESERVED) &&
-	       memcmp(log->mem, content, row->length) == 0;
+	       plain_equals(row, log->mem, content, why);
 }
 
 /* The dry run changes nothing and says what the run then does; the run does all of it, and leaves
@@ -317,7 +384,7 @@ static enum coffer_stage stage_by_oracle(
 	if (!state)
 		abort();
 	if (memcmp(state, content, row->length) == 0)
-		return row->ext4 ? COFFER_STAGE_RESERVED : COFFER_STAGE_PLAIN;
+		return row->ext4 || row->used_only ? COFFER_STAGE_RESERVED : COFFER_STAGE_PLAIN;
 	if (memmem(state, 4096, "COFFER-TRANSIT", 14) || !luks)
 		return COFFER_STAGE_PLACING; /* or RESTORING, in an abort */
 	if (memmem(state, MIB, "online-reencrypt", 16))
@@ -325,7 +392,7 @@ static enum coffer_stage stage_by_oracle(
 		return memcmp(state + MIB, content + MIB, row->length - MIB) == 0
 			       ? COFFER_STAGE_PLACED
 			       : COFFER_STAGE_CONVERTING;
-	if (oracle_volume_equals(state, disk_size(row), PASSWORD, content, row->length, why))
+	if (content_is(row, state, content, why))
 		return COFFER_STAGE_ENCRYPTED;
 	return COFFER_STAGE_DAMAGED;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* crashrun.h - conversions on a device in memory, and the check of every state a cut can leave */
 #pragma once
+#include "coffer/encrypt.h"
 #include "crashdev.h"
 #include "model/decide.h"
 
@@ -14,6 +15,8 @@ struct row {
 	uint32_t sector_size;
 	unsigned int seeds; /* random states per cut */
 	bool ext4;	    /* the content is an ext4, else sectors with a marker */
+	bool used_only;	    /* ... with files and holes, of which only what is used is moved */
+	enum coffer_free_space free_space;
 };
 
 struct count {

@@ -61,11 +61,11 @@ static bool open_volume(const uint8_t *disk, uint64_t size, const char *passphra
 	return ok;
 }
 
-bool oracle_volume_equals(const uint8_t *disk, uint64_t size, const char *passphrase,
-	const uint8_t *plain, uint64_t n, char why[256])
+bool oracle_volume_read(const uint8_t *disk, uint64_t size, const char *passphrase, uint8_t *ret,
+	uint64_t n, char why[256])
 {
 	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-	unsigned char key[64], sector[4096];
+	unsigned char key[64];
 	size_t key_size;
 	uint64_t offset;
 	int sector_size, len;
@@ -81,15 +81,31 @@ bool oracle_volume_equals(const uint8_t *disk, uint64_t size, const char *passph
 		for (int i = 0; i < 8; i++)
 			iv[i] = (unsigned char)(at / 512 >> (8 * i));
 		if (EVP_DecryptInit_ex(ctx, NULL, NULL, NULL, iv) != 1 ||
-			EVP_DecryptUpdate(ctx, sector, &len, disk + offset + at, sector_size) != 1)
+			EVP_DecryptUpdate(ctx, ret + at, &len, disk + offset + at, sector_size) !=
+				1)
 			abort();
-		if (memcmp(sector, plain + at, (size_t)sector_size) != 0) {
+	}
+	EVP_CIPHER_CTX_free(ctx);
+	return ok;
+}
+
+bool oracle_volume_equals(const uint8_t *disk, uint64_t size, const char *passphrase,
+	const uint8_t *plain, uint64_t n, char why[256])
+{
+	uint8_t *now = malloc(n);
+	bool ok;
+
+	if (!now)
+		abort();
+	ok = oracle_volume_read(disk, size, passphrase, now, n, why);
+	for (uint64_t at = 0; ok && at < n; at += 512) {
+		if (memcmp(now + at, plain + at, 512) != 0) {
 			snprintf(why, 256, "byte %llu of the volume differs",
 				(unsigned long long)at);
 			ok = false;
 		}
 	}
-	EVP_CIPHER_CTX_free(ctx);
+	free(now);
 	return ok;
 }
 

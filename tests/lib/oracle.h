@@ -10,6 +10,10 @@
 bool oracle_volume_equals(const uint8_t *disk, uint64_t size, const char *passphrase,
 	const uint8_t *plain, uint64_t n, char why[256]);
 
+/* The first @n bytes of the finished volume, a multiple of its sector size, into @ret. */
+bool oracle_volume_read(const uint8_t *disk, uint64_t size, const char *passphrase, uint8_t *ret,
+	uint64_t n, char why[256]);
+
 /* Run stock cryptsetup on the state: resume, and open --test-passphrase. The result replaces
  * @disk. Returns true when it finished. */
 bool oracle_stock_resume(

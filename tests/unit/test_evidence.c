@@ -55,6 +55,11 @@ static void converted(struct coffer_evidence *v)
 	v->unconverted = false;
 }
 
+static void used_map(struct coffer_evidence *v)
+{
+	v->used_map = true;
+}
+
 static void living(struct coffer_evidence *v)
 {
 	v->living = true;
@@ -93,6 +98,7 @@ static const struct {
 	{"the filesystem was used since", used, false, "was used after the copy"},
 	{"a sector that no header has", unlike, false, "1 sectors of its start are neither"},
 	{"the spare superblock is another's", other_mirror, false, "another filesystem"},
+	{"a map of what is used", used_map, false, "a map of what is used lies"},
 	{"what lies before it may be ciphertext", converted, false, "encrypted already"},
 };
 
@@ -213,6 +219,18 @@ static void fill_mark(uint8_t *p, uint32_t seed)
 	memcpy(p, "COFFER-TRANSIT", 15);
 }
 
+static void fill_map(uint8_t *p, uint32_t seed)
+{
+	fill_random(p, seed);
+	memcpy(p, "COFFER-USEDMAP", 15);
+}
+
+static void fill_ranges(uint8_t *p, uint32_t seed)
+{
+	for (size_t i = 0; i < SECTOR; i += 8)
+		put_be64(p + i, (seed + i) * 4096);
+}
+
 static const struct {
 	const char *name;
 	void (*fill)(uint8_t *p, uint32_t seed);
@@ -272,6 +290,9 @@ static const struct {
 	{"zeros behind the copies", fill_zeros, 0x8000, false, false, true, 0},
 	{"text in the binary block", fill_text, 0x200, false, false, false, 0},
 	{"text in the metadata", fill_text, 0x2000, false, true, true, 0},
+	{"a used map behind the copies", fill_map, 0x8000, false, true, true, 0},
+	{"ranges behind the copies", fill_ranges, 0x8000, false, false, true, 0},
+	{"ranges in the metadata", fill_ranges, 0x2000, false, false, false, 0},
 	{"text behind the copies", fill_text, 0x8000, false, false, false, 0},
 	{"random bytes at 0", fill_random, 0, false, false, false, 0},
 	{"random bytes in the metadata", fill_random, 0x2000, false, false, false, 0},
