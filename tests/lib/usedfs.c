@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 enum {
-	FILES = 14,
+	FILES = 11,
 	SECTOR = 512
 };
 

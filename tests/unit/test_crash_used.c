@@ -16,13 +16,13 @@
 
 static const struct row rows[] = {
 	{.name = "keep",
-		.length = 7 * MIB,
+		.length = 5 * MIB,
 		.sector_size = 512,
 		.seeds = 1,
 		.used_only = true,
 		.free_space = COFFER_FREE_KEEP},
 	{.name = "fill",
-		.length = 7 * MIB,
+		.length = 5 * MIB,
 		.sector_size = 512,
 		.seeds = 1,
 		.used_only = true,
@@ -100,7 +100,7 @@ static void lose(uint8_t *state)
 /* What a mount changes, in the head copy, where the superblock lies now. */
 static void use(uint8_t *state)
 {
-	state[8 * MIB + 1024 + 0x2c] ^= 1;
+	state[6 * MIB + 1024 + 0x2c] ^= 1;
 }
 
 static void make_void(uint8_t *state)
