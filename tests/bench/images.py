@@ -142,7 +142,7 @@ def _fill_small(top, content):
         names.append(f"d{len(names) // 1000}/f{len(names)}")
         _write(top, names[-1], rnd.randbytes(n), hashes)
         left -= n
-    os.sync()  # what is deleted before it was ever written leaves no hole
+    run("sync", "-f", top)  # what is deleted before it was ever written leaves no hole
     for name in names[::2]:
         os.unlink(os.path.join(top, name))
         del hashes[name]

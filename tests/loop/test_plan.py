@@ -12,7 +12,7 @@ import re
 
 import coffer
 from coffer import ASAN, COFFER, NOBODY, Box
-from disk import MiB, block_devices, loop, make_image, mounted, run, sha256, tempdir
+from disk import MiB, block_devices, loop, make_image, make_partitions, mounted, run, sha256, tempdir
 from tap import Skip, Tap
 
 tap = Tap()
@@ -279,7 +279,7 @@ def image(size, fs, end, **kw):
 
 def partitioned():
     img = raw(12 * MiB)
-    run("sfdisk", "-q", "--label", "gpt", img, input="start=2048\n")
+    make_partitions(img, "gpt", "start=2048\n")
     return img
 
 

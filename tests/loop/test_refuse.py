@@ -10,7 +10,8 @@ import struct
 
 import coffer
 from coffer import ASAN, COFFER, NOBODY, Box
-from disk import (MiB, block_devices, loop, make_image, mounted, partition, run, sha256, tempdir)
+from disk import (MiB, block_devices, loop, make_image, make_partitions, mounted, partition, run,
+                  sha256, tempdir)
 from tap import Skip, Tap
 
 tap = Tap()
@@ -136,7 +137,7 @@ def raid():
 
 def partitioned(label):
     img = raw(12 * MiB)
-    run("sfdisk", "-q", "--label", label, img, input="start=2048\n")
+    make_partitions(img, label, "start=2048\n")
     refused(img, words=["partition table", label, "name one of its partitions"])
     refused(img, "--device-size", "8M", words=["partition table"])
 
@@ -280,7 +281,7 @@ def partition_in_use():
     """The whole disk while one of its partitions is mounted, and that partition."""
     img = path_of("disk")
     run("truncate", "-s", 24 * MiB, img)
-    run("sfdisk", "-q", "--label", "gpt", img, input="start=2048, size=24576\n")
+    make_partitions(img, "gpt", "start=2048, size=24576\n")
     run("dd", f"if={box.plain}", "of=" + img, "bs=1M", "seek=1", "conv=notrunc", "status=none")
     with block_devices(), loop(img) as dev, partition(dev, 2048, 24576) as part:
         with mounted(part, "ext4", "ro,noload") as at:
