@@ -85,9 +85,13 @@ def volume_file(img, key, size, out):
 # --- coffer -------------------------------------------------------------------------------------
 
 def command(verb, img, key=None, *args, program=COFFER):
-    own = FAST + SMALL if verb == "encrypt" else []
-    if "--reduce-device-size" in args:
-        own = FAST
+    """Everything is converted unless the row says otherwise: then every byte of the content can be
+    asked for. Rows about used space say so."""
+    own = FAST if "--reduce-device-size" in args else FAST + SMALL
+    if not any(a.startswith("--used-only") for a in map(str, args)):
+        own = [*own, "--used-only=no"]
+    if verb != "encrypt":
+        own = []
     return [program, verb, *own, *(["--key-file", key] if key else []), *args, img]
 
 
