@@ -7,19 +7,17 @@ COFFER_DEEP=1 takes all cut points and more random states: many minutes, so it w
 "tests/run --limit 7200 --filter stock_cuts -v".
 """
 import collections
-import contextlib
 import fcntl
 import itertools
 import os
 import re
 import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 import coffer
 import stockcuts
 from cuts import Cuts, record
-from disk import MiB, run, tempdir
+from disk import MiB, memory_dir, run
 from stockcuts import CLASSES, MAGICS, Disk, Job, Verdict, classify, missing, newest
 from tap import Tap
 
@@ -231,22 +229,7 @@ def as_it_must_be(count):
     assert not count.wrong, "\n".join(count.wrong[:20])
 
 
-@contextlib.contextmanager
-def scratch():
-    """In memory, if that can be read past the page cache as a disk can; a disk is slower."""
-    with contextlib.ExitStack() as stack:
-        folder = None
-        if os.path.isdir("/dev/shm"):
-            folder = stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm",
-                                                                     prefix="coffer-test-"))
-            try:
-                os.close(os.open(os.path.join(folder, "direct"), os.O_CREAT | os.O_DIRECT))
-            except OSError:
-                folder = None
-        yield folder or stack.enter_context(tempdir())
-
-
-with scratch() as folder:
+with memory_dir() as folder:
     tap.run([("recorder: every call", every_call),
              ("recorder: a shared mapping", not_understood, "mmap.mmap(f.fileno(), 4096)[0] = 1"),
              ("recorder: a truncation", not_understood, "os.ftruncate(f.fileno(), 4096)"),

@@ -11,11 +11,17 @@
  * in the machine's byte order. A record of kind 3 has the name of the call as data: the log then is
  * no full story. Calls that bypass the C library are not seen, so whoever reads the log lets it act
  * on a copy of the file and compares the outcomes. Two threads that write at once would make the
- * order of the log a guess: the programs recorded with it have one. */
+ * order of the log a guess: the programs recorded with it have one.
+ *
+ * With RECORDIO_KILL="KIND N" the program is killed by SIGKILL before its N-th flush, write, or
+ * header (a write to byte 0), counted from 1; with "KIND N torn" after one half of that write. No
+ * log is needed then. It takes a tenth of what strace's injection takes. */
 #undef _FILE_OFFSET_BITS /* it would give two functions below the same name */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -45,7 +51,14 @@ struct record {
 };
 
 static int log_fd = -1;
+static bool is_watching;
 static struct stat watched;
+
+static struct {
+	char kind[16], torn[8];
+	int n; /* 0: nothing is killed */
+	atomic_int seen;
+} victim;
 
 static _Noreturn void die(const char *what)
 {
@@ -65,11 +78,17 @@ static void *real(const char *name)
 __attribute__((constructor)) static void start(void)
 {
 	const char *file = getenv("RECORDIO_FILE"), *log = getenv("RECORDIO_LOG");
+	const char *killed = getenv("RECORDIO_KILL");
 
-	if (!file || !log)
+	if (!file || (!log && !killed))
 		return;
 	if (stat(file, &watched) < 0)
 		die(file);
+	is_watching = true;
+	if (killed && sscanf(killed, "%15s %d %7s", victim.kind, &victim.n, victim.torn) < 2)
+		die(killed);
+	if (!log)
+		return;
 	log_fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	if (log_fd < 0)
 		die(log);
@@ -81,7 +100,7 @@ static bool is_watched(int fd)
 	int saved = errno;
 	bool r = false;
 
-	if (log_fd >= 0 && fstat(fd, &st) == 0)
+	if (is_watching && fstat(fd, &st) == 0)
 		r = S_ISBLK(watched.st_mode)
 			    ? S_ISBLK(st.st_mode) && st.st_rdev == watched.st_rdev
 			    : st.st_dev == watched.st_dev && st.st_ino == watched.st_ino;
@@ -108,6 +127,8 @@ static void note(enum kind kind, off_t at, const void *data, size_t n)
 	struct record r = {.kind = kind, .offset = (uint64_t)at, .length = n};
 	int saved = errno;
 
+	if (log_fd < 0)
+		return;
 	put(&r, sizeof(r));
 	put(data, n);
 	errno = saved;
@@ -141,6 +162,38 @@ static void note_writev(int fd, off_t at, const struct iovec *v, int n_v, ssize_
 	}
 }
 
+static _Noreturn void end(void)
+{
+	kill(getpid(), SIGKILL);
+	for (;;)
+		pause();
+}
+
+static bool is_its_turn(const char *kind)
+{
+	return victim.n && strcmp(victim.kind, kind) == 0 &&
+	       atomic_fetch_add(&victim.seen, 1) + 1 == victim.n;
+}
+
+/* Ends the program when this flush is the one. */
+static void maybe_end_at_flush(int fd)
+{
+	if (is_watched(fd) && is_its_turn("flush"))
+		end();
+}
+
+/* The same for a write; half of it, in whole sectors, may be done. */
+static void maybe_end_at_write(int fd, const void *data, size_t n, off_t at)
+{
+	if (!is_its_turn("write") && !(at == 0 && is_its_turn("header")))
+		return;
+	n = n / 2 / 512 * 512;
+	/* EINVAL: direct I/O that wants larger pieces; then nothing of it is done. */
+	if (victim.torn[0] && n > 0 && REAL(pwrite)(fd, data, n, at) < 0 && errno != EINVAL)
+		die("write one half");
+	end();
+}
+
 static off_t where(int fd)
 {
 	off_t at = lseek(fd, 0, SEEK_CUR);
@@ -158,6 +211,7 @@ SHIM ssize_t write(int fd, const void *data, size_t n)
 	if (!is_watched(fd))
 		return REAL(write)(fd, data, n);
 	at = where(fd);
+	maybe_end_at_write(fd, data, n, at);
 	r = REAL(write)(fd, data, n);
 	note_write(fd, at, data, r);
 	return r;
@@ -165,9 +219,13 @@ SHIM ssize_t write(int fd, const void *data, size_t n)
 
 SHIM ssize_t pwrite(int fd, const void *data, size_t n, off_t at)
 {
-	ssize_t r = REAL(pwrite)(fd, data, n, at);
+	bool is_it = is_watched(fd);
+	ssize_t r;
 
-	if (is_watched(fd))
+	if (is_it)
+		maybe_end_at_write(fd, data, n, at);
+	r = REAL(pwrite)(fd, data, n, at);
+	if (is_it)
 		note_write(fd, at, data, r);
 	return r;
 }
@@ -200,8 +258,10 @@ SAME(pwritev64, pwritev);
 
 SHIM int fsync(int fd)
 {
-	int r = REAL(fsync)(fd);
+	int r;
 
+	maybe_end_at_flush(fd);
+	r = REAL(fsync)(fd);
 	if (r == 0 && is_watched(fd))
 		note(KIND_FLUSH, 0, "", 0);
 	return r;
@@ -209,8 +269,10 @@ SHIM int fsync(int fd)
 
 SHIM int fdatasync(int fd)
 {
-	int r = REAL(fdatasync)(fd);
+	int r;
 
+	maybe_end_at_flush(fd);
+	r = REAL(fdatasync)(fd);
 	if (r == 0 && is_watched(fd))
 		note(KIND_FLUSH, 0, "", 0);
 	return r;
