@@ -71,6 +71,9 @@ def mkfs(fs):
     if fs.kind == "ext4":
         block = int(fs.mkfs[fs.mkfs.index("-b") + 1])
         run("mke2fs", "-q", "-F", "-t", "ext4", *fs.mkfs, *path, fs.size // block)
+        with open(fs.path, "rb") as f:  # a last group that is too small was left out
+            f.seek(1024 + 4)
+            fs.size = int.from_bytes(f.read(4), "little") * block
     elif fs.kind == "xfs":
         # mkfs.xfs refuses less than 300 MB, unless it believes to be in xfstests.
         run("mkfs.xfs", "-q", "-f", *fs.mkfs, *path,
@@ -100,7 +103,8 @@ def _ext4(rnd):
         features += ["meta_bg", "^resize_inode"]
     elif kind == "small groups":
         more += ["-g", 8 * rnd.randrange(32, block // 4)]
-        features += rnd.choice((["sparse_super2", "^resize_inode"], ["^sparse_super", "^resize_inode"], []))
+        features += rnd.choice((["sparse_super2", "^resize_inode"],
+                                ["^sparse_super", "^resize_inode"], []))
     elif kind == "inline":
         features.append("inline_data")
         inode = max(inode, 256)
@@ -137,8 +141,8 @@ def _xfs(rnd):
     if "finobt=0" in meta:
         meta = [m for m in meta if not m.startswith("rmapbt")] + ["inobtcount=0"]
     options += ["-m", ",".join(meta)]
-    options += ["-i", f"size={512 if block == 1024 else rnd.choice((512, 512, 1024))},sparse={rnd.choice((0, 1))}"
-                f",nrext64={rnd.choice((0, 1))}"]
+    inode = 512 if block == 1024 else rnd.choice((512, 512, 1024))
+    options += ["-i", f"size={inode},sparse={rnd.choice((0, 1))},nrext64={rnd.choice((0, 1))}"]
     if rnd.random() < 0.5:
         options += ["-n", f"size={rnd.choice((4 * KiB, 8 * KiB, 16 * KiB, 64 * KiB, 64 * KiB))}"]
     groups = rnd.choice((1, 2, 3, 4, 4))
