@@ -221,14 +221,14 @@ def kill_at(call, n, cmd, **kw):
         f"not killed at {call} {n}, but status {p.returncode}: {p.stdout} {p.stderr}")
 
 
-def kill_before(what, img, cmd, **kw):
+def kill_before(what, img, cmd, done=(0,), **kw):
     """SIGKILLs cmd before its n-th flush of img, write to it, or write of its header ("flush 3",
     "write 7", "header 2"; "header 2 torn": after one half of it). False: it came to its end first,
-    and to a good one. Much faster than kill_at(), and counts what all threads do; not for a program
-    with sanitizers."""
+    with a status of done. Much faster than kill_at(), and counts what all threads do; not for a
+    program with sanitizers."""
     env = dict(os.environ, LD_PRELOAD=RECORDIO, RECORDIO_FILE=img, RECORDIO_KILL=what)
-    p = run(*cmd, env=env, status=(0, -signal.SIGKILL), **kw)
-    return p.returncode != 0
+    p = run(*cmd, env=env, status=(*done, -signal.SIGKILL), **kw)
+    return p.returncode == -signal.SIGKILL
 
 
 @contextlib.contextmanager

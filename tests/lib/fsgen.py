@@ -168,8 +168,6 @@ def _btrfs(rnd):
     tree = rnd.choice(("free-space-tree", "free-space-tree", "^free-space-tree"))
     options += ["-s", 4096, "-O", ",".join(features), "-R", tree,
                 "--csum", rnd.choice(("crc32c", "crc32c", "xxhash", "sha256"))]
-    if rnd.random() < 0.1:
-        options[options.index("-R") + 1] += ",quota"
     mounting = rnd.choice(("defaults", "compress=zlib", "compress-force=zstd", "compress=lzo",
                            "max_inline=0", "nodatacow", "discard=sync", "autodefrag"))
     return size, options, mounting

@@ -76,6 +76,7 @@ class Case:
             f.write(self.rnd.randbytes(32))
         os.chmod(self.key, 0o644)
         self.fs = fs = fsgen.make(plain, self.seed, self.kind, self.reserve)
+        check_fs(plain, fs.kind)
         self.used = fsfree.used_ranges(plain, fs.kind, fs.size)
         self.n_used = sum(b - a for a, b in self.used)
         run("cp", "--sparse=always", plain, self.img)
@@ -107,7 +108,8 @@ class Case:
         if p.returncode == 4:
             self.because = p.stderr.strip().split("\n")[0]
             before = sha256(self.img)
-            self._coffer(status=(4,))
+            p = self._coffer(status=(0, 4))
+            assert p.returncode == 4, f"the dry run was refused, the run was not: {self.because}"
             assert sha256(self.img) == before, "refused, but it has changed the device"
             self.args[3] = "auto"
 
@@ -136,9 +138,9 @@ class Case:
         with self._at() as target:
             return run(*self._command(target, *args, program=program), status=status)
 
-    def _kill(self, what):
+    def _kill(self, what, done=(0,)):
         with self._at() as target:
-            hit = coffer.kill_before(what, target, self._command(target))
+            hit = coffer.kill_before(what, target, self._command(target), done=done)
         self.interrupted += hit
         return hit
 
@@ -183,7 +185,7 @@ class Case:
         else:
             hit = self._kill(self._moment())
             if hit and way == "killed twice":
-                self._kill(self._moment())
+                self._kill(self._moment(), done=(0, 4))  # 4: nothing was left to do
             elif hit and way.startswith("killed, stock"):
                 self._stock(way.endswith("killed"))
         self._finish()

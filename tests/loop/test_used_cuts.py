@@ -195,7 +195,8 @@ def both(s, *moments):
     """Killed at each moment in turn, then resumed by coffer, and a copy by stock."""
     img, other = s.copy(), os.path.join(s.folder, "other")
     for n, moment in enumerate(moments):
-        killed = coffer.kill_before(moment, img, s.command(img))
+        # a run that is killed before its last flush may leave nothing to do, which is status 4
+        killed = coffer.kill_before(moment, img, s.command(img), done=(0, 4) if n else (0,))
         assert killed or n > 0, f"it was done before {moment}"
     shutil.copyfile(img, other)
     coffer_goes_on(s, img)
@@ -234,7 +235,7 @@ def rows(s):
 
 
 with memory_dir() as folder:
-    for kind in os.environ.get("K","ext4 xfs btrfs").split():
+    for kind in KINDS:
         where = os.path.join(folder, kind)
         os.mkdir(where)
         subject = Subject(where, kind)
