@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 
+import machine
 from images import RESERVE, Image
 from machine import Failed, GiB, MiB, allocated, need_room, settle, timed
 
@@ -78,6 +79,8 @@ class Bench:
                 run["summary"] = self.summary()
                 if row.checked is None:
                     row.checked = row.image.check(self.work, self.key, self.programs["luks-cat"])
+            if what in ("coffer", "stock"):
+                run["sector_size"] = self.sector_size()
             row.runs[what].append(run)
             self.say(f"{row.name:34} {what:7} {run['seconds']:8.2f} s")
         os.unlink(self.work)
@@ -88,6 +91,11 @@ class Bench:
         if not last.get("finished"):
             raise Failed(f"coffer ended with 0, but not the volume: {last}")
         return last
+
+    def sector_size(self):
+        """Of the encryption, as stock reads it from the header."""
+        meta = json.loads(machine.run("cryptsetup", "luksDump", "--dump-json-metadata", self.work))
+        return next(s["sector_size"] for s in meta["segments"].values())
 
     def rounds(self, rows, n):
         """n rounds over all sides of all rows, every second one backwards."""

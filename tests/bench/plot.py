@@ -80,7 +80,7 @@ def log_ticks(low, high):
 
 def even_ticks(high, unit):
     step = 10.0 ** math.floor(math.log10(high))
-    step = next(s for s in (step / 5, step / 2, step) if high / s <= 8)
+    step = next(s for s in (step / 5, step / 2, step, 2 * step) if high / s <= 8)
     return [(i * step, f"{i * step:g}{unit}") for i in range(int(high / step) + 1)]
 
 

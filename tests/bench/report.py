@@ -100,8 +100,11 @@ def ratio_lines(row):
 
 def used_line(row):
     run = row["runs"]["coffer"][0]
+    stock = "".join(f" (cryptsetup's choice is {r['sector_size']})"
+                    for r in row["runs"].get("stock", [])[:1])
     return (f"\ncoffer counted {used(row) / MiB:.0f} MiB as used and made "
-            f"{run['summary']['flushes']} flushes. Result checked: {row['checked']}.\n")
+            f"{run['summary']['flushes']} flushes, in sectors of {run['sector_size']}{stock}. "
+            f"Result checked: {row['checked']}.\n")
 
 
 def random_case(rows):
@@ -180,5 +183,5 @@ Both programs work on an image file: a fresh copy of the same plain image for ea
 - cryptsetup: `cryptsetup reencrypt --encrypt --type luks2 --batch-mode --force-offline-reencrypt --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --reduce-device-size 32M --key-file KEY IMAGE`.
 - mover without crypto: `tests/bench/mover.c`. It makes the same reads, writes and flushes in the same order, 16 MiB in each step, two flushed writes in front of the next one, reading ahead; no key, no cipher. It is the limit for any program that keeps that order.
 
-One result of each image is checked: the volume is decrypted by code that is not coffer's (`tests/tools/luks-cat.c`), then all bytes are compared, or the filesystem's checker runs and the hash of every file is compared. A wrong result ends the benchmark without a report. Files are made on a mounted filesystem, their lengths from 4 KiB to 16 MiB. What a program used of memory is its `ru_maxrss`.
+One result of each image is checked: the volume is decrypted by code that is not coffer's (`tests/tools/luks-cat.c`), then all bytes are compared, or the filesystem's checker runs and the hash of every file is compared. A wrong result ends the benchmark without a report. Files are made on a mounted filesystem, their lengths from 4 KiB to 16 MiB. mkfs.ext4 leaves its inode tables to the kernel, as on a disk, and they stay so (`-E nodiscard,lazy_itable_init=1`, `noinit_itable`). What a program used of memory is its `ru_maxrss`.
 """

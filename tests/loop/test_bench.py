@@ -5,6 +5,7 @@ coffer that is fast and wrong ends it without a report."""
 import json
 import os
 import stat
+import sys
 import xml.etree.ElementTree
 
 from coffer import COFFER
@@ -12,6 +13,8 @@ from disk import run, tempdir
 from tap import Tap
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(TOP, "tests/bench"))
+from plot import even_ticks  # noqa: E402
 BENCH = os.path.join(TOP, "tests/bench/bench.py")
 NAMES = ("benchmarks.md", "benchmarks.svg", "benchmarks.json")
 ALL_ROWS = {"random": 1, "stock": 1, "growth": 2, "used": 2, "small": 1}  # with one filesystem
@@ -63,6 +66,13 @@ def whole_report():
     assert names.count("circle") == 7, names
 
 
+def ticks():
+    for digits in range(1, 100):
+        for power in (0.001, 0.1, 1.0, 100.0):
+            n = len(even_ticks(digits * power, ""))
+            assert 3 <= n <= 11, (digits * power, n)
+
+
 def wrong_result(case, at, words):
     """at: the first block that is changed."""
     with tempdir() as folder:
@@ -89,6 +99,7 @@ tap.need_root()
 run("ninja", "-C", os.environ["COFFER_BUILD"], "tests/bench/mover")
 tap.run([
     ("the report has every value of every run", whole_report),
+    ("axes have some ticks and not too many", ticks),
     ("wrong bytes are no result", wrong_result, "random", 5000, "the content is not what it was"),
     ("a wrong file is no result", wrong_result, "small", 4096 + 33300, "files are not what they were"),
     ("a coffer that fails is no result", failing),
