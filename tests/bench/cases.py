@@ -76,7 +76,7 @@ class Bench:
             run = timed(self.command(what, row.image), self.log)
             run["allocated"] = [before, allocated(self.work)]
             if what == "coffer":
-                run["summary"] = self.summary()
+                run["summary"] = self.summary(row.image)
                 if row.checked is None:
                     row.checked = row.image.check(self.work, self.key, self.programs["luks-cat"])
             if what in ("coffer", "stock"):
@@ -85,11 +85,13 @@ class Bench:
             self.say(f"{row.name:34} {what:7} {run['seconds']:8.2f} s")
         os.unlink(self.work)
 
-    def summary(self):
+    def summary(self, image):
         with open(self.log, encoding="utf-8") as f:
             last = json.loads(f.read().splitlines()[-1])
         if not last.get("finished"):
             raise Failed(f"coffer ended with 0, but not the volume: {last}")
+        if image.fs and not last["used_only"]:
+            raise Failed(f"coffer has moved all of a clean {image.fs}: {last}")
         return last
 
     def sector_size(self):

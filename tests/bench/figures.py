@@ -21,7 +21,7 @@ def ratios(row, over, under):
 def used(row):
     """Bytes of data that had to be moved, as coffer says; the same in every run of a row."""
     summary = row["runs"]["coffer"][0]["summary"]
-    return summary.get("bytes_used", summary["bytes_moved"])
+    return summary["bytes_used"] or summary["bytes_moved"]
 
 
 def per_used(row):
