@@ -48,10 +48,15 @@ struct coffer_plan {
 	bool possible;		      /* no guard is in the way: 'coffer encrypt' would go ahead */
 	enum coffer_outcome outcome;  /* DONE; else what is in the way: REFUSED, NEEDS_REPAIR */
 	struct coffer_checks guards;
-	uint64_t to_move;  /* bytes of data that are read, encrypted and written */
-	uint64_t to_write; /* bytes written in all: data, copies, header commits */
-	uint64_t steps;	   /* commits of progress */
+	uint64_t to_move;   /* bytes of data that are read, encrypted and written */
+	uint64_t to_write;  /* bytes written in all, at most: data, copies, header commits */
+	uint64_t to_commit; /* of them, those of commits: later ones leave out what is the same */
+	uint64_t steps;	    /* commits of progress */
 	uint64_t flushes;
+	bool used_only; /* the run would follow a map of what is used */
+	bool exact;	/* false: what is used, and all that follows from it, is an estimate */
+	enum coffer_free_space free_space; /* what becomes of the rest; DEFAULT: there is none */
+	char all_because[256]; /* why everything counts as used, where that was not asked for */
 	/* The layout that the run would have; 0 where a guard is in the way. */
 	uint64_t device_size, data_offset, data_size;
 	uint32_t sector_size;

@@ -42,6 +42,12 @@ static struct duration duration(double seconds)
 	return d;
 }
 
+/* In front of figures that follow from what is used. */
+static const char *about(const struct coffer_plan *p)
+{
+	return p->exact ? "" : "about ";
+}
+
 static void show_title(const struct coffer_plan *p)
 {
 	const struct coffer_status *s = p->status;
@@ -51,12 +57,12 @@ static void show_title(const struct coffer_plan *p)
 		(void)printf(": 'coffer encrypt' would not begin\n");
 	else if (s->stage == COFFER_STAGE_RESTORING)
 		(void)printf(": a half done abort would be finished first\n");
-	else if (p->to_move < p->data_size || s->stage != COFFER_STAGE_RESERVED)
-		(void)printf(": a conversion would go on, %s of %s are still to do\n",
+	else if (strcmp(s->found, "start") != 0)
+		(void)printf(": a conversion would go on, %s%s of %s are still to do\n", about(p),
 			coffer_size_format(p->to_move).s, coffer_size_format(p->data_size).s);
 	else
-		(void)printf(": %s of %s would be encrypted in place\n",
-			coffer_size_format(p->data_size).s,
+		(void)printf(": %s%s of %s would be encrypted in place\n", about(p),
+			coffer_size_format(p->to_move).s,
 			s->filesystem[0] ? s->filesystem : "content that coffer does not know");
 }
 
@@ -84,6 +90,19 @@ static void show_time(const struct coffer_plan *p)
 		rate(s->step_low).s, rate(s->step_high).s);
 }
 
+static void show_free_space(const struct coffer_plan *p)
+{
+	static const char *const texts[] = {
+		[COFFER_FREE_KEEP] = "left as it is: what was deleted from the filesystem may "
+				     "still be readable there afterwards",
+		[COFFER_FREE_DISCARD] = "given back to the device, which may or may not forget it",
+		[COFFER_FREE_FILL] = "overwritten with ciphertext",
+	};
+
+	if (p->free_space != COFFER_FREE_DEFAULT)
+		coffer_show_field(stdout, "free space", "%s", texts[p->free_space]);
+}
+
 static void show_work(const struct coffer_plan *p)
 {
 	if (p->data_size == 0) /* a guard is in the way, and there is no layout */
@@ -93,10 +112,12 @@ static void show_work(const struct coffer_plan *p)
 		coffer_size_format(p->data_size).s, coffer_size_format(p->data_offset).s,
 		p->sector_size, p->cipher[0] ? ", " : "", p->cipher);
 	if (p->steps)
-		coffer_show_field(stdout, "moves", "%" PRIu64 " bytes (%s) in %" PRIu64 " steps",
-			p->to_move, coffer_size_format(p->to_move).s, p->steps);
-	coffer_show_field(stdout, "writes", "%" PRIu64 " bytes (%s), with %" PRIu64 " flushes",
-		p->to_write, coffer_size_format(p->to_write).s, p->flushes);
+		coffer_show_field(stdout, "moves", "%s%" PRIu64 " bytes (%s) in %" PRIu64 " steps",
+			about(p), p->to_move, coffer_size_format(p->to_move).s, p->steps);
+	coffer_show_field(stdout, "writes", "%s %" PRIu64 " bytes (%s), with %" PRIu64 " flushes",
+		p->exact ? "at most" : "about", p->to_write, coffer_size_format(p->to_write).s,
+		p->flushes);
+	show_free_space(p);
 	show_time(p);
 }
 
@@ -182,6 +203,14 @@ static void put_plan(struct json_object *o, const struct coffer_plan *p)
 	if (p->data_size > 0) {
 		(void)coffer_json_put_u64(o, "to_move", p->to_move);
 		(void)coffer_json_put_u64(o, "to_write", p->to_write);
+		(void)coffer_json_put_u64(o, "to_commit", p->to_commit);
+		(void)coffer_json_put_bool(o, "exact", p->exact);
+		(void)coffer_json_put_bool(o, "used_only", p->used_only);
+		if (p->all_because[0])
+			coffer_json_put_text(o, "all_because", p->all_because);
+		if (p->free_space != COFFER_FREE_DEFAULT)
+			(void)coffer_json_put_string(
+				o, "free_space", coffer_free_space_name(p->free_space));
 		(void)coffer_json_put_u64(o, "steps", p->steps);
 		(void)coffer_json_put_u64(o, "flushes", p->flushes);
 		(void)coffer_json_put_u64(o, "device_size", p->device_size);

@@ -5,11 +5,14 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/checks.h"
 #include "base/err.h"
+#include "base/size.h"
 #include "model/estimate.h"
+#include "model/storedmap.h"
 #include "os/locks.h"
 #include "story/access.h"
 #include "story/evidence.h"
@@ -19,6 +22,7 @@
 #include "story/placeio.h"
 #include "story/speed.h"
 #include "story/status.h"
+#include "story/used.h"
 
 DEFINE_CLEANUP(struct coffer_plan *, plan, coffer_plan_free);
 #define _cleanup_plan_ _cleanup_(cleanup_plan)
@@ -34,6 +38,9 @@ struct draft {
 	struct coffer_work_facts facts;
 	struct coffer_works works;
 	size_t key_size; /* bytes */
+	/* of a run that does not come */
+	struct coffer_session session;
+	struct coffer_encrypt_result result;
 };
 
 static const struct {
@@ -117,31 +124,25 @@ static int check_state(struct draft *d, struct coffer_err *e)
 }
 
 /* A header as the run would make it, but with a key of no worth: then every option has been seen by
- * libcryptsetup, and the size of what a placement writes is known. */
-static int try_header(struct draft *d, const struct coffer_guarded *g, struct coffer_record *rec,
-	struct coffer_err *e)
+ * libcryptsetup. */
+static int try_header(
+	struct draft *d, const struct coffer_guarded *g, int *ret_fd, struct coffer_err *e)
 {
-	struct coffer_encrypt_result result = {0};
-	struct coffer_session s = {.o = &d->encrypt, .result = &result, .dev = d->dev};
-	_cleanup_free_ uint8_t *image = NULL;
-	_cleanup_close_ int fd = -1;
-	int r;
+	struct coffer_session *s = &d->session;
+	const int r = coffer_newheader_try(s, g->format, &g->geometry, ret_fd, e);
 
-	r = coffer_newheader_try(&s, g->format, &g->geometry, &fd, e);
-	coffer_secret_free(s.passphrase);
-	coffer_secret_free(s.key);
-	if (r == 0)
-		r = coffer_image_load(fd, rec, &image, e);
-	return r < 0 ? r : coffer_find_veils(d->dev, 0, rec, e);
+	coffer_secret_free(TAKE_PTR(s->passphrase));
+	coffer_secret_free(TAKE_PTR(s->key));
+	return r;
 }
 
-static int check_new_header(struct draft *d, const struct coffer_guarded *g, struct coffer_err *e)
+static int check_new_header(
+	struct draft *d, const struct coffer_guarded *g, int *ret_fd, struct coffer_err *e)
 {
-	struct coffer_record rec = {.kind = COFFER_PLACE, .geometry = g->geometry};
 	struct coffer_err why = {0};
 	int r;
 
-	r = try_header(d, g, &rec, &why);
+	r = try_header(d, g, ret_fd, &why);
 	if (r == -EINTR) {
 		if (e)
 			*e = why;
@@ -155,16 +156,116 @@ static int check_new_header(struct draft *d, const struct coffer_guarded *g, str
 		    "a header with these options was made in memory, and a run could go on with "
 		    "it") < 0)
 		return no_memory(d, e);
-	d->facts.image_size = rec.image_size;
-	d->facts.n_veils = rec.n_veils;
 	(void)snprintf(d->plan->cipher, sizeof(d->plan->cipher), "%s", g->format.cipher);
 	return 0;
+}
+
+/* How much a placement writes. */
+static int measure_image(
+	struct draft *d, const struct coffer_guarded *g, int fd, struct coffer_err *e)
+{
+	struct coffer_record rec = {.kind = COFFER_PLACE, .geometry = g->geometry};
+	_cleanup_free_ uint8_t *image = NULL;
+	int r;
+
+	r = coffer_image_load(fd, &rec, &image, e);
+	if (r == 0)
+		r = coffer_find_veils(d->dev, 0, &rec, e);
+	d->facts.image_size = rec.image_size;
+	d->facts.n_veils = rec.n_veils;
+	return r;
+}
+
+/* --- what is used -------------------------------------------------------------------------- */
+
+/* Would the run ask the kernel, which a plan must not, since that takes a mount? ext4 can be read
+ * without. */
+static bool only_kernel_knows(const struct draft *d, const struct coffer_guarded *g)
+{
+	return (g->fs.kind == COFFER_FS_XFS || g->fs.kind == COFFER_FS_BTRFS) && geteuid() == 0 &&
+	       d->encrypt.used_only != COFFER_USED_NO;
+}
+
+/* The filesystem's own count stands for the map. */
+static int estimate_used(struct draft *d, const struct coffer_guarded *g, struct coffer_err *e)
+{
+	const uint64_t used =
+		g->fs.used > 0 ? min_u64(g->fs.used, g->geometry.length) : g->geometry.length;
+
+	d->facts.estimate = used;
+	d->facts.fill = d->encrypt.free_space == COFFER_FREE_FILL;
+	d->plan->exact = false;
+	d->plan->used_only = true;
+	d->plan->free_space = d->encrypt.free_space ? d->encrypt.free_space : COFFER_FREE_KEEP;
+	return coffer_checks_add(&d->plan->guards, "used-only", COFFER_CHECK_NOTE,
+		       "the run asks the kernel which blocks are free; the %s superblock counts "
+		       "about %s as used",
+		       coffer_fs_name(g->fs.kind), coffer_size_format(used).s) < 0
+		       ? no_memory(d, e)
+		       : 0;
+}
+
+/* The session's map, if it has one, is what the run would follow. */
+static void follow_map(struct draft *d)
+{
+	const struct coffer_stored_map *m = d->session.stored;
+
+	(void)snprintf(
+		d->plan->all_because, sizeof(d->plan->all_because), "%s", d->result.all_because);
+	if (!m)
+		return;
+	d->facts.map = m->map;
+	d->facts.map_size = coffer_stored_map_size(m->n_prints, m->map->n);
+	for (size_t i = 0; i < m->n_prints; i++)
+		d->facts.prints += m->prints[i].end - m->prints[i].start;
+	d->plan->used_only = true;
+	d->plan->free_space = (enum coffer_free_space)m->free_space;
+}
+
+static int say_used(struct draft *d, struct coffer_err *e)
+{
+	const struct coffer_encrypt_result *res = &d->result;
+	int r = 0;
+
+	if (d->encrypt.used_only == COFFER_USED_NO)
+		return 0;
+	if (res->used_only)
+		r = coffer_checks_add(&d->plan->guards, "used-only", COFFER_CHECK_OK,
+			"it is certain which blocks are free: %s of %s are used",
+			coffer_size_format(res->used).s, coffer_size_format(res->data_size).s);
+	else
+		r = coffer_checks_add(&d->plan->guards, "used-only", COFFER_CHECK_NOTE,
+			"free blocks would be encrypted, too, since it is not certain which they "
+			"are (%s)",
+			res->all_because);
+	return r < 0 ? no_memory(d, e) : 0;
+}
+
+/* The map goes into the header in memory, as in a run: it is a part of what is placed. */
+static int check_used(struct draft *d, const struct coffer_guarded *g, int fd, struct coffer_err *e)
+{
+	struct coffer_err why = {0};
+	int r;
+
+	if (only_kernel_knows(d, g))
+		return estimate_used(d, g, e);
+	d->result.data_size = g->geometry.length;
+	r = coffer_used_find(&d->session, g, &why);
+	if (r == 0)
+		r = coffer_used_store(&d->session, fd, &why);
+	if (r < 0) {
+		d->facts = (struct coffer_work_facts){0};
+		return add_refusal(d, "used-only", &why, e);
+	}
+	follow_map(d);
+	return say_used(d, e);
 }
 
 /* The guards of a disk on which nothing was begun, and the layout that it would get. */
 static int plan_start(struct draft *d, struct coffer_err *e)
 {
 	struct coffer_guarded g = {.dev = d->dev, .o = &d->encrypt};
+	_cleanup_close_ int fd = -1;
 	int r;
 
 	r = coffer_guard_list(&g, false, &d->plan->guards, e);
@@ -179,7 +280,12 @@ static int plan_start(struct draft *d, struct coffer_err *e)
 	d->facts.pointer = g.geometry.length;
 	d->facts.copy_size = g.format.metadata_size;
 	d->key_size = g.format.key_size;
-	return check_new_header(d, &g, e);
+	r = check_new_header(d, &g, &fd, e);
+	if (r == 0 && d->facts.geometry.device > 0)
+		r = check_used(d, &g, fd, e);
+	if (r == 0 && d->facts.geometry.device > 0)
+		r = measure_image(d, &g, fd, e);
+	return r;
 }
 
 /* What was begun says itself how it goes on; options for a new volume do not count. */
@@ -258,12 +364,23 @@ static int tell_work(struct draft *d, struct coffer_err *e)
 		if (written == 0)
 			continue;
 		p->to_move += w->moved;
+		p->to_commit += coffer_work_committed(w, d->facts.copy_size);
 		p->to_write += written;
 		p->flushes += w->flushes;
 		p->stages[p->n_stages++] = (struct coffer_plan_stage){
 			stages[i].stage, stages[i].does, stages[i].worst, written};
 	}
 	return 0;
+}
+
+/* No faster than the rate that was asked for. */
+static double at_least(const struct draft *d, double seconds)
+{
+	const double limit = d->encrypt.max_rate > 0
+				     ? (double)d->plan->to_move / (double)d->encrypt.max_rate
+				     : 0;
+
+	return seconds > limit ? seconds : limit;
 }
 
 static int tell_time(struct draft *d, struct coffer_err *e)
@@ -291,9 +408,9 @@ static int tell_time(struct draft *d, struct coffer_err *e)
 	for (size_t i = 0; i < timing.n; i++)
 		seconds[i] = coffer_estimate_work(&timing.rounds[i], timing.bytes, &d->works);
 	range = coffer_spread_of(seconds, timing.n);
-	d->plan->seconds_low = range.low;
-	d->plan->seconds = range.median;
-	d->plan->seconds_high = range.high;
+	d->plan->seconds_low = at_least(d, range.low);
+	d->plan->seconds = at_least(d, range.median);
+	d->plan->seconds_high = at_least(d, range.high);
 	return 0;
 }
 
@@ -316,6 +433,7 @@ static int fill(struct draft *d, struct coffer_err *e)
 	if (d->facts.geometry.device == 0)
 		return say_unmeasured(d, "there is nothing to do");
 	d->facts.locked = coffer_locks_usable();
+	d->facts.verify = d->encrypt.verify;
 	coffer_work_count(d->disk.action, &d->facts, &d->works);
 	tell_layout(d);
 	r = tell_work(d, e);
@@ -335,13 +453,17 @@ int coffer_plan(const struct coffer_plan_options *o, struct coffer_plan **ret, s
 
 	if (!plan)
 		return coffer_err_errno(e, ENOMEM, "plan for %s", o->encrypt->device);
+	plan->exact = true;
+	d.session = (struct coffer_session){.o = &d.encrypt, .result = &d.result, .looking = true};
 	d.encrypt.callbacks = (struct coffer_encrypt_callbacks){
 		.stop = o->encrypt->callbacks.stop, .user = o->encrypt->callbacks.user};
 	r = coffer_dev_open_reading(o->encrypt->device, &dev, e);
 	d.dev = dev;
+	d.session.dev = dev;
 	if (r == 0)
 		r = fill(&d, e);
 	coffer_disk_reset(&d.disk);
+	coffer_stored_map_free(d.session.stored);
 	if (r < 0)
 		return coffer_err_wrap(e, r, "plan");
 	*ret = TAKE_PTR(plan);

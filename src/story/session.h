@@ -23,6 +23,7 @@ struct coffer_session {
 	struct coffer_secret *key;	  /* volume key, once unlocked */
 	struct coffer_stored_map *stored; /* the used map, and in free_space what this run does with
 					   * the rest; NULL: everything counts as used */
+	bool looking;			  /* a plan: nothing may be mounted */
 	bool changed;	 /* this run has written: a failure leaves an interrupted disk */
 	bool no_discard; /* the device cannot */
 	bool converted;	 /* this run did the last step: nobody was on the device since */

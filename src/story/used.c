@@ -127,7 +127,8 @@ int coffer_used_find(struct coffer_session *s, const struct coffer_guarded *g, s
 	if (g->fs.kind == COFFER_FS_NONE)
 		return coffer_used_give_up(
 			s, "its content is of a kind that coffer does not know", e);
-	r = coffer_fsmap_read(s->dev, &g->fs, geteuid() == 0 && s->dev->fd >= 0, &f, &doubt);
+	r = coffer_fsmap_read(
+		s->dev, &g->fs, !s->looking && geteuid() == 0 && s->dev->fd >= 0, &f, &doubt);
 	if (r == 0 && f.n_prints == 0)
 		r = coffer_err_set(&doubt, EOPNOTSUPP, "nothing of it tells whether it was used");
 	if (r == -ENOMEM)

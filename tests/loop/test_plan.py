@@ -21,6 +21,7 @@ stack = contextlib.ExitStack()
 folder = stack.enter_context(tempdir())
 box = Box(folder)
 counter = iter(range(10 ** 6))
+ALL = ["--used-only", "no"]
 GUARDS = ["alone", "writable", "locks", "state", "content", "filesystem", "one-device", "room",
           "sector-size", "header"]
 
@@ -101,24 +102,38 @@ def refusal(report, guard):
 
 # --- what it counts, against a run --------------------------------------------------------------
 
-def written(img, cmd):
-    """Bytes that cmd writes to img, and flushes of it."""
+def written(img, cmd, placing):
+    """Bytes that cmd writes to img: without the header's commits, and theirs; and flushes of it.
+    A placement ends with the first header copy, whole; what comes after that are commits."""
     log = path_of("strace")
     run("strace", "-f", "-y", "-o", log, "-e", "trace=pwrite64,write,pwritev,fdatasync,fsync", *cmd,
         timeout=300)
-    total = flushes = 0
+    copy_size = coffer.header(img)["hdr_size"]
+    total = commits = flushes = 0
+    begun, halves = not placing, {}
     name = re.escape(os.path.realpath(img))
     with open(log, errors="replace") as f:
         for line in f:
-            if not re.search(r"\w\(\d+<" + name + ">", line) or "unfinished" in line:
+            pid = line.split()[0]
+            if "unfinished ..." in line:  # another thread's call came between
+                halves[pid] = line.split(" <unfinished")[0]
                 continue
-            result = int(re.search(r"= (-?\d+)", line)[1])
+            if " resumed>" in line:
+                line = halves.pop(pid) + line.split(" resumed>")[1]
+            if not re.search(r"\w\(\d+<" + name + ">", line):
+                continue
+            result = int(re.search(r"= (-?\d+)$", line)[1])
             assert result >= 0, line
             if re.search(r"f(data)?sync\(", line):
                 flushes += 1
+                continue
+            at = int(re.search(r", (\d+)\) += \d+$", line)[1])
+            if begun and at + result <= 2 * copy_size:
+                commits += result
             else:
                 total += result
-    return total, flushes
+            begun = begun or (at, result) == (0, copy_size)
+    return total, commits, flushes, copy_size
 
 
 def as_run(img, *args, flags=(), prefix=()):
@@ -126,8 +141,11 @@ def as_run(img, *args, flags=(), prefix=()):
     report = plan(img, *args)
     assert report["possible"], report
     json_line = [*prefix, *coffer.command("encrypt", img, box.key, "--threads", "1", "--json", *args)]
-    total, flushes = written(img, json_line)
-    assert report["to_write"] == total, f"plan {report['to_write']}, run {total}"
+    placing = report["status"]["found"] in ("start", "redo-placement")
+    total, commits, flushes, copy_size = written(img, json_line, placing)
+    exact = report["to_write"] - report["to_commit"]
+    assert report["exact"] and exact == total, f"plan {exact}, run {total}"
+    assert 2 * copy_size <= commits <= report["to_commit"], (commits, report["to_commit"])
     assert report["flushes"] == flushes, f"plan {report['flushes']}, run {flushes}"
     return report
 
@@ -135,7 +153,7 @@ def as_run(img, *args, flags=(), prefix=()):
 def fresh(fs, size, end, *args, **kw):
     img = path_of(fs)
     make_image(img, size, fs, end, **kw)
-    report = as_run(img, *args)
+    report = as_run(img, *ALL, *args)
     assert list(verdicts(report)) == [*GUARDS, "new-header"], report["guards"]
     all_ok(report)
     assert report["status"]["stage"] == "reserved" or args, report["status"]
@@ -146,26 +164,86 @@ def fresh(fs, size, end, *args, **kw):
     os.unlink(img)
 
 
-def run_says_the_same():
+def run_says_the_same(*args):
     """The layout, too, and the run's own count of flushes."""
     img = box.copy("same")
-    report = plan(img)
-    summary = coffer.events(coffer.encrypt(img, box.key, "--json"))[-1]
+    report = plan(img, *args)
+    summary = coffer.events(coffer.encrypt(img, box.key, "--json", *args))[-1]
     for mine, its in (("device_size",) * 2, ("data_offset",) * 2, ("data_size",) * 2,
                       ("sector_size",) * 2, ("cipher",) * 2, ("to_move", "bytes_moved"),
-                      ("flushes",) * 2):
+                      ("flushes",) * 2, ("used_only",) * 2):
         assert report[mine] == summary[its], (mine, report[mine], summary[its])
+    for what in "free_space", "all_because":
+        assert report.get(what) == summary.get(what), (report, summary)
 
 
 def known_by_size():
     img = raw(12 * MiB, (0, os.urandom(MiB)))
     report = as_run(img, "--device-size", str(7 * MiB + 1000))
-    assert verdicts(report, "filesystem", "one-device") == ["note", "unchecked"], report["guards"]
+    assert verdicts(report, "filesystem", "one-device", "used-only") == [
+        "note", "unchecked", "note"], report["guards"]
+    assert report["used_only"] is False and "does not know" in report["all_because"], report
+
+
+def holes(fs, size=64 * MiB, end=62 * MiB):
+    """A filesystem with 8 MiB in files."""
+    img, tree = path_of(fs), path_of("tree")
+    os.mkdir(tree)
+    for n in range(8):
+        with open(os.path.join(tree, f"f{n}"), "wb") as f:
+            f.write(os.urandom(MiB))
+    make_image(img, size, fs, end, tree)
+    return img
+
+
+def used(how, *args):
+    """Of ext4 it is known which blocks are used, and so is all that follows."""
+    img = holes("ext4")
+    report = as_run(img, "--free-space", how, *args)
+    assert list(verdicts(report)) == [*GUARDS, "new-header", "used-only"], report["guards"]
+    all_ok(report)
+    assert report["used_only"] and report["free_space"] == how, report
+    assert 8 * MiB < report["to_move"] < 20 * MiB, report
+    assert (report["to_write"] > 60 * MiB) == (how == "fill"), report
+
+
+def estimated(fs, size, end):
+    """A superblock's count is about right: what is moved lies within 2 MiB, or a fourth, of it."""
+    img = holes(fs, size, end)
+    report = plan(img)
+    assert report["exact"] is False and report["used_only"], report
+    assert verdicts(report, "used-only") == ["note"], report["guards"]
+    text = run(*command(img, "--no-speed")).stdout
+    assert re.search(f"about .* of {fs} would be", text) and "moves        about" in text, text
+    summary = coffer.events(coffer.encrypt(img, box.key, "--json"))[-1]
+    assert summary["used_only"], summary
+    slack = max(2 * MiB, report["to_move"] // 4)
+    assert abs(summary["bytes_moved"] - report["to_move"]) <= slack, (summary, report["to_move"])
+
+
+def doubt():
+    """Where it is not certain what is used, all is, and --used-only=yes is refused."""
+    img = holes("ext4")
+    run("debugfs", "-w", "-R", "feature needs_recovery", img)
+    report = plan(img)
+    assert report["exact"] and report["used_only"] is False, report
+    assert report["to_move"] == report["data_size"] and report["all_because"], report
+    assert "free_space" not in report and verdicts(report, "used-only") == ["note"], report
+    report = plan(img, "--used-only", "yes", status=(4,))
+    g = refusal(report, "used-only")
+    assert "to_move" not in report and not report["stages"], report
+    p = coffer.encrypt(img, box.key, "--dry-run", "--used-only", "yes", status=(4,))
+    assert g["text"] in p.stderr, (g, p.stderr)
+
+
+def limited():
+    report = plan(holes("ext4"), "--max-rate", "1M", speed=True)
+    assert report["seconds"]["low"] >= report["to_move"] / MiB - 0.01, report["seconds"]
 
 
 def cut_after(img, flushes):
     coffer.kill_at("fdatasync", flushes,
-                   coffer.command("encrypt", img, box.key, "--threads", "1"))
+                   coffer.command("encrypt", img, box.key, "--threads", "1", *ALL))
 
 
 # The flushes of a run, at which it is killed with its writes done: 1 the first look, 2 to 4 save,
@@ -190,14 +268,14 @@ CUTS = [
 def cut(flushes, stage, found, stages):
     img = box.copy("cut")
     cut_after(img, flushes)
-    report = plan(img)
+    report = plan(img, *ALL)
     status = report["status"]
     assert (status["stage"], status["found"]) == (stage, found), status
     assert [s["stage"] for s in report["stages"]] == stages, report["stages"]
     if found != "sync-final":
         assert report["to_move"] == box.end - status.get("bytes_converted", 0), report
     assert verdicts(report, "state") == ["ok"]
-    as_run(img)
+    as_run(img, *ALL)
     box.check(img)
 
 
@@ -336,10 +414,10 @@ def hibernated_elsewhere():
 def block_device():
     """The same guards, and one more; a mounted filesystem, too, can be planned for."""
     with block_devices(), loop(box.copy("block")) as dev:
-        report = plan(dev)
+        report = plan(dev, *ALL)
         assert list(verdicts(report)) == [*GUARDS, "hibernation", "new-header"]
         with mounted(dev, "ext4", "ro,noload") as at:
-            report = plan(dev, status=(4,))
+            report = plan(dev, *ALL, status=(4,))
             g = refusal(report, "alone")
             assert at in g["text"] and "unmount" in g["remedy"], g
             assert report["steps"] == 10 and report["to_move"] == box.end, report
@@ -379,7 +457,7 @@ def as_nobody(mode, *, bad_guard=None):
     run("cp", COFFER, program)
     os.chmod(folder, 0o755)
     os.chmod(img, mode)
-    report = plan(img, status=(4 if bad_guard else 0,), prefix=NOBODY, program=program)
+    report = plan(img, *ALL, status=(4 if bad_guard else 0,), prefix=NOBODY, program=program)
     assert verdicts(report, "locks") == ["note"], report["guards"]
     if bad_guard:
         g = refusal(report, bad_guard)
@@ -391,7 +469,7 @@ def nobody_runs():
     img, report = as_nobody(0o666)
     os.chmod(box.key, 0o644)
     program = os.path.join(folder, "coffer")
-    p = run(*NOBODY, *coffer.command("encrypt", img, box.key, "--json", program=program))
+    p = run(*NOBODY, *coffer.command("encrypt", img, box.key, "--json", *ALL, program=program))
     summary = coffer.events(p)[-1]
     assert summary["flushes"] == report["flushes"], (summary["flushes"], report["flushes"])
 
@@ -470,7 +548,7 @@ def elsewhere():
 def unmeasured(make, *words):
     """Without a scratch file there is a plan all the same, and a sentence instead of a time."""
     with make() as where:
-        report = plan(box.copy("unmeasured"), "--scratch", where, speed=True)
+        report = plan(box.copy("unmeasured"), *ALL, "--scratch", where, speed=True)
         assert report["possible"] and report["steps"] == 10, report
         assert "seconds" not in report and report["speed"]["measured"] is False, report
         for word in words:
@@ -537,7 +615,7 @@ def estimate(size, reserve):
     """The real time lies within a factor of what was told."""
     img = path_of("estimate")
     make_image(img, size, "ext4", size - (64 * MiB if reserve == "64M" else 32 * MiB))
-    args = ["--reduce-device-size", reserve]
+    args = [*ALL, "--reduce-device-size", reserve]
     ratios = []
     for tries in range(3):  # another process may have had the disk at that moment
         copy = path_of("copy")
@@ -559,9 +637,9 @@ def estimate(size, reserve):
 # --- for people -----------------------------------------------------------------------------------------
 
 def text():
-    p = run(*command(box.copy("text")))
+    p = run(*command(box.copy("text"), *ALL))
     for words in ("10.0 MiB of ext4 would be encrypted in place", r"moves +10485760 bytes .* in 10 st",
-                  r"writes +\d+ bytes", r"time +about .* \(.* to .*\)", r"measured +with \d small",
+                  r"writes +at most \d+ bytes", r"time +about .* \(.* to .*\)", r"measured +with \d small",
                   r"ok +room ", r"ok +content ", r"save +copy the first", r"worst: nothing happened",
                   "nothing was changed"):
         assert re.search(words, p.stdout), f"no '{words}' in:\n{p.stdout}"
@@ -590,7 +668,16 @@ rows = [
     ("xfs: bytes and flushes of a run", fresh, "xfs", 36 * MiB, 32 * MiB),
     ("btrfs: bytes and flushes of a run", fresh, "btrfs", 116 * MiB, 112 * MiB),
     ("content that is known by its size", known_by_size),
-    ("layout and count are those that the run reports", run_says_the_same),
+    ("layout and count are those that the run reports", run_says_the_same, *ALL),
+    ("those of used blocks, too", run_says_the_same),
+    ("and of free blocks that are filled", run_says_the_same, "--free-space", "fill"),
+    ("used: ext4, bytes and flushes of a run", used, "keep"),
+    ("used: ext4, filled", used, "fill"),
+    ("used: ext4, read back", used, "keep", "--verify"),
+    ("used: xfs, an estimate", estimated, "xfs", 116 * MiB, 112 * MiB),
+    ("used: btrfs, an estimate", estimated, "btrfs", 116 * MiB, 112 * MiB),
+    ("used: a dirty journal", doubt),
+    ("rate: no faster than asked for", limited),
     *[("cut: " + name, cut, *rest) for name, *rest in CUTS],
     ("cut: an abort", restoring),
     ("state: encrypted", others, encrypted, "encrypted", 4, "LUKS already"),
