@@ -1,0 +1,111 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What is said of used blocks and of the others: in the summary, in a dry run, in a refusal."""
+import contextlib
+import os
+import re
+
+import coffer
+from coffer import COFFER, NOBODY, Box
+from disk import MiB, make_image, run, sha256, tempdir
+from tap import Tap
+
+tap = Tap()
+tap.need_root()
+stack = contextlib.ExitStack()
+folder = stack.enter_context(tempdir())
+DELETED = "what was deleted from the filesystem earlier may still be readable there"
+FLASH = "on flash, old plain blocks may survive"
+BECAUSE = "free blocks were encrypted, too, since it is not certain which they are"
+
+
+def dirty():
+    img = box.copy("dirty")
+    run("debugfs", "-w", "-R", "feature needs_recovery", img)
+    return img
+
+
+def unknown():
+    img = os.path.join(folder, "unknown")
+    with open(img, "wb") as f:
+        f.write(os.urandom(8 * MiB))
+    return img
+
+
+def says(make, args, words, not_words=()):
+    text = coffer.encrypt(make(), box.key, *args).stderr
+    for w in [*words, "unprotected  " + FLASH]:
+        assert re.search(w, text), f"no '{w}' in:\n{text}"
+    for w in not_words:
+        assert not re.search(w, text), f"'{w}' in:\n{text}"
+
+
+def dry_run(how, words):
+    img = box.copy("dry")
+    before = sha256(img)
+    text = coffer.encrypt(img, box.key, "--dry-run", "--free-space", how).stderr
+    assert re.search(r"used +[\d.]+ MiB of 38\.0 MiB; free space would be " + words, text), text
+    assert sha256(img) == before
+
+
+def refused(make, words, *args, prefix=(), program=COFFER):
+    img = make()
+    os.chmod(img, 0o666)
+    before = sha256(img)
+    for dry in [], ["--dry-run"]:
+        p = coffer.encrypt(img, box.key, "--used-only", "yes", *dry, *args, status=(4,),
+                           prefix=prefix, program=program)
+        for w in words, "only what is used was to be encrypted", "--used-only=auto":
+            assert re.search(w, p.stderr), p.stderr
+    assert sha256(img) == before, "refused, but the device was changed"
+
+
+def interrupted():
+    """The command that goes on has the options that count for each run."""
+    img = box.copy("interrupted")
+    cmd = coffer.one_thread(img, box.key, "--free-space", "fill", "--verify", "--max-rate", "1G")
+    p = coffer.inject("pwrite64", "error=EIO:when=20+", cmd)
+    assert p.returncode == 5, (p.returncode, p.stderr)
+    assert (f"go on with: coffer encrypt --free-space fill --max-rate {1 << 30} --verify "
+            f"--key-file {box.key} {img}\n") in p.stderr, p.stderr
+    coffer.finish(img, box.key)
+    coffer.assert_final(img)
+
+
+def nobody():
+    """xfs tells an ordinary user nothing."""
+    img = os.path.join(folder, "xfs")
+    make_image(img, 34 * MiB, "xfs", 32 * MiB)
+    return img
+
+
+with stack:
+    box = Box(folder, 40 * MiB, fill=8 * MiB)
+    os.chmod(folder, 0o755)
+    os.chmod(box.key, 0o644)
+    mine = os.path.join(folder, "coffer")
+    run("cp", COFFER, mine)
+    tap.run([
+        ("keep", says, lambda: box.copy("keep"), [],
+         [r"used +[\d.]+ MiB of 38\.0 MiB\n", "free space was left as it was: " + DELETED],
+         ["free space  "]),
+        ("fill", says, lambda: box.copy("fill"), ["--free-space", "fill"],
+         [r"free space +[\d.]+ MiB were overwritten with ciphertext"], [DELETED]),
+        ("discard", says, lambda: box.copy("discard"), ["--free-space", "discard"],
+         ["the device (was told to forget|took no free space back).*" + DELETED]),
+        ("everything as asked", says, lambda: box.copy("no"), ["--used-only", "no"],
+         ["moved +38.0 MiB"], ["  used  ", "  free space  ", DELETED, BECAUSE]),
+        ("everything: dirty journal", says, dirty, [], [BECAUSE + r" \(ext4: "],
+         [DELETED, "  free space  "]),
+        ("everything: unknown content", says, unknown, ["--device-size", "6M"],
+         [BECAUSE + ".*does not know"], [DELETED]),
+        ("dry run: keep", dry_run, "keep", "left as it is"),
+        ("dry run: discard", dry_run, "discard", "given back to the device"),
+        ("dry run: fill", dry_run, "fill", "overwritten with ciphertext"),
+        ("refused: dirty journal", refused, dirty, "ext4: "),
+        ("refused: unknown content", refused, unknown, "does not know", "--device-size", "6M"),
+        ("refused: xfs and an ordinary user", lambda: refused(
+            nobody, "xfs: ", prefix=NOBODY, program=mine)),
+        ("interrupted: the command that goes on", interrupted),
+    ])
+tap.done()
