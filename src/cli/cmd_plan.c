@@ -45,7 +45,9 @@ static struct duration duration(double seconds)
 /* In front of figures that follow from what is used. */
 static const char *about(const struct coffer_plan *p)
 {
-	return p->exact ? "" : "about ";
+	if (p->exact)
+		return "";
+	return strcmp(p->status->found, "start") == 0 ? "about " : "at most ";
 }
 
 static void show_title(const struct coffer_plan *p)
@@ -114,8 +116,8 @@ static void show_work(const struct coffer_plan *p)
 	if (p->steps)
 		coffer_show_field(stdout, "moves", "%s%" PRIu64 " bytes (%s) in %" PRIu64 " steps",
 			about(p), p->to_move, coffer_size_format(p->to_move).s, p->steps);
-	coffer_show_field(stdout, "writes", "%s %" PRIu64 " bytes (%s), with %" PRIu64 " flushes",
-		p->exact ? "at most" : "about", p->to_write, coffer_size_format(p->to_write).s,
+	coffer_show_field(stdout, "writes", "%s%" PRIu64 " bytes (%s), with %" PRIu64 " flushes",
+		p->exact ? "at most " : about(p), p->to_write, coffer_size_format(p->to_write).s,
 		p->flushes);
 	show_free_space(p);
 	show_time(p);

@@ -288,7 +288,24 @@ static int plan_start(struct draft *d, struct coffer_err *e)
 	return r;
 }
 
-/* What was begun says itself how it goes on; options for a new volume do not count. */
+/* Does a map lie on the disk that the rest may follow? Whether it holds, only the key can tell. */
+static bool has_map(const struct draft *d)
+{
+	const struct coffer_geometry *g = &d->disk.facts.conversion.geometry;
+	_cleanup_free_ uint8_t *block = coffer_dev_buffer(COFFER_BLOCK);
+	const struct coffer_header *h = d->disk.header;
+	uint64_t at;
+
+	return block && h && d->disk.action == COFFER_ACT_CONVERT &&
+	       d->encrypt.used_only != COFFER_USED_NO &&
+	       coffer_used_map_place(h->json, h->copy_size, g->shift, &at) == 0 &&
+	       at + COFFER_BLOCK <= g->shift &&
+	       coffer_dev_read(d->dev, block, COFFER_BLOCK, at, NULL) == 0 &&
+	       coffer_stored_map_trace(block);
+}
+
+/* What was begun says itself how it goes on; options for a new volume do not count. Everything
+ * below the pointer is counted: the most that it can be. */
 static void plan_rest(struct draft *d)
 {
 	const struct coffer_facts *f = &d->disk.facts;
@@ -297,6 +314,7 @@ static void plan_rest(struct draft *d)
 
 	d->key_size = 64;
 	d->facts.n_veils = 1;
+	d->plan->exact = !has_map(d);
 	if (d->disk.header) {
 		d->facts.geometry = c->geometry;
 		d->facts.pointer = c->pointer;

@@ -236,6 +236,19 @@ def doubt():
     assert g["text"] in p.stderr, (g, p.stderr)
 
 
+def rest():
+    """Of a conversion under way only the key can tell whether its map holds: all is counted."""
+    img = holes("ext4")
+    coffer.kill_at("fdatasync", 13, coffer.command("encrypt", img, box.key, "--threads", "1"))
+    report = plan(img)
+    assert report["status"]["stage"] == "placed" and report["exact"] is False, report
+    assert "moves        at most" in run(*command(img, "--no-speed")).stdout
+    assert plan(img, *ALL)["exact"], "everything is exact"
+    summary = coffer.events(coffer.encrypt(img, box.key, "--json"))[-1]
+    assert summary["used_only"] and summary["bytes_moved"] < report["to_move"], summary
+    assert summary["flushes"] < report["flushes"], summary
+
+
 def limited():
     report = plan(holes("ext4"), "--max-rate", "1M", speed=True)
     assert report["seconds"]["low"] >= report["to_move"] / MiB - 0.01, report["seconds"]
@@ -677,6 +690,7 @@ rows = [
     ("used: xfs, an estimate", estimated, "xfs", 116 * MiB, 112 * MiB),
     ("used: btrfs, an estimate", estimated, "btrfs", 116 * MiB, 112 * MiB),
     ("used: a dirty journal", doubt),
+    ("used: a conversion under way, at most", rest),
     ("rate: no faster than asked for", limited),
     *[("cut: " + name, cut, *rest) for name, *rest in CUTS],
     ("cut: an abort", restoring),
