@@ -22,6 +22,7 @@ folder = stack.enter_context(tempdir())
 box = Box(folder)
 counter = iter(range(10 ** 6))
 ALL = ["--used-only", "no"]
+AUTO = ["--used-only", "auto"]
 GUARDS = ["alone", "writable", "locks", "state", "content", "filesystem", "one-device", "room",
           "sector-size", "header"]
 
@@ -199,7 +200,7 @@ def holes(fs, size=64 * MiB, end=62 * MiB):
 def used(how, *args):
     """Of ext4 it is known which blocks are used, and so is all that follows."""
     img = holes("ext4")
-    report = as_run(img, "--free-space", how, *args)
+    report = as_run(img, *AUTO, "--free-space", how, *args)
     assert list(verdicts(report)) == [*GUARDS, "new-header", "used-only"], report["guards"]
     all_ok(report)
     assert report["used_only"] and report["free_space"] == how, report
@@ -215,7 +216,7 @@ def estimated(fs, size, end):
     assert verdicts(report, "used-only") == ["note"], report["guards"]
     text = run(*command(img, "--no-speed")).stdout
     assert re.search(f"about .* of {fs} would be", text) and "moves        about" in text, text
-    summary = coffer.events(coffer.encrypt(img, box.key, "--json"))[-1]
+    summary = coffer.events(coffer.encrypt(img, box.key, "--json", *AUTO))[-1]
     assert summary["used_only"], summary
     slack = max(2 * MiB, report["to_move"] // 4)
     assert abs(summary["bytes_moved"] - report["to_move"]) <= slack, (summary, report["to_move"])
@@ -239,12 +240,13 @@ def doubt():
 def rest():
     """Of a conversion under way only the key can tell whether its map holds: all is counted."""
     img = holes("ext4")
-    coffer.kill_at("fdatasync", 13, coffer.command("encrypt", img, box.key, "--threads", "1"))
+    coffer.kill_at("fdatasync", 13,
+                   coffer.command("encrypt", img, box.key, "--threads", "1", *AUTO))
     report = plan(img)
     assert report["status"]["stage"] == "placed" and report["exact"] is False, report
     assert "moves        at most" in run(*command(img, "--no-speed")).stdout
     assert plan(img, *ALL)["exact"], "everything is exact"
-    summary = coffer.events(coffer.encrypt(img, box.key, "--json"))[-1]
+    summary = coffer.events(coffer.encrypt(img, box.key, "--json", *AUTO))[-1]
     assert summary["used_only"] and summary["bytes_moved"] < report["to_move"], summary
     assert summary["flushes"] < report["flushes"], summary
 
@@ -682,8 +684,8 @@ rows = [
     ("btrfs: bytes and flushes of a run", fresh, "btrfs", 116 * MiB, 112 * MiB),
     ("content that is known by its size", known_by_size),
     ("layout and count are those that the run reports", run_says_the_same, *ALL),
-    ("those of used blocks, too", run_says_the_same),
-    ("and of free blocks that are filled", run_says_the_same, "--free-space", "fill"),
+    ("those of used blocks, too", run_says_the_same, *AUTO),
+    ("and of free blocks that are filled", run_says_the_same, *AUTO, "--free-space", "fill"),
     ("used: ext4, bytes and flushes of a run", used, "keep"),
     ("used: ext4, filled", used, "fill"),
     ("used: ext4, read back", used, "keep", "--verify"),

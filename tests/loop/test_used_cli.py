@@ -14,6 +14,7 @@ tap = Tap()
 tap.need_root()
 stack = contextlib.ExitStack()
 folder = stack.enter_context(tempdir())
+AUTO = ["--used-only", "auto"]
 DELETED = "what was deleted from the filesystem earlier may still be readable there"
 FLASH = "on flash, old plain blocks may survive"
 BECAUSE = "free blocks were encrypted, too, since it is not certain which they are"
@@ -33,7 +34,8 @@ def unknown():
 
 
 def says(make, args, words, not_words=()):
-    text = coffer.encrypt(make(), box.key, *args).stderr
+    own = [] if "--used-only" in args else AUTO
+    text = coffer.encrypt(make(), box.key, *own, *args).stderr
     for w in [*words, "unprotected  " + FLASH]:
         assert re.search(w, text), f"no '{w}' in:\n{text}"
     for w in not_words:
@@ -43,7 +45,7 @@ def says(make, args, words, not_words=()):
 def dry_run(how, words):
     img = box.copy("dry")
     before = sha256(img)
-    text = coffer.encrypt(img, box.key, "--dry-run", "--free-space", how).stderr
+    text = coffer.encrypt(img, box.key, "--dry-run", *AUTO, "--free-space", how).stderr
     assert re.search(r"used +[\d.]+ MiB of 38\.0 MiB; free space would be " + words, text), text
     assert sha256(img) == before
 
@@ -63,7 +65,8 @@ def refused(make, words, *args, prefix=(), program=COFFER):
 def interrupted():
     """The command that goes on has the options that count for each run."""
     img = box.copy("interrupted")
-    cmd = coffer.one_thread(img, box.key, "--free-space", "fill", "--verify", "--max-rate", "1G")
+    cmd = coffer.one_thread(img, box.key, *AUTO, "--free-space", "fill", "--verify", "--max-rate",
+                            "1G")
     p = coffer.inject("pwrite64", "error=EIO:when=20+", cmd)
     assert p.returncode == 5, (p.returncode, p.stderr)
     assert (f"go on with: coffer encrypt --free-space fill --max-rate {1 << 30} --verify "
