@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "story/convert.h"
 
-#include <errno.h>
 #include <inttypes.h>
 
 #include "base/err.h"
@@ -31,28 +30,25 @@ static int commit(struct coffer_session *s, struct coffer_err *e)
 
 /* Give back what is free in [@from, @to) of the plain bytes, at its place behind them, where by now
  * neither ciphertext nor a plain byte that is still needed lies: the step that covers it is
- * committed. What a cut leaves out is made up for when the run goes on. */
-static int discard(struct coffer_session *s, uint64_t from, uint64_t to, struct coffer_err *e)
+ * committed. What a cut leaves out is made up for when the run goes on. Nothing depends on it, so
+ * a device that cannot is no reason to stop, but the result must not claim it. */
+static void discard(struct coffer_session *s, uint64_t from, uint64_t to)
 {
 	const struct coffer_geometry *g = &s->disk.facts.conversion.geometry;
 	const struct coffer_used_map *map = coffer_session_map(s);
 	struct coffer_jobs jobs = coffer_jobs_of(g, map, from, to);
 	struct coffer_range f;
-	int r;
 
 	if (!map || s->stored->free_space != COFFER_FREE_DISCARD || s->no_discard)
-		return 0;
+		return;
 	while (coffer_jobs_next_free(&jobs, &f)) {
-		r = coffer_dev_discard(s->dev, f.start + g->shift, f.end - f.start, e);
-		if (r == -EOPNOTSUPP) {
+		if (coffer_dev_discard(s->dev, f.start + g->shift, f.end - f.start, NULL) < 0) {
 			s->no_discard = true;
-			return 0;
+			s->result->free_space = COFFER_FREE_KEEP;
+			return;
 		}
-		if (r < 0)
-			return r;
 		s->result->discarded += f.end - f.start;
 	}
-	return 0;
 }
 
 /* Law 3: data durable, then header durable, and only then may the next step write. */
@@ -73,7 +69,9 @@ static int do_step(struct coffer_session *s, struct coffer_engine *en, struct co
 	s->result->filled += step.filled;
 	s->disk.facts.conversion.pointer = step.from;
 	r = commit(s, e);
-	return r < 0 ? r : discard(s, step.from, step.to, e);
+	if (r == 0)
+		discard(s, step.from, step.to);
+	return r;
 }
 
 static int run_steps(struct coffer_session *s, struct coffer_engine *en, struct coffer_err *e)
@@ -124,7 +122,8 @@ int coffer_convert(struct coffer_session *s, struct coffer_err *e)
 	 * the first byte is written that an older state would need. */
 	s->changed = true;
 	r = commit(s, e);
-	if (r == 0)
-		r = discard(s, c->pointer, c->geometry.length, e);
-	return r < 0 ? r : run_steps(s, en, e);
+	if (r < 0)
+		return r;
+	discard(s, c->pointer, c->geometry.length);
+	return run_steps(s, en, e);
 }

@@ -32,6 +32,17 @@ static int check_leftovers(struct coffer_session *s, struct coffer_err *e)
 	return r < 0 ? r : coffer_refuse_leftovers(&s->disk, &v, e);
 }
 
+/* The guards looked before a passphrase was asked for and a key derived from it. A block device was
+ * ours alone since; an image file can have been attached and mounted. */
+static int confirm(struct coffer_session *s, struct coffer_err *e)
+{
+	int r = 0;
+
+	if (s->dev->fd >= 0 && !s->dev->is_block)
+		r = coffer_dev_check_alone(s->dev, e);
+	return r < 0 ? r : coffer_used_confirm(s, e);
+}
+
 static int start(struct coffer_session *s, struct coffer_err *e)
 {
 	_cleanup_close_ int header = -1;
@@ -67,6 +78,8 @@ static int start(struct coffer_session *s, struct coffer_err *e)
 		r = coffer_session_lock(s, record.uuid, e);
 	if (r == 0)
 		r = coffer_session_check_stop(s, e);
+	if (r == 0)
+		r = confirm(s, e);
 	if (r < 0)
 		return r;
 	coffer_session_progress(s, COFFER_PHASE_PLACE, 0, g->length);

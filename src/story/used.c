@@ -145,6 +145,22 @@ int coffer_used_find(struct coffer_session *s, const struct coffer_guarded *g, s
 	return r;
 }
 
+int coffer_used_confirm(struct coffer_session *s, struct coffer_err *e)
+{
+	uint8_t now[COFFER_SHA256_SIZE];
+	int r;
+
+	if (!s->stored)
+		return 0;
+	r = coffer_fingerprint(s->stored, read_plain, s->dev, now, e);
+	if (r == 0 && memcmp(now, s->stored->fingerprint, sizeof(now)) != 0)
+		r = coffer_err_refuse(e, EBUSY,
+			"%s: its filesystem was used while this run was getting ready; nothing was "
+			"changed",
+			s->dev->name);
+	return r;
+}
+
 /* --- into the new header -----------------------------------------------------------------------
  */
 

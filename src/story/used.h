@@ -11,6 +11,11 @@
 int coffer_used_find(
 	struct coffer_session *s, const struct coffer_guarded *g, struct coffer_err *e);
 
+/* Right before the first write: is the filesystem still what the map was made of? People think long
+ * about a passphrase, and an image file can be mounted meanwhile. REFUSED with -EBUSY: it is not.
+ */
+int coffer_used_confirm(struct coffer_session *s, struct coffer_err *e);
+
 /* Put s->stored, if there is one, into the new header in memfd @fd, for the placement to write.
  * Made coarser until it fits; where nothing does, everything counts. REFUSED as above. */
 int coffer_used_store(struct coffer_session *s, int fd, struct coffer_err *e);

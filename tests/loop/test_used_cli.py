@@ -4,10 +4,12 @@
 import contextlib
 import os
 import re
+import subprocess
+import time
 
 import coffer
 from coffer import COFFER, NOBODY, Box
-from disk import MiB, make_image, run, sha256, tempdir
+from disk import MiB, make_image, mounted, run, sha256, tempdir
 from tap import Tap
 
 tap = Tap()
@@ -82,6 +84,44 @@ def nobody():
     return img
 
 
+def while_it_asks(use, words):
+    """Somebody uses the image while the run waits for its key: the map would be an old one's."""
+    img = box.copy("asks")
+    with subprocess.Popen(coffer.command("encrypt", img, None, *AUTO, "--key-file", "-"), text=True,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as p:
+        try:
+            until_it_reads(p)
+            with contextlib.ExitStack() as held:
+                use(img, held)
+                before = sha256(img)
+                text = p.communicate("secret", timeout=60)[1]
+                assert p.returncode == 4, (p.returncode, text)
+                assert re.search(words, text), text
+                assert sha256(img) == before, "it has written to the image"
+        finally:
+            p.kill()
+
+
+def until_it_reads(p):
+    end = time.monotonic() + 60
+    while True:
+        with open(f"/proc/{p.pid}/wchan") as f:
+            if "poll" in f.read():  # for its standard input
+                return
+        assert p.poll() is None and time.monotonic() < end, "it does not ask for a key"
+        time.sleep(0.02)
+
+
+def used_meanwhile(img, held):
+    with mounted(img, "ext4", "loop") as at, open(os.path.join(at, "new"), "wb") as f:
+        f.write(os.urandom(3 * MiB))
+
+
+def still_mounted(img, held):
+    held.enter_context(mounted(img, "ext4", "loop"))
+
+
 with stack:
     box = Box(folder, 40 * MiB, fill=8 * MiB)
     os.chmod(folder, 0o755)
@@ -110,5 +150,9 @@ with stack:
         ("refused: xfs and an ordinary user", lambda: refused(
             nobody, "xfs: ", prefix=NOBODY, program=mine)),
         ("interrupted: the command that goes on", interrupted),
+        ("used while it asks for a key", while_it_asks, used_meanwhile,
+         "was used while this run was getting ready; nothing was changed"),
+        ("mounted while it asks for a key", while_it_asks, still_mounted,
+         "is attached to .*, mounted on "),
     ])
 tap.done()
