@@ -107,11 +107,36 @@ static void mem_forget(struct coffer_dev *dev, uint64_t off, uint64_t n)
 	(void)n;
 }
 
+/* What a device may give back for what it was told to forget: here neither what was there nor
+ * zeros. It is a write like any other, which a cut may lose, or tear. */
+static int mem_discard(struct coffer_dev *dev, uint64_t off, uint64_t n, struct coffer_err *e)
+{
+	struct crashdev *d = (struct crashdev *)dev;
+	uint8_t *garbage;
+
+	if (off > dev->size || n > dev->size - off || off % 512 || n % 512)
+		return coffer_err_set(e, EIO, "test: discard out of bounds or alignment");
+	garbage = malloc(n);
+	if (!garbage)
+		abort();
+	memset(garbage, 0xdb, n);
+	pthread_mutex_lock(&d->mutex);
+	record(d, false, garbage, n, off);
+	memcpy(d->mem + off, garbage, n);
+	d->discarded += n;
+	pthread_mutex_unlock(&d->mutex);
+	free(garbage);
+	return 0;
+}
+
 static void mem_close(struct coffer_dev *dev)
 {
 	struct kept *k = (struct kept *)dev;
-	struct crash_log log = {
-		.ops = k->d.log, .n = k->d.n_log, .mem = k->d.mem, .size = dev->size};
+	struct crash_log log = {.ops = k->d.log,
+		.n = k->d.n_log,
+		.mem = k->d.mem,
+		.size = dev->size,
+		.discarded = k->d.discarded};
 
 	memcpy(log.calls, k->d.calls, sizeof(log.calls));
 	if (k->into)
@@ -129,6 +154,7 @@ static const struct coffer_dev_ops mem_ops = {
 	.flush = mem_flush,
 	.set_direct = mem_set_direct,
 	.forget = mem_forget,
+	.discard = mem_discard,
 	.close = mem_close,
 };
 

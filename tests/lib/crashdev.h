@@ -32,6 +32,7 @@ struct crashdev {
 	struct crash_op *log;
 	size_t n_log;
 	uint64_t calls[N_CRASH_CALLS];
+	uint64_t discarded; /* bytes */
 	/* Fail the call number fail_at (from 1) of kind fail_call with -EIO; 0: never. A failing
 	 * write may have written a part, a failing flush has made nothing durable. */
 	enum crash_call fail_call;
@@ -50,6 +51,7 @@ struct crash_log {
 	uint8_t *mem;
 	uint64_t size;
 	uint64_t calls[N_CRASH_CALLS];
+	uint64_t discarded;
 };
 void crashdev_keep(struct crashdev *d, struct crash_log *into);
 void crash_log_free(struct crash_log *l);

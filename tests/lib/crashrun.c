@@ -191,17 +191,45 @@ static bool shows_nothing(const struct row *row, const uint8_t *disk, char why[2
 	return true;
 }
 
+/* A sector of the header's keyslots that lies elsewhere, too; 0: none does. Whoever has a
+ * passphrase of today could open the volume with it after that passphrase was taken away. */
+static uint64_t stray_keyslot(const uint8_t *disk, uint64_t size)
+{
+	enum {
+		START = 32768,
+		END = START + (1 << 19)
+	};
+	static uint16_t at[1 << 16]; /* by its first two bytes, the number of a sector, from 1 on */
+
+	memset(at, 0, sizeof(at));
+	for (unsigned int i = START; i < END; i += 512)
+		if (disk[i] || memcmp(disk + i, disk + i + 1, 511) != 0) /* no zeros */
+			at[disk[i] << 8 | disk[i + 1]] = (uint16_t)(i / 512);
+	for (uint64_t i = MIB; i < size; i += 512) {
+		const unsigned int sector = at[disk[i] << 8 | disk[i + 1]];
+
+		if (sector && memcmp(disk + i, disk + sector * 512, 512) == 0)
+			return i;
+	}
+	return 0;
+}
+
 /* The finished disk: content right, nothing plain, nothing of a record left. */
 bool finished_well(
 	const struct row *row, const struct crash_log *log, const uint8_t *content, char why[256])
 {
+	uint64_t stray;
+
 	if (!content_is(row, log->mem, content, why) || !shows_nothing(row, log->mem, why))
 		return false;
 	if (memmem(log->mem, log->size, "COFFER-", 7)) {
 		snprintf(why, 256, "a record is left on the disk");
 		return false;
 	}
-	return true;
+	stray = stray_keyslot(log->mem, log->size);
+	if (stray)
+		snprintf(why, 256, "a keyslot lies at byte %llu", (unsigned long long)stray);
+	return stray == 0;
 }
 
 void fail(struct count *c, const struct row *row, size_t k, enum crash_policy policy, uint64_t seed,
@@ -223,12 +251,12 @@ static void check_encrypt(const struct row *row, const uint8_t *content, const u
 	const struct coffer_facts f = facts_of(row, state, &action);
 
 	c->states++;
+	c->keyslots += f.newest >= 0 && stray_keyslot(state, disk_size(row)) > 0;
 	if (action == COFFER_ACT_ENCRYPTED) {
 		/* the last flush only makes sure what is there already */
 		log.mem = malloc(disk_size(row));
 		log.size = disk_size(row);
 		memcpy(log.mem, state, log.size);
-		(void)f;
 	} else if (encrypt(row, state, false, &log, &e) < 0) {
 		fail(c, row, k, policy, seed, coffer_action_name(action), e.msg);
 		crash_log_free(&log);
@@ -533,7 +561,9 @@ void check_cuts(const struct row *row, const uint8_t *content, const uint8_t *ba
 bool report(const struct row *row, const struct count *c)
 {
 	note("%s: %u states, %u finished by coffer, %u taken back by abort, %u finished by stock, "
-	     "%u repaired as the dry run said, %u only asked",
-		row->name, c->states, c->coffer, c->aborted, c->stock, c->repaired, c->skipped);
+	     "%u repaired as the dry run said, %u only asked; %u began with keyslots beside the "
+	     "header",
+		row->name, c->states, c->coffer, c->aborted, c->stock, c->repaired, c->skipped,
+		c->keyslots);
 	return c->failed == 0 && c->states > 0;
 }

@@ -21,7 +21,8 @@ struct row {
 
 struct count {
 	unsigned int states, coffer, aborted, stock, repaired;
-	unsigned int skipped; /* repair was asked, but not run */
+	unsigned int keyslots; /* states with a header, and keyslots outside of it as well */
+	unsigned int skipped;  /* repair was asked, but not run */
 	unsigned int failed;
 };
 

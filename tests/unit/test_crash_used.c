@@ -27,6 +27,12 @@ static const struct row rows[] = {
 		.seeds = 1,
 		.used_only = true,
 		.free_space = COFFER_FREE_FILL},
+	{.name = "discard",
+		.length = 5 * MIB,
+		.sector_size = 512,
+		.seeds = 1,
+		.used_only = true,
+		.free_space = COFFER_FREE_DISCARD},
 };
 
 static void test_cuts(const struct row *row)
@@ -44,8 +50,13 @@ static void test_cuts(const struct row *row)
 		crash_log_free(&log);
 		return;
 	}
+	ok((log.discarded > 0) == (row->free_space == COFFER_FREE_DISCARD),
+		"%s: %llu bytes of free space are discarded", row->name,
+		(unsigned long long)log.discarded);
 	check_cuts(row, content, content, &log, false, &c);
 	ok(report(row, &c), "%s: every cut of a conversion is recovered", row->name);
+	/* Each of them ended without; finished_well looks for that. */
+	ok(c.keyslots > 0, "%s: some of them with keyslots in the gap", row->name);
 	crash_log_free(&log);
 	free(content);
 }
