@@ -24,7 +24,7 @@ for file in steps $(echo "${MORE-}" | tr ',' ' '); do
 	# shellcheck source=/dev/null
 	. "$INSIDE/$file.sh"
 done
-export SHIFT COFFER DEV FS
+export SHIFT COFFER DEV FS HOW
 
 for step in $(echo "$STEPS" | tr ',' ' '); do
 	at "$step"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # steps.sh - what a guest can be asked to do, one function each; see guest.py.
-# Environment: DEV the disk, FS its filesystem, SHIFT in MiB, COFFER the program,
+# Environment: DEV the disk, FS its filesystem, SHIFT in MiB, COFFER the program, HOW an option,
 # MANIFEST and MANIFEST_NEW the hashes of the file lists made earlier.
 
 step_prepare()
@@ -12,7 +12,8 @@ step_prepare()
 	# lazy initialisation would go on writing behind the test's back
 	ext4) must "mkfs" mkfs.ext4 -q -b 4096 -E lazy_itable_init=0,lazy_journal_init=0 \
 		"$DEV" $((size / 4096)) ;;
-	xfs) must "mkfs" mkfs.xfs -q -d size=$size "$DEV" ;;
+	# mkfs.xfs refuses less than 300 MB, unless it believes to be in xfstests
+	xfs) must "mkfs" env TEST_DIR=1 TEST_DEV=1 QA_CHECK_FS=1 mkfs.xfs -q -d size=$size "$DEV" ;;
 	btrfs) must "mkfs" mkfs.btrfs -q -b $size "$DEV" ;;
 	esac || return
 	must "mount plain" mount -t "$FS" "$DEV" "$MNT" || return
