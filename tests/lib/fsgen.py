@@ -92,7 +92,9 @@ def _ext4(rnd):
     else:
         extended.append(f"lazy_journal_init={rnd.choice((0, 1))}")
     inode = rnd.choice((128, 256, 256, 256, 512, 1024))
-    kind = rnd.choice(("plain", "plain", "bigalloc", "old", "meta_bg", "small groups", "inline"))
+    # No inline_data: writes into inline files stop Linux 6.18 with a BUG (a process dies within a
+    # journal handle), and from then on every sync(2) of the machine waits for ever.
+    kind = rnd.choice(("plain", "plain", "bigalloc", "old", "meta_bg", "small groups", "plain"))
     if kind == "bigalloc":
         features.append("bigalloc")
         more += ["-C", block * rnd.choice((2, 4, 16))]
@@ -105,9 +107,6 @@ def _ext4(rnd):
         more += ["-g", 8 * rnd.randrange(32, block // 4)]
         features += rnd.choice((["sparse_super2", "^resize_inode"],
                                 ["^sparse_super", "^resize_inode"], []))
-    elif kind == "inline":
-        features.append("inline_data")
-        inode = max(inode, 256)
     if kind not in ("old",):
         features += rnd.choice((["^64bit"], ["64bit"], ["64bit"]))
         features += rnd.choice((["^flex_bg"], ["flex_bg"], []))
@@ -267,6 +266,10 @@ class History:
         self.where, self.n = None, 0
         self.files, self.folders = [], []  # below the mount point
         self.room = fs.size
+        # These run in the kernel of whoever tests: nothing that hardly anybody uses is combined
+        # with what hardly anybody uses.
+        self.exotic = any(o in " ".join(map(str, fs.mkfs))
+                          for o in ("bigalloc", "fast_commit", "ea_inode", "^extents"))
 
     def run(self):
         rnd, fs = self.rnd, self.fs
@@ -300,12 +303,6 @@ class History:
         if self.fs.kind == "btrfs":
             weights += [(self.subvolume, 1.5), (self.snapshot, 2), (self.delete_subvolume, 1),
                         (self.nocow, 1)]
-        if any("inline_data" in str(o) for o in self.fs.mkfs):
-            # Linux 6.18 has a BUG in ext4 that random writes to inline files hit: then the mount is
-            # stuck for ever, and every sync(2) of the machine with it.
-            weights = [w for w in weights if w[0] in (
-                self.create, self.delete, self.folder, self.rename, self.hard_link, self.symlink,
-                self.xattr, self.mode, self.tiny_files, self.special)]
         ops, chances = zip(*weights)
         for op in self.rnd.choices(ops, chances, k=count):
             self.n += 1
@@ -416,6 +413,8 @@ class History:
         mode = self.rnd.choice((PUNCH | KEEP_SIZE, PUNCH | KEEP_SIZE, ZERO, ZERO | KEEP_SIZE,
                                 COLLAPSE, INSERT))
         if mode in (COLLAPSE, INSERT):
+            if self.exotic:
+                return
             at, n = at // 4096 * 4096, 4096 * self.rnd.randrange(1, 5)
         self._fallocate(mode, path, at, n)
 
