@@ -149,7 +149,8 @@ COFFER_API int coffer_encrypt(const struct coffer_encrypt_options *o,
 COFFER_API int coffer_resume(const struct coffer_encrypt_options *o,
 	struct coffer_encrypt_result *ret, struct coffer_err *e);
 
-/* Give the plain filesystem back, byte by byte, as long as no step has been committed.
+/* Give the plain filesystem back, every byte that it uses, as long as no step has been committed.
+ * Its free space may hold other bytes than before: those of a first step that was cut.
  * Of @o only device, dry_run and the callbacks progress and stop count.
  * Outcome NO with -EALREADY: nothing of a conversion is there; REFUSED with -EINVAL: too late. */
 COFFER_API int coffer_abort(const struct coffer_encrypt_options *o,

@@ -405,8 +405,8 @@ int coffer_report_end(struct coffer_report *r, int status,
 	else if (r->args->encrypt.dry_run)
 		say_dry_run(r, result);
 	else if (result->aborted)
-		(void)fprintf(stderr, "%s: the plain filesystem is back, byte by byte\n",
-			r->args->encrypt.device);
+		(void)fprintf(
+			stderr, "%s: the plain filesystem is back\n", r->args->encrypt.device);
 	else
 		say_encrypted(r, result);
 	return code;

@@ -95,7 +95,7 @@ def abort_message():
     img = os.path.join(folder, "work")
     run("cp", placed_image, img)
     p = coffer.abort(img)
-    assert "the plain filesystem is back, byte by byte" in p.stderr, p.stderr
+    assert "the plain filesystem is back\n" in p.stderr, p.stderr
 
 
 def abort_stopped():
