@@ -12,7 +12,8 @@ import signal
 import subprocess
 import time
 
-from disk import MiB, NO_LOCKS, luks_metadata, make_image, make_tree, run, sha256, tempdir
+import fsfree
+from disk import MiB, NO_LOCKS, check_fs, luks_metadata, make_image, make_tree, run, sha256, tempdir
 
 COFFER = os.environ["COFFER"]
 ASAN = os.environ.get("COFFER_ASAN", COFFER)
@@ -70,6 +71,22 @@ class Box:
         want = sha256(plain or self.plain, 0, end or self.end)
         got = volume_sha256(img, self.key, end or self.end)
         assert got == want, f"{img}: the content differs"
+
+    def used(self):
+        """What the filesystem uses, [(start, end)], by its own tools."""
+        return fsfree.used_ranges(self.plain, self.fs, self.end)
+
+    def check_used(self, img, key=None):
+        """The volume is finished and holds every byte that the filesystem used; the rest may be
+        anything after a run that left free blocks out."""
+        assert_final(img)
+        out = volume_file(img, key or self.key, self.end, os.path.join(self.folder, "volume"))
+        try:
+            lost = fsfree.differing(self.plain, out, self.used())
+            assert not lost, f"{img}: used bytes differ, at {lost} ..."
+            check_fs(out, self.fs)
+        finally:
+            os.unlink(out)
 
 
 def volume_sha256(img, key, size):

@@ -253,8 +253,8 @@ def running(prefix=(), program=COFFER):
     big = big_image()
     r, w = os.pipe()
     p = subprocess.Popen(
-        [*prefix, program, "encrypt", "--json", *coffer.FAST, *coffer.SMALL, "--key-file", box.key,
-         big], stdin=subprocess.DEVNULL, stdout=w, stderr=subprocess.DEVNULL)
+        [*prefix, program, "encrypt", "--json", *coffer.FAST, *coffer.SMALL, "--used-only=no",
+         "--key-file", box.key, big], stdin=subprocess.DEVNULL, stdout=w, stderr=subprocess.DEVNULL)
     os.close(w)
     try:
         with os.fdopen(r, "rb", buffering=0) as f:
