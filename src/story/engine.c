@@ -53,6 +53,7 @@ struct coffer_engine {
 	struct coffer_crew *crew; /* NULL: all on the caller's thread */
 	unsigned int threads;
 	struct coffer_xts *xts[COFFER_MAX_THREADS];
+	uint8_t *bufs; /* of all slots, in one piece */
 	struct slot slot[SLOTS];
 	/* What follows is guarded by the crew's lock. */
 	bool quit;
@@ -458,11 +459,11 @@ static int open_all(
 
 	for (unsigned int i = 0; i < en->threads && r == 0; i++)
 		r = coffer_xts_new(s->key, s->key_size, s->g->sector_size, &en->xts[i], e);
-	for (unsigned int i = 0; i < slots && r == 0; i++) {
-		en->slot[i].buf = coffer_dev_buffer(PIECE);
-		if (!en->slot[i].buf)
-			r = coffer_err_errno(e, ENOMEM, "set up the engine");
-	}
+	en->bufs = coffer_dev_buffer(slots * (size_t)PIECE);
+	if (r == 0 && !en->bufs)
+		r = coffer_err_errno(e, ENOMEM, "set up the engine");
+	for (unsigned int i = 0; i < slots && r == 0; i++)
+		en->slot[i].buf = en->bufs + i * (size_t)PIECE;
 	return r == 0 && s->verify ? open_check(en, s, e) : r;
 }
 
@@ -500,8 +501,7 @@ void coffer_engine_close(struct coffer_engine *en)
 	en->quit = true;
 	unlock_and_wake(en);
 	coffer_crew_end(en->crew);
-	for (unsigned int i = 0; i < SLOTS; i++)
-		free(en->slot[i].buf);
+	free(en->bufs);
 	for (unsigned int i = 0; i < COFFER_MAX_THREADS; i++)
 		coffer_xts_free(en->xts[i]);
 	for (unsigned int i = 0; i < en->checkers; i++) {
