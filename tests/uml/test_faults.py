@@ -21,7 +21,7 @@ KIB_PER_MIB = 1024
 ROWS = [
     ("bad sector in the head", "bad_sector", {"BAD_KIB": 300}),
     ("bad sector half way", "bad_sector",
-     {"BAD_KIB": 31 * KIB_PER_MIB + 8, "STOP_CODE": 5}),
+     {"BAD_KIB": 31 * KIB_PER_MIB + 8, "STOP_CODE": 5, "HOW": "--used-only=no"}),
     ("bad sector in the gap", "bad_sector", {"BAD_KIB": (DISK_MIB - 2) * KIB_PER_MIB}),
     ("bad sector in the copy of the head", "bad_sector", {"BAD_KIB": DISK_MIB * KIB_PER_MIB - 4}),
     ("writes and flushes begin to fail early", "writes_fail", {"FAIL_AFTER": 1}),

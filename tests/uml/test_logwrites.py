@@ -11,8 +11,9 @@ import sys
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "lib")]
 
+import fsfree
 import uml
-from disk import tempdir
+from disk import MiB, tempdir
 from tap import Tap
 
 DISK_MIB = 32
@@ -32,9 +33,14 @@ def main():
         prepared = uml.boot(["prepare"], [disk])
         prepared.report(tap, "preparation")
         shutil.copyfile(disk, plain)
+        # Free blocks are left out, so they may decrypt to anything.
+        used = os.path.join(folder, "used")
+        with open(used, "w", encoding="ascii") as f:
+            for at, end in fsfree.used_ranges(plain, "ext4", (DISK_MIB - 2) * MiB):
+                f.write(f"{at} {end}\n")
         boot = uml.boot(["record", "verify", "replay"], [disk, log, plain, target], limit=240,
                         MORE="replay", LOG="/dev/ubdb", PLAIN="/dev/ubdc", TARGET="/dev/ubdd",
-                        MANIFEST=prepared.values.get("manifest", "none"))
+                        USED=used, MANIFEST=prepared.values.get("manifest", "none"))
         boot.report(tap, "recorded")
         print(f"# {boot.values.get('entries')} entries in the log")
     tap.done()

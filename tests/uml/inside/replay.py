@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""replay LOG PLAIN TARGET RESERVE_MIB - resume from prefixes of a dm-log-writes log.
+"""replay LOG PLAIN TARGET - resume from prefixes of a dm-log-writes log.
 
 The log (kernel: Documentation/admin-guide/device-mapper/log-writes.rst) holds the writes in
 the order in which they reached the disk; an entry with FLUSH ends what one flush made
 durable. Every prefix of it is a disk that a power cut could have left. For some of them:
-build it on TARGET, run coffer, open the disk with stock cryptsetup, compare with PLAIN."""
+build it on TARGET, run coffer, open the disk with stock cryptsetup, compare with PLAIN what its
+filesystem uses: the ranges in the file $USED."""
 
 import hashlib
 import os
@@ -62,14 +63,16 @@ def command(*argv, allowed=(0,)):
         raise RuntimeError(f"{os.path.basename(argv[0])}: exit {done.returncode}: {said}")
 
 
-def digest(path, size):
+def digest(path, used):
     state = hashlib.sha256()
     with open(path, "rb") as f:
-        while size:
-            part = f.read(min(size, MIB))
-            assert part, f"{path} ends early"
-            state.update(part)
-            size -= len(part)
+        for at, end in used:
+            f.seek(at)
+            while at < end:
+                part = f.read(min(end - at, MIB))
+                assert part, f"{path} ends early"
+                state.update(part)
+                at += len(part)
     return state.hexdigest()
 
 
@@ -81,24 +84,26 @@ def is_complete(target):
     return dump.returncode == 0 and "Requirements:" not in dump.stdout
 
 
-def resumes(target, want, size):
+def resumes(target, want, used):
     # Power may have failed after the last write: then there is nothing left to encrypt,
     # which coffer refuses to do.
     command("coffer_run", target, allowed=(4,) if is_complete(target) else (0,))
     command("cryptsetup", "open", "--key-file", KEY, target, "replayed")
     try:
-        if digest("/dev/mapper/replayed", size) != want:
+        if digest("/dev/mapper/replayed", used) != want:
             raise RuntimeError("content differs")
     finally:
         command("cryptsetup", "close", "replayed")
 
 
 def main():
-    log_path, plain_path, target_path, reserve = sys.argv[1:]
+    log_path, plain_path, target_path = sys.argv[1:]
     with open(plain_path, "rb") as f:
         disk = bytearray(f.read())
-    size = len(disk) - int(reserve) * MIB
-    want = digest(plain_path, size)
+    with open(os.environ["USED"], encoding="ascii") as f:
+        used = [tuple(map(int, line.split())) for line in f]
+    assert used, "nothing to compare"
+    want = digest(plain_path, used)
     with open(log_path, "rb") as log:
         steps = list(entries(log))
     print(f"@val entries={len(steps)}", flush=True)
@@ -118,7 +123,7 @@ def main():
             f.write(disk)
             os.fsync(f.fileno())
         try:
-            resumes(target_path, want, size)
+            resumes(target_path, want, used)
             print(f"@ok {name}", flush=True)
         except (RuntimeError, OSError, subprocess.SubprocessError) as e:
             print(f"@no {name} :: {e}", flush=True)

@@ -3,7 +3,8 @@
 #
 # replay.sh - record every write of a conversion with dm-log-writes, then begin again from
 # what the disk held at many moments in between. LOG, PLAIN and TARGET are further disks:
-# the log, an untouched copy of DEV, and where the states are built.
+# the log, an untouched copy of DEV, and where the states are built. USED is a file of the host: what
+# the filesystem uses.
 
 step_record()
 {
@@ -14,5 +15,5 @@ step_record()
 
 step_replay()
 {
-	python3 "$INSIDE/replay.py" "$LOG" "$PLAIN" "$TARGET" "$((2 * SHIFT))"
+	python3 "$INSIDE/replay.py" "$LOG" "$PLAIN" "$TARGET"
 }
