@@ -21,8 +21,16 @@
 
 enum {
 	TRIES = 50,
+	MOUNT_TRIES = 10,
 	PAUSE_MS = 10
 };
+
+static void pause_a_little(void)
+{
+	const struct timespec nap = {.tv_nsec = PAUSE_MS * 1000000L};
+
+	(void)nanosleep(&nap, NULL);
+}
 
 static int cannot(struct coffer_err *e, int code, const char *what)
 {
@@ -30,7 +38,8 @@ static int cannot(struct coffer_err *e, int code, const char *what)
 		e, EPERM, "the kernel cannot be asked here: %s: %s", what, strerror(code));
 }
 
-/* The free device may be taken by somebody else before it is ours: -EBUSY, and ask again. */
+/* The free device may be taken by somebody else before it is ours: -EBUSY, and ask again. While
+ * that one gives it back it cannot even be opened, and it may be removed altogether. */
 static int attach(int control, int backing, struct coffer_hidden_mount *h, struct coffer_err *e)
 {
 	struct loop_config config = {
@@ -46,6 +55,8 @@ static int attach(int control, int backing, struct coffer_hidden_mount *h, struc
 		return cannot(e, errno, "get a loop device");
 	(void)snprintf(h->path, sizeof(h->path), "/dev/loop%d", number);
 	h->loop = coffer_high_fd(open(h->path, O_RDONLY | O_CLOEXEC | O_NOCTTY));
+	if (h->loop < 0 && (errno == ENXIO || errno == ENOENT || errno == ENODEV))
+		return -EBUSY;
 	if (h->loop < 0 || fstat(h->loop, &st) < 0)
 		return cannot(e, errno, "open a loop device");
 	if (!S_ISBLK(st.st_mode))
@@ -68,7 +79,6 @@ static int attach_any(
 {
 	_cleanup_close_ int control = -1;
 	_cleanup_close_ int backing = -1;
-	const struct timespec nap = {.tv_nsec = PAUSE_MS * 1000000L};
 	char own[32];
 	int r = -EBUSY;
 
@@ -83,7 +93,7 @@ static int attach_any(
 		return cannot(e, errno, "open /dev/loop-control");
 	for (int i = 0; i < TRIES && r == -EBUSY; i++) {
 		if (i > 0)
-			(void)nanosleep(&nap, NULL);
+			pause_a_little();
 		r = attach(control, backing, h, e);
 	}
 	return r == -EBUSY ? cannot(e, EBUSY, "set up a loop device") : r;
@@ -154,11 +164,18 @@ int coffer_hidden_mount_open(const struct coffer_dev *d, const char *type,
 	const char *const *options, struct coffer_hidden_mount *ret, struct coffer_err *e)
 {
 	_cleanup_hidden_mount_ struct coffer_hidden_mount h = COFFER_HIDDEN_MOUNT_NONE;
-	int r;
+	int r = -EBUSY;
 
-	r = attach_any(d, &h, e);
-	if (r == 0)
-		r = mount_hidden(&h, type, options, e);
+	/* Whoever was told the same free loop device has it open for writing for a moment, and some
+	 * kernels mount nothing that is. Nothing was written, so another try is safe. */
+	for (int i = 0; i < MOUNT_TRIES && r == -EBUSY; i++) {
+		if (i > 0)
+			pause_a_little();
+		coffer_hidden_mount_close(&h);
+		r = attach_any(d, &h, e);
+		if (r == 0)
+			r = mount_hidden(&h, type, options, e);
+	}
 	if (r < 0)
 		return r;
 	*ret = h;

@@ -186,8 +186,9 @@ def partition(dev, start, sectors):
 @contextlib.contextmanager
 def block_devices(alone=False):
     """Held by whoever lets coffer begin on a block device: it asks all block devices of the
-    machine for a hibernated system. alone is for the one test that makes such a device."""
-    fd = os.open(os.path.dirname(os.path.abspath(__file__)), os.O_RDONLY | os.O_CLOEXEC)
+    machine for a hibernated system. alone is for the one test that makes such a device. The lock
+    is the machine's, since another checkout may be tested at the same time."""
+    fd = os.open("/run", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         yield
