@@ -130,7 +130,7 @@ def _ext4(rnd):
 
 
 def _xfs(rnd):
-    size = rnd.choice((32, 48, 64, 96, 128)) * MiB
+    size = rnd.choice((32, 48, 48, 64, 96)) * MiB
     block = rnd.choice((1024, 2048, 4096, 4096, 4096))
     sector = rnd.choice((512, 512, min(block, 4096)))
     reflink = rnd.choice((0, 1, 1))
@@ -160,7 +160,7 @@ def _btrfs(rnd):
         options = ["--mixed", "-n", 4096, "-d", "single", "-m", "single"]
     else:
         data, meta = rnd.choice(("single", "single", "dup")), rnd.choice(("single", "dup"))
-        size = rnd.choice((112, 128, 160, 200)) * MiB
+        size = rnd.choice((112, 112, 128, 160)) * MiB
         size += (64 * MiB if data == "dup" else 0) + (65 * MiB if data == meta == "dup" else 0)
         options = ["-n", rnd.choice((4096, 8192, 16384, 16384, 65536)), "-d", data, "-m", meta]
     features = [rnd.choice(("no-holes", "^no-holes")), rnd.choice(("extref", "^extref"))]

@@ -27,14 +27,15 @@ if "COFFER" not in os.environ:  # tests/run sets these
     os.environ["COFFER"] = os.path.join(top, "build/coffer")
     os.environ["COFFER_ASAN"] = os.path.join(top, "build-asan/coffer")
 
+import alone
 import coffer
 import fsfree
 import fsgen
 from coffer import ASAN, COFFER, NOBODY
-from disk import MiB, block_devices, check_fs, loop, memory_dir, run, sha256
+from disk import MiB, block_devices, check_fs, memory_dir, run, sha256
 from tap import Tap
 
-COUNT = 4000 if os.environ.get("COFFER_DEEP") == "1" else 360
+COUNT = 4000 if os.environ.get("COFFER_DEEP") == "1" else 310
 WAYS = {
     "in one go": 5,
     "killed": 4,
@@ -127,7 +128,7 @@ class Case:
     def _at(self):
         """What coffer is called with."""
         if self.target == "loop":
-            with block_devices(), loop(self.img) as dev:
+            with block_devices(), alone.passing_loop(self.img) as dev:
                 yield dev
             return
         if self.target == "nobody":
@@ -233,7 +234,7 @@ class Case:
             new = os.path.join(where, "new")
             with contextlib.suppress(OSError):  # a full one
                 os.mkdir(new)
-                for n in range(600):
+                for n in range(300):
                     with open(os.path.join(new, f"{n}"), "xb", buffering=0) as f:
                         f.write(fresh.randbytes(fresh.choice((0, 10, 3000, 5000, 50000))))
                     if n % 7 == 3:
@@ -303,7 +304,8 @@ def main():
     args.seed = args.seed or 0
     tap = Tap()
     tap.need_root()
-    with memory_dir() as folder:
+    alone.begin()
+    with memory_dir() as folder, alone.scratch(folder):
         all_of(args, tap, folder)
     tap.done()
 
