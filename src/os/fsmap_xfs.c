@@ -102,7 +102,10 @@ static int add_fixed(const struct xfs *x, struct coffer_fsmap *m, struct coffer_
 {
 	int r;
 
-	r = coffer_fsmap_add_print(m, 0, x->sector, e);
+	/* The kernel logs whatever it changes. xfs_repair does not: it builds the trees of free
+	 * space anew in other blocks, and then neither superblock nor log tells of it, only the
+	 * headers of the groups. */
+	r = coffer_fsmap_add_print(m, 0, 4 * x->sector, e);
 	if (r == 0)
 		r = coffer_fsmap_add_print(m, x->log, x->log_end, e);
 	if (r == 0)
@@ -113,7 +116,7 @@ static int add_fixed(const struct xfs *x, struct coffer_fsmap *m, struct coffer_
 
 		r = coffer_ranges_add(&m->fixed, &m->n_fixed, at, at + 4 * x->sector, e);
 		if (r == 0 && i > 0)
-			r = coffer_fsmap_add_print(m, at, at + x->sector, e);
+			r = coffer_fsmap_add_print(m, at, at + 4 * x->sector, e);
 	}
 	return r;
 }
