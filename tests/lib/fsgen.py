@@ -154,6 +154,7 @@ def _xfs(rnd):
 
 
 def _btrfs(rnd):
+    # No quotas: with snapshots the kernel itself leaves counts that "btrfs check" calls wrong.
     mixed = rnd.random() < 0.4
     if mixed:
         size = rnd.choice((20, 24, 32, 48, 80)) * MiB
