@@ -168,6 +168,14 @@ static enum coffer_free_space passed_with(const struct coffer_session *s, const 
 	return (enum coffer_free_space)f->map->free_space;
 }
 
+/* What this run may say of that, if it does not discard it itself. A discard comes after the
+ * commit: the run that was cut may have owed its last one, which may be most of the disk, or the
+ * device may have taken none. */
+static enum coffer_free_space can_be_told(enum coffer_free_space passed)
+{
+	return passed == COFFER_FREE_DISCARD ? COFFER_FREE_KEEP : passed;
+}
+
 /* A block over the first one of the map, durable. Nobody else writes behind the keyslots area;
  * stock tools are kept from the header while we do. */
 static int write_first_block(
@@ -233,7 +241,7 @@ static int follow(struct coffer_session *s, struct found *f, struct coffer_err *
 	s->result->used_only = true;
 	s->result->used = coffer_used_map_bytes(s->stored->map, 0, s->stored->map->length);
 	/* A discard begins with what earlier runs have passed, so it is true of all. */
-	s->result->free_space = now == COFFER_FREE_DISCARD ? now : weakest;
+	s->result->free_space = now == COFFER_FREE_DISCARD ? now : can_be_told(weakest);
 	return 0;
 }
 
@@ -286,7 +294,7 @@ int coffer_used_load(struct coffer_session *s, struct coffer_err *e)
 	r = coffer_used_give_up(s, why, e);
 	if (r < 0)
 		return r;
-	s->result->free_space = passed;
+	s->result->free_space = can_be_told(passed);
 	return make_void(s, &f, e);
 }
 
@@ -308,7 +316,7 @@ int coffer_used_erase(struct coffer_session *s, struct coffer_err *e)
 	if (r < 0 || !f.trace)
 		return r;
 	if (s->result->free_space == COFFER_FREE_DEFAULT)
-		s->result->free_space = passed_with(s, &f);
+		s->result->free_space = can_be_told(passed_with(s, &f));
 	/* Between keyslots area and S nothing else lies, and no byte is left to be moved. */
 	return coffer_dev_zero(s->dev, f.at, f.size, e);
 }

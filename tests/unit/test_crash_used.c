@@ -64,8 +64,8 @@ static void test_cuts(const struct row *row)
 /* --- a resume, and what it believes ------------------------------------------------------------
  */
 
-/* The state after the first commit of a step. */
-static uint8_t *half_converted(const struct row *row, const uint8_t *content)
+/* The first state with both header copies alike in which @action is due and the pointer moved. */
+static uint8_t *state_for(const struct row *row, const uint8_t *content, enum coffer_action wanted)
 {
 	uint8_t *state = malloc(disk_size(row));
 	struct crash_log log = {0};
@@ -80,12 +80,18 @@ static uint8_t *half_converted(const struct row *row, const uint8_t *content)
 			continue;
 		crash_state(content, disk_size(row), &log, k, CRASH_ALL, 0, state);
 		f = facts_of(row, state, &action);
-		if (action == COFFER_ACT_CONVERT && f.copies_agree &&
+		if (action == wanted && f.copies_agree &&
 			f.conversion.pointer < f.conversion.geometry.length)
 			break;
 	}
 	crash_log_free(&log);
 	return state;
+}
+
+/* The state after the first commit of a step. */
+static uint8_t *half_converted(const struct row *row, const uint8_t *content)
+{
+	return state_for(row, content, COFFER_ACT_CONVERT);
 }
 
 /* Where the map lies: behind header copies of 16 KiB and keyslots of half of S. */
@@ -245,8 +251,48 @@ static void test_evidence(const struct row *row, bool magic, bool is_void)
 	free(content);
 }
 
+/* What a run says of free space that an earlier one was to discard, and may not have. */
+static const struct {
+	const char *name;
+	enum coffer_action from;
+	enum coffer_used_only used_only;
+	enum coffer_free_space free_space, told;
+} owed[] = {
+	{"goes on discarding", COFFER_ACT_CONVERT, COFFER_USED_AUTO, COFFER_FREE_DEFAULT,
+		COFFER_FREE_DISCARD},
+	{"fills from here on", COFFER_ACT_CONVERT, COFFER_USED_AUTO, COFFER_FREE_FILL,
+		COFFER_FREE_KEEP},
+	{"everything from here on", COFFER_ACT_CONVERT, COFFER_USED_NO, COFFER_FREE_DEFAULT,
+		COFFER_FREE_KEEP},
+	{"only the end is left", COFFER_ACT_END, COFFER_USED_AUTO, COFFER_FREE_DEFAULT,
+		COFFER_FREE_KEEP},
+};
+
+static void test_owed_discards(const struct row *row)
+{
+	uint8_t *content = make_content(row);
+
+	for (size_t i = 0; i < sizeof(owed) / sizeof(owed[0]); i++) {
+		uint8_t *state = state_for(row, content, owed[i].from);
+		struct coffer_encrypt_options o = options(row);
+		struct crashdev *d = crashdev_new(state, disk_size(row));
+		struct coffer_encrypt_result result = {0};
+		struct coffer_err e = {0};
+		int r;
+
+		o.used_only = owed[i].used_only;
+		o.free_space = owed[i].free_space;
+		r = coffer_encrypt_dev(&d->dev, &o, &result, &e);
+		ok(r == 0 && result.free_space == owed[i].told, "%s, %s: told %s (%s)", row->name,
+			owed[i].name, coffer_free_space_name(result.free_space), e.msg);
+		free(state);
+	}
+	free(content);
+}
+
 int main(void)
 {
+	test_owed_discards(&rows[2]);
 	test_resumes(&rows[0]);
 	test_evidence(&rows[0], true, false);
 	test_evidence(&rows[0], true, true);
