@@ -3,9 +3,13 @@
 
 #include <inttypes.h>
 
+#include "base/bytes.h"
 #include "base/err.h"
 #include "model/step.h"
 #include "story/engine.h"
+
+/* A slow device takes long for a large one, and a wish to stop should not wait for it. */
+#define DISCARD_PIECE (UINT64_C(1) << 30)
 
 /* How far the conversion is, in used bytes. */
 static void tell_progress(struct coffer_session *s)
@@ -28,10 +32,24 @@ static int commit(struct coffer_session *s, struct coffer_err *e)
 	return r < 0 ? r : coffer_header_commit(s->dev, s->disk.header, e);
 }
 
+/* False: no more of it in this run, since the device cannot or somebody wants to stop. Nothing
+ * depends on it, so that is no reason to fail, but the result must not claim it. */
+static bool discard_piece(struct coffer_session *s, uint64_t off, uint64_t n)
+{
+	const struct coffer_stop stop = {s->o->callbacks.stop, s->o->callbacks.user};
+
+	if (coffer_stop_wanted(&stop) || coffer_dev_discard(s->dev, off, n, NULL) < 0) {
+		s->no_discard = true;
+		s->result->free_space = COFFER_FREE_KEEP;
+		return false;
+	}
+	s->result->discarded += n;
+	return true;
+}
+
 /* Give back what is free in [@from, @to) of the plain bytes, at its place behind them, where by now
  * neither ciphertext nor a plain byte that is still needed lies: the step that covers it is
- * committed. What a cut leaves out is made up for when the run goes on. Nothing depends on it, so
- * a device that cannot is no reason to stop, but the result must not claim it. */
+ * committed. What a cut leaves out is made up for when the run goes on. */
 static void discard(struct coffer_session *s, uint64_t from, uint64_t to)
 {
 	const struct coffer_geometry *g = &s->disk.facts.conversion.geometry;
@@ -41,14 +59,10 @@ static void discard(struct coffer_session *s, uint64_t from, uint64_t to)
 
 	if (!map || s->stored->free_space != COFFER_FREE_DISCARD || s->no_discard)
 		return;
-	while (coffer_jobs_next_free(&jobs, &f)) {
-		if (coffer_dev_discard(s->dev, f.start + g->shift, f.end - f.start, NULL) < 0) {
-			s->no_discard = true;
-			s->result->free_space = COFFER_FREE_KEEP;
-			return;
-		}
-		s->result->discarded += f.end - f.start;
-	}
+	while (coffer_jobs_next_free(&jobs, &f))
+		for (uint64_t at = f.start; at < f.end; at += DISCARD_PIECE)
+			if (!discard_piece(s, at + g->shift, min_u64(DISCARD_PIECE, f.end - at)))
+				return;
 }
 
 /* Law 3: data durable, then header durable, and only then may the next step write. */

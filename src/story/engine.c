@@ -57,8 +57,13 @@ struct coffer_engine {
 	struct slot slot[SLOTS];
 	/* What follows is guarded by the crew's lock. */
 	bool quit;
-	int r; /* the first failure, and its error */
+	int r; /* the failure that ends it all, and its error */
 	struct coffer_err e;
+	/* What could not be read ahead: it is no failure before its step's turn, since the steps
+	 * above can still be done. */
+	int ahead_r;
+	struct coffer_err ahead_e;
+	uint64_t ahead_step;
 	struct pending steps[AHEAD];
 	uint64_t first;	  /* number of the step that is written next, or now */
 	uint64_t listing; /* ... that is being listed */
@@ -245,10 +250,28 @@ static bool write_one(struct coffer_engine *en)
 	return true;
 }
 
+/* Of several the one of the highest step counts, which is the first to come. */
+static void note_failure_ahead(
+	struct coffer_engine *en, uint64_t step, int r, const struct coffer_err *e)
+{
+	if (en->ahead_r == 0 || step < en->ahead_step) {
+		en->ahead_r = r;
+		en->ahead_e = *e;
+		en->ahead_step = step;
+	}
+	coffer_crew_wake(en->crew);
+}
+
+/* Is it the turn of what could not be read? */
+static bool cannot_go_on(const struct coffer_engine *en)
+{
+	return en->ahead_r < 0 && en->ahead_step <= en->first;
+}
+
 /* Read and encrypt the next piece. False: there is none, or no room, or it is too early. */
 static bool fill_one(struct coffer_engine *en, unsigned int thread)
 {
-	struct slot *s = held_up(en) > 0 ? NULL : find_slot(en, FREE);
+	struct slot *s = held_up(en) > 0 || en->ahead_r < 0 ? NULL : find_slot(en, FREE);
 	struct coffer_err e = {0};
 	int r;
 
@@ -259,9 +282,9 @@ static bool fill_one(struct coffer_engine *en, unsigned int thread)
 	coffer_crew_unlock(en->crew);
 	r = fill_piece(en, thread, &s->job, s->buf, &e);
 	coffer_crew_lock(en->crew);
-	s->state = READY;
+	s->state = r < 0 ? FREE : READY;
 	if (r < 0)
-		note_failure(en, r, &e);
+		note_failure_ahead(en, s->step, r, &e);
 	return true;
 }
 
@@ -313,7 +336,7 @@ static int step_together(struct coffer_engine *en, struct coffer_err *e)
 	coffer_crew_lock(en->crew);
 	en->may_write = true;
 	coffer_crew_wake(en->crew);
-	while (en->r == 0 && !is_written(en)) {
+	while (en->r == 0 && !cannot_go_on(en) && !is_written(en)) {
 		coffer_crew_wait(en->crew, ASK_STOP);
 		if (en->interval > 0 && coffer_stop_wanted(&en->stop)) {
 			en->interval = 0;
@@ -321,6 +344,8 @@ static int step_together(struct coffer_engine *en, struct coffer_err *e)
 		}
 	}
 	en->may_write = false;
+	if (en->r == 0 && cannot_go_on(en))
+		note_failure(en, en->ahead_r, &en->ahead_e);
 	r = en->r;
 	if (r < 0 && e)
 		*e = en->e;

@@ -265,6 +265,35 @@ static void check_failures(void)
 	}
 }
 
+/* A bad sector in the third MiB of the disk. */
+#define BAD (2 * MIB + 512)
+static int (*good_read)(
+	struct coffer_dev *d, void *buf, size_t n, uint64_t off, struct coffer_err *e);
+static int bad_read(struct coffer_dev *d, void *buf, size_t n, uint64_t off, struct coffer_err *e)
+{
+	return BAD - off < n ? -EIO : good_read(d, buf, n, off, e);
+}
+
+/* What cannot be read is met while reading ahead, but the steps above it are done. */
+static void check_bad_sector(void)
+{
+	for (unsigned int threads = 1; threads <= 16; threads *= 4) {
+		struct disk d = make_disk(3, true, false);
+		struct coffer_dev_ops ops = *d.dev->dev.ops;
+		uint64_t p;
+		int r;
+
+		good_read = ops.read;
+		ops.read = bad_read;
+		d.dev->dev.ops = &ops;
+		r = run_to_failure(&d, threads, &p);
+		ok(r == -EIO && p > BAD && p - BAD <= d.g.shift && sources_there(&d, p),
+			"a bad sector stops its own step and no earlier one: %u threads, at %llu",
+			threads, (unsigned long long)p);
+		free_disk(&d);
+	}
+}
+
 static void check_verify(void)
 {
 	struct disk d = make_disk(3, false, false);
@@ -346,6 +375,7 @@ int main(void)
 		key[i] = (uint8_t)(i * 7 + 1);
 	check_conversions();
 	check_failures();
+	check_bad_sector();
 	check_verify();
 	check_rate();
 	return done_testing();
