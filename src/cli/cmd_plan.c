@@ -96,7 +96,8 @@ static void show_free_space(const struct coffer_plan *p)
 {
 	static const char *const texts[] = {
 		[COFFER_FREE_KEEP] = "left as it is: what was deleted from the filesystem may "
-				     "still be readable there afterwards",
+				     "still be readable there afterwards; --free-space fill "
+				     "overwrites it",
 		[COFFER_FREE_DISCARD] = "given back to the device, which may or may not forget it",
 		[COFFER_FREE_FILL] = "overwritten with ciphertext",
 	};

@@ -89,9 +89,10 @@ static void show_status(const struct coffer_status *s)
 		coffer_show_field(stdout, "volume", "LUKS%d%s%s%s%s", s->luks_version,
 			s->uuid[0] ? " " : "", s->uuid, s->cipher[0] ? ", " : "", s->cipher);
 	if (s->data_size) {
-		coffer_show_field(stdout, "encrypted",
-			"%" PRIu64 " of %" PRIu64 " bytes (%s of %s)", s->converted, s->data_size,
-			coffer_size_format(s->converted).s, coffer_size_format(s->data_size).s);
+		coffer_show_field(stdout, "converted",
+			"%" PRIu64 " of %" PRIu64 " bytes (%s of %s), free ones included",
+			s->converted, s->data_size, coffer_size_format(s->converted).s,
+			coffer_size_format(s->data_size).s);
 		coffer_show_field(stdout, "layout",
 			"begun on %" PRIu64 " bytes, data offset %" PRIu64 ", sectors of %" PRIu32,
 			s->device_size, s->data_offset, s->sector_size);

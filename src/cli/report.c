@@ -320,7 +320,8 @@ static void say_dry_run(const struct coffer_report *r, const struct coffer_encry
 			device);
 	else if (res->resumed)
 		(void)fprintf(stderr,
-			"%s: an interrupted conversion would go on: %s of %s are encrypted\n",
+			"%s: an interrupted conversion would go on: %s of %s are converted, free "
+			"blocks included\n",
 			device, coffer_size_format(res->converted).s,
 			coffer_size_format(res->data_size).s);
 	else
@@ -352,7 +353,7 @@ static void say_unprotected(const struct coffer_encrypt_result *res)
 	if (what)
 		coffer_show_field(stderr, "unprotected",
 			"%s: what was deleted from the filesystem earlier may still be readable "
-			"there",
+			"there, until new files overwrite it",
 			what);
 	coffer_show_field(stderr, "unprotected",
 		"on flash, old plain blocks may survive where the drive keeps spare copies");

@@ -494,8 +494,8 @@ int coffer_fsmap_btrfs(struct coffer_dev *d, const struct coffer_fs *fs, bool mo
 	if (r < 0)
 		return r;
 	if (!mount)
-		return coffer_err_set(
-			e, EPERM, "only the kernel can tell what is free in it, and is not asked");
+		return coffer_err_set(e, EPERM,
+			"only the kernel can tell what is free in it, and only root may ask it");
 	r = ask_kernel(&b, d);
 	free(b.chunks);
 	ret->source = "kernel";

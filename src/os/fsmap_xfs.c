@@ -144,8 +144,8 @@ int coffer_fsmap_xfs(struct coffer_dev *d, const struct coffer_fs *fs, bool moun
 	if (r < 0)
 		return r;
 	if (!mount)
-		return coffer_err_set(
-			e, EPERM, "only the kernel can tell what is free in it, and is not asked");
+		return coffer_err_set(e, EPERM,
+			"only the kernel can tell what is free in it, and only root may ask it");
 	quota_options(x.quota, options + 1);
 	r = coffer_hidden_mount_open(d, "xfs", options, &h, e);
 	if (r == 0)

@@ -32,8 +32,8 @@ static int too_late(const struct coffer_disk *disk, struct coffer_err *e)
 	case COFFER_ACT_END:
 	case COFFER_ACT_SYNC_FINAL:
 		return coffer_err_refuse(e, EINVAL,
-			"%s: %" PRIu64 " of %" PRIu64
-			" bytes are encrypted already, and their plain form is gone; run 'coffer "
+			"%s: %" PRIu64 " of %" PRIu64 " bytes are converted already, and what was "
+			"used there is no longer plain; run 'coffer "
 			"encrypt %s' to finish",
 			name, c->geometry.length - c->pointer, c->geometry.length, name);
 	default:

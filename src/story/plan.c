@@ -391,12 +391,11 @@ static int tell_work(struct draft *d, struct coffer_err *e)
 	return 0;
 }
 
-/* No faster than the rate that was asked for. */
+/* No faster than the rate that was asked for, which counts what is scrubbed and filled, too. */
 static double at_least(const struct draft *d, double seconds)
 {
-	const double limit = d->encrypt.max_rate > 0
-				     ? (double)d->plan->to_move / (double)d->encrypt.max_rate
-				     : 0;
+	const uint64_t n = d->plan->to_move + d->works.scrubbed + d->works.filled;
+	const double limit = d->encrypt.max_rate > 0 ? (double)n / (double)d->encrypt.max_rate : 0;
 
 	return seconds > limit ? seconds : limit;
 }

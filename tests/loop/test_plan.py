@@ -252,8 +252,12 @@ def rest():
 
 
 def limited():
-    report = plan(holes("ext4"), "--max-rate", "1M", speed=True)
+    img = holes("ext4")
+    report = plan(img, "--max-rate", "1M", speed=True)
     assert report["seconds"]["low"] >= report["to_move"] / MiB - 0.01, report["seconds"]
+    report = plan(img, "--max-rate", "1M", "--free-space", "fill", speed=True)
+    assert report["seconds"]["low"] >= report["data_size"] / MiB - 0.01, \
+        ("what is filled counts", report["seconds"])
 
 
 def cut_after(img, flushes):

@@ -512,7 +512,7 @@ rows = [
     ("abort of a plain filesystem", abort, lambda: box.copy("a"), 3, "nothing to take back"),
     ("abort of zeros", abort, lambda: raw(12 * MiB), 3, "nothing to take back"),
     ("abort of a finished volume", abort, encrypted, 3, "encrypted to its end", "--decrypt"),
-    ("abort after the first commit", abort, half, 4, r"\d+ of 10485760 bytes are encrypted already",
+    ("abort after the first commit", abort, half, 4, r"\d+ of 10485760 bytes are converted already",
      "coffer encrypt"),
     ("encrypted already", lambda: refused(encrypted(), words=["LUKS already"])),
 
@@ -529,7 +529,7 @@ rows = [
      "nothing was changed"),
     ("dry run of a resume", dry, half, "encrypt", 0, "would go on", "nothing was changed"),
     ("dry run of an abort", dry, half_started, "abort", 0, "would come back"),
-    ("dry run of an abort too late", dry, half, "abort", 4, "encrypted already"),
+    ("dry run of an abort too late", dry, half, "abort", 4, "converted already"),
 ]
 
 with stack:
