@@ -6,6 +6,7 @@
  * they go with the process, however it ends; no child is needed for that. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/btrfs.h>
 #include <linux/loop.h>
 #include <stdio.h>
@@ -14,16 +15,22 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 
 #include "base/err.h"
 #include "os/fsmap_parts.h"
+#include "os/text.h"
 
 enum {
 	TRIES = 50,
 	MOUNT_TRIES = 10,
-	PAUSE_MS = 10
+	PAUSE_MS = 10,
+	END_TRIES = 300
 };
+
+/* The file that a loop device shows, while it shows one. */
+#define BACKING "/sys/dev/block/%u:%u/loop/backing_file"
 
 static void pause_a_little(void)
 {
@@ -197,13 +204,35 @@ static void forget(const struct coffer_hidden_mount *h)
 	(void)ioctl(control, BTRFS_IOC_FORGET_DEV, &args);
 }
 
+/* Somebody who looks through all loop devices, such as udev, may have it open at this moment; then
+ * it is let go a moment later, and until then the image would seem to be in use. */
+static void wait_for_end(const struct coffer_hidden_mount *h, const char *backing)
+{
+	char path[64], now[PATH_MAX];
+
+	(void)snprintf(path, sizeof(path), BACKING, major(h->dev), minor(h->dev));
+	for (int i = 0; i < END_TRIES; i++) {
+		if (!coffer_text_line(AT_FDCWD, path, now, sizeof(now)) ||
+			strcmp(now, backing) != 0)
+			return;
+		pause_a_little();
+	}
+}
+
 void coffer_hidden_mount_close(struct coffer_hidden_mount *h)
 {
+	char path[64], backing[PATH_MAX] = "";
+
+	(void)snprintf(path, sizeof(path), BACKING, major(h->dev), minor(h->dev));
 	if (h->root >= 0)
 		(void)close(h->root); /* and with it the mount: it was read-only */
 	if (h->loop >= 0 && h->is_btrfs)
 		forget(h); /* while the name is still ours */
-	if (h->loop >= 0)
+	if (h->loop >= 0) {
+		(void)coffer_text_line(AT_FDCWD, path, backing, sizeof(backing));
 		(void)close(h->loop);
+		if (backing[0])
+			wait_for_end(h, backing);
+	}
 	h->root = h->loop = -1;
 }

@@ -267,7 +267,6 @@ xfs_rows = [
     ("xfs, no bigtime, no finobt", ["-m", "bigtime=0,inobtcount=0,finobt=0"]),
     ("xfs, blocks of 1 KiB", ["-b", "size=1024"]),
     ("xfs, blocks of 1 KiB, rmapbt", ["-b", "size=1024", "-m", "rmapbt=1"]),
-    ("xfs, blocks of 512, version 4", ["-b", "size=512", "-m", "crc=0,finobt=0,reflink=0,rmapbt=0"]),
     ("xfs, sectors of 4 KiB", ["-s", "size=4096"]),
     ("xfs, folder blocks of 64 KiB", ["-n", "size=65536"]),
     ("xfs, inodes of 2 KiB", ["-i", "size=2048"]),

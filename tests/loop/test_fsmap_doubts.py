@@ -202,6 +202,7 @@ rows = [
     ("ext2, block bitmap of a wrong count", flipped, "ext2", "Block bitmap", 0, "damaged"),
     ("ext4, descriptor with a wrong sum", flipped, "ext4", "Group descriptors", 16, "damaged"),
     ("xfs, log on another device", log_elsewhere),
+    ("xfs of version 4", patched, "xfs", 101, b"\xa4", 95, "version 4", BY_KERNEL),
     ("xfs, unknown feature", patched, "xfs", 216, b"\x40\x00\x00\x00", 95, "feature", BY_KERNEL),
     ("xfs, unknown read-only feature", patched, "xfs", 212, b"\x40\x00\x00\x00", 95, "feature",
      BY_KERNEL),
