@@ -259,6 +259,9 @@ def main():
         for found in pool.imap(functools.partial(all_of, folder), KINDS):
             for name, wrong in found:
                 tap.ok(wrong is None, name, wrong or "")
+        # An end by SIGTERM, as the "with" would have it, is told of in the middle of a line.
+        pool.close()
+        pool.join()
     tap.done()
 
 
