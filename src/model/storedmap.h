@@ -18,8 +18,10 @@ enum {
 struct coffer_stored_map {
 	char uuid[41];
 	struct coffer_geometry geometry;
-	uint32_t free_space; /* enum coffer_free_space of the run that began */
-	bool void_;	     /* told to be worthless: only uuid and free_space count */
+	/* enum coffer_free_space: on the disk the weakest that any run has passed bytes with, in a
+	 * run its own */
+	uint32_t free_space;
+	bool void_; /* told to be worthless: only uuid and free_space count */
 	/* The bytes of the plain filesystem that the fingerprint is taken of, in this order;
 	 * multiples of 512, within [0, L). */
 	struct coffer_range *prints;

@@ -65,10 +65,9 @@ struct coffer_engine {
 	struct coffer_err ahead_e;
 	uint64_t ahead_step;
 	struct pending steps[AHEAD];
-	uint64_t first;	  /* number of the step that is written next, or now */
-	uint64_t listing; /* ... that is being listed */
-	bool any_listing; /* there is one */
-	unsigned int writers, max_writers;
+	uint64_t first;	   /* number of the step that is written next, or now */
+	uint64_t listing;  /* ... that is being listed */
+	bool any_listing;  /* there is one */
 	bool may_write;	   /* step @first may be written */
 	uint64_t p, floor; /* where the step after the one being listed ends; where all end */
 	struct coffer_jobs jobs;
@@ -225,8 +224,7 @@ static void note_failure(struct coffer_engine *en, int r, const struct coffer_er
 /* Write a piece of the step that may be written. False: none is ready. */
 static bool write_one(struct coffer_engine *en)
 {
-	const bool may = en->may_write && en->writers < en->max_writers;
-	struct slot *s = may ? find_slot(en, READY) : NULL;
+	struct slot *s = en->may_write ? find_slot(en, READY) : NULL;
 	struct coffer_err e = {0};
 	struct pending *step;
 	int r;
@@ -234,12 +232,10 @@ static bool write_one(struct coffer_engine *en)
 	if (!s)
 		return false;
 	s->state = WRITING;
-	en->writers++;
 	coffer_crew_unlock(en->crew);
 	r = write_piece(en, &s->job, s->buf, &e);
 	coffer_crew_lock(en->crew);
 	s->state = FREE;
-	en->writers--;
 	step = step_number(en, s->step);
 	step->open--;
 	count_piece(&step->done, &s->job);
@@ -507,7 +503,6 @@ int coffer_engine_open(
 	en->threads = s->threads ? s->threads : usual_threads();
 	if (en->threads > COFFER_MAX_THREADS)
 		en->threads = COFFER_MAX_THREADS;
-	en->max_writers = en->threads;
 	en->interval = s->max_rate ? 1.0 / (double)s->max_rate : 0;
 	r = open_all(en, s, e);
 	if (r < 0) {
