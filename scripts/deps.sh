@@ -8,7 +8,7 @@ set -eu
 build='gcc libc6-dev make meson ninja-build pkgconf
 	libcryptsetup-dev libblkid-dev libmount-dev libjson-c-dev libext2fs-dev libssl-dev scdoc'
 demo='cryptsetup-bin e2fsprogs util-linux strace'
-bench='python3 xfsprogs btrfs-progs mount'
+bench='python3 xfsprogs btrfs-progs mount liburing-dev'
 # libclang-rt-14-dev is only recommended by clang: it brings libFuzzer and the sanitizers.
 test='git g++ clang libclang-rt-14-dev clang-format-14 clang-tidy cppcheck shellcheck
 	python3-cryptography python3-jsonschema fdisk kmod dmsetup udev

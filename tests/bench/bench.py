@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 
-from cases import ROWS, SCALES, Bench, measure
+from cases import ON_REQUEST, ROWS, SCALES, Bench, measure
 from machine import Failed, facts
 from plot import plot
 from report import report
@@ -27,7 +27,8 @@ def options(argv):
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     ap.add_argument("--pairs", type=int, help="rounds of each case (7; with --quick 2)")
     ap.add_argument("--pairs-large", type=int, help="of the one with the large images (as --pairs)")
-    ap.add_argument("--case", default=",".join(ROWS), help="comma-separated: %(default)s")
+    ap.add_argument("--case", default=",".join(n for n in ROWS if n not in ON_REQUEST),
+                    help="comma-separated: %(default)s")
     ap.add_argument("--fs", default=",".join(FILESYSTEMS), help="comma-separated: %(default)s")
     ap.add_argument("--scale", choices=SCALES, help="sizes (full; with --quick quick)")
     ap.add_argument("--quick", action="store_true", help="small and few, while developing; the "
@@ -49,7 +50,7 @@ def options(argv):
             ap.error(f"known are {', '.join(known)}")
     if min(args.pairs, args.pairs_large) < 1:
         ap.error("one pair at least")
-    if os.geteuid() != 0 and args.case != ["random"]:
+    if os.geteuid() != 0 and set(args.case) - {"random", "queue"}:
         ap.error("filesystems are mounted to fill them: run it as root, or with --case random")
     return args
 

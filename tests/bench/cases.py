@@ -39,7 +39,8 @@ class Row:
 
 
 # A side is what is done to one copy; the raw speeds are taken from the copy the mover has left.
-SIDES = {"coffer": ["coffer"], "stock": ["stock"], "mover": ["mover", "read", "write"]}
+SIDES = {"coffer": ["coffer"], "stock": ["stock"], "mover": ["mover", "read", "write"],
+         "threads": ["mover"], "uring": ["uring"], "fixed": ["fixed"]}
 
 
 class Bench:
@@ -62,6 +63,8 @@ class Bench:
                       "--force-offline-reencrypt", *PBKDF, "--reduce-device-size",
                       f"{RESERVE >> 20}M", "--key-file", key, work],
             "mover": [p["mover"], "move", work],
+            "uring": [p["mover"], "move", "--io-uring", work],
+            "fixed": [p["mover"], "move", "--io-uring", "--fixed", work],
             "read": [p["mover"], "read", work],
             "write": [p["mover"], "write", work],
         }[what]
@@ -149,8 +152,16 @@ def rows_small(b):
                                                 small=True), ["coffer", "stock"])]]
 
 
+def rows_queue(b):
+    """The mover by threads and by io_uring: which one the engine is to use."""
+    return [[Row("queue", b.image(b.scale["random"] + RESERVE), ["threads", "uring", "fixed"])]]
+
+
+# What is measured once, for a decision, and belongs to no report that compares programs.
+ON_REQUEST = {"queue"}
+
 ROWS = {"random": rows_random, "stock": rows_stock, "growth": rows_growth, "used": rows_used,
-        "small": rows_small}
+        "small": rows_small, "queue": rows_queue}
 
 
 def measure(bench, name, n, keep):

@@ -9,6 +9,9 @@
  *
  * read and write go once through FILE from its start to its end, S bytes at a time.
  *
+ * --io-uring moves by one thread and an io_uring instead of threads, with --fixed in buffers that
+ * the kernel has pinned once: whether coffer's engine should do so is measured with it.
+ *
  * Everything is O_DIRECT. move prints the numbers of its reads, writes and flushes. */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,31 +24,9 @@
 #include <string.h>
 #include <unistd.h>
 
-enum {
-	ALIGN = 4096,
-	MAX_THREADS = 32,
-	HEADER_COPY = 64 << 10,
-	COMMIT = 8192 /* what differs in a header copy: its binary block and some JSON */
-};
+#include "mover.h"
 
-struct mover {
-	int fd;
-	uint64_t shift, end, length; /* S, D and L = D - 2S */
-	size_t piece;
-	unsigned int readers, writers, ahead;
-	uint64_t reads, writes, flushes;
-
-	/* Pieces are numbered in the order in which they move. Piece i waits in slot i % slots. */
-	unsigned char *buffers;
-	bool *full;
-	uint64_t slots, per_step, n;
-
-	pthread_mutex_t mutex; /* guards full and what follows */
-	pthread_cond_t emptied, filled, allowed, moved;
-	uint64_t next_read, next_write, done, limit;
-};
-
-static void die(const char *what)
+void die(const char *what)
 {
 	fprintf(stderr, "mover: %s: %s\n", what, errno ? strerror(errno) : "no");
 	exit(1);
@@ -65,7 +46,7 @@ static void must_write(int fd, const void *buf, size_t n, uint64_t at)
 		die("write");
 }
 
-static void must_flush(struct mover *m)
+void must_flush(struct mover *m)
 {
 	if (fdatasync(m->fd) < 0)
 		die("flush");
@@ -83,17 +64,24 @@ static unsigned char *buffer(size_t n)
 	return p;
 }
 
-/* Where the plain bytes of piece i are: the head's are in its copy at the end. */
-static uint64_t source(const struct mover *m, uint64_t x)
-{
-	return x < m->shift ? m->end - m->shift + x : x;
-}
-
 static uint64_t plain(const struct mover *m, uint64_t i)
 {
 	const uint64_t step = i / m->per_step;
 
 	return m->length - (step + 1) * m->shift + i % m->per_step * m->piece;
+}
+
+/* The plain bytes of the head are in its copy at the end. */
+uint64_t piece_from(const struct mover *m, uint64_t i)
+{
+	const uint64_t x = plain(m, i);
+
+	return x < m->shift ? m->end - m->shift + x : x;
+}
+
+uint64_t piece_to(const struct mover *m, uint64_t i)
+{
+	return plain(m, i) + m->shift;
 }
 
 static void *read_pieces(void *arg)
@@ -114,7 +102,7 @@ static void *read_pieces(void *arg)
 		if (i >= m->n)
 			return NULL;
 		/* No step under way writes here: it writes above all that is still to be read. */
-		must_read(m->fd, m->buffers + slot * m->piece, m->piece, source(m, plain(m, i)));
+		must_read(m->fd, m->buffers + slot * m->piece, m->piece, piece_from(m, i));
 		pthread_mutex_lock(&m->mutex);
 		m->full[slot] = true;
 		m->reads++;
@@ -138,7 +126,7 @@ static void *write_pieces(void *arg)
 		pthread_mutex_unlock(&m->mutex);
 		if (i >= m->n)
 			return NULL;
-		must_write(m->fd, m->buffers + slot * m->piece, m->piece, plain(m, i) + m->shift);
+		must_write(m->fd, m->buffers + slot * m->piece, m->piece, piece_to(m, i));
 		pthread_mutex_lock(&m->mutex);
 		m->full[slot] = false;
 		m->writes++;
@@ -149,7 +137,7 @@ static void *write_pieces(void *arg)
 	}
 }
 
-static void commit(struct mover *m, const void *header)
+void commit(struct mover *m, const void *header)
 {
 	for (uint64_t at = 0; at <= HEADER_COPY; at += HEADER_COPY) {
 		must_write(m->fd, header, COMMIT, at);
@@ -181,11 +169,32 @@ static void start(pthread_t *id, void *(*work)(void *), struct mover *m)
 		die("thread");
 }
 
-static void move(struct mover *m)
+static void move_by_threads(struct mover *m, const void *header)
 {
 	pthread_t ids[2 * MAX_THREADS];
-	unsigned char *big = buffer(m->shift);
 	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < m->readers; i++)
+		start(&ids[n++], read_pieces, m);
+	for (unsigned int i = 0; i < m->writers; i++)
+		start(&ids[n++], write_pieces, m);
+	for (uint64_t end = m->per_step; end <= m->n; end += m->per_step) {
+		pthread_mutex_lock(&m->mutex);
+		m->limit = end;
+		pthread_cond_broadcast(&m->allowed);
+		while (m->done < end)
+			pthread_cond_wait(&m->moved, &m->mutex);
+		pthread_mutex_unlock(&m->mutex);
+		must_flush(m);
+		commit(m, header);
+	}
+	for (unsigned int i = 0; i < n; i++)
+		pthread_join(ids[i], NULL);
+}
+
+static void move(struct mover *m, bool fixed)
+{
+	unsigned char *big = buffer(m->shift);
 
 	m->length = m->end - 2 * m->shift;
 	m->per_step = m->shift / m->piece;
@@ -200,22 +209,14 @@ static void move(struct mover *m)
 		die("memory");
 
 	place(m, big);
-	for (unsigned int i = 0; i < m->readers; i++)
-		start(&ids[n++], read_pieces, m);
-	for (unsigned int i = 0; i < m->writers; i++)
-		start(&ids[n++], write_pieces, m);
-	for (uint64_t end = m->per_step; end <= m->n; end += m->per_step) {
-		pthread_mutex_lock(&m->mutex);
-		m->limit = end;
-		pthread_cond_broadcast(&m->allowed);
-		while (m->done < end)
-			pthread_cond_wait(&m->moved, &m->mutex);
-		pthread_mutex_unlock(&m->mutex);
-		must_flush(m);
-		commit(m, big);
-	}
-	for (unsigned int i = 0; i < n; i++)
-		pthread_join(ids[i], NULL);
+#ifdef HAVE_LIBURING
+	if (m->uring)
+		move_by_uring(m, big, fixed);
+#else
+	(void)fixed;
+#endif
+	if (!m->uring)
+		move_by_threads(m, big);
 	must_write(m->fd, big, m->shift, m->end - m->shift); /* the wipe of the head copy */
 	m->writes++;
 	must_flush(m);
@@ -260,7 +261,8 @@ int main(int argc, char **argv)
 	static const struct option options[] = {{"readers", required_argument, NULL, 'r'},
 		{"writers", required_argument, NULL, 'w'}, {"ahead", required_argument, NULL, 'a'},
 		{"piece-kib", required_argument, NULL, 'p'},
-		{"shift-mib", required_argument, NULL, 's'}, {0}};
+		{"shift-mib", required_argument, NULL, 's'}, {"io-uring", no_argument, NULL, 'u'},
+		{"fixed", no_argument, NULL, 'f'}, {0}};
 	struct mover m = {.shift = 16 << 20,
 		.piece = 1 << 20,
 		.readers = 4,
@@ -272,6 +274,7 @@ int main(int argc, char **argv)
 		.allowed = PTHREAD_COND_INITIALIZER,
 		.moved = PTHREAD_COND_INITIALIZER};
 	const char *verb = argc > 1 ? argv[1] : "";
+	bool fixed = false;
 	off_t end;
 	int c;
 
@@ -287,13 +290,19 @@ int main(int argc, char **argv)
 			m.piece = (size_t)number(optarg, 512 << 10) << 10;
 		else if (c == 's')
 			m.shift = (uint64_t)number(optarg, 512) << 20;
+#ifdef HAVE_LIBURING
+		else if (c == 'u')
+			m.uring = true;
+#endif
+		else if (c == 'f')
+			fixed = true;
 		else
 			return 2;
 	}
 	if (optind + 1 != argc) {
 		fprintf(stderr,
 			"usage: mover move|read|write [--readers N] [--writers N] [--ahead STEPS]"
-			" [--piece-kib N] [--shift-mib N] FILE\n");
+			" [--piece-kib N] [--shift-mib N] [--io-uring [--fixed]] FILE\n");
 		return 2;
 	}
 	m.fd = open(argv[optind],
@@ -303,7 +312,7 @@ int main(int argc, char **argv)
 		die(argv[optind]);
 	m.end = (uint64_t)end;
 	if (strcmp(verb, "move") == 0)
-		move(&m);
+		move(&m, fixed);
 	else if (strcmp(verb, "read") == 0 || strcmp(verb, "write") == 0)
 		go_through(&m, verb[0] == 'w');
 	else
