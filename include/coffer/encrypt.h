@@ -78,8 +78,9 @@ enum coffer_free_space {
 COFFER_API const char *coffer_free_space_name(enum coffer_free_space f);
 
 /* All fields but device may be 0 or NULL: the default. They count when a conversion begins; a
- * resumed one follows its header, but for used_only, free_space, verify, max_rate and threads,
- * which count for each run: one that is resumed may turn to everything, but never back. */
+ * resumed one follows its header, but for used_only, free_space, verify, max_rate, threads and
+ * serialize_memory_hard_pbkdf, which count for each run: one that is resumed may turn to
+ * everything, but never back. */
 struct coffer_encrypt_options {
 	const char *device;	   /* block device or image file; symlinks are followed */
 	uint64_t reserve;	   /* 2S, a multiple of 8192; 32 MiB */
@@ -100,10 +101,11 @@ struct coffer_encrypt_options {
 	uint32_t threads;	   /* at most 16; as many as processors, from 2 to 4 */
 	enum coffer_used_only used_only;
 	enum coffer_free_space free_space;
-	uint64_t max_rate; /* bytes per second that are moved at most; no limit */
-	bool verify;	   /* read each step back and compare it before it is committed */
-	bool dry_run;	   /* examine and check, then stop before the first write */
-	bool resume_only;  /* go on with what was begun, begin nothing */
+	uint64_t max_rate;		  /* bytes per second that are moved at most; no limit */
+	bool serialize_memory_hard_pbkdf; /* one key derivation at a time on this machine */
+	bool verify;	  /* read each step back and compare it before it is committed */
+	bool dry_run;	  /* examine and check, then stop before the first write */
+	bool resume_only; /* go on with what was begun, begin nothing */
 	struct coffer_encrypt_callbacks callbacks;
 };
 

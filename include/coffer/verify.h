@@ -22,6 +22,7 @@ struct coffer_verify_options {
 	bool check_filesystem; /* run the filesystem's own checker, read-only. Of an encrypted
 				* volume that needs root and device-mapper */
 	bool use_tokens;       /* let each token prove that it opens its keyslot (a TPM is asked) */
+	bool serialize_memory_hard_pbkdf; /* one key derivation at a time on this machine */
 	/* passphrase: NULL: none is given; why is COFFER_ASK_EXISTING. stop: ends a check that
 	 * takes long. The other callbacks do not count. */
 	struct coffer_encrypt_callbacks callbacks;

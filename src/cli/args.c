@@ -141,6 +141,7 @@ static int set_option(
 		{"pbkdf-force-iterations", NULL, &o->pbkdf_iterations, NULL},
 		{"iter-time", NULL, &o->iter_time, NULL},
 		{"threads", NULL, &o->threads, NULL},
+		{"serialize-memory-hard-pbkdf", NULL, NULL, &o->serialize_memory_hard_pbkdf},
 		{"verify", NULL, NULL, &o->verify},
 		{"dry-run", NULL, NULL, &o->dry_run},
 		{"resume-only", NULL, NULL, &o->resume_only},

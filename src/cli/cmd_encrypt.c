@@ -50,6 +50,7 @@ static const struct coffer_option options[] = {
 	{"keyfile-offset", 0, "BYTES", "skip the first bytes of the key file"},
 	COFFER_VOLUME_OPTIONS,
 	COFFER_RUN_OPTIONS,
+	{"serialize-memory-hard-pbkdf", 0, NULL, "one key derivation at a time on this machine"},
 	{"resume-only", 0, NULL, "go on with what was begun, begin nothing"},
 	{"dry-run", 'n', NULL, "check everything, change nothing"},
 	{"json", 0, NULL, "progress and summary as JSON lines on standard output"},

@@ -67,6 +67,7 @@ static int run_verify(const struct coffer_cmd *cmd, const struct coffer_args *ar
 	const struct coffer_verify_options o = {.device = args->encrypt.device,
 		.check_filesystem = args->check_filesystem,
 		.use_tokens = args->tokens,
+		.serialize_memory_hard_pbkdf = args->encrypt.serialize_memory_hard_pbkdf,
 		.callbacks = {.passphrase = key ? ask : NULL,
 			.stop = coffer_signals_stop,
 			.user = (void *)args}};
@@ -87,6 +88,7 @@ static const struct coffer_option options[] = {
 	{"keyfile-size", 'l', "BYTES", "read only so many bytes of the key file"},
 	{"keyfile-offset", 0, "BYTES", "skip the first bytes of the key file"},
 	{"ask", 0, NULL, "ask for a passphrase to try"},
+	{"serialize-memory-hard-pbkdf", 0, NULL, "one key derivation at a time on this machine"},
 	{"tokens", 0, NULL, "let each token (TPM, keyring, ...) prove itself"},
 	{"check-filesystem", 0, NULL, "run the filesystem's own checker, read-only"},
 	{"json", 0, NULL, "the report as one JSON object on standard output"},

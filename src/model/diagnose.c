@@ -131,6 +131,45 @@ static void check_copies(struct build *b, bool sync)
 /* --- one for each state of the disk ------------------------------------------------------------
  */
 
+/* Is the second copy this disk's own, and not a part of a file? Then some of the first one is left,
+ * or it was zeroed, and there is nothing else. While nothing is converted, a tool that was cut may
+ * have left it so, and the first copy's place may hold the head. */
+static bool first_copy_is_lost(const struct coffer_symptoms *s)
+{
+	const struct coffer_facts *f = s->facts;
+
+	return s->lost.looked && !s->lost.foreign && (s->lost.empty || s->lost.same > 0) &&
+	       f->newest == 1 && f->kind_error == 0 &&
+	       (f->kind != COFFER_LUKS2_CONVERTING ||
+		       f->conversion.pointer < f->conversion.geometry.length);
+}
+
+static void diagnose_lost_copy(struct build *b)
+{
+	const struct coffer_facts *f = b->s->facts;
+
+	if (b->s->lost.empty)
+		find(b, "header-copies", COFFER_CHECK_BAD,
+			"the first header copy was overwritten with zeros; the second one is whole "
+			"(sequence number %" PRIu64 ")",
+			f->copy[1].seqid);
+	else
+		find(b, "header-copies", COFFER_CHECK_BAD,
+			"the first header copy has lost its magic, %" PRIu64
+			" sectors of its metadata are left; the second one is whole (sequence "
+			"number %" PRIu64 ")",
+			b->s->lost.same, f->copy[1].seqid);
+	act(b, COFFER_REPAIR_SYNC_HEADER,
+		"write the first header copy as the second one says (sequence number %" PRIu64
+		"); the second one is not touched before the first is safe on the disk",
+		f->copy[1].seqid);
+	if (f->kind == COFFER_LUKS2_CONVERTING) {
+		find(b, "conversion", COFFER_CHECK_BAD,
+			"the second copy tells of a conversion under way");
+		act_resume(b);
+	}
+}
+
 static void diagnose_plain(struct build *b)
 {
 	const struct coffer_evidence *v = b->s->evidence;
@@ -143,6 +182,10 @@ static void diagnose_plain(struct build *b)
 			"the power fails; the %s filesystem they belong to is whole otherwise",
 			v->different, v->geometry.shift, coffer_fs_name(v->fs.kind));
 		act_restore_head(b, v);
+		return;
+	}
+	if (!why[0] && first_copy_is_lost(b->s)) {
+		diagnose_lost_copy(b);
 		return;
 	}
 	if (b->s->plain_luks2) {

@@ -16,6 +16,14 @@ struct coffer_diagnosis {
 	bool foreign;  /* it is another program's to mend, or the owner's: no damage of ours */
 };
 
+/* What lies where the first header copy should be, while the second one is whole. */
+struct coffer_lost_copy {
+	bool looked;   /* there is such a second copy */
+	bool empty;    /* zeros */
+	bool foreign;  /* the disk has a signature of something else than LUKS */
+	uint64_t same; /* sectors of the first copy's metadata that are left */
+};
+
 /* The facts that diagnose judges. @plain_luks2: libblkid sees LUKS2 where no header counts.
  * @reason: why the action is DAMAGED. */
 struct coffer_symptoms {
@@ -24,6 +32,7 @@ struct coffer_symptoms {
 	const struct coffer_facts *facts;
 	const struct coffer_evidence *evidence;
 	bool plain_luks2;
+	struct coffer_lost_copy lost;
 	const char *reason;
 	bool can_resume; /* there is a key to be had */
 };

@@ -47,6 +47,7 @@ struct coffer_dev {
 	unsigned int minor;	/* likewise */
 	uint32_t logical_block; /* smallest transfer in bytes, 512 or more */
 	int fd;			/* for locks and probes only; -1 where there is none */
+	unsigned int locks;	/* held for this run: bits of os/locks.c */
 	uint64_t flushes;	/* that returned 0, for reports; atomic */
 };
 
@@ -78,6 +79,13 @@ int coffer_high_fd(int fd);
  * which is known), -EROFS, -ENOTBLK (neither block device nor regular file). Other -errno as
  * open(2) gives them. */
 int coffer_dev_open(const char *path, struct coffer_dev **ret, struct coffer_err *e);
+
+/* Open the block device @path for I/O while it is in use: without O_EXCL, but with the OFD lock
+ * that keeps other coffers out. For who changes nothing but the LUKS2 header of a volume that may
+ * be mapped, since nobody looks at that after the mapping was made; and only under its locks.
+ * REFUSED with -ENOTBLK for an image file: who uses it through a loop device has a cache of his
+ * own, and other locks. */
+int coffer_dev_open_shared(const char *path, struct coffer_dev **ret, struct coffer_err *e);
 
 /* A device over the open file @fd, which it takes over, also when it fails. @name is for messages.
  */

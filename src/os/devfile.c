@@ -272,6 +272,34 @@ int coffer_dev_open(const char *path, struct coffer_dev **ret, struct coffer_err
 	return 0;
 }
 
+int coffer_dev_open_shared(const char *path, struct coffer_dev **ret, struct coffer_err *e)
+{
+	_cleanup_dev_ struct coffer_dev *d = dev_new(path);
+	struct coffer_err why = {0};
+	struct stat st = {0};
+	int r, code;
+
+	if (!d)
+		return coffer_err_errno(e, ENOMEM, "open %s", path);
+	r = open_fd(d, O_RDWR, false, &st, &code, &why);
+	if (r < 0 && e)
+		*e = why;
+	if (r < 0)
+		return explain_open(d, &st, code, r, e);
+	if (!S_ISBLK(st.st_mode))
+		return coffer_err_refuse(
+			e, ENOTBLK, "%s is an image file, and somebody uses it", d->name);
+	r = read_geometry(d, &st, e);
+	if (r == 0)
+		r = check_writable(d, e);
+	if (r == 0)
+		r = keep_others_out(d, &st, e);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(d);
+	return 0;
+}
+
 int coffer_dev_from_fd(int fd, const char *name, struct coffer_dev **ret, struct coffer_err *e)
 {
 	_cleanup_close_ int mine = fd;

@@ -36,6 +36,8 @@ static void add_finding(blkid_probe pr, struct coffer_content *c)
 	if (strncmp(type, "crypto_LUKS", 11) == 0) {
 		c->luks = true;
 		c->luks2 = c->luks2 || strcmp(value(pr, "VERSION"), "2") == 0;
+	} else {
+		c->foreign = true;
 	}
 	if (strcmp(type, "swsuspend") == 0)
 		c->suspended = true;

@@ -43,6 +43,35 @@ static int confirm(struct coffer_session *s, struct coffer_err *e)
 	return r < 0 ? r : coffer_used_confirm(s, e);
 }
 
+/* The new header, with a key derived for it. */
+static int derive_new(
+	struct coffer_session *s, const struct coffer_guarded *g, int *ret_fd, struct coffer_err *e)
+{
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	const int r = coffer_session_lock_derivation(s, &lock, e);
+
+	return r < 0 ? r : coffer_newheader_build(s, &g->format, &g->geometry, ret_fd, e);
+}
+
+/* The lock for derivations is taken while no other is held. So the key comes before the lock of the
+ * volume, but only after a look whether that can be had: nobody is asked in vain. Should the header
+ * be another one afterwards, the key does not fit it. */
+static int derive_first(struct coffer_session *s, struct coffer_err *e)
+{
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	int r;
+
+	r = coffer_session_lock(s, s->disk.header->uuid, e);
+	coffer_lock_free(TAKE_PTR(s->reencryption));
+	if (r == 0)
+		r = check_leftovers(s, e);
+	if (r == 0)
+		r = coffer_session_ask(s, COFFER_ASK_EXISTING, e);
+	if (r == 0)
+		r = coffer_session_lock_derivation(s, &lock, e);
+	return r < 0 ? r : coffer_session_unlock(s, e);
+}
+
 static int start(struct coffer_session *s, struct coffer_err *e)
 {
 	_cleanup_close_ int header = -1;
@@ -68,7 +97,7 @@ static int start(struct coffer_session *s, struct coffer_err *e)
 	if (r == 0)
 		r = coffer_session_ask(s, COFFER_ASK_NEW, e);
 	if (r == 0)
-		r = coffer_newheader_build(s, &found.format, g, &header, e);
+		r = derive_new(s, &found, &header, e);
 	if (r == 0)
 		r = coffer_used_store(s, header, e);
 	record.geometry = *g;
@@ -206,7 +235,11 @@ static int examine(struct coffer_session *s, bool first, struct coffer_err *e)
 	s->result->converted = f->conversion.geometry.length - f->conversion.pointer;
 	if (s->reencryption)
 		return 0;
-	r = coffer_session_lock(s, s->disk.header->uuid, e);
+	if (s->o->serialize_memory_hard_pbkdf && !s->key && !s->o->dry_run &&
+		s->disk.action != COFFER_ACT_REDO_RESTORE)
+		r = derive_first(s, e);
+	if (r == 0)
+		r = coffer_session_lock(s, s->disk.header->uuid, e);
 	/* Whoever held the lock until now may have moved the pointer: read again under it. */
 	return r < 0 ? r : coffer_examine(s->dev, &s->disk, e);
 }

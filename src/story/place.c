@@ -95,7 +95,7 @@ int coffer_place_redo(struct coffer_dev *d, const struct coffer_record *rec, con
 	int r;
 
 	/* Stock tools must not look at, still less mend, a header that is half there. */
-	r = coffer_lock_metadata(d, true, &lock, e);
+	r = coffer_lock_header(d, &lock, e);
 	if (r == 0)
 		r = place_locked(d, rec, image, e);
 	return coffer_err_wrap(e, r, "place the header");
@@ -141,7 +141,7 @@ int coffer_place_finish(struct coffer_disk *disk, struct coffer_err *e)
 	int r;
 
 	/* The body was durable before the first copy was written, so a whole copy proves it. */
-	r = coffer_lock_metadata(disk->dev, true, &lock, e);
+	r = coffer_lock_header(disk->dev, &lock, e);
 	if (r == 0)
 		r = coffer_header_rewrite(disk->dev, disk->header, e);
 	if (r == 0)

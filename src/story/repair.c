@@ -14,6 +14,7 @@
 #include "story/convert.h"
 #include "story/encrypt.h"
 #include "story/evidence.h"
+#include "story/mend.h"
 #include "story/place.h"
 #include "story/status.h"
 
@@ -21,6 +22,7 @@
 struct repair {
 	struct coffer_encrypt_options encrypt;
 	const struct coffer_repair_options *o;
+	const struct coffer_err *in_use; /* why the device could not be had alone; NULL: it is */
 	struct coffer_repair_result *result;
 	struct coffer_evidence evidence;
 	struct coffer_diagnosis diagnosis;
@@ -50,6 +52,8 @@ static int diagnose(
 
 	if (s->disk.action == COFFER_ACT_START)
 		r = coffer_probe(s->dev, 0, s->dev->size, &content, e);
+	if (r == 0 && s->disk.action == COFFER_ACT_START && s->disk.facts.newest == 1)
+		r = coffer_mend_look(&s->disk, &symptoms.lost, e);
 	if (r < 0)
 		return r;
 	symptoms.plain_luks2 = content.luks2;
@@ -90,7 +94,7 @@ static int act(struct coffer_session *s, struct repair *p, enum coffer_action_ki
 	s->changed = s->changed || kind != COFFER_REPAIR_RESUME;
 	switch (kind) {
 	case COFFER_REPAIR_SYNC_HEADER:
-		return coffer_convert_sync(s, e);
+		return disk->header ? coffer_convert_sync(s, e) : coffer_mend_first_copy(disk, e);
 	case COFFER_REPAIR_REDO_PLACEMENT:
 		return coffer_place_redo(s->dev, place, disk->image, e);
 	case COFFER_REPAIR_FINISH_PLACEMENT:
@@ -172,6 +176,23 @@ static int refuse(struct coffer_session *s, const struct repair *p, struct coffe
 		last->text, last->remedy[0] ? "; " : "", last->remedy);
 }
 
+/* On a disk that somebody uses a torn header copy can be mended, and nothing else. Not where block
+ * 0 says nothing of LUKS: then it may be a filesystem that is in use, and the header a part of it.
+ */
+static int refuse_in_use(
+	const struct coffer_session *s, const struct repair *p, struct coffer_err *e)
+{
+	bool mends = s->disk.header != NULL;
+
+	for (size_t i = 0; i < p->diagnosis.n_actions; i++)
+		mends = mends && p->diagnosis.actions[i].kind == COFFER_REPAIR_SYNC_HEADER;
+	if (mends || p->diagnosis.n_actions == 0)
+		return 0;
+	if (e)
+		*e = *p->in_use;
+	return -p->in_use->code;
+}
+
 static int run(struct coffer_session *s, struct coffer_err *e)
 {
 	struct repair *p = (struct repair *)s->o; /* see struct repair */
@@ -190,6 +211,11 @@ static int run(struct coffer_session *s, struct coffer_err *e)
 	memcpy(res->actions, p->diagnosis.actions, sizeof(res->actions));
 	if (p->diagnosis.foreign || p->diagnosis.hopeless)
 		return refuse(s, p, e);
+	if (p->in_use) {
+		r = refuse_in_use(s, p, e);
+		if (r < 0)
+			return r;
+	}
 	if (res->n_actions == 0 || p->o->dry_run)
 		return 0;
 	if (p->o->confirm && !p->o->confirm(p->o->callbacks.user, res)) {
@@ -208,11 +234,12 @@ static int run(struct coffer_session *s, struct coffer_err *e)
 	return r < 0 ? r : tell_stage_after(s, p, e);
 }
 
-int coffer_repair_dev(struct coffer_dev *dev, const struct coffer_repair_options *o,
-	struct coffer_repair_result **ret, struct coffer_err *e)
+static int repair_dev(struct coffer_dev *dev, const struct coffer_repair_options *o,
+	const struct coffer_err *in_use, struct coffer_repair_result **ret, struct coffer_err *e)
 {
 	struct coffer_repair_result *result = calloc(1, sizeof(*result));
 	struct repair p = {.o = o,
+		.in_use = in_use,
 		.result = result,
 		.encrypt = {.device = o->device,
 			.threads = o->threads,
@@ -236,15 +263,30 @@ int coffer_repair_dev(struct coffer_dev *dev, const struct coffer_repair_options
 	return r;
 }
 
+int coffer_repair_dev(struct coffer_dev *dev, const struct coffer_repair_options *o,
+	struct coffer_repair_result **ret, struct coffer_err *e)
+{
+	return repair_dev(dev, o, NULL, ret, e);
+}
+
 int coffer_repair(const struct coffer_repair_options *o, struct coffer_repair_result **ret,
 	struct coffer_err *e)
 {
+	struct coffer_err why = {0};
 	struct coffer_dev *dev = NULL;
+	bool in_use = false;
 	int r;
 
-	r = o->dry_run ? coffer_dev_open_reading(o->device, &dev, e)
-		       : coffer_dev_open(o->device, &dev, e);
-	if (r < 0)
+	r = o->dry_run ? coffer_dev_open_reading(o->device, &dev, &why)
+		       : coffer_dev_open(o->device, &dev, &why);
+	if (r == -EBUSY && !o->dry_run) {
+		in_use = coffer_dev_open_shared(o->device, &dev, NULL) == 0;
+		r = in_use ? 0 : r;
+	}
+	if (r < 0) {
+		if (e)
+			*e = why;
 		return coffer_err_wrap(e, r, "repair");
-	return coffer_repair_dev(dev, o, ret, e);
+	}
+	return repair_dev(dev, o, in_use ? &why : NULL, ret, e);
 }

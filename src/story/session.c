@@ -96,9 +96,28 @@ int coffer_session_lock(struct coffer_session *s, const char *uuid, struct coffe
 	struct coffer_err why = {0};
 	int r;
 
-	if (s->reencryption || s->dev->fd < 0)
+	if (s->reencryption)
 		return 0;
-	r = coffer_lock_reencryption(uuid, &s->reencryption, &why);
+	r = coffer_lock_reencryption(s->dev, uuid, &s->reencryption, &why);
+	if ((r == -EACCES || r == -EPERM) && !s->dev->is_block) {
+		s->result->unlocked_run = true;
+		return 0;
+	}
+	if (r < 0 && e)
+		*e = why;
+	return r;
+}
+
+int coffer_session_lock_derivation(
+	struct coffer_session *s, struct coffer_lock **ret, struct coffer_err *e)
+{
+	struct coffer_err why = {0};
+	int r;
+
+	*ret = NULL;
+	if (!s->o->serialize_memory_hard_pbkdf)
+		return 0;
+	r = coffer_lock_memory_hard(s->dev, ret, &why);
 	if ((r == -EACCES || r == -EPERM) && !s->dev->is_block) {
 		s->result->unlocked_run = true;
 		return 0;

@@ -45,6 +45,10 @@ int coffer_session_check_stop(struct coffer_session *s, struct coffer_err *e);
 int coffer_session_ask(struct coffer_session *s, enum coffer_ask why, struct coffer_err *e);
 /* Take the reencryption lock of volume @uuid unless it is held; see result.unlocked_run. */
 int coffer_session_lock(struct coffer_session *s, const char *uuid, struct coffer_err *e);
+/* Have this machine's lock for key derivations, if the options want that; *ret is NULL otherwise.
+ * No other lock may be held. */
+int coffer_session_lock_derivation(
+	struct coffer_session *s, struct coffer_lock **ret, struct coffer_err *e);
 /* Unlock the header of the examined disk, and verify its reencryption metadata with the key. */
 int coffer_session_unlock(struct coffer_session *s, struct coffer_err *e);
 /* The same for a header in a memfd. */

@@ -295,7 +295,7 @@ int coffer_place_undo(struct coffer_disk *disk, struct coffer_err *e)
 	_cleanup_lock_ struct coffer_lock *lock = NULL;
 	int r;
 
-	r = coffer_lock_metadata(disk->dev, true, &lock, e);
+	r = coffer_lock_header(disk->dev, &lock, e);
 	if (r == 0)
 		r = undo_locked(disk, e);
 	return coffer_err_wrap(e, r, "put the filesystem's head back");
@@ -324,7 +324,7 @@ int coffer_place_rescue(
 	 * was taken from. Record and torn head go to the gap, which holds nothing that is needed:
 	 * while all data is in its place, it is free, or has a step's ciphertext of what is there
 	 * too. */
-	r = coffer_lock_metadata(disk->dev, true, &lock, e);
+	r = coffer_lock_header(disk->dev, &lock, e);
 	if (r == 0 && keep)
 		r = keep_torn_head(disk->dev, g, e);
 	if (r == 0 && disk->header)
@@ -347,7 +347,7 @@ int coffer_place_unmark(struct coffer_disk *disk, struct coffer_err *e)
 	 * touched that are a mark or a veil still. No veil was written before all of the mark was
 	 * durable: zeros in one's place are the filesystem's own then. The record goes last: while
 	 * it is there, the same finding leads here again. */
-	r = coffer_lock_metadata(disk->dev, true, &lock, e);
+	r = coffer_lock_header(disk->dev, &lock, e);
 	if (r == 0)
 		r = veiled ? unveil(disk->dev, rec, e) : restore_block_0(disk->dev, rec, e);
 	if (r == 0)
@@ -364,7 +364,7 @@ int coffer_place_erase_mark(struct coffer_disk *disk, struct coffer_err *e)
 
 	if (!block)
 		return coffer_err_errno(e, ENOMEM, "erase the mark");
-	r = coffer_lock_metadata(d, true, &lock, e);
+	r = coffer_lock_header(d, &lock, e);
 	if (r == 0)
 		r = coffer_dev_read(d, block, COFFER_BLOCK, 0, e);
 	for (uint32_t i = 0; i < COFFER_BLOCK / COFFER_SECTOR; i++)

@@ -174,13 +174,19 @@ static int try_slot(struct coffer_verifier *s, const struct coffer_keyslot *slot
 	struct coffer_err *e)
 {
 	_cleanup_secret_ struct coffer_secret *key = NULL;
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
 	struct coffer_err why = {0};
-	int r;
+	int r = 0;
 
 	if (!s->passphrase)
 		return coffer_verify_say(s, "keyslot", COFFER_CHECK_UNCHECKED, e,
 			"%s: no key was given to try it", slot_name(slot).text);
-	r = coffer_luks2_open_slot(s->header, slot->number, s->passphrase, &s->stop, &key, &why);
+	if (s->o->serialize_memory_hard_pbkdf)
+		r = coffer_lock_memory_hard(s->dev, &lock, &why);
+	if (r == 0)
+		r = coffer_luks2_open_slot(
+			s->header, slot->number, s->passphrase, &s->stop, &key, &why);
+	coffer_lock_free(TAKE_PTR(lock));
 	if (r == -EINTR)
 		return coffer_verify_stopped(s, e);
 	if (r == -EPERM)

@@ -118,6 +118,26 @@ def torn(which, moment=None, at=4096 + 100):
     return img
 
 
+def zeroed(n, moment=None):
+    img = killed_at(moment) if moment else finished()
+    write(img, 0, bytes(n))
+    return img
+
+
+def lost_below_filesystem():
+    """A swap's signature lies in what was the first copy: who knows whose the second one is."""
+    img = zeroed(4096)
+    write(img, 1024, (1).to_bytes(4, "little") + (100).to_bytes(4, "little"))
+    write(img, 4096 - 10, b"SWAPSPACE2")
+    return img
+
+
+def overwritten():
+    img = finished()
+    write(img, 0, os.urandom(COPY))
+    return img
+
+
 def stale(which, older, newer=None):
     """One copy is that of an earlier moment of the same run."""
     img = small.copy()
@@ -446,6 +466,36 @@ def in_use():
     os.unlink(img)
 
 
+def torn_in_use(which):
+    """The header of a volume that is mapped: mended; an image file that is attached is left alone."""
+    img = torn(which)
+    with loop(img) as dev:
+        before = sha256(img)
+        report(img, "--yes", status=4)
+        assert sha256(img) == before, "an attached image was written to"
+        held = os.open(dev, os.O_RDONLY | os.O_EXCL)  # as device-mapper has it
+        try:
+            repaired(dev, "sync-header")
+        finally:
+            os.close(held)
+    small.check(img)
+    os.unlink(img)
+
+
+def unfinished_in_use():
+    """Anything but a header copy waits until nobody uses it."""
+    img = torn(1, middle)
+    with loop(img) as dev:
+        held = os.open(dev, os.O_RDONLY | os.O_EXCL)
+        try:
+            before = sha256(img)
+            last = report(dev, "--yes", key=small.key, status=4)
+            assert "in use" in last["message"] and sha256(img) == before, last
+        finally:
+            os.close(held)
+    os.unlink(img)
+
+
 def at_work():
     img = stock_begun()
     with coffer.paused("fdatasync", 2, coffer.stock_resume(img, small.key)):
@@ -581,6 +631,15 @@ with stack:
            lambda i=i: stale(i, middle), "sync-header") for i in (0, 1)),
         *((f"sync-header: {('first', 'second')[i]} copy older, converting", encrypted_by,
            lambda i=i: stale(i, steps[0], middle), "sync-header", "resume") for i in (0, 1)),
+        *((f"sync-header: {what} of the first copy zeroed, encrypted", encrypted_by,
+           lambda n=n: zeroed(n), "sync-header")
+          for what, n in (("a sector", 512), ("a block", 4096), ("all", COPY))),
+        ("sync-header: a block of the first copy zeroed, converting", encrypted_by,
+         lambda: zeroed(4096, middle), "sync-header", "resume"),
+        ("first copy lost: a filesystem's signature", unchanged, lost_below_filesystem, 6,
+         "second copy is whole"),
+        ("first copy lost: nothing of it is left", unchanged, overwritten, 6,
+         "second copy is whole"),
         ("redo-placement", encrypted_by, half_placed, "redo-placement", "resume"),
         ("finish-placement", encrypted_by,
          lambda: killed_at([m for m in placement if m[0] == "pwrite64"][-1]), "finish-placement",
@@ -623,6 +682,8 @@ with stack:
         ("foreign: smaller, converting", unchanged, lambda: shrunk(lambda: killed_at(middle)), 4,
          f"{small.size - 4096} bytes now.*{small.size}"),
         ("in use", in_use),
+        *((f"in use, {('first', 'second')[i]} copy torn", torn_in_use, i) for i in (0, 1)),
+        ("in use, and more than a copy torn", unfinished_in_use),
         ("another program is at work", at_work),
         ("only to be read", only_readable),
         ("wrong key: converting", wrong_key, lambda: killed_at(middle)),

@@ -22,6 +22,7 @@ struct disk {
 	struct coffer_facts facts;
 	struct coffer_evidence evidence;
 	bool plain_luks2, no_key;
+	struct coffer_lost_copy lost;
 };
 
 /* --- what the disks have -------------------------------------------------------------------- */
@@ -85,16 +86,68 @@ static void magic_only(struct disk *d)
 	d->plain_luks2 = true;
 }
 
-static void torn_with_magic(struct disk *d)
-{
-	torn_head(d);
-	d->plain_luks2 = true;
-}
-
 static void no_trace(struct disk *d)
 {
 	torn_head(d);
 	d->evidence.traces = 0;
+}
+
+/* Only the second copy is whole, of a finished volume, and some of the first one is left. */
+static void first_lost(struct disk *d)
+{
+	torn_copy(d, 0, false);
+	d->facts.kind = COFFER_LUKS2_ENCRYPTED;
+	d->plain_luks2 = true;
+	d->lost = (struct coffer_lost_copy){.looked = true, .same = 3};
+}
+
+static void first_zeroed(struct disk *d)
+{
+	first_lost(d);
+	d->lost = (struct coffer_lost_copy){.looked = true, .empty = true};
+}
+
+static void first_lost_converting(struct disk *d)
+{
+	first_lost(d);
+	d->facts.kind = COFFER_LUKS2_CONVERTING;
+	d->facts.conversion.pointer = L / 2;
+}
+
+static void first_lost_placed(struct disk *d)
+{
+	first_lost_converting(d);
+	d->facts.conversion.pointer = L;
+}
+
+static void first_unlike(struct disk *d)
+{
+	first_lost(d);
+	d->lost.same = 0;
+}
+
+static void first_under_filesystem(struct disk *d)
+{
+	first_lost(d);
+	d->lost.foreign = true;
+}
+
+static void first_lost_contradicting(struct disk *d)
+{
+	first_lost(d);
+	d->facts.kind_error = -EBADMSG;
+}
+
+static void first_lost_copy_of_head(struct disk *d)
+{
+	first_lost(d);
+	no_trace(d);
+}
+
+static void torn_with_magic(struct disk *d)
+{
+	torn_head(d);
+	d->plain_luks2 = true;
 }
 
 static void stale_record(struct disk *d)
@@ -298,6 +351,23 @@ static const struct row {
 		GOES, ""},
 	{"plain, a magic only", COFFER_ACT_START, magic_only, "header-copies", {NONE, NONE},
 		HOPELESS, "luksHeaderRestore"},
+	{"first copy lost", COFFER_ACT_START, first_lost, "header-copies",
+		{COFFER_REPAIR_SYNC_HEADER, NONE}, GOES, ""},
+	{"first copy zeroed", COFFER_ACT_START, first_zeroed, "header-copies",
+		{COFFER_REPAIR_SYNC_HEADER, NONE}, GOES, ""},
+	{"first copy lost, converting", COFFER_ACT_START, first_lost_converting, "conversion",
+		{COFFER_REPAIR_SYNC_HEADER, COFFER_REPAIR_RESUME}, GOES, ""},
+	{"first copy lost, nothing converted", COFFER_ACT_START, first_lost_placed, "header-copies",
+		{NONE, NONE}, HOPELESS, "second copy is whole"},
+	{"first copy lost, nothing of it is left", COFFER_ACT_START, first_unlike, "header-copies",
+		{NONE, NONE}, HOPELESS, "second copy is whole"},
+	{"first copy lost, a filesystem's signature", COFFER_ACT_START, first_under_filesystem,
+		"header-copies", {NONE, NONE}, HOPELESS, "second copy is whole"},
+	{"first copy lost, metadata contradict themselves", COFFER_ACT_START,
+		first_lost_contradicting, "header-copies", {NONE, NONE}, HOPELESS,
+		"second copy is whole"},
+	{"first copy lost, a head further behind", COFFER_ACT_START, first_lost_copy_of_head,
+		"header-copies", {NONE, NONE}, HOPELESS, "second copy is whole"},
 	{"plain, a record", COFFER_ACT_START, stale_record, "stale-record",
 		{COFFER_REPAIR_ERASE_RECORD, NONE}, GOES, ""},
 	{"half placed", COFFER_ACT_REDO_PLACEMENT, half_placed, "placement",
@@ -395,6 +465,7 @@ static void check_row(const struct row *row, bool seen[COFFER_N_REPAIRS])
 				    .facts = &d->facts,
 				    .evidence = &d->evidence,
 				    .plain_luks2 = d->plain_luks2,
+				    .lost = d->lost,
 				    .reason = "the reason",
 				    .can_resume = !d->no_key},
 		&l, &got);

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "story/mend.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "model/luks2hdr.h"
+#include "os/locks.h"
+#include "os/probe.h"
+
+/* The header that the second copy tells of; both copies of it, in memory. */
+static int read_header(struct coffer_disk *disk, struct coffer_header **ret, struct coffer_err *e)
+{
+	_cleanup_header_ struct coffer_header *h = NULL;
+	struct coffer_facts f = {0};
+	int r;
+
+	r = coffer_header_read(disk->dev, &f, &h, e);
+	if (r < 0)
+		return r;
+	if (!h || f.newest != 1 || f.copy[0].whole || strcmp(f.uuid, disk->facts.uuid) != 0 ||
+		f.copy[1].seqid != disk->facts.copy[1].seqid)
+		return coffer_err_repair(e, EUCLEAN,
+			"the second header copy of %s is not the one that was examined; nothing "
+			"was written",
+			disk->dev->name);
+	*ret = TAKE_PTR(h);
+	return 0;
+}
+
+/* Sectors of the metadata that are where the first copy had them: nobody else has these salts. Its
+ * binary block has a salt of its own, and so proves nothing. */
+static void compare(const struct coffer_header *h, const uint8_t *now, struct coffer_lost_copy *l)
+{
+	l->empty = bytes_are_zero(now, h->copy_size);
+	for (uint64_t at = COFFER_LUKS2_BIN; at < h->copy_size; at += COFFER_SECTOR)
+		l->same += !bytes_are_zero(now + at, COFFER_SECTOR) &&
+			   memcmp(now + at, h->copy[0] + at, COFFER_SECTOR) == 0;
+}
+
+int coffer_mend_look(struct coffer_disk *disk, struct coffer_lost_copy *ret, struct coffer_err *e)
+{
+	_cleanup_header_ struct coffer_header *h = NULL;
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	_cleanup_free_ uint8_t *now = NULL;
+	struct coffer_lost_copy l = {.looked = true};
+	struct coffer_content content = {0};
+	int r = 0;
+
+	if (!disk->unlocked)
+		r = coffer_lock_metadata(disk->dev, false, &lock, e);
+	if (r == 0)
+		r = read_header(disk, &h, e);
+	if (r < 0)
+		return r;
+	now = coffer_dev_buffer(h->copy_size);
+	if (!now)
+		return coffer_err_errno(e, ENOMEM, "look at %s", disk->dev->name);
+	r = coffer_dev_read(disk->dev, now, h->copy_size, 0, e);
+	if (r == 0)
+		r = coffer_probe(disk->dev, 0, disk->dev->size, &content, e);
+	if (r < 0)
+		return r;
+	compare(h, now, &l);
+	l.foreign = content.foreign;
+	*ret = l;
+	return 0;
+}
+
+int coffer_mend_first_copy(struct coffer_disk *disk, struct coffer_err *e)
+{
+	_cleanup_header_ struct coffer_header *h = NULL;
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	int r;
+
+	/* [0, C) was found to be the first copy's remains or zeros, and the second copy, which
+	 * opens the volume meanwhile, is not touched before the first one is durable. */
+	r = coffer_lock_header(disk->dev, &lock, e);
+	if (r == 0)
+		r = read_header(disk, &h, e);
+	if (r == 0)
+		r = coffer_header_rewrite(disk->dev, h, e);
+	return coffer_err_wrap(e, r, "write the first header copy");
+}

@@ -1,0 +1,33 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""coffer repair of a header whose volume is mounted, with a real dm-crypt; udev kept off by flock."""
+
+import os
+import sys
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "..", "lib")]
+
+import uml
+from disk import tempdir
+from tap import Tap
+
+ROWS = [
+    ("ext4", 64, ["prepare", "mend_plain", "encrypt", "mend_mounted", "verify"]),
+    ("btrfs", 128, ["prepare", "encrypt", "mend_mounted", "verify"]),
+    ("ext4", 48, ["udev_kept_off"]),
+]
+
+
+def main():
+    tap = Tap()
+    if reason := uml.why_not():
+        tap.skip_all(reason)
+    with tempdir() as folder:
+        for fs, mib, steps in ROWS:
+            disk = uml.blank(os.path.join(folder, "disk"), mib)
+            uml.boot(steps, [disk], FS=fs, MORE="mend").report(tap, f"{fs}, {steps[-1]}")
+    tap.done()
+
+
+main()
