@@ -184,7 +184,7 @@ static void diagnose_plain(struct build *b)
 		act_restore_head(b, v);
 		return;
 	}
-	if (!why[0] && first_copy_is_lost(b->s)) {
+	if (first_copy_is_lost(b->s)) {
 		diagnose_lost_copy(b);
 		return;
 	}
