@@ -35,6 +35,8 @@ def options(argv):
                     "report goes to build/bench, since its figures are no measurement")
     ap.add_argument("--folder", help="where images are made (a new one in /var/tmp)")
     ap.add_argument("--keep", action="store_true", help="leave the plain images in --folder")
+    ap.add_argument("--update", action="store_true", help="keep what the report in --out has of "
+                    "other cases, and of other filesystems; it tells which were measured when")
     ap.add_argument("--out", help="folder of the report (docs)")
     args = ap.parse_args(argv)
     args.scale = args.scale or ("quick" if args.quick else "full")
@@ -84,6 +86,22 @@ def whole_run(args, folder, begin):
     return result
 
 
+def update(folder, result):
+    """What is not measured anew stays in the report; in "later" is which cases were, and when."""
+    with open(os.path.join(folder, "benchmarks.json"), encoding="utf-8") as f:
+        old = json.load(f)
+    if old["scale"] != result["scale"]:
+        raise Failed(f"the report in {folder} is of another scale")
+    for name, rows in result["cases"].items():
+        new = {row["fs"] for row in rows}
+        kept = [row for row in old["cases"].get(name, []) if row["fs"] not in new]
+        old["cases"][name] = rows + kept
+        old.setdefault("later", {})[name] = {
+            "fs": sorted(fs or "random" for fs in new), "pairs": result["pairs"],
+            **{key: result["facts"][key] for key in ("date", "load", "coffer")}}
+    return old
+
+
 def write(folder, result):
     """Only at the end: a run that broke leaves the report before it as it was."""
     os.makedirs(folder, exist_ok=True)
@@ -105,7 +123,8 @@ def main():
     folder = args.folder or tempfile.mkdtemp(prefix="coffer-bench-", dir="/var/tmp")
     os.makedirs(folder, exist_ok=True)
     try:
-        write(args.out, whole_run(args, folder, begin))
+        result = whole_run(args, folder, begin)
+        write(args.out, update(args.out, result) if args.update else result)
     except Failed as e:
         sys.exit(f"bench: {e}")
     finally:

@@ -50,7 +50,10 @@ def machine(result):
         ("disk", f["folder"]), ("coffer", f["coffer"]), ("stock", f["cryptsetup"]),
         ("load before the run", f"{f['load']:.2f}"),
         ("pairs", f"{result['pairs']}; {result['pairs_large']} beside stock on the large images"),
-        ("length of the run", f"{result['minutes']:.0f} minutes")])
+        ("length of the run", f"{result['minutes']:.0f} minutes"),
+        *((f"measured again: {name}, {', '.join(n['fs'])}",
+           f"{n['date']}, load before the run {n['load']:.2f}, {n['pairs']} pairs")
+          for name, n in result.get("later", {}).items())])
 
 
 def short(cases):

@@ -41,7 +41,10 @@ def bench(folder, *args, status=(0,), coffer=COFFER):
 
 def whole_report():
     with tempdir() as folder:
-        out, _ = bench(folder, "--fs", "ext4")
+        out, _ = bench(folder, "--fs", "ext4", "--case", "random,stock,used,small")
+        with open(os.path.join(out, NAMES[2]), encoding="utf-8") as f:
+            first = json.load(f)
+        bench(folder, "--fs", "ext4", "--case", "growth,used", "--update")
         texts = {}
         for name in NAMES:
             with open(os.path.join(out, name), encoding="utf-8") as f:
@@ -55,6 +58,10 @@ def whole_report():
                 assert len(runs) == 1 and runs[0]["seconds"] > 0, (what, runs)
                 assert f"{runs[0]['seconds']:.2f}" in texts["benchmarks.md"], (row["name"], what)
             assert all(r["summary"]["finished"] for r in row["runs"]["coffer"]), row
+    assert set(result["later"]) == {"growth", "used"}, result["later"]
+    assert "measured again: growth, ext4" in texts["benchmarks.md"]
+    for name, rows in first["cases"].items():
+        assert (rows == result["cases"][name]) == (name != "used"), name
     random = result["cases"]["random"][0]["runs"]
     assert set(random) == {"coffer", "stock", "mover", "read", "write"}, random
     for fact in ("date", "cpu", "kernel", "cryptsetup"):
