@@ -7,6 +7,8 @@
 #   make demo        encrypt a filesystem, kill it half way, resume, prove the result (< 2 min)
 #   make test        everything; as root also the tests on loop devices
 #   make test-quick  unit tests and lint
+#   make crash       cut the power in everything that writes; DEEP=1 all of it and 20 seeds
+#                    (SEEDS=21-40 others), MINUTES=n at most, SCENARIO="abort" only those
 #   make lint        the laws of the repository, and clang-tidy
 #   make bench       coffer beside stock cryptsetup and the bare disk; writes docs/benchmarks.md
 #   make fuzz        FUZZ_SECONDS (60) for each fuzz target
@@ -21,7 +23,7 @@ FUZZ_SECONDS ?= 60
 T ?=
 BENCH ?=
 
-.PHONY: build demo test test-quick lint bench fuzz install clean asan fuzz-targets \
+.PHONY: build demo test test-quick crash lint bench fuzz install clean asan fuzz-targets \
 	deps-build deps-demo deps-bench deps-test
 .NOTPARALLEL:
 
@@ -36,6 +38,11 @@ test: deps-test build asan fuzz-targets
 
 test-quick: deps-test build asan
 	tests/run --tier unit $(T)
+
+# Without sanitizers: more states in the same time. "make test" has the small set with them.
+crash: deps-test build/build.ninja
+	ninja -C build tests/test_crash
+	DEEP="$(DEEP)" SEEDS="$(SEEDS)" MINUTES="$(MINUTES)" build/tests/test_crash
 
 lint: deps-test build
 	tests/run --tier unit --filter lint/ $(T)

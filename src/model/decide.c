@@ -92,8 +92,12 @@ static enum coffer_action decide_transition(
 			coffer_head_copy(&f->transition.geometry));
 	if (!f->image_intact)
 		return DAMAGED("a header is half placed, but its image at byte %" PRIu64
-			       " is damaged; 'coffer abort' gives the filesystem back",
-			coffer_image_offset(&f->transition.geometry));
+			       " is damaged; %s",
+			coffer_image_offset(&f->transition.geometry),
+			coffer_can_abort(COFFER_ACT_DAMAGED, f)
+				? "'coffer abort' gives the filesystem back"
+				: "not all of the filesystem was out of reach since, so 'coffer "
+				  "abort' does not put its saved head over it");
 	if (f->strange)
 		return DAMAGED("a header is half placed, but %" PRIu64
 			       " sectors (the first at byte %" PRIu64

@@ -60,6 +60,14 @@ static void record(struct crashdev *d, bool flush, const void *buf, size_t n, ui
 	}
 }
 
+static void put(struct crashdev *d, const void *buf, size_t n, uint64_t off)
+{
+	if (d->layer)
+		layer_write(d->layer, off, buf, n);
+	else
+		memcpy(d->mem + off, buf, n);
+}
+
 static int mem_write(
 	struct coffer_dev *dev, const void *buf, size_t n, uint64_t off, struct coffer_err *e)
 {
@@ -70,11 +78,11 @@ static int mem_write(
 	if (off > dev->size || n > dev->size - off || off % 512 || n % 512) {
 		r = coffer_err_set(e, EIO, "test: write out of bounds or alignment");
 	} else if (fails(d, CRASH_WRITE)) {
-		memcpy(d->mem + off, buf, n / 1024 * 512); /* short: the first half arrived */
+		put(d, buf, n / 1024 * 512, off); /* short: the first half arrived */
 		r = coffer_err_set(e, EIO, "test: injected write error");
 	} else {
 		record(d, false, buf, n, off);
-		memcpy(d->mem + off, buf, n);
+		put(d, buf, n, off);
 	}
 	pthread_mutex_unlock(&d->mutex);
 	return r;
@@ -122,7 +130,7 @@ static int mem_discard(struct coffer_dev *dev, uint64_t off, uint64_t n, struct 
 	memset(garbage, 0xdb, n);
 	pthread_mutex_lock(&d->mutex);
 	record(d, false, garbage, n, off);
-	memcpy(d->mem + off, garbage, n);
+	put(d, garbage, n, off);
 	d->discarded += n;
 	pthread_mutex_unlock(&d->mutex);
 	free(garbage);
@@ -134,7 +142,7 @@ static void mem_close(struct coffer_dev *dev)
 	struct kept *k = (struct kept *)dev;
 	struct crash_log log = {.ops = k->d.log,
 		.n = k->d.n_log,
-		.mem = k->d.mem,
+		.mem = k->d.layer ? NULL : k->d.mem,
 		.size = dev->size,
 		.discarded = k->d.discarded};
 
@@ -158,23 +166,38 @@ static const struct coffer_dev_ops mem_ops = {
 	.close = mem_close,
 };
 
-struct crashdev *crashdev_new(const uint8_t *content, uint64_t size)
+static struct crashdev *new_device(uint8_t *mem, uint64_t size, struct layer *l)
 {
 	struct kept *k = calloc(1, sizeof(*k));
 
-	if (!k)
+	if (!k || !mem)
 		abort();
 	k->d.dev.ops = &mem_ops;
 	k->d.dev.name = strdup("test-disk");
 	k->d.dev.size = size;
 	k->d.dev.logical_block = 512;
 	k->d.dev.fd = -1;
-	k->d.mem = malloc(size);
-	if (!k->d.mem || !k->d.dev.name)
+	k->d.mem = mem;
+	k->d.layer = l;
+	if (!k->d.dev.name)
 		abort();
-	memcpy(k->d.mem, content, size);
 	pthread_mutex_init(&k->d.mutex, NULL);
 	return &k->d;
+}
+
+struct crashdev *crashdev_new(const uint8_t *content, uint64_t size)
+{
+	uint8_t *mem = malloc(size);
+
+	if (!mem)
+		abort();
+	memcpy(mem, content, size);
+	return new_device(mem, size, NULL);
+}
+
+struct crashdev *crashdev_over(struct layer *l)
+{
+	return new_device(l->mem, l->size, l);
 }
 
 void crashdev_keep(struct crashdev *d, struct crash_log *into)

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "crashlayer.h"
 #include "os/dev.h"
 
 struct crash_op {
@@ -28,6 +29,7 @@ enum crash_call {
 struct crashdev {
 	struct coffer_dev dev; /* first: the interface's calls get a pointer to it */
 	uint8_t *mem;	       /* what a reader sees */
+	struct layer *layer;   /* whose memory it is; NULL: the device's own */
 	bool recording;
 	struct crash_op *log;
 	size_t n_log;
@@ -43,12 +45,14 @@ struct crashdev {
 /* A device with a copy of @content. Close it with coffer_dev_close, or let the verbs do it: then
  * fetch the content and the log before by setting @keep. */
 struct crashdev *crashdev_new(const uint8_t *content, uint64_t size);
+/* A device that is this layer: what it writes is there, marked, when it is closed. */
+struct crashdev *crashdev_over(struct layer *l);
 
 /* What outlives the device's close: the log and the content belong to the caller after that. */
 struct crash_log {
 	struct crash_op *ops;
 	size_t n;
-	uint8_t *mem;
+	uint8_t *mem; /* NULL for a device over a layer */
 	uint64_t size;
 	uint64_t calls[N_CRASH_CALLS];
 	uint64_t discarded;

@@ -13,7 +13,7 @@
 
 static void say(char why[256], const char *text)
 {
-	snprintf(why, 256, "%s", text);
+	(void)snprintf(why, 256, "%s", text);
 }
 
 static bool write_all(int fd, const uint8_t *p, uint64_t n)
@@ -28,85 +28,202 @@ static bool write_all(int fd, const uint8_t *p, uint64_t n)
 	return true;
 }
 
-/* A header without anything of a reencryption, and its key, offset and sector size. */
-static bool open_volume(const uint8_t *disk, uint64_t size, const char *passphrase,
-	unsigned char key[64], size_t *key_size, uint64_t *offset, int *sector_size, char why[256])
+/* libcryptsetup over the first @n bytes of @disk, in a file of @size bytes, which it opens again
+ * and again: the descriptor is the caller's, for as long as the handle lives. */
+static struct crypt_device *load(const uint8_t *disk, uint64_t n, uint64_t size, int *ret_fd)
 {
 	struct crypt_device *cd = NULL;
-	struct crypt_params_reencrypt params = {0};
+	const int fd = memfd_create("oracle", MFD_CLOEXEC);
 	char path[64];
-	int fd = memfd_create("oracle", MFD_CLOEXEC);
-	bool ok = false;
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	crypt_set_log_callback(NULL, NULL, NULL);
-	*key_size = 64;
-	if (fd < 0 || !write_all(fd, disk, size))
-		say(why, "oracle: no memory");
-	else if (crypt_init(&cd, path) < 0 || crypt_load(cd, CRYPT_LUKS2, NULL) < 0)
+	if (fd < 0 || ftruncate(fd, (off_t)size) < 0 || !write_all(fd, disk, n < size ? n : size))
+		abort();
+	if (crypt_init(&cd, path) < 0 || crypt_load(cd, CRYPT_LUKS2, NULL) < 0) {
+		crypt_free(cd);
+		cd = NULL;
+	}
+	*ret_fd = fd;
+	return cd;
+}
+
+bool oracle_loads(const uint8_t *disk, uint64_t n, uint64_t size)
+{
+	int fd;
+	struct crypt_device *cd = load(disk, n, size, &fd);
+
+	crypt_free(cd);
+	(void)close(fd);
+	return cd != NULL;
+}
+
+bool oracle_unlocks(const uint8_t *disk, uint64_t n, uint64_t size, const char *passphrase)
+{
+	char key[64];
+	size_t key_size = sizeof(key);
+	int fd;
+	struct crypt_device *cd = load(disk, n, size, &fd);
+	const bool opens = cd && crypt_volume_key_get(cd, CRYPT_ANY_SLOT, key, &key_size,
+					 passphrase, strlen(passphrase)) >= 0;
+
+	crypt_free(cd);
+	(void)close(fd);
+	return opens;
+}
+
+struct volume {
+	unsigned char key[64];
+	size_t key_size;
+	uint64_t offset;
+	int sector_size;
+};
+
+/* A header without anything of a reencryption, and its key, offset and sector size. */
+static bool open_volume(const uint8_t *disk, uint64_t size, const char *passphrase, uint64_t header,
+	struct volume *v, char why[256])
+{
+	struct crypt_params_reencrypt params = {0};
+	bool ok = false;
+	int fd;
+	struct crypt_device *cd = load(disk, header, size, &fd);
+
+	*v = (struct volume){.key_size = sizeof(v->key)};
+	if (!cd)
 		say(why, "libcryptsetup does not load the header");
 	else if (crypt_reencrypt_status(cd, &params) != CRYPT_REENCRYPT_NONE)
 		say(why, "a reencryption is still under way");
-	else if (crypt_volume_key_get(cd, CRYPT_ANY_SLOT, (char *)key, key_size, passphrase,
+	else if (crypt_volume_key_get(cd, CRYPT_ANY_SLOT, (char *)v->key, &v->key_size, passphrase,
 			 strlen(passphrase)) < 0)
 		say(why, "the passphrase opens no keyslot");
 	else
 		ok = true;
 	if (ok) {
-		*offset = crypt_get_data_offset(cd) * 512;
-		*sector_size = crypt_get_sector_size(cd);
+		v->offset = crypt_get_data_offset(cd) * 512;
+		v->sector_size = crypt_get_sector_size(cd);
 	}
 	crypt_free(cd);
-	close(fd);
+	(void)close(fd);
 	return ok;
 }
 
-bool oracle_volume_read(const uint8_t *disk, uint64_t size, const char *passphrase, uint8_t *ret,
-	uint64_t n, char why[256])
+/* [0, n) of the volume, by sectors, in either direction. */
+static void transform(
+	const struct volume *v, bool encrypt, const uint8_t *from, uint8_t *to, uint64_t n)
 {
 	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-	unsigned char key[64];
-	size_t key_size;
-	uint64_t offset;
-	int sector_size, len;
-	bool ok;
+	int len;
 
-	ok = open_volume(disk, size, passphrase, key, &key_size, &offset, &sector_size, why);
-	if (ok && EVP_DecryptInit_ex(ctx, key_size == 64 ? EVP_aes_256_xts() : EVP_aes_128_xts(),
-			  NULL, key, NULL) != 1)
+	if (!ctx ||
+		EVP_CipherInit_ex(ctx, v->key_size == 64 ? EVP_aes_256_xts() : EVP_aes_128_xts(),
+			NULL, v->key, NULL, encrypt) != 1)
 		abort();
-	for (uint64_t at = 0; ok && at < n; at += (uint64_t)sector_size) {
+	for (uint64_t at = 0; at < n; at += (uint64_t)v->sector_size) {
 		unsigned char iv[16] = {0};
 
 		for (int i = 0; i < 8; i++)
 			iv[i] = (unsigned char)(at / 512 >> (8 * i));
-		if (EVP_DecryptInit_ex(ctx, NULL, NULL, NULL, iv) != 1 ||
-			EVP_DecryptUpdate(ctx, ret + at, &len, disk + offset + at, sector_size) !=
-				1)
+		if (EVP_CipherInit_ex(ctx, NULL, NULL, NULL, iv, -1) != 1 ||
+			EVP_CipherUpdate(ctx, to + at, &len, from + at, v->sector_size) != 1)
 			abort();
 	}
 	EVP_CIPHER_CTX_free(ctx);
-	return ok;
 }
 
-bool oracle_volume_equals(const uint8_t *disk, uint64_t size, const char *passphrase,
-	const uint8_t *plain, uint64_t n, char why[256])
+bool oracle_volume_read(const uint8_t *disk, uint64_t size, const char *passphrase, uint64_t offset,
+	uint8_t *ret, uint64_t n, char why[256])
 {
-	uint8_t *now = malloc(n);
-	bool ok;
+	struct volume v;
 
-	if (!now)
+	if (!open_volume(disk, size, passphrase, offset, &v, why))
+		return false;
+	transform(&v, false, disk + v.offset, ret, n);
+	return true;
+}
+
+/* --- many states of one content --- */
+
+struct oracle {
+	const uint8_t *plain;
+	uint64_t n;
+	/* The first key met is that of most states; the others come and go. */
+	struct seen {
+		struct volume v;
+		uint8_t *encrypted;
+	} seen[4];
+	unsigned int next;
+};
+
+struct oracle *oracle_new(const uint8_t *plain, uint64_t n)
+{
+	struct oracle *o = calloc(1, sizeof(*o));
+
+	if (!o)
 		abort();
-	ok = oracle_volume_read(disk, size, passphrase, now, n, why);
-	for (uint64_t at = 0; ok && at < n; at += 512) {
-		if (memcmp(now + at, plain + at, 512) != 0) {
-			snprintf(why, 256, "byte %llu of the volume differs",
-				(unsigned long long)at);
-			ok = false;
-		}
+	o->plain = plain;
+	o->n = n;
+	return o;
+}
+
+void oracle_free(struct oracle *o)
+{
+	if (!o)
+		return;
+	for (size_t i = 0; i < sizeof(o->seen) / sizeof(o->seen[0]); i++)
+		free(o->seen[i].encrypted);
+	free(o);
+}
+
+static const uint8_t *encrypted(struct oracle *o, const struct volume *v)
+{
+	const size_t n = sizeof(o->seen) / sizeof(o->seen[0]);
+	struct seen *s;
+
+	for (size_t i = 0; i < n; i++) {
+		s = &o->seen[i];
+		if (s->encrypted && s->v.key_size == v->key_size &&
+			s->v.sector_size == v->sector_size &&
+			memcmp(s->v.key, v->key, v->key_size) == 0)
+			return s->encrypted;
 	}
-	free(now);
-	return ok;
+	s = &o->seen[o->seen[0].encrypted ? 1 + o->next++ % (n - 1) : 0];
+	s->v = *v;
+	if (!s->encrypted)
+		s->encrypted = malloc(o->n);
+	if (!s->encrypted)
+		abort();
+	transform(v, true, o->plain, s->encrypted, o->n);
+	return s->encrypted;
+}
+
+bool oracle_equals(struct oracle *o, const uint8_t *disk, uint64_t size, const char *passphrase,
+	uint64_t offset, const struct span *spans, size_t n_spans, char why[256])
+{
+	const uint8_t *want;
+	struct volume v;
+
+	if (!open_volume(disk, size, passphrase, offset, &v, why))
+		return false;
+	if (v.offset != offset) {
+		say(why, "the volume begins elsewhere");
+		return false;
+	}
+	want = encrypted(o, &v);
+	for (size_t i = 0; i < n_spans; i++) {
+		const struct span *s = &spans[i];
+
+		if (s->start % (uint64_t)v.sector_size || s->end % (uint64_t)v.sector_size)
+			abort();
+		if (memcmp(disk + offset + s->start, want + s->start, s->end - s->start) == 0)
+			continue;
+		for (uint64_t at = s->start; at < s->end; at += (uint64_t)v.sector_size)
+			if (memcmp(disk + offset + at, want + at, (size_t)v.sector_size) != 0) {
+				(void)snprintf(why, 256, "byte %llu of the volume differs",
+					(unsigned long long)at);
+				return false;
+			}
+	}
+	return true;
 }
 
 static int run(const char *const argv[], const char *input)

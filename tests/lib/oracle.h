@@ -5,16 +5,33 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Is [data_offset..) of the finished volume in @disk, decrypted, equal to @plain for @n bytes?
- * @why gets a sentence when not. */
-bool oracle_volume_equals(const uint8_t *disk, uint64_t size, const char *passphrase,
-	const uint8_t *plain, uint64_t n, char why[256]);
+struct span {
+	uint64_t start, end; /* [start, end) */
+};
+
+/* Knows a content, and what it looks like encrypted under the keys that it has met: thousands of
+ * states have the same one. @plain is borrowed. */
+struct oracle;
+struct oracle *oracle_new(const uint8_t *plain, uint64_t n);
+void oracle_free(struct oracle *o);
+
+/* Is the finished volume in @disk of @size bytes, whose data begin at @offset, equal to the content
+ * in all bytes of @spans, which are multiples of its sectors? A sector is encrypted to what it was
+ * encrypted to, and to nothing else. @why gets a sentence when not. */
+bool oracle_equals(struct oracle *o, const uint8_t *disk, uint64_t size, const char *passphrase,
+	uint64_t offset, const struct span *spans, size_t n_spans, char why[256]);
 
 /* The first @n bytes of the finished volume, a multiple of its sector size, into @ret. */
-bool oracle_volume_read(const uint8_t *disk, uint64_t size, const char *passphrase, uint8_t *ret,
-	uint64_t n, char why[256]);
+bool oracle_volume_read(const uint8_t *disk, uint64_t size, const char *passphrase, uint64_t offset,
+	uint8_t *ret, uint64_t n, char why[256]);
 
-/* Run stock cryptsetup on the state: resume, and open --test-passphrase. The result replaces
- * @disk. Returns true when it finished. */
+/* Does stock load a LUKS2 header from the first @n bytes of the disk? On a copy: it may mend it. */
+bool oracle_loads(const uint8_t *disk, uint64_t n, uint64_t size);
+
+/* And does the passphrase open it? */
+bool oracle_unlocks(const uint8_t *disk, uint64_t n, uint64_t size, const char *passphrase);
+
+/* Run stock cryptsetup on the state: resume. The result replaces @disk. Returns true when it
+ * finished. */
 bool oracle_stock_resume(
 	uint8_t *disk, uint64_t size, const char *passphrase, bool repair_first, char why[256]);

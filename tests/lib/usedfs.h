@@ -5,12 +5,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "oracle.h"
+
 #define USED_MARKER "PLAIN-MARKER-0123456789" /* in each sector of each file */
 #define FREE_MARKER "DELETED-MARKER-98765432" /* in each sector of the files that were deleted */
-
-struct span {
-	uint64_t start, end; /* [start, end) */
-};
 
 /* Fill @p with an ext4 of @length bytes. */
 void usedfs_make(uint8_t *p, uint64_t length);

@@ -15,10 +15,10 @@
 #include "tap.h"
 
 static const struct row rows[] = {
-	{"three zones", 3 * MIB, 512, 0},
-	{"short zone, 4096-byte sectors", 2 * MIB + 5 * 4096, 4096, 0},
-	{"one zone only", 1 * MIB, 512, 0},
-	{"a size of odd sectors", 1 * MIB + 3 * 512, 512, 0},
+	{"three zones", 3 * MIB, 512},
+	{"short zone, 4096-byte sectors", 2 * MIB + 5 * 4096, 4096},
+	{"one zone only", 1 * MIB, 512},
+	{"a size of odd sectors", 1 * MIB + 3 * 512, 512},
 };
 
 static struct coffer_secret *key_of(struct coffer_disk *disk)

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test_crash_bugs.c - disks on which something went wrong once, and calls that fail
+ *
+ * test_crash.c looks for such disks; here are those that were found and are no cut of one run. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crashjudge.h"
+#include "story/encrypt.h"
+#include "tap.h"
+
+static const struct row row_small = {"a size of odd sectors", 1 * MIB + 3 * 512, 512};
+
+/* Law 4: each call fails once; the run ends with an error on a disk that another run finishes. */
+static void test_faults(const struct row *row)
+{
+	static const char *const names[] = {"read", "write", "flush"};
+	uint8_t *content = make_content(row);
+	struct span all = {0, row->length};
+	struct crash_log whole = {0};
+	struct tally t = {0};
+	struct coffer_err e = {0};
+	struct lab l;
+
+	if (encrypt(row, content, false, &whole, &e) < 0)
+		abort();
+	lab_init(&l, row, content, 0, &all, 1, &t);
+	for (enum crash_call call = 0; call < N_CRASH_CALLS; call++) {
+		unsigned int swallowed = 0;
+
+		t = (struct tally){0};
+		for (uint64_t n = 1; n <= whole.calls[call]; n++) {
+			const struct coffer_encrypt_options o = options(row);
+			struct crashdev *d = crashdev_new(content, disk_size(row));
+			struct crash_log log = {0};
+
+			memset(&e, 0, sizeof(e));
+			d->fail_call = call;
+			d->fail_at = n;
+			crashdev_keep(d, &log);
+			swallowed += coffer_encrypt_dev(&d->dev, &o, NULL, &e) >= 0;
+			lab_begin(&l, log.mem);
+			(void)snprintf(l.cut, sizeof(l.cut), "%s %llu failed", names[call],
+				(unsigned long long)n);
+			l.lost = false;
+			t.states++;
+			judge_conversion(&l);
+			t.lost += l.lost;
+			crash_log_free(&log);
+		}
+		ok(swallowed == 0 && t.lost == 0 && t.states > 0 && t.states == whole.calls[call],
+			"%s: each of %u failing %ss stops on a resumable disk", row->name, t.states,
+			names[call]);
+	}
+	lab_free(&l);
+	crash_log_free(&whole);
+	free(content);
+}
+
+/* Bug: without a magic in block 0 any second copy was believed, also one that lay in a file of a
+ * living filesystem; with a record beside it, the head was overwritten from that file. */
+static void test_second_copy_in_a_file(const struct row *row)
+{
+	const uint64_t copy = 16384; /* size of a header copy at this S */
+	uint8_t *content = make_content(row);
+	uint8_t *state = malloc(disk_size(row));
+	struct crash_log log = {0}, undone = {0};
+	struct coffer_err e = {0};
+	enum coffer_action action = COFFER_N_ACTIONS;
+	struct coffer_facts f = {0};
+
+	if (!state || encrypt(row, content, true, &log, &e) < 0)
+		abort();
+	for (size_t k = 1; k <= log.n && action != COFFER_ACT_FINISH_PLACEMENT; k++) {
+		crash_state(content, disk_size(row), &log, k, CRASH_ALL, 0, state);
+		f = facts_of(row, state, &action);
+	}
+	/* a whole second copy and its record over an untouched head: what a file could hold */
+	memcpy(state, content, copy);
+	memcpy(state + 2 * copy, content + 2 * copy, MIB - 2 * copy);
+	f = facts_of(row, state, &action);
+	ok(action == COFFER_ACT_START && !coffer_can_abort(action, &f),
+		"a second header copy over a living filesystem is no header (%s)",
+		coffer_action_name(action));
+	ok(undo(row, state, true, &undone, &e) == -EALREADY && undone.n <= 1,
+		"and abort writes nothing");
+	crash_log_free(&undone);
+	crash_log_free(&log);
+	free(state);
+	free(content);
+}
+
+/* The last write to block 0 in @log: the head's own sectors come back with it. */
+static size_t last_write_of_block_0(const struct crash_log *log)
+{
+	size_t found = 0;
+
+	for (size_t k = 0; k < log->n; k++)
+		if (!log->ops[k].flush && log->ops[k].off == 0 && log->ops[k].n == 4096)
+			found = k;
+	return found;
+}
+
+/* Bug: an abort that was torn inside its last block 0, sector 0 still missing, was done again with
+ * the old head, over a superblock that had been used since. */
+static void test_used_after_torn_block_0(const struct row *row)
+{
+	static const char used[] = "somebody wrote this after the cut";
+	uint8_t *content = make_content(row);
+	uint8_t *state = malloc(disk_size(row));
+	struct crash_log placed = {0}, undone = {0}, again = {0};
+	struct coffer_err e = {0};
+	size_t k;
+
+	if (!state || encrypt(row, content, true, &placed, &e) < 0)
+		abort();
+	for (k = 1; k < placed.n; k++) {
+		enum coffer_action action;
+
+		crash_state(content, disk_size(row), &placed, k, CRASH_ALL, 0, state);
+		(void)facts_of(row, state, &action);
+		if (action == COFFER_ACT_REDO_PLACEMENT)
+			break;
+	}
+	if (undo(row, state, true, &undone, &e) < 0)
+		abort();
+	k = last_write_of_block_0(&undone);
+	crash_state(state, disk_size(row), &undone, k, CRASH_ALL, 0, placed.mem);
+	memcpy(placed.mem + 512, undone.ops[k].data + 512, 4096 - 512);
+	memcpy(placed.mem + 1024, used, sizeof(used));
+	memcpy(content + 1024, used, sizeof(used));
+	ok(undo(row, placed.mem, false, &again, &e) == 0 &&
+			memcmp(again.mem, content, row->length) == 0,
+		"what was written after a torn end of an abort stays (%s)", e.msg);
+	crash_log_free(&placed);
+	crash_log_free(&undone);
+	crash_log_free(&again);
+	free(state);
+	free(content);
+}
+
+int main(void)
+{
+	test_faults(&row_small);
+	test_second_copy_in_a_file(&row_small);
+	test_used_after_torn_block_0(&row_small);
+	return done_testing();
+}
