@@ -9,6 +9,10 @@
 
 #include <json-c/json.h>
 
+enum {
+	DEPTH = 32 /* of objects and arrays in each other */
+};
+
 int coffer_json_parse(const char *text, size_t n, struct json_object **ret)
 {
 	struct json_tokener *tok;
@@ -17,7 +21,7 @@ int coffer_json_parse(const char *text, size_t n, struct json_object **ret)
 
 	if (n == 0 || n > INT_MAX)
 		return -EBADMSG;
-	tok = json_tokener_new_ex(32);
+	tok = json_tokener_new_ex(DEPTH);
 	if (!tok)
 		return -ENOMEM;
 	json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
@@ -31,6 +35,101 @@ int coffer_json_parse(const char *text, size_t n, struct json_object **ret)
 	}
 	*ret = o;
 	return 0;
+}
+
+/* --- names that come twice --- */
+
+struct scan {
+	struct json_tokener *tok;
+	/* The names that each open object has had so far; NULL for an array. */
+	struct json_object *names[DEPTH + 1];
+	size_t depth;
+};
+
+/* The byte behind the string that begins at @text[i]. The text is valid, so there is one. */
+static size_t string_end(const char *text, size_t n, size_t i)
+{
+	const char quote = text[i];
+
+	for (i++; i < n && text[i] != quote; i++)
+		i += text[i] == '\\';
+	return i < n ? i + 1 : n;
+}
+
+static bool is_name(const char *text, size_t n, size_t end)
+{
+	while (end < n && strchr(" \t\r\n", text[end]))
+		end++;
+	return end < n && text[end] == ':';
+}
+
+/* Note the name [at, end) of the innermost object, as json-c reads it: with its escapes undone, and
+ * up to its first NUL. */
+static int note_name(
+	struct scan *s, const char *text, size_t at, size_t end, char *ret, size_t size)
+{
+	struct json_object *names = s->depth ? s->names[s->depth - 1] : NULL, *word;
+	int r = 0;
+
+	if (!names)
+		return 0;
+	json_tokener_reset(s->tok);
+	word = json_tokener_parse_ex(s->tok, text + at, (int)(end - at));
+	if (!word)
+		return -ENOMEM;
+	if (json_object_object_get_ex(names, json_object_get_string(word), NULL)) {
+		(void)snprintf(ret, size, "%s", json_object_get_string(word));
+		r = 1;
+	} else if (json_object_object_add(names, json_object_get_string(word), NULL) < 0) {
+		r = -ENOMEM;
+	}
+	json_object_put(word);
+	return r;
+}
+
+static int enter(struct scan *s, bool object)
+{
+	struct json_object *names = NULL;
+
+	if (s->depth > DEPTH)
+		return -ENOMEM; /* not of a text that was taken */
+	if (object) {
+		names = json_object_new_object();
+		if (!names)
+			return -ENOMEM;
+	}
+	s->names[s->depth++] = names;
+	return 0;
+}
+
+static void leave(struct scan *s)
+{
+	if (s->depth > 0)
+		json_object_put(s->names[--s->depth]);
+}
+
+int coffer_json_duplicate(const char *text, size_t n, char *ret, size_t size)
+{
+	struct scan s = {.tok = json_tokener_new()};
+	int r = s.tok ? 0 : -ENOMEM;
+
+	for (size_t i = 0, end; i < n && r == 0; i = end) {
+		end = i + 1;
+		if (text[i] == '{' || text[i] == '[') {
+			r = enter(&s, text[i] == '{');
+		} else if (text[i] == '}' || text[i] == ']') {
+			leave(&s);
+		} else if (text[i] == '"' || text[i] == '\'') { /* json-c takes names in either */
+			end = string_end(text, n, i);
+			if (is_name(text, n, end))
+				r = note_name(&s, text, i, end, ret, size);
+		}
+	}
+	while (s.depth > 0)
+		leave(&s);
+	if (s.tok)
+		json_tokener_free(s.tok);
+	return r;
 }
 
 void coffer_json_free(struct json_object *o)
@@ -106,6 +205,21 @@ int coffer_json_u64s(struct json_object *o, const char *key, uint64_t *ret)
 	}
 	*ret = v;
 	return 0;
+}
+
+bool coffer_json_has(struct json_object *o, const char *key)
+{
+	return json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, key, NULL);
+}
+
+bool coffer_json_is_int(struct json_object *o, const char *key)
+{
+	return get(o, key, json_type_int) != NULL;
+}
+
+bool coffer_json_is_object(struct json_object *o)
+{
+	return json_object_is_type(o, json_type_object);
 }
 
 size_t coffer_json_length(struct json_object *o)

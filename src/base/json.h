@@ -15,6 +15,10 @@ struct json_object;
 
 /* One JSON object of exactly @n bytes, nesting at most 32 deep. -EBADMSG when it is none. */
 int coffer_json_parse(const char *text, size_t n, struct json_object **ret);
+/* Does any object in @text, which coffer_json_parse took, have two members of one name? json-c
+ * keeps the last of them, another reader may keep the first. 1, and the name cut to fit in @ret; 0;
+ * -ENOMEM. */
+int coffer_json_duplicate(const char *text, size_t n, char *ret, size_t size);
 void coffer_json_free(struct json_object *o);
 DEFINE_CLEANUP(struct json_object *, json, coffer_json_free);
 #define _cleanup_json_ _cleanup_(cleanup_json)
@@ -29,6 +33,11 @@ const char *coffer_json_string(struct json_object *o, const char *key);
 int coffer_json_u32(struct json_object *o, const char *key, uint32_t *ret);
 /* A u64 written as a string of decimal digits, as LUKS2 does. */
 int coffer_json_u64s(struct json_object *o, const char *key, uint64_t *ret);
+
+/* Is there a member @key, of whatever type, null too? Is it an integer of whatever size? */
+bool coffer_json_has(struct json_object *o, const char *key);
+bool coffer_json_is_int(struct json_object *o, const char *key);
+bool coffer_json_is_object(struct json_object *o);
 
 /* Members, in the order of the text. */
 size_t coffer_json_length(struct json_object *object_or_array);

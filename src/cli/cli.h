@@ -50,7 +50,7 @@ struct coffer_option {
 struct coffer_args;
 
 struct coffer_cmd {
-	const char *name;
+	const char *name; /* one word, or two with a blank between: "header check" */
 	const char *args;
 	const char *summary;
 	const struct coffer_option *options; /* ends with a NULL name */
@@ -61,6 +61,7 @@ struct coffer_cmd {
 
 extern const struct coffer_cmd coffer_cmd_encrypt;
 extern const struct coffer_cmd coffer_cmd_abort;
+extern const struct coffer_cmd coffer_cmd_header_check;
 extern const struct coffer_cmd coffer_cmd_plan;
 extern const struct coffer_cmd coffer_cmd_repair;
 extern const struct coffer_cmd coffer_cmd_status;

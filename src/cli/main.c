@@ -10,15 +10,74 @@
 #include "cli/show.h"
 
 static const struct coffer_cmd *const cmds[] = {&coffer_cmd_plan, &coffer_cmd_encrypt,
-	&coffer_cmd_abort, &coffer_cmd_status, &coffer_cmd_repair, &coffer_cmd_verify};
+	&coffer_cmd_abort, &coffer_cmd_status, &coffer_cmd_repair, &coffer_cmd_verify,
+	&coffer_cmd_header_check};
+
+/* How many of @words, which end with NULL, are the name of @cmd: all of its words, or 0. */
+static int count_name(const struct coffer_cmd *cmd, char **words)
+{
+	const char *name = cmd->name;
+
+	for (int n = 1; words[n - 1]; n++) {
+		const size_t length = strcspn(name, " ");
+
+		if (strlen(words[n - 1]) != length || strncmp(words[n - 1], name, length) != 0)
+			return 0;
+		name += length;
+		if (!*name)
+			return n;
+		name++;
+	}
+	return 0;
+}
+
+/* The verb that @words begin with; NULL: none. *ret_n: of how many words it is. */
+static const struct coffer_cmd *find_cmd(char **words, int *ret_n)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(cmds); i++) {
+		*ret_n = count_name(cmds[i], words);
+		if (*ret_n > 0)
+			return cmds[i];
+	}
+	return NULL;
+}
+
+/* Is @verb one of the verbs whose name begins with the word @group? "": of any. */
+static bool in_group(const struct coffer_cmd *cmd, const char *group)
+{
+	const size_t n = strlen(group);
+
+	return n == 0 || (strncmp(cmd->name, group, n) == 0 && cmd->name[n] == ' ');
+}
+
+static bool is_group(const char *word)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(cmds); i++)
+		if (*word && in_group(cmds[i], word))
+			return true;
+	return false;
+}
+
+static void list_verbs(FILE *f, const char *group)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(cmds); i++)
+		if (in_group(cmds[i], group))
+			(void)fprintf(f, "  %-14s  %s\n", cmds[i]->name, cmds[i]->summary);
+}
+
+static void print_group(FILE *f, const char *group)
+{
+	(void)fprintf(f, "Usage: coffer %s VERB [OPTION...] DEVICE|IMAGE\n\nVerbs:\n", group);
+	list_verbs(f, group);
+	(void)fprintf(f, "\n'coffer %s VERB --help' lists the options of a verb.\n", group);
+}
 
 static void print_usage(FILE *f)
 {
 	(void)fprintf(f, "Usage: coffer VERB [OPTION...] DEVICE|IMAGE\n\n"
 			 "Encrypt a filesystem in place, whatever instant the power fails.\n\n"
 			 "Verbs:\n");
-	for (size_t i = 0; i < ARRAY_SIZE(cmds); i++)
-		(void)fprintf(f, "  %-10s %s\n", cmds[i]->name, cmds[i]->summary);
+	list_verbs(f, "");
 	(void)fprintf(f,
 		"\n'coffer VERB --help' lists the options of a verb; coffer(8) has the whole "
 		"manual.\n"
@@ -78,8 +137,52 @@ static int run_verb(const struct coffer_cmd *cmd, int argc, char **argv)
 	return cmd->run(cmd, &args);
 }
 
+static bool is_help(const char *word)
+{
+	return word && (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0);
+}
+
+/* coffer help [VERB]: of what it does not know it shows all there is. */
+static int run_help(char **words)
+{
+	int n;
+	const struct coffer_cmd *cmd = find_cmd(words, &n);
+
+	if (cmd && !words[n])
+		coffer_print_help(cmd);
+	else if (words[0] && !words[1] && is_group(words[0]))
+		print_group(stdout, words[0]);
+	else
+		print_usage(stdout);
+	return end_output();
+}
+
+/* The first word of a verb, and no second one that makes it one. */
+static int run_group(char **words)
+{
+	const char *group = words[0], *second = words[1];
+
+	if (is_help(second)) {
+		print_group(stdout, group);
+		return end_output();
+	}
+	if (!second)
+		(void)fprintf(stderr, "coffer: '%s' wants a second word; ", group);
+	else if (second[0] == '-')
+		(void)fprintf(stderr,
+			"coffer: options go behind the whole verb, and '%s' wants a second word; ",
+			group);
+	else
+		(void)fprintf(stderr, "coffer: there is no verb '%s %s'; ", group, second);
+	(void)fprintf(stderr, "'coffer %s --help' lists them\n", group);
+	return COFFER_USAGE;
+}
+
 int main(int argc, char **argv)
 {
+	const struct coffer_cmd *cmd;
+	int n;
+
 	if (!fill_standard_descriptors())
 		return COFFER_FAILED;
 	coffer_memory_protect();
@@ -87,25 +190,19 @@ int main(int argc, char **argv)
 		print_usage(stderr);
 		return COFFER_USAGE;
 	}
-	if (strcmp(argv[1], "help") == 0 && argc == 3) { /* coffer help VERB */
-		for (size_t i = 0; i < ARRAY_SIZE(cmds); i++)
-			if (strcmp(argv[2], cmds[i]->name) == 0) {
-				coffer_print_help(cmds[i]);
-				return end_output();
-			}
-	}
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
-		strcmp(argv[1], "help") == 0) {
-		print_usage(stdout);
-		return end_output();
-	}
+	if (strcmp(argv[1], "help") == 0)
+		return run_help(argv + 2);
+	if (is_help(argv[1]))
+		return run_help(argv + argc);
 	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
 		(void)printf("coffer %s\n", COFFER_VERSION);
 		return end_output();
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(cmds); i++)
-		if (strcmp(argv[1], cmds[i]->name) == 0)
-			return run_verb(cmds[i], argc - 1, argv + 1);
+	cmd = find_cmd(argv + 1, &n);
+	if (cmd)
+		return run_verb(cmd, argc - n, argv + n);
+	if (is_group(argv[1]))
+		return run_group(argv + 1);
 	if (argv[1][0] == '-')
 		(void)fprintf(stderr,
 			"coffer: options go behind the verb: 'coffer encrypt %s ...'\n", argv[1]);

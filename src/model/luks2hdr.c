@@ -85,21 +85,27 @@ static int checksum(const uint8_t *copy, uint64_t copy_size, const char *alg,
 	return coffer_digest_end(TAKE_PTR(d), ret, ret_size);
 }
 
+int coffer_luks2_copy_sum(const uint8_t *copy, const struct coffer_luks2_bin *bin)
+{
+	uint8_t sum[CHECKSUM_SIZE];
+	size_t sum_size = 0;
+	const int r = checksum(copy, bin->copy_size, bin->checksum, sum, &sum_size);
+
+	if (r < 0)
+		return r;
+	return memcmp(copy + AT_CHECKSUM, sum, sum_size) == 0 ? 0 : -EBADMSG;
+}
+
 int coffer_luks2_copy_check(const uint8_t *copy, const struct coffer_luks2_bin *bin,
 	const char **ret_json, size_t *ret_json_size)
 {
 	const char *json = (const char *)copy + COFFER_LUKS2_BIN;
 	const size_t area = bin->copy_size - COFFER_LUKS2_BIN;
-	uint8_t sum[CHECKSUM_SIZE];
-	size_t sum_size = 0;
+	const int r = coffer_luks2_copy_sum(copy, bin);
 	size_t n;
-	int r;
 
-	r = checksum(copy, bin->copy_size, bin->checksum, sum, &sum_size);
 	if (r < 0)
 		return r;
-	if (memcmp(copy + AT_CHECKSUM, sum, sum_size) != 0)
-		return -EBADMSG;
 	n = strnlen(json, area);
 	if (n == 0 || n == area || json[0] != '{' || !bytes_are_zero(json + n, area - n))
 		return -EBADMSG;

@@ -30,9 +30,13 @@ bool coffer_luks2_magic(const uint8_t *block, bool secondary);
 int coffer_luks2_bin_read(
 	const uint8_t block[COFFER_LUKS2_BIN], uint64_t offset, struct coffer_luks2_bin *ret);
 
-/* Judge a whole copy of @bin->copy_size bytes: checksum, and the JSON area's form (text from its
- * first byte, NULs from its end to the end of the area). The text is *ret_json, inside @copy.
- * -EBADMSG when it is not whole, -EOPNOTSUPP for an unknown checksum, -EIO (libcrypto). */
+/* Is the checksum of a copy of @bin->copy_size bytes right? -EBADMSG when it is not, -EOPNOTSUPP
+ * for an unknown one, -EIO (libcrypto). */
+int coffer_luks2_copy_sum(const uint8_t *copy, const struct coffer_luks2_bin *bin);
+
+/* Judge such a copy as a whole: checksum, and the JSON area's form (text from its first byte, NULs
+ * from its end to the end of the area). The text is *ret_json, inside @copy. -EBADMSG when it is
+ * not whole, others as above. */
 int coffer_luks2_copy_check(const uint8_t *copy, const struct coffer_luks2_bin *bin,
 	const char **ret_json, size_t *ret_json_size);
 

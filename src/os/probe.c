@@ -19,6 +19,12 @@ static const char *value(blkid_probe pr, const char *name)
 	return blkid_probe_lookup_value(pr, name, &s, NULL) == 0 && s ? s : "";
 }
 
+static void add_foreign(struct coffer_content *c, const char *type, const char *offset)
+{
+	(void)snprintf(c->foreign, sizeof(c->foreign), "%s", type);
+	c->foreign_at = strtoull(offset, NULL, 10);
+}
+
 static void add_finding(blkid_probe pr, struct coffer_content *c)
 {
 	const char *type = value(pr, "TYPE");
@@ -36,9 +42,8 @@ static void add_finding(blkid_probe pr, struct coffer_content *c)
 	if (strncmp(type, "crypto_LUKS", 11) == 0) {
 		c->luks = true;
 		c->luks2 = c->luks2 || strcmp(value(pr, "VERSION"), "2") == 0;
-	} else {
-		c->foreign = true;
-	}
+	} else if (!c->foreign[0] && !*value(pr, "SBBADCSUM"))
+		add_foreign(c, *type ? type : value(pr, "PTTYPE"), offset);
 	if (strcmp(type, "swsuspend") == 0)
 		c->suspended = true;
 	if (*offset && c->n_magics < COFFER_MAX_MAGICS)

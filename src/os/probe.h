@@ -17,8 +17,9 @@ struct coffer_content {
 	char label[64];	     /* likewise; may hold any byte but NUL */
 	bool luks2;	     /* LUKS2; by its magic, whatever else is right */
 	bool luks;	     /* any version, by any of the signatures */
-	bool foreign;	     /* there is a signature of anything but LUKS */
 	bool suspended;	     /* a hibernated system's memory */
+	char foreign[32];    /* first signature that is not LUKS, a partition table too; "": none */
+	uint64_t foreign_at; /* byte offset of its magic */
 	char partitions[16]; /* kind of partition table: "gpt", "dos"; "": none */
 	uint64_t magics[COFFER_MAX_MAGICS]; /* byte offsets of all signatures found */
 	uint32_t n_magics;

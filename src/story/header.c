@@ -61,21 +61,32 @@ static int read_copy(struct coffer_dev *d, uint64_t off, struct coffer_copy_fact
 	return 0;
 }
 
-/* The second copy lies where the first one says; without a first one, at one of nine places. */
+/* The second copy lies where the first one says. Without a whole first one it may lie at any of
+ * nine places: what a torn one says of its size may be what is torn. */
 static int read_secondary(struct coffer_dev *d, const struct coffer_facts *f,
 	const struct found *primary, struct coffer_copy_facts *facts, struct found *ret,
 	struct coffer_err *e)
 {
 	int r = 0;
 
-	if (f->copy[0].magic)
-		return read_copy(d, primary->bin.copy_size, facts, ret, e);
+	if (f->copy[0].magic) {
+		r = read_copy(d, primary->bin.copy_size, facts, ret, e);
+		if (r < 0 || facts->whole || f->copy[0].whole)
+			return r;
+	}
 	for (uint64_t off = COFFER_LUKS2_MIN_COPY; off <= COFFER_LUKS2_MAX_COPY; off *= 2) {
-		r = read_copy(d, off, facts, ret, e);
-		if (r < 0 || facts->whole)
-			break;
 		free_found(ret);
 		*ret = (struct found){0};
+		*facts = (struct coffer_copy_facts){.magic = facts->magic};
+		r = read_copy(d, off, facts, ret, e);
+		if (r < 0)
+			break;
+		/* What an earlier volume has left elsewhere is not this one's. */
+		if (facts->whole && f->copy[0].magic &&
+			strcmp(ret->bin.uuid, primary->bin.uuid) != 0)
+			facts->whole = false;
+		if (facts->whole)
+			break;
 	}
 	return r;
 }

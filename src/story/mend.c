@@ -64,7 +64,7 @@ int coffer_mend_look(struct coffer_disk *disk, struct coffer_lost_copy *ret, str
 	if (r < 0)
 		return r;
 	compare(h, now, &l);
-	l.foreign = content.foreign;
+	l.foreign = content.foreign[0] != 0;
 	*ret = l;
 	return 0;
 }

@@ -74,9 +74,10 @@ static int check_metadata(struct coffer_verifier *s, struct coffer_err *e)
 			s, "metadata", COFFER_CHECK_OK, e, "libcryptsetup accepts the metadata");
 	r = coffer_verify_say(s, "metadata", COFFER_CHECK_BAD, e, "%s", why.msg);
 	coffer_checks_remedy(&s->v->checks,
-		"restore a backup of the header: cryptsetup luksHeaderRestore %s "
-		"--header-backup-file FILE",
-		s->device);
+		"coffer header check %s tells what is wrong; if no copy is good, restore a backup "
+		"of "
+		"the header: cryptsetup luksHeaderRestore %s --header-backup-file FILE",
+		s->device, s->device);
 	return r;
 }
 

@@ -8,18 +8,37 @@ completion=completion/coffer
 
 # An option is written as its names and the name of its value: "-d --key-file FILE", "--json".
 
+# A verb is one word or two: "encrypt", "header check". Where $verb stands without quotes it is to be
+# split into them.
+
 # verbs_in_help, verbs_in_completion: one a line
-verbs_in_help() { "$coffer" --help | sed -n '/^Verbs:/,/^$/s/^  \([a-z-]*\) .*/\1/p'; }
-verbs_in_completion() { complete_words '' | grep -v '^-' || true; }
+verbs_in_help()
+{
+	"$coffer" --help | sed -nE '/^Verbs:/,/^$/s/^  ([a-z-]+( [a-z-]+)?)  .*/\1/p'
+}
+verbs_in_completion()
+{
+	local word
+	for word in $(complete_words '' | grep -v '^-'); do
+		if grep -q "^$word " <<<"$verbs"; then
+			complete_words "$word" | sed "/^-/d; s/^/$word /"
+		else
+			echo "$word"
+		fi
+	done
+}
 verbs_in_page()
 {
-	sed -n 's/^# COFFER \([A-Z-]*\)$/\1/p' "$1" | tr '[:upper:]' '[:lower:]'
+	sed -n 's/^# COFFER \([A-Z -]*\)$/\1/p' "$1" | tr '[:upper:]' '[:lower:]'
 }
+# verb_help VERB
+# shellcheck disable=SC2086
+verb_help() { "$coffer" $1 --help; }
 
 # in_help VERB
 in_help()
 {
-	"$coffer" "$1" --help | sed -nE '/^Options:/,$s/^ {1,6}(-[a-zA-Z],)? *(--[a-z0-9-]+)( [A-Z0-9]+)? .*/\1 \2\3/p' |
+	verb_help "$1" | sed -nE '/^Options:/,$s/^ {1,6}(-[a-zA-Z],)? *(--[a-z0-9-]+)( [A-Z0-9]+)? .*/\1 \2\3/p' |
 		tr -d ',' | sed 's/^ *//'
 }
 
@@ -34,11 +53,12 @@ in_page()
 # complete_words VERB [WORD...]: what completion offers behind these words, for "-" and for ""
 complete_words()
 {
-	local cur
+	local cur verb=$1
+	shift
 	# shellcheck disable=SC2030  # for _coffer only, which runs right here
 	for cur in - ''; do
-		COMP_WORDS=(coffer "$@" "$cur")
-		[ -n "$1" ] || COMP_WORDS=(coffer "$cur")
+		# shellcheck disable=SC2206
+		COMP_WORDS=(coffer $verb "$@" "$cur")
 		COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
 		_coffer
 		[ ${#COMPREPLY[@]} -eq 0 ] || printf '%s\n' "${COMPREPLY[@]}"
@@ -95,17 +115,23 @@ verbs=$(verbs_in_help)
 check 'the program lists verbs' "$([ -n "$verbs" ] || echo 'no verb found in its help')"
 check 'verbs: help and manual page' "$(difference verbs "$verbs" "$(verbs_in_page "$page")")"
 check 'verbs: help and completion' "$(difference verbs "$verbs" "$(verbs_in_completion)")"
-for verb in $verbs; do
+while read -r verb; do
 	help=$(in_help "$verb")
 	check "$verb: its help lists options" "$([ -n "$help" ] || echo 'none found')"
 	check "$verb: every line of options was read" "$(difference "$verb" \
-		"$("$coffer" "$verb" --help | sed -n '/^Options:/,$p' | grep -c -- ' --[a-z]')" \
+		"$(verb_help "$verb" | sed -n '/^Options:/,$p' | grep -c -- ' --[a-z]')" \
 		"$(wc -l <<<"$help")")"
 	check "$verb: help and manual page" "$(difference "$verb" "$help" "$(in_page "$verb" "$page")")"
 	check "$verb: help and completion" "$(difference "$verb" "$(names <<<"$help")" \
 		"$(complete_words "$verb" | grep '^-' || true)")"
 	check "$verb: completion knows which options take a value" "$(wrong_values "$verb" "$help")"
-done
+done <<<"$verbs"
+while read -r group; do
+	[ -n "$group" ] || continue
+	check "$group: its help lists its verbs" "$(difference "$group" \
+		"$(grep "^$group " <<<"$verbs")" \
+		"$("$coffer" "$group" --help | sed -nE 's/^  ([a-z-]+ [a-z-]+)  .*/\1/p')")"
+done < <(sed -n 's/ .*//p' <<<"$verbs" | sort -u)
 
 check 'exit codes: help and manual page' "$(difference 'exit codes' \
 	"$("$coffer" --help | sed -n '/^Exit codes/,$p' | grep -oE '\b[0-9]\b')" \

@@ -57,11 +57,11 @@ def note_seen(value, schema, path):
 def kind(line):
     if line.get("event"):
         return line["event"]
-    return "usage" if line["report"] == "usage" else line["report"] + "_report"
+    return "usage" if line["report"] == "usage" else line["report"].replace(" ", "_") + "_report"
 
 
 def as_json(verb, status, *args):
-    p = run(COFFER, verb, *args, "--json", status=status)
+    p = run(COFFER, *verb.split(), *args, "--json", status=status)
     assert not p.stderr, f"text beside the JSON: {p.stderr}"
     lines = [json.loads(line) for line in p.stdout.splitlines()]
     assert lines, "no JSON at all"
@@ -82,7 +82,7 @@ FOR_PROGRAMS = {
 
 
 def as_text(verb, status, *args):
-    p = run(COFFER, verb, *args, status=status)
+    p = run(COFFER, *verb.split(), *args, status=status)
     text = p.stdout + p.stderr
     assert text.strip(), "nothing was said"
     for what, pattern in FOR_PROGRAMS.items():
@@ -183,7 +183,7 @@ with contextlib.ExitStack() as stack:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     rows = [("a wrong report is found out", a_wrong_report_is_found_out)]
     rows += [(f"wrong options: {verb}", wrong_options, verb)
-             for verb in ("encrypt", "abort", "status", "repair", "plan", "verify")]
+             for verb in ("encrypt", "abort", "status", "repair", "plan", "verify", "header check")]
     rows += [("encrypt and abort", encrypt_and_abort)]
     rows += [(f"status: {name}", both, "status", (0,), img) for name, img in disks.items()]
     rows += [("status: all disks", as_json, "status", (0,)),
@@ -199,7 +199,12 @@ with contextlib.ExitStack() as stack:
     rows += [(f"verify: {name}", verify, name, status) for name, status in (
         ("plain", (3,)), ("placing", (3,)), ("converting", (3,)), ("wiping", (3,)),
         ("encrypted", (0,)), ("torn", (3,)), ("damaged", (6,)), ("garbage", (3,)))]
-    rows += [(f"{verb}: missing", both, verb, (1,), missing) for verb in ("repair", "plan", "verify")]
+    rows += [(f"header check: {name}", both, "header check", status, disks[name])
+             for name, status in (("plain", (3,)), ("placing", (0,)), ("converting", (0,)),
+                                  ("encrypted", (0,)), ("torn", (3,)), ("damaged", (6,)),
+                                  ("garbage", (3,)))]
+    rows += [(f"{verb}: missing", both, verb, (1,), missing)
+             for verb in ("repair", "plan", "verify", "header check")]
     rows.append(("every property of the schema was seen", everything_was_seen))
     tap.run(rows)
 tap.done()

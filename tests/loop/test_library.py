@@ -240,6 +240,24 @@ def verify():
         assert sha256(args[0]) == before, f"{args[0]} was changed"
 
 
+def header():
+    """Of a whole header, of one with a torn copy, of none at all."""
+    img = os.path.join(folder, "torn-header")
+    run("cp", os.path.join(folder, "work"), img)
+    p = program("header", img)
+    assert re.fullmatch(r"[0-9a-f-]{36}, change \d+, in the copy at byte 0\n", p.stdout), p.stdout
+    with open(img, "r+b") as f:
+        f.seek(5000)
+        f.write(b"x")
+    before = sha256(img)
+    p = program("header", img, status=(3,))
+    assert re.search(r"^bad +header-primary .*torn", p.stdout, re.MULTILINE), p.stdout
+    assert f"\tcoffer repair {img}\n" in p.stdout and "at byte 65536\n" in p.stdout, p.stdout
+    assert sha256(img) == before, "it was changed"
+    p = program("header", box.plain, status=(3,))
+    assert "has no LUKS2 header" in p.stderr, p.stderr
+
+
 def repair():
     img = copy()
     cut(img, 6)
@@ -303,6 +321,7 @@ with stack:
         ("example status", status),
         ("example plan", plan),
         ("example verify", verify),
+        ("example header", header),
         ("example repair", repair),
         ("C++, two at the same time", cpp),
     ])

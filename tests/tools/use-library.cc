@@ -6,6 +6,7 @@
 #include <coffer/check.h>
 #include <coffer/encrypt.h>
 #include <coffer/err.h>
+#include <coffer/header.h>
 #include <coffer/plan.h>
 #include <coffer/remedy.h>
 #include <coffer/repair.h>

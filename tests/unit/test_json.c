@@ -208,6 +208,69 @@ static void check_builders(void)
 	ok(coffer_json_put(o, "x", NULL) == -ENOMEM, "a value that could not be made");
 }
 
+/* json-c keeps the last of two members of one name and does not tell. */
+static void check_duplicates(void)
+{
+	static const struct {
+		const char *text, *name; /* NULL: none */
+	} rows[] = {
+		{"{}", NULL},
+		{"{\"a\":1,\"b\":2}", NULL},
+		{"{\"a\":1,\"a\":2}", "a"},
+		{"{\"a\":1,\"\\u0061\":2}", "a"},
+		{"{\"a\":1,'a':2}", "a"},
+		{"{\"\":1,\"\":2}", ""},
+		{"{\"a\":{\"a\":{\"a\":1}}}", NULL},
+		{"{\"a\":[{\"b\":1},{\"b\":1}]}", NULL},
+		{"{\"a\":[{\"b\":1,\"c\":[],\"b\":1}]}", "b"},
+		{"{\"a\":{\"b\":1},\"c\":{\"b\":1},\"a\":1}", "a"},
+		{"{\"a\":\"a\",\"b\":\"a\"}", NULL},
+		{"{\"a\":\"\\\":{\",\"b\":\"}\"}", NULL},
+		{"{\"a\" \n:\t1 ,\"b\":[\"a\",\"a\"],\"a\"\r:2}", "a"},
+		{"{\"a\\\"\":1,\"a\\\"\":2}", "a\""},
+		{"{\"a\\u0000b\":1,\"a\\u0000c\":2}", "a"},
+		{"{'\"':1,\"b\":2}", NULL},
+	};
+	char name[8];
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_json_ struct json_object *o = NULL;
+		int r = coffer_json_parse(rows[i].text, strlen(rows[i].text), &o);
+
+		if (r == 0)
+			r = coffer_json_duplicate(
+				rows[i].text, strlen(rows[i].text), name, sizeof(name));
+		ok(r == (rows[i].name != NULL) && (r != 1 || strcmp(name, rows[i].name) == 0),
+			"members of one name: row %zu, %s", i,
+			rows[i].name ? rows[i].name : "none");
+	}
+	ok(coffer_json_duplicate("{\"0123456789\":1,\"0123456789\":1}", 31, name, 8) == 1 &&
+			strcmp(name, "0123456") == 0,
+		"a name that is cut to fit");
+}
+
+static void check_kinds(void)
+{
+	static const char text[] = "{\"i\":1,\"big\":18446744073709551616,\"d\":1.0,\"s\":\"1\","
+				   "\"n\":null,\"o\":{},\"l\":[]}";
+	_cleanup_json_ struct json_object *o = NULL;
+
+	if (coffer_json_parse(text, strlen(text), &o) < 0)
+		abort();
+	ok(coffer_json_has(o, "i") && coffer_json_has(o, "n") && !coffer_json_has(o, "x") &&
+			!coffer_json_has(NULL, "i") &&
+			!coffer_json_has(coffer_json_array(o, "l"), "i"),
+		"is there a member");
+	ok(coffer_json_is_int(o, "i") && coffer_json_is_int(o, "big") &&
+			!coffer_json_is_int(o, "d") && !coffer_json_is_int(o, "s") &&
+			!coffer_json_is_int(o, "n") && !coffer_json_is_int(NULL, "i"),
+		"is it an integer");
+	ok(coffer_json_is_object(o) && coffer_json_is_object(coffer_json_object(o, "o")) &&
+			!coffer_json_is_object(coffer_json_array(o, "l")) &&
+			!coffer_json_is_object(NULL),
+		"is it an object");
+}
+
 int main(void)
 {
 	check_parse();
@@ -215,5 +278,7 @@ int main(void)
 	check_numbers();
 	check_getters();
 	check_builders();
+	check_duplicates();
+	check_kinds();
 	return done_testing();
 }

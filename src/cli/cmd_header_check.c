@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* cmd_header_check.c - coffer header check */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/checks.h"
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "cli/cli.h"
+#include "cli/show.h"
+#include "coffer/header.h"
+
+DEFINE_CLEANUP(struct coffer_header_report *, header_report, coffer_header_report_free);
+
+static const char *const copy_names[] = {"primary", "secondary"};
+
+static struct json_object *copy_json(const struct coffer_header_copy *c)
+{
+	struct json_object *o = coffer_json_object_new();
+
+	(void)coffer_json_put_u64(o, "offset", c->offset);
+	(void)coffer_json_put_bool(o, "found", c->found);
+	(void)coffer_json_put_bool(o, "whole", c->whole);
+	(void)coffer_json_put_bool(o, "usable", c->usable);
+	if (!c->size)
+		return o;
+	(void)coffer_json_put_u64(o, "size", c->size);
+	(void)coffer_json_put_u64(o, "sequence", c->sequence);
+	coffer_json_put_text(o, "checksum", c->checksum);
+	coffer_json_put_text(o, "uuid", c->uuid);
+	coffer_json_put_text(o, "label", c->label);
+	coffer_json_put_text(o, "subsystem", c->subsystem);
+	(void)coffer_json_put_u64(o, "text_size", c->text_size);
+	return o;
+}
+
+static int end_json(const struct coffer_header_report *r, int code, const struct coffer_cmd *cmd,
+	const char *device, const struct coffer_err *e)
+{
+	_cleanup_json_ struct json_object *o = coffer_json_report(cmd->name), *copies = NULL;
+
+	coffer_json_put_text(o, "device", device);
+	if (r) {
+		(void)coffer_json_put_u64(o, "size", r->size);
+		(void)coffer_json_put_bool(o, "block_device", r->is_block);
+		(void)coffer_json_put_bool(o, "only_header", r->only_header);
+		(void)coffer_json_put_bool(o, "locked", r->locked);
+		copies = coffer_json_array_new();
+		for (int i = 0; i < 2; i++)
+			(void)coffer_json_append(copies, copy_json(&r->copies[i]));
+		(void)coffer_json_put(o, "copies", TAKE_PTR(copies));
+		if (r->counts >= 0)
+			(void)coffer_json_put_string(o, "counts", copy_names[r->counts]);
+		coffer_json_put_checks(o, "checks", &r->checks);
+	}
+	return coffer_json_finish(o, code, e);
+}
+
+static void show_report(const struct coffer_header_report *r, bool all)
+{
+	coffer_show_text(stdout, r->device);
+	(void)printf(": %zu checks, %zu bad, %zu not possible\n", r->checks.n,
+		coffer_checks_count(&r->checks, COFFER_CHECK_BAD),
+		coffer_checks_count(&r->checks, COFFER_CHECK_UNCHECKED));
+	coffer_show_checks(stdout, &r->checks, all);
+	if (r->counts >= 0)
+		coffer_show_field(stdout, "counts",
+			"the %s copy, UUID %s, sequence number %" PRIu64,
+			r->counts ? "second" : "first", r->copies[r->counts].uuid,
+			r->copies[r->counts].sequence);
+}
+
+static int run_header_check(const struct coffer_cmd *cmd, const struct coffer_args *args)
+{
+	_cleanup_(cleanup_header_report) struct coffer_header_report *r = NULL;
+	const struct coffer_header_check_options o = {.device = args->encrypt.device};
+	struct coffer_err e = {0};
+	const int code = coffer_err_exit_code(&e, coffer_header_check(&o, &r, &e));
+
+	if (args->json)
+		return end_json(r, code, cmd, o.device, &e);
+	if (r && !(args->quiet && code == COFFER_DONE))
+		show_report(r, !args->quiet);
+	if (code != COFFER_DONE)
+		coffer_show_error(e.msg);
+	return fflush(stdout) != 0 || ferror(stdout) ? COFFER_FAILED : code;
+}
+
+static const struct coffer_option options[] = {
+	{"json", 0, NULL, "the report as one JSON object on standard output"},
+	{"quiet", 'q', NULL, "say nothing unless something is wrong"},
+	{"help", 0, NULL, "show this help"},
+	{0},
+};
+
+const struct coffer_cmd coffer_cmd_header_check = {
+	.name = "header check",
+	.args = "DEVICE|IMAGE|HEADER-FILE",
+	.summary = "Judge both copies of a LUKS2 header by every rule, and change nothing",
+	.options = options,
+	.run = run_header_check,
+};
