@@ -272,6 +272,11 @@ int coffer_json_foreach(struct json_object *object,
 	return r;
 }
 
+bool coffer_json_equal(struct json_object *a, struct json_object *b)
+{
+	return json_object_equal(a, b) != 0;
+}
+
 int coffer_json_put(struct json_object *o, const char *key, struct json_object *value)
 {
 	if (!value)

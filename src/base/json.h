@@ -48,6 +48,10 @@ bool coffer_json_array_has(struct json_object *array, const char *string);
 int coffer_json_foreach(struct json_object *object,
 	int (*each)(const char *key, struct json_object *value, void *arg), void *arg);
 
+/* Do both say the same? In objects the order of the members does not count. Two that are not there
+ * are equal. */
+bool coffer_json_equal(struct json_object *a, struct json_object *b);
+
 /* Builders; a value that is put in belongs to @o afterwards (and is freed on failure).
  * -ENOMEM on failure. */
 int coffer_json_put(struct json_object *o, const char *key, struct json_object *value);

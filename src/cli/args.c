@@ -119,6 +119,38 @@ static int set_free_space(const char *value, enum coffer_free_space *ret, struct
 	return coffer_err_usage(e, "--free-space is keep, discard or fill, not '%s'", value);
 }
 
+/* A list of words with commas between. */
+static int set_allow(const char *value, unsigned int *ret, struct coffer_err *e)
+{
+	static const struct {
+		const char *name;
+		enum coffer_restore_allow bit;
+	} words[] = {
+		{"uuid", COFFER_ALLOW_UUID},
+		{"geometry", COFFER_ALLOW_GEOMETRY},
+		{"keyslots", COFFER_ALLOW_KEYSLOTS},
+		{"volume-key", COFFER_ALLOW_VOLUME_KEY},
+	};
+
+	for (const char *word = value;; word++) {
+		const size_t n = strcspn(word, ",");
+		size_t i;
+
+		for (i = 0; i < ARRAY_SIZE(words); i++)
+			if (strlen(words[i].name) == n && strncmp(word, words[i].name, n) == 0)
+				break;
+		if (i == ARRAY_SIZE(words))
+			return coffer_err_usage(e,
+				"--allow is uuid, geometry, keyslots, volume-key, or several of "
+				"them with commas between, not '%s'",
+				value);
+		*ret |= words[i].bit;
+		word += n;
+		if (!*word)
+			return 0;
+	}
+}
+
 static int set_option(
 	struct coffer_args *a, const char *name, const char *value, struct coffer_err *e)
 {
@@ -148,6 +180,7 @@ static int set_option(
 		{"json", NULL, NULL, &a->json},
 		{"quiet", NULL, NULL, &a->quiet},
 		{"scratch", &a->scratch, NULL, NULL},
+		{"header-backup-file", &a->header_backup_file, NULL, NULL},
 		{"no-speed", NULL, NULL, &a->no_speed},
 		{"yes", NULL, NULL, &a->yes},
 		{"ask", NULL, NULL, &a->ask},
@@ -187,6 +220,8 @@ static int set_option(
 		return set_metadata_size(value, &o->metadata_size, e);
 	if (strcmp(name, "luks2-keyslots-size") == 0)
 		return set_keyslots_size(value, &o->keyslots_size, e);
+	if (strcmp(name, "allow") == 0)
+		return set_allow(value, &a->allow, e);
 	if (strcmp(name, "key-fd") == 0)
 		return set_fd(value, &a->key_fd, e);
 	return coffer_err_usage(e, "--%s is listed but not known", name);

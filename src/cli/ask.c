@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* ask.c - where a passphrase or key comes from: never from argv or the environment */
+/* ask.c - where a passphrase or key comes from, never from argv or the environment; and questions
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -11,6 +13,7 @@
 #include "base/err.h"
 #include "base/secret.h"
 #include "cli/cli.h"
+#include "cli/show.h"
 
 enum {
 	MAX_TYPED = 512
@@ -134,6 +137,21 @@ static int ask_on_terminal(int tty, const char *device, enum coffer_ask why, uin
 	if (r != n || memcmp(buf, again->data, (size_t)n) != 0)
 		return coffer_err_set(e, EINVAL, "the two passphrases differ");
 	return n;
+}
+
+bool coffer_confirm(const char *question)
+{
+	char answer[16] = "";
+
+	if (!isatty(STDIN_FILENO)) {
+		coffer_show_error("there is no terminal to ask on; --yes does it without asking");
+		return false;
+	}
+	coffer_show_text(stderr, question);
+	(void)fputs(" [y/N] ", stderr);
+	(void)fflush(stderr);
+	return fgets(answer, sizeof(answer), stdin) &&
+	       (strcasecmp(answer, "y\n") == 0 || strcasecmp(answer, "yes\n") == 0);
 }
 
 int coffer_read_key(const struct coffer_args *a, enum coffer_ask why, uint8_t *buf, size_t size,

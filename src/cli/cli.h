@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "coffer/backup.h"
 #include "coffer/encrypt.h"
 #include "coffer/repair.h"
 #include "coffer/status.h"
@@ -62,6 +63,8 @@ struct coffer_cmd {
 extern const struct coffer_cmd coffer_cmd_encrypt;
 extern const struct coffer_cmd coffer_cmd_abort;
 extern const struct coffer_cmd coffer_cmd_header_check;
+extern const struct coffer_cmd coffer_cmd_header_backup;
+extern const struct coffer_cmd coffer_cmd_header_restore;
 extern const struct coffer_cmd coffer_cmd_plan;
 extern const struct coffer_cmd coffer_cmd_repair;
 extern const struct coffer_cmd coffer_cmd_status;
@@ -76,6 +79,8 @@ struct coffer_args {
 	uint64_t keyfile_size; /* 0: all */
 	char **operands;       /* NULL-ended; encrypt.device is the first */
 	const char *scratch;
+	const char *header_backup_file;
+	unsigned int allow; /* enum coffer_restore_allow */
 	bool no_speed;
 	bool json;
 	bool quiet;
@@ -101,6 +106,10 @@ void coffer_memory_lock(void);
  * Returns its length. */
 int coffer_read_key(const struct coffer_args *a, enum coffer_ask why, uint8_t *buf, size_t size,
 	struct coffer_err *e);
+
+/* May it be done? A person decides on a terminal; without one the answer is no, and it is said why.
+ */
+bool coffer_confirm(const char *question);
 
 /* SIGINT and SIGTERM ask the run to stop at its next commit. */
 void coffer_signals_install(void);

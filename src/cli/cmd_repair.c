@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* cmd_repair.c - coffer repair */
 #include <stdio.h>
-#include <string.h>
-#include <strings.h>
-#include <unistd.h>
 
 #include "base/err.h"
 #include "cli/cli.h"
@@ -57,7 +54,6 @@ static void show_findings(FILE *f, const struct run *run, const struct coffer_re
 static bool confirm(void *user, const struct coffer_repair_result *r)
 {
 	struct run *run = user;
-	char answer[16] = "";
 
 	if (run->args.yes)
 		return true;
@@ -65,14 +61,7 @@ static bool confirm(void *user, const struct coffer_repair_result *r)
 		return false;
 	show_findings(stderr, run, r);
 	run->shown = true;
-	if (!isatty(STDIN_FILENO)) {
-		coffer_show_error("there is no terminal to ask on; --yes does it without asking");
-		return false;
-	}
-	(void)fputs("Do this? [y/N] ", stderr);
-	(void)fflush(stderr);
-	return fgets(answer, sizeof(answer), stdin) &&
-	       (strcasecmp(answer, "y\n") == 0 || strcasecmp(answer, "yes\n") == 0);
+	return coffer_confirm("Do this?");
 }
 
 static void put_actions(struct json_object *o, const struct coffer_repair_result *r)

@@ -385,7 +385,7 @@ static void say_encrypted(const struct coffer_report *r, const struct coffer_enc
 			"this user has no access to /run/cryptsetup: stock tools were not kept "
 			"out");
 	(void)fputs("  next         back up the header, away from this disk:\n"
-		    "               cryptsetup luksHeaderBackup --header-backup-file FILE",
+		    "               coffer header backup --header-backup-file FILE",
 		stderr);
 	coffer_show_word(stderr, device);
 	(void)fputc('\n', stderr);

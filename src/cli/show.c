@@ -214,6 +214,37 @@ void coffer_json_put_checks(struct json_object *o, const char *key, const struct
 	(void)coffer_json_put(o, key, array);
 }
 
+void coffer_json_put_backup(
+	struct json_object *o, const char *key, const struct coffer_backup_info *b)
+{
+	static const char *const conversions[] = {
+		[COFFER_BACKUP_NONE] = "none",
+		[COFFER_BACKUP_CONVERTING] = "converting",
+		[COFFER_BACKUP_OTHER] = "other",
+	};
+	struct json_object *info = coffer_json_object_new();
+
+	(void)coffer_json_put_bool(info, "sealed", b->sealed);
+	(void)coffer_json_put_string(info, "uuid", b->uuid);
+	(void)coffer_json_put_u64(info, "seqid", b->seqid);
+	(void)coffer_json_put_u64(info, "image_size", b->image_size);
+	(void)coffer_json_put_u64(info, "data_offset", b->data_offset);
+	(void)coffer_json_put_string(info, "conversion", conversions[b->conversion]);
+	if (b->conversion == COFFER_BACKUP_CONVERTING)
+		(void)coffer_json_put_u64(info, "pointer", b->pointer);
+	if (b->sealed) {
+		(void)coffer_json_put_u64(info, "device_size", b->device_size);
+		(void)coffer_json_put_u64(info, "date", b->date);
+		coffer_json_put_text(info, "device", b->device);
+		coffer_json_put_text(info, "version", b->version);
+	}
+	if (b->partuuid[0])
+		coffer_json_put_text(info, "partuuid", b->partuuid);
+	if (b->id[0])
+		coffer_json_put_text(info, "id", b->id);
+	(void)coffer_json_put(o, key, info);
+}
+
 static struct json_object *users_json(const struct coffer_status *s)
 {
 	struct json_object *array = coffer_json_array_new();

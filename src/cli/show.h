@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/json.h"
+#include "coffer/backup.h"
 #include "coffer/check.h"
 #include "coffer/status.h"
 
@@ -35,6 +36,9 @@ void coffer_show_word(FILE *f, const char *text);
 /* Put a string; bytes that are no UTF-8 become U+FFFD. */
 void coffer_json_put_text(struct json_object *o, const char *key, const char *text);
 void coffer_json_put_checks(struct json_object *o, const char *key, const struct coffer_checks *c);
+/* What a backup of a header says of itself, as an object under @key. */
+void coffer_json_put_backup(
+	struct json_object *o, const char *key, const struct coffer_backup_info *b);
 /* A disk's status as an object of its own under @key. */
 void coffer_json_put_status(struct json_object *o, const char *key, const struct coffer_status *s);
 /* The same in an array. */

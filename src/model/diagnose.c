@@ -199,7 +199,7 @@ static void diagnose_plain(struct build *b)
 				"first");
 		else
 			coffer_checks_remedy(b->l,
-				"restore a backup of the header (cryptsetup luksHeaderRestore), or "
+				"restore a backup of the header (coffer header restore), or "
 				"wipe "
 				"the magic (wipefs) if it is none; keep a copy of the disk first");
 		b->d->hopeless = true;
@@ -368,8 +368,8 @@ static void diagnose_damaged(struct build *b)
 		else
 			coffer_checks_remedy(b->l,
 				"keep a copy of the disk before you try anything; a backup of the "
-				"header, if there is one, comes back with 'cryptsetup "
-				"luksHeaderRestore'");
+				"header, if there is one, comes back with 'coffer "
+				"header restore'");
 		b->d->hopeless = true;
 	}
 }

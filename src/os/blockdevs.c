@@ -137,3 +137,38 @@ void coffer_blockdevs_free(struct coffer_blockdevs *b)
 	free(b->items);
 	*b = (struct coffer_blockdevs){0};
 }
+
+void coffer_blockdev_link(const char *folder, dev_t dev, char *ret, size_t size)
+{
+	const struct dirent *d;
+	struct stat st;
+	DIR *dir = opendir(folder);
+
+	memset(ret, 0, size);
+	if (!dir)
+		return;
+	while ((d = readdir(dir))) {
+		if (d->d_name[0] == '.' || strlen(d->d_name) >= size ||
+			fstatat(dirfd(dir), d->d_name, &st, 0) < 0 || !S_ISBLK(st.st_mode) ||
+			st.st_rdev != dev)
+			continue;
+		if (!ret[0] || strcmp(d->d_name, ret) < 0)
+			(void)snprintf(ret, size, "%s", d->d_name);
+	}
+	(void)closedir(dir);
+}
+
+bool coffer_blockdev_maps(const char *name, const char *uuid)
+{
+	char path[NAME_MAX + 64], found[256], want[64] = "CRYPT-LUKS2-";
+	size_t n = strlen(want);
+
+	for (const char *c = uuid; *c && n < sizeof(want) - 2; c++)
+		if (*c != '-')
+			want[n++] = *c;
+	want[n++] = '-';
+	want[n] = '\0';
+	(void)snprintf(path, sizeof(path), "/sys/class/block/%s/dm/uuid", name);
+	return coffer_text_line(AT_FDCWD, path, found, sizeof(found)) &&
+	       strncmp(found, want, n) == 0;
+}

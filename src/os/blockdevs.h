@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* blockdevs.h - the block devices of this machine */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "base/cleanup.h"
 #include "coffer/err.h"
@@ -18,3 +20,11 @@ struct coffer_blockdevs {
 int coffer_blockdevs_read(const char *root, struct coffer_blockdevs *ret, struct coffer_err *e);
 void coffer_blockdevs_free(struct coffer_blockdevs *b);
 #define _cleanup_blockdevs_ _cleanup_(coffer_blockdevs_free)
+
+/* The first name in @folder, say /dev/disk/by-id, of those that lead to the block device @dev; ""
+ * when there is none. */
+void coffer_blockdev_link(const char *folder, dev_t dev, char *ret, size_t size);
+
+/* Is the block device @name ("dm-0") a mapping of the LUKS2 volume @uuid, as cryptsetup names it?
+ * The name that it gives is the kernel's as long as the mapping lives. */
+bool coffer_blockdev_maps(const char *name, const char *uuid);

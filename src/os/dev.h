@@ -80,11 +80,10 @@ int coffer_high_fd(int fd);
  * open(2) gives them. */
 int coffer_dev_open(const char *path, struct coffer_dev **ret, struct coffer_err *e);
 
-/* Open the block device @path for I/O while it is in use: without O_EXCL, but with the OFD lock
- * that keeps other coffers out. For who changes nothing but the LUKS2 header of a volume that may
- * be mapped, since nobody looks at that after the mapping was made; and only under its locks.
- * REFUSED with -ENOTBLK for an image file: who uses it through a loop device has a cache of his
- * own, and other locks. */
+/* The same beside others: no O_EXCL on a block device, so it may be mapped or mounted; the OFD lock
+ * keeps other coffers away. For work on the header of a volume that is in use, which nobody who
+ * uses it reads again, and for nothing else. An image file is opened as above: a loop device over
+ * it keeps blocks of it in a cache of its own. */
 int coffer_dev_open_shared(const char *path, struct coffer_dev **ret, struct coffer_err *e);
 
 /* A device over the open file @fd, which it takes over, also when it fails. @name is for messages.

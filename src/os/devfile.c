@@ -244,7 +244,8 @@ static struct coffer_dev *dev_new(const char *path)
 	return d->name ? TAKE_PTR(d) : NULL;
 }
 
-int coffer_dev_open(const char *path, struct coffer_dev **ret, struct coffer_err *e)
+static int open_for_writing(
+	const char *path, bool alone, struct coffer_dev **ret, struct coffer_err *e)
 {
 	_cleanup_dev_ struct coffer_dev *d = dev_new(path);
 	struct coffer_err why = {0};
@@ -253,7 +254,7 @@ int coffer_dev_open(const char *path, struct coffer_dev **ret, struct coffer_err
 
 	if (!d)
 		return coffer_err_errno(e, ENOMEM, "open %s", path);
-	r = open_fd(d, O_RDWR, true, &st, &code, &why);
+	r = open_fd(d, O_RDWR, alone, &st, &code, &why);
 	if (r < 0 && e)
 		*e = why;
 	if (r < 0)
@@ -264,7 +265,8 @@ int coffer_dev_open(const char *path, struct coffer_dev **ret, struct coffer_err
 	r = check_writable(d, e);
 	if (r == 0)
 		r = keep_others_out(d, &st, e);
-	if (r == 0)
+	/* A loop device keeps its own view of an image file's blocks. */
+	if (r == 0 && (alone || !d->is_block))
 		r = coffer_refuse_attached(d->name, &st, e);
 	if (r < 0)
 		return r;
@@ -272,32 +274,14 @@ int coffer_dev_open(const char *path, struct coffer_dev **ret, struct coffer_err
 	return 0;
 }
 
+int coffer_dev_open(const char *path, struct coffer_dev **ret, struct coffer_err *e)
+{
+	return open_for_writing(path, true, ret, e);
+}
+
 int coffer_dev_open_shared(const char *path, struct coffer_dev **ret, struct coffer_err *e)
 {
-	_cleanup_dev_ struct coffer_dev *d = dev_new(path);
-	struct coffer_err why = {0};
-	struct stat st = {0};
-	int r, code;
-
-	if (!d)
-		return coffer_err_errno(e, ENOMEM, "open %s", path);
-	r = open_fd(d, O_RDWR, false, &st, &code, &why);
-	if (r < 0 && e)
-		*e = why;
-	if (r < 0)
-		return explain_open(d, &st, code, r, e);
-	if (!S_ISBLK(st.st_mode))
-		return coffer_err_refuse(
-			e, ENOTBLK, "%s is an image file, and somebody uses it", d->name);
-	r = read_geometry(d, &st, e);
-	if (r == 0)
-		r = check_writable(d, e);
-	if (r == 0)
-		r = keep_others_out(d, &st, e);
-	if (r < 0)
-		return r;
-	*ret = TAKE_PTR(d);
-	return 0;
+	return open_for_writing(path, false, ret, e);
 }
 
 int coffer_dev_from_fd(int fd, const char *name, struct coffer_dev **ret, struct coffer_err *e)

@@ -446,8 +446,8 @@ int coffer_refuse_leftovers(
 		return coffer_err_repair(e, EUCLEAN,
 			"%s: a map of what is used, as coffer keeps it behind its header, lies in "
 			"the first bytes, and a copy of a filesystem's start at byte %" PRIu64
-			", but there is no header; restore a backup of it with 'cryptsetup "
-			"luksHeaderRestore'; keep a copy of the disk first; nothing was changed",
+			", but there is no header; restore a backup of it with 'coffer "
+			"header restore'; keep a copy of the disk first; nothing was changed",
 			name, coffer_head_copy(&v->geometry));
 	if (disk->action == COFFER_ACT_START && coffer_head_is_torn(&torn, why, sizeof(why)))
 		return coffer_err_repair(e, EUCLEAN,

@@ -54,7 +54,7 @@ static int check_content(struct look *l, struct coffer_err *e)
 		return coffer_err_repair(e, EUCLEAN,
 			"%s has a magic of LUKS2, but no header to be trusted; 'cryptsetup repair' "
 			"may bring its first copy back from the second, else restore a backup of "
-			"the header with 'cryptsetup luksHeaderRestore'; keep a copy of the disk "
+			"the header with 'coffer header restore'; keep a copy of the disk "
 			"first; nothing was changed",
 			d->name);
 	if (c->luks)

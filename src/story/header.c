@@ -176,6 +176,21 @@ int coffer_header_read(struct coffer_dev *d, struct coffer_facts *f, struct coff
 	return 0;
 }
 
+struct coffer_header *coffer_header_new(uint64_t copy_size)
+{
+	struct coffer_header *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return NULL;
+	h->copy_size = copy_size;
+	h->copy[0] = coffer_dev_buffer(copy_size);
+	h->copy[1] = coffer_dev_buffer(copy_size);
+	if (h->copy[0] && h->copy[1])
+		return h;
+	coffer_header_free(h);
+	return NULL;
+}
+
 void coffer_header_free(struct coffer_header *h)
 {
 	if (!h)
@@ -280,8 +295,9 @@ static int write_both(struct coffer_dev *d, struct coffer_header *h, struct coff
 {
 	/* At this line one copy on the disk is whole and says the truth. If the other one is torn
 	 * or behind, it is written first: until its flush has returned, the good one is not
-	 * touched; afterwards it is the good one. */
-	const int first = h->current[0] && !h->current[1] ? 1 : 0;
+	 * touched; afterwards it is the good one. Where none is whole, a restored header begins
+	 * with the second, so that block 0 says last that there is a volume. */
+	const int first = h->current[1] ? 0 : 1;
 	int r;
 
 	r = write_copy(d, h, first, e);
@@ -340,5 +356,32 @@ int coffer_header_commit(struct coffer_dev *d, struct coffer_header *h, struct c
 	if (r < 0)
 		return r;
 	h->seqid++;
+	return 0;
+}
+
+int coffer_header_replace(struct coffer_dev *d, struct coffer_header *h, const uint8_t *image,
+	const char *json, uint64_t seqid, struct coffer_err *e)
+{
+	_cleanup_json_ struct json_object *parsed = NULL;
+	struct coffer_luks2_bin bin;
+	int r = 0;
+
+	if (coffer_json_parse(json, strlen(json), &parsed) < 0 ||
+		coffer_luks2_bin_read(image, 0, &bin) < 0 || bin.copy_size != h->copy_size)
+		return coffer_err_set(e, EBADMSG, "the header cannot take this one's place");
+	if (h->current[0] || h->current[1])
+		r = check_unchanged(d, h, e);
+	for (int i = 0; r == 0 && i < 2; i++) {
+		memcpy(h->copy[i], image + (i ? h->copy_size : 0), h->copy_size);
+		r = coffer_luks2_copy_seal(h->copy[i], seqid, json, e);
+	}
+	if (r == 0)
+		r = write_both(d, h, e);
+	if (r < 0)
+		return r;
+	h->seqid = seqid;
+	memcpy(h->uuid, bin.uuid, sizeof(h->uuid));
+	coffer_json_free(h->json);
+	h->json = TAKE_PTR(parsed);
 	return 0;
 }

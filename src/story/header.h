@@ -25,6 +25,9 @@ struct coffer_header {
  * kind and conversion are put into @f. -errno of reads only. */
 int coffer_header_read(struct coffer_dev *d, struct coffer_facts *f, struct coffer_header **ret,
 	struct coffer_err *e);
+/* A header that is not on the disk yet, with copies of @copy_size bytes of zeros and no metadata;
+ * NULL: no memory. */
+struct coffer_header *coffer_header_new(uint64_t copy_size);
 void coffer_header_free(struct coffer_header *h); /* NULL is fine */
 DEFINE_CLEANUP(struct coffer_header *, header, coffer_header_free);
 #define _cleanup_header_ _cleanup_(cleanup_header)
@@ -43,3 +46,10 @@ int coffer_header_commit(struct coffer_dev *d, struct coffer_header *h, struct c
 /* Write both copies again as they are, same seqid: brings a torn one back, and makes durable what
  * a killed run may have left in a cache. The caller holds the metadata lock. */
 int coffer_header_rewrite(struct coffer_dev *d, struct coffer_header *h, struct coffer_err *e);
+
+/* Let another header take the place of @h: its two copies lie at @image, and @json and @seqid are
+ * put into them. Its copies have the same size. Written and checked as a commit, with the copy that
+ * is torn or behind first; where none was whole, the first one comes last. The caller holds the
+ * metadata lock. */
+int coffer_header_replace(struct coffer_dev *d, struct coffer_header *h, const uint8_t *image,
+	const char *json, uint64_t seqid, struct coffer_err *e);

@@ -75,8 +75,7 @@ static int check_metadata(struct coffer_verifier *s, struct coffer_err *e)
 	r = coffer_verify_say(s, "metadata", COFFER_CHECK_BAD, e, "%s", why.msg);
 	coffer_checks_remedy(&s->v->checks,
 		"coffer header check %s tells what is wrong; if no copy is good, restore a backup "
-		"of "
-		"the header: cryptsetup luksHeaderRestore %s --header-backup-file FILE",
+		"of the header: coffer header restore --header-backup-file FILE %s",
 		s->device, s->device);
 	return r;
 }
@@ -147,7 +146,7 @@ static int check_area(struct coffer_verifier *s, const struct coffer_keyslot *sl
 		slot_name(slot).text, bad, first);
 	coffer_checks_remedy(&s->v->checks,
 		"if another keyslot opens: cryptsetup luksKillSlot %s %u; else restore a backup of "
-		"the header: cryptsetup luksHeaderRestore",
+		"the header: coffer header restore",
 		s->device, slot->number);
 	return r;
 }

@@ -24,6 +24,8 @@ VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 RARE = {
     ("speed", "why"),  # test_plan: a folder that cannot be written
     ("user", "on"),  # test_users: partitions
+    ("backup", "partuuid"),  # a partition, and a udev that names it
+    ("backup", "id"),  # a device with a serial number
 }
 
 tap = Tap()
@@ -168,6 +170,24 @@ with contextlib.ExitStack() as stack:
         both("verify", status, disks[name])
         both("verify", status, disks[name], *key)
 
+    def header_backup(name, status):
+        for how in as_text, as_json:
+            out = os.path.join(folder, f"backup-{how.__name__}-{name}")
+            how("header backup", status, "--header-backup-file", out, disks[name])
+
+    def header_restore():
+        file = ["--header-backup-file", os.path.join(folder, "backup-as_json-encrypted")]
+        both("header restore", (0,), disks["encrypted"], *file, "--dry-run")
+        both("header restore", (4,), disks["converting"], *file, "--dry-run")
+        both("header restore", (4,), disks["converting"], *file, "--yes")
+        as_json("header restore", (1,), *file, missing)
+        img = fresh("encrypted")
+        with open(img, "r+b") as f:
+            f.write(bytes(65536))
+        as_json("header restore", (3,), *file, img)
+        last = as_json("header restore", (0,), *file, "--yes", img)
+        assert last["changed"] and last["seqid_after"], last
+
     def everything_was_seen():
         wanted = {(d, k) for d, s in SCHEMA["$defs"].items() for part, k in properties(s, d)
                   if part == d}
@@ -183,7 +203,8 @@ with contextlib.ExitStack() as stack:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     rows = [("a wrong report is found out", a_wrong_report_is_found_out)]
     rows += [(f"wrong options: {verb}", wrong_options, verb)
-             for verb in ("encrypt", "abort", "status", "repair", "plan", "verify", "header check")]
+             for verb in ("encrypt", "abort", "status", "repair", "plan", "verify", "header check",
+                          "header backup", "header restore")]
     rows += [("encrypt and abort", encrypt_and_abort)]
     rows += [(f"status: {name}", both, "status", (0,), img) for name, img in disks.items()]
     rows += [("status: all disks", as_json, "status", (0,)),
@@ -205,6 +226,10 @@ with contextlib.ExitStack() as stack:
                                   ("garbage", (3,)))]
     rows += [(f"{verb}: missing", both, verb, (1,), missing)
              for verb in ("repair", "plan", "verify", "header check")]
+    rows += [(f"header backup: {name}", header_backup, name, status) for name, status in (
+        ("plain", (3,)), ("converting", (0,)), ("encrypted", (0,)), ("torn", (0,)),
+        ("damaged", (6,)))]
+    rows.append(("header restore", header_restore))
     rows.append(("every property of the schema was seen", everything_was_seen))
     tap.run(rows)
 tap.done()

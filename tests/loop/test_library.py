@@ -301,6 +301,20 @@ def out_of_the_library(name):
     assert p.returncode and "coffer_examine" in p.stderr, "an internal call could be linked"
 
 
+def backup():
+    img, file = small.copy("backed-up"), os.path.join(folder, "backed-up.header")
+    small.encrypt(img)
+    p = run(programs["backup"], img, file, env=environment())
+    assert "the header of the volume" in p.stdout and not p.stderr, p
+    with open(img, "r+b") as f:
+        f.write(bytes(65536))
+    assert not coffer.is_final(img)
+    run(programs["backup"], "--restore", img, file, env=environment())
+    small.check(img)
+    p = run(programs["backup"], img, file, status=(4,), env=environment())
+    assert "exists already" in p.stderr, p.stderr
+
+
 with stack:
     box = Box(folder, 112 * MiB, end=80 * MiB, fill=56 * MiB)
     small = Box(folder, 12 * MiB, name="small")
@@ -323,6 +337,7 @@ with stack:
         ("example verify", verify),
         ("example header", header),
         ("example repair", repair),
+        ("example backup", backup),
         ("C++, two at the same time", cpp),
     ])
 tap.done()

@@ -712,7 +712,7 @@ rows = [
         "content", luks1, words=["luksDump"],
         unchecked=["filesystem", "one-device", "room", "sector-size"])),
     ("guard content: LUKS2 without a header", lambda: bad(
-        "content", lone_magic, status=6, words=["luksHeaderRestore"],
+        "content", lone_magic, status=6, words=["coffer header restore"],
         unchecked=["filesystem", "one-device", "room", "sector-size"])),
     ("guard content: hibernated", lambda: bad(
         "content", hibernated, words=["mkswap"],

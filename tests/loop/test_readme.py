@@ -30,18 +30,19 @@ def wrong_words(block, verbs, targets):
         if words[:1] == ["make"]:
             wrong += [f"make {w}" for w in words[1:] if w not in targets]
         elif words[:1] == ["coffer"]:
-            verb = words[1] if len(words) > 1 else ""
+            n = 2 if " ".join(words[1:3]) in verbs else 1
+            verb = " ".join(words[1:n + 1])
             if verb not in verbs:
                 wrong.append(f"coffer {verb}")
                 continue
-            wrong += [f"coffer {verb} {w}" for w in words[2:]
+            wrong += [f"coffer {verb} {w}" for w in words[n + 1:]
                       if w.startswith("-") and w.split("=")[0] not in verbs[verb]]
     return wrong
 
 
 def known_verbs():
-    verbs = re.findall(r"^  (\w+) +\S", run(COFFER, "--help").stdout, re.MULTILINE)
-    return {v: re.findall(r"(?<![\w-])--?\w[\w-]*", run(COFFER, v, "--help").stdout)
+    verbs = re.findall(r"^  (\w+(?: \w+)?)  +\S", run(COFFER, "--help").stdout, re.MULTILINE)
+    return {v: re.findall(r"(?<![\w-])--?\w[\w-]*", run(COFFER, *v.split(), "--help").stdout)
             for v in verbs}
 
 
@@ -52,8 +53,9 @@ def known_targets():
 
 tap = Tap()
 verbs, targets = known_verbs(), known_targets()
-tap.ok(wrong_words("coffer encrypt --no-such x\ncoffer nothing\nmake nothing\n", verbs, targets) ==
-       ["coffer encrypt --no-such", "coffer nothing", "make nothing"], "wrong words are seen")
+WRONG = "coffer encrypt --no-such x\ncoffer nothing\ncoffer header no\nmake nothing\n"
+tap.ok(wrong_words(WRONG, verbs, targets) ==
+       ["coffer encrypt --no-such", "coffer nothing", "coffer header", "make nothing"], "wrong words are seen")
 
 with open(os.path.join(TOP, "README.md")) as f:
     found = blocks(f.read())

@@ -354,7 +354,7 @@ def quiet():
 def summary():
     p = coffer.encrypt(box.copy(), box.key)
     for word in ("encrypted. LUKS2 volume", r"10\.0 MiB in [\d.]+ s", r"\d+ flushes",
-                 "aes-xts-plain64", "unprotected", "luksHeaderBackup"):
+                 "aes-xts-plain64", "unprotected", "coffer header backup"):
         assert re.search(word, p.stderr), (word, p.stderr)
 
 

@@ -3,6 +3,7 @@
 //
 //	use-library IMAGE IMAGE: prints the UUIDs of both volumes, or on standard error what went
 // wrong
+#include <coffer/backup.h>
 #include <coffer/check.h>
 #include <coffer/encrypt.h>
 #include <coffer/err.h>

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* restore.h - may a backup of a LUKS2 header go back onto a disk? */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/checks.h"
+#include "model/backup.h"
+
+/* What a caller may allow although it is refused otherwise. The values are public. */
+enum coffer_restore_word {
+	COFFER_RESTORE_UUID = 1,
+	COFFER_RESTORE_GEOMETRY = 2,
+	COFFER_RESTORE_KEYSLOTS = 4,
+	COFFER_RESTORE_VOLUME_KEY = 8,
+};
+
+/* What is known of the disk. */
+struct coffer_restore_facts {
+	const struct coffer_backup *backup;
+	const char *device; /* name, for sentences */
+	uint64_t device_size;
+	struct json_object *json; /* of the newest whole copy; NULL: none is whole */
+	const char *uuid;	  /* likewise */
+	uint64_t copy_size;	  /* likewise */
+	uint32_t worn;		  /* keyslots whose area is not the backup's, though their metadata
+				   * are the same */
+	const char
+		*content; /* the first copy is not whole, and this is there instead; "": nothing */
+	bool active;	  /* mapped, mounted or held */
+	bool active_same; /* ... by a mapping that bears the backup's UUID */
+	unsigned int allow; /* enum coffer_restore_word */
+};
+
+/* Every check with its verdict to @l, a BAD one for each reason to refuse. -ENOMEM. */
+int coffer_restore_judge(const struct coffer_restore_facts *f, struct coffer_checks *l);
+
+/* Is keyslot @slot the same key in both, by salt, key derivation and digest? Where it lies does not
+ * count. false also where one does not have it. */
+bool coffer_same_keyslot(struct json_object *a, struct json_object *b, unsigned int slot);
+
+/* May the restored header take the place of the one on the disk copy by copy, so that one of the
+ * two is whole at every instant? Only where both have the same sizes. */
+bool coffer_restore_guards(const struct coffer_restore_facts *f);

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test_restore.c - may a header go back: each reason against it alone, allowed and not */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "model/restore.h"
+#include "tap.h"
+
+#define UUID "5a8f2b16-9d0c-4a57-8f0e-0b4d1c9e7a01"
+
+enum {
+	GIB = 1 << 30,
+	ALL = COFFER_RESTORE_UUID | COFFER_RESTORE_GEOMETRY | COFFER_RESTORE_KEYSLOTS |
+	      COFFER_RESTORE_VOLUME_KEY
+};
+
+/* What of a header's metadata the rows change. */
+struct header {
+	const char *offset; /* of the data */
+	const char *digest; /* of the volume key */
+	const char *salt;   /* of keyslot 0 */
+	const char *second; /* keyslot 1 with its comma, or "" */
+	const char *tokens;
+	const char *require; /* config.requirements with its comma */
+	const char *area;    /* bytes of the keyslots area */
+	const char *place;   /* of keyslot 0 */
+};
+
+#define SECOND                                                                                     \
+	",\"1\":{\"type\":\"luks2\",\"key_size\":64,\"area\":{\"type\":\"raw\",\"offset\":"        \
+	"\"294912\",\"size\":\"258048\",\"encryption\":\"aes-xts-plain64\",\"key_size\":64},"      \
+	"\"kdf\":{\"type\":\"pbkdf2\",\"salt\":\"second\"},\"af\":{\"type\":\"luks1\"}}"
+
+static const struct header usual = {"16777216", "key", "first", "", "", "", "1048576", "32768"};
+
+static struct json_object *make(const struct header *h)
+{
+	struct json_object *json = NULL;
+	char text[4096];
+
+	(void)snprintf(text, sizeof(text),
+		"{\"keyslots\":{\"0\":{\"type\":\"luks2\",\"key_size\":64,\"area\":{\"type\":"
+		"\"raw\",\"offset\":\"%s\",\"size\":\"258048\",\"encryption\":"
+		"\"aes-xts-plain64\",\"key_size\":64},\"kdf\":{\"type\":\"pbkdf2\",\"salt\":"
+		"\"%s\"},\"af\":{\"type\":\"luks1\"}}%s},\"tokens\":{%s},\"segments\":{\"0\":{"
+		"\"type\":\"crypt\",\"offset\":\"%s\",\"size\":\"dynamic\",\"iv_tweak\":\"0\","
+		"\"encryption\":\"aes-xts-plain64\",\"sector_size\":512}},\"digests\":{\"0\":{"
+		"\"type\":\"pbkdf2\",\"keyslots\":[\"0\",\"1\"],\"segments\":[\"0\"],\"hash\":"
+		"\"sha256\",\"iterations\":1000,\"salt\":\"salt\",\"digest\":\"%s\"}},\"config\":"
+		"{\"json_size\":\"12288\",\"keyslots_size\":\"%s\"%s}}",
+		h->place, h->salt, h->second, h->tokens, h->offset, h->digest, h->area, h->require);
+	if (coffer_json_parse(text, strlen(text), &json) < 0)
+		abort();
+	return json;
+}
+
+struct row {
+	const char *name;
+	const char *bad;    /* ids of the BAD checks, with blanks between */
+	const char *note;   /* id of a check that must be a NOTE; NULL: none need be */
+	unsigned int word;  /* allows what is BAD; 0: nothing does */
+	struct header disk; /* where offset is NULL: no header is whole */
+	const char *uuid;   /* of the disk; NULL: the backup's */
+	uint64_t copy_size; /* 0: the backup's */
+	uint64_t device;    /* bytes; 0: as then */
+	const char *content;
+	bool stock, active, active_same, converting;
+	uint32_t worn;
+	uint64_t data_offset; /* of the backup; 0: the usual */
+};
+
+#define HERE()                                                                                     \
+	{                                                                                          \
+		"16777216", "key", "first", "", "", "", "1048576", "32768"                         \
+	}
+
+static const struct row rows[] = {
+	{"all the same", "", NULL, 0, HERE()},
+	{"a stock file", "", "backup", 0, HERE(), .stock = true},
+	{"keyslot 0 lies elsewhere", "", NULL, 0,
+		{"16777216", "key", "first", "", "", "", "1048576", "552960"}},
+	{"another volume", "uuid", NULL, COFFER_RESTORE_UUID, HERE(), .uuid = "other"},
+	{"the data elsewhere", "geometry", NULL, COFFER_RESTORE_GEOMETRY,
+		{"33554432", "key", "first", "", "", "", "1048576", "32768"}},
+	{"larger header copies", "geometry", NULL, COFFER_RESTORE_GEOMETRY, HERE(),
+		.copy_size = 65536},
+	{"a larger keyslots area", "geometry", NULL, COFFER_RESTORE_GEOMETRY,
+		{"16777216", "key", "first", "", "", "", "2097152", "32768"}},
+	{"a smaller device", "geometry", NULL, COFFER_RESTORE_GEOMETRY, HERE(),
+		.device = GIB - 512},
+	{"a larger device", "", "geometry", 0, HERE(), .device = GIB + 512},
+	{"a smaller device, a stock file", "", NULL, 0, HERE(), .device = GIB - 512, .stock = true},
+	{"a device without room for data", "geometry", NULL, COFFER_RESTORE_GEOMETRY, HERE(),
+		.device = 16777216, .stock = true},
+	{"a device without room for a header", "room", NULL, 0, HERE(), .device = 65536},
+	{"another volume key", "volume-key keyslots", NULL,
+		COFFER_RESTORE_VOLUME_KEY | COFFER_RESTORE_KEYSLOTS,
+		{"16777216", "other", "first", "", "", "", "1048576", "32768"}},
+	{"a changed keyslot", "keyslots", NULL, COFFER_RESTORE_KEYSLOTS,
+		{"16777216", "key", "later", "", "", "", "1048576", "32768"}},
+	{"an added keyslot", "keyslots", NULL, COFFER_RESTORE_KEYSLOTS,
+		{"16777216", "key", "first", SECOND, "", "", "1048576", "32768"}},
+	{"a damaged keyslot", "", "keyslot", 0, HERE(), .worn = 1},
+	{"a token", "", "token", 0,
+		{"16777216", "key", "first", "", "\"0\":{\"type\":\"x\",\"keyslots\":[]}", "",
+			"1048576", "32768"}},
+	{"no header, all fits", "", NULL, 0, {0}},
+	{"no header, a stock file", "", NULL, 0, {0}, .stock = true},
+	{"no header, a smaller device", "geometry", NULL, COFFER_RESTORE_GEOMETRY, {0},
+		.device = GIB - 512},
+	{"no header, a larger device", "", "geometry", 0, {0}, .device = GIB + 512},
+	{"no header, a detached one", "geometry", NULL, COFFER_RESTORE_GEOMETRY, {0},
+		.data_offset = 4096},
+	{"no header, a filesystem", "content", NULL, 0, {0}, .content = "an ext4"},
+	{"second copy only, a filesystem", "content", NULL, 0, HERE(), .content = "an ext4"},
+	{"no header, a backup of a conversion", "conversion", NULL, COFFER_RESTORE_GEOMETRY, {0},
+		.converting = true},
+	{"a backup of a conversion", "conversion", NULL, 0, HERE(), .converting = true},
+	{"in use, all the same", "", "in-use", 0, HERE(), .active = true},
+	{"in use, a changed keyslot", "keyslots", "in-use", COFFER_RESTORE_KEYSLOTS,
+		{"16777216", "key", "later", "", "", "", "1048576", "32768"}, .active = true},
+	{"in use, another volume key", "volume-key keyslots in-use", NULL, 0,
+		{"16777216", "other", "first", "", "", "", "1048576", "32768"}, .active = true},
+	{"in use, another volume", "uuid in-use", NULL, 0, HERE(), .uuid = "other", .active = true},
+	{"in use, the data elsewhere", "geometry in-use", NULL, 0,
+		{"33554432", "key", "first", "", "", "", "1048576", "32768"}, .active = true},
+	{"in use, larger header copies", "geometry in-use", NULL, 0, HERE(), .copy_size = 65536,
+		.active = true},
+	{"in use, no header", "in-use", NULL, 0, {0}, .active = true},
+	{"in use by the backup's volume, no header", "", "in-use", 0, {0}, .active = true,
+		.active_same = true},
+	{"in use by the backup's volume, no header, a conversion", "conversion in-use", NULL, 0,
+		{0}, .active = true, .active_same = true, .converting = true},
+};
+
+/* The ids of all checks with verdict @v, with blanks between. */
+static void ids(const struct coffer_checks *l, enum coffer_verdict v, char *ret, size_t size)
+{
+	ret[0] = '\0';
+	for (size_t i = 0; i < l->n; i++) {
+		const size_t used = strlen(ret);
+
+		if (l->items[i].verdict == v)
+			(void)snprintf(
+				ret + used, size - used, "%s%s", used ? " " : "", l->items[i].id);
+	}
+}
+
+/* All words of @text in @list, in whatever order? */
+static bool same_words(const char *list, const char *text)
+{
+	char copy[128], *rest = copy;
+	const char *word;
+
+	if (strlen(list) != strlen(text))
+		return false;
+	(void)snprintf(copy, sizeof(copy), "%s", text);
+	while ((word = strsep(&rest, " ")))
+		if (!strstr(list, word))
+			return false;
+	return true;
+}
+
+static void judge(const struct row *row, unsigned int allow, struct coffer_checks *l)
+{
+	static const char require[] = ",\"requirements\":{\"mandatory\":[\"online-reencrypt-v2\"]}";
+	struct header then = usual;
+	_cleanup_json_ struct json_object *now = row->disk.offset ? make(&row->disk) : NULL;
+	struct coffer_backup b = {.sealed = !row->stock};
+	struct coffer_restore_facts f = {.backup = &b,
+		.device = "disk",
+		.device_size = row->device ? row->device : GIB,
+		.json = now,
+		.uuid = row->uuid ? row->uuid : UUID,
+		.copy_size = row->copy_size ? row->copy_size : 16384,
+		.worn = row->worn,
+		.content = row->content ? row->content : "",
+		.active = row->active,
+		.active_same = row->active_same,
+		.allow = allow};
+
+	if (row->converting)
+		then.require = require;
+	b.json = make(&then);
+	b.trailer = (struct coffer_trailer){
+		.kind = row->converting ? COFFER_LUKS2_OTHER : COFFER_LUKS2_ENCRYPTED,
+		.image_size = 32768 + 1048576,
+		.copy_size = 16384,
+		.device_size = row->stock ? 0 : GIB,
+		.data_offset = row->data_offset ? row->data_offset : 16777216,
+		.uuid = UUID};
+	if (coffer_restore_judge(&f, l) < 0)
+		abort();
+	coffer_json_free(b.json);
+}
+
+static void test_row(const struct row *row)
+{
+	_cleanup_(coffer_checks_free) struct coffer_checks plain = {0}, allowed = {0}, half = {0};
+	const struct coffer_check *c;
+	char bad[128], left[128];
+
+	judge(row, 0, &plain);
+	ids(&plain, COFFER_CHECK_BAD, bad, sizeof(bad));
+	ok(same_words(bad, row->bad), "%s: refused for '%s'", row->name, bad);
+	if (row->note) {
+		c = coffer_checks_find(&plain, row->note);
+		ok(c && c->verdict == COFFER_CHECK_NOTE, "%s: a note about %s", row->name,
+			row->note);
+	}
+	judge(row, row->word, &allowed);
+	ids(&allowed, COFFER_CHECK_BAD, left, sizeof(left));
+	if (row->word)
+		ok(!left[0], "%s: allowed (%s)", row->name, left);
+	judge(row, ALL & ~row->word, &half);
+	ids(&half, COFFER_CHECK_BAD, left, sizeof(left));
+	if (row->bad[0])
+		ok(left[0] != '\0', "%s: other words do not allow it", row->name);
+	coffer_checks_free(&half);
+	judge(row, ALL, &half);
+	if (row->bad[0] && !row->word)
+		ok(coffer_checks_count(&half, COFFER_CHECK_BAD) > 0, "%s: nothing allows it",
+			row->name);
+}
+
+int main(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		test_row(&rows[i]);
+	return done_testing();
+}
