@@ -29,6 +29,7 @@ struct coffer_repair_result {
 	size_t n_done; /* of them */
 	bool changed;
 	enum coffer_stage stage_after; /* when something was done */
+	bool unlocked_run;	       /* as in coffer_encrypt_result */
 };
 
 struct coffer_repair_options {

@@ -91,9 +91,11 @@ static int end_json(const struct run *run, int code, const struct coffer_repair_
 		coffer_json_put_checks(o, "findings", &r->findings);
 		put_actions(o, r);
 		(void)coffer_json_put_bool(o, "changed", r->changed);
-		if (r->changed)
+		if (r->changed) {
 			(void)coffer_json_put_string(
 				o, "stage_after", coffer_stage_name(r->stage_after));
+			(void)coffer_json_put_bool(o, "stock_tools_kept_out", !r->unlocked_run);
+		}
 	}
 	return coffer_json_finish(o, code, e);
 }
@@ -120,9 +122,12 @@ static int end_text(const struct run *run, int code, const struct coffer_repair_
 		(void)fputs("coffer: nothing is lost; go on with: ", stderr);
 		coffer_report_command(&run->args, "repair");
 	}
-	if (code == COFFER_DONE && r->changed && !quiet)
+	if (code == COFFER_DONE && r->changed && !quiet) {
 		(void)fprintf(stderr, "%s: repaired; it is %s now\n", run->args.encrypt.device,
 			coffer_stage_name(r->stage_after));
+		if (r->unlocked_run)
+			coffer_show_unlocked(stderr);
+	}
 	return fflush(stdout) != 0 || ferror(stdout) ? COFFER_FAILED : code;
 }
 

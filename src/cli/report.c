@@ -381,14 +381,19 @@ static void say_encrypted(const struct coffer_report *r, const struct coffer_enc
 	say_used(res, false);
 	say_unprotected(res);
 	if (res->unlocked_run)
-		coffer_show_field(stderr, "note",
-			"this user has no access to /run/cryptsetup: stock tools were not kept "
-			"out");
+		coffer_show_unlocked(stderr);
 	(void)fputs("  next         back up the header, away from this disk:\n"
 		    "               coffer header backup --header-backup-file FILE",
 		stderr);
 	coffer_show_word(stderr, device);
 	(void)fputc('\n', stderr);
+}
+
+static void say_aborted(const struct coffer_report *r, const struct coffer_encrypt_result *res)
+{
+	(void)fprintf(stderr, "%s: the plain filesystem is back\n", r->args->encrypt.device);
+	if (res->unlocked_run)
+		coffer_show_unlocked(stderr);
 }
 
 int coffer_report_end(struct coffer_report *r, int status,
@@ -406,8 +411,7 @@ int coffer_report_end(struct coffer_report *r, int status,
 	else if (r->args->encrypt.dry_run)
 		say_dry_run(r, result);
 	else if (result->aborted)
-		(void)fprintf(
-			stderr, "%s: the plain filesystem is back\n", r->args->encrypt.device);
+		say_aborted(r, result);
 	else
 		say_encrypted(r, result);
 	return code;

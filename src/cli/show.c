@@ -139,6 +139,12 @@ void coffer_show_field(FILE *f, const char *name, const char *fmt, ...)
 	coffer_show_wrapped(f, 15, text);
 }
 
+void coffer_show_unlocked(FILE *f)
+{
+	coffer_show_field(f, "note",
+		"this user has no access to /run/cryptsetup: stock tools were not kept out");
+}
+
 void coffer_show_checks(FILE *f, const struct coffer_checks *c, bool all)
 {
 	static const char *const marks[] = {

@@ -26,6 +26,8 @@ void coffer_show_error(const char *text);
 /* "  name         text" */
 void coffer_show_field(FILE *f, const char *name, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* The same of a run that had no access to cryptsetup's locks. */
+void coffer_show_unlocked(FILE *f);
 /* One line for each check, its remedy below; those that are OK only when @all. */
 void coffer_show_checks(FILE *f, const struct coffer_checks *c, bool all);
 /* @text as a shell takes it for one word, with a space in front. */

@@ -140,6 +140,15 @@ enum coffer_action coffer_decide(const struct coffer_facts *f, char *why, size_t
 	return COFFER_ACT_ENCRYPTED;
 }
 
+const char *coffer_volume_uuid(const struct coffer_facts *f)
+{
+	if (f->newest == 1 && !f->block_0_is_ours)
+		return NULL;
+	if (f->newest >= 0)
+		return f->uuid;
+	return f->transition_error == 0 ? f->transition.uuid : NULL;
+}
+
 bool coffer_can_abort(enum coffer_action a, const struct coffer_facts *f)
 {
 	switch (a) {

@@ -63,5 +63,9 @@ const char *coffer_action_name(enum coffer_action a);
 /* Decide. For DAMAGED, @why (at least 1 byte) gets the reason as a sentence. */
 enum coffer_action coffer_decide(const struct coffer_facts *f, char *why, size_t why_size);
 
+/* UUID of the volume that a run on this disk works for, whose reencryption lock it needs: the
+ * header's, else the transition block's; NULL where neither counts. */
+const char *coffer_volume_uuid(const struct coffer_facts *f);
+
 /* May the conversion still be undone? Yes as long as no step was committed. */
 bool coffer_can_abort(enum coffer_action a, const struct coffer_facts *f);

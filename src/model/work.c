@@ -124,16 +124,13 @@ static uint64_t count_looks(enum coffer_action a, const struct coffer_work_facts
 	switch (a) {
 	case COFFER_ACT_START: /* the lock is taken before the header is placed */
 		return 4 + 2 * again;
-	case COFFER_ACT_REDO_PLACEMENT: /* the header appears, then its lock is taken */
-		return 5 + again;
+	case COFFER_ACT_REDO_PLACEMENT:
 	case COFFER_ACT_FINISH_PLACEMENT:
 		return 5 + 2 * again;
 	case COFFER_ACT_CONVERT:
 		return 4 + again;
-	case COFFER_ACT_END:
+	default: /* END and SYNC_FINAL */
 		return 3;
-	default: /* SYNC_FINAL: no conversion is there, so no lock is taken */
-		return 2;
 	}
 }
 
@@ -163,7 +160,7 @@ void coffer_work_count(
 		return;
 	case COFFER_ACT_REDO_RESTORE:
 		count_restore(f, &stage[COFFER_WORK_RESTORE]);
-		ret->looks = 1;
+		ret->looks = 2;
 		return;
 	case COFFER_ACT_ENCRYPTED:
 	case COFFER_ACT_OTHER:

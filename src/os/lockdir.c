@@ -112,6 +112,14 @@ int coffer_flock(int fd, int how, double seconds)
 	}
 }
 
+/* A file that is not locked is closed at once: release() removes what it finds open. */
+static int drop(struct coffer_lock_file *f, int r)
+{
+	if (f->fd >= 0)
+		(void)close(TAKE_FD(f->fd));
+	return r;
+}
+
 int coffer_lock_file_take(struct coffer_lock_file *f, int how, double seconds,
 	struct coffer_thing *ret_busy, struct coffer_err *e)
 {
@@ -125,18 +133,19 @@ int coffer_lock_file_take(struct coffer_lock_file *f, int how, double seconds,
 	for (;;) {
 		r = open_file(f, e);
 		if (r < 0)
-			return r;
+			return drop(f, r);
 		r = coffer_flock(f->fd, how, end - coffer_clock());
 		if (r == -EWOULDBLOCK) {
 			*ret_busy = fstat(f->fd, &st) == 0 ? coffer_thing_of(&st)
 							   : (struct coffer_thing){0};
-			return -EBUSY;
+			return drop(f, -EBUSY);
 		}
 		if (r < 0)
-			return coffer_err_errno(e, -r, "lock %s/%s", COFFER_LOCK_DIR, f->name);
+			return drop(
+				f, coffer_err_errno(e, -r, "lock %s/%s", COFFER_LOCK_DIR, f->name));
 		if (still_named(f))
 			return 0;
-		(void)close(TAKE_FD(f->fd));
+		(void)drop(f, 0);
 	}
 }
 

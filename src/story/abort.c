@@ -45,13 +45,15 @@ static int too_late(const struct coffer_disk *disk, struct coffer_err *e)
 
 static int run(struct coffer_session *s, struct coffer_err *e)
 {
+	const char *uuid;
 	int r;
 
 	r = coffer_examine(s->dev, &s->disk, e);
-	if (r == 0 && s->disk.header) {
-		(void)snprintf(
-			s->result->uuid, sizeof(s->result->uuid), "%s", s->disk.header->uuid);
-		r = coffer_session_lock(s, s->disk.header->uuid, e);
+	uuid = r == 0 ? coffer_volume_uuid(&s->disk.facts) : NULL;
+	if (uuid) {
+		if (s->disk.header)
+			(void)snprintf(s->result->uuid, sizeof(s->result->uuid), "%s", uuid);
+		r = coffer_session_lock(s, uuid, e);
 		if (r == 0) /* whoever held the lock until now may have gone on */
 			r = coffer_examine(s->dev, &s->disk, e);
 	}

@@ -58,17 +58,12 @@ static int derive_new(
  * be another one afterwards, the key does not fit it. */
 static int derive_first(struct coffer_session *s, struct coffer_err *e)
 {
-	_cleanup_lock_ struct coffer_lock *lock = NULL;
 	int r;
 
 	r = coffer_session_lock(s, s->disk.header->uuid, e);
 	coffer_lock_free(TAKE_PTR(s->reencryption));
 	if (r == 0)
 		r = check_leftovers(s, e);
-	if (r == 0)
-		r = coffer_session_ask(s, COFFER_ASK_EXISTING, e);
-	if (r == 0)
-		r = coffer_session_lock_derivation(s, &lock, e);
 	return r < 0 ? r : coffer_session_unlock(s, e);
 }
 
@@ -207,10 +202,32 @@ static int run_stage(struct coffer_session *s, bool *ret_done, struct coffer_err
 	return coffer_refuse_action(disk, e);
 }
 
+/* Does a run work for the volume that is there, so that it needs its reencryption lock? */
+static bool works_for_volume(enum coffer_action a)
+{
+	return a != COFFER_ACT_START && a != COFFER_ACT_ENCRYPTED && a != COFFER_ACT_OTHER &&
+	       a != COFFER_ACT_DAMAGED;
+}
+
+static void tell_volume(struct coffer_session *s, bool converting)
+{
+	const struct coffer_conversion *c = &s->disk.facts.conversion;
+
+	if (s->disk.header)
+		(void)snprintf(
+			s->result->uuid, sizeof(s->result->uuid), "%s", s->disk.header->uuid);
+	if (!converting)
+		return;
+	coffer_session_note_geometry(s, &c->geometry, c->cipher);
+	s->result->converted = c->geometry.length - c->pointer;
+}
+
 /* What is on the disk, told to the result; and the lock of the volume that is there. */
 static int examine(struct coffer_session *s, bool first, struct coffer_err *e)
 {
 	const struct coffer_facts *f = &s->disk.facts;
+	const char *uuid;
+	bool converting;
 	int r;
 
 	coffer_dev_set_direct(s->dev, false);
@@ -223,23 +240,21 @@ static int examine(struct coffer_session *s, bool first, struct coffer_err *e)
 		s->result->resumed = s->disk.action != COFFER_ACT_START &&
 				     s->disk.action != COFFER_ACT_ENCRYPTED;
 	}
-	if (!s->disk.header) {
-		/* The volume whose lock is held is gone: a new one will have a UUID of its own. */
+	converting = s->disk.header && f->kind_error == 0 && f->kind == COFFER_LUKS2_CONVERTING;
+	tell_volume(s, converting);
+	uuid = coffer_volume_uuid(f);
+	if (!uuid) /* the volume whose lock is held is gone: a new one has a UUID of its own */
 		coffer_lock_free(TAKE_PTR(s->reencryption));
+	if (!uuid || !works_for_volume(s->disk.action))
 		return 0;
-	}
-	(void)snprintf(s->result->uuid, sizeof(s->result->uuid), "%s", s->disk.header->uuid);
-	if (f->kind_error < 0 || f->kind != COFFER_LUKS2_CONVERTING)
-		return 0;
-	coffer_session_note_geometry(s, &f->conversion.geometry, f->conversion.cipher);
-	s->result->converted = f->conversion.geometry.length - f->conversion.pointer;
-	if (s->reencryption)
-		return 0;
-	if (s->o->serialize_memory_hard_pbkdf && !s->key && !s->o->dry_run &&
-		s->disk.action != COFFER_ACT_REDO_RESTORE)
+	if (converting && s->o->serialize_memory_hard_pbkdf && !s->key && !s->o->dry_run &&
+		s->disk.action != COFFER_ACT_REDO_RESTORE) {
+		coffer_lock_free(TAKE_PTR(s->reencryption)); /* of a placement that was redone */
 		r = derive_first(s, e);
-	if (r == 0)
-		r = coffer_session_lock(s, s->disk.header->uuid, e);
+	}
+	if (r < 0 || s->reencryption)
+		return r;
+	r = coffer_session_lock(s, uuid, e);
 	/* Whoever held the lock until now may have moved the pointer: read again under it. */
 	return r < 0 ? r : coffer_examine(s->dev, &s->disk, e);
 }

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "model/luks2hdr.h"
 #include "model/storedmap.h"
+#include "os/locks.h"
 
 enum {
 	PIECE = 1 << 20,
@@ -413,10 +414,11 @@ int coffer_evidence_collect(
 	const struct coffer_disk *disk, struct coffer_evidence *ret, struct coffer_err *e)
 {
 	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(3 * PIECE);
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
 	struct coffer_evidence v = {0};
 	struct search s = {
 		.dev = disk->dev, .buf = buf, .ours = disk->facts.transition_error == 0, .v = &v};
-	int r;
+	int r = 0;
 
 	if (!buf)
 		return coffer_err_errno(e, ENOMEM, "look at %s", disk->dev->name);
@@ -425,7 +427,11 @@ int coffer_evidence_collect(
 		*ret = v;
 		return 0;
 	}
-	r = collect(&s, disk, e);
+	/* A header that somebody is just writing looks like one that was torn. */
+	if (!disk->unlocked)
+		r = coffer_lock_metadata(disk->dev, false, &lock, e);
+	if (r == 0)
+		r = collect(&s, disk, e);
 	if (r < 0)
 		return coffer_err_wrap(e, r, "look for what an interruption has left");
 	*ret = v;

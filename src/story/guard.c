@@ -41,9 +41,34 @@ static bool same_kind(const char *type, enum coffer_fs_kind kind)
 	return strcmp(type, coffer_fs_name(kind)) == 0;
 }
 
+/* LUKS2 on a disk on which nothing was begun when it was examined: a header that nobody can trust,
+ * or one that another program has placed since. */
+static int refuse_luks2(struct coffer_dev *d, struct coffer_err *e)
+{
+	struct coffer_disk now = {0};
+	bool placed;
+	int r;
+
+	r = coffer_examine(d, &now, e);
+	placed = r == 0 && now.action != COFFER_ACT_START;
+	coffer_disk_reset(&now);
+	if (r < 0)
+		return r;
+	if (placed)
+		return coffer_err_refuse(e, EBUSY,
+			"another program has just begun on %s; run the same command again",
+			d->name);
+	return coffer_err_repair(e, EUCLEAN,
+		"%s has a magic of LUKS2, but no header to be trusted; 'cryptsetup repair' "
+		"may bring its first copy back from the second, else restore a backup of "
+		"the header with 'coffer header restore'; keep a copy of the disk "
+		"first; nothing was changed",
+		d->name);
+}
+
 static int check_content(struct look *l, struct coffer_err *e)
 {
-	const struct coffer_dev *d = l->g->dev;
+	struct coffer_dev *d = l->g->dev;
 	struct coffer_content *c = &l->g->content;
 	int r;
 
@@ -51,12 +76,7 @@ static int check_content(struct look *l, struct coffer_err *e)
 	if (r < 0)
 		return r;
 	if (c->luks2)
-		return coffer_err_repair(e, EUCLEAN,
-			"%s has a magic of LUKS2, but no header to be trusted; 'cryptsetup repair' "
-			"may bring its first copy back from the second, else restore a backup of "
-			"the header with 'coffer header restore'; keep a copy of the disk "
-			"first; nothing was changed",
-			d->name);
+		return refuse_luks2(d, e);
 	if (c->luks)
 		return coffer_refuse_encrypted(d, e);
 	if (c->suspended)

@@ -26,6 +26,7 @@ struct repair {
 	struct coffer_repair_result *result;
 	struct coffer_evidence evidence;
 	struct coffer_diagnosis diagnosis;
+	bool plain_luks2; /* nothing was begun, and yet libblkid sees LUKS2 */
 };
 
 void coffer_repair_free(struct coffer_repair_result *r)
@@ -46,34 +47,33 @@ static int diagnose(
 		.facts = &s->disk.facts,
 		.evidence = &p->evidence,
 		.reason = s->disk.why,
+		.plain_luks2 = p->plain_luks2,
 		.can_resume = p->o->callbacks.passphrase != NULL};
-	struct coffer_content content = {0};
 	int r = 0;
 
-	if (s->disk.action == COFFER_ACT_START)
-		r = coffer_probe(s->dev, 0, s->dev->size, &content, e);
-	if (r == 0 && s->disk.action == COFFER_ACT_START && s->disk.facts.newest == 1)
+	if (s->disk.action == COFFER_ACT_START && s->disk.facts.newest == 1)
 		r = coffer_mend_look(&s->disk, &symptoms.lost, e);
 	if (r < 0)
 		return r;
-	symptoms.plain_luks2 = content.luks2;
 	r = coffer_diagnose(&symptoms, l, &p->diagnosis);
 	return r < 0 ? coffer_err_errno(e, -r, "judge %s", s->dev->name) : 0;
 }
 
-/* The lock of the volume whose header is there, and the disk as it is under that lock. */
+/* The lock of the volume that is there, and the disk as it is under that lock. */
 static int lock_volume(struct coffer_session *s, struct coffer_err *e)
 {
+	/* Also where only a second copy is whole: cryptsetup goes on with that one. */
+	const struct coffer_facts *f = &s->disk.facts;
+	const char *uuid = f->newest >= 0 ? f->uuid : coffer_volume_uuid(f);
 	int r;
 
-	/* Also where only a second copy is whole: cryptsetup goes on with that one. */
-	if (s->disk.facts.newest < 0 || s->reencryption)
+	if (!uuid || s->reencryption)
 		return 0;
-	r = coffer_session_lock(s, s->disk.facts.uuid, e);
+	r = coffer_session_lock(s, uuid, e);
 	return r < 0 ? r : coffer_examine(s->dev, &s->disk, e);
 }
 
-static int examine(struct coffer_session *s, struct repair *p, struct coffer_err *e)
+static int examine_once(struct coffer_session *s, struct repair *p, struct coffer_err *e)
 {
 	int r;
 
@@ -82,6 +82,23 @@ static int examine(struct coffer_session *s, struct repair *p, struct coffer_err
 	if (r == 0 && !s->dev->read_only)
 		r = lock_volume(s, e);
 	return r < 0 ? r : coffer_evidence_collect(&s->disk, &p->evidence, e);
+}
+
+static int examine(struct coffer_session *s, struct repair *p, struct coffer_err *e)
+{
+	struct coffer_content content = {0};
+	int r;
+
+	p->plain_luks2 = false;
+	r = examine_once(s, p, e);
+	if (r == 0 && s->disk.action == COFFER_ACT_START)
+		r = coffer_probe(s->dev, 0, s->dev->size, &content, e);
+	if (r < 0 || !content.luks2)
+		return r;
+	/* LUKS where no header was: damaged, or somebody has placed it between the two looks. */
+	r = examine_once(s, p, e);
+	p->plain_luks2 = s->disk.action == COFFER_ACT_START;
+	return r;
 }
 
 static int act(struct coffer_session *s, struct repair *p, enum coffer_action_kind kind,
@@ -225,6 +242,7 @@ static int run(struct coffer_session *s, struct coffer_err *e)
 	}
 	r = act_all(s, p, e);
 	res->changed = s->changed;
+	res->unlocked_run = s->result->unlocked_run;
 	if (r < 0 && res->changed)
 		(void)tell_stage_after(s, p, NULL);
 	/* What was done before is done: without a key to go on with nothing was interrupted. */

@@ -136,22 +136,41 @@ int coffer_session_unlock_fd(struct coffer_session *s, int fd, struct coffer_err
 	return r;
 }
 
-int coffer_session_unlock(struct coffer_session *s, struct coffer_err *e)
+/* The keyslots are somebody's to change between two commits, so they are copied under the lock. */
+static int copy_header(struct coffer_session *s, int *ret_fd, struct coffer_err *e)
 {
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	int r;
+
+	r = coffer_lock_metadata(s->dev, false, &lock, e);
+	return r < 0 ? r
+		     : coffer_header_memfd(s->dev, s->disk.header,
+			       s->disk.facts.conversion.geometry.shift, ret_fd, e);
+}
+
+static int derive(struct coffer_session *s, struct coffer_err *e)
+{
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
 	_cleanup_close_ int fd = -1;
 	int r;
 
-	if (!s->key) {
-		r = coffer_header_memfd(
-			s->dev, s->disk.header, s->disk.facts.conversion.geometry.shift, &fd, e);
-		if (r == 0)
-			r = coffer_session_ask(s, COFFER_ASK_EXISTING, e);
-		coffer_session_progress(s, COFFER_PHASE_DERIVE, 0, 0);
-		if (r == 0)
-			r = coffer_session_unlock_fd(s, fd, e);
-		if (r < 0 || !s->key)
-			return r;
-	}
+	r = copy_header(s, &fd, e);
+	if (r == 0)
+		r = coffer_session_ask(s, COFFER_ASK_EXISTING, e);
+	if (r == 0)
+		r = coffer_session_lock_derivation(s, &lock, e);
+	if (r < 0)
+		return r;
+	coffer_session_progress(s, COFFER_PHASE_DERIVE, 0, 0);
+	return coffer_session_unlock_fd(s, fd, e);
+}
+
+int coffer_session_unlock(struct coffer_session *s, struct coffer_err *e)
+{
+	const int r = s->key ? 0 : derive(s, e);
+
+	if (r < 0 || !s->key)
+		return r;
 	return coffer_conversion_verify(s->disk.header->json, s->key->data, s->key->size, e);
 }
 

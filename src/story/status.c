@@ -18,6 +18,10 @@
 #include "story/evidence.h"
 #include "story/guard.h"
 
+enum {
+	MAX_LOOKS = 20 /* at a disk that changes meanwhile */
+};
+
 DEFINE_CLEANUP(struct coffer_status *, status, coffer_status_free);
 #define _cleanup_status_ _cleanup_(cleanup_status)
 
@@ -270,11 +274,51 @@ static void tell_next(struct coffer_status *s, enum coffer_next next, uint64_t r
 	set_next(s, command, s->device);
 }
 
+/* Is there, by now, something where nothing was? The guards look without a lock, and what somebody
+ * has just placed would be a header without facts to them. */
+static int has_begun(struct coffer_dev *dev, bool *ret, struct coffer_err *e)
+{
+	struct coffer_disk now = {0};
+	const int r = coffer_examine(dev, &now, e);
+
+	*ret = r == 0 && now.action != COFFER_ACT_START;
+	coffer_disk_reset(&now);
+	return r;
+}
+
+/* Facts, evidence and guards of one and the same disk. */
+static int look(struct coffer_dev *dev, struct coffer_status *s, struct coffer_disk *disk,
+	struct coffer_evidence *v, struct coffer_plain_facts *plain, uint64_t *ret_reserve,
+	struct coffer_err *e)
+{
+	bool again = true;
+	int r = 0;
+
+	for (int i = 0; i < MAX_LOOKS && again && r == 0; i++) {
+		again = false;
+		*ret_reserve = 0; /* the usual */
+		*plain = (struct coffer_plain_facts){0};
+		s->filesystem[0] = s->why[0] = '\0';
+		s->luks_version = 0;
+		r = coffer_examine(dev, disk, e);
+		if (r == 0)
+			r = coffer_evidence_collect(disk, v, e);
+		if (r < 0 || disk->action != COFFER_ACT_START)
+			return r;
+		r = look_at_plain(dev, s, v, plain, ret_reserve, e);
+		if (r == 0)
+			r = has_begun(dev, &again, e);
+	}
+	if (again)
+		return coffer_err_set(e, EBUSY, "%s changes while it is read", dev->name);
+	return r;
+}
+
 static int fill(struct coffer_dev *dev, struct coffer_status *s, struct coffer_disk *disk,
 	struct coffer_evidence *v, struct coffer_err *e)
 {
-	struct coffer_plain_facts plain = {0};
-	uint64_t reserve = 0; /* 0: the usual */
+	struct coffer_plain_facts plain;
+	uint64_t reserve;
 	int r;
 
 	s->device = strdup(dev->name);
@@ -282,16 +326,10 @@ static int fill(struct coffer_dev *dev, struct coffer_status *s, struct coffer_d
 		return coffer_err_errno(e, ENOMEM, "look at %s", dev->name);
 	s->size = dev->size;
 	s->is_block = dev->is_block;
-	r = coffer_examine(dev, disk, e);
-	if (r == 0)
-		r = coffer_evidence_collect(disk, v, e);
+	r = look(dev, s, disk, v, &plain, &reserve, e);
 	if (r < 0)
 		return r;
 	tell_facts(s, disk);
-	if (disk->action == COFFER_ACT_START)
-		r = look_at_plain(dev, s, v, &plain, &reserve, e);
-	if (r < 0)
-		return r;
 	s->stage = coffer_stage_of(disk->action, &disk->facts, &plain);
 	r = tell_users(dev, s, e);
 	if (r == 0)

@@ -39,6 +39,7 @@ enum law {
 	LAW_ABORT_PROMISED,
 	LAW_ABORT_WHEN,
 	LAW_ABORT_NOT,
+	LAW_VOLUME,
 	N_LAWS,
 };
 static const char *const law_names[] = {
@@ -69,6 +70,7 @@ static const char *const law_names[] = {
 	[LAW_ABORT_PROMISED] = "a reason promises an abort only where there can be one",
 	[LAW_ABORT_WHEN] = "an abort is possible as long as the pointer stands at L",
 	[LAW_ABORT_NOT] = "nothing to abort on a disk that is empty, done, small or another's",
+	[LAW_VOLUME] = "the volume is the header's, else the transition block's, else none",
 };
 
 struct tally {
@@ -195,6 +197,16 @@ static void check_abort(const struct coffer_facts *f, enum coffer_action a)
 		holds(LAW_ABORT_NOT, !can);
 }
 
+static void check_volume(const struct coffer_facts *f)
+{
+	const char *uuid = coffer_volume_uuid(f);
+	const char *wanted = f->newest >= 0		? f->uuid
+			     : f->transition_error == 0 ? f->transition.uuid
+							: NULL;
+
+	holds(LAW_VOLUME, uuid == wanted);
+}
+
 static void check_facts(const struct coffer_facts *f)
 {
 	char why[512];
@@ -205,6 +217,7 @@ static void check_facts(const struct coffer_facts *f)
 	seen[a]++;
 	check_actions(f, a);
 	check_abort(f, a);
+	check_volume(f);
 	holds(LAW_WHY, (a == COFFER_ACT_DAMAGED) == (why[0] != '\0'));
 	/* Bug: said of a disk whose mark was not yet whole, which abort refuses. */
 	if (strstr(why, "'coffer abort' gives the filesystem back"))
@@ -221,6 +234,7 @@ static void check_block_0(struct coffer_facts *f)
 	f->block_0_is_ours = false;
 	holds(LAW_BLOCK_0, coffer_decide(f, why, sizeof(why)) == COFFER_ACT_START &&
 				   !coffer_can_abort(COFFER_ACT_START, f));
+	holds(LAW_VOLUME, !coffer_volume_uuid(f));
 	f->block_0_is_ours = true;
 }
 
