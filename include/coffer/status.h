@@ -37,8 +37,9 @@ struct coffer_status {
 	struct coffer_user *users; /* who is at work on it */
 	size_t n_users;
 	bool users_complete; /* false: this user may not see everybody's processes */
-	bool locked;	     /* false: this user has no access to cryptsetup's locks, so the header
-			      * may have been read while it was written */
+	bool locked;	     /* false: it was read without cryptsetup's locks (this user has no
+			      * access to them, or coffer_doctor was called), so the header may
+			      * have been read while it was written */
 	char why[512];	     /* why it is at this stage, where the stage alone does not tell */
 	char next[512];	     /* the command that comes next, quoted for a shell; "": none */
 };

@@ -65,6 +65,7 @@ extern const struct coffer_cmd coffer_cmd_abort;
 extern const struct coffer_cmd coffer_cmd_header_check;
 extern const struct coffer_cmd coffer_cmd_header_backup;
 extern const struct coffer_cmd coffer_cmd_header_restore;
+extern const struct coffer_cmd coffer_cmd_doctor;
 extern const struct coffer_cmd coffer_cmd_plan;
 extern const struct coffer_cmd coffer_cmd_repair;
 extern const struct coffer_cmd coffer_cmd_status;

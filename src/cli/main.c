@@ -10,8 +10,9 @@
 #include "cli/show.h"
 
 static const struct coffer_cmd *const cmds[] = {&coffer_cmd_plan, &coffer_cmd_encrypt,
-	&coffer_cmd_abort, &coffer_cmd_status, &coffer_cmd_repair, &coffer_cmd_verify,
-	&coffer_cmd_header_check, &coffer_cmd_header_backup, &coffer_cmd_header_restore};
+	&coffer_cmd_abort, &coffer_cmd_status, &coffer_cmd_doctor, &coffer_cmd_repair,
+	&coffer_cmd_verify, &coffer_cmd_header_check, &coffer_cmd_header_backup,
+	&coffer_cmd_header_restore};
 
 /* How many of @words, which end with NULL, are the name of @cmd: all of its words, or 0. */
 static int count_name(const struct coffer_cmd *cmd, char **words)

@@ -76,6 +76,7 @@ static int add_slot(const char *name, struct json_object *value, void *arg)
 {
 	struct json_object *area = coffer_json_object(value, "area");
 	struct json_object *af = coffer_json_object(value, "af");
+	struct json_object *kdf = coffer_json_object(value, "kdf");
 	struct coffer_keys *k = arg;
 	struct coffer_keyslot s = {.priority = 1};
 	uint64_t size = 0;
@@ -84,8 +85,9 @@ static int add_slot(const char *name, struct json_object *value, void *arg)
 	if (k->n_slots == COFFER_MAX_KEYSLOTS || !number_of(name, COFFER_MAX_KEYSLOTS, &s.number))
 		return 0;
 	copy_text(s.type, sizeof(s.type), coffer_json_string(value, "type"));
-	copy_text(
-		s.kdf, sizeof(s.kdf), coffer_json_string(coffer_json_object(value, "kdf"), "type"));
+	copy_text(s.kdf, sizeof(s.kdf), coffer_json_string(kdf, "type"));
+	(void)coffer_json_u32(kdf, "memory", &s.memory);
+	(void)coffer_json_u32(kdf, "iterations", &s.iterations);
 	(void)coffer_json_u32(value, "key_size", &s.key_size);
 	(void)coffer_json_u32(value, "priority", &s.priority);
 	s.bound = is_bound(k, s.number);

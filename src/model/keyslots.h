@@ -21,6 +21,8 @@ struct coffer_keyslot {
 	unsigned int number;
 	char type[16];	       /* "luks2"; "reencrypt" holds no key */
 	char kdf[16];	       /* "argon2id", "argon2i", "pbkdf2"; "": none */
+	uint32_t memory;       /* KiB that argon2 takes; 0: it is not argon2 */
+	uint32_t iterations;   /* of pbkdf2; 0: it is not pbkdf2 */
 	uint32_t key_size;     /* bytes */
 	unsigned int priority; /* 0: used only when it is named; 1; 2: before the others */
 	uint64_t offset;       /* of its area on the device */

@@ -170,3 +170,84 @@ int coffer_fdinfo_parse(const char *text, size_t n, struct coffer_fdinfo *ret)
 	*ret = info;
 	return 0;
 }
+
+int coffer_proc_stat_parse(const char *text, size_t n, struct coffer_proc_stat *ret)
+{
+	enum {
+		STATE_TO_START = 19 /* fields 3 and 22 */
+	};
+	const char *end = n ? memrchr(text, ')', n) : NULL;
+	struct coffer_proc_stat s;
+	struct text t, w;
+
+	if (!end)
+		return -EBADMSG;
+	t = (struct text){.p = end + 1, .n = n - (size_t)(end + 1 - text)};
+	w = word(&t);
+	if (w.n != 1)
+		return -EBADMSG;
+	s.state = *w.p;
+	for (int i = 0; i < STATE_TO_START; i++)
+		w = word(&t);
+	if (!number(w, 10, UINT64_MAX, &s.started))
+		return -EBADMSG;
+	*ret = s;
+	return 0;
+}
+
+int coffer_proc_number(const char *text, size_t n, const char *name, uint64_t *ret)
+{
+	struct text line;
+
+	while (coffer_next_line(&text, &n, &line.p, &line.n))
+		if (is(word(&line), name) && number(word(&line), 10, UINT64_MAX, ret))
+			return 0;
+	return -ENODATA;
+}
+
+int coffer_cpu_flag(const char *text, size_t n, const char *flag)
+{
+	struct text line, w;
+
+	while (coffer_next_line(&text, &n, &line.p, &line.n)) {
+		w = word(&line);
+		if (!is(w, "flags") && !is(w, "Features"))
+			continue;
+		while ((w = word(&line)).n > 0)
+			if (is(w, flag))
+				return 1;
+		return 0;
+	}
+	return -ENODATA;
+}
+
+bool coffer_proc_misc(const char *text, size_t n, const char *driver)
+{
+	struct text line;
+
+	while (coffer_next_line(&text, &n, &line.p, &line.n)) {
+		(void)word(&line); /* the minor number */
+		if (is(word(&line), driver))
+			return true;
+	}
+	return false;
+}
+
+bool coffer_module_line(const char *line, size_t n, const char *module)
+{
+	struct text t = {.p = line, .n = n};
+	struct text path = word(&t);
+	const char *slash = path.n ? memrchr(path.p, '/', path.n) : NULL;
+	const size_t want = strlen(module);
+
+	if (slash) {
+		path.n -= (size_t)(slash + 1 - path.p);
+		path.p = slash + 1;
+	}
+	if (path.n < want + 3 || memcmp(path.p + want, ".ko", 3) != 0)
+		return false;
+	for (size_t i = 0; i < want; i++)
+		if ((path.p[i] == '-' ? '_' : path.p[i]) != (module[i] == '-' ? '_' : module[i]))
+			return false;
+	return true;
+}

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* proc.h - what /proc says in text: locks, and how a descriptor was opened
+/* proc.h - what /proc says in text: locks, how a descriptor was opened, processes, the kernel
  *
  * Only text in and facts out, so that all of it can be fuzzed. Texts need no NUL at their end.
- * Source: lock_get_status() in fs/locks.c and seq_show() in fs/proc/fd.c of Linux. */
+ * Source: lock_get_status() in fs/locks.c, seq_show() in fs/proc/fd.c and do_task_stat() in
+ * fs/proc/array.c of Linux; modules.dep(5). */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,3 +32,27 @@ struct coffer_fdinfo {
 
 /* 0; -EBADMSG, and @ret as it was, when the flags are not there or no number. */
 int coffer_fdinfo_parse(const char *text, size_t n, struct coffer_fdinfo *ret);
+
+/* /proc/PID/stat */
+struct coffer_proc_stat {
+	char state;	  /* 'R', 'S', 'D', 'T' (stopped), 't' (traced), 'Z', ... */
+	uint64_t started; /* clock ticks after the boot */
+};
+
+/* 0; -EBADMSG, and @ret as it was. The command in it may hold any byte, brackets too. */
+int coffer_proc_stat_parse(const char *text, size_t n, struct coffer_proc_stat *ret);
+
+/* The number behind @name ("MemAvailable:") at the beginning of a line, as in /proc/meminfo.
+ * -ENODATA, and *ret as it was, when no line has one. */
+int coffer_proc_number(const char *text, size_t n, const char *name, uint64_t *ret);
+
+/* Does the first list of processor flags in /proc/cpuinfo ("flags", on ARM "Features") have @flag?
+ * 1, 0; -ENODATA: there is no such list. */
+int coffer_cpu_flag(const char *text, size_t n, const char *flag);
+
+/* Does a line of /proc/misc name @driver? */
+bool coffer_proc_misc(const char *text, size_t n, const char *driver);
+
+/* Is this line of modules.dep or modules.builtin about @module? '-' and '_' are the same there, and
+ * the file may be compressed. */
+bool coffer_module_line(const char *line, size_t n, const char *module);

@@ -43,6 +43,7 @@ struct coffer_dev {
 	uint64_t size;		/* when it was opened */
 	bool is_block;		/* block device; else a regular file */
 	bool read_only;		/* opened to be looked at: others may be at work on it */
+	bool no_locks;		/* to be looked at without locks, which are files that are made */
 	unsigned int major;	/* of a block device, for the lock's name */
 	unsigned int minor;	/* likewise */
 	uint32_t logical_block; /* smallest transfer in bytes, 512 or more */
@@ -99,5 +100,8 @@ int coffer_dev_open_reading(const char *path, struct coffer_dev **ret, struct co
  * away for that. REFUSED with -EBUSY: it could not be had alone. That is as much as can be seen: a
  * process that holds a block device with O_EXCL shows only when it is opened. */
 int coffer_dev_check_alone(const struct coffer_dev *d, struct coffer_err *e);
+/* Does a run of coffer's hold its lock on @d? Asked without taking it; whoever holds it may be in
+ * another namespace. */
+bool coffer_dev_is_locked(const struct coffer_dev *d);
 /* REFUSED with -EROFS, -EACCES or -EPERM: this user could not write to it. */
 int coffer_dev_check_writable(const struct coffer_dev *d, struct coffer_err *e);

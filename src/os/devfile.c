@@ -321,9 +321,15 @@ int coffer_dev_open_reading(const char *path, struct coffer_dev **ret, struct co
 	return 0;
 }
 
-int coffer_dev_check_alone(const struct coffer_dev *d, struct coffer_err *e)
+bool coffer_dev_is_locked(const struct coffer_dev *d)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	return fcntl(d->fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+int coffer_dev_check_alone(const struct coffer_dev *d, struct coffer_err *e)
+{
 	struct stat st;
 	int r;
 
@@ -332,8 +338,7 @@ int coffer_dev_check_alone(const struct coffer_dev *d, struct coffer_err *e)
 	r = coffer_refuse_attached(d->name, &st, e);
 	if (r < 0)
 		return r;
-	/* Whoever holds the lock of a run, asked without taking it. */
-	if (fcntl(d->fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK)
+	if (coffer_dev_is_locked(d))
 		return coffer_explain_locked(d->name, &st, e);
 	return 0;
 }

@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "os/programs.h"
 
 enum {
 	POLL_MS = 50,
@@ -89,32 +90,12 @@ struct command {
 	pid_t parent;
 };
 
-/* Checkers are where an ordinary user does not look: in sbin, too. */
-static bool find_program(const char *name, char *ret, size_t size)
-{
-	static const char system_path[] = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin";
-	const char *own = getenv("PATH");
-	const char *const paths[] = {own ? own : "", system_path};
-
-	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
-		for (const char *p = paths[i]; *p; p += strspn(p, ":")) {
-			const size_t n = strcspn(p, ":");
-
-			if (*p == '/' &&
-				snprintf(ret, size, "%.*s/%s", (int)n, p, name) < (int)size &&
-				access(ret, X_OK) == 0)
-				return true;
-			p += n;
-		}
-	return false;
-}
-
 static int prepare(
 	const struct checker *c, const char *path, struct command *ret, struct coffer_err *e)
 {
 	size_t n = 0;
 
-	if (!find_program(c->argv[0], ret->program, sizeof(ret->program)))
+	if (!coffer_program_find(c->argv[0], ret->program, sizeof(ret->program)))
 		return coffer_err_set(e, ENOENT, "%s is not installed", c->argv[0]);
 	/* Some end with the same status when they find errors and when they find no device. */
 	if (access(path, R_OK) < 0)

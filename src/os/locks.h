@@ -35,7 +35,8 @@ struct coffer_lock;
 int coffer_lock_reencryption(
 	struct coffer_dev *d, const char *uuid, struct coffer_lock **ret, struct coffer_err *e);
 
-/* The metadata lock of @d: shared to read the header, exclusive for a commit. Waits up to 30 s. */
+/* The metadata lock of @d: shared to read the header, exclusive for a commit. Waits up to 30 s. A
+ * device that is looked at without locks has none, and the order all the same. */
 int coffer_lock_metadata(
 	struct coffer_dev *d, bool exclusive, struct coffer_lock **ret, struct coffer_err *e);
 

@@ -7,10 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <libcryptsetup.h>
@@ -18,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/crypto.h"
 #include "base/err.h"
+#include "os/udev.h"
 
 DEFINE_CLEANUP(struct crypt_device *, crypt, crypt_free);
 
@@ -494,10 +493,7 @@ static bool child_stopped(void *user)
  * ever. Where udev runs, it must be told that the mapping is private, so it is not left out. */
 static void choose_udev(void)
 {
-	const struct sockaddr_un control = {.sun_family = AF_UNIX, .sun_path = "/run/udev/control"};
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-
-	if (fd < 0 || connect(fd, (const struct sockaddr *)&control, sizeof(control)) < 0)
+	if (coffer_udev_look() != COFFER_UDEV_ANSWERS)
 		(void)setenv("DM_DISABLE_UDEV", "1", 1);
 }
 

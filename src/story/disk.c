@@ -260,7 +260,8 @@ int coffer_examine(struct coffer_dev *d, struct coffer_disk *ret, struct coffer_
 	ret->dev = d;
 	r = coffer_lock_metadata(d, false, &lock, &why);
 	/* Somebody who may read the device but not the locks looks without them, and is told. */
-	ret->unlocked = d->read_only && (r == -EACCES || r == -EPERM || r == -EROFS);
+	ret->unlocked =
+		d->no_locks || (d->read_only && (r == -EACCES || r == -EPERM || r == -EROFS));
 	if (r < 0 && !ret->unlocked) {
 		if (e)
 			*e = why;

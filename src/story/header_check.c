@@ -14,6 +14,7 @@
 #include "model/luks2meta.h"
 #include "model/record.h"
 #include "os/probe.h"
+#include "story/header_check.h"
 #include "story/header_look.h"
 
 enum kind {
@@ -424,6 +425,24 @@ static int conclude(const struct checker *c, struct coffer_err *e)
 	else
 		return 0;
 	coffer_err_outcome(e, COFFER_NO);
+	return r;
+}
+
+int coffer_header_checks(struct coffer_dev *dev, struct coffer_checks *ret, struct coffer_err *e)
+{
+	struct checker c = {.dev = dev, .report = calloc(1, sizeof(*c.report))};
+	int r;
+
+	if (!c.report)
+		return coffer_err_errno(e, ENOMEM, "look at the header of %s", dev->name);
+	r = check(&c, e);
+	*ret = (struct coffer_checks){0};
+	if (r == 0 && c.kind == KIND_LUKS2) {
+		*ret = c.report->checks;
+		c.report->checks = (struct coffer_checks){0};
+	}
+	coffer_header_report_free(c.report);
+	coffer_header_look_reset(&c.look);
 	return r;
 }
 

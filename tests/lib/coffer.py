@@ -27,6 +27,11 @@ SMALL = ["--reduce-device-size", "2M"]  # S = 1 MiB
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
 
+# A look at the whole machine sees the locks of other tests too: this one has a /run of its own.
+OWN_RUN = ["unshare", "--mount", "--propagation", "private", "sh", "-c",
+           'mount -t tmpfs tmpfs /run && exec "$0" "$@"']
+
+
 # --- something to encrypt ----------------------------------------------------------------------
 
 class Box:

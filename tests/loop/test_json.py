@@ -12,7 +12,7 @@ import jsonschema
 
 import coffer
 from coffer import COFFER, Box, kill_at, phases
-from disk import MiB, run, tempdir
+from disk import MiB, block_devices, run, tempdir
 from tap import Tap
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -62,8 +62,15 @@ def kind(line):
     return "usage" if line["report"] == "usage" else line["report"].replace(" ", "_") + "_report"
 
 
+def call(verb, *args, status):
+    if verb != "doctor":
+        return run(COFFER, *verb.split(), *args, status=status)
+    with block_devices():
+        return run(*coffer.OWN_RUN, COFFER, verb, *args, status=status)
+
+
 def as_json(verb, status, *args):
-    p = run(COFFER, *verb.split(), *args, "--json", status=status)
+    p = call(verb, *args, "--json", status=status)
     assert not p.stderr, f"text beside the JSON: {p.stderr}"
     lines = [json.loads(line) for line in p.stdout.splitlines()]
     assert lines, "no JSON at all"
@@ -84,7 +91,7 @@ FOR_PROGRAMS = {
 
 
 def as_text(verb, status, *args):
-    p = run(COFFER, *verb.split(), *args, status=status)
+    p = call(verb, *args, status=status)
     text = p.stdout + p.stderr
     assert text.strip(), "nothing was said"
     for what, pattern in FOR_PROGRAMS.items():
@@ -203,7 +210,7 @@ with contextlib.ExitStack() as stack:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     rows = [("a wrong report is found out", a_wrong_report_is_found_out)]
     rows += [(f"wrong options: {verb}", wrong_options, verb)
-             for verb in ("encrypt", "abort", "status", "repair", "plan", "verify", "header check",
+             for verb in ("encrypt", "abort", "status", "doctor", "repair", "plan", "verify", "header check",
                           "header backup", "header restore")]
     rows += [("encrypt and abort", encrypt_and_abort)]
     rows += [(f"status: {name}", both, "status", (0,), img) for name, img in disks.items()]
@@ -211,6 +218,12 @@ with contextlib.ExitStack() as stack:
              ("status: a name that is no UTF-8", as_json, "status", (0,), strange),
              ("status: missing", both, "status", (1,), missing),
              ("status: who is at work", who_is_at_work)]
+    rows += [(f"doctor: {name}", both, "doctor", status, disks[name]) for name, status in (
+        ("plain", (0,)), ("placing", (3,)), ("converting", (3,)), ("wiping", (3,)),
+        ("encrypted", (0,)), ("torn", (3,)), ("damaged", (3,)), ("garbage", (0,)))]
+    rows += [("doctor: all disks", as_json, "doctor", (0, 3)),
+             ("doctor: a name that is no UTF-8", as_json, "doctor", (3,), strange),
+             ("doctor: missing", both, "doctor", (1,), missing)]
     rows += [(f"repair: {name}", repair, name, status) for name, status in (
         ("plain", (0,)), ("placing", (0,)), ("converting", (0,)), ("wiping", (0,)),
         ("encrypted", (0,)), ("torn", (0,)), ("damaged", (6,)), ("garbage", (0,)))]

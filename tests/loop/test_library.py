@@ -10,7 +10,7 @@ import re
 
 import coffer
 from coffer import Box
-from disk import MiB, NO_LOCKS, run, sha256, tempdir
+from disk import MiB, NO_LOCKS, block_devices, run, sha256, tempdir
 from tap import Tap
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -258,6 +258,26 @@ def header():
     assert "has no LUKS2 header" in p.stderr, p.stderr
 
 
+def doctor():
+    """What needs care, and nothing else: of a finished volume there is nothing, of a torn one the
+    command that mends it."""
+    torn = os.path.join(folder, "torn")
+    run("cp", os.path.join(folder, "work"), torn)
+    with open(torn, "r+b") as f:
+        f.seek(4200)
+        f.write(os.urandom(64))
+    before = sha256(torn)
+    alone = coffer.OWN_RUN if os.geteuid() == 0 else []
+    with block_devices():
+        p = run(*alone, programs["doctor"], os.path.join(folder, "work"),
+                env=environment())
+        assert p.stdout == "" and p.stderr == "", p
+        p = run(*alone, programs["doctor"], torn, status=(3,), env=environment())
+    assert re.fullmatch(rf"{torn}: header-primary: .*torn.*\n\tcoffer repair {torn}\n", p.stdout), p
+    assert "1 finding needs care" in p.stderr, p.stderr
+    assert sha256(torn) == before, "it was changed"
+
+
 def repair():
     img = copy()
     cut(img, 6)
@@ -336,6 +356,7 @@ with stack:
         ("example plan", plan),
         ("example verify", verify),
         ("example header", header),
+        ("example doctor", doctor),
         ("example repair", repair),
         ("example backup", backup),
         ("C++, two at the same time", cpp),

@@ -5,6 +5,7 @@
 // wrong
 #include <coffer/backup.h>
 #include <coffer/check.h>
+#include <coffer/doctor.h>
 #include <coffer/encrypt.h>
 #include <coffer/err.h>
 #include <coffer/header.h>

@@ -168,10 +168,124 @@ static void check_lines(void)
 	}
 }
 
+static void check_stat(void)
+{
+	static const struct {
+		const char *name, *text;
+		int r;
+		struct coffer_proc_stat s;
+	} rows[] = {
+		{"sleeps",
+			"812 (cryptsetup) S 1 812 812 0 -1 4194560 1 0 0 0 1 2 0 0 20 0 1 0 4321 "
+			"99",
+			0, {'S', 4321}},
+		{"stopped, the last field", "1 (a) T 1 1 1 0 -1 4 1 0 0 0 1 2 0 0 20 0 1 0 5", 0,
+			{'T', 5}},
+		{"brackets and blanks in the name",
+			"1 (a) S 1 (b c)) R 1 1 1 0 -1 4 1 0 0 0 1 2 0 0 20 0 1 0 6 7", 0,
+			{'R', 6}},
+		{"largest", "1 (a) D 1 1 1 0 -1 4 1 0 0 0 1 2 0 0 20 0 1 0 18446744073709551615 1",
+			0, {'D', UINT64_MAX}},
+		{"wraps", "1 (a) D 1 1 1 0 -1 4 1 0 0 0 1 2 0 0 20 0 1 0 18446744073709551616 1",
+			-EBADMSG, {0}},
+		{"empty", "", -EBADMSG, {0}},
+		{"no brackets", "1 a S 1 1 1 0 -1 4 1 0 0 0 1 2 0 0 20 0 1 0 5", -EBADMSG, {0}},
+		{"nothing behind the name", "1 (a)", -EBADMSG, {0}},
+		{"a state of two letters", "1 (a) SS 1 1 1 0 -1 4 1 0 0 0 1 2 0 0 20 0 1 0 5",
+			-EBADMSG, {0}},
+		{"cut", "1 (a) S 1 1 1 0 -1 4 1 0 0 0 1 2 0 0 20 0 1 0", -EBADMSG, {0}},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_free_ char *text = exactly(rows[i].text);
+		struct coffer_proc_stat s = {.state = 'x', .started = 77}, was = s;
+		const int r = coffer_proc_stat_parse(text, strlen(rows[i].text), &s);
+
+		if (r == 0)
+			was = rows[i].s;
+		if (!ok(r == rows[i].r && s.state == was.state && s.started == was.started,
+			    "stat: %s", rows[i].name))
+			note("it gave %d, %c, %" PRIu64, r, s.state, s.started);
+	}
+}
+
+static void check_numbers(void)
+{
+	static const char meminfo[] = "MemTotal:        4025404 kB\nMemAvailable:   3601244 kB\n"
+				      "SwapFree:              0 kB\nBad: x\nLast: 9";
+	static const struct {
+		const char *name;
+		int r;
+		uint64_t v;
+	} rows[] = {
+		{"MemAvailable:", 0, 3601244},
+		{"SwapFree:", 0, 0},
+		{"Last:", 0, 9},
+		{"Mem", -ENODATA, 77},
+		{"Bad:", -ENODATA, 77},
+		{"kB", -ENODATA, 77},
+	};
+	_cleanup_free_ char *text = exactly(meminfo);
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		uint64_t v = 77;
+		const int r = coffer_proc_number(text, strlen(meminfo), rows[i].name, &v);
+
+		if (!ok(r == rows[i].r && v == rows[i].v, "number: %s", rows[i].name))
+			note("it gave %d, %" PRIu64, r, v);
+	}
+}
+
+static void check_kernel_lists(void)
+{
+	static const struct {
+		const char *name, *text, *what;
+		int flag, misc, module;
+	} rows[] = {
+		{"x86 with aes", "processor\t: 0\nflags\t\t: fpu aes avx\n", "aes", 1, 0, 0},
+		{"x86 without", "processor\t: 0\nflags\t\t: fpu vaes aes2\n0 x\nflags\t: aes\n",
+			"aes", 0, 0, 0},
+		{"arm with aes", "Features\t: fp asimd aes\n", "aes", 1, 0, 0},
+		{"no list of flags", "cpu\t: POWER9 aes\n", "aes", -ENODATA, 0, 0},
+		{"empty", "", "aes", -ENODATA, 0, 0},
+		{"misc", "234 btrfs-control\n236 device-mapper\n", "device-mapper", -ENODATA, 1, 0},
+		{"misc without", "234 device-mapper2\ndevice-mapper 3\n", "device-mapper", -ENODATA,
+			0, 0},
+		{"modules.dep", "kernel/drivers/md/dm-crypt.ko: kernel/drivers/md/dm-mod.ko",
+			"dm-crypt", -ENODATA, 0, 1},
+		{"modules.dep, compressed", "kernel/drivers/md/dm-crypt.ko.xz:", "dm-crypt",
+			-ENODATA, 0, 1},
+		{"modules.builtin", "kernel/drivers/md/dm_crypt.ko", "dm-crypt", -ENODATA, 0, 1},
+		{"no folder", "dm-crypt.ko", "dm_crypt", -ENODATA, 0, 1},
+		{"what needs it is not it", "kernel/x.ko: kernel/drivers/md/dm-crypt.ko",
+			"dm-crypt", -ENODATA, 0, 0},
+		{"a longer name", "kernel/drivers/md/dm-crypt2.ko", "dm-crypt", -ENODATA, 0, 0},
+		{"a name before it", "kernel/drivers/md/xdm-crypt.ko", "dm-crypt", -ENODATA, 0, 0},
+		{"cut", "kernel/drivers/md/dm-crypt.k", "dm-crypt", -ENODATA, 0, 0},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_free_ char *text = exactly(rows[i].text);
+		const size_t n = strlen(rows[i].text);
+		const int flag = coffer_cpu_flag(text, n, rows[i].what);
+
+		if (!ok(flag == rows[i].flag &&
+				    coffer_proc_misc(text, n, rows[i].what) == rows[i].misc &&
+				    coffer_module_line(text, n, rows[i].what) == rows[i].module,
+			    "kernel: %s", rows[i].name))
+			note("flag %d, misc %d, module %d", flag,
+				coffer_proc_misc(text, n, rows[i].what),
+				coffer_module_line(text, n, rows[i].what));
+	}
+}
+
 int main(void)
 {
 	check_lock();
 	check_fdinfo();
 	check_lines();
+	check_stat();
+	check_numbers();
+	check_kernel_lists();
 	return done_testing();
 }

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* cmd_doctor.c - coffer doctor */
+#include <stdio.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "cli/cli.h"
+#include "cli/show.h"
+#include "coffer/doctor.h"
+
+DEFINE_CLEANUP(struct coffer_doctor_report *, report, coffer_doctor_free);
+
+static int end_json(const struct coffer_doctor_report *d, int code, const struct coffer_err *e)
+{
+	_cleanup_json_ struct json_object *o = coffer_json_report("doctor");
+	struct json_object *disks = coffer_json_array_new();
+
+	if (d)
+		coffer_json_put_checks(o, "machine", &d->machine);
+	for (size_t i = 0; d && i < d->n_disks; i++) {
+		struct json_object *disk = coffer_json_object_new();
+
+		coffer_json_put_text(disk, "device", d->disks[i].device);
+		if (d->disks[i].status)
+			coffer_json_put_status(disk, "status", d->disks[i].status);
+		coffer_json_put_checks(disk, "checks", &d->disks[i].checks);
+		(void)coffer_json_append(disks, disk);
+	}
+	(void)coffer_json_put(o, "disks", disks);
+	return coffer_json_finish(o, code, e);
+}
+
+static size_t count(const struct coffer_checks *c, enum coffer_verdict verdict)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n; i++)
+		n += c->items[i].verdict == verdict;
+	return n;
+}
+
+/* What is in order is told only to whoever does not want it quiet. */
+static void show_part(const char *name, const char *stage, const struct coffer_checks *c, bool all)
+{
+	const size_t bad = count(c, COFFER_CHECK_BAD);
+
+	if (!all && bad == 0)
+		return;
+	coffer_show_text(stdout, name);
+	(void)printf("%s%s: %zu checks, %zu bad, %zu not possible\n", *stage ? ": " : "", stage,
+		c->n, bad, count(c, COFFER_CHECK_UNCHECKED));
+	coffer_show_checks(stdout, c, all);
+}
+
+static int end_text(const struct coffer_doctor_report *d, int code, const struct coffer_args *args,
+	const struct coffer_err *e)
+{
+	if (d)
+		show_part("this machine", "", &d->machine, !args->quiet);
+	for (size_t i = 0; d && i < d->n_disks; i++) {
+		const struct coffer_doctor_disk *disk = &d->disks[i];
+
+		show_part(disk->device, disk->status ? coffer_stage_name(disk->status->stage) : "",
+			&disk->checks, !args->quiet);
+	}
+	if (code != COFFER_DONE)
+		coffer_show_error(e->msg);
+	return fflush(stdout) != 0 || ferror(stdout) ? COFFER_FAILED : code;
+}
+
+static int run_doctor(const struct coffer_cmd *cmd, const struct coffer_args *args)
+{
+	_cleanup_(cleanup_report) struct coffer_doctor_report *d = NULL;
+	const struct coffer_doctor_options o = {.devices = (const char *const *)args->operands};
+	struct coffer_err e = {0};
+	int r, code;
+
+	(void)cmd;
+	r = coffer_doctor(&o, &d, &e);
+	code = coffer_err_exit_code(&e, r);
+	return args->json ? end_json(d, code, &e) : end_text(d, code, args, &e);
+}
+
+static const struct coffer_option options[] = {
+	{"json", 0, NULL, "the report as one JSON object on standard output"},
+	{"quiet", 'q', NULL, "say nothing unless something needs care"},
+	{"help", 0, NULL, "show this help"},
+	{0},
+};
+
+const struct coffer_cmd coffer_cmd_doctor = {
+	.name = "doctor",
+	.args = "[DEVICE|IMAGE...]",
+	.summary = "Tell what on this machine and its encrypted disks needs care",
+	.options = options,
+	.any_number = true,
+	.run = run_doctor,
+};

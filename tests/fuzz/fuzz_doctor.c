@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Input: any of the texts that the doctor reads: /proc/PID/stat, /proc/meminfo, /proc/cpuinfo,
+ * /proc/misc, modules.dep, the name of a lock, what a tool says of its version. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/doctor_locks.h"
+#include "model/doctor_tools.h"
+#include "model/proc.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+/* What was understood makes the same name again. */
+static void check_lock_name(const char *name)
+{
+	struct coffer_lock_name l;
+	char again[256];
+
+	coffer_lock_name_parse(name, &l);
+	switch (l.kind) {
+	case COFFER_LOCK_DEVICE:
+	case COFFER_LOCK_OPAL:
+		(void)snprintf(again, sizeof(again), "%s%" PRIu32 ":%" PRIu32,
+			l.kind == COFFER_LOCK_DEVICE ? "L_" : "LN_OPAL_", l.major, l.minor);
+		break;
+	case COFFER_LOCK_REENCRYPTION:
+		(void)snprintf(again, sizeof(again), "LN_LUKS2-reencryption-%s", l.uuid);
+		break;
+	case COFFER_LOCK_MEMORY:
+		(void)snprintf(again, sizeof(again), "LN_memory-hard-access");
+		break;
+	case COFFER_LOCK_UNKNOWN:
+		if (l.major || l.minor || l.uuid[0])
+			abort();
+		return;
+	}
+	if (strcmp(again, name) != 0)
+		abort();
+}
+
+/* The version that was found reads the same when it stands alone. */
+static void check_version(const char *text)
+{
+	struct coffer_version v, again;
+	char alone[64];
+
+	if (!coffer_version_parse(text, &v))
+		return;
+	(void)snprintf(alone, sizeof(alone), "%u.%u.%u", v.part[0], v.part[1], v.part[2]);
+	if (!coffer_version_parse(alone, &again) || coffer_version_compare(&v, &again) != 0)
+		abort();
+}
+
+static void check_stat(const char *text, size_t n)
+{
+	struct coffer_proc_stat s = {.state = 'x', .started = 77};
+	const int r = coffer_proc_stat_parse(text, n, &s);
+
+	if (r < 0 && (r != -EBADMSG || s.state != 'x' || s.started != 77))
+		abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+	char *text = malloc(n ? n : 1); /* of just that size: nothing behind it is read */
+	char *string = calloc(1, n + 1);
+	uint64_t v = 77;
+	int r;
+
+	if (text && string) {
+		memcpy(text, data, n);
+		memcpy(string, data, n);
+		check_stat(text, n);
+		check_lock_name(string);
+		check_version(string);
+		r = coffer_proc_number(text, n, "MemAvailable:", &v);
+		if (r < 0 && (r != -ENODATA || v != 77))
+			abort();
+		r = coffer_cpu_flag(text, n, "aes");
+		if (r != 0 && r != 1 && r != -ENODATA)
+			abort();
+		(void)coffer_proc_misc(text, n, "device-mapper");
+		(void)coffer_module_line(text, n, "dm-crypt");
+	}
+	free(text);
+	free(string);
+	return 0;
+}
