@@ -132,14 +132,21 @@ LOOKS = [
     ("verify", ["verify", "--json", "--key-file", "KEY"], (0, 3)),
     ("plan", ["plan", "--json", "--no-speed"], (0, 3, 4)),
     ("repair --dry-run", ["repair", "--json", "--dry-run"], (0, 3, 4)),
+    ("header check", ["header", "check", "--json"], (0, 3)),
+    ("header backup", ["header", "backup", "--json", "--header-backup-file", "NEW"], (0, 3)),
 ]
 
 
 def look(r, rnd):
     """coffer looks. Also at the moments when nobody keeps a lock, it knows what it sees."""
     name, args, good = rnd.choice(LOOKS)
-    status, said = r.run([COFFER, *(box.key if a == "KEY" else a for a in args), r.where], rnd, 0.1,
-                         0.08)
+    new = os.path.join(folder, f"backup-{threading.get_ident()}")
+    words = {"KEY": box.key, "NEW": new}
+    status, said = r.run([COFFER, *(words.get(a, a) for a in args), r.where], rnd, 0.1, 0.08)
+    if os.path.exists(new):  # it appears whole, or not at all
+        assert status in (0, "killed"), said
+        run("cryptsetup", "luksDump", "--disable-locks", new)
+        os.unlink(new)
     if status == "killed":
         r.note(f"coffer {name}", "killed")
         return
@@ -199,7 +206,7 @@ def convert(r, rnd):
     else:
         stock(r, rnd, tool, ["repair", "--batch-mode", "--key-file", box.key, r.where], 0.1,
               ("converting", "running", "busy", "overtaken"))
-    with contextlib.suppress(AssertionError, ValueError):  # read while somebody writes it
+    with contextlib.suppress(AssertionError, TypeError, ValueError):  # while somebody writes it
         if coffer.is_final(r.img) or r.seed % 3 == 2 and coffer.pointer(r.img) < box.end // 2:
             r.over.set()
 
