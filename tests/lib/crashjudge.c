@@ -48,11 +48,27 @@ static bool has_fs(const struct lab *l)
 
 /* --- encrypt, abort, stock --- */
 
+/* Where a run begins from the beginning, what it does then is what it does on any disk: it is run
+ * on a part of these. That the filesystem is back, or was never touched, is asked of each. */
+static bool begins_anew(struct lab *l, enum coffer_action action)
+{
+	char why[256] = "";
+
+	if (action != COFFER_ACT_START && action != COFFER_ACT_REDO_RESTORE)
+		return false;
+	if (action == COFFER_ACT_START && !lab_plain_equals(l, l->state.mem, why))
+		lab_fail(l, "nothing was begun", why);
+	l->tally->untouched += action == COFFER_ACT_START;
+	return l->tally->states % l->effort.anew != 0;
+}
+
 static void check_encrypt(struct lab *l, enum coffer_action action)
 {
 	struct coffer_err e = {0};
 	char why[256] = "";
 
+	if (begins_anew(l, action))
+		return;
 	layer_reset(&l->work);
 	/* Where all is done, there is nothing to run. */
 	if (action != COFFER_ACT_ENCRYPTED && encrypt_state(l, &e) < 0)

@@ -33,7 +33,7 @@ void lab_init(struct lab *l, const struct row *row, const uint8_t *content, uint
 		.used = used,
 		.n_used = n_used,
 		.oracle = oracle_new(content, row->length),
-		.effort = {.stock = 1, .repair = 1, .program = 64, .checker = 32},
+		.effort = {.stock = 1, .anew = 1, .repair = 1, .program = 64, .checker = 32},
 		.tally = t};
 	layer_init(&l->durable, content, l->size);
 	layer_init(&l->state, l->durable.mem, l->size);

@@ -10,23 +10,25 @@
 
 /* What was looked at, and what became of it. */
 struct tally {
-	unsigned int states;   /* distinct ones */
-	unsigned int coffer;   /* finished by 'coffer encrypt', and right */
-	unsigned int aborted;  /* given back by 'coffer abort', and right */
-	unsigned int repaired; /* by 'coffer repair', as its dry run said, and right */
-	unsigned int asked;    /* only the dry run: the same stages as encrypt's */
-	unsigned int stock;    /* finished by libcryptsetup or cryptsetup, and right */
-	unsigned int program;  /* of these, by the program */
-	unsigned int shut;     /* neither a plain filesystem nor a header that stock loads */
-	unsigned int told;     /* not recovered; refused, unchanged, and what was said is true */
-	unsigned int keyslots; /* with a header, and keyslots outside of it as well */
-	unsigned int gone;     /* nothing on the disk tells what it was, see judge_statement */
+	unsigned int states;	/* distinct ones */
+	unsigned int untouched; /* of these, with the plain filesystem, all of it, and no header */
+	unsigned int coffer;	/* finished by 'coffer encrypt', and right */
+	unsigned int aborted;	/* given back by 'coffer abort', and right */
+	unsigned int repaired;	/* by 'coffer repair', as its dry run said, and right */
+	unsigned int asked;	/* only the dry run: the same stages as encrypt's */
+	unsigned int stock;	/* finished by libcryptsetup or cryptsetup, and right */
+	unsigned int program;	/* of these, by the program */
+	unsigned int shut;	/* neither a plain filesystem nor a header that stock loads */
+	unsigned int told;	/* not recovered; refused, unchanged, and what was said is true */
+	unsigned int keyslots;	/* with a header, and keyslots outside of it as well */
+	unsigned int gone;	/* nothing on the disk tells what it was, see judge_statement */
 	unsigned int lost;
 };
 
 /* How much is done with each state. */
 struct effort {
 	unsigned int stock;   /* each n-th state that holds a conversion */
+	unsigned int anew;    /* each n-th state on which encrypt begins from the beginning */
 	unsigned int repair;  /* each n-th state, and what status says of it */
 	unsigned int program; /* each n-th of those */
 	unsigned int checker; /* each n-th finished volume that has a checker: it takes a process */

@@ -19,6 +19,7 @@ enum {
 	SEEN = 1 << 21, /* many times the states of any run */
 	MAX_JOBS = 16,
 	TRAILS = 8, /* recoveries that are cut again, of each run */
+	PASSES = 16,
 	REPORT_SECONDS = 30
 };
 
@@ -61,102 +62,18 @@ __attribute__((format(printf, 3, 4))) static bool check(
 
 /* --- recording --- */
 
-void trails_add(struct trails *t, const struct row *row, const uint8_t *base, struct crash_log *log,
-	const char *from)
-{
-	struct trail *new;
-
-	t->items = realloc(t->items, (t->n + 1) * sizeof(*t->items));
-	if (!t->items)
-		abort();
-	new = &t->items[t->n++];
-	*new = (struct trail){.base = malloc(disk_size(row)), .log = *log};
-	if (!new->base)
-		abort();
-	memcpy(new->base, base, disk_size(row));
-	free(new->log.mem);
-	new->log.mem = NULL;
-	(void)snprintf(new->from, sizeof(new->from), "%s", from);
-	*log = (struct crash_log){0};
-}
-
-int trails_record(struct trails *t, const struct row *row, const uint8_t *base, verb run,
-	const char *from, struct coffer_err *e)
-{
-	struct crashdev *d = crashdev_new(base, disk_size(row));
-	struct crash_log log = {0};
-	int r;
-
-	d->recording = true;
-	crashdev_keep(d, &log);
-	r = run(row, &d->dev, e);
-	if (r < 0)
-		crash_log_free(&log);
-	else
-		trails_add(t, row, base, &log, from);
-	return r;
-}
-
-void trails_free(struct trails *t)
-{
-	for (size_t i = 0; i < t->n; i++) {
-		crash_log_free(&t->items[i].log);
-		free(t->items[i].base);
-	}
-	free(t->items);
-	*t = (struct trails){0};
-}
-
-/* The state of @cut becomes a disk of its own in @l->state. */
-static void go_to(struct lab *l, const struct trail *t, const struct crash_cut *cut, size_t *at)
-{
-	struct crash_epoch e;
-
-	if (!crash_epoch(&t->log, cut->epoch, &e))
-		abort();
-	for (; *at < e.first; ++*at)
-		lab_advance(l, &t->log.ops[*at]);
-	lab_cut(l, &t->log, cut);
-}
-
-/* Cut @t at @count of its flushes, at random within them, and record the recovery of each. What a
- * verb has nothing to do with, or may not touch any more, is no recovery to be cut. */
-static void cut_again(const struct work *w, struct lab *l, const struct trail *t, size_t count,
-	struct trails *ret)
-{
-	const struct crash_depth d = {.seeds = 1, .seed = 7};
-	size_t n, at = 0;
-	struct crash_cut *cuts = crash_cuts(&t->log, &d, &n);
-
-	lab_begin(l, t->base);
-	for (size_t i = 0; i < count && i < n; i++) {
-		const struct crash_cut *cut = &cuts[n <= count ? i : i * n / count];
-		struct coffer_err e = {0};
-		char from[160];
-
-		go_to(l, t, cut, &at);
-		(void)snprintf(
-			from, sizeof(from), "%.120s, cut after %u flushes", t->from, cut->epoch);
-		if (trails_record(ret, l->row, l->state.mem, w->s->recover, from, &e) < 0 &&
-			e.outcome != COFFER_NO && e.outcome != COFFER_REFUSED) {
-			crash_cut_name(&t->log, cut, l->cut);
-			lab_fail(l, "the recovery to be cut again", e.msg);
-			l->tally->lost++;
-		}
-	}
-	free(cuts);
-}
-
 static void lab_open(struct lab *l, const struct work *w, struct tally *t, bool deep)
 {
 	lab_init(l, &w->s->row, w->content, w->s->grown, w->used, w->n_used, t);
 	if (deep)
-		l->effort = (struct effort){.stock = 3, .repair = 4, .program = 100, .checker = 64};
+		l->effort = (struct effort){
+			.stock = 3, .anew = 4, .repair = 4, .program = 100, .checker = 64};
 	else
-		l->effort = (struct effort){.stock = 4, .repair = 1, .program = 16, .checker = 32};
+		l->effort = (struct effort){
+			.stock = 4, .anew = 4, .repair = 2, .program = 16, .checker = 32};
 	/* It is the larger part of the time, and tells little more of such a row than of others. */
 	if (w->s->row.used_only)
-		l->effort.repair = 4;
+		l->effort.repair = 8;
 }
 
 static void make_work(struct work *w)
@@ -209,7 +126,8 @@ static bool open_work(const struct exploration *x, struct work *w, struct tally 
 	lab_open(&l, w, tally, false);
 	for (unsigned int depth = 1; depth < s->depth; depth++) {
 		for (size_t i = 0; i < w->trails.n; i++)
-			cut_again(w, &l, &w->trails.items[i], depth == 1 ? TRAILS : 2, &next);
+			trails_cut_again(&next, &l, &w->trails.items[i], s->recover,
+				depth == 1 ? TRAILS : 2);
 		trails_free(&w->trails);
 		w->trails = next;
 		next = (struct trails){0};
@@ -288,8 +206,14 @@ static bool is_chosen(size_t i, size_t n, size_t want)
 	return want >= n || i * want / n != (i + 1) * want / n;
 }
 
+static bool is_over(const struct run *r)
+{
+	return r->shared->stop || (r->end > 0 && coffer_clock() > r->end);
+}
+
+/* @pass: which share of the cuts, so that each scenario has its turn early. */
 static void explore_trail(struct run *r, const struct work *w, struct lab *l, const struct trail *t,
-	const struct crash_depth *d)
+	const struct crash_depth *d, unsigned int pass)
 {
 	const size_t want = (w->s->quick + w->trails.n - 1) / w->trails.n;
 	size_t n, at = 0;
@@ -297,18 +221,18 @@ static void explore_trail(struct run *r, const struct work *w, struct lab *l, co
 
 	lab_begin(l, t->base);
 	for (size_t i = 0; i < n; i++) {
-		if (r->shared->stop || (r->end > 0 && coffer_clock() > r->end))
+		if (is_over(r))
 			break;
-		if (!r->x->deep && !is_chosen(i, n, want))
+		if (r->x->deep ? d->systematic && i % PASSES != pass : !is_chosen(i, n, want))
 			continue;
-		go_to(l, t, &cuts[i], &at);
+		trail_cut(t, l, &cuts[i], &at);
 		look(r, w, l, t, &cuts[i]);
 	}
 	free(cuts);
 }
 
-static void explore_work(
-	struct run *r, const struct work *w, struct tally *t, uint64_t seed, bool backwards)
+static void explore_work(struct run *r, const struct work *w, struct tally *t, uint64_t seed,
+	unsigned int pass, bool backwards)
 {
 	const bool deep = r->x->deep;
 	const struct crash_depth d = {.subsets = deep ? 6 : 4,
@@ -319,9 +243,12 @@ static void explore_work(
 		.seed = seed};
 	struct lab l;
 
+	if (is_over(r))
+		return;
 	lab_open(&l, w, t, deep);
-	for (size_t i = 0; i < w->trails.n; i++)
-		explore_trail(r, w, &l, &w->trails.items[backwards ? w->trails.n - 1 - i : i], &d);
+	for (size_t i = 0; i < w->trails.n && !is_over(r); i++)
+		explore_trail(
+			r, w, &l, &w->trails.items[backwards ? w->trails.n - 1 - i : i], &d, pass);
 	lab_free(&l);
 }
 
@@ -332,12 +259,13 @@ static void worker(struct run *r, unsigned int job)
 	const bool backwards = job % 2 == 1;
 
 	for (uint64_t seed = x->first_seed; seed <= x->last_seed; seed++)
-		for (size_t i = 0; i < r->n; i++) {
-			const size_t k = backwards ? r->n - 1 - i : i;
+		for (unsigned int pass = 0; pass < (seed == x->first_seed ? PASSES : 1); pass++)
+			for (size_t i = 0; i < r->n; i++) {
+				const size_t k = backwards ? r->n - 1 - i : i;
 
-			explore_work(r, &r->works[k], &r->shared->tally[job * r->n + k], seed,
-				backwards);
-		}
+				explore_work(r, &r->works[k], &r->shared->tally[job * r->n + k],
+					seed, pass, backwards);
+			}
 }
 
 /* --- all of it --- */
@@ -397,6 +325,8 @@ static void wait_for(const struct run *r, unsigned int jobs)
 			(unsigned int)status);
 		jobs--;
 	}
+	if (interrupted)
+		note("ended by a signal");
 }
 
 static void run_jobs(struct run *r)
@@ -418,16 +348,17 @@ static void run_jobs(struct run *r)
 
 static void row_of_table(const char *name, const struct tally *t)
 {
-	note("| %s | %u | %u | %u | %u | %u | %u | %u | %u | %u | %u |", name, t->states, t->shut,
-		t->coffer, t->aborted, t->repaired, t->stock, t->program, t->told, t->gone,
-		t->lost);
+	note("| %s | %u | %u | %u | %u | %u | %u | %u | %u | %u | %u | %u |", name, t->states,
+		t->untouched, t->shut, t->coffer, t->aborted, t->repaired, t->stock, t->program,
+		t->told, t->gone, t->lost);
 }
 
 static void report(const struct run *r, struct tally *ret)
 {
-	note("| scenario | states | shut | coffer | abort | repair | stock | by the program | told "
+	note("| scenario | states | untouched | shut | coffer | abort | repair | stock | by the "
+	     "program | told "
 	     "| gone | lost |");
-	note("|---|---|---|---|---|---|---|---|---|---|---|");
+	note("|---|---|---|---|---|---|---|---|---|---|---|---|");
 	for (size_t i = 0; i < r->n; i++) {
 		const struct tally t = sum_of(r, i);
 
@@ -440,7 +371,8 @@ static void report(const struct run *r, struct tally *ret)
 
 		(void)check(r->x,
 			t.lost == 0 && t.states > 0 &&
-				t.coffer + t.repaired + t.told + t.gone >= t.states,
+				t.untouched + t.coffer + t.aborted + t.repaired + t.told + t.gone >=
+					t.states,
 			"%s: none of %u states is lost", r->works[i].s->row.name, t.states);
 	}
 }
@@ -454,7 +386,7 @@ static void explore_here(struct run *r)
 
 		if (!open_work(r->x, &r->works[i], t))
 			t->lost++;
-		explore_work(r, &r->works[i], t, r->x->first_seed, false);
+		explore_work(r, &r->works[i], t, r->x->first_seed, 0, false);
 		note("%s: %u states in %.1f s", r->works[i].s->row.name, t->states,
 			coffer_clock() - start);
 		trails_free(&r->works[i].trails);

@@ -5,27 +5,7 @@
  * here: the choice of states, that equal ones count once, the processes that share the work. */
 #pragma once
 #include "crashjudge.h"
-
-/* A run on some disk, recorded. */
-struct trail {
-	uint8_t *base; /* the disk before */
-	struct crash_log log;
-	char from[160]; /* the cuts before this run; "": none */
-};
-
-struct trails {
-	struct trail *items;
-	size_t n;
-};
-/* Runs on @base, records, and adds that. 0; what @run returned, then nothing is added. */
-typedef int (*verb)(const struct row *row, struct coffer_dev *d, struct coffer_err *e);
-int trails_record(struct trails *t, const struct row *row, const uint8_t *base, verb run,
-	const char *from, struct coffer_err *e);
-/* A recorded run that is no single verb: takes @log and a copy of @base over. */
-void trails_add(struct trails *t, const struct row *row, const uint8_t *base, struct crash_log *log,
-	const char *from);
-
-void trails_free(struct trails *t);
+#include "trails.h"
 
 /* Add one: a row in the table of test_crash.c. */
 struct scenario {

@@ -174,18 +174,27 @@ uint8_t *keydisk_backup(const uint8_t *disk, uint64_t *ret_n)
 	return file;
 }
 
-bool keydisk_opens(const uint8_t *disk, int slot, const char *passphrase, const uint8_t key[64])
+bool keydisk_opens(
+	const uint8_t *disk, const char *const *passphrases, size_t n, const uint8_t key[64])
 {
-	const int fd = fd_of(disk);
-	struct crypt_device *cd = load(fd);
-	char found[64];
-	size_t size = sizeof(found);
+	static int fd = -1; /* a new one each time would cost more than all else */
+	struct crypt_device *cd;
 	bool good;
 
-	good = cd &&
-	       crypt_volume_key_get(cd, slot, found, &size, passphrase, strlen(passphrase)) >= 0 &&
-	       size == 64 && memcmp(found, key, 64) == 0;
+	if (fd < 0)
+		fd = fd_of(disk);
+	else
+		transfer(fd, (uint8_t *)disk, true);
+	cd = load(fd);
+	good = cd != NULL;
+	for (size_t i = 0; i < n && passphrases[i] && good; i++) {
+		char found[64];
+		size_t size = sizeof(found);
+
+		good = crypt_volume_key_get(cd, CRYPT_ANY_SLOT, found, &size, passphrases[i],
+			       strlen(passphrases[i])) >= 0 &&
+		       size == 64 && memcmp(found, key, 64) == 0;
+	}
 	crypt_free(cd);
-	(void)close(fd);
 	return good;
 }

@@ -24,5 +24,7 @@ void keydisk_label(uint8_t *disk, const char *label);
 /* What cryptsetup luksHeaderBackup writes; *ret_n bytes, of coffer_dev_buffer. */
 uint8_t *keydisk_backup(const uint8_t *disk, uint64_t *ret_n);
 
-/* Does @passphrase open keyslot @slot (-1: any) of a copy of it, to this @key? */
-bool keydisk_opens(const uint8_t *disk, int slot, const char *passphrase, const uint8_t key[64]);
+/* Does each of @passphrases, @n or as many as there are before a NULL, open a copy of it, to this
+ * @key? One thread at a time. */
+bool keydisk_opens(
+	const uint8_t *disk, const char *const *passphrases, size_t n, const uint8_t key[64]);

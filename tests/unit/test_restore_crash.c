@@ -190,10 +190,7 @@ static struct outcome restore(const struct scene *s, const uint8_t *disk, bool r
 
 static bool opens_all(const uint8_t *disk, const char *const passphrases[4], const uint8_t key[64])
 {
-	for (int i = 0; i < 4 && passphrases[i]; i++)
-		if (!keydisk_opens(disk, -1, passphrases[i], key))
-			return false;
-	return passphrases[0] != NULL;
+	return passphrases[0] && keydisk_opens(disk, passphrases, 4, key);
 }
 
 static bool opens(const struct scene *s, const uint8_t *disk)
@@ -239,7 +236,7 @@ static bool is_restored(const struct scene *s, const uint8_t *disk, const char *
 
 		for (int k = 0; k < 4 && s->then[k]; k++)
 			stays = stays || strcmp(s->now[i], s->then[k]) == 0;
-		if (!stays && keydisk_opens(old, -1, s->now[i], s->key))
+		if (!stays && keydisk_opens(old, &s->now[i], 1, s->key))
 			return false;
 	}
 	return true;
@@ -292,7 +289,7 @@ static void check_log(const struct row *row, const struct scene *s, const uint8_
 	const struct crash_log *log, bool again, struct count *c)
 {
 	_cleanup_free_ uint8_t *state = malloc(KEYDISK_SIZE);
-	const size_t stride = again && !getenv("COFFER_DEEP") ? 7 : 1;
+	const size_t stride = again && !getenv("COFFER_DEEP") ? 13 : 1;
 
 	if (!state)
 		abort();
