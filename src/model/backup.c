@@ -8,8 +8,10 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/checks.h"
 #include "base/err.h"
 #include "model/luks2hdr.h"
+#include "model/luks2meta.h"
 
 enum {
 	AT_MAGIC = 0,
@@ -271,6 +273,34 @@ static int read_copies(
 	return 0;
 }
 
+/* A header that would be refused, or open nothing, does not take the place of one that is there. A
+ * token is left out: it only helps to find a key. */
+static int check_metadata(const struct coffer_backup *b, struct coffer_err *e)
+{
+	const struct coffer_meta m = {.json = b->json,
+		.text = (const char *)b->image + COFFER_LUKS2_BIN,
+		.text_size = strlen((const char *)b->image + COFFER_LUKS2_BIN),
+		.copy_size = b->trailer.copy_size,
+		.device = "",
+		.copy = "",
+		.only_bad = true};
+	struct coffer_checks found = {0};
+	bool accepted = false;
+	int r = coffer_meta_check(&m, &found, &accepted);
+
+	if (r < 0)
+		r = coffer_err_errno(e, -r, "judge the backup's metadata");
+	for (size_t i = 0; i < found.n && r == 0; i++)
+		if (found.items[i].verdict == COFFER_CHECK_BAD &&
+			strcmp(found.items[i].id, "token") != 0)
+			r = coffer_err_set(e, EBADMSG, "the backup's metadata are wrong: %s",
+				found.items[i].text);
+	if (r == 0 && !accepted)
+		r = coffer_err_set(e, EBADMSG, "libcryptsetup would refuse the backup's metadata");
+	coffer_checks_free(&found);
+	return r;
+}
+
 /* What both the header and the trailer tell must be the same; without one the header tells. */
 static int check_header(const struct coffer_trailer *told, uint64_t n, struct coffer_backup *b,
 	struct coffer_err *e)
@@ -278,7 +308,11 @@ static int check_header(const struct coffer_trailer *told, uint64_t n, struct co
 	struct coffer_trailer *t = &b->trailer;
 	struct coffer_err why = {0};
 	uint64_t size;
+	int r;
 
+	r = check_metadata(b, e);
+	if (r < 0)
+		return r;
 	if (coffer_image_size(b->json, t->copy_size, &size) < 0 ||
 		coffer_areas_read(b->json, 2 * t->copy_size, size, &b->areas) < 0)
 		return coffer_err_set(

@@ -352,6 +352,23 @@ int coffer_meta_check(const struct coffer_meta *m, struct coffer_checks *l, bool
 	return run.r;
 }
 
+int coffer_meta_accepted(
+	struct json_object *json, const char *text, size_t text_size, uint64_t copy_size, bool *ret)
+{
+	const struct coffer_meta m = {.json = json,
+		.text = text,
+		.text_size = text_size,
+		.copy_size = copy_size,
+		.device = "",
+		.copy = "",
+		.only_bad = true};
+	struct coffer_checks scratch = {0};
+	const int r = coffer_meta_check(&m, &scratch, ret);
+
+	coffer_checks_free(&scratch);
+	return r;
+}
+
 uint64_t coffer_meta_header_size(struct json_object *json, uint64_t copy_size)
 {
 	struct json_object *config = coffer_json_object(json, "config");

@@ -32,6 +32,11 @@ struct coffer_meta {
  * one of its own. *ret_accepted: libcryptsetup loads them. 0, or -ENOMEM: the list is not whole. */
 int coffer_meta_check(const struct coffer_meta *m, struct coffer_checks *l, bool *ret_accepted);
 
+/* Would libcryptsetup load the metadata @json, parsed from @text, of a header with copies of
+ * @copy_size bytes? A copy that it would not load does not count, whatever its checksum says. */
+int coffer_meta_accepted(struct json_object *json, const char *text, size_t text_size,
+	uint64_t copy_size, bool *ret);
+
 /* Bytes of both header copies and the keyslots area; 0: the metadata do not tell. */
 uint64_t coffer_meta_header_size(struct json_object *json, uint64_t copy_size);
 /* Where the data begin: the lowest offset of a regular segment. 0: at the start of another device

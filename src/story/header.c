@@ -8,6 +8,7 @@
 #include "base/crypto.h"
 #include "base/err.h"
 #include "model/luks2hdr.h"
+#include "model/luks2meta.h"
 #include "os/locks.h"
 #include "os/luks2.h"
 
@@ -28,13 +29,25 @@ static void free_found(struct found *f)
 	coffer_json_free(f->json);
 }
 
+/* Whole is what libcryptsetup loads: with a right checksum over metadata that it refuses, the other
+ * copy is the one that every program goes by. */
+static int judge_copy(struct found *f, bool *ret)
+{
+	const char *text;
+	size_t n;
+
+	*ret = false;
+	if (coffer_luks2_copy_check(f->data, &f->bin, &text, &n) < 0 ||
+		coffer_json_parse(text, n, &f->json) < 0)
+		return 0;
+	return coffer_meta_accepted(f->json, text, n, f->bin.copy_size, ret);
+}
+
 /* Read and judge the copy at @off. A copy that is not whole is no error: the facts say so. */
 static int read_copy(struct coffer_dev *d, uint64_t off, struct coffer_copy_facts *facts,
 	struct found *ret, struct coffer_err *e)
 {
 	_cleanup_free_ uint8_t *block = coffer_dev_buffer(COFFER_LUKS2_BIN);
-	const char *text;
-	size_t text_size;
 	int r;
 
 	if (!block)
@@ -56,9 +69,8 @@ static int read_copy(struct coffer_dev *d, uint64_t off, struct coffer_copy_fact
 	r = coffer_dev_read(d, ret->data, ret->bin.copy_size, off, e);
 	if (r < 0)
 		return r;
-	facts->whole = coffer_luks2_copy_check(ret->data, &ret->bin, &text, &text_size) == 0 &&
-		       coffer_json_parse(text, text_size, &ret->json) == 0;
-	return 0;
+	r = judge_copy(ret, &facts->whole);
+	return r < 0 ? coffer_err_errno(e, -r, "judge the LUKS2 header of %s", d->name) : 0;
 }
 
 /* The second copy lies where the first one says. Without a whole first one it may lie at any of

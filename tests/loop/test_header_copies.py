@@ -93,6 +93,11 @@ def older(copy):
     return edit
 
 
+def refused(copy):
+    """A right checksum over metadata that libcryptsetup does not load."""
+    return lambda img: reseal(img, lambda meta: meta["config"].pop("keyslots_size"), copies=(copy,))
+
+
 DAMAGE = {
     "both whole": lambda img: None,
     "first copy torn in its metadata": lambda img: xor(img, 5000),
@@ -101,6 +106,8 @@ DAMAGE = {
     "second copy torn in its first block": lambda img: xor(img, C + 300),
     "first copy older": older(0),
     "second copy older": older(1),
+    "first copy refused": refused(0),
+    "second copy refused": refused(1),
     "first copy zero": lambda img: put(img, 0, bytes(C)),
     "second copy zero": lambda img: put(img, C, bytes(C)),
 }
@@ -156,7 +163,9 @@ with stack:
         ("commits of stock", commits, half, lambda img: coffer.stock_resume(img, small.key), 4),
     ]
     rows += [(f"commits of a resume, {damage}", commits, lambda d=damage: half(DAMAGE[d]), resume, 4)
-             for damage in DAMAGE if damage not in ("both whole", "first copy zero")]
+             # a refused one differs from its equal until it is written again
+             for damage in DAMAGE if damage not in ("both whole", "first copy zero")
+             and "refused" not in damage]
     for kind in KINDS:
         rows += [(f"seen under the lock, {kind}", observed, kind),
                  (f"seen under the lock, one thread, {kind}", observed, kind, "--threads", "1")]

@@ -14,6 +14,7 @@ import coffer
 from coffer import ASAN, COFFER, NOBODY, Box, one_thread, pointer
 from disk import KiB, MiB, check_fs, loop, luks_metadata, make_tree, mounted, run, sha256, tempdir
 from tap import Tap
+from verifying import reseal
 
 tap = Tap()
 tap.need_root()
@@ -115,6 +116,13 @@ def finished():
 def torn(which, moment=None, at=4096 + 100):
     img = killed_at(moment) if moment else finished()
     tear(img, which, at)
+    return img
+
+
+def refused(which, moment=None):
+    """A right checksum over metadata that libcryptsetup does not load, as after a program's bug."""
+    img = killed_at(moment) if moment else finished()
+    reseal(img, lambda meta: meta["config"].pop("keyslots_size"), copies=(which,))
     return img
 
 
@@ -627,6 +635,10 @@ with stack:
           for i in (0, 1) for what, at in (("in its metadata", 4196), ("in its head", 10))),
         *((f"sync-header: {('first', 'second')[i]} copy torn, converting", encrypted_by,
            lambda i=i: torn(i, middle), "sync-header", "resume") for i in (0, 1)),
+        *((f"sync-header: {('first', 'second')[i]} copy's metadata refused, {what}", encrypted_by,
+           lambda i=i, m=m: refused(i, m), "sync-header", *then)
+          for i in (0, 1) for what, m, then in (("encrypted", None, ()),
+                                                ("converting", middle, ("resume",)))),
         *((f"sync-header: {('first', 'second')[i]} copy older, encrypted", encrypted_by,
            lambda i=i: stale(i, middle), "sync-header") for i in (0, 1)),
         *((f"sync-header: {('first', 'second')[i]} copy older, converting", encrypted_by,
