@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 
@@ -80,13 +81,15 @@ static int open_file(struct coffer_lock_file *f, struct coffer_err *e)
 				   : refuse(e, EINVAL, "the lock " COFFER_LOCK_DIR "/", f->name);
 }
 
-/* Is the file we locked still the one that others will find under this name? */
+/* Is the file we locked still the one that others will find under this name? By the whole path: the
+ * folder, too, may have been moved away and another one made. */
 static bool still_named(const struct coffer_lock_file *f)
 {
+	char path[sizeof(COFFER_LOCK_DIR) + sizeof(f->name) + 1];
 	struct stat by_fd, by_name;
 
-	return fstat(f->fd, &by_fd) == 0 &&
-	       fstatat(f->dir_fd, f->name, &by_name, AT_SYMLINK_NOFOLLOW) == 0 &&
+	(void)snprintf(path, sizeof(path), "%s/%s", COFFER_LOCK_DIR, f->name);
+	return fstat(f->fd, &by_fd) == 0 && lstat(path, &by_name) == 0 &&
 	       by_fd.st_dev == by_name.st_dev && by_fd.st_ino == by_name.st_ino;
 }
 
@@ -127,10 +130,12 @@ int coffer_lock_file_take(struct coffer_lock_file *f, int how, double seconds,
 	struct stat st;
 	int r;
 
-	r = open_dir(&f->dir_fd, e);
-	if (r < 0)
-		return r;
 	for (;;) {
+		if (f->dir_fd >= 0)
+			(void)close(TAKE_FD(f->dir_fd));
+		r = open_dir(&f->dir_fd, e);
+		if (r < 0)
+			return r;
 		r = open_file(f, e);
 		if (r < 0)
 			return drop(f, r);

@@ -17,7 +17,9 @@ from disk import KiB, MiB, block_devices, loop
 
 LOCKS = "/run/cryptsetup"
 MAGICS = b"LUKS\xba\xbe", b"SKUL\xba\xbe"
-FLOCK = {"x86_64": 73, "aarch64": 32}.get(platform.machine())  # number of the system call
+# numbers of system calls
+FLOCK = {"x86_64": 73, "aarch64": 32}.get(platform.machine())
+NAP = {"x86_64": 230, "aarch64": 115}.get(platform.machine())
 
 
 @contextlib.contextmanager
@@ -150,10 +152,17 @@ class Program:
     def is_alive(self):
         return self.p.poll() is None
 
+    def _is_in(self, call):
+        with open(f"/proc/{self.pid}/syscall") as f:
+            return f.read().split()[0] == str(call)
+
     def is_in_flock(self):
         """Does it sleep in flock(2)?"""
-        with open(f"/proc/{self.pid}/syscall") as f:
-            return f.read().split()[0] == str(FLOCK)
+        return self._is_in(FLOCK)
+
+    def is_napping(self):
+        """Does it sleep in clock_nanosleep(2), as coffer does between two tries of a lock?"""
+        return self._is_in(NAP)
 
     def wait(self, limit=30):
         """(status, what it said); an error when it takes longer than limit seconds."""
@@ -235,6 +244,15 @@ def wait_for(what, seconds=10):
     while not what():
         assert time.monotonic() < end, f"not in {seconds} s"
         time.sleep(0.01)
+
+
+def inodes_open(pid):
+    """Inodes of all that a process has open."""
+    found = set()
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found.add(os.stat(f"/proc/{pid}/fd/{fd}").st_ino)
+    return found
 
 
 def has_open(pid, path):

@@ -4,12 +4,15 @@
 what it finds there, coffer refuses as well, and no link is ever followed. In a root of its own,
 with a /run that is made for each row."""
 import contextlib
+import fcntl
 import json
 import os
 import stat
+import time
 import uuid
 
 import alone
+import beside
 import coffer
 from beside import numbers
 from coffer import COFFER, Box
@@ -284,6 +287,31 @@ def without_locks_is_said(kind, what, stock_refuses, as_nobody, p, told):
         assert "stock tools were not kept out" in p.stderr, told
 
 
+def moved_away():
+    """The folder is replaced while somebody waits: the lock of the old one keeps nobody out."""
+    clear_run()
+    with work("block", sources["half"], False) as (where, _), beside.programs() as start:
+        name = "L_" + numbers(where)
+        folder_at()(None)
+        inside = path("run/cryptsetup", name)
+        old = os.open(inside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fcntl.flock(old, fcntl.LOCK_EX)
+        p = start("chroot", root, COFFER, "status", where)
+        beside.wait_for(lambda: os.fstat(old).st_ino in beside.inodes_open(p.pid))
+        os.rename(path("run/cryptsetup"), path("run/old"))
+        folder_at()(None)
+        new = os.open(inside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fcntl.flock(new, fcntl.LOCK_EX)
+        os.close(old)
+        beside.wait_for(lambda: os.fstat(new).st_ino in beside.inodes_open(p.pid))
+        time.sleep(0.5)
+        assert p.is_alive(), f"it took the lock in a folder that has no name: {p.said()}"
+        os.close(new)
+        status, said = p.wait()
+        assert status == 0, (status, said)
+    clear_run()
+
+
 with stack:
     os.mkdir(disks)
     box = Box(disks, 6 * MiB, end=4 * MiB)
@@ -303,4 +331,5 @@ with stack:
             for name, *rest in SITUATIONS for kind in ("image", "block")
             if kind == "block" or not name.startswith("header's lock")]  # an image has no such file
     tap.run(rows)
+    tap.run([("the folder is replaced while somebody waits", moved_away)])
 tap.done()
