@@ -1,35 +1,49 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/quote.h"
 
+#include <stdbool.h>
 #include <string.h>
 
-static void add(const char *text, size_t n, char *ret, size_t size, size_t *at)
+struct text {
+	char *s;
+	size_t size, n;
+	bool cut;
+};
+
+static void add(struct text *t, const char *text, size_t n)
 {
-	if (*at + n >= size)
+	if (t->cut || n >= t->size - t->n) {
+		t->cut = true;
 		return;
-	memcpy(ret + *at, text, n);
-	*at += n;
-	ret[*at] = '\0';
+	}
+	memcpy(t->s + t->n, text, n);
+	t->n += n;
+	t->s[t->n] = '\0';
 }
 
 void coffer_quote(const char *word, char *ret, size_t size)
 {
 	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 				    "@%+=:,./_-";
-	size_t at = 0;
+	struct text t = {.s = ret, .size = size};
 
 	if (size == 0)
 		return;
 	ret[0] = '\0';
 	if (*word && !word[strspn(word, plain)]) {
-		add(word, strnlen(word, size - 1), ret, size, &at);
-		return;
+		add(&t, word, strlen(word));
+	} else {
+		add(&t, "'", 1);
+		for (; *word; word++)
+			if (*word == '\'')
+				add(&t, "'\\''", 4);
+			else
+				add(&t, word, 1);
+		add(&t, "'", 1);
 	}
-	add("'", 1, ret, size, &at);
-	for (; *word; word++)
-		if (*word == '\'')
-			add("'\\''", 4, ret, size, &at);
-		else
-			add(word, 1, ret, size, &at);
-	add("'", 1, ret, size, &at);
+	if (t.cut) {
+		t = (struct text){.s = ret, .size = size};
+		ret[0] = '\0';
+		add(&t, "...", 3);
+	}
 }

@@ -3,5 +3,6 @@
 #pragma once
 #include <stddef.h>
 
-/* Write @word to @ret, in single quotes where it needs them; cut to fit. */
+/* Write @word to @ret, in single quotes where it needs them. Where it does not fit: "...", since a
+ * part of a name would be the name of something else. */
 void coffer_quote(const char *word, char *ret, size_t size);
