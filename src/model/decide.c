@@ -113,6 +113,12 @@ enum coffer_action coffer_decide(const struct coffer_facts *f, char *why, size_t
 	 * of a file, put there by whoever may write files, over a filesystem that is alive. */
 	if (f->newest == 1 && !f->block_0_is_ours)
 		return COFFER_ACT_START;
+	/* To go by either would overwrite the only copy of the other, which may be the right one.
+	 */
+	if (f->two_volumes)
+		return DAMAGED("its two header copies are of two different volumes, with sequence "
+			       "numbers %" PRIu64 " and %" PRIu64,
+			f->copy[0].seqid, f->copy[1].seqid);
 	if (f->newest < 0) {
 		if (f->transition_error == 0)
 			return decide_transition(f, why, why_size);

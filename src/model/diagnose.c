@@ -131,6 +131,11 @@ static void check_copies(struct build *b, bool sync)
 /* --- one for each state of the disk ------------------------------------------------------------
  */
 
+bool coffer_lost_copy_is_ours(const struct coffer_lost_copy *l)
+{
+	return l->looked && !l->foreign && (l->empty || l->same > 0);
+}
+
 /* Is the second copy this disk's own, and not a part of a file? Then some of the first one is left,
  * or it was zeroed, and there is nothing else. While nothing is converted, a tool that was cut may
  * have left it so, and the first copy's place may hold the head. */
@@ -138,8 +143,7 @@ static bool first_copy_is_lost(const struct coffer_symptoms *s)
 {
 	const struct coffer_facts *f = s->facts;
 
-	return s->lost.looked && !s->lost.foreign && (s->lost.empty || s->lost.same > 0) &&
-	       f->newest == 1 && f->kind_error == 0 &&
+	return coffer_lost_copy_is_ours(&s->lost) && f->newest == 1 && f->kind_error == 0 &&
 	       (f->kind != COFFER_LUKS2_CONVERTING ||
 		       f->conversion.pointer < f->conversion.geometry.length);
 }
@@ -343,7 +347,14 @@ static void diagnose_damaged(struct build *b)
 	char why[512] = "";
 
 	find(b, "damage", COFFER_CHECK_BAD, "%s", b->s->reason);
-	if (coffer_can_abort(COFFER_ACT_DAMAGED, f)) {
+	if (f->two_volumes) {
+		coffer_checks_remedy(b->l,
+			"keep a copy of the disk before any program that mends headers reads it: "
+			"cryptsetup goes by the one with the higher number and overwrites the "
+			"other; if there is a backup of the right one, it comes back with 'coffer "
+			"header restore'");
+		b->d->hopeless = true;
+	} else if (coffer_can_abort(COFFER_ACT_DAMAGED, f)) {
 		act(b, COFFER_REPAIR_UNDO_PLACEMENT,
 			"give the plain filesystem back, as 'coffer abort' does: its first bytes "
 			"are whole in their copy at byte %" PRIu64,

@@ -23,6 +23,8 @@ struct coffer_lost_copy {
 	bool foreign;  /* the disk has a signature of something else than LUKS */
 	uint64_t same; /* sectors of the first copy's metadata that are left */
 };
+/* Remains of the first copy, or zeros, and of nobody else. */
+bool coffer_lost_copy_is_ours(const struct coffer_lost_copy *l);
 
 /* The facts that diagnose judges. @plain_luks2: libblkid sees LUKS2 where no header counts.
  * @reason: why the action is DAMAGED. */

@@ -16,9 +16,14 @@ static int judge_copy(
 {
 	static const char *const ids[] = {"header-primary", "header-secondary"};
 	const struct coffer_copy_facts *c = &f->copy[i], *other = &f->copy[!i];
-	const bool whole = f->newest >= 0;
+	const bool whole = f->newest >= 0 && !f->two_volumes;
 	int r;
 
+	if (f->two_volumes)
+		return coffer_checks_add(l, ids[i], COFFER_CHECK_BAD,
+			"the %s header copy is whole, with sequence number %" PRIu64
+			", and of another volume than the other one",
+			nth(i), c->seqid);
 	if (c->whole && (f->copies_agree || !other->whole || f->newest == i))
 		return coffer_checks_add(l, ids[i], COFFER_CHECK_OK,
 			"the %s header copy is whole, with sequence number %" PRIu64, nth(i),

@@ -109,6 +109,9 @@ static int look(struct backup *b, struct coffer_err *e)
 	b->unlocked = disk.unlocked;
 	if (!disk.header)
 		r = no_header(&disk, e);
+	else if (disk.facts.two_volumes)
+		r = coffer_err_repair(e, EUCLEAN, "%s: %s; nothing tells which of the two to save",
+			b->dev->name, disk.why);
 	else if (disk.facts.kind_error < 0)
 		r = coffer_err_repair(e, EUCLEAN, "the metadata on %s make no sense: %s",
 			b->dev->name, disk.facts.kind_reason.msg);

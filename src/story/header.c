@@ -103,15 +103,11 @@ static int read_secondary(struct coffer_dev *d, const struct coffer_facts *f,
 	return r;
 }
 
+/* As cryptsetup has it: the higher sequence number, whatever volume it is of. */
 static int newest_copy(const struct coffer_facts *f, const struct found c[2])
 {
-	if (f->copy[0].whole && f->copy[1].whole) {
-		/* Copies of two volumes: the second is a leftover, the first is what stock reads.
-		 */
-		if (strcmp(c[0].bin.uuid, c[1].bin.uuid) != 0)
-			return 0;
+	if (f->copy[0].whole && f->copy[1].whole)
 		return c[1].bin.seqid > c[0].bin.seqid;
-	}
 	return f->copy[0].whole ? 0 : f->copy[1].whole ? 1 : -1;
 }
 
@@ -170,6 +166,8 @@ int coffer_header_read(struct coffer_dev *d, struct coffer_facts *f, struct coff
 		r = read_secondary(d, f, &c[0], &f->copy[1], &c[1], e);
 	if (r == 0)
 		f->newest = newest_copy(f, c);
+	f->two_volumes =
+		f->copy[0].whole && f->copy[1].whole && strcmp(c[0].bin.uuid, c[1].bin.uuid) != 0;
 	if (f->newest >= 0) {
 		f->other_converting = other_is_converting(f, &c[!f->newest]);
 		r = make_header(f, c, h, e);

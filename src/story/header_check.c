@@ -229,20 +229,22 @@ static int check_signatures(struct checker *c)
 static void remedy_copy(struct checker *c, char *ret, size_t size)
 {
 	const struct coffer_luks2_look *look = c->look.copy, *other = &look[!c->counts];
+	const bool two = other->bin.uuid[0] && (!other->accepted || !have_one_text(c)) &&
+			 strcmp(other->bin.uuid, look[c->counts].bin.uuid) != 0;
+	char meant[128] = "";
 
-	if (!other->whole && other->bin.uuid[0] &&
-		strcmp(other->bin.uuid, look[c->counts].bin.uuid) != 0)
+	if (two)
+		(void)snprintf(meant, sizeof(meant),
+			"if %s is the volume that is meant, and not %s: ", look[c->counts].bin.uuid,
+			other->bin.uuid);
+	/* of equal numbers cryptsetup takes the first, and repairs nothing */
+	if (other->accepted && other->bin.seqid == look[c->counts].bin.seqid &&
+		(two || have_one_text(c)))
 		(void)snprintf(ret, size,
-			"if %s is the volume that is meant, and not %s: cryptsetup repair %s",
-			look[c->counts].bin.uuid, other->bin.uuid, c->device);
-	else if (other->accepted && have_one_text(c) &&
-		 other->bin.seqid == look[c->counts].bin.seqid)
-		(void)snprintf(ret, size,
-			"write both anew: cryptsetup config %s --label LABEL --subsystem NAME",
-			c->device);
-	else if (other->accepted && strcmp(look[0].bin.uuid, look[1].bin.uuid) != 0)
-		(void)snprintf(ret, size, "if %s is the volume that is meant: coffer repair %s",
-			look[0].bin.uuid, c->device);
+			"%swrite both anew: cryptsetup config %s --label LABEL --subsystem NAME",
+			meant, c->device);
+	else if (two)
+		(void)snprintf(ret, size, "%scryptsetup repair %s", meant, c->device);
 	else if (other->whole && !other->accepted)
 		(void)snprintf(ret, size, "cryptsetup repair %s", c->device);
 	else if (!look[0].magic)

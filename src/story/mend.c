@@ -40,22 +40,15 @@ static void compare(const struct coffer_header *h, const uint8_t *now, struct co
 			   memcmp(now + at, h->copy[0] + at, COFFER_SECTOR) == 0;
 }
 
-int coffer_mend_look(struct coffer_disk *disk, struct coffer_lost_copy *ret, struct coffer_err *e)
+/* What lies in the place of the first copy, under a lock of the caller's. */
+static int look_locked(struct coffer_disk *disk, const struct coffer_header *h,
+	struct coffer_lost_copy *ret, struct coffer_err *e)
 {
-	_cleanup_header_ struct coffer_header *h = NULL;
-	_cleanup_lock_ struct coffer_lock *lock = NULL;
-	_cleanup_free_ uint8_t *now = NULL;
+	_cleanup_free_ uint8_t *now = coffer_dev_buffer(h->copy_size);
 	struct coffer_lost_copy l = {.looked = true};
 	struct coffer_content content = {0};
-	int r = 0;
+	int r;
 
-	if (!disk->unlocked)
-		r = coffer_lock_metadata(disk->dev, false, &lock, e);
-	if (r == 0)
-		r = read_header(disk, &h, e);
-	if (r < 0)
-		return r;
-	now = coffer_dev_buffer(h->copy_size);
 	if (!now)
 		return coffer_err_errno(e, ENOMEM, "look at %s", disk->dev->name);
 	r = coffer_dev_read(disk->dev, now, h->copy_size, 0, e);
@@ -69,17 +62,47 @@ int coffer_mend_look(struct coffer_disk *disk, struct coffer_lost_copy *ret, str
 	return 0;
 }
 
+int coffer_mend_look(struct coffer_disk *disk, struct coffer_lost_copy *ret, struct coffer_err *e)
+{
+	_cleanup_header_ struct coffer_header *h = NULL;
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	int r = 0;
+
+	if (!disk->unlocked)
+		r = coffer_lock_metadata(disk->dev, false, &lock, e);
+	if (r == 0)
+		r = read_header(disk, &h, e);
+	return r < 0 ? r : look_locked(disk, h, ret, e);
+}
+
+/* Somebody may have put something there while the lock was waited for. */
+static int look_again(struct coffer_disk *disk, const struct coffer_header *h, struct coffer_err *e)
+{
+	struct coffer_lost_copy l;
+	int r;
+
+	coffer_dev_forget(disk->dev, 0, h->copy_size);
+	r = look_locked(disk, h, &l, e);
+	if (r < 0 || coffer_lost_copy_is_ours(&l))
+		return r;
+	return coffer_err_refuse(e, EAGAIN,
+		"%s was changed by another program in between; nothing was written",
+		disk->dev->name);
+}
+
 int coffer_mend_first_copy(struct coffer_disk *disk, struct coffer_err *e)
 {
 	_cleanup_header_ struct coffer_header *h = NULL;
 	_cleanup_lock_ struct coffer_lock *lock = NULL;
 	int r;
 
-	/* [0, C) was found to be the first copy's remains or zeros, and the second copy, which
-	 * opens the volume meanwhile, is not touched before the first one is durable. */
+	/* [0, C) is the first copy's remains or zeros, seen under this lock, and the second copy,
+	 * which opens the volume meanwhile, is not touched before the first one is durable. */
 	r = coffer_lock_header(disk->dev, &lock, e);
 	if (r == 0)
 		r = read_header(disk, &h, e);
+	if (r == 0)
+		r = look_again(disk, h, e);
 	if (r == 0)
 		r = coffer_header_rewrite(disk->dev, h, e);
 	return coffer_err_wrap(e, r, "write the first header copy");

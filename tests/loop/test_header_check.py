@@ -137,6 +137,8 @@ COPIES = [
     ("the second one has another UUID", of_another_volume, {"copies"}, 0, "write both anew: "),
     ("the second one is of another volume", lambda h: (at_one_sequence_number(h),
      of_another_volume(h)), {"copies"}, 0, "if "),
+    ("the second one is of another volume, and newer", lambda h: (newer(1)(h),
+     of_another_volume(h)), {"copies"}, 1, "if "),
     ("the first one is refused", refused(0), {"copies", "keyslot"}, 1, "cryptsetup repair "),
     ("the second one is refused", refused(1), {"copies", "keyslot"}, 0, "cryptsetup repair "),
     ("a label that does not end", no_end, BOTH, 0, "write both anew: "),

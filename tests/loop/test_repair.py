@@ -10,6 +10,7 @@ import re
 import shlex
 import subprocess
 
+import beside
 import coffer
 from coffer import ASAN, COFFER, NOBODY, Box, one_thread, pointer
 from disk import KiB, MiB, check_fs, loop, luks_metadata, make_tree, mounted, run, sha256, tempdir
@@ -126,6 +127,18 @@ def refused(which, moment=None):
     return img
 
 
+def two_volumes():
+    """The first copy of another volume, older; stock opens the second one's."""
+    img, other = finished(), small.copy("other-volume")
+    coffer.encrypt(other, small.key)
+    seqids = [int.from_bytes(read(i, 16, 8), "big") for i in (img, other)]
+    reseal(img, lambda meta: None, seqid=max(seqids) + 3)
+    write(img, 0, read(other, 0, COPY))
+    run("cryptsetup", "open", "--test-passphrase", "--key-file", small.key,
+        _copy(img, os.path.join(folder, "for-stock")))
+    return img
+
+
 def zeroed(n, moment=None):
     img = killed_at(moment) if moment else finished()
     write(img, 0, bytes(n))
@@ -144,6 +157,19 @@ def overwritten():
     img = finished()
     write(img, 0, os.urandom(COPY))
     return img
+
+
+def changed_meanwhile():
+    """Somebody puts something in place of the first copy, with the lock that keeps repair waiting."""
+    img = zeroed(4096)
+    with beside.programs() as start, beside.locked(img):
+        p = start(*coffer.command("repair", img, small.key, "--yes"))
+        beside.wait_for(p.is_napping, 20)  # for the exclusive lock: looks are let in
+        write(img, 0, b"something else" * 500)
+        before = sha256(img)
+    status, said = p.wait()
+    assert status == 4 and "in between" in said, (status, said)
+    assert sha256(img) == before
 
 
 def stale(which, older, newer=None):
@@ -652,6 +678,9 @@ with stack:
          "second copy is whole"),
         ("first copy lost: nothing of it is left", unchanged, overwritten, 6,
          "second copy is whole"),
+        ("Bug: two volumes: a copy of another volume, which is older", unchanged, two_volumes, 6,
+         "two different volumes", "keep a copy"),
+        ("Bug: changed while the lock was waited for", changed_meanwhile),
         ("redo-placement", encrypted_by, half_placed, "redo-placement", "resume"),
         ("finish-placement", encrypted_by,
          lambda: killed_at([m for m in placement if m[0] == "pwrite64"][-1]), "finish-placement",

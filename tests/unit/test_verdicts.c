@@ -48,14 +48,14 @@ static const struct {
 	bool agree;
 	const char *first, *second;
 	bool way_out;
+	bool two_volumes;
 } copy_rows[] = {
 	{"both whole", {{true, true, 7}, {true, true, 7}}, 0, true, "ok", "ok", false},
 	{"second torn", {{true, true, 7}, {true, false, 7}}, 0, false, "ok", "bad", true},
 	{"second gone", {{true, true, 7}, {false, false, 0}}, 0, false, "ok", "bad", true},
 	{"second behind", {{true, true, 7}, {true, true, 6}}, 0, false, "ok", "bad", true},
 	{"second differs", {{true, true, 7}, {true, true, 7}}, 0, false, "ok", "bad", true},
-	{"second of another volume, far ahead", {{true, true, 7}, {true, true, 99}}, 0, false, "ok",
-		"bad", true},
+	{"two volumes", {{true, true, 7}, {true, true, 99}}, 1, false, "bad", "bad", false, true},
 	{"first torn", {{true, false, 9}, {true, true, 7}}, 1, false, "bad", "ok", true},
 	{"first gone", {{false, false, 0}, {true, true, 7}}, 1, false, "bad", "ok", true},
 	{"first behind", {{true, true, 6}, {true, true, 7}}, 1, false, "bad", "ok", true},
@@ -68,8 +68,9 @@ static void test_copies(void)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(copy_rows); i++) {
 		_cleanup_(coffer_checks_free) struct coffer_checks l = {0};
-		struct coffer_facts f = {
-			.newest = copy_rows[i].newest, .copies_agree = copy_rows[i].agree};
+		struct coffer_facts f = {.newest = copy_rows[i].newest,
+			.copies_agree = copy_rows[i].agree,
+			.two_volumes = copy_rows[i].two_volumes};
 		const char *bad;
 
 		memcpy(f.copy, copy_rows[i].copy, sizeof(f.copy));
