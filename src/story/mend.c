@@ -90,7 +90,7 @@ static int look_again(struct coffer_disk *disk, const struct coffer_header *h, s
 		disk->dev->name);
 }
 
-int coffer_mend_first_copy(struct coffer_disk *disk, struct coffer_err *e)
+int coffer_mend_first_copy(struct coffer_disk *disk, bool *ret_changed, struct coffer_err *e)
 {
 	_cleanup_header_ struct coffer_header *h = NULL;
 	_cleanup_lock_ struct coffer_lock *lock = NULL;
@@ -103,7 +103,9 @@ int coffer_mend_first_copy(struct coffer_disk *disk, struct coffer_err *e)
 		r = read_header(disk, &h, e);
 	if (r == 0)
 		r = look_again(disk, h, e);
-	if (r == 0)
+	if (r == 0) {
+		*ret_changed = true;
 		r = coffer_header_rewrite(disk->dev, h, e);
+	}
 	return coffer_err_wrap(e, r, "write the first header copy");
 }

@@ -11,5 +11,6 @@
 int coffer_mend_look(struct coffer_disk *disk, struct coffer_lost_copy *ret, struct coffer_err *e);
 
 /* Write it anew from the second copy, under the exclusive lock. NEEDS_REPAIR with -EUCLEAN: that is
- * not the one any more that was examined. */
-int coffer_mend_first_copy(struct coffer_disk *disk, struct coffer_err *e);
+ * not the one any more that was examined; REFUSED with -EAGAIN: something else lies there now.
+ * *ret_changed becomes true before the first write. */
+int coffer_mend_first_copy(struct coffer_disk *disk, bool *ret_changed, struct coffer_err *e);

@@ -107,11 +107,14 @@ static int act(struct coffer_session *s, struct repair *p, enum coffer_action_ki
 	struct coffer_disk *disk = &s->disk;
 	const struct coffer_record *place = &disk->facts.record[COFFER_PLACE];
 
-	/* The conversion's own story knows when its first write comes. */
-	s->changed = s->changed || kind != COFFER_REPAIR_RESUME;
+	const bool mends = kind == COFFER_REPAIR_SYNC_HEADER && !disk->header;
+
+	/* These two know themselves when their first write comes. */
+	s->changed = s->changed || (kind != COFFER_REPAIR_RESUME && !mends);
 	switch (kind) {
 	case COFFER_REPAIR_SYNC_HEADER:
-		return disk->header ? coffer_convert_sync(s, e) : coffer_mend_first_copy(disk, e);
+		return mends ? coffer_mend_first_copy(disk, &s->changed, e)
+			     : coffer_convert_sync(s, e);
 	case COFFER_REPAIR_REDO_PLACEMENT:
 		return coffer_place_redo(s->dev, place, disk->image, e);
 	case COFFER_REPAIR_FINISH_PLACEMENT:

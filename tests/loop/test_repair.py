@@ -162,12 +162,13 @@ def overwritten():
 def changed_meanwhile():
     """Somebody puts something in place of the first copy, with the lock that keeps repair waiting."""
     img = zeroed(4096)
-    with beside.programs() as start, beside.locked(img):
-        p = start(*coffer.command("repair", img, small.key, "--yes"))
-        beside.wait_for(p.is_napping, 20)  # for the exclusive lock: looks are let in
-        write(img, 0, b"something else" * 500)
-        before = sha256(img)
-    status, said = p.wait()
+    with beside.programs() as start:
+        with beside.locked(img):
+            p = start(*coffer.command("repair", img, small.key, "--yes"))
+            beside.wait_for(p.is_napping, 20)  # for the exclusive lock: looks are let in
+            write(img, 0, b"something else" * 500)
+            before = sha256(img)
+        status, said = p.wait()
     assert status == 4 and "in between" in said, (status, said)
     assert sha256(img) == before
 
