@@ -39,6 +39,17 @@ static bool record_counts(const struct coffer_facts *f, enum coffer_placement_ki
 	return f->has_record[kind] && f->record[kind].seqid >= f->copy[f->newest].seqid;
 }
 
+/* The mark of an abort is written behind its durable record, and before the second header copy is
+ * veiled. With that copy whole and no record the medium has lost the record. */
+static bool is_abort_without_record(const struct coffer_facts *f)
+{
+	const struct coffer_conversion *c = &f->conversion;
+
+	return f->newest == 1 && f->kind == COFFER_LUKS2_CONVERTING && f->kind_error == 0 &&
+	       c->pointer == c->geometry.length && !c->hot && f->transition_error == 0 &&
+	       f->transition.kind == COFFER_RESTORE && !f->has_record[COFFER_RESTORE];
+}
+
 static enum coffer_action decide_converting(
 	const struct coffer_facts *f, char *why, size_t why_size)
 {
@@ -56,10 +67,16 @@ static enum coffer_action decide_converting(
 		 * choice, and going on is as safe: nothing of [0,S) counts, all of it is in D-S. */
 		return COFFER_ACT_REDO_RESTORE;
 	}
+	/* It veils blocks of the keyslots before anything else, so no key may open this any more.
+	 */
+	if (is_abort_without_record(f))
+		return DAMAGED("an abort is half done, but its record at byte %" PRIu64
+			       " is missing or damaged; the saved head should lie at byte %" PRIu64
+			       "; 'coffer abort' gives the filesystem back",
+			coffer_record_offset(&c->geometry, COFFER_RESTORE),
+			coffer_head_copy(&c->geometry));
 	if (record_counts(f, COFFER_PLACE))
 		return COFFER_ACT_FINISH_PLACEMENT;
-	(void)why;
-	(void)why_size;
 	return COFFER_ACT_CONVERT;
 }
 
@@ -169,9 +186,10 @@ bool coffer_can_abort(enum coffer_action a, const struct coffer_facts *f)
 	case COFFER_ACT_DAMAGED:
 		/* The half placed header whose image is lost: the head is all that is needed. But
 		 * only where the filesystem cannot have lived on without its saved head. */
-		return f->newest < 0 && f->transition_error == 0 && f->head_intact && f->veiled &&
-		       f->transition.kind == COFFER_PLACE && f->has_record[COFFER_PLACE] &&
-		       f->device_size >= f->transition.geometry.device;
+		return (is_abort_without_record(f) && !f->two_volumes) ||
+		       (f->newest < 0 && f->transition_error == 0 && f->head_intact && f->veiled &&
+			       f->transition.kind == COFFER_PLACE && f->has_record[COFFER_PLACE] &&
+			       f->device_size >= f->transition.geometry.device);
 	case COFFER_ACT_START:
 	case COFFER_ACT_END:
 	case COFFER_ACT_SYNC_FINAL:

@@ -357,7 +357,9 @@ static void diagnose_damaged(struct build *b)
 	} else if (coffer_can_abort(COFFER_ACT_DAMAGED, f)) {
 		act(b, COFFER_REPAIR_UNDO_PLACEMENT,
 			"give the plain filesystem back, as 'coffer abort' does: its first bytes "
-			"are whole in their copy at byte %" PRIu64,
+			"%s their copy at byte %" PRIu64,
+			/* with the record their hash is lost as well */
+			f->newest >= 0 ? "come back from" : "are whole in",
 			coffer_head_copy(&f->transition.geometry));
 	} else if (head_lives_on(f)) {
 		act(b, COFFER_REPAIR_RESTORE_BLOCK_0,

@@ -48,6 +48,8 @@ static int make_undo_record(
 	 * mixture of the two is no riddle. */
 	if (older)
 		memcpy(rec->id, older->id, sizeof(rec->id));
+	else if (f->transition_error == 0)
+		memcpy(rec->id, f->transition.id, sizeof(rec->id));
 	else if (coffer_random(rec->id, sizeof(rec->id)) < 0)
 		return coffer_err_set(e, EIO, "libcrypto has no random bytes");
 	if (disk->header) {

@@ -391,12 +391,10 @@ static bool nothing_tells(const struct lab *l)
 }
 
 /* Nothing written, and each sentence true? A disk of which nothing tells what it was may be refused
- * like any that holds nothing known, or has another key. So may one whose keyslot an abort has
- * veiled before its record rotted, as long as abort goes on. */
+ * like any that holds nothing known. */
 static bool told_truly(struct lab *l, const struct coffer_err *e, size_t writes, char why[256])
 {
-	if (e->outcome != COFFER_NEEDS_REPAIR && !nothing_tells(l) &&
-		!(e->outcome == COFFER_FAILED && abort_gives_back(l)))
+	if (e->outcome != COFFER_NEEDS_REPAIR && !nothing_tells(l))
 		(void)snprintf(why, 256, "outcome %d: %.200s", (int)e->outcome, e->msg);
 	else if (writes > 0)
 		(void)snprintf(why, 256, "it has written: %.200s", e->msg);

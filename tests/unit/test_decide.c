@@ -30,6 +30,8 @@ enum law {
 	LAW_ENCRYPTED,
 	LAW_OTHER,
 	LAW_DAMAGED,
+	LAW_LOST_RECORD,
+	LAW_TWO_VOLUMES,
 	LAW_CONTRADICTION,
 	LAW_SEQID,
 	LAW_STEP_IS_FINAL,
@@ -61,12 +63,15 @@ static const char *const law_names[] = {
 	[LAW_ENCRYPTED] = "encrypted is a whole header without a conversion",
 	[LAW_OTHER] = "cryptsetup's is what the newest header says",
 	[LAW_DAMAGED] = "damaged is never a header that makes sense, nor an empty disk",
+	[LAW_LOST_RECORD] = "the mark of an abort without its record is damage",
+	[LAW_TWO_VOLUMES] = "copies of two volumes are damage, and nothing is taken back",
 	[LAW_CONTRADICTION] = "metadata that contradict themselves are damage",
 	[LAW_SEQID] = "a record older than the header counts for nothing",
 	[LAW_STEP_IS_FINAL] = "nor does any record after a step",
 	[LAW_WHY] = "damage has a reason, the rest has none",
 	[LAW_ABORT_NO_STEP] = "an abort implies that no step was committed",
-	[LAW_ABORT_HEAD] = "an abort of a damaged placement needs an intact head under a veil",
+	[LAW_ABORT_HEAD] = "an abort of a damaged placement needs an intact head under a veil, or "
+			   "one that was begun already",
 	[LAW_ABORT_PROMISED] = "a reason promises an abort only where there can be one",
 	[LAW_ABORT_WHEN] = "an abort is possible as long as the pointer stands at L",
 	[LAW_ABORT_NOT] = "nothing to abort on a disk that is empty, done, small or another's",
@@ -111,6 +116,16 @@ static void holds(enum law l, bool good)
 static bool is_current(const struct coffer_facts *f, enum coffer_placement_kind kind)
 {
 	return f->has_record[kind] && !(f->record[kind].seqid < f->copy[f->newest].seqid);
+}
+
+/* The mark of an abort over a placed header whose second copy is still whole; the record that was
+ * durable before the mark is not there. */
+static bool has_lost_record(const struct coffer_facts *f)
+{
+	return f->newest == 1 && f->kind_error == 0 && f->kind == COFFER_LUKS2_CONVERTING &&
+	       f->conversion.pointer == geometry.length && !f->conversion.hot &&
+	       f->transition_error == 0 && f->transition.kind == COFFER_RESTORE &&
+	       !f->has_record[COFFER_RESTORE];
 }
 
 static void check_actions(const struct coffer_facts *f, enum coffer_action a)
@@ -163,7 +178,10 @@ static void check_actions(const struct coffer_facts *f, enum coffer_action a)
 		holds(LAW_ENCRYPTED, finished);
 	holds(LAW_OTHER, (a == COFFER_ACT_OTHER) == (sane && f->kind == COFFER_LUKS2_OTHER));
 	if (a == COFFER_ACT_DAMAGED)
-		holds(LAW_DAMAGED, !sane && (header || magic || veil || riddle));
+		holds(LAW_DAMAGED,
+			(!sane && (header || magic || veil || riddle)) || has_lost_record(f));
+	if (has_lost_record(f) && !small)
+		holds(LAW_LOST_RECORD, a == COFFER_ACT_DAMAGED);
 	if (header && !sane)
 		holds(LAW_CONTRADICTION, a == COFFER_ACT_DAMAGED);
 	if (header && !is_current(f, COFFER_PLACE))
@@ -188,7 +206,9 @@ static void check_abort(const struct coffer_facts *f, enum coffer_action a)
 		holds(LAW_ABORT_NO_STEP, f->transition_error == 0 && f->head_intact &&
 						 f->device_size >= geometry.device);
 	if (can && a == COFFER_ACT_DAMAGED)
-		holds(LAW_ABORT_HEAD, f->head_intact && f->veiled && f->has_record[COFFER_PLACE]);
+		holds(LAW_ABORT_HEAD,
+			(f->head_intact && f->veiled && f->has_record[COFFER_PLACE]) ||
+				has_lost_record(f));
 	if (f->newest >= 0 && f->kind_error == 0 && f->kind == COFFER_LUKS2_CONVERTING &&
 		at_start && f->device_size >= geometry.device)
 		holds(LAW_ABORT_WHEN, can);
@@ -236,6 +256,20 @@ static void check_block_0(struct coffer_facts *f)
 				   !coffer_can_abort(COFFER_ACT_START, f));
 	holds(LAW_VOLUME, !coffer_volume_uuid(f));
 	f->block_0_is_ours = true;
+}
+
+/* The same facts, but each copy is of a volume of its own. */
+static void check_two_volumes(struct coffer_facts *f)
+{
+	enum coffer_action a;
+	char why[512];
+
+	if (!f->copy[0].whole || !f->copy[1].whole)
+		return;
+	f->two_volumes = true;
+	a = coffer_decide(f, why, sizeof(why));
+	holds(LAW_TWO_VOLUMES, a == COFFER_ACT_DAMAGED && why[0] && !coffer_can_abort(a, f));
+	f->two_volumes = false;
 }
 
 /* --- the facts, one digit of a number each --- */
@@ -343,6 +377,7 @@ int main(void)
 					continue;
 				check_facts(&f);
 				check_block_0(&f);
+				check_two_volumes(&f);
 				combinations++;
 			}
 		}
