@@ -238,13 +238,30 @@ uint64_t lab_stray_keyslot(const struct lab *l, const uint8_t *disk)
 	return 0;
 }
 
+/* A torn one may stay where a placement that was cut put it, at the former end of a device that has
+ * grown since: nothing leads there, and it decodes as nothing. */
+static bool has_record(const struct lab *l, const uint8_t *disk)
+{
+	struct coffer_record record;
+
+	if (!memmem(disk, l->size, "COFFER-", 7))
+		return false;
+	if (l->size == disk_size(l->row))
+		return true;
+	for (uint64_t at = 0; at + COFFER_BLOCK <= l->size; at += 512)
+		if (memcmp(disk + at, "COFFER-", 7) == 0 &&
+			(at < COFFER_BLOCK || coffer_record_decode(disk + at, &record) == 0))
+			return true;
+	return false;
+}
+
 bool lab_finished_well(struct lab *l, const uint8_t *disk, char why[256])
 {
 	uint64_t stray;
 
 	if (!lab_volume_equals(l, disk, why) || !lab_shows_nothing(l, disk, why))
 		return false;
-	if (memmem(disk, l->size, "COFFER-", 7)) {
+	if (has_record(l, disk)) {
 		(void)snprintf(why, 256, "a record is left on the disk");
 		return false;
 	}

@@ -10,7 +10,8 @@
 
 /* What was looked at, and what became of it. */
 struct tally {
-	unsigned int states;	/* distinct ones */
+	unsigned int states;	/* distinct ones of this scenario */
+	unsigned int distinct;	/* of these, those that no scenario before had */
 	unsigned int untouched; /* of these, with the plain filesystem, all of it, and no header */
 	unsigned int coffer;	/* finished by 'coffer encrypt', and right */
 	unsigned int aborted;	/* given back by 'coffer abort', and right */

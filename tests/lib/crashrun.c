@@ -33,7 +33,7 @@ struct coffer_encrypt_options options(const struct row *row)
 		.free_space = row->free_space,
 		.pbkdf = "pbkdf2",
 		.pbkdf_iterations = 1000,
-		.threads = 1,
+		.threads = row->threads ? row->threads : 1,
 		.callbacks = {.passphrase = crash_ask}};
 }
 

@@ -25,7 +25,8 @@ struct row {
 	enum crash_content content;
 	bool used_only; /* only what is used is moved */
 	enum coffer_free_space free_space;
-	uint64_t shift; /* 0: 1 MiB */
+	uint64_t shift;	      /* 0: 1 MiB */
+	unsigned int threads; /* of the engine; 0: one, and the same order of writes each time */
 };
 
 static inline uint64_t shift_of(const struct row *row)

@@ -26,8 +26,9 @@ enum {
 /* What all processes share. */
 struct shared {
 	bool stop;
-	uint64_t seen[SEEN];
-	struct tally tally[]; /* [job][scenario] */
+	uint64_t seen[SEEN];	    /* a scenario's states */
+	uint64_t seen_at_all[SEEN]; /* states of any */
+	struct tally tally[];	    /* [job][scenario] */
 };
 
 /* A scenario at work. */
@@ -99,6 +100,31 @@ static void make_work(struct work *w)
 	w->n_used = 1;
 }
 
+/* Do both operations leave the bytes that they share alike, whichever comes last? */
+static bool agree(const struct crash_op *a, const struct crash_op *b)
+{
+	const uint64_t from = a->off > b->off ? a->off : b->off;
+	const uint64_t end_a = a->off + a->n, end_b = b->off + b->n;
+	const uint64_t to = end_a < end_b ? end_a : end_b;
+
+	return from >= to ||
+	       memcmp(a->data + (from - a->off), b->data + (from - b->off), to - from) == 0;
+}
+
+/* Writes of one epoch that cover each other with other bytes would arrive in an order that nobody
+ * chose, and the cuts have them in the order of the log only. */
+static bool depends_on_order(const struct crash_log *log)
+{
+	struct crash_epoch e;
+
+	for (uint32_t n = 0; crash_epoch(log, n, &e); n++)
+		for (size_t i = e.first; i < e.first + e.n; i++)
+			for (size_t k = e.first; k < i; k++)
+				if (!agree(&log->ops[i], &log->ops[k]))
+					return true;
+	return false;
+}
+
 static bool open_work(const struct exploration *x, struct work *w, struct tally *tally)
 {
 	const struct scenario *s = w->s;
@@ -123,6 +149,11 @@ static bool open_work(const struct exploration *x, struct work *w, struct tally 
 	if (!check(x, r == 0 && w->trails.n > 0, "%s: the run without a cut (%s)", s->row.name,
 		    e.msg))
 		return false;
+	for (size_t i = 0; i < w->trails.n && !s->record; i++)
+		if (!check(x, !depends_on_order(&w->trails.items[i].log),
+			    "%s: no two writes between two flushes depend on their order",
+			    s->row.name))
+			return false;
 	lab_open(&l, w, tally, false);
 	for (unsigned int depth = 1; depth < s->depth; depth++) {
 		for (size_t i = 0; i < w->trails.n; i++)
@@ -147,7 +178,7 @@ static void close_work(struct work *w)
 
 /* Whoever comes first with a state looks at it. Two of 20000 states share 64 bits of a SHA-256 once
  * in 10^11 runs. */
-static bool claim(struct shared *sh, const uint8_t hash[COFFER_SHA256_SIZE])
+static bool claim(uint64_t seen[SEEN], const uint8_t hash[COFFER_SHA256_SIZE])
 {
 	uint64_t key;
 
@@ -157,7 +188,7 @@ static bool claim(struct shared *sh, const uint8_t hash[COFFER_SHA256_SIZE])
 		uint64_t there = 0;
 
 		if (__atomic_compare_exchange_n(
-			    &sh->seen[i], &there, key, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+			    &seen[i], &there, key, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 			return true;
 		if (there == key)
 			return false;
@@ -183,14 +214,18 @@ static void look(struct run *r, const struct work *w, struct lab *l, const struc
 	const struct crash_cut *cut)
 {
 	uint8_t hash[COFFER_SHA256_SIZE];
+	bool is_new;
 
 	if (w->s->change && !w->s->change(l, cut->epoch * UINT64_C(31) + cut->detail))
 		return;
 	lab_hash(l, hash);
-	/* Scenarios may have disks in common, but not what has to come out. */
+	/* Scenarios may have disks in common, but not what has to come out: looked at in each, and
+	 * counted once. */
+	is_new = claim(r->shared->seen_at_all, hash);
 	hash[0] ^= (uint8_t)(w - r->works);
-	if (!claim(r->shared, hash))
+	if (!claim(r->shared->seen, hash))
 		return;
+	l->tally->distinct += is_new;
 	crash_cut_name(&t->log, cut, l->cut);
 	l->trail = t->from;
 	l->lost = false;
@@ -215,7 +250,8 @@ static bool is_over(const struct run *r)
 static void explore_trail(struct run *r, const struct work *w, struct lab *l, const struct trail *t,
 	const struct crash_depth *d, unsigned int pass)
 {
-	const size_t want = (w->s->quick + w->trails.n - 1) / w->trails.n;
+	const size_t quick = (w->s->quick + r->x->share - 1) / r->x->share;
+	const size_t want = (quick + w->trails.n - 1) / w->trails.n;
 	size_t n, at = 0;
 	struct crash_cut *cuts = crash_cuts(&t->log, d, &n);
 
@@ -437,6 +473,7 @@ void exploration_read(struct exploration *x)
 		.jobs = cpus < 1	  ? 1
 			: cpus > MAX_JOBS ? MAX_JOBS
 					  : (unsigned int)cpus,
+		.share = 1,
 		.first_seed = 1,
 		.minutes = minutes ? strtod(minutes, NULL) : 0,
 		.only = getenv("SCENARIO"),

@@ -31,6 +31,7 @@ struct scenario {
 struct exploration {
 	bool deep;
 	unsigned int jobs;
+	unsigned int share; /* of the quick set each so many-th state */
 	uint64_t first_seed, last_seed;
 	double minutes;	  /* 0: until all is done */
 	const char *only; /* a word that the names of scenarios must have in them, or NULL */
