@@ -3,5 +3,6 @@
 #pragma once
 #include <stddef.h>
 
-/* Write @word to @ret, in single quotes where it needs them; cut to fit. */
+/* Write @word to @ret, in single quotes where it needs them; of what does not fit the
+ * beginning, without the quote that would end it. */
 void coffer_quote(const char *word, char *ret, size_t size);
