@@ -226,8 +226,34 @@ static void mark_used(bool *used)
 				mark_in_chunk(used, &items[k], &items[i]);
 }
 
+/* Bytes of extents in the chunk, as its block group has to say. */
+static void check_group(const struct item *chunk, bool group_tree)
+{
+	const struct btrfs_chunk *c = (const struct btrfs_chunk *)chunk->data;
+	uint64_t seen = 0;
+	bool found = false;
+
+	for (size_t i = 0; i < n_items; i++) {
+		const struct item *it = &items[i];
+		const bool is_node = it->head.type == BTRFS_METADATA_ITEM_KEY;
+
+		if (it->tree == BTRFS_EXTENT_TREE_OBJECTID &&
+			(is_node || it->head.type == BTRFS_EXTENT_ITEM_KEY) &&
+			it->head.objectid - chunk->head.offset < get_le64(&c->length))
+			seen += is_node ? UNIT : it->head.offset;
+	}
+	for (size_t i = 0; i < n_items; i++)
+		found = found ||
+			(items[i].head.type == BTRFS_BLOCK_GROUP_ITEM_KEY &&
+				items[i].tree == (group_tree ? 11 : BTRFS_EXTENT_TREE_OBJECTID) &&
+				items[i].head.objectid == chunk->head.offset &&
+				get_le64(items[i].data) == seen);
+	if (!found)
+		abort();
+}
+
 /* Twice the same, or something that is used: neither may be called free. */
-static void check_free(const struct coffer_fsmap *m, uint64_t end, bool by_items)
+static void check_free(const struct coffer_fsmap *m, uint64_t end, bool by_items, bool group_tree)
 {
 	static bool used[UNITS], seen[UNITS];
 
@@ -235,6 +261,10 @@ static void check_free(const struct coffer_fsmap *m, uint64_t end, bool by_items
 	memset(seen, 0, sizeof(seen));
 	if (by_items)
 		mark_used(used);
+	for (size_t i = 0; i < n_items && by_items; i++)
+		if (items[i].tree == BTRFS_CHUNK_TREE_OBJECTID &&
+			items[i].head.type == BTRFS_CHUNK_ITEM_KEY)
+			check_group(&items[i], group_tree);
 	for (size_t i = 0; i < m->n_free; i++) {
 		const struct coffer_range *r = &m->free[i];
 
@@ -276,7 +306,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (r > 0 || (r < 0) != (e.code != 0) || (r < 0 && r != -EUCLEAN && r != -ENOMEM))
 		abort();
 	if (r == 0)
-		check_free(&m, b.end, by_items);
+		check_free(&m, b.end, by_items, b.group_tree);
 	coffer_fsmap_reset(&m);
 	return 0;
 }

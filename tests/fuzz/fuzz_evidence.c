@@ -60,6 +60,17 @@ static bool may_be_trace(const uint8_t *p, uint64_t at)
 	       memcmp(p, "{\"keyslots\":", 12) == 0;
 }
 
+/* Of a map of what is used: its first sector, or ranges; zeros are one. */
+static bool may_be_map(const uint8_t *p)
+{
+	if (memcmp(p, "COFFER-USEDMAP", 15) == 0)
+		return true;
+	for (unsigned int i = 0; i < SECTOR; i += 8)
+		if (get_be64(p + i) % 512 || (i % 16 && get_be64(p + i) < get_be64(p + i - 8)))
+			return false;
+	return true;
+}
+
 static void check_sector(const uint8_t *p, uint64_t at, uint64_t copy)
 {
 	uint64_t size = 77;
@@ -75,6 +86,9 @@ static void check_sector(const uint8_t *p, uint64_t at, uint64_t copy)
 	if (like && !coffer_looks_like_header(p, at, copy, true))
 		abort();
 	if (like && at >= 2 * copy && !random_looking(p))
+		abort();
+	if (!like && at >= 2 * copy && coffer_looks_like_header(p, at, copy, true) &&
+		!may_be_map(p))
 		abort();
 	/* Behind both copies only a mark, or what looks random, is like a header. */
 	if (at >= 4096 && at < 2 * copy && at % copy >= 4096 && like)

@@ -30,6 +30,7 @@ enum {
 	AT_DESC_SIZE = 254,
 	AT_SUM = 1020,
 	BLOCK_UNINIT = 2,
+	INODE_ZEROED = 4,
 };
 
 static struct {
@@ -46,7 +47,7 @@ static struct {
 	{.mkfs = MKE2FS
 		",lazy_itable_init=1 -t ext4 -g 256 -N 512 -O ^has_journal,^resize_inode $IMG",
 		.kind = COFFER_FS_EXT},
-	{.mkfs = MKE2FS " -t ext4 -g 512 -O ^has_journal,^metadata_csum,uninit_bg,^64bit $IMG",
+	{.mkfs = MKE2FS " -t ext4 -J size=1 -O ^metadata_csum,uninit_bg,^64bit $IMG",
 		.kind = COFFER_FS_EXT},
 	{.mkfs = MKE2FS " -t ext4 -C 4096 -O ^has_journal,bigalloc $IMG", .kind = COFFER_FS_EXT},
 	{.mkfs = MKE2FS " -t ext4 -g 256 -O ^has_journal,^resize_inode,meta_bg,sparse_super2 $IMG",
@@ -231,19 +232,18 @@ static void seal(struct undo *u)
 	put16(u, s + AT_SUM + 2, crc >> 16);
 }
 
-/* In an inode table, where blocks that no inode was ever in count as free? */
-static bool in_inode_table(const struct ext *x, uint64_t block)
+/* In an inode table, where no inode ever was: the descriptor counts those at its end. */
+static bool is_unused_inodes(const struct ext *x, uint64_t block)
 {
-	const uint64_t n =
-		((uint64_t)x->inodes * get_le16(x->super + AT_INODE_SIZE) + x->block - 1) /
-		x->block;
+	const uint64_t per_block = x->block / get_le16(x->super + AT_INODE_SIZE);
 
 	for (uint32_t g = 0; g < x->groups; g++) {
 		const uint8_t *desc = ext_desc(x, g);
 		const uint64_t at = desc ? get_le32(desc + 8) : 0;
 
-		if (desc && block >= at && block < at + n)
-			return true;
+		if (desc && block >= at && (block - at) * per_block < x->inodes)
+			return !(get_le16(desc + 0x12) & INODE_ZEROED) &&
+			       (block - at) * per_block + get_le16(desc + 0x1c) >= x->inodes;
 	}
 	return false;
 }
@@ -265,7 +265,7 @@ static void check_bitmaps(const struct coffer_fsmap *m, struct undo *u)
 			if (b < x.first)
 				abort();
 			if (map && !(get_le16(desc + 0x12) & BLOCK_UNINIT) &&
-				(map[bit / 8] >> bit % 8 & 1) && !in_inode_table(&x, b))
+				(map[bit / 8] >> bit % 8 & 1) && !is_unused_inodes(&x, b))
 				abort();
 		}
 }
@@ -327,7 +327,7 @@ static void check_log(const struct coffer_fsmap *m, const struct coffer_fs *fs, 
 static void check(size_t i, struct undo *u)
 {
 	struct memdev d = memdev_over(
-		u->mem, SIZE, bases[i].kind == COFFER_FS_EXT ? SIZE : UINT64_C(1) << 40);
+		u->mem, SIZE, bases[i].kind == COFFER_FS_EXT ? SIZE + 512 : UINT64_C(1) << 40);
 	struct coffer_fs fs = {0};
 	struct coffer_fsmap m = {0};
 	struct coffer_err e = {0};
