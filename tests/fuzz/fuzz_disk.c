@@ -337,7 +337,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	/* To make a new header on trial, and to have libcryptsetup look at one, takes a process. */
 	if (asked & 4 && stage != COFFER_STAGE_PLAIN && stage != COFFER_STAGE_RESERVED)
 		ask_plan(&d.dev);
-	if ((asked & 0xf0) == 0xf0)
+	if (asked == 0xf7)
 		ask_backup(&d.dev);
 	undo_all(&u);
 	return 0;
