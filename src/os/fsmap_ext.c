@@ -247,6 +247,10 @@ static int add_journal_block(
 	 * GiB, would take longer to read than most of a small conversion. */
 	if ((uint64_t)count * fs->blocksize >= JOURNAL_PRINT)
 		return BLOCK_ABORT;
+	if (*block >= ext2fs_blocks_count(fs->super)) { /* libext2fs does not look */
+		x->print_failed = damaged(x, "its journal lies behind its end");
+		return BLOCK_ABORT;
+	}
 	x->print_failed = coffer_fsmap_add_print(x->m, at, at + fs->blocksize, x->e);
 	return x->print_failed < 0 ? BLOCK_ABORT : 0;
 }

@@ -106,8 +106,7 @@ static int attach_any(
 	return r == -EBUSY ? cannot(e, EBUSY, "set up a loop device") : r;
 }
 
-/* The last error that the filesystem's code has told through its context, such as "e xfs: ..." */
-static void last_words(int context, char *ret, size_t size)
+void coffer_mount_last_words(int context, char *ret, size_t size)
 {
 	char line[256];
 	ssize_t n;
@@ -152,7 +151,7 @@ static int mount_hidden(struct coffer_hidden_mount *h, const char *type, const c
 		return cannot(e, errno, "mount a filesystem");
 	if (configure(context, h->path, options) < 0) {
 		code = errno;
-		last_words(context, words, sizeof(words));
+		coffer_mount_last_words(context, words, sizeof(words));
 		if (code == EPERM || code == EACCES)
 			return cannot(e, code, "mount a filesystem");
 		return coffer_err_errno(e, code, "the kernel does not mount it read-only%s", words);

@@ -34,6 +34,10 @@ int coffer_hidden_mount_open(const struct coffer_dev *d, const char *type,
 void coffer_hidden_mount_close(struct coffer_hidden_mount *h);
 #define _cleanup_hidden_mount_ _cleanup_(coffer_hidden_mount_close)
 
+/* ": " and the last error that the filesystem's code has told through its @context, from which each
+ * read gives a line such as "e xfs: ..."; "" when there is none. */
+void coffer_mount_last_words(int context, char *ret, size_t size);
+
 /* fsmap_kernel.c: what FS_IOC_GETFSMAP calls free, ascending. */
 int coffer_fsmap_ask_kernel(const struct coffer_hidden_mount *h, uint64_t end,
 	struct coffer_range **ret, size_t *ret_n, struct coffer_err *e);

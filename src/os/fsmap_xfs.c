@@ -51,7 +51,7 @@ static int check_features(const uint8_t *sb, struct coffer_err *e)
 static int read_super(struct coffer_dev *d, struct xfs *x, struct coffer_err *e)
 {
 	_cleanup_free_ uint8_t *sb = coffer_dev_buffer(4096);
-	uint64_t start, groups_log;
+	uint64_t start, groups_log, last;
 	int r;
 
 	if (!sb)
@@ -72,10 +72,10 @@ static int read_super(struct coffer_dev *d, struct xfs *x, struct coffer_err *e)
 	if (x->group == 0 || x->groups == 0 || x->groups > MAX_AGS || groups_log > 31 ||
 		(start >> groups_log) >= x->groups || start == 0)
 		return coffer_err_set(e, EUCLEAN, "its superblock makes no sense");
-	x->log = (start >> groups_log) * x->group +
-		 (start & ((UINT64_C(1) << groups_log) - 1)) * x->block;
-	x->log_end = x->log + get_be32(sb + 96) * x->block;
-	if (x->log_end > x->end || (x->groups - 1) * x->group >= x->end)
+	if (!mul_u64(start >> groups_log, x->group, &x->log) ||
+		!add_u64(x->log, (start & ((UINT64_C(1) << groups_log) - 1)) * x->block, &x->log) ||
+		!add_u64(x->log, get_be32(sb + 96) * x->block, &x->log_end) ||
+		x->log_end > x->end || !mul_u64(x->groups - 1, x->group, &last) || last >= x->end)
 		return coffer_err_set(e, EUCLEAN, "its superblock makes no sense");
 	return 0;
 }

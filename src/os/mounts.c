@@ -75,7 +75,7 @@ static int add_table(struct coffer_mounts *m, struct libmnt_table *table, pid_t 
 	return r;
 }
 
-static int add_mountinfo(struct coffer_mounts *m, const char *path, pid_t pid, bool *ret_read)
+int coffer_mounts_add(struct coffer_mounts *m, const char *path, pid_t pid, bool *ret_read)
 {
 	_cleanup_(cleanup_table) struct libmnt_table *table = mnt_new_table_from_file(path);
 
@@ -119,7 +119,7 @@ static int add_namespace(struct coffer_mounts *m, struct seen *s, pid_t pid, boo
 	if (r < 0)
 		return r == -EEXIST ? 0 : r;
 	(void)snprintf(path, sizeof(path), "/proc/%d/mountinfo", (int)pid);
-	r = add_mountinfo(m, path, pid, &read);
+	r = coffer_mounts_add(m, path, pid, &read);
 	if (r == 0 && !read)
 		s->n--; /* it has gone; the next process of this namespace may tell */
 	return r;
@@ -133,7 +133,7 @@ int coffer_mounts_read(const struct coffer_pids *pids, struct coffer_mounts *ret
 	bool read;
 	int r;
 
-	r = add_mountinfo(&m, "/proc/self/mountinfo", 0, &read);
+	r = coffer_mounts_add(&m, "/proc/self/mountinfo", 0, &read);
 	if (!read || stat("/proc/self/ns/mnt", &st) < 0)
 		*complete = false;
 	else if (r == 0)

@@ -25,6 +25,10 @@ struct coffer_mounts {
  * -ENOMEM. */
 int coffer_mounts_read(const struct coffer_pids *pids, struct coffer_mounts *ret, bool *complete);
 
+/* The same of one file, as /proc/PID/mountinfo is: *@ret_read becomes false when it cannot be read.
+ * -ENOMEM. */
+int coffer_mounts_add(struct coffer_mounts *m, const char *path, pid_t pid, bool *ret_read);
+
 /* Block devices and files that are swapped on. -ENOMEM. */
 int coffer_swaps_read(struct coffer_mounts *ret);
 

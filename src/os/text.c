@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -63,19 +64,32 @@ bool coffer_text_line(int dir_fd, const char *path, char *ret, size_t size)
 	return ret[0] != '\0';
 }
 
+/* Digits only: no sign, no blank. */
+static bool take_number(const char **at, unsigned int *ret)
+{
+	unsigned long long v = 0;
+	const char *p = *at;
+
+	for (; *p >= '0' && *p <= '9' && v <= UINT_MAX; p++)
+		v = 10 * v + (unsigned long long)(*p - '0');
+	if (p == *at || v > UINT_MAX)
+		return false;
+	*at = p;
+	*ret = (unsigned int)v;
+	return true;
+}
+
 bool coffer_text_dev(int dir_fd, const char *path, dev_t *ret)
 {
-	char line[32], *end;
-	unsigned long maj, min;
+	const char *p;
+	char line[32];
+	unsigned int maj, min;
 
 	if (!coffer_text_line(dir_fd, path, line, sizeof(line)))
 		return false;
-	maj = strtoul(line, &end, 10);
-	if (end == line || *end != ':')
+	p = line;
+	if (!take_number(&p, &maj) || *p++ != ':' || !take_number(&p, &min) || *p)
 		return false;
-	min = strtoul(end + 1, &end, 10);
-	if (*end)
-		return false;
-	*ret = makedev((unsigned int)maj, (unsigned int)min);
+	*ret = makedev(maj, min);
 	return true;
 }

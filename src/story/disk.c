@@ -307,6 +307,15 @@ int coffer_refuse_action(const struct coffer_disk *disk, struct coffer_err *e)
 		return coffer_err_repair(e, EUCLEAN,
 			"%s: %s; nothing was changed; see 'coffer repair --dry-run %s'", name,
 			disk->why, name);
+	case COFFER_ACT_CONVERT:
+	case COFFER_ACT_END:
+		if (disk->header->seqid <= COFFER_LAST_SEQID)
+			return 0;
+		return coffer_err_refuse(e, EOVERFLOW,
+			"%s: its LUKS2 header has the sequence number %" PRIu64
+			", to which nobody counts; too few are left above it for the rest of the "
+			"conversion; nothing was changed",
+			name, disk->header->seqid);
 	default:
 		return 0;
 	}

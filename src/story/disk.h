@@ -34,8 +34,8 @@ void coffer_use_direct(struct coffer_dev *d, const struct coffer_geometry *g);
 int coffer_dev_hash(struct coffer_dev *d, uint64_t off, uint64_t n, uint8_t ret[COFFER_SHA256_SIZE],
 	struct coffer_err *e);
 
-/* The device's name and the way out, for actions that stop the story: SHRUNK, OTHER, DAMAGED.
- * 0 for all other actions. */
+/* The device's name and the way out, for actions that stop the story: SHRUNK, OTHER, DAMAGED;
+ * CONVERT and END of a header whose sequence number leaves no room. 0 for all other actions. */
 int coffer_refuse_action(const struct coffer_disk *disk, struct coffer_err *e);
 
 /* REFUSED with -EEXIST: there is nothing to encrypt. */

@@ -178,6 +178,8 @@ static int run_stage(struct coffer_session *s, bool *ret_done, struct coffer_err
 		if (!s->changed) /* this run's own placement leaves no such thing */
 			r = check_leftovers(s, e);
 		if (r == 0)
+			r = coffer_refuse_action(disk, e);
+		if (r == 0)
 			r = coffer_session_unlock(s, e);
 		if (r < 0)
 			return r;

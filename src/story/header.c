@@ -355,6 +355,9 @@ int coffer_header_commit(struct coffer_dev *d, struct coffer_header *h, struct c
 
 	if (!text)
 		return coffer_err_errno(e, ENOMEM, "write the LUKS2 metadata");
+	if (h->seqid == UINT64_MAX)
+		return coffer_err_refuse(
+			e, EOVERFLOW, "no number is left for a newer header on %s", d->name);
 	r = coffer_lock_metadata(d, true, &lock, e);
 	if (r == 0)
 		r = check_unchanged(d, h, e);

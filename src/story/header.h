@@ -21,6 +21,10 @@ struct coffer_header {
 	struct json_object *json;
 };
 
+/* From here on a header has too few numbers left: a conversion of 2^63 bytes has less than 2^44
+ * commits, and a number that wraps makes the older copy the one that counts. */
+#define COFFER_LAST_SEQID (UINT64_MAX - (UINT64_C(1) << 44))
+
 /* Read both copies and judge them. *ret is NULL when none is whole; the facts about the copies,
  * kind and conversion are put into @f. -errno of reads only. */
 int coffer_header_read(struct coffer_dev *d, struct coffer_facts *f, struct coffer_header **ret,
@@ -40,7 +44,8 @@ int coffer_header_memfd(struct coffer_dev *d, const struct coffer_header *h, uin
 
 /* Write @h->json as the next state (seqid + 1), under cryptsetup's metadata lock. The copy that is
  * torn or behind goes first, so that the good one is never at risk before there is another.
- * NEEDS_REPAIR with -EUCLEAN: the header on the disk is not the one that is known. */
+ * NEEDS_REPAIR with -EUCLEAN: the header on the disk is not the one that is known. REFUSED with
+ * -EOVERFLOW: there is no higher number. */
 int coffer_header_commit(struct coffer_dev *d, struct coffer_header *h, struct coffer_err *e);
 
 /* Write both copies again as they are, same seqid: brings a torn one back, and makes durable what

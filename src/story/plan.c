@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* plan.c - what a run would do, asked of the disk without changing it */
-#include "coffer/plan.h"
+#include "story/plan.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -461,28 +461,36 @@ static int fill(struct draft *d, struct coffer_err *e)
 	return tell_time(d, e);
 }
 
-int coffer_plan(const struct coffer_plan_options *o, struct coffer_plan **ret, struct coffer_err *e)
+int coffer_plan_dev(struct coffer_dev *dev, const struct coffer_plan_options *o,
+	struct coffer_plan **ret, struct coffer_err *e)
 {
 	_cleanup_plan_ struct coffer_plan *plan = calloc(1, sizeof(*plan));
-	_cleanup_dev_ struct coffer_dev *dev = NULL;
-	struct draft d = {.o = o, .encrypt = *o->encrypt, .plan = plan};
+	struct draft d = {.o = o, .encrypt = *o->encrypt, .dev = dev, .plan = plan};
 	int r;
 
 	if (!plan)
-		return coffer_err_errno(e, ENOMEM, "plan for %s", o->encrypt->device);
+		return coffer_err_errno(e, ENOMEM, "plan for %s", dev->name);
 	plan->exact = true;
-	d.session = (struct coffer_session){.o = &d.encrypt, .result = &d.result, .looking = true};
+	d.session = (struct coffer_session){
+		.o = &d.encrypt, .result = &d.result, .dev = dev, .looking = true};
 	d.encrypt.callbacks = (struct coffer_encrypt_callbacks){
 		.stop = o->encrypt->callbacks.stop, .user = o->encrypt->callbacks.user};
-	r = coffer_dev_open_reading(o->encrypt->device, &dev, e);
-	d.dev = dev;
-	d.session.dev = dev;
-	if (r == 0)
-		r = fill(&d, e);
+	r = fill(&d, e);
 	coffer_disk_reset(&d.disk);
 	coffer_stored_map_free(d.session.stored);
 	if (r < 0)
-		return coffer_err_wrap(e, r, "plan");
+		return r;
 	*ret = TAKE_PTR(plan);
 	return 0;
+}
+
+int coffer_plan(const struct coffer_plan_options *o, struct coffer_plan **ret, struct coffer_err *e)
+{
+	_cleanup_dev_ struct coffer_dev *dev = NULL;
+	int r;
+
+	r = coffer_dev_open_reading(o->encrypt->device, &dev, e);
+	if (r == 0)
+		r = coffer_plan_dev(dev, o, ret, e);
+	return coffer_err_wrap(e, r, "plan");
 }

@@ -53,8 +53,10 @@ def reencrypting(folder, name, resilience):
     return img
 
 
-def encrypting(folder, name):
+def encrypting(folder, name, content=b""):
     img, key = make(folder, name, 12 * MiB), key_file(folder)
+    with open(img, "r+b") as f:
+        f.write(content)
     run("cryptsetup", "reencrypt", "-q", "--encrypt", "--init-only", "--force-offline-reencrypt",
         *CHEAP, "--luks2-metadata-size", "16k", "--luks2-keyslots-size", str(KEYSLOTS),
         "--reduce-device-size", "2M", "--key-file", key, img, cwd=folder)

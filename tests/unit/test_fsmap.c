@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What tests/loop/test_fsmap*.py cannot reach: lists of ranges, and devices that are no file. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "os/fsmap_parts.h"
@@ -48,6 +49,88 @@ static void intersects(const struct row *row)
 	free(items);
 }
 
+/* --- all lists over a few cells, against bits --- */
+
+enum {
+	CELLS = 8,
+	LISTS = 1 << CELLS
+};
+
+/* The list of the cells whose bits are set: runs of them, or each by itself. */
+static size_t list_of(unsigned int bits, bool runs, struct coffer_range *ret)
+{
+	size_t n = 0;
+
+	for (unsigned int i = 0; i < CELLS; i++) {
+		if (!(bits >> i & 1))
+			continue;
+		if (runs && n > 0 && ret[n - 1].end == i)
+			ret[n - 1].end = i + 1;
+		else
+			ret[n++] = (struct coffer_range){i, i + 1};
+	}
+	return n;
+}
+
+static bool is_list(const struct coffer_range *list, size_t n, unsigned int bits)
+{
+	struct coffer_range want[CELLS];
+
+	return n == list_of(bits, true, want) &&
+	       (n == 0 || memcmp(list, want, n * sizeof(*want)) == 0);
+}
+
+static void all_intersections(bool runs_a, bool runs_b)
+{
+	unsigned int wrong = 0;
+
+	for (unsigned int a = 0; a < LISTS; a++)
+		for (unsigned int b = 0; b < LISTS; b++) {
+			struct coffer_range *items = malloc(CELLS * sizeof(*items)), with[CELLS];
+			const size_t n_with = list_of(b, runs_b, with);
+			size_t n;
+
+			if (!items)
+				abort();
+			n = list_of(a, runs_a, items);
+			if (coffer_ranges_intersect(&items, &n, with, n_with, NULL) < 0 ||
+				!is_list(items, n, a & b))
+				wrong++;
+			free(items);
+		}
+	ok(wrong == 0, "%d x %d lists, %s and %s: what both have, in runs", LISTS, LISTS,
+		runs_a ? "runs" : "cells", runs_b ? "runs" : "cells");
+}
+
+/* Each list, made from runs that are cut at each set of places, with empty ranges between. */
+static void all_additions(void)
+{
+	unsigned int wrong = 0;
+
+	for (unsigned int bits = 0; bits < LISTS; bits++)
+		for (unsigned int cuts = 0; cuts < LISTS; cuts++) {
+			struct coffer_range *items = NULL;
+			size_t n = 0;
+			int r = 0;
+
+			for (unsigned int i = 0, from = 0; i < CELLS && r == 0; i++) {
+				if (!(bits >> i & 1)) {
+					from = i + 1;
+				} else if (i + 1 == CELLS || !(bits >> (i + 1) & 1) ||
+					   (cuts >> i & 1)) {
+					r = coffer_ranges_add(&items, &n, from, i + 1, NULL);
+					from = i + 1;
+				}
+				if (r == 0)
+					r = coffer_ranges_add(
+						&items, &n, i + 1, i + (cuts & 1), NULL);
+			}
+			wrong += r < 0 || !is_list(items, n, bits);
+			free(items);
+		}
+	ok(wrong == 0, "%d lists in %d pieces: added, they are runs", LISTS, LISTS);
+}
+
 static int read_zeros(struct coffer_dev *d, void *buf, size_t n, uint64_t off, struct coffer_err *e)
 {
 	(void)d, (void)off, (void)e;
@@ -81,6 +164,9 @@ int main(void)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		intersects(&rows[i]);
+	for (unsigned int i = 0; i < 4; i++)
+		all_intersections(i & 1, i & 2);
+	all_additions();
 	for (int kind = 0; kind < COFFER_N_FS_KINDS; kind++) {
 		refuses((enum coffer_fs_kind)kind, false);
 		refuses((enum coffer_fs_kind)kind, true);

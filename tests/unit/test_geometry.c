@@ -140,8 +140,11 @@ static void check_steps(void)
 	note("%" PRIu64 " layouts, %" PRIu64 " pointers", layouts, pointers);
 	for (uint64_t s = 4096; s <= 3 * 4096; s += 4096) {
 		for (uint64_t l = s; l <= 4 * s; l += 512) {
-			for (uint64_t spare = 0; spare <= 2560; spare += 2560) {
-				const struct coffer_geometry g = {l + 2 * s + spare, s, l, 512};
+			/* Bytes of D that no data need: none, less than S, S, more than L. */
+			const uint64_t spares[] = {0, 512, 2560, s - 512, s, s + 512, 5 * s};
+
+			for (size_t i = 0; i < ARRAY_SIZE(spares); i++) {
+				const struct coffer_geometry g = {l + 2 * s + spares[i], s, l, 512};
 
 				play(&g, true);
 				play(&g, false);

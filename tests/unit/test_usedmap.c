@@ -395,6 +395,85 @@ static void check_maps(void)
 		"without a map everything is used");
 }
 
+/* --- all additions to small maps --- */
+
+/* The blocks that one of the ranges touches, as bits. */
+static uint32_t touched(const struct coffer_range *r, size_t n, uint64_t length)
+{
+	uint32_t bits = 0;
+
+	for (size_t i = 0; i < n; i++)
+		for (uint64_t at = r[i].start; at < r[i].end && at < length; at += CELL)
+			bits |= UINT32_C(1) << at / COFFER_BLOCK;
+	return bits;
+}
+
+/* Runs of the bits, each ending with the data at the latest; and nothing else. */
+static bool is_map(const struct coffer_used_map *m, uint32_t bits, uint64_t length)
+{
+	size_t n = 0;
+
+	for (uint64_t at = 0; at < length;) {
+		const uint64_t start = at;
+
+		while (at < length && (bits >> at / COFFER_BLOCK & 1))
+			at += COFFER_BLOCK;
+		if (at == start) {
+			at += COFFER_BLOCK;
+			continue;
+		}
+		if (n >= m->n || m->used[n].start != start || m->used[n].end != min_u64(at, length))
+			return false;
+		n++;
+	}
+	return n == m->n && coffer_used_map_ok(m);
+}
+
+static bool adds(uint32_t mask, uint64_t length, const struct coffer_range *r, size_t n)
+{
+	struct coffer_used_map *m = map_of(mask, length, false);
+	const bool good = coffer_used_map_add(m, r, n) == 0 &&
+			  is_map(m, mask | touched(r, n, length), length);
+
+	coffer_used_map_free(m);
+	return good;
+}
+
+static void check_additions(void)
+{
+	enum {
+		N = 10,
+		FEW = 5
+	};
+	/* in sectors: a block's first, one within, its last, the next one's first */
+	static const uint64_t edges[] = {0, 3, 7};
+	uint64_t wrong = 0, wrong_pairs = 0, n = 0, n_pairs = 0;
+
+	for (uint64_t length = (N - 1) * COFFER_BLOCK + 5 * CELL; length <= N * COFFER_BLOCK;
+		length += 3 * CELL)
+		for (uint32_t mask = 0; mask < UINT32_C(1) << N; mask++)
+			for (uint64_t a = 0; a < 3 * (N + 1); a++)
+				for (uint64_t b = a; b < 3 * (N + 1); b++, n++) {
+					const struct coffer_range r = {
+						(a / 3 * PER_BLOCK + edges[a % 3]) * CELL,
+						(b / 3 * PER_BLOCK + edges[b % 3]) * CELL};
+
+					wrong += !adds(mask, length, &r, 1);
+				}
+	/* two at once: apart, touching, overlapping, in either order */
+	for (uint32_t mask = 0; mask < UINT32_C(1) << FEW; mask++)
+		for (uint32_t k = 0; k < 6 * 6 * 6 * 6; k++, n_pairs++) {
+			const struct coffer_range r[2] = {
+				{k % 6 * COFFER_BLOCK, k / 6 % 6 * COFFER_BLOCK},
+				{k / 36 % 6 * COFFER_BLOCK, k / 216 * COFFER_BLOCK}};
+
+			wrong_pairs += !adds(mask, FEW * COFFER_BLOCK, r, 2);
+		}
+	note("%" PRIu64 " ranges and %" PRIu64 " pairs added", n, n_pairs);
+	ok(wrong == 0, "each range, added to each map of %d blocks", N);
+	ok(wrong_pairs == 0, "each two ranges, added to each map of %d blocks", FEW);
+}
+
 /* --- made coarser ------------------------------------------------------------------------------
  */
 
@@ -478,6 +557,7 @@ int main(void)
 {
 	check_plays();
 	check_maps();
+	check_additions();
 	check_coarsen();
 	return done_testing();
 }
