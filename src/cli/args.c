@@ -295,6 +295,7 @@ int coffer_args_parse(const struct coffer_cmd *cmd, int argc, char **argv, struc
 		return coffer_err_usage(e, "--ask and a key file exclude each other");
 	if (ret->key_file && ret->key_fd >= 0)
 		return coffer_err_usage(e, "--key-file and --key-fd exclude each other");
+	ret->words = argv + 1; /* getopt has put the operands behind the options */
 	ret->operands = argv + optind;
 	ret->encrypt.device = argv[optind];
 	return 0;

@@ -229,27 +229,13 @@ static void end_json(const struct coffer_report *r, int code,
 	(void)coffer_json_print(o);
 }
 
-/* With the key's source: without it a passphrase would be asked for. */
+/* As it was given: an option that is left out would make another volume, where the run had not yet
+ * begun one, or ask for another key. */
 void coffer_report_command(const struct coffer_args *a, const char *verb)
 {
-	const struct coffer_encrypt_options *o = &a->encrypt;
-
 	(void)fprintf(stderr, "coffer %s", verb);
-	if (o->resume_only)
-		(void)fputs(" --resume-only", stderr);
-	if (o->used_only != COFFER_USED_AUTO)
-		(void)fprintf(stderr, " --used-only %s", coffer_used_only_name(o->used_only));
-	if (o->free_space != COFFER_FREE_DEFAULT)
-		(void)fprintf(stderr, " --free-space %s", coffer_free_space_name(o->free_space));
-	if (o->max_rate > 0)
-		(void)fprintf(stderr, " --max-rate %" PRIu64, o->max_rate);
-	if (o->verify)
-		(void)fputs(" --verify", stderr);
-	if (a->key_file) {
-		(void)fputs(" --key-file", stderr);
-		coffer_show_word(stderr, a->key_file);
-	}
-	coffer_show_word(stderr, o->device);
+	for (char **word = a->words; *word; word++)
+		coffer_show_word(stderr, *word);
 	(void)fputc('\n', stderr);
 }
 
