@@ -167,6 +167,14 @@ static int act_all(struct coffer_session *s, struct repair *p, struct coffer_err
 	return r;
 }
 
+/* Behind what went wrong: what stays although it did. */
+static void tell_done(const struct coffer_repair_result *res, struct coffer_err *e)
+{
+	for (size_t i = 0; i < res->n_done; i++)
+		coffer_err_add(e, "%s'%s'", i == 0 ? "; what was done before is kept: " : ", ",
+			coffer_repair_name(res->actions[i].kind));
+}
+
 /* What the disk is now: told by a new look at it. */
 static int tell_stage_after(struct coffer_session *s, struct repair *p, struct coffer_err *e)
 {
@@ -245,10 +253,8 @@ static int run(struct coffer_session *s, struct coffer_err *e)
 	res->unlocked_run = s->result->unlocked_run;
 	if (r < 0 && res->changed)
 		(void)tell_stage_after(s, p, NULL);
-	/* What was done before is done: without a key to go on with nothing was interrupted. */
-	if (r < 0 && res->n_done < res->n_actions &&
-		res->actions[res->n_done].kind == COFFER_REPAIR_RESUME && !s->key)
-		s->changed = false;
+	if (r < 0)
+		tell_done(res, e);
 	return r < 0 ? r : tell_stage_after(s, p, e);
 }
 
