@@ -207,6 +207,9 @@ static void diagnose_plain(struct build *b)
 	}
 	if (why[0])
 		find(b, "head-copy", COFFER_CHECK_NOTE, "%s; it is left alone", why);
+	if (b->s->riddle)
+		find(b, "content", COFFER_CHECK_NOTE, "it holds nothing that is known: %s",
+			COFFER_LOST_HEADER);
 	if (v->has_stale_record) {
 		find(b, "stale-record", COFFER_CHECK_NOTE,
 			"the record of a placement that was cut before it began lies at byte "

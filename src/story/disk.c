@@ -12,7 +12,8 @@
 #include "os/locks.h"
 
 enum {
-	PIECE = 1 << 20
+	PIECE = 1 << 20,
+	EMPTY = 17 << 20 /* a header area, and the first of the data behind it */
 };
 
 bool coffer_fits_direct(const struct coffer_geometry *g)
@@ -45,6 +46,29 @@ int coffer_dev_hash(struct coffer_dev *d, uint64_t off, uint64_t n, uint8_t ret[
 	}
 	if (coffer_digest_end(TAKE_PTR(digest), ret, NULL) < 0)
 		return coffer_err_set(e, EIO, "libcrypto failed to hash");
+	return 0;
+}
+
+int coffer_dev_is_riddle(struct coffer_dev *d, const struct coffer_content *content, bool *ret,
+	struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(PIECE);
+	const uint64_t end = min_u64(d->size, EMPTY);
+	int r;
+
+	*ret = false;
+	if (!buf)
+		return coffer_err_errno(e, ENOMEM, "look at %s", d->name);
+	if (content->type[0] || content->partitions[0])
+		return 0;
+	for (uint64_t at = 0; at < end && !*ret; at += PIECE) {
+		const size_t n = min_u64(PIECE, end - at);
+
+		r = coffer_dev_read(d, buf, n, at, e);
+		if (r < 0)
+			return r;
+		*ret = !bytes_are_zero(buf, n);
+	}
 	return 0;
 }
 
