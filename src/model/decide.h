@@ -21,6 +21,7 @@ struct coffer_facts {
 	struct coffer_copy_facts copy[2];
 	bool block_0_is_ours;  /* block 0 has a LUKS magic, or a transition sector of the header
 				  found */
+	bool block_0_is_empty; /* zeros */
 	int newest;	       /* index of the copy that counts; -1: none is whole */
 	char uuid[41];	       /* of the newest copy */
 	uint64_t copy_size;    /* likewise */

@@ -49,8 +49,8 @@ int coffer_dev_hash(struct coffer_dev *d, uint64_t off, uint64_t n, uint8_t ret[
 	return 0;
 }
 
-int coffer_dev_is_riddle(struct coffer_dev *d, const struct coffer_content *content, bool *ret,
-	struct coffer_err *e)
+int coffer_dev_is_riddle(
+	struct coffer_dev *d, const struct coffer_content *content, bool *ret, struct coffer_err *e)
 {
 	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(PIECE);
 	const uint64_t end = min_u64(d->size, EMPTY);
@@ -265,6 +265,7 @@ static int examine_locked(struct coffer_dev *d, struct coffer_disk *disk, struct
 		return r;
 	disk->facts.transition_error = coffer_transition_find(block, &disk->facts.transition);
 	disk->facts.block_0_is_ours = block_0_is_ours(block, disk);
+	disk->facts.block_0_is_empty = bytes_are_zero(block, COFFER_BLOCK);
 	if (disk->header && disk->facts.newest == 1 && !disk->facts.block_0_is_ours) {
 		coffer_header_free(TAKE_PTR(disk->header));
 		return 0;

@@ -47,11 +47,12 @@ static bool same_kind(const char *type, enum coffer_fs_kind kind)
 static int refuse_luks2(struct coffer_dev *d, struct coffer_err *e)
 {
 	struct coffer_disk now = {0};
-	bool placed;
+	bool placed, second;
 	int r;
 
 	r = coffer_examine(d, &now, e);
 	placed = r == 0 && now.action != COFFER_ACT_START;
+	second = r == 0 && now.facts.newest == 1;
 	coffer_disk_reset(&now);
 	if (r < 0)
 		return r;
@@ -59,9 +60,13 @@ static int refuse_luks2(struct coffer_dev *d, struct coffer_err *e)
 		return coffer_err_refuse(e, EBUSY,
 			"another program has just begun on %s; run the same command again",
 			d->name);
+	if (second)
+		return coffer_err_repair(e, EUCLEAN,
+			"%s has lost the first copy of its LUKS2 header, the second one is whole; "
+			"see what 'coffer repair --dry-run %s' would do; nothing was changed",
+			d->name, d->name);
 	return coffer_err_repair(e, EUCLEAN,
-		"%s has a magic of LUKS2, but no header to be trusted; 'cryptsetup repair' "
-		"may bring its first copy back from the second, else restore a backup of "
+		"%s has a magic of LUKS2, but no header to be trusted; restore a backup of "
 		"the header with 'coffer header restore'; keep a copy of the disk "
 		"first; nothing was changed",
 		d->name);

@@ -13,6 +13,7 @@
 #include "base/quote.h"
 #include "model/luks2meta.h"
 #include "model/record.h"
+#include "model/verdicts.h"
 #include "os/probe.h"
 #include "story/header_check.h"
 #include "story/header_look.h"
@@ -229,7 +230,11 @@ static int check_signatures(struct checker *c)
 static void remedy_copy(struct checker *c, char *ret, size_t size)
 {
 	const struct coffer_luks2_look *look = c->look.copy, *other = &look[!c->counts];
+	char usual[sizeof(c->report->checks.items->remedy) - 80];
 
+	coffer_copy_remedy(c->device,
+		!look[0].magic && !bytes_are_zero(c->look.block_0, COFFER_BLOCK), usual,
+		sizeof(usual));
 	if (!other->whole && other->bin.uuid[0] &&
 		strcmp(other->bin.uuid, look[c->counts].bin.uuid) != 0)
 		(void)snprintf(ret, size,
@@ -241,17 +246,10 @@ static void remedy_copy(struct checker *c, char *ret, size_t size)
 			"write both anew: cryptsetup config %s --label LABEL --subsystem NAME",
 			c->device);
 	else if (other->accepted && strcmp(look[0].bin.uuid, look[1].bin.uuid) != 0)
-		(void)snprintf(ret, size, "if %s is the volume that is meant: coffer repair %s",
-			look[0].bin.uuid, c->device);
-	else if (other->whole && !other->accepted)
-		(void)snprintf(ret, size, "cryptsetup repair %s", c->device);
-	else if (!look[0].magic)
-		/* Whatever wrote over it may be what the disk is for now. */
-		(void)snprintf(ret, size,
-			"if nothing else was put on it that is wanted: cryptsetup repair %s",
-			c->device);
+		(void)snprintf(ret, size, "if %s is the volume that is meant: %s", look[0].bin.uuid,
+			usual);
 	else
-		(void)snprintf(ret, size, "coffer repair %s", c->device);
+		(void)snprintf(ret, size, "%s", usual);
 }
 
 static bool is_of_a_copy(const char *id)
