@@ -126,6 +126,8 @@ static int nothing_begun(const struct coffer_session *s, struct coffer_err *e)
 			"%s: the abort that was under way is finished and the plain filesystem is "
 			"back: nothing is left to go on with; 'coffer encrypt %s' begins anew",
 			name, name);
+	else if (s->disk.action == COFFER_ACT_ENCRYPTED)
+		(void)coffer_err_set(e, ENOENT, "%s is encrypted: nothing to go on with", name);
 	else
 		(void)coffer_err_set(e, ENOENT,
 			"%s holds no conversion: nothing to go on with; 'coffer encrypt %s' begins "
@@ -190,9 +192,9 @@ static int run_stage(struct coffer_session *s, bool *ret_done, struct coffer_err
 	case COFFER_ACT_ENCRYPTED:
 		*ret_done = true;
 		s->result->finished = true;
-		if (!s->changed)
-			return coffer_refuse_encrypted(s->dev, e);
-		return 0;
+		if (s->changed)
+			return 0;
+		return s->o->resume_only ? nothing_begun(s, e) : coffer_refuse_encrypted(s->dev, e);
 	case COFFER_ACT_OTHER:
 	case COFFER_ACT_SHRUNK:
 	case COFFER_ACT_DAMAGED:

@@ -709,7 +709,7 @@ rows = [
         "content", partitioned, words=["name one of its partitions"],
         unchecked=["filesystem", "one-device", "room", "sector-size"])),
     ("guard content: LUKS1", lambda: bad(
-        "content", luks1, words=["luksDump"],
+        "content", luks1, words=["coffer status"],
         unchecked=["filesystem", "one-device", "room", "sector-size"])),
     ("guard content: LUKS2 without a header", lambda: bad(
         "content", lone_magic, status=6, words=["coffer header restore"],

@@ -146,7 +146,7 @@ def luks(version):
     img = raw(24 * MiB)
     run("cryptsetup", "luksFormat", "--batch-mode", "--type", version, *coffer.FAST, "--key-file",
         box.key, img)
-    refused(img, words=["LUKS already", "nothing to encrypt", "luksDump"])
+    refused(img, words=["LUKS already", "nothing to encrypt", f"'coffer status {img}'"])
     refused(img, "--device-size", "20M", words=["LUKS already"])
 
 
@@ -545,9 +545,10 @@ rows = [
     ("resume-only of zeros", resume_only, lambda: raw(12 * MiB), 3, "nothing to go on with"),
     ("resume-only of a filesystem without room", resume_only,
      lambda: image(12 * MiB, "ext4", 12 * MiB), 3, "nothing to go on with"),
-    ("resume-only of a finished volume", resume_only, encrypted, 4, "LUKS already"),
-    ("resume-only of a finished volume of somebody else", resume_only, somebodys_luks, 4,
-     "LUKS already"),
+    ("resume-only of a finished volume", resume_only, encrypted, 3,
+     "is encrypted: nothing to go on with"),
+    ("resume-only of a finished volume of somebody else", resume_only, somebodys_luks, 3,
+     "is encrypted: nothing to go on with"),
 
     ("dry run on a plain filesystem", dry, lambda: box.copy("a"), "encrypt", 0, "would be encrypted",
      "nothing was changed"),
