@@ -99,6 +99,10 @@ int coffer_args_parse(const struct coffer_cmd *cmd, int argc, char **argv, struc
 	struct coffer_err *e);
 void coffer_print_help(const struct coffer_cmd *cmd);
 
+enum {
+	COFFER_MAX_KEY = 32 << 10 /* a byte more than the longest key; as much as the library asks for */
+};
+
 /* Keep keys out of core dumps and of other processes' sight; at the start of main. */
 void coffer_memory_protect(void);
 /* Lock what is in memory now, cipher contexts in the heap above all. As far as this user may. */

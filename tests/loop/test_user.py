@@ -150,6 +150,25 @@ def key_refused(options, stdin, *words, status=1):
     assert sha256(img) == before, "it has changed the device"
 
 
+def key_of_dry_run(content, status, *words):
+    """Bug: every guard passed, and the run that followed had no key."""
+    img, key = box.copy(), os.path.join(folder, "dry-key")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(key)
+    if content is not None:
+        with open(key, "wb") as f:
+            f.write(content)
+    for prog in COFFER, ASAN:
+        p = run(*coffer.command("encrypt", img, key, "--dry-run", program=prog), status=(status,))
+        for word in (*words, *(["coffer: encrypt: ", key] if status else ["every guard passed"])):
+            assert word in p.stderr, (word, p.stderr)
+        assert bool(status) != ("every guard" in p.stderr), p.stderr
+        last = coffer.events(run(*coffer.command("encrypt", img, key, "--dry-run", "--json",
+                                                 program=prog), status=(status,)))[-1]
+        assert last["outcome"] == ("failed" if status else "done") and not last["changed"], last
+    run("cmp", img, box.plain)
+
+
 # --- a terminal ---------------------------------------------------------------------------------------
 
 class Terminal:
@@ -424,6 +443,9 @@ with stack:
                                                           "99"], b"", "99"),
         ("descriptor that is not open", key_refused, ["--key-fd", "77"], b"", "--key-fd"),
         ("a folder as a key file", key_refused, ["--key-file", folder], b"", "key"),
+        ("dry run: no key file", key_of_dry_run, None, 1, "No such file"),
+        ("dry run: an empty key file", key_of_dry_run, b"", 1, "is empty"),
+        ("dry run: a key file", key_of_dry_run, b"x", 0),
 
         ("terminal: asked twice, hidden, with a bar", asks_twice),
         ("terminal: asked once to resume", asks_once_to_resume),
