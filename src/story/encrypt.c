@@ -79,6 +79,8 @@ static int start(struct coffer_session *s, struct coffer_err *e)
 	r = check_leftovers(s, e);
 	if (r == 0)
 		r = coffer_guard(&found, e);
+	if (r == 0)
+		r = coffer_newheader_check_options(&found.format, e);
 	if (r < 0)
 		return r;
 	(void)snprintf(s->result->filesystem, sizeof(s->result->filesystem), "%s",

@@ -736,8 +736,6 @@ rows = [
     ("guard sector-size", lambda: bad(
         "sector-size", lambda: image(12 * MiB, "ext4", 8 * MiB, block_size=1024), "--sector-size",
         "4096", words=["--sector-size 512"])),
-    ("guard header: cipher", lambda: bad(
-        "header", lambda: box.copy("c"), "--cipher", "aes-cbc-essiv:sha256", words=["aes-xts"])),
     ("guard header: too large", lambda: bad(
         "header", lambda: box.copy("c"), "--luks2-keyslots-size", "2M", words=["do not fit"])),
     ("guard new-header: what libcryptsetup does not take", lambda: bad(

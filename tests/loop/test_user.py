@@ -3,6 +3,7 @@
 """What a person or a script meets: an ordinary user without access to cryptsetup's locks, every way
 to hand over a passphrase, a real terminal, JSON, progress, and how wrong usage is told."""
 import contextlib
+import json
 import os
 import pty
 import re
@@ -395,6 +396,23 @@ def misused(*args, words=()):
     run("cmp", img, box.plain)
 
 
+def wrong_value(*args, words=()):
+    """Bug: it was told as a failure or a refusal, and some of it not before the passphrase."""
+    misused(*args, words=words)
+    usage("encrypt", *args, os.path.join(folder, "missing"), words=words)
+    usage("plan", *args, os.path.join(folder, "missing"), words=words)
+
+
+def wrong_cost(*args, words=()):
+    """libcryptsetup judges it, before the passphrase: there is none here."""
+    args = (*args, "--reduce-device-size", "2M")
+    misused(*args, words=words)
+    misused(*args, "--dry-run", words=words)
+    usage("plan", "--no-speed", *args, box.copy(), words=words)
+    p = run(COFFER, "plan", "--no-speed", "--json", *args, box.copy(), status=(2,))
+    assert json.loads(p.stdout)["outcome"] == "usage", p.stdout
+
+
 KEY = os.urandom(20).replace(b"\n", b"x") + b"\nsecond line\n"
 
 with stack:
@@ -525,6 +543,26 @@ with stack:
         (["--verify=yes"], ["--verify"]),
         (["--luks2-metadata-size", "20K"], ["power of two"]),
         (["--luks2-keyslots-size", "4097"], ["4096"]),
+    )]
+    rows += [(f"wrong value: {' '.join(args)[:40]}",
+              lambda args=args, words=words: wrong_value(*args, words=words)) for args, words in (
+        (["--pbkdf", "foo"], ["--pbkdf", "argon2id, argon2i or pbkdf2", "'foo'"]),
+        (["--hash", "foo"], ["--hash", "'foo'", "sha256 or sha512"]),
+        (["--hash", "md5"], ["--hash", "'md5'"]),
+        (["--uuid", "foo"], ["--uuid", "'foo'"]),
+        (["--uuid", "6b64f6f4-8e64-4a5d-9f1f-0a3f5d0c1b2g"], ["--uuid"]),
+        (["--uuid", "6b64f6f48-e64-4a5d-9f1f-0a3f5d0c1b2a"], ["--uuid"]),
+        (["--label", "x" * 48], ["--label", "48", "47"]),
+        (["--cipher", "aes-cbc"], ["--cipher", "aes-xts-plain64", "aes-cbc"]),
+        (["--key-size", "128"], ["--key-size", "256 or 512", "128"]),
+        (["--luks2-keyslots-size", "1G"], ["--luks2-keyslots-size", "128M", "1G"]),
+    )]
+    rows += [(f"wrong cost: {' '.join(args)}",
+              lambda args=args, words=words: wrong_cost(*args, words=words)) for args, words in (
+        (["--pbkdf-memory", "1"], ["too low", "32"]),
+        (["--pbkdf-memory", "99999999"], ["too high", "4194304"]),
+        (["--pbkdf-force-iterations", "1"], ["too low", "4"]),
+        (["--pbkdf", "pbkdf2", "--pbkdf-memory", "64"], ["memory", "pbkdf2"]),
     )]
     rows.append(("usage: option without its value", lambda: usage(
         "encrypt", "--key-file", words=["--key-file needs a value"])))
