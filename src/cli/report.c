@@ -239,20 +239,29 @@ void coffer_report_command(const struct coffer_args *a, const char *verb)
 	(void)fputc('\n', stderr);
 }
 
+/* Every step is committed, and the final header is not. */
+static bool only_end_is_left(const struct coffer_encrypt_result *res)
+{
+	return !res->finished && res->data_size > 0 && res->converted == res->data_size;
+}
+
 static void say_error(const struct coffer_report *r, int code,
 	const struct coffer_encrypt_result *res, const struct coffer_err *e)
 {
 	coffer_show_error(e->msg);
 	if (code != COFFER_INTERRUPTED)
 		return;
-	if (res->converted > 0 && r->have_last)
-		(void)fprintf(stderr, "coffer: %s of %s are encrypted. ",
+	(void)fputs("coffer: ", stderr);
+	if (only_end_is_left(res))
+		(void)fprintf(stderr,
+			"All is encrypted, but the plain copy of the first %s may still be there. ",
+			coffer_size_format(res->data_offset).s);
+	else if (res->converted > 0 && r->have_last)
+		(void)fprintf(stderr, "%s of %s are encrypted. ",
 			coffer_size_format(r->last.done).s, coffer_size_format(r->last.total).s);
 	else if (res->converted > 0)
-		(void)fprintf(stderr, "coffer: %s of %s are encrypted. ",
+		(void)fprintf(stderr, "%s of %s are encrypted. ",
 			coffer_size_format(res->converted).s, coffer_size_format(res->data_size).s);
-	else
-		(void)fputs("coffer: ", stderr);
 	(void)fputs("Nothing is lost; go on with: ", stderr);
 	coffer_report_command(r->args, r->verb);
 }
@@ -304,6 +313,14 @@ static void say_dry_run(const struct coffer_report *r, const struct coffer_encry
 		(void)fprintf(stderr,
 			"%s: an interrupted abort would be finished, then a new conversion begun\n",
 			device);
+	else if (res->resumed && only_end_is_left(res))
+		(void)fprintf(stderr,
+			"%s: all is encrypted; the plain copy of the first %s would be wiped, and "
+			"the final header written\n",
+			device, coffer_size_format(res->data_offset).s);
+	else if (res->resumed && res->data_size == 0)
+		(void)fprintf(
+			stderr, "%s: the final header would be written to both copies\n", device);
 	else if (res->resumed)
 		(void)fprintf(stderr,
 			"%s: an interrupted conversion would go on: %s of %s are converted, free "

@@ -215,11 +215,14 @@ static bool works_for_volume(enum coffer_action a)
 
 static void tell_volume(struct coffer_session *s, bool converting)
 {
-	const struct coffer_conversion *c = &s->disk.facts.conversion;
+	const struct coffer_facts *f = &s->disk.facts;
+	const struct coffer_conversion *c = &f->conversion;
 
 	if (s->disk.header)
 		(void)snprintf(
 			s->result->uuid, sizeof(s->result->uuid), "%s", s->disk.header->uuid);
+	if (s->disk.action == COFFER_ACT_REDO_PLACEMENT)
+		coffer_session_note_geometry(s, &f->record[COFFER_PLACE].geometry, "");
 	if (!converting)
 		return;
 	coffer_session_note_geometry(s, &c->geometry, c->cipher);

@@ -221,6 +221,27 @@ def stopped_with_options(call, n, changed):
         "--keyfile-size", "20", img)
 
 
+def dry_run_tells(call, n, words):
+    """Bug: of a half placed header it told "0 B of 0 B", of the end that something would go on."""
+    img = small.copy()
+    coffer.kill_at(call, n, one_thread(img, small.key))
+    before = sha256(img)
+    p = coffer.encrypt(img, small.key, "--dry-run", program=ASAN)
+    assert f"{img}: {words}" in p.stderr and "0 B of 0 B" not in p.stderr, p.stderr
+    assert sha256(img) == before, "a dry run has changed the device"
+
+
+def failed_at_the_end(call, n):
+    """Bug: "4.0 MiB of 4.0 MiB are encrypted. Nothing is lost", while plain bytes are left."""
+    img = small.copy()
+    p = coffer.inject(call, f"error=EIO:when={n}", one_thread(img, small.key))
+    assert p.returncode == 5, (p.returncode, p.stderr)
+    assert ("coffer: All is encrypted, but the plain copy of the first 1.0 MiB may still be there. "
+            "Nothing is lost; go on with: ") in p.stderr, p.stderr
+    coffer.encrypt(img, small.key)
+    small.check(img)
+
+
 # --- what stock has begun --------------------------------------------------------------------------
 
 def begun_by_stock(call, what, wanted, program=ASAN):
@@ -374,6 +395,13 @@ with stack:
         ("SIGTERM before the first write", stopped_before_the_start),
         ("all options, stopped before the first write", stopped_with_options, "wait4", 1, False),
         ("all options, stopped half way", stopped_with_options, *middle, True),
+        ("dry run, half placed", dry_run_tells, *moments["placement"][-3][:2],
+         "an interrupted conversion would go on: 0 B of 4.0 MiB are converted"),
+        ("dry run, half way", dry_run_tells, *middle,
+         "an interrupted conversion would go on: 2.0 MiB of 4.0 MiB are converted"),
+        ("dry run, before the end", dry_run_tells, *moments["end"][0][:2],
+         "all is encrypted; the plain copy of the first 1.0 MiB would be wiped"),
+        ("fails at the end", failed_at_the_end, *moments["end"][0][:2]),
         ("stock has begun", begun_by_stock, None, None, is_clean),
     ]
     rows.append(("killed again and again, block device", killed_again_and_again, as_loop))
