@@ -32,7 +32,8 @@ struct checker {
 	char device[300]; /* quoted for a shell */
 	enum kind kind;
 	int counts;
-	size_t judged; /* checks that are of the copy that counts, or of both; others follow */
+	bool cut_short; /* a copy is in order, but what it names is not all there */
+	size_t judged;	/* checks that are of the copy that counts, or of both; others follow */
 	uint64_t header_size, data_offset;
 };
 
@@ -109,6 +110,7 @@ static int find_accepted(struct checker *c)
 		if (r < 0)
 			return r;
 		size = coffer_meta_header_size(look->json, look->bin.copy_size);
+		c->cut_short = c->cut_short || (look->accepted && size > c->dev->size);
 		look->accepted = look->accepted && size <= c->dev->size;
 	}
 	c->counts = coffer_luks2_counts(c->look.copy);
@@ -408,6 +410,11 @@ static int conclude(const struct checker *c, struct coffer_err *e)
 	const char *name = c->dev->name;
 	int r;
 
+	if (c->kind == KIND_LUKS2 && c->counts < 0 && c->cut_short)
+		return coffer_err_repair(e, EUCLEAN,
+			"%s is cut short: its LUKS2 header and the keyslots take %" PRIu64
+			" bytes, and it has %" PRIu64,
+			name, c->header_size, c->dev->size);
 	if (c->kind == KIND_LUKS2 && c->counts < 0)
 		return coffer_err_repair(
 			e, EUCLEAN, "%s has a LUKS2 header, but no usable copy of it", name);

@@ -316,6 +316,7 @@ def backup_file():
     os.truncate(path, 2 * COPY + KEYSLOTS - 1)
     report = check(path, 6)
     assert "cut short" in bad(report)["size"]["remedy"] and not report["copies"][0]["usable"]
+    assert f"{path} is cut short: " in report["message"] and set(bad(report)) == {"size"}, report
     run("cryptsetup", "isLuks", "--type", "luks2", "--disable-locks", path, status=(1,))
     os.truncate(path, COPY + 8000)
     report = check(path, 6)
