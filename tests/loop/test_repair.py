@@ -555,6 +555,17 @@ def wrong_key(make, *done):
     small.check(img)
 
 
+def no_key():
+    """Bug: without a passphrase the answer was that the passphrase opens nothing."""
+    img = half_placed()
+    for prog, done in (COFFER, "redo-placement"), (ASAN, None):
+        p = run(prog, "repair", "--yes", img, status=(5 if done else 1,))
+        assert re.search("no passphrase was given: nothing came from standard input; --key-file",
+                         p.stderr), p.stderr
+    report(img, "--yes")
+    small.check(img)
+
+
 def stopped(how):
     img = killed_at(steps[0])
     cmd = [COFFER, "repair", "--yes", "--threads", "1", "--key-file", small.key, *how, img]
@@ -712,6 +723,7 @@ with stack:
         ("wrong key: a copy torn", wrong_key, lambda: torn(1, middle), "sync-header"),
         ("wrong key: half placed", wrong_key, half_placed, "redo-placement"),
         ("wrong key: stock inside a step", wrong_key, stock_hot),
+        ("no key", no_key),
         ("SIGTERM", stopped, []),
         ("SIGTERM, JSON", stopped, ["--json"]),
         ("cut: sync-header", cut, lambda: torn(1), lambda img: small.check(img), small),
