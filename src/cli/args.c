@@ -178,6 +178,10 @@ static int check_text(const char *name, const char *value, struct coffer_err *e)
 		strcmp(value, "argon2i") != 0 && strcmp(value, "pbkdf2") != 0)
 		return coffer_err_usage(
 			e, "--pbkdf is argon2id, argon2i or pbkdf2, not '%s'", value);
+	if (strcmp(name, "header-backup-file") == 0 && strcmp(value, "-") == 0)
+		return coffer_err_usage(e,
+			"--header-backup-file is a file, not standard input or output; one with "
+			"the name '-' is ./-");
 	if (strcmp(name, "uuid") == 0 && !is_uuid(value))
 		return coffer_err_usage(e, "--uuid: '%s' is no UUID", value);
 	if (strcmp(name, "label") == 0 && strlen(value) > 47)
@@ -308,7 +312,8 @@ int coffer_args_parse(const struct coffer_cmd *cmd, int argc, char **argv, struc
 		const char *name = option_name(cmd, c);
 
 		if (c == ':')
-			return coffer_err_usage(e, "%s needs a value", argv[optind - 1]);
+			return coffer_err_usage(e, "%s needs a value%s", argv[optind - 1],
+				optopt == 'h' ? " (-h is --hash; --help shows the help)" : "");
 		if (!name)
 			return coffer_err_usage(e,
 				"'%s' is no option, or not a whole one; 'coffer %s --help' lists "

@@ -389,6 +389,17 @@ def usage(*args, words=(), status=2):
             assert word in text, (word, text)
 
 
+def no_verb(word, words):
+    """Bug: it was told as text, whatever was asked for."""
+    for args in [word, "--json"], ["--json", word]:
+        args = [a for a in args if a]
+        p = run(ASAN, *args, status=(2,))
+        report = json.loads(p.stdout)
+        assert report["report"] == "usage" and report["exit_code"] == 2 and not p.stderr, p
+        assert report["verb"] == args[0] and report["outcome"] == "usage", report
+        assert words in report["message"] or args[0] == "--json", report
+
+
 def misused(*args, words=()):
     """Nothing of the image is changed, either."""
     img = box.copy()
@@ -511,6 +522,17 @@ with stack:
 
         ("usage: nothing", usage),
         ("usage: unknown verb", lambda: usage("encipher", "x", words=["encipher", "--help"])),
+        ("usage: unknown verb, JSON", no_verb, "frob", "there is no verb 'frob'"),
+        ("usage: no verb, JSON", no_verb, None, "options go behind the verb"),
+        ("usage: half a verb, JSON", no_verb, "header", "wants a second word"),
+        ("usage: unknown option, no verb", lambda: usage(
+            "--verison", words=["there is no option '--verison'"])),
+        ("usage: an option of a verb", lambda: usage(
+            "--key-file=x", words=["options go behind the verb: 'coffer encrypt --key-file=x ...'"])),
+        ("usage: -h of a verb", lambda: usage(
+            "encrypt", "-h", words=["-h needs a value (-h is --hash; --help shows the help)"])),
+        ("usage: a backup to standard output", lambda: usage(
+            "header", "backup", "--header-backup-file", "-", "x", words=["./-"])),
         ("usage: no device", lambda: usage("encrypt", words=["exactly one"])),
         ("usage: two devices", lambda: usage("encrypt", "a", "b", words=["exactly one", "2"])),
         ("usage: abort without device", lambda: usage("abort", words=["exactly one"])),
