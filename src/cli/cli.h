@@ -74,7 +74,7 @@ extern const struct coffer_cmd coffer_cmd_verify;
 /* All that the verbs' options can set. */
 struct coffer_args {
 	struct coffer_encrypt_options encrypt;
-	char **words;	       /* behind the verb, as they were given; NULL-ended */
+	char **words;	      /* behind the verb, as they were given; NULL-ended */
 	const char *key_file; /* "-": stdin */
 	int key_fd;	      /* -1: none */
 	uint64_t keyfile_offset;
@@ -100,7 +100,7 @@ int coffer_args_parse(const struct coffer_cmd *cmd, int argc, char **argv, struc
 void coffer_print_help(const struct coffer_cmd *cmd);
 
 enum {
-	COFFER_MAX_KEY = 32 << 10 /* a byte more than the longest key; as much as the library asks for */
+	COFFER_MAX_KEY = 32 << 10 /* as much as the library asks for */
 };
 
 /* Keep keys out of core dumps and of other processes' sight; at the start of main. */

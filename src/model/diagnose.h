@@ -10,8 +10,8 @@
 #include "model/evidence.h"
 
 /* Of a disk with something on it that nobody knows. */
-#define COFFER_LOST_HEADER \
-	"if it was a LUKS2 volume, its header is lost, 'coffer header restore' puts a backup " \
+#define COFFER_LOST_HEADER                                                                         \
+	"if it was a LUKS2 volume, its header is lost, 'coffer header restore' puts a backup "     \
 	"back, and an encryption would destroy the data"
 
 struct coffer_diagnosis {

@@ -340,6 +340,6 @@ int coffer_refuse_action(const struct coffer_disk *disk, struct coffer_err *e)
 int coffer_refuse_encrypted(const struct coffer_dev *d, struct coffer_err *e)
 {
 	return coffer_err_refuse(e, EEXIST,
-		"%s is LUKS already: nothing to encrypt; look with 'coffer status %s'",
-		d->name, d->name);
+		"%s is LUKS already: nothing to encrypt; look with 'coffer status %s'", d->name,
+		d->name);
 }
