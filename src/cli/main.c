@@ -115,11 +115,11 @@ static bool wants_json(char **words)
 }
 
 /* What a person typed is told to a person; to a program that asked for JSON, as JSON. */
-static int wrong_usage(const char *verb, char **words, const struct coffer_err *e)
+static int wrong_usage(const char *verb, bool json, const struct coffer_err *e)
 {
 	_cleanup_json_ struct json_object *o = NULL;
 
-	if (!wants_json(words)) {
+	if (!json) {
 		coffer_show_error(e->msg);
 		return COFFER_USAGE;
 	}
@@ -135,7 +135,7 @@ static int run_verb(const struct coffer_cmd *cmd, int argc, char **argv)
 
 	if (coffer_args_parse(cmd, argc, argv, &args, &e) < 0) {
 		(void)coffer_err_wrap(&e, -e.code, "%s", cmd->name);
-		return wrong_usage(cmd->name, argv + 1, &e);
+		return wrong_usage(cmd->name, args.json || wants_json(argv + 1), &e);
 	}
 	if (args.help) {
 		coffer_print_help(cmd);
@@ -182,7 +182,7 @@ static int run_group(char **words)
 	else
 		(void)coffer_err_usage(&e, "there is no verb '%s %s'", group, second);
 	coffer_err_add(&e, "; 'coffer %s --help' lists them", group);
-	return wrong_usage(group, words, &e);
+	return wrong_usage(group, wants_json(words), &e);
 }
 
 /* The first verb that has the option @word, which may have its value behind a "="; NULL: none. */
@@ -215,7 +215,7 @@ static int run_nothing(char **words)
 	else
 		(void)coffer_err_usage(
 			&e, "there is no option '%s'; 'coffer --help' lists the verbs", words[0]);
-	return wrong_usage(words[0], words, &e);
+	return wrong_usage(words[0], wants_json(words), &e);
 }
 
 int main(int argc, char **argv)
