@@ -541,7 +541,7 @@ def wrong_key(make, *done):
     status = 5 if done else 1
     p = run(COFFER, "repair", "--yes", "--key-file", wrong, copy, status=(status,))
     kept = f"; what was done before is kept: '{done[0]}'" if done else ""
-    assert re.search(f"no keyslot opens with this passphrase of {copy}{kept}\n", p.stderr), p.stderr
+    assert re.search(f"no keyslot opens with this passphrase or key file of {copy}{kept}\n", p.stderr), p.stderr
     assert ("go on with: coffer repair --yes " in p.stderr) == bool(done), p.stderr
     last = report(img, "--yes", key=wrong, status=status, program=ASAN)
     assert last["outcome"] == ("interrupted" if done else "failed"), last
