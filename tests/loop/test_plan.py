@@ -739,7 +739,7 @@ rows = [
     ("guard header: too large", lambda: bad(
         "header", lambda: box.copy("c"), "--luks2-keyslots-size", "2M", words=["do not fit"])),
     ("guard new-header: what libcryptsetup does not take", lambda: bad(
-        "new-header", lambda: box.copy("c"), "--uuid", "no-uuid")),
+        "new-header", lambda: box.copy("c"), "--luks2-keyslots-size", "4K")),
     ("guard hibernation", hibernated_elsewhere),
     ("guard alone: block device, mounted", block_device),
     ("guard alone: image attached to a loop device", attached),
