@@ -140,8 +140,9 @@ struct coffer_encrypt_result {
 };
 
 /* Encrypt, or go on. @ret is filled as far as things are known, on failure too.
- * 0; outcome REFUSED: nothing was changed; INTERRUPTED: resumable by the same call; NEEDS_REPAIR;
- * FAILED: nothing was changed by this call (a wrong passphrase is -EPERM). */
+ * 0; outcome USAGE: @o asks for what libcryptsetup does not do; REFUSED: nothing was changed;
+ * INTERRUPTED: resumable by the same call; NEEDS_REPAIR; FAILED: nothing was changed by this call
+ * (a wrong passphrase is -EPERM). */
 COFFER_API int coffer_encrypt(const struct coffer_encrypt_options *o,
 	struct coffer_encrypt_result *ret, struct coffer_err *e);
 

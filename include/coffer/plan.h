@@ -75,7 +75,8 @@ struct coffer_plan_options {
 
 /* Plan the encryption of @o->encrypt->device, or the rest of one that was interrupted.
  * *ret belongs to the caller: coffer_plan_free. 0 also where a guard is in the way (possible is
- * false then); -errno when the disk cannot be read. */
+ * false then); -errno when the disk cannot be read, with outcome USAGE when an option has a value
+ * that libcryptsetup does not take. */
 COFFER_API int coffer_plan(
 	const struct coffer_plan_options *o, struct coffer_plan **ret, struct coffer_err *e);
 COFFER_API void coffer_plan_free(struct coffer_plan *p); /* NULL is fine */

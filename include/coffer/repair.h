@@ -52,7 +52,8 @@ struct coffer_repair_options {
  * failure too. 0: nothing was to be done, all was done, or it was a dry run.
  * Outcome NO with -ECANCELED: confirm said no. REFUSED: what is to be done is another program's,
  * or the device is in use. NEEDS_REPAIR: there is a finding that is BAD and no safe action for it.
- * INTERRUPTED: the same call goes on. */
+ * INTERRUPTED: the same call goes on; a key that does not fit is that where an action was done
+ * before it was asked for. */
 COFFER_API int coffer_repair(const struct coffer_repair_options *o,
 	struct coffer_repair_result **ret, struct coffer_err *e);
 COFFER_API void coffer_repair_free(struct coffer_repair_result *r); /* NULL is fine */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* args.c - options of the verbs, from each verb's own list */
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -7,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
+#include "base/crypto.h"
 #include "base/err.h"
 #include "base/size.h"
 #include "cli/cli.h"
@@ -43,8 +45,8 @@ static int set_number(const char *name, const char *value, uint32_t *ret, struct
 
 	if (r == 0 && strcmp(name, "threads") == 0 && *ret > 16)
 		return coffer_err_usage(e, "--threads: 16 is the most, not %s", value);
-	if (r == 0 && strcmp(name, "key-size") == 0 && *ret % 8)
-		return coffer_err_usage(e, "--key-size: %s is no multiple of 8", value);
+	if (r == 0 && strcmp(name, "key-size") == 0 && *ret != 256 && *ret != 512)
+		return coffer_err_usage(e, "--key-size is 256 or 512, not %s", value);
 	return r;
 }
 
@@ -92,9 +94,9 @@ static int set_keyslots_size(const char *value, uint64_t *ret, struct coffer_err
 {
 	const int r = set_size("luks2-keyslots-size", value, ret, e);
 
-	if (r == 0 && *ret % 4096)
+	if (r == 0 && (*ret % 4096 || *ret > (128 << 20)))
 		return coffer_err_usage(
-			e, "--luks2-keyslots-size: %s is no multiple of 4096", value);
+			e, "--luks2-keyslots-size: %s is no multiple of 4096 up to 128M", value);
 	return r;
 }
 
@@ -151,6 +153,43 @@ static int set_allow(const char *value, unsigned int *ret, struct coffer_err *e)
 	}
 }
 
+/* Eight, four, four, four and twelve hexadecimal digits. */
+static bool is_uuid(const char *value)
+{
+	static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+
+	if (strlen(value) != sizeof(form) - 1)
+		return false;
+	for (size_t i = 0; form[i]; i++)
+		if (form[i] == '-' ? value[i] != '-' : !isxdigit((unsigned char)value[i]))
+			return false;
+	return true;
+}
+
+/* The library says the same of most of it, but not before it has looked at the disk. */
+static int check_text(const char *name, const char *value, struct coffer_err *e)
+{
+	if (strcmp(name, "cipher") == 0 && strcmp(value, "aes-xts-plain64") != 0)
+		return coffer_err_usage(e, "--cipher is aes-xts-plain64, not '%s'", value);
+	if (strcmp(name, "hash") == 0 && coffer_digest_size(value) < 20)
+		return coffer_err_usage(
+			e, "--hash: '%s' cannot be used; take sha256 or sha512", value);
+	if (strcmp(name, "pbkdf") == 0 && strcmp(value, "argon2id") != 0 &&
+		strcmp(value, "argon2i") != 0 && strcmp(value, "pbkdf2") != 0)
+		return coffer_err_usage(
+			e, "--pbkdf is argon2id, argon2i or pbkdf2, not '%s'", value);
+	if (strcmp(name, "header-backup-file") == 0 && strcmp(value, "-") == 0)
+		return coffer_err_usage(e,
+			"--header-backup-file is a file, not standard input or output; one with "
+			"the name '-' is ./-");
+	if (strcmp(name, "uuid") == 0 && !is_uuid(value))
+		return coffer_err_usage(e, "--uuid: '%s' is no UUID", value);
+	if (strcmp(name, "label") == 0 && strlen(value) > 47)
+		return coffer_err_usage(
+			e, "--label has %zu bytes, and LUKS2 47 for it", strlen(value));
+	return 0;
+}
+
 static int set_option(
 	struct coffer_args *a, const char *name, const char *value, struct coffer_err *e)
 {
@@ -192,13 +231,13 @@ static int set_option(
 	for (size_t i = 0; i < ARRAY_SIZE(simple); i++) {
 		if (strcmp(name, simple[i].name) != 0)
 			continue;
-		if (simple[i].text)
-			*simple[i].text = value;
-		else if (simple[i].flag)
+		if (simple[i].number)
+			return set_number(name, value, simple[i].number, e);
+		if (simple[i].flag)
 			*simple[i].flag = true;
 		else
-			return set_number(name, value, simple[i].number, e);
-		return 0;
+			*simple[i].text = value;
+		return simple[i].text ? check_text(name, value, e) : 0;
 	}
 	if (strcmp(name, "reduce-device-size") == 0)
 		return set_reserve(value, &o->reserve, e);
@@ -273,7 +312,8 @@ int coffer_args_parse(const struct coffer_cmd *cmd, int argc, char **argv, struc
 		const char *name = option_name(cmd, c);
 
 		if (c == ':')
-			return coffer_err_usage(e, "%s needs a value", argv[optind - 1]);
+			return coffer_err_usage(e, "%s needs a value%s", argv[optind - 1],
+				optopt == 'h' ? " (-h is --hash; --help shows the help)" : "");
 		if (!name)
 			return coffer_err_usage(e,
 				"'%s' is no option, or not a whole one; 'coffer %s --help' lists "
@@ -295,6 +335,7 @@ int coffer_args_parse(const struct coffer_cmd *cmd, int argc, char **argv, struc
 		return coffer_err_usage(e, "--ask and a key file exclude each other");
 	if (ret->key_file && ret->key_fd >= 0)
 		return coffer_err_usage(e, "--key-file and --key-fd exclude each other");
+	ret->words = argv + 1; /* getopt has put the operands behind the options */
 	ret->operands = argv + optind;
 	ret->encrypt.device = argv[optind];
 	return 0;

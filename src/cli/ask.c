@@ -32,6 +32,11 @@ static int read_all(
 			return coffer_err_set(e, EINTR, "stopped as asked; nothing was changed");
 		if (k < 0)
 			return coffer_err_errno(e, errno, "read the key from %s", name);
+		if (k == 0 && n == 0 && line) /* an empty line is one that was given */
+			return coffer_err_set(e, ENODATA,
+				"no passphrase was given: nothing came from %s; --key-file FILE "
+				"takes it from a file",
+				name);
 		if (k == 0 || (line && buf[n] == '\n'))
 			return (int)n;
 		n += (size_t)k;

@@ -74,6 +74,7 @@ extern const struct coffer_cmd coffer_cmd_verify;
 /* All that the verbs' options can set. */
 struct coffer_args {
 	struct coffer_encrypt_options encrypt;
+	char **words;	      /* behind the verb, as they were given; NULL-ended */
 	const char *key_file; /* "-": stdin */
 	int key_fd;	      /* -1: none */
 	uint64_t keyfile_offset;
@@ -97,6 +98,10 @@ struct coffer_args {
 int coffer_args_parse(const struct coffer_cmd *cmd, int argc, char **argv, struct coffer_args *ret,
 	struct coffer_err *e);
 void coffer_print_help(const struct coffer_cmd *cmd);
+
+enum {
+	COFFER_MAX_KEY = 32 << 10 /* as much as the library asks for */
+};
 
 /* Keep keys out of core dumps and of other processes' sight; at the start of main. */
 void coffer_memory_protect(void);
@@ -137,7 +142,7 @@ void coffer_report_begin(struct coffer_report *r, const struct coffer_args *a, c
 void coffer_report_progress(struct coffer_report *r, const struct coffer_progress *p);
 /* Take the bar off the terminal, for other text. */
 void coffer_report_clear(struct coffer_report *r);
-/* Print the command that goes on, and the line's end. */
+/* Print the command that goes on, the one that was given, and the line's end. */
 void coffer_report_command(const struct coffer_args *a, const char *verb);
 /* Print the closing summary, or the error; returns the exit code. */
 int coffer_report_end(struct coffer_report *r, int status,

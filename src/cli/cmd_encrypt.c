@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* cmd_encrypt.c - coffer encrypt */
+#include <errno.h>
+#include <string.h>
+
 #include "base/err.h"
+#include "base/secret.h"
 #include "cli/cli.h"
 
 struct run {
@@ -28,6 +32,27 @@ static void progress(void *user, const struct coffer_progress *p)
 	coffer_report_progress(&run->report, p);
 }
 
+/* A dry run that would pass reads the key as the run would: one that cannot be read, or is empty,
+ * is in the way as well. Standard input and descriptors are left to whoever comes next. */
+static int try_key(struct run *run, const struct coffer_encrypt_result *res, struct coffer_err *e)
+{
+	const struct coffer_args *a = &run->args;
+	const bool is_new =
+		strcmp(res->found, "start") == 0 || strcmp(res->found, "redo-restore") == 0;
+	_cleanup_secret_ struct coffer_secret *key = NULL;
+	int r;
+
+	if (!a->encrypt.dry_run || !a->key_file || strcmp(a->key_file, "-") == 0)
+		return 0;
+	r = coffer_secret_new(COFFER_MAX_KEY, &key, e);
+	if (r == 0)
+		r = coffer_read_key(a, is_new ? COFFER_ASK_NEW : COFFER_ASK_EXISTING, key->data,
+			key->capacity, e);
+	if (r == 0 && is_new)
+		r = coffer_err_set(e, EINVAL, "the key file %s is empty", a->key_file);
+	return r < 0 ? coffer_err_wrap(e, r, "encrypt") : 0;
+}
+
 static int run_encrypt(const struct coffer_cmd *cmd, const struct coffer_args *args)
 {
 	struct coffer_encrypt_result result = {0};
@@ -40,6 +65,8 @@ static int run_encrypt(const struct coffer_cmd *cmd, const struct coffer_args *a
 	run.args.encrypt.callbacks = (struct coffer_encrypt_callbacks){
 		.passphrase = ask, .progress = progress, .stop = coffer_signals_stop, .user = &run};
 	r = coffer_encrypt(&run.args.encrypt, &result, &e);
+	if (r == 0)
+		r = try_key(&run, &result, &e);
 	return coffer_report_end(&run.report, r, &result, &e);
 }
 

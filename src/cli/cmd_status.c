@@ -2,7 +2,9 @@
 /* cmd_status.c - coffer status */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -139,9 +141,12 @@ static bool worth_a_line(const struct coffer_status *s)
 struct listing {
 	const struct coffer_args *args;
 	struct json_object *devices;
-	bool all;   /* no operand: whatever is on this machine */
-	bool table; /* its head was printed */
-	bool many;
+	bool all;     /* no operand: whatever is on this machine */
+	bool table;   /* its head was printed */
+	char *unread; /* with all: devices that could not be read, with commas between */
+	size_t n_unread;
+	struct coffer_err why;	       /* of the first of them */
+	struct json_object *unchecked; /* the same */
 	int code;
 	struct coffer_err e; /* the first that failed */
 };
@@ -165,6 +170,37 @@ static void list_status(struct listing *l, const struct coffer_status *s)
 	show_line(s);
 }
 
+/* Of all disks some cannot be read: a drive without a medium, or any by an ordinary user. That is
+ * no failure, but who looks for what is not encrypted must know. */
+static void note_unread(struct listing *l, const char *device, const struct coffer_err *e)
+{
+	struct json_object *o = coffer_json_object_new();
+	char *names = NULL;
+
+	coffer_json_put_text(o, "device", device);
+	coffer_json_put_text(o, "message", e->msg);
+	(void)coffer_json_append(l->unchecked, o);
+	if (l->n_unread++ == 0)
+		l->why = *e;
+	if (asprintf(&names, "%s%s%s", l->unread ? l->unread : "", l->unread ? ", " : "", device) <
+		0)
+		return;
+	free(l->unread);
+	l->unread = names;
+}
+
+static void show_unread(const struct listing *l)
+{
+	if (l->n_unread == 0)
+		return;
+	(void)fprintf(stderr, "coffer: %zu device%s could not be read: ", l->n_unread,
+		l->n_unread == 1 ? "" : "s");
+	coffer_show_text(stderr, l->unread ? l->unread : "?");
+	(void)fputs(" (", stderr);
+	coffer_show_text(stderr, geteuid() == 0 ? l->why.msg : "run it as root");
+	(void)fputs(")\n", stderr);
+}
+
 static void look(struct listing *l, const char *device)
 {
 	_cleanup_status_ struct coffer_status *s = NULL;
@@ -175,10 +211,13 @@ static void look(struct listing *l, const char *device)
 		list_status(l, s);
 		return;
 	}
-	/* Of all disks some cannot be read: a drive without a medium. That is no failure. */
+	if (l->all) {
+		note_unread(l, device, &e);
+		return;
+	}
 	if (!l->args->json)
 		coffer_show_error(e.msg);
-	if (!l->all && l->code == COFFER_DONE) {
+	if (l->code == COFFER_DONE) {
 		l->code = coffer_err_exit_code(&e, r);
 		l->e = e;
 	}
@@ -198,9 +237,12 @@ static int look_at_all(struct listing *l)
 	for (char **name = list; *name; name++)
 		look(l, *name);
 	coffer_device_list_free(list);
-	if (!l->args->json && !l->table)
+	if (l->args->json)
+		return 0;
+	if (!l->table)
 		(void)fputs("coffer: no disk with a filesystem or LUKS on it is to be seen here\n",
 			stderr);
+	show_unread(l);
 	return 0;
 }
 
@@ -210,16 +252,23 @@ static int run_status(const struct coffer_cmd *cmd, const struct coffer_args *ar
 	struct listing l = {.args = args, .all = !args->operands[0]};
 
 	l.devices = coffer_json_array_new();
+	l.unchecked = coffer_json_array_new();
 	if (l.all)
 		(void)look_at_all(&l);
 	for (char **device = args->operands; *device; device++)
 		look(&l, *device);
+	free(l.unread);
 	if (!args->json) {
 		coffer_json_free(l.devices);
+		coffer_json_free(l.unchecked);
 		return fflush(stdout) != 0 || ferror(stdout) ? COFFER_FAILED : l.code;
 	}
 	report = coffer_json_report(cmd->name);
 	(void)coffer_json_put(report, "devices", l.devices);
+	if (l.all)
+		(void)coffer_json_put(report, "unchecked", l.unchecked);
+	else
+		coffer_json_free(l.unchecked);
 	return coffer_json_finish(report, l.code, &l.e);
 }
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/err.h"
 #include "cli/cli.h"
 #include "cli/show.h"
 
@@ -104,20 +105,26 @@ static bool fill_standard_descriptors(void)
 	return fd >= 0 && close(fd) == 0;
 }
 
+/* It may stand behind what is wrong. */
+static bool wants_json(char **words)
+{
+	for (; *words; words++)
+		if (strcmp(*words, "--json") == 0)
+			return true;
+	return false;
+}
+
 /* What a person typed is told to a person; to a program that asked for JSON, as JSON. */
-static int wrong_usage(
-	const struct coffer_cmd *cmd, const struct coffer_args *args, const struct coffer_err *e)
+static int wrong_usage(const char *verb, bool json, const struct coffer_err *e)
 {
 	_cleanup_json_ struct json_object *o = NULL;
 
-	if (!args->json) {
-		(void)fprintf(stderr, "coffer: %s: ", cmd->name);
-		coffer_show_text(stderr, e->msg);
-		(void)fputc('\n', stderr);
+	if (!json) {
+		coffer_show_error(e->msg);
 		return COFFER_USAGE;
 	}
 	o = coffer_json_report("usage");
-	(void)coffer_json_put_string(o, "verb", cmd->name);
+	coffer_json_put_text(o, "verb", verb);
 	return coffer_json_finish(o, COFFER_USAGE, e);
 }
 
@@ -127,9 +134,8 @@ static int run_verb(const struct coffer_cmd *cmd, int argc, char **argv)
 	struct coffer_err e = {0};
 
 	if (coffer_args_parse(cmd, argc, argv, &args, &e) < 0) {
-		for (int i = 1; i < argc; i++) /* it may stand behind what was wrong */
-			args.json = args.json || strcmp(argv[i], "--json") == 0;
-		return wrong_usage(cmd, &args, &e);
+		(void)coffer_err_wrap(&e, -e.code, "%s", cmd->name);
+		return wrong_usage(cmd->name, args.json || wants_json(argv + 1), &e);
 	}
 	if (args.help) {
 		coffer_print_help(cmd);
@@ -162,21 +168,54 @@ static int run_help(char **words)
 static int run_group(char **words)
 {
 	const char *group = words[0], *second = words[1];
+	struct coffer_err e = {0};
 
 	if (is_help(second)) {
 		print_group(stdout, group);
 		return end_output();
 	}
 	if (!second)
-		(void)fprintf(stderr, "coffer: '%s' wants a second word; ", group);
+		(void)coffer_err_usage(&e, "'%s' wants a second word", group);
 	else if (second[0] == '-')
-		(void)fprintf(stderr,
-			"coffer: options go behind the whole verb, and '%s' wants a second word; ",
-			group);
+		(void)coffer_err_usage(&e,
+			"options go behind the whole verb, and '%s' wants a second word", group);
 	else
-		(void)fprintf(stderr, "coffer: there is no verb '%s %s'; ", group, second);
-	(void)fprintf(stderr, "'coffer %s --help' lists them\n", group);
-	return COFFER_USAGE;
+		(void)coffer_err_usage(&e, "there is no verb '%s %s'", group, second);
+	coffer_err_add(&e, "; 'coffer %s --help' lists them", group);
+	return wrong_usage(group, wants_json(words), &e);
+}
+
+/* The first verb that has the option @word, which may have its value behind a "="; NULL: none. */
+static const struct coffer_cmd *find_option(const char *word)
+{
+	const bool is_long = strncmp(word, "--", 2) == 0;
+	const size_t n = strcspn(word, "=");
+
+	for (size_t i = 0; i < ARRAY_SIZE(cmds); i++)
+		for (const struct coffer_option *o = cmds[i]->options; o->name; o++)
+			if (is_long ? strlen(o->name) == n - 2 &&
+						strncmp(word + 2, o->name, n - 2) == 0
+				    : o->short_name && word[1] == o->short_name)
+				return cmds[i];
+	return NULL;
+}
+
+/* No verb begins like this. */
+static int run_nothing(char **words)
+{
+	const struct coffer_cmd *cmd = words[0][0] == '-' ? find_option(words[0]) : NULL;
+	struct coffer_err e = {0};
+
+	if (words[0][0] != '-')
+		(void)coffer_err_usage(
+			&e, "there is no verb '%s'; 'coffer --help' lists them", words[0]);
+	else if (cmd)
+		(void)coffer_err_usage(
+			&e, "options go behind the verb: 'coffer %s %s ...'", cmd->name, words[0]);
+	else
+		(void)coffer_err_usage(
+			&e, "there is no option '%s'; 'coffer --help' lists the verbs", words[0]);
+	return wrong_usage(words[0], wants_json(words), &e);
 }
 
 int main(int argc, char **argv)
@@ -204,11 +243,5 @@ int main(int argc, char **argv)
 		return run_verb(cmd, argc - n, argv + n);
 	if (is_group(argv[1]))
 		return run_group(argv + 1);
-	if (argv[1][0] == '-')
-		(void)fprintf(stderr,
-			"coffer: options go behind the verb: 'coffer encrypt %s ...'\n", argv[1]);
-	else
-		(void)fprintf(stderr, "coffer: there is no verb '%s'; 'coffer --help' lists them\n",
-			argv[1]);
-	return COFFER_USAGE;
+	return run_nothing(argv + 1);
 }

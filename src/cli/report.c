@@ -229,28 +229,20 @@ static void end_json(const struct coffer_report *r, int code,
 	(void)coffer_json_print(o);
 }
 
-/* With the key's source: without it a passphrase would be asked for. */
+/* As it was given: an option that is left out would make another volume, where the run had not yet
+ * begun one, or ask for another key. */
 void coffer_report_command(const struct coffer_args *a, const char *verb)
 {
-	const struct coffer_encrypt_options *o = &a->encrypt;
-
 	(void)fprintf(stderr, "coffer %s", verb);
-	if (o->resume_only)
-		(void)fputs(" --resume-only", stderr);
-	if (o->used_only != COFFER_USED_AUTO)
-		(void)fprintf(stderr, " --used-only %s", coffer_used_only_name(o->used_only));
-	if (o->free_space != COFFER_FREE_DEFAULT)
-		(void)fprintf(stderr, " --free-space %s", coffer_free_space_name(o->free_space));
-	if (o->max_rate > 0)
-		(void)fprintf(stderr, " --max-rate %" PRIu64, o->max_rate);
-	if (o->verify)
-		(void)fputs(" --verify", stderr);
-	if (a->key_file) {
-		(void)fputs(" --key-file", stderr);
-		coffer_show_word(stderr, a->key_file);
-	}
-	coffer_show_word(stderr, o->device);
+	for (char **word = a->words; *word; word++)
+		coffer_show_word(stderr, *word);
 	(void)fputc('\n', stderr);
+}
+
+/* Every step is committed, and the final header is not. */
+static bool only_end_is_left(const struct coffer_encrypt_result *res)
+{
+	return !res->finished && res->data_size > 0 && res->converted == res->data_size;
 }
 
 static void say_error(const struct coffer_report *r, int code,
@@ -259,14 +251,17 @@ static void say_error(const struct coffer_report *r, int code,
 	coffer_show_error(e->msg);
 	if (code != COFFER_INTERRUPTED)
 		return;
-	if (res->converted > 0 && r->have_last)
-		(void)fprintf(stderr, "coffer: %s of %s are encrypted. ",
+	(void)fputs("coffer: ", stderr);
+	if (only_end_is_left(res))
+		(void)fprintf(stderr,
+			"All is encrypted, but the plain copy of the first %s may still be there. ",
+			coffer_size_format(res->data_offset).s);
+	else if (res->converted > 0 && r->have_last)
+		(void)fprintf(stderr, "%s of %s are encrypted. ",
 			coffer_size_format(r->last.done).s, coffer_size_format(r->last.total).s);
 	else if (res->converted > 0)
-		(void)fprintf(stderr, "coffer: %s of %s are encrypted. ",
+		(void)fprintf(stderr, "%s of %s are encrypted. ",
 			coffer_size_format(res->converted).s, coffer_size_format(res->data_size).s);
-	else
-		(void)fputs("coffer: ", stderr);
 	(void)fputs("Nothing is lost; go on with: ", stderr);
 	coffer_report_command(r->args, r->verb);
 }
@@ -318,6 +313,14 @@ static void say_dry_run(const struct coffer_report *r, const struct coffer_encry
 		(void)fprintf(stderr,
 			"%s: an interrupted abort would be finished, then a new conversion begun\n",
 			device);
+	else if (res->resumed && only_end_is_left(res))
+		(void)fprintf(stderr,
+			"%s: all is encrypted; the plain copy of the first %s would be wiped, and "
+			"the final header written\n",
+			device, coffer_size_format(res->data_offset).s);
+	else if (res->resumed && res->data_size == 0)
+		(void)fprintf(
+			stderr, "%s: the final header would be written to both copies\n", device);
 	else if (res->resumed)
 		(void)fprintf(stderr,
 			"%s: an interrupted conversion would go on: %s of %s are converted, free "

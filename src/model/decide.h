@@ -19,15 +19,15 @@ struct coffer_copy_facts {
 struct coffer_facts {
 	uint64_t device_size; /* now */
 	struct coffer_copy_facts copy[2];
-	bool block_0_is_ours; /* block 0 has a LUKS magic, or a transition sector of the header
-				 found */
-	int newest;	      /* index of the copy that counts; -1: none is whole */
-	char uuid[41];	      /* of the newest copy */
-	uint64_t copy_size;   /* likewise */
-	bool copies_agree;    /* both are whole and say the same */
-	bool two_volumes; /* both are whole, and of two volumes: nobody knows whose data these are
-			   */
-	bool other_converting;		     /* the other copy is whole and tells of a conversion */
+	bool block_0_is_ours;  /* block 0 has a LUKS magic, or a transition sector of the header
+				  found */
+	bool block_0_is_empty; /* zeros */
+	int newest;	       /* index of the copy that counts; -1: none is whole */
+	char uuid[41];	       /* of the newest copy */
+	uint64_t copy_size;    /* likewise */
+	bool copies_agree;     /* both are whole and say the same */
+	bool two_volumes;      /* both are whole, and of two: nobody knows whose data these are */
+	bool other_converting; /* the other copy is whole and tells of a conversion */
 	enum coffer_luks2_kind kind;	     /* of the newest copy */
 	int kind_error;			     /* its metadata contradict themselves: -errno */
 	struct coffer_err kind_reason;	     /* why kind is OTHER, or what contradicts */

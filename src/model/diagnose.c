@@ -193,10 +193,13 @@ static void diagnose_plain(struct build *b)
 		return;
 	}
 	if (b->s->plain_luks2) {
-		find(b, "header-copies", COFFER_CHECK_BAD,
-			"there is a magic of LUKS2, but no header to be trusted%s%s",
+		const bool second = b->s->facts->newest == 1;
+
+		find(b, "header-copies", COFFER_CHECK_BAD, "%s%s%s",
+			second ? "the first copy of the LUKS2 header is lost"
+			       : "there is a magic of LUKS2, but no header to be trusted",
 			why[0] ? "; " : "", why);
-		if (b->s->facts->newest == 1)
+		if (second)
 			coffer_checks_remedy(b->l,
 				"its second copy is whole: if it is this disk's own, 'cryptsetup "
 				"repair' writes the first one from it; keep a copy of the disk "
@@ -211,6 +214,9 @@ static void diagnose_plain(struct build *b)
 	}
 	if (why[0])
 		find(b, "head-copy", COFFER_CHECK_NOTE, "%s; it is left alone", why);
+	if (b->s->riddle)
+		find(b, "content", COFFER_CHECK_NOTE, "it holds nothing that is known: %s",
+			COFFER_LOST_HEADER);
 	if (v->has_stale_record) {
 		find(b, "stale-record", COFFER_CHECK_NOTE,
 			"the record of a placement that was cut before it began lies at byte "

@@ -9,6 +9,11 @@
 #include "model/decide.h"
 #include "model/evidence.h"
 
+/* Of a disk with something on it that nobody knows. */
+#define COFFER_LOST_HEADER                                                                         \
+	"if it was a LUKS2 volume, its header is lost, 'coffer header restore' puts a backup "     \
+	"back, and an encryption would destroy the data"
+
 struct coffer_diagnosis {
 	struct coffer_repair_action actions[COFFER_MAX_REPAIRS];
 	size_t n_actions;
@@ -27,13 +32,14 @@ struct coffer_lost_copy {
 bool coffer_lost_copy_is_ours(const struct coffer_lost_copy *l);
 
 /* The facts that diagnose judges. @plain_luks2: libblkid sees LUKS2 where no header counts.
- * @reason: why the action is DAMAGED. */
+ * @riddle: something is there, and nobody knows what. @reason: why the action is DAMAGED. */
 struct coffer_symptoms {
 	const char *device;
 	enum coffer_action action;
 	const struct coffer_facts *facts;
 	const struct coffer_evidence *evidence;
 	bool plain_luks2;
+	bool riddle;
 	struct coffer_lost_copy lost;
 	const char *reason;
 	bool can_resume; /* there is a key to be had */

@@ -114,17 +114,31 @@ static void name_slots(uint32_t bits, char *ret, size_t size)
 	}
 }
 
+#define HINT "if that is what you want: --allow "
+
+static const struct {
+	enum coffer_restore_word word;
+	const char *name;
+} words[] = {
+	{COFFER_RESTORE_UUID, "uuid"},
+	{COFFER_RESTORE_GEOMETRY, "geometry"},
+	{COFFER_RESTORE_VOLUME_KEY, "volume-key"},
+	{COFFER_RESTORE_KEYSLOTS, "keyslots"},
+};
+
+static const char *word_name(enum coffer_restore_word word)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (words[i].word == word)
+			return words[i].name;
+	return "";
+}
+
 /* A reason to refuse, unless @word was allowed; 0: nobody may allow it. */
 __attribute__((format(printf, 5, 6))) static int refuse(struct coffer_checks *l,
 	const struct coffer_restore_facts *f, const char *id, enum coffer_restore_word word,
 	const char *fmt, ...)
 {
-	static const char *const words[] = {
-		[COFFER_RESTORE_UUID] = "uuid",
-		[COFFER_RESTORE_GEOMETRY] = "geometry",
-		[COFFER_RESTORE_KEYSLOTS] = "keyslots",
-		[COFFER_RESTORE_VOLUME_KEY] = "volume-key",
-	};
 	const bool allowed = word && (f->allow & word);
 	char text[448];
 	va_list ap;
@@ -136,8 +150,53 @@ __attribute__((format(printf, 5, 6))) static int refuse(struct coffer_checks *l,
 	r = coffer_checks_add(l, id, allowed ? COFFER_CHECK_NOTE : COFFER_CHECK_BAD, "%s%s", text,
 		allowed ? " (allowed)" : "");
 	if (r == 0 && word && !allowed)
-		coffer_checks_remedy(l, "if that is what you want: --allow %s", words[word]);
+		coffer_checks_remedy(l, HINT "%s", word_name(word));
 	return r;
+}
+
+/* The word that lifts what is BAD; 0: none does. */
+static unsigned int word_of(const struct coffer_check *c)
+{
+	const size_t n = strlen(HINT);
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (strncmp(c->remedy, HINT, n) == 0 && strcmp(c->remedy + n, words[i].name) == 0)
+			return words[i].word;
+	return 0;
+}
+
+static void name_words(unsigned int wanted, char *ret, size_t size)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(words) && used < size; i++)
+		if (wanted & words[i].word)
+			used += (size_t)snprintf(ret + used, size - used, "%s%s",
+				used > 0 ? "," : "", words[i].name);
+}
+
+struct coffer_restore_reason coffer_restore_sum_up(struct coffer_checks *l, unsigned int allow)
+{
+	struct coffer_restore_reason ret = {0};
+	unsigned int lifts = 0;
+	bool stays = false;
+
+	for (size_t i = 0; i < l->n; i++) {
+		const unsigned int word = word_of(&l->items[i]);
+
+		if (l->items[i].verdict != COFFER_CHECK_BAD)
+			continue;
+		if (ret.n++ == 0 || (!word && !stays))
+			ret.first = i;
+		stays = stays || !word;
+		lifts |= word;
+	}
+	if (ret.n > 0 && !stays)
+		name_words(lifts | allow, ret.words, sizeof(ret.words));
+	for (size_t i = 0; i < l->n && stays; i++)
+		if (word_of(&l->items[i]))
+			l->items[i].remedy[0] = '\0';
+	return ret;
 }
 
 /* --- the checks --- */
@@ -364,7 +423,8 @@ static int judge_conversion(const struct coffer_restore_facts *f, struct coffer_
 		now == COFFER_LUKS2_ENCRYPTED ? "in the backup, and not on the disk"
 					      : "on the disk");
 	if (r == 0 && now != COFFER_LUKS2_ENCRYPTED)
-		coffer_checks_remedy(l, "coffer repair %s", f->device);
+		coffer_checks_remedy(
+			l, "what finishes it tells: coffer repair --dry-run %s", f->device);
 	return r;
 }
 

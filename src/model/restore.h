@@ -35,6 +35,17 @@ struct coffer_restore_facts {
 /* Every check with its verdict to @l, a BAD one for each reason to refuse. -ENOMEM. */
 int coffer_restore_judge(const struct coffer_restore_facts *f, struct coffer_checks *l);
 
+/* What speaks against it, all in all. */
+struct coffer_restore_reason {
+	size_t n;	/* BAD checks; 0: nothing does */
+	size_t first;	/* the one to name: the first that nobody may allow, else the first */
+	char words[48]; /* what --allow lifts all of them with; "": nothing does */
+};
+
+/* Sum up what was judged while @allow was allowed. Where a reason stays whatever is allowed, the
+ * other ones do not name the words that would lift them any more: nobody is sent around twice. */
+struct coffer_restore_reason coffer_restore_sum_up(struct coffer_checks *l, unsigned int allow);
+
 /* Is keyslot @slot the same key in both, by salt, key derivation and digest? Where it lies does not
  * count. false also where one does not have it. */
 bool coffer_same_keyslot(struct json_object *a, struct json_object *b, unsigned int slot);

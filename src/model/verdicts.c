@@ -2,6 +2,7 @@
 #include "model/verdicts.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/checks.h"
@@ -11,12 +12,23 @@ static const char *nth(int i)
 	return i ? "second" : "first";
 }
 
+/* Only repair knows whether the disk has all that it takes, so nothing is promised here. */
+void coffer_copy_remedy(const char *device, bool foreign, char *ret, size_t size)
+{
+	(void)snprintf(ret, size, "see what 'coffer repair --dry-run %s' would do%s", device,
+		foreign ? "; something else lies where the first copy was, and may be what the "
+			  "disk is for now"
+			: "");
+}
+
 static int judge_copy(
 	const struct coffer_facts *f, int i, const char *device, struct coffer_checks *l)
 {
 	static const char *const ids[] = {"header-primary", "header-secondary"};
 	const struct coffer_copy_facts *c = &f->copy[i], *other = &f->copy[!i];
 	const bool whole = f->newest >= 0 && !f->two_volumes;
+	const bool foreign = i == 0 && !c->magic && !f->block_0_is_ours && !f->block_0_is_empty;
+	char remedy[sizeof(l->items->remedy)];
 	int r;
 
 	if (f->two_volumes)
@@ -43,8 +55,10 @@ static int judge_copy(
 	else
 		r = coffer_checks_add(l, ids[i], COFFER_CHECK_BAD,
 			"there is no %s header copy where it must be", nth(i));
-	if (whole)
-		coffer_checks_remedy(l, "coffer repair %s", device);
+	if (!whole)
+		return r;
+	coffer_copy_remedy(device, foreign, remedy, sizeof(remedy));
+	coffer_checks_remedy(l, "%s", remedy);
 	return r;
 }
 

@@ -123,6 +123,26 @@ static int set_pbkdf(struct crypt_device *cd, const struct coffer_luks2_format *
 	return crypt_set_pbkdf_type(cd, &pbkdf);
 }
 
+/* It needs a device for that, though it does not look at it. */
+int coffer_luks2_check_format(const struct coffer_luks2_format *f, struct coffer_err *e)
+{
+	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
+	_cleanup_close_ int fd = -1;
+	struct log log = {0};
+	int r;
+
+	set_up_once();
+	r = coffer_memfd("coffer-nothing", COFFER_BLOCK, &fd, e);
+	if (r < 0)
+		return r;
+	r = crypt_init(&cd, path_of(fd).text);
+	if (r < 0)
+		return complain(e, r, &log, "set up libcryptsetup");
+	crypt_set_log_callback(cd, keep_errors, &log);
+	r = set_pbkdf(cd, f);
+	return r < 0 ? complain(e, r, &log, "the key derivation") : 0;
+}
+
 static int split_cipher(const char *spec, char cipher[64], const char **mode)
 {
 	const char *dash = strchr(spec, '-');

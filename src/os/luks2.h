@@ -29,6 +29,10 @@ struct coffer_luks2_format {
 	uint64_t keyslots_size; /* bytes; never 0 */
 };
 
+/* Are those values of @f such that libcryptsetup can work with them which it alone can judge: the
+ * cost of key derivation? -EINVAL and others, its own words in @e. */
+int coffer_luks2_check_format(const struct coffer_luks2_format *f, struct coffer_err *e);
+
 /* A new header with a random volume key and @passphrase in keyslot 0, ready to encrypt in place a
  * device of the layout @g. *ret_fd is a memfd of S bytes with it.
  * -EINVAL and others of libcryptsetup, whose own words are in @e. -EINTR: @stop wanted it.

@@ -12,7 +12,8 @@
 #include "os/locks.h"
 
 enum {
-	PIECE = 1 << 20
+	PIECE = 1 << 20,
+	EMPTY = 17 << 20 /* a header area, and the first of the data behind it */
 };
 
 bool coffer_fits_direct(const struct coffer_geometry *g)
@@ -45,6 +46,29 @@ int coffer_dev_hash(struct coffer_dev *d, uint64_t off, uint64_t n, uint8_t ret[
 	}
 	if (coffer_digest_end(TAKE_PTR(digest), ret, NULL) < 0)
 		return coffer_err_set(e, EIO, "libcrypto failed to hash");
+	return 0;
+}
+
+int coffer_dev_is_riddle(
+	struct coffer_dev *d, const struct coffer_content *content, bool *ret, struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(PIECE);
+	const uint64_t end = min_u64(d->size, EMPTY);
+	int r;
+
+	*ret = false;
+	if (!buf)
+		return coffer_err_errno(e, ENOMEM, "look at %s", d->name);
+	if (content->type[0] || content->partitions[0])
+		return 0;
+	for (uint64_t at = 0; at < end && !*ret; at += PIECE) {
+		const size_t n = min_u64(PIECE, end - at);
+
+		r = coffer_dev_read(d, buf, n, at, e);
+		if (r < 0)
+			return r;
+		*ret = !bytes_are_zero(buf, n);
+	}
 	return 0;
 }
 
@@ -241,6 +265,7 @@ static int examine_locked(struct coffer_dev *d, struct coffer_disk *disk, struct
 		return r;
 	disk->facts.transition_error = coffer_transition_find(block, &disk->facts.transition);
 	disk->facts.block_0_is_ours = block_0_is_ours(block, disk);
+	disk->facts.block_0_is_empty = bytes_are_zero(block, COFFER_BLOCK);
 	if (disk->header && disk->facts.newest == 1 && !disk->facts.block_0_is_ours) {
 		coffer_header_free(TAKE_PTR(disk->header));
 		return 0;
@@ -324,6 +349,6 @@ int coffer_refuse_action(const struct coffer_disk *disk, struct coffer_err *e)
 int coffer_refuse_encrypted(const struct coffer_dev *d, struct coffer_err *e)
 {
 	return coffer_err_refuse(e, EEXIST,
-		"%s is LUKS already: nothing to encrypt; look with 'cryptsetup luksDump %s'",
-		d->name, d->name);
+		"%s is LUKS already: nothing to encrypt; look with 'coffer status %s'", d->name,
+		d->name);
 }

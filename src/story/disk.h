@@ -6,6 +6,7 @@
 #pragma once
 #include "model/decide.h"
 #include "os/dev.h"
+#include "os/probe.h"
 #include "story/header.h"
 
 struct coffer_disk {
@@ -32,6 +33,12 @@ void coffer_use_direct(struct coffer_dev *d, const struct coffer_geometry *g);
 
 /* SHA-256 of [off, off + n) of the device. */
 int coffer_dev_hash(struct coffer_dev *d, uint64_t off, uint64_t n, uint8_t ret[COFFER_SHA256_SIZE],
+	struct coffer_err *e);
+
+/* Is there something, and libblkid, which has found @content, knows nothing of it? A volume whose
+ * header is overwritten looks like that. A disk that begins with zeros, more than a header of the
+ * usual size has, counts as empty. */
+int coffer_dev_is_riddle(struct coffer_dev *d, const struct coffer_content *content, bool *ret,
 	struct coffer_err *e);
 
 /* The device's name and the way out, for actions that stop the story: SHRUNK, OTHER, DAMAGED;

@@ -79,6 +79,8 @@ static int start(struct coffer_session *s, struct coffer_err *e)
 	r = check_leftovers(s, e);
 	if (r == 0)
 		r = coffer_guard(&found, e);
+	if (r == 0)
+		r = coffer_newheader_check_options(&found.format, e);
 	if (r < 0)
 		return r;
 	(void)snprintf(s->result->filesystem, sizeof(s->result->filesystem), "%s",
@@ -126,6 +128,8 @@ static int nothing_begun(const struct coffer_session *s, struct coffer_err *e)
 			"%s: the abort that was under way is finished and the plain filesystem is "
 			"back: nothing is left to go on with; 'coffer encrypt %s' begins anew",
 			name, name);
+	else if (s->disk.action == COFFER_ACT_ENCRYPTED)
+		(void)coffer_err_set(e, ENOENT, "%s is encrypted: nothing to go on with", name);
 	else
 		(void)coffer_err_set(e, ENOENT,
 			"%s holds no conversion: nothing to go on with; 'coffer encrypt %s' begins "
@@ -192,9 +196,9 @@ static int run_stage(struct coffer_session *s, bool *ret_done, struct coffer_err
 	case COFFER_ACT_ENCRYPTED:
 		*ret_done = true;
 		s->result->finished = true;
-		if (!s->changed)
-			return coffer_refuse_encrypted(s->dev, e);
-		return 0;
+		if (s->changed)
+			return 0;
+		return s->o->resume_only ? nothing_begun(s, e) : coffer_refuse_encrypted(s->dev, e);
 	case COFFER_ACT_OTHER:
 	case COFFER_ACT_SHRUNK:
 	case COFFER_ACT_DAMAGED:
@@ -213,11 +217,14 @@ static bool works_for_volume(enum coffer_action a)
 
 static void tell_volume(struct coffer_session *s, bool converting)
 {
-	const struct coffer_conversion *c = &s->disk.facts.conversion;
+	const struct coffer_facts *f = &s->disk.facts;
+	const struct coffer_conversion *c = &f->conversion;
 
 	if (s->disk.header)
 		(void)snprintf(
 			s->result->uuid, sizeof(s->result->uuid), "%s", s->disk.header->uuid);
+	if (s->disk.action == COFFER_ACT_REDO_PLACEMENT)
+		coffer_session_note_geometry(s, &f->record[COFFER_PLACE].geometry, "");
 	if (!converting)
 		return;
 	coffer_session_note_geometry(s, &c->geometry, c->cipher);

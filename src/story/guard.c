@@ -10,6 +10,7 @@
 #include "base/checks.h"
 #include "base/err.h"
 #include "base/size.h"
+#include "model/diagnose.h"
 #include "story/disk.h"
 #include "story/newheader.h"
 
@@ -18,7 +19,7 @@
 struct look {
 	struct coffer_guarded *g;
 	enum coffer_verdict verdict;
-	char said[256];
+	char said[400];
 };
 
 __attribute__((format(printf, 3, 4))) static void say(
@@ -46,11 +47,12 @@ static bool same_kind(const char *type, enum coffer_fs_kind kind)
 static int refuse_luks2(struct coffer_dev *d, struct coffer_err *e)
 {
 	struct coffer_disk now = {0};
-	bool placed;
+	bool placed, second;
 	int r;
 
 	r = coffer_examine(d, &now, e);
 	placed = r == 0 && now.action != COFFER_ACT_START;
+	second = r == 0 && now.facts.newest == 1;
 	coffer_disk_reset(&now);
 	if (r < 0)
 		return r;
@@ -58,9 +60,13 @@ static int refuse_luks2(struct coffer_dev *d, struct coffer_err *e)
 		return coffer_err_refuse(e, EBUSY,
 			"another program has just begun on %s; run the same command again",
 			d->name);
+	if (second)
+		return coffer_err_repair(e, EUCLEAN,
+			"%s has lost the first copy of its LUKS2 header, the second one is whole; "
+			"see what 'coffer repair --dry-run %s' would do; nothing was changed",
+			d->name, d->name);
 	return coffer_err_repair(e, EUCLEAN,
-		"%s has a magic of LUKS2, but no header to be trusted; 'cryptsetup repair' "
-		"may bring its first copy back from the second, else restore a backup of "
+		"%s has a magic of LUKS2, but no header to be trusted; restore a backup of "
 		"the header with 'coffer header restore'; keep a copy of the disk "
 		"first; nothing was changed",
 		d->name);
@@ -115,6 +121,7 @@ static int check_filesystem(struct look *l, struct coffer_err *e)
 	struct coffer_dev *d = l->g->dev;
 	const char *type = l->g->content.type;
 	struct coffer_fs *fs = &l->g->fs;
+	bool riddle;
 	int r;
 
 	if (d->size < COFFER_FS_HEAD)
@@ -133,14 +140,19 @@ static int check_filesystem(struct look *l, struct coffer_err *e)
 			coffer_fs_name(fs->kind), fs->end);
 		return 0;
 	}
+	r = coffer_dev_is_riddle(d, &l->g->content, &riddle, e);
+	if (r < 0)
+		return r;
 	if (l->g->o->device_size == 0)
 		return coffer_err_refuse(e, EMEDIUMTYPE,
-			"%s holds %s, whose end coffer cannot tell; say how many bytes are in use "
-			"with --device-size",
-			d->name, type[0] ? type : "nothing that is known");
+			"%s holds %s, whose end coffer cannot tell%s; %s how many bytes are in "
+			"use with --device-size",
+			d->name, type[0] ? type : "nothing that is known",
+			riddle ? ": " COFFER_LOST_HEADER : "", riddle ? "else say" : "say");
 	say(l, COFFER_CHECK_NOTE,
-		"it holds %s; --device-size says that the first %" PRIu64 " bytes are in use",
-		type[0] ? type : "nothing that is known", l->g->o->device_size);
+		"it holds %s; --device-size says that the first %" PRIu64 " bytes are in use%s",
+		type[0] ? type : "nothing that is known", l->g->o->device_size,
+		riddle ? "; " COFFER_LOST_HEADER : "");
 	return 0;
 }
 

@@ -13,6 +13,7 @@
 #include "base/quote.h"
 #include "model/luks2meta.h"
 #include "model/record.h"
+#include "model/verdicts.h"
 #include "os/probe.h"
 #include "story/header_check.h"
 #include "story/header_look.h"
@@ -31,7 +32,8 @@ struct checker {
 	char device[300]; /* quoted for a shell */
 	enum kind kind;
 	int counts;
-	size_t judged; /* checks that are of the copy that counts, or of both; others follow */
+	bool cut_short; /* a copy is in order, but what it names is not all there */
+	size_t judged;	/* checks that are of the copy that counts, or of both; others follow */
 	uint64_t header_size, data_offset;
 };
 
@@ -108,6 +110,7 @@ static int find_accepted(struct checker *c)
 		if (r < 0)
 			return r;
 		size = coffer_meta_header_size(look->json, look->bin.copy_size);
+		c->cut_short = c->cut_short || (look->accepted && size > c->dev->size);
 		look->accepted = look->accepted && size <= c->dev->size;
 	}
 	c->counts = coffer_luks2_counts(c->look.copy);
@@ -231,8 +234,12 @@ static void remedy_copy(struct checker *c, char *ret, size_t size)
 	const struct coffer_luks2_look *look = c->look.copy, *other = &look[!c->counts];
 	const bool two = other->bin.uuid[0] && (!other->accepted || !have_one_text(c)) &&
 			 strcmp(other->bin.uuid, look[c->counts].bin.uuid) != 0;
+	char usual[sizeof(c->report->checks.items->remedy) - 80];
 	char meant[128] = "";
 
+	coffer_copy_remedy(c->device,
+		!look[0].magic && !bytes_are_zero(c->look.block_0, COFFER_BLOCK), usual,
+		sizeof(usual));
 	if (two)
 		(void)snprintf(meant, sizeof(meant),
 			"if %s is the volume that is meant, and not %s: ", look[c->counts].bin.uuid,
@@ -245,15 +252,8 @@ static void remedy_copy(struct checker *c, char *ret, size_t size)
 			meant, c->device);
 	else if (two)
 		(void)snprintf(ret, size, "%scryptsetup repair %s", meant, c->device);
-	else if (other->whole && !other->accepted)
-		(void)snprintf(ret, size, "cryptsetup repair %s", c->device);
-	else if (!look[0].magic)
-		/* Whatever wrote over it may be what the disk is for now. */
-		(void)snprintf(ret, size,
-			"if nothing else was put on it that is wanted: cryptsetup repair %s",
-			c->device);
 	else
-		(void)snprintf(ret, size, "coffer repair %s", c->device);
+		(void)snprintf(ret, size, "%s", usual);
 }
 
 static bool is_of_a_copy(const char *id)
@@ -412,6 +412,11 @@ static int conclude(const struct checker *c, struct coffer_err *e)
 	const char *name = c->dev->name;
 	int r;
 
+	if (c->kind == KIND_LUKS2 && c->counts < 0 && c->cut_short)
+		return coffer_err_repair(e, EUCLEAN,
+			"%s is cut short: its LUKS2 header and the keyslots take %" PRIu64
+			" bytes, and it has %" PRIu64,
+			name, c->header_size, c->dev->size);
 	if (c->kind == KIND_LUKS2 && c->counts < 0)
 		return coffer_err_repair(
 			e, EUCLEAN, "%s has a LUKS2 header, but no usable copy of it", name);

@@ -67,6 +67,31 @@ int coffer_newheader_check(
 	return 0;
 }
 
+/* What takes no time, where it was not asked for. */
+static void make_cheap(struct coffer_luks2_format *f)
+{
+	const bool pbkdf2 = f->pbkdf && strcmp(f->pbkdf, "pbkdf2") == 0;
+
+	if (!f->pbkdf_iterations)
+		f->pbkdf_iterations = pbkdf2 ? 1000 : 4;
+	if (!f->pbkdf_memory && !pbkdf2)
+		f->pbkdf_memory = 64;
+}
+
+/* Without a fixed number of iterations libcryptsetup leaves some of it to its benchmark. */
+int coffer_newheader_check_options(const struct coffer_luks2_format *f, struct coffer_err *e)
+{
+	struct coffer_luks2_format cheap = *f;
+	int r;
+
+	make_cheap(&cheap);
+	r = coffer_luks2_check_format(&cheap, e);
+
+	if (r == -EINVAL || r == -ENOTSUP || r == -ENOENT)
+		coffer_err_outcome(e, COFFER_USAGE);
+	return r;
+}
+
 int coffer_newheader_build(struct coffer_session *s, const struct coffer_luks2_format *f,
 	const struct coffer_geometry *g, int *ret_fd, struct coffer_err *e)
 {
@@ -92,15 +117,11 @@ int coffer_newheader_build(struct coffer_session *s, const struct coffer_luks2_f
 int coffer_newheader_try(struct coffer_session *s, struct coffer_luks2_format f,
 	const struct coffer_geometry *g, int *ret_fd, struct coffer_err *e)
 {
-	const bool pbkdf2 = f.pbkdf && strcmp(f.pbkdf, "pbkdf2") == 0;
 	int r;
 
 	r = coffer_secret_new(16, &s->passphrase, e);
 	if (r < 0)
 		return r;
-	if (!f.pbkdf_iterations)
-		f.pbkdf_iterations = pbkdf2 ? 1000 : 4;
-	if (!f.pbkdf_memory && !pbkdf2)
-		f.pbkdf_memory = 64;
+	make_cheap(&f);
 	return coffer_newheader_build(s, &f, g, ret_fd, e);
 }

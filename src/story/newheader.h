@@ -13,6 +13,9 @@ struct coffer_luks2_format coffer_newheader_format(
 int coffer_newheader_check(
 	const struct coffer_luks2_format *f, uint64_t shift, struct coffer_err *e);
 
+/* Would libcryptsetup work with those options of @f that only it can judge? USAGE: not. */
+int coffer_newheader_check_options(const struct coffer_luks2_format *f, struct coffer_err *e);
+
 /* The header in a memfd, and proof that it can be resumed: the session's passphrase opens it, and
  * it is one that coffer accepts. The device has not been touched when this fails. */
 int coffer_newheader_build(struct coffer_session *s, const struct coffer_luks2_format *f,

@@ -280,7 +280,9 @@ static int plan_start(struct draft *d, struct coffer_err *e)
 	d->facts.pointer = g.geometry.length;
 	d->facts.copy_size = g.format.metadata_size;
 	d->key_size = g.format.key_size;
-	r = check_new_header(d, &g, &fd, e);
+	r = coffer_newheader_check_options(&g.format, e);
+	if (r == 0)
+		r = check_new_header(d, &g, &fd, e);
 	if (r == 0 && d->facts.geometry.device > 0)
 		r = check_used(d, &g, fd, e);
 	if (r == 0 && d->facts.geometry.device > 0)

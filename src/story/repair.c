@@ -27,6 +27,7 @@ struct repair {
 	struct coffer_evidence evidence;
 	struct coffer_diagnosis diagnosis;
 	bool plain_luks2; /* nothing was begun, and yet libblkid sees LUKS2 */
+	bool riddle;	  /* nothing was begun, and what is there nobody knows */
 };
 
 void coffer_repair_free(struct coffer_repair_result *r)
@@ -48,6 +49,7 @@ static int diagnose(
 		.evidence = &p->evidence,
 		.reason = s->disk.why,
 		.plain_luks2 = p->plain_luks2,
+		.riddle = p->riddle,
 		.can_resume = p->o->callbacks.passphrase != NULL};
 	int r = 0;
 
@@ -89,10 +91,13 @@ static int examine(struct coffer_session *s, struct repair *p, struct coffer_err
 	struct coffer_content content = {0};
 	int r;
 
-	p->plain_luks2 = false;
+	p->plain_luks2 = p->riddle = false;
 	r = examine_once(s, p, e);
-	if (r == 0 && s->disk.action == COFFER_ACT_START)
-		r = coffer_probe(s->dev, 0, s->dev->size, &content, e);
+	if (r < 0 || s->disk.action != COFFER_ACT_START)
+		return r;
+	r = coffer_probe(s->dev, 0, s->dev->size, &content, e);
+	if (r == 0 && !p->evidence.has_head)
+		r = coffer_dev_is_riddle(s->dev, &content, &p->riddle, e);
 	if (r < 0 || !content.luks2)
 		return r;
 	/* LUKS where no header was: damaged, or somebody has placed it between the two looks. */
@@ -168,6 +173,14 @@ static int act_all(struct coffer_session *s, struct repair *p, struct coffer_err
 		res->n_done++;
 	}
 	return r;
+}
+
+/* Behind what went wrong: what stays although it did. */
+static void tell_done(const struct coffer_repair_result *res, struct coffer_err *e)
+{
+	for (size_t i = 0; i < res->n_done; i++)
+		coffer_err_add(e, "%s'%s'", i == 0 ? "; what was done before is kept: " : ", ",
+			coffer_repair_name(res->actions[i].kind));
 }
 
 /* What the disk is now: told by a new look at it. */
@@ -248,10 +261,8 @@ static int run(struct coffer_session *s, struct coffer_err *e)
 	res->unlocked_run = s->result->unlocked_run;
 	if (r < 0 && res->changed)
 		(void)tell_stage_after(s, p, NULL);
-	/* What was done before is done: without a key to go on with nothing was interrupted. */
-	if (r < 0 && res->n_done < res->n_actions &&
-		res->actions[res->n_done].kind == COFFER_REPAIR_RESUME && !s->key)
-		s->changed = false;
+	if (r < 0)
+		tell_done(res, e);
 	return r < 0 ? r : tell_stage_after(s, p, e);
 }
 

@@ -162,6 +162,7 @@ static int judge(struct coffer_restore *s, struct coffer_err *e)
 			  s->header->current[1];
 	if (coffer_restore_judge(&f, &s->result->checks) < 0)
 		return coffer_err_errno(e, ENOMEM, "restore the header");
+	s->reason = coffer_restore_sum_up(&s->result->checks, s->o->allow);
 	return 0;
 }
 
@@ -229,19 +230,21 @@ static int write_back(struct coffer_restore *s, struct coffer_err *e)
 	return r;
 }
 
-/* The first reason against it, as an error. */
+/* One reason against it, as an error, with the way out of all of them. */
 static int refuse(const struct coffer_restore *s, struct coffer_err *e)
 {
-	const struct coffer_checks *l = &s->result->checks;
+	const struct coffer_restore_reason *reason = &s->reason;
+	const struct coffer_check *c = &s->result->checks.items[reason->first];
 
-	for (size_t i = 0; i < l->n; i++) {
-		const struct coffer_check *c = &l->items[i];
-
-		if (c->verdict == COFFER_CHECK_BAD)
-			return coffer_err_refuse(e, EPERM, "%s%s%s; nothing was changed", c->text,
-				c->remedy[0] ? "; " : "", c->remedy);
-	}
-	return 0;
+	if (reason->n == 0)
+		return 0;
+	if (reason->n == 1 || !reason->words[0])
+		return coffer_err_refuse(e, EPERM, "%s%s%s; nothing was changed", c->text,
+			c->remedy[0] ? "; " : "", c->remedy);
+	return coffer_err_refuse(e, EPERM,
+		"%s, and %zu more; if all of that is what you want: --allow %s; nothing was "
+		"changed",
+		c->text, reason->n - 1, reason->words);
 }
 
 static int check_stop(const struct coffer_restore *s, struct coffer_err *e)

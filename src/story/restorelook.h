@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* restorelook.h - one restore, and what it finds on the disk */
 #pragma once
+#include "model/restore.h"
 #include "model/slotorder.h"
 #include "os/locks.h"
 #include "story/backup.h"
@@ -18,6 +19,7 @@ struct coffer_restore {
 	bool guards;	   /* the header is to be exchanged copy by copy */
 	bool same;	   /* it is the backup's */
 	bool leftovers;	   /* something lies in the keyslots area that is no keyslot */
+	struct coffer_restore_reason reason;
 	bool active, active_same;
 	bool unlocked; /* this user has no access to the locks */
 	uint32_t differ, worn;

@@ -133,6 +133,18 @@ while read -r group; do
 		"$("$coffer" "$group" --help | sed -nE 's/^  ([a-z-]+ [a-z-]+)  .*/\1/p')")"
 done < <(sed -n 's/ .*//p' <<<"$verbs" | sort -u)
 
+# complete_list WORD: what is offered for the list of --allow that begins so
+complete_list()
+{
+	COMP_WORDS=(coffer header restore --allow "$1")
+	COMP_CWORD=4
+	_coffer
+	printf '%s\n' "${COMPREPLY[@]}"
+}
+check 'completion goes on behind a comma' "$(difference list "$(complete_list uuid,volume-key,)" \
+	"$(printf '%s\n' uuid,volume-key,geometry uuid,volume-key,keyslots)")$(difference word \
+	"$(complete_list k)" keyslots)"
+
 check 'exit codes: help and manual page' "$(difference 'exit codes' \
 	"$("$coffer" --help | sed -n '/^Exit codes/,$p' | grep -oE '\b[0-9]\b')" \
 	"$(sed -n '/^# EXIT STATUS/,/^# LOCKS/s/^\*\([0-9]\)\*$/\1/p' "$page")")"

@@ -489,8 +489,8 @@ def torn(which, id_):
     img = path("torn")
     run("cp", healthy, img)
     tear(img, which)
-    c = disk(img, id_, "bad", "torn", f"coffer repair {img}")
-    run(*c["remedy"].replace("coffer", COFFER, 1).split(), "--yes")
+    disk(img, id_, "bad", "torn", f"see what 'coffer repair --dry-run {img}' would do")
+    run(COFFER, "repair", "--yes", img)
     doctor(img)
 
 

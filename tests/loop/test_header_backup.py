@@ -590,6 +590,29 @@ def other_volume():
     assert header(img)["uuid"] == header(other)["uuid"]
 
 
+def all_in_one():
+    """Bug: of several reasons each named its own word, and who gave that one was refused again; and
+    beside one that nothing lifts the others named theirs."""
+    img, other = volume("one"), volume("two")
+    path = backup(other)
+    for args in (), ("--allow", "keyslots"):
+        report = checks(img, path, *args, status=(4,))
+        assert report["message"].endswith(
+            "if all of that is what you want: --allow uuid,volume-key,keyslots; nothing was changed"
+        ), report["message"]
+    text = refused(img, path, ", and 2 more; if all of that")
+    given = re.search(r"--allow (\S+);", text.splitlines()[-1])[1]
+    half = copy(img)
+    cryptsetup("reencrypt", "--init-only", "--force-offline-reencrypt", "--resilience", "journal",
+               *FAST, "--key-file", key("one"), half)
+    report = checks(half, path, status=(4,))
+    assert {"conversion", "uuid", "keyslots"} <= {
+        c["id"] for c in report["checks"] if c["verdict"] == "bad"}, report
+    assert "--allow" not in json.dumps(report), report
+    assert "--allow" not in refused(half, path, "a conversion is under way")
+    restore(img, path, "--allow", given)
+
+
 def one_by_one():
     """--allow allows what it names, and nothing else."""
     img, other = volume("one"), volume("two")
@@ -1048,6 +1071,7 @@ tap.run([
     ("refused: LUKS1 instead", foreign_content, luks1, "LUKS1"),
     ("refused: a head torn by stock", foreign_content, torn_by_stock, "torn head|conversion"),
     ("refused: another volume", other_volume),
+    ("restore: several reasons", all_in_one),
     ("refused: one word of --allow missing", one_by_one),
     ("refused: other sets of keys", key_sets),
     ("refused: the same words, another key", same_slot_again),

@@ -146,6 +146,10 @@ with contextlib.ExitStack() as stack:
         as_json(verb, (2,), "--no-such-option")
         as_text(verb, (2,), "--no-such-option")
 
+    def no_verb(*words):
+        p = run(COFFER, *words, status=(2,))
+        VALIDATOR.validate(json.loads(p.stdout))
+
     def encrypt_and_abort():
         img = fresh("plain")
         as_json("encrypt", (0,), *coffer.FAST, *coffer.SMALL, "--dry-run", img)
@@ -212,6 +216,8 @@ with contextlib.ExitStack() as stack:
     rows += [(f"wrong options: {verb}", wrong_options, verb)
              for verb in ("encrypt", "abort", "status", "doctor", "repair", "plan", "verify", "header check",
                           "header backup", "header restore")]
+    rows += [("an unknown verb", no_verb, "frob", "--json"), ("no verb", no_verb, "--json"),
+             ("half a verb", no_verb, "header", "--json")]
     rows += [("encrypt and abort", encrypt_and_abort)]
     rows += [(f"status: {name}", both, "status", (0,), img) for name, img in disks.items()]
     rows += [("status: all disks", as_json, "status", (0,)),

@@ -9,7 +9,7 @@ import re
 import shlex
 
 from disk import run, tempdir
-from tap import Tap
+from tap import Skip, Tap
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 COFFER = os.path.realpath(os.environ["COFFER"])
@@ -51,6 +51,32 @@ def known_targets():
         return re.search(r"^\.PHONY: (.*)$", f.read(), re.MULTILINE)[1].split()
 
 
+# A machine of its own as far as "make install" changes it, on which coffer was never installed.
+ALONE = """
+mount -t tmpfs tmpfs /mnt
+for d in /etc /usr/local /var/cache; do
+    mkdir -p /mnt$d/upper /mnt$d/work
+    mount -t overlay -o lowerdir=$d,upperdir=/mnt$d/upper,workdir=/mnt$d/work overlay $d
+done
+rm -f /usr/local/lib/libcoffer.so* /usr/local/lib/*/libcoffer.so*
+ldconfig
+meson install -C "$COFFER_BUILD" --no-rebuild --quiet >/dev/null
+"""
+
+
+def example_starts(text, scratch):
+    """Bug: after "make install" the example of the README was compiled, but did not start: the
+    dynamic linker did not know of the library."""
+    if os.geteuid() != 0:
+        raise Skip("needs root")
+    with open(os.path.join(scratch, "first.c"), "w") as f:
+        f.write(re.search(r"^```c\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[1])
+    build, = (b for _, _, b in blocks(text) if b.startswith("cc "))
+    p = run("unshare", "--mount", "--propagation", "private", "bash", "-euc",
+            ALONE + build + "./first missing", status=(1,), cwd=scratch)
+    assert p.stderr.startswith("encrypt: ") and "missing" in p.stderr, (p.stdout, p.stderr)
+
+
 tap = Tap()
 verbs, targets = known_verbs(), known_targets()
 WRONG = "coffer encrypt --no-such x\ncoffer nothing\ncoffer header no\nmake nothing\n"
@@ -58,7 +84,8 @@ tap.ok(wrong_words(WRONG, verbs, targets) ==
        ["coffer encrypt --no-such", "coffer nothing", "coffer header", "make nothing"], "wrong words are seen")
 
 with open(os.path.join(TOP, "README.md")) as f:
-    found = blocks(f.read())
+    readme = f.read()
+found = blocks(readme)
 tap.ok(len(found) >= 5 and sum(b[1] for b in found) >= 3, "blocks are found", found)
 with tempdir() as scratch:
     os.mkdir(os.path.join(scratch, "bin"))
@@ -72,4 +99,6 @@ with tempdir() as scratch:
         if is_test:
             p = run("bash", "-euo", "pipefail", "-c", text, status=None, cwd=work, env=env)
             tap.ok(p.returncode == 0, f"line {line}: the block runs", p.stdout + p.stderr)
+    tap.run([("the example of a program starts after make install", example_starts, readme,
+              scratch)])
 tap.done()

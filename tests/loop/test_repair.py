@@ -556,18 +556,39 @@ def only_readable():
 # --- the key ------------------------------------------------------------------------------------------------
 
 def wrong_key(make, *done):
-    """What needs no key is done; the conversion stays where it is, and goes on with the right one."""
+    """What needs no key is done; the conversion stays where it is, and goes on with the right one.
+    Bug: where something was done the status was 1, which says that nothing was changed."""
     img = make()
     wrong = os.path.join(folder, "wrong")
     with open(wrong, "w") as f:
         f.write("not the passphrase")
-    left, before = pointer(img), sha256(img)
-    last = report(img, "--yes", key=wrong, status=1, program=ASAN)
+    begun = "redo-placement" not in done
+    left, before = begun and pointer(img), sha256(img)
+    copy = _copy(img, os.path.join(folder, "copy"))
+    status = 5 if done else 1
+    p = run(COFFER, "repair", "--yes", "--key-file", wrong, copy, status=(status,))
+    kept = f"; what was done before is kept: '{done[0]}'" if done else ""
+    assert re.search(f"no keyslot opens with this passphrase or key file of {copy}{kept}\n", p.stderr), p.stderr
+    assert ("go on with: coffer repair --yes " in p.stderr) == bool(done), p.stderr
+    last = report(img, "--yes", key=wrong, status=status, program=ASAN)
+    assert last["outcome"] == ("interrupted" if done else "failed"), last
     assert "no keyslot opens with this passphrase" in last["message"], last
+    assert (kept in last["message"]) and ("is kept" in last["message"]) == bool(done), last
     assert [a["action"] for a in last["actions"] if a["done"]] == list(done), last
     assert last["changed"] == bool(done) and (done or sha256(img) == before), last
-    assert not done or last["stage_after"] == "converting", last
-    assert pointer(img) == left, "it has moved something"
+    assert not done or last["stage_after"] in ("placed", "converting"), last
+    assert not begun or pointer(img) == left, "it has moved something"
+    report(img, "--yes")
+    small.check(img)
+
+
+def no_key():
+    """Bug: without a passphrase the answer was that the passphrase opens nothing."""
+    img = half_placed()
+    for prog, done in (COFFER, "redo-placement"), (ASAN, None):
+        p = run(prog, "repair", "--yes", img, status=(5 if done else 1,))
+        assert re.search("no passphrase was given: nothing came from standard input; --key-file",
+                         p.stderr), p.stderr
     report(img, "--yes")
     small.check(img)
 
@@ -730,7 +751,9 @@ with stack:
         ("only to be read", only_readable),
         ("wrong key: converting", wrong_key, lambda: killed_at(middle)),
         ("wrong key: a copy torn", wrong_key, lambda: torn(1, middle), "sync-header"),
+        ("wrong key: half placed", wrong_key, half_placed, "redo-placement"),
         ("wrong key: stock inside a step", wrong_key, stock_hot),
+        ("no key", no_key),
         ("SIGTERM", stopped, []),
         ("SIGTERM, JSON", stopped, ["--json"]),
         ("cut: sync-header", cut, lambda: torn(1), lambda img: small.check(img), small),

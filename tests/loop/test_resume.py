@@ -5,6 +5,7 @@ where stock has begun. Nothing of the content is lost."""
 import contextlib
 import os
 import re
+import shlex
 import signal
 
 import coffer
@@ -16,6 +17,12 @@ tap = Tap()
 tap.need_root()
 stack = contextlib.ExitStack()
 folder = stack.enter_context(tempdir())
+
+
+def goes_on(cmd):
+    """What an interrupted run says: all that it was given, since an option that is missing would
+    make another volume, or take another key."""
+    return f"go on with: coffer {shlex.join(cmd[1:])}\n"
 
 
 # --- SIGKILL --------------------------------------------------------------------------------------
@@ -130,11 +137,10 @@ def resume_only_stopped():
     """The command that it names begins nothing either."""
     img = small.copy()
     coffer.kill_at(*steps[0][:2], one_thread(img, small.key))
-    p = coffer.inject(steps[-1][0], "signal=TERM:when=5",
-                      one_thread(img, small.key, "--resume-only"))
+    cmd = one_thread(img, small.key, "--resume-only")
+    p = coffer.inject(steps[-1][0], "signal=TERM:when=5", cmd)
     assert p.returncode == 5, (p.returncode, p.stderr)
-    assert (f"go on with: coffer encrypt --resume-only --used-only no --key-file {small.key} {img}\n"
-            in p.stderr), p.stderr
+    assert goes_on(cmd) in p.stderr, p.stderr
     coffer.encrypt(img, small.key, "--resume-only")
     small.check(img)
 
@@ -144,12 +150,12 @@ def resume_only_stopped():
 def stopped(sig, call, n):
     """Status 5, a line that says how to go on, and a state in which stock goes on as well."""
     img, other = small.copy(), os.path.join(folder, "other")
-    p = coffer.inject(call, f"signal={sig}:when={n}", one_thread(img, small.key))
+    cmd = one_thread(img, small.key)
+    p = coffer.inject(call, f"signal={sig}:when={n}", cmd)
     assert p.returncode == 5, (p.returncode, p.stderr)
     assert "stopped as asked" in p.stderr, p.stderr
     assert "Nothing is lost" in p.stderr, p.stderr
-    assert f"go on with: coffer encrypt --used-only no --key-file {small.key} {img}\n" in p.stderr, \
-        p.stderr
+    assert goes_on(cmd) in p.stderr, p.stderr
     m = re.search(r"(\S+ \S+) of (\S+ \S+) are encrypted", p.stderr)
     left = pointer(img)
     assert m and 0 < left < small.end, (p.stderr, left)
@@ -182,6 +188,56 @@ def stopped_before_the_start():
     p = coffer.inject("wait4", "signal=TERM:when=1", one_thread(img, small.key))
     assert p.returncode == 5, (p.returncode, p.stderr)
     run("cmp", img, small.plain)
+    coffer.encrypt(img, small.key)
+    small.check(img)
+
+
+ALL_OPTIONS = ["--key-size", "256", "--sector-size", "512", "--hash", "sha512", "-c",
+               "aes-xts-plain64", "--pbkdf-force-iterations=1001", "--iter-time", "100", "--uuid",
+               "6b64f6f4-8e64-4a5d-9f1f-0a3f5d0c1b2a", "--label", "a disk; $(of) ours",
+               "--luks2-metadata-size", "16K", "--luks2-keyslots-size", "512K", "--device-size",
+               "4M", "--serialize-memory-hard-pbkdf", "--keyfile-offset", "3", "-l", "20"]
+
+
+def stopped_with_options(call, n, changed):
+    """Bug: the command that goes on had lost most options: begun with it, the volume had another
+    key, key size and name. A volume that was begun takes all of them, too, and keeps its own."""
+    img = small.copy()
+    cmd = one_thread(img, small.key, *ALL_OPTIONS)
+    p = coffer.inject(call, f"signal=TERM:when={n}", cmd)
+    assert p.returncode == 5, (p.returncode, p.stderr)
+    assert goes_on(cmd) in p.stderr, p.stderr
+    assert changed or run("cmp", img, small.plain)
+    line = re.search("go on with: (coffer .*)", p.stderr)[1]
+    run("sh", "-c", f'coffer() {{ "$program" "$@"; }}; {line}', env={**os.environ, "program": ASAN})
+    meta, header = luks_metadata(img), coffer.header(img)
+    assert header["uuid"] == "6b64f6f4-8e64-4a5d-9f1f-0a3f5d0c1b2a", header
+    assert header["label"] == "a disk; $(of) ours" and header["hdr_size"] == 16384, header
+    assert meta["keyslots"]["0"]["key_size"] == 32, meta["keyslots"]
+    assert meta["keyslots"]["0"]["kdf"]["iterations"] == 1001, meta["keyslots"]
+    assert meta["digests"]["0"]["hash"] == "sha512", meta["digests"]
+    assert meta["segments"]["0"]["sector_size"] == 512, meta["segments"]
+    run("cryptsetup", "open", "--test-passphrase", "--key-file", small.key, "--keyfile-offset", "3",
+        "--keyfile-size", "20", img)
+
+
+def dry_run_tells(call, n, words):
+    """Bug: of a half placed header it told "0 B of 0 B", of the end that something would go on."""
+    img = small.copy()
+    coffer.kill_at(call, n, one_thread(img, small.key))
+    before = sha256(img)
+    p = coffer.encrypt(img, small.key, "--dry-run", program=ASAN)
+    assert f"{img}: {words}" in p.stderr and "0 B of 0 B" not in p.stderr, p.stderr
+    assert sha256(img) == before, "a dry run has changed the device"
+
+
+def failed_at_the_end(call, n):
+    """Bug: "4.0 MiB of 4.0 MiB are encrypted. Nothing is lost", while plain bytes are left."""
+    img = small.copy()
+    p = coffer.inject(call, f"error=EIO:when={n}", one_thread(img, small.key))
+    assert p.returncode == 5, (p.returncode, p.stderr)
+    assert ("coffer: All is encrypted, but the plain copy of the first 1.0 MiB may still be there. "
+            "Nothing is lost; go on with: ") in p.stderr, p.stderr
     coffer.encrypt(img, small.key)
     small.check(img)
 
@@ -337,6 +393,15 @@ with stack:
         ("SIGTERM, JSON", stopped_json, signal.SIGTERM),
         ("SIGINT, JSON", stopped_json, signal.SIGINT),
         ("SIGTERM before the first write", stopped_before_the_start),
+        ("all options, stopped before the first write", stopped_with_options, "wait4", 1, False),
+        ("all options, stopped half way", stopped_with_options, *middle, True),
+        ("dry run, half placed", dry_run_tells, *moments["placement"][-3][:2],
+         "an interrupted conversion would go on: 0 B of 4.0 MiB are converted"),
+        ("dry run, half way", dry_run_tells, *middle,
+         "an interrupted conversion would go on: 2.0 MiB of 4.0 MiB are converted"),
+        ("dry run, before the end", dry_run_tells, *moments["end"][0][:2],
+         "all is encrypted; the plain copy of the first 1.0 MiB would be wiped"),
+        ("fails at the end", failed_at_the_end, *moments["end"][0][:2]),
         ("stock has begun", begun_by_stock, None, None, is_clean),
     ]
     rows.append(("killed again and again, block device", killed_again_and_again, as_loop))

@@ -414,6 +414,24 @@ def no_operand():
         assert mine["stage"] == "reserved" and mine["block_device"], mine
 
 
+def of_the_machine_as_nobody():
+    """Bug: what an ordinary user may not read was in no report, and its errors looked like one."""
+    with block_devices(), loop(small.plain) as dev:
+        os.chmod(dev, 0o600)
+        for prog in COFFER, ASAN:
+            p = for_people(run(*NOBODY, prog, "status"))
+            m = re.search(r"^coffer: (\d+) devices? could not be read: (.*) \(run it as root\)$",
+                          p.stderr, re.MULTILINE)
+            assert m and dev in m[2].split(", ") and len(m[2].split(", ")) == int(m[1]), p.stderr
+            report = for_programs(run(*NOBODY, prog, "status", "--json"))
+            mine, = (u for u in report["unchecked"] if u["device"] == dev)
+            assert "Permission denied" in mine["message"], report
+            assert dev not in [s["device"] for s in report["devices"]], report
+        report = for_programs(run(COFFER, "status", "--json"))
+        assert dev not in [u["device"] for u in report["unchecked"]], report
+    assert "unchecked" not in for_programs(run(COFFER, "status", "--json", small.plain))
+
+
 def several(first, status):
     """The good ones are shown whatever the others are."""
     for files in (first, small.plain), (small.plain, first):
@@ -505,6 +523,7 @@ with stack:
         ("only reads, a torn copy", only_reads, lambda img: (
             coffer.kill_at(*middle, one_thread(img, small.key)), tear(img, 4200))),
         ("no operand", no_operand),
+        ("no operand, an ordinary user", of_the_machine_as_nobody),
         ("two disks", two),
         ("one is not there", several, work("no such file"), 1),
         ("one is a folder", several, folder, 4),

@@ -3,6 +3,7 @@
 """What a person or a script meets: an ordinary user without access to cryptsetup's locks, every way
 to hand over a passphrase, a real terminal, JSON, progress, and how wrong usage is told."""
 import contextlib
+import json
 import os
 import pty
 import re
@@ -148,6 +149,25 @@ def key_refused(options, stdin, *words, status=1):
     for word in words:
         assert word in p.stderr.decode(), p.stderr
     assert sha256(img) == before, "it has changed the device"
+
+
+def key_of_dry_run(content, status, *words):
+    """Bug: every guard passed, and the run that followed had no key."""
+    img, key = box.copy(), os.path.join(folder, "dry-key")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(key)
+    if content is not None:
+        with open(key, "wb") as f:
+            f.write(content)
+    for prog in COFFER, ASAN:
+        p = run(*coffer.command("encrypt", img, key, "--dry-run", program=prog), status=(status,))
+        for word in (*words, *(["coffer: encrypt: ", key] if status else ["every guard passed"])):
+            assert word in p.stderr, (word, p.stderr)
+        assert bool(status) != ("every guard" in p.stderr), p.stderr
+        last = coffer.events(run(*coffer.command("encrypt", img, key, "--dry-run", "--json",
+                                                 program=prog), status=(status,)))[-1]
+        assert last["outcome"] == ("failed" if status else "done") and not last["changed"], last
+    run("cmp", img, box.plain)
 
 
 # --- a terminal ---------------------------------------------------------------------------------------
@@ -369,11 +389,39 @@ def usage(*args, words=(), status=2):
             assert word in text, (word, text)
 
 
+def no_verb(word, words):
+    """Bug: it was told as text, whatever was asked for."""
+    for args in [word, "--json"], ["--json", word]:
+        args = [a for a in args if a]
+        p = run(ASAN, *args, status=(2,))
+        report = json.loads(p.stdout)
+        assert report["report"] == "usage" and report["exit_code"] == 2 and not p.stderr, p
+        assert report["verb"] == args[0] and report["outcome"] == "usage", report
+        assert words in report["message"] or args[0] == "--json", report
+
+
 def misused(*args, words=()):
     """Nothing of the image is changed, either."""
     img = box.copy()
     usage("encrypt", *args, img, words=words)
     run("cmp", img, box.plain)
+
+
+def wrong_value(*args, words=()):
+    """Bug: it was told as a failure or a refusal, and some of it not before the passphrase."""
+    misused(*args, words=words)
+    usage("encrypt", *args, os.path.join(folder, "missing"), words=words)
+    usage("plan", *args, os.path.join(folder, "missing"), words=words)
+
+
+def wrong_cost(*args, words=()):
+    """libcryptsetup judges it, before the passphrase: there is none here."""
+    args = (*args, "--reduce-device-size", "2M")
+    misused(*args, words=words)
+    misused(*args, "--dry-run", words=words)
+    usage("plan", "--no-speed", *args, box.copy(), words=words)
+    p = run(COFFER, "plan", "--no-speed", "--json", *args, box.copy(), status=(2,))
+    assert json.loads(p.stdout)["outcome"] == "usage", p.stdout
 
 
 KEY = os.urandom(20).replace(b"\n", b"x") + b"\nsecond line\n"
@@ -415,7 +463,8 @@ with stack:
         ("first line of standard input", given, [], PASSPHRASE.encode() + b"\nmore\n", PASSPHRASE),
         ("line without its end", given, [], PASSPHRASE.encode(), PASSPHRASE),
         ("zeros in a key", given, ["--key-file", "-"], b"a\0b\0c", b"a\0b\0c"),
-        ("no key on standard input", key_refused, [], b"", "empty passphrase"),
+        ("no key on standard input", key_refused, [], b"", "nothing came from standard input",
+         "--key-file"),
         ("empty line", key_refused, [], b"\n", "empty passphrase"),
         ("no key file", key_refused, ["--key-file", folder + "/none"], b"", "none", "No such file"),
         ("key file too long", key_refused, ["--key-file", many], b"", "longer than",
@@ -424,6 +473,9 @@ with stack:
                                                           "99"], b"", "99"),
         ("descriptor that is not open", key_refused, ["--key-fd", "77"], b"", "--key-fd"),
         ("a folder as a key file", key_refused, ["--key-file", folder], b"", "key"),
+        ("dry run: no key file", key_of_dry_run, None, 1, "No such file"),
+        ("dry run: an empty key file", key_of_dry_run, b"", 1, "is empty"),
+        ("dry run: a key file", key_of_dry_run, b"x", 0),
 
         ("terminal: asked twice, hidden, with a bar", asks_twice),
         ("terminal: asked once to resume", asks_once_to_resume),
@@ -470,6 +522,17 @@ with stack:
 
         ("usage: nothing", usage),
         ("usage: unknown verb", lambda: usage("encipher", "x", words=["encipher", "--help"])),
+        ("usage: unknown verb, JSON", no_verb, "frob", "there is no verb 'frob'"),
+        ("usage: no verb, JSON", no_verb, None, "options go behind the verb"),
+        ("usage: half a verb, JSON", no_verb, "header", "wants a second word"),
+        ("usage: unknown option, no verb", lambda: usage(
+            "--verison", words=["there is no option '--verison'"])),
+        ("usage: an option of a verb", lambda: usage(
+            "--key-file=x", words=["options go behind the verb: 'coffer encrypt --key-file=x ...'"])),
+        ("usage: -h of a verb", lambda: usage(
+            "encrypt", "-h", words=["-h needs a value (-h is --hash; --help shows the help)"])),
+        ("usage: a backup to standard output", lambda: usage(
+            "header", "backup", "--header-backup-file", "-", "x", words=["./-"])),
         ("usage: no device", lambda: usage("encrypt", words=["exactly one"])),
         ("usage: two devices", lambda: usage("encrypt", "a", "b", words=["exactly one", "2"])),
         ("usage: abort without device", lambda: usage("abort", words=["exactly one"])),
@@ -503,6 +566,26 @@ with stack:
         (["--verify=yes"], ["--verify"]),
         (["--luks2-metadata-size", "20K"], ["power of two"]),
         (["--luks2-keyslots-size", "4097"], ["4096"]),
+    )]
+    rows += [(f"wrong value: {' '.join(args)[:40]}",
+              lambda args=args, words=words: wrong_value(*args, words=words)) for args, words in (
+        (["--pbkdf", "foo"], ["--pbkdf", "argon2id, argon2i or pbkdf2", "'foo'"]),
+        (["--hash", "foo"], ["--hash", "'foo'", "sha256 or sha512"]),
+        (["--hash", "md5"], ["--hash", "'md5'"]),
+        (["--uuid", "foo"], ["--uuid", "'foo'"]),
+        (["--uuid", "6b64f6f4-8e64-4a5d-9f1f-0a3f5d0c1b2g"], ["--uuid"]),
+        (["--uuid", "6b64f6f48-e64-4a5d-9f1f-0a3f5d0c1b2a"], ["--uuid"]),
+        (["--label", "x" * 48], ["--label", "48", "47"]),
+        (["--cipher", "aes-cbc"], ["--cipher", "aes-xts-plain64", "aes-cbc"]),
+        (["--key-size", "128"], ["--key-size", "256 or 512", "128"]),
+        (["--luks2-keyslots-size", "1G"], ["--luks2-keyslots-size", "128M", "1G"]),
+    )]
+    rows += [(f"wrong cost: {' '.join(args)}",
+              lambda args=args, words=words: wrong_cost(*args, words=words)) for args, words in (
+        (["--pbkdf-memory", "1"], ["too low", "32"]),
+        (["--pbkdf-memory", "99999999"], ["too high", "4194304"]),
+        (["--pbkdf-force-iterations", "1"], ["too low", "4"]),
+        (["--pbkdf", "pbkdf2", "--pbkdf-memory", "64"], ["memory", "pbkdf2"]),
     )]
     rows.append(("usage: option without its value", lambda: usage(
         "encrypt", "--key-file", words=["--key-file needs a value"])))

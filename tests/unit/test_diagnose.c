@@ -21,7 +21,7 @@ struct disk {
 	enum coffer_action action;
 	struct coffer_facts facts;
 	struct coffer_evidence evidence;
-	bool plain_luks2, no_key;
+	bool plain_luks2, riddle, no_key;
 	struct coffer_lost_copy lost;
 };
 
@@ -79,6 +79,11 @@ static void living(struct disk *d, enum coffer_fs_kind kind)
 static void nothing(struct disk *d)
 {
 	(void)d;
+}
+
+static void riddle(struct disk *d)
+{
+	d->riddle = true;
 }
 
 static void magic_only(struct disk *d)
@@ -368,6 +373,7 @@ static const struct row {
 		"second copy is whole"},
 	{"first copy lost, the head's copy not wiped", COFFER_ACT_START, first_lost_copy_of_head,
 		"header-copies", {COFFER_REPAIR_SYNC_HEADER, NONE}, GOES, ""},
+	{"plain, something unknown", COFFER_ACT_START, riddle, "content", {NONE, NONE}, GOES, ""},
 	{"plain, a record", COFFER_ACT_START, stale_record, "stale-record",
 		{COFFER_REPAIR_ERASE_RECORD, NONE}, GOES, ""},
 	{"half placed", COFFER_ACT_REDO_PLACEMENT, half_placed, "placement",
@@ -465,6 +471,7 @@ static void check_row(const struct row *row, bool seen[COFFER_N_REPAIRS])
 				    .facts = &d->facts,
 				    .evidence = &d->evidence,
 				    .plain_luks2 = d->plain_luks2,
+				    .riddle = d->riddle,
 				    .lost = d->lost,
 				    .reason = "the reason",
 				    .can_resume = !d->no_key},
