@@ -157,6 +157,15 @@ static int judge_uuid(const struct coffer_restore_facts *f, struct coffer_checks
 {
 	const char *uuid = f->backup->trailer.uuid;
 
+	if (!f->json && f->torn && strcmp(uuid, f->torn->uuid) == 0)
+		return coffer_checks_add(l, "uuid", COFFER_CHECK_OK,
+			"the torn header on %s is of the volume %s, as the backup is", f->device,
+			uuid);
+	if (!f->json && f->torn)
+		return refuse(l, f, "uuid", COFFER_RESTORE_UUID,
+			"the backup is of the volume %s, and the torn header on %s is of the "
+			"volume %s",
+			uuid, f->device, f->torn->uuid);
 	if (!f->json)
 		return coffer_checks_add(l, "uuid", COFFER_CHECK_UNCHECKED,
 			"no header on %s is whole, so nothing tells whether the backup of the "
@@ -257,7 +266,10 @@ static int judge_geometry(const struct coffer_restore_facts *f, struct coffer_ch
 static int judge_volume_key(const struct coffer_restore_facts *f, struct coffer_checks *l)
 {
 	if (!f->json)
-		return 0;
+		return coffer_checks_add(l, "volume-key", COFFER_CHECK_UNCHECKED,
+			"no header on %s is whole, so nothing tells whether the backup's volume "
+			"key is today's",
+			f->device);
 	if (same_digest(digest_of(f->json, "segments", "0"),
 		    digest_of(f->backup->json, "segments", "0")))
 		return coffer_checks_add(l, "volume-key", COFFER_CHECK_OK,
@@ -285,6 +297,25 @@ static int judge_worn(const struct coffer_restore_facts *f, struct coffer_checks
 		names);
 }
 
+/* The keyslots of a torn header cannot be read; its sequence number tells whether there is anything
+ * that the backup does not know. */
+static int judge_torn_keyslots(const struct coffer_restore_facts *f, struct coffer_checks *l)
+{
+	const struct coffer_trailer *t = &f->backup->trailer;
+
+	if (f->torn && strcmp(f->torn->uuid, t->uuid) == 0 && f->torn->seqid > t->seqid)
+		return refuse(l, f, "keyslots", COFFER_RESTORE_KEYSLOTS,
+			"the torn header on %s has the sequence number %" PRIu64
+			" and the backup's %" PRIu64
+			": it was changed since, and how cannot be read; a key that was removed "
+			"would open the volume again",
+			f->device, f->torn->seqid, t->seqid);
+	return coffer_checks_add(l, "keyslots", COFFER_CHECK_UNCHECKED,
+		"no header on %s is whole, so nothing tells whether keys were removed or added "
+		"since the backup was made",
+		f->device);
+}
+
 static int judge_keyslots(const struct coffer_restore_facts *f, struct coffer_checks *l)
 {
 	uint32_t back = 0, changed = 0, gone = 0;
@@ -292,7 +323,7 @@ static int judge_keyslots(const struct coffer_restore_facts *f, struct coffer_ch
 	const char *sep = "; ";
 
 	if (!f->json)
-		return 0;
+		return judge_torn_keyslots(f, l);
 	for (unsigned int i = 0; i < COFFER_MAX_KEYSLOTS; i++) {
 		const bool here = has_slot(f->json, i), there = has_slot(f->backup->json, i);
 
@@ -438,6 +469,18 @@ int coffer_restore_judge(const struct coffer_restore_facts *f, struct coffer_che
 	for (size_t i = 0; i < ARRAY_SIZE(checks) && r == 0; i++)
 		r = checks[i](f, l);
 	return r;
+}
+
+const struct coffer_copy_facts *coffer_restore_torn(const struct coffer_facts *f)
+{
+	const struct coffer_copy_facts *first = &f->copy[0], *second = &f->copy[1];
+
+	if (f->newest >= 0 || (!first->magic && !second->magic))
+		return NULL;
+	if (!first->magic || (second->magic && strcmp(first->uuid, second->uuid) == 0 &&
+				     second->seqid > first->seqid))
+		return second;
+	return first;
 }
 
 bool coffer_restore_guards(const struct coffer_restore_facts *f)

@@ -51,7 +51,10 @@ static int read_backup(struct coffer_restore *s, uint64_t n, struct coffer_err *
 
 static int lock_volume(struct coffer_restore *s, struct coffer_err *e)
 {
-	const char *uuid = s->header ? s->header->uuid : s->backup.trailer.uuid;
+	const struct coffer_copy_facts *torn = coffer_restore_torn(&s->facts);
+	const char *uuid = s->header			      ? s->header->uuid
+			   : torn && !strchr(torn->uuid, '/') ? torn->uuid
+							      : s->backup.trailer.uuid;
 	struct coffer_err why = {0};
 	int r;
 
@@ -142,6 +145,7 @@ static int judge(struct coffer_restore *s, struct coffer_err *e)
 		.json = s->header ? s->header->json : NULL,
 		.uuid = s->header ? s->header->uuid : "",
 		.copy_size = s->header ? s->header->copy_size : 0,
+		.torn = coffer_restore_torn(&s->facts),
 		.content = s->content,
 		.active = s->active,
 		.allow = s->o->allow,
@@ -167,10 +171,21 @@ static int judge(struct coffer_restore *s, struct coffer_err *e)
 
 /* --- doing it --- */
 
+static bool same_copies(const struct coffer_facts *a, const struct coffer_facts *b)
+{
+	for (int i = 0; i < 2; i++)
+		if (a->copy[i].magic != b->copy[i].magic || a->copy[i].whole != b->copy[i].whole ||
+			a->copy[i].seqid != b->copy[i].seqid ||
+			strcmp(a->copy[i].uuid, b->copy[i].uuid) != 0)
+			return false;
+	return true;
+}
+
 /* Under the exclusive lock: is it still what was compared, and what was asked about? */
 static int check_unchanged(struct coffer_restore *s, struct coffer_err *e)
 {
 	_cleanup_header_ struct coffer_header *before = TAKE_PTR(s->header);
+	const struct coffer_facts facts = s->facts;
 	char content[sizeof(s->content)];
 	int r;
 
@@ -183,7 +198,7 @@ static int check_unchanged(struct coffer_restore *s, struct coffer_err *e)
 		r = coffer_restore_content(s, content, sizeof(content), e);
 	if (r < 0)
 		return r;
-	if (!before != !s->header || content[0] ||
+	if (!before != !s->header || content[0] || !same_copies(&facts, &s->facts) ||
 		(before &&
 			(before->seqid != s->header->seqid ||
 				before->copy_size != s->header->copy_size ||

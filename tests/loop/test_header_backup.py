@@ -518,6 +518,41 @@ def dead_header(how, make):
     assert sum(b != 0 for b in read(img, 2 * 16384, AREA)) <= sum(n for _, n in used)
 
 
+def torn_names():
+    """Torn copies still name their volume, and how often it was changed."""
+    img, other = volume("one", "two"), volume("one")
+    path, stock, foreign = backup(img), stock_backup(img), backup(other)
+
+    def torn(disk, at=5000):
+        for place in 0, 16384:
+            write(disk, place + at, bytes([read(disk, place + at, 1)[0] ^ 1]))
+        return disk
+    refused(torn(copy(img)), foreign, header(img)["uuid"], "--allow uuid")
+    kill(img, 1)
+    for file in path, stock:
+        dead = torn(copy(img))
+        refused(dead, file, "removed", "--allow keyslots", args=("--allow", "uuid,geometry"))
+        restore(dead, file, "--allow", "keyslots")
+        assert_opens(dead, ["one", "two"])
+    # nothing was changed since: what cannot be compared is said, and no more
+    newer = backup(img)
+    dead = torn(copy(img))
+    seen = {c["id"]: c["verdict"] for c in checks(dead, newer)["checks"]}
+    assert seen["uuid"] == "ok" and seen["keyslots"] == seen["volume-key"] == "unchecked", seen
+    restore(dead, newer)
+    assert_opens(dead, ["one"], ["two"])
+    # the lock is that of the volume on the disk
+    log = path_of("log")
+    dead = torn(copy(img))
+    run("strace", "-f", "-o", log, "-e", "trace=openat", COFFER, "header", "restore", dead,
+        "--header-backup-file", foreign, "--yes", "--allow", "uuid")
+    assert f"LN_LUKS2-reencryption-{header(img)['uuid']}" in read(log).decode(errors="replace")
+    # the size in block 0 is torn, too: the second copy is found where it lies
+    dead = torn(copy(img))
+    write(dead, 8, bytes(8))
+    refused(dead, path, "removed", "--allow keyslots")
+
+
 def zeroed_first_block():
     """The second copy is whole, nothing foreign is in front of it."""
     img = volume("one")
@@ -1041,6 +1076,7 @@ tap.run([
     *((f"no header whole ({how}), {name}", dead_header, how, make)
       for how in ("torn", "zeros", "random")
       for name, make in (("ours", backup), ("stock's", stock_backup))),
+    ("torn copies of another volume, or of later", torn_names),
     ("the first block zeroed", zeroed_first_block),
     ("after mkfs", after_mkfs),
     ("refused: a filesystem instead", foreign_content, ext4, "ext4"),
