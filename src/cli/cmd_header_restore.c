@@ -96,6 +96,9 @@ static void show_done(struct run *run, const struct coffer_header_restore_result
 		(void)fputs(": nothing was changed (--dry-run)\n", stderr);
 	else
 		(void)fprintf(stderr, ": the header of the volume %s is back\n", r->info.uuid);
+	/* With --yes nobody has seen them, and "unchecked" is worth knowing afterwards, too. */
+	if (!run->shown)
+		coffer_show_checks(stderr, &r->checks, false);
 }
 
 static int end_text(struct run *run, int code, const struct coffer_header_restore_result *r,

@@ -291,6 +291,13 @@ static int judge_worn(const struct coffer_restore_facts *f, struct coffer_checks
 	if (!f->worn)
 		return 0;
 	name_slots(f->worn, names, sizeof(names));
+	if (!f->backup->sealed)
+		return refuse(l, f, "keyslot", COFFER_RESTORE_KEYSLOTS,
+			"%s: on the disk are other bytes than in the backup, though the metadata "
+			"are the same: one of the two is damaged, and the file has no checksum "
+			"that tells which; if it is the file, its passphrase opens nothing any "
+			"more",
+			names);
 	return coffer_checks_add(l, "keyslot", COFFER_CHECK_NOTE,
 		"%s: on the disk are other bytes than in the backup, though the metadata are the "
 		"same: one of the two is damaged, and the backup's take its place",

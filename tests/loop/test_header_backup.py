@@ -690,8 +690,19 @@ def worn_keyslot():
     assert_opens(img, ["one"], ["two"])
     text = [c["text"] for c in checks(img, path)["checks"] if c["id"] == "keyslot"]
     assert text and "keyslot 1" in text[0], text
-    restore(img, path)
+    # what was not as it should be is told, also where nobody was asked
+    p = restore(copy(img), path)
+    assert re.search(r"note +keyslot +keyslot 1: on the disk", p.stderr), p.stderr
+    p = restore(img, path, "--quiet")
+    assert p.stdout == p.stderr == "", p
     assert_opens(img, ["one", "two"])
+    # whose is damaged? Of a file without a checksum nobody knows.
+    rotten = stock_backup(img)
+    write(rotten, at + 8192, os.urandom(4096))
+    refused(img, rotten, "keyslot 1", "--allow keyslots", args=("--allow", "uuid,geometry"))
+    assert_opens(img, ["one", "two"])
+    restore(img, rotten, "--allow", "keyslots")
+    assert_opens(img, ["one"], ["two"])
 
 
 def sizes():

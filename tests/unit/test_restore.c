@@ -106,6 +106,8 @@ static const struct row rows[] = {
 	{"an added keyslot", "keyslots", NULL, COFFER_RESTORE_KEYSLOTS,
 		{"16777216", "key", "first", SECOND, "", "", "1048576", "32768"}},
 	{"a damaged keyslot", "", "keyslot", 0, HERE(), .worn = 1},
+	{"a damaged keyslot, a stock file", "keyslot", NULL, COFFER_RESTORE_KEYSLOTS, HERE(),
+		.worn = 1, .stock = true},
 	{"a token", "", "token", 0,
 		{"16777216", "key", "first", "", "\"0\":{\"type\":\"x\",\"keyslots\":[]}", "",
 			"1048576", "32768"}},
