@@ -412,6 +412,18 @@ static int judge_content(const struct coffer_restore_facts *f, struct coffer_che
 
 	if (!f->content[0])
 		return 0;
+	if (f->beside) {
+		r = refuse(l, f, "content", 0,
+			"beside the header there is %s on %s: what takes the disk for that, as a "
+			"RAID does with each of its disks, must not find it changed",
+			f->content, f->device);
+		if (r == 0)
+			coffer_checks_remedy(l,
+				"work on what is made of it, or see what can be taken away: "
+				"coffer header check %s",
+				f->device);
+		return r;
+	}
 	r = refuse(l, f, "content", 0,
 		"instead of the first header copy there is %s on %s, and nothing tells that the "
 		"backup belongs there",
@@ -432,25 +444,30 @@ static int judge_use(const struct coffer_restore_facts *f, struct coffer_checks 
 
 	if (!f->active)
 		return 0;
-	if (f->json && strcmp(f->uuid, f->backup->trailer.uuid) == 0 &&
+	if (f->json && f->active_same && strcmp(f->uuid, f->backup->trailer.uuid) == 0 &&
 		same_member(f->json, f->backup->json, "segments") &&
 		same_digest(digest_of(f->json, "segments", "0"),
 			digest_of(f->backup->json, "segments", "0")) &&
 		coffer_restore_guards(f))
 		return coffer_checks_add(l, "in-use", COFFER_CHECK_NOTE,
-			"%s is in use; what is open stays so, since volume key and data stay what "
-			"they are",
+			"%s is in use by a mapping of this volume; what is open stays so, since "
+			"volume key and data stay what they are",
 			f->device);
 	if (!f->json && f->active_same && f->backup->trailer.kind == COFFER_LUKS2_ENCRYPTED)
 		return coffer_checks_add(l, "in-use", COFFER_CHECK_NOTE,
 			"%s is in use by a mapping of the volume %s", f->device,
 			f->backup->trailer.uuid);
-	r = refuse(l, f, "in-use", 0,
-		"%s is in use, and the backup is not certain to be of the same volume with the "
-		"same key",
-		f->device);
+	if (!f->active_same)
+		r = refuse(l, f, "in-use", 0,
+			"%s is in use, and not by mappings of the backup's volume alone",
+			f->device);
+	else
+		r = refuse(l, f, "in-use", 0,
+			"%s is in use, and the backup is not certain to be of the same key and "
+			"the same layout",
+			f->device);
 	if (r == 0)
-		coffer_checks_remedy(l, f->json ? "close it first"
+		coffer_checks_remedy(l, f->json ? "let go of it first"
 						: "do not close it before its data are safe: the "
 						  "mapping may have the "
 						  "only key");

@@ -30,8 +30,9 @@ struct coffer_restore_facts {
 			* are the same */
 	const char
 		*content; /* the first copy is not whole, and this is there instead; "": nothing */
+	bool beside;	  /* ... or it is whole, and this is there beside it */
 	bool active;	  /* mapped, mounted or held */
-	bool active_same; /* ... by a mapping that bears the backup's UUID */
+	bool active_same; /* ... only by mappings that bear the backup's UUID */
 	unsigned int allow; /* enum coffer_restore_word */
 };
 

@@ -11,7 +11,6 @@
 #include "base/err.h"
 #include "model/luks2hdr.h"
 #include "model/restore.h"
-#include "os/blockdevs.h"
 #include "os/users.h"
 #include "story/restorelook.h"
 #include "story/restorewrite.h"
@@ -117,23 +116,14 @@ static int plan(struct coffer_restore *s, struct coffer_err *e)
 	return 0;
 }
 
-/* Somebody who uses it by a mapping of the backup's volume is proof enough of whose header it was.
- */
+/* A mapping of the backup's volume has the header's data open, and is proof enough of whose header
+ * it was. A RAID, or whoever else holds the device, has something else in mind with it. */
 static void look_at_users(struct coffer_restore *s)
 {
-	_cleanup_users_ struct coffer_users all = {0};
 	struct stat st;
 
-	if (s->dev->fd < 0 || fstat(s->dev->fd, &st) < 0 ||
-		coffer_users_find_devices(&st, &all, NULL) < 0)
-		return;
-	for (size_t i = 0; i < all.n; i++) {
-		const struct coffer_user *u = &all.items[i];
-
-		if (u->kind == COFFER_USER_HOLDER && !u->on[0] &&
-			coffer_blockdev_maps(u->name, s->backup.trailer.uuid))
-			s->active_same = true;
-	}
+	s->active_same = s->dev->fd >= 0 && fstat(s->dev->fd, &st) == 0 &&
+			 coffer_users_only_map(&st, s->backup.trailer.uuid);
 }
 
 static int judge(struct coffer_restore *s, struct coffer_err *e)
@@ -147,12 +137,13 @@ static int judge(struct coffer_restore *s, struct coffer_err *e)
 		.copy_size = s->header ? s->header->copy_size : 0,
 		.torn = coffer_restore_torn(&s->facts),
 		.content = s->content,
+		.beside = s->facts.copy[0].whole,
 		.active = s->active,
 		.allow = s->o->allow,
 	};
 	int r;
 
-	if (s->active && !s->header)
+	if (s->active)
 		look_at_users(s);
 	f.active_same = s->active_same;
 	s->guards = coffer_restore_guards(&f);

@@ -1024,6 +1024,42 @@ def block_device():
         assert "attached" in p.stderr, p.stderr
 
 
+def held_by_others():
+    """Nobody but a mapping of the volume lets its header be exchanged below itself."""
+    img = volume("one")
+    path = backup(img)
+    write(img, 16384 + 5000, b"\xaa" * 64)
+    with block_devices(), loop(img) as dev:
+        held = os.open(dev, os.O_RDONLY | os.O_EXCL)  # as a RAID has its disks
+        try:
+            p = unchanged(img, restore, dev, path, "--allow",
+                          "uuid,geometry,keyslots,volume-key", status=(4,))
+            assert "in use" in p.stderr, p.stderr
+        finally:
+            os.close(held)
+        restore(dev, path)
+    assert header(img)["equal"]
+
+
+def part_of_a_raid():
+    """Of metadata at the end of the disk the header at its front knows nothing."""
+    img = volume("one")
+    path = backup(img)
+    change(img, "one", "two")
+    raid = struct.pack("<9I", 0xa92b4efc, 0, 90, 0, 0, 0x12345678, 1, 1, SIZE // 1024 - 64)
+    at = SIZE - 65536
+    before = read(img, at, 4096)
+    for torn in False, True:
+        disk = copy(img)
+        write(disk, at, raid + bytes(4096 - len(raid)))
+        if torn:
+            write(disk, 5000, b"\xaa" * 64)
+        refused(disk, path, "linux_raid_member",
+                args=("--allow", "uuid,geometry,keyslots,volume-key"))
+        write(disk, at, before)
+        restore(disk, path, "--allow", "keyslots")
+
+
 def mounted_filesystem():
     """In use, and not by a volume of ours."""
     img = volume("one")
@@ -1121,6 +1157,8 @@ tap.run([
     ("locks are held", locks),
     ("another coffer at work", another_coffer),
     ("a block device", block_device),
+    ("refused: in use by somebody else", held_by_others),
+    ("refused: a part of a RAID", part_of_a_raid),
     ("a mounted filesystem", mounted_filesystem),
     ("killed at each write", killed_restores),
 ])

@@ -67,7 +67,7 @@ struct row {
 	uint64_t copy_size; /* 0: the backup's */
 	uint64_t device;    /* bytes; 0: as then */
 	const char *content;
-	bool stock, active, active_same, converting;
+	bool beside, stock, active, active_same, converting;
 	uint32_t worn;
 	uint64_t data_offset; /* of the backup; 0: the usual */
 	const char *torn;     /* where no header is whole: the volume that a torn one names */
@@ -129,16 +129,23 @@ static const struct row rows[] = {
 	{"no header, a backup of a conversion", "conversion", NULL, COFFER_RESTORE_GEOMETRY, {0},
 		.converting = true},
 	{"a backup of a conversion", "conversion", NULL, 0, HERE(), .converting = true},
-	{"in use, all the same", "", "in-use", 0, HERE(), .active = true},
+	{"a whole first copy, a RAID", "content", NULL, 0, HERE(), .content = "a RAID",
+		.beside = true},
+	{"in use, all the same", "", "in-use", 0, HERE(), .active = true, .active_same = true},
+	{"in use by somebody else, all the same", "in-use", NULL, 0, HERE(), .active = true},
 	{"in use, a changed keyslot", "keyslots", "in-use", COFFER_RESTORE_KEYSLOTS,
-		{"16777216", "key", "later", "", "", "", "1048576", "32768"}, .active = true},
+		{"16777216", "key", "later", "", "", "", "1048576", "32768"}, .active = true,
+		.active_same = true},
 	{"in use, another volume key", "volume-key keyslots in-use", NULL, 0,
-		{"16777216", "other", "first", "", "", "", "1048576", "32768"}, .active = true},
-	{"in use, another volume", "uuid in-use", NULL, 0, HERE(), .uuid = "other", .active = true},
+		{"16777216", "other", "first", "", "", "", "1048576", "32768"}, .active = true,
+		.active_same = true},
+	{"in use, another volume", "uuid in-use", NULL, 0, HERE(), .uuid = "other", .active = true,
+		.active_same = true},
 	{"in use, the data elsewhere", "geometry in-use", NULL, 0,
-		{"33554432", "key", "first", "", "", "", "1048576", "32768"}, .active = true},
+		{"33554432", "key", "first", "", "", "", "1048576", "32768"}, .active = true,
+		.active_same = true},
 	{"in use, larger header copies", "geometry in-use", NULL, 0, HERE(), .copy_size = 65536,
-		.active = true},
+		.active = true, .active_same = true},
 	{"in use, no header", "in-use", NULL, 0, {0}, .active = true},
 	{"in use by the backup's volume, no header", "", "in-use", 0, {0}, .active = true,
 		.active_same = true},
@@ -190,6 +197,7 @@ static void judge(const struct row *row, unsigned int allow, struct coffer_check
 		.torn = row->torn ? &torn : NULL,
 		.worn = row->worn,
 		.content = row->content ? row->content : "",
+		.beside = row->beside,
 		.active = row->active,
 		.active_same = row->active_same,
 		.allow = allow};
