@@ -85,18 +85,25 @@ static bool is_same(const struct coffer_restore *s)
 	       memcmp(copy, s->header->copy[0], n) == 0;
 }
 
+static int read_areas(struct coffer_restore *s, struct coffer_areas *ret, struct coffer_err *e)
+{
+	*ret = (struct coffer_areas){0};
+	if (s->header && coffer_areas_read(s->header->json, 0, COFFER_MAX_HEADER_IMAGE, ret) < 0)
+		return coffer_err_repair(e, EUCLEAN,
+			"the keyslots of the header on %s lie at impossible places", s->dev->name);
+	return 0;
+}
+
 /* The order of writes; without room for it a BAD check. */
 static int plan(struct coffer_restore *s, struct coffer_err *e)
 {
 	const struct coffer_trailer *t = &s->backup.trailer;
-	struct coffer_areas now = {0};
+	struct coffer_areas now;
 	int r;
 
-	if (s->header && coffer_areas_read(s->header->json, 0, COFFER_MAX_HEADER_IMAGE, &now) < 0)
-		return coffer_err_repair(e, EUCLEAN,
-			"the keyslots of the header on %s lie at impossible places", s->dev->name);
-	if (!s->header || s->dev->size < t->image_size)
-		return 0;
+	r = read_areas(s, &now, e);
+	if (r < 0 || !s->header || s->dev->size < t->image_size)
+		return r;
 	r = coffer_restore_compare(s, &now, e);
 	if (r == 0)
 		r = coffer_restore_leftovers(s->dev, &s->backup, &s->leftovers, e);
@@ -172,12 +179,29 @@ static bool same_copies(const struct coffer_facts *a, const struct coffer_facts 
 	return true;
 }
 
+/* The keyslots once more. Their bytes decide what is written where, and what is asked about. */
+static int same_keyslots(struct coffer_restore *s, bool *ret, struct coffer_err *e)
+{
+	const uint32_t differ = s->differ, worn = s->worn;
+	struct coffer_areas now;
+	int r = 0;
+
+	if (s->header) {
+		r = read_areas(s, &now, e);
+		if (r == 0)
+			r = coffer_restore_compare(s, &now, e);
+	}
+	*ret = s->differ == differ && s->worn == worn;
+	return r;
+}
+
 /* Under the exclusive lock: is it still what was compared, and what was asked about? */
 static int check_unchanged(struct coffer_restore *s, struct coffer_err *e)
 {
 	_cleanup_header_ struct coffer_header *before = TAKE_PTR(s->header);
 	const struct coffer_facts facts = s->facts;
 	char content[sizeof(s->content)];
+	bool same = true;
 	int r;
 
 	/* As for every examination: durable first, then read from the disk. */
@@ -187,9 +211,11 @@ static int check_unchanged(struct coffer_restore *s, struct coffer_err *e)
 		r = coffer_restore_header(s, e);
 	if (r == 0)
 		r = coffer_restore_content(s, content, sizeof(content), e);
+	if (r == 0)
+		r = same_keyslots(s, &same, e);
 	if (r < 0)
 		return r;
-	if (!before != !s->header || content[0] || !same_copies(&facts, &s->facts) ||
+	if (!same || !before != !s->header || content[0] || !same_copies(&facts, &s->facts) ||
 		(before &&
 			(before->seqid != s->header->seqid ||
 				before->copy_size != s->header->copy_size ||

@@ -236,9 +236,23 @@ static int write_anew(struct coffer_restore_job *j, struct coffer_err *e)
 	return r < 0 ? r : check_copies(j, h, e);
 }
 
+/* Those that were there already were not written; a restore that ends well has all of them. */
+static int check_slots(struct coffer_restore_job *j, struct coffer_err *e)
+{
+	const struct coffer_areas *l = &j->backup->areas;
+	int r = 0;
+
+	for (size_t i = 0; i < l->n && r == 0; i++)
+		if (!l->a[i].reencrypt)
+			r = compare_slot(j, &l->a[i], l->a[i].offset, e);
+	return coffer_err_wrap(e, r, "keyslots");
+}
+
 int coffer_restore_write(struct coffer_restore_job *j, struct coffer_err *e)
 {
-	const int r = j->header ? write_beside(j, e) : write_anew(j, e);
+	int r = j->header ? write_beside(j, e) : write_anew(j, e);
 
-	return r < 0 ? r : erase_unused(j, e);
+	if (r == 0)
+		r = erase_unused(j, e);
+	return r < 0 ? r : check_slots(j, e);
 }

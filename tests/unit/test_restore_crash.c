@@ -4,6 +4,7 @@
  * At each state that a cut can leave, stock libcryptsetup opens the volume with all keys of before
  * or with all of the backup's; the same call, run again, ends with the backup's; also when that
  * run is cut in its turn. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -398,6 +399,75 @@ static void test_idle(void)
 	scene_free(&s);
 }
 
+/* Flip a byte of keyslot 0, at the question or with the first write. */
+static const struct coffer_dev_ops *real_ops;
+static struct coffer_dev_ops rotting_ops;
+
+static void rot(struct crashdev *d)
+{
+	d->mem[2 * KEYDISK_COPY + 1000] ^= 1;
+}
+
+static bool rot_and_agree(void *user, const struct coffer_header_restore_result *r)
+{
+	(void)r;
+	rot(user);
+	return true;
+}
+
+static int rotting_write(
+	struct coffer_dev *d, const void *buf, size_t n, uint64_t off, struct coffer_err *e)
+{
+	struct crashdev *c = (struct crashdev *)d; /* its first member */
+
+	if (d->ops == &rotting_ops) {
+		d->ops = real_ops;
+		rot(c);
+	}
+	return real_ops->write(d, buf, n, off, e);
+}
+
+/* Nothing changes between the look and the end without being seen. */
+static void test_rot(bool asked)
+{
+	struct coffer_header_restore_options o = {
+		.device = "test-disk", .file = "backup", .allow = COFFER_ALLOW_KEYSLOTS};
+	struct coffer_header_restore_result *result = NULL;
+	struct crash_log log = {0};
+	struct coffer_err e = {0};
+	struct crashdev *d;
+	struct scene s = {0};
+	uint8_t *file;
+	int r;
+
+	make_removed(&s);
+	d = crashdev_new(s.disk, KEYDISK_SIZE);
+	file = coffer_dev_buffer(s.n);
+	if (!file)
+		abort();
+	memcpy(file, s.backup, s.n);
+	crashdev_keep(d, &log);
+	if (asked) {
+		o.confirm = rot_and_agree;
+		o.user = d;
+	} else {
+		real_ops = d->dev.ops;
+		rotting_ops = *real_ops;
+		rotting_ops.write = rotting_write;
+		d->dev.ops = &rotting_ops;
+	}
+	r = coffer_header_restore_dev(&d->dev, file, s.n, false, &o, &result, &e);
+	if (asked)
+		ok(r == -EAGAIN && e.outcome == COFFER_REFUSED && log.calls[CRASH_WRITE] == 0,
+			"a keyslot that changes at the question: nothing is written (%s)", e.msg);
+	else
+		ok(r == -EIO && e.outcome == COFFER_INTERRUPTED,
+			"a keyslot that was right, and rots meanwhile: no success (%s)", e.msg);
+	coffer_header_restore_free(result);
+	crash_log_free(&log);
+	scene_free(&s);
+}
+
 /* A full keyslots area has no room for those of today beside those of then. */
 static void test_no_room(void)
 {
@@ -444,5 +514,7 @@ int main(void)
 	test_faults(&rows[11]);
 	test_idle();
 	test_no_room();
+	test_rot(true);
+	test_rot(false);
 	return done_testing();
 }
