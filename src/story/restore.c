@@ -227,6 +227,24 @@ static int check_unchanged(struct coffer_restore *s, struct coffer_err *e)
 	return 0;
 }
 
+/* Where the header ends that is on the disk and has another size; never among data. */
+static uint64_t old_end(const struct coffer_restore *s)
+{
+	uint64_t limit = s->dev->size, end, data;
+
+	if (!s->header || s->guards ||
+		coffer_image_size(s->header->json, s->header->copy_size, &end) < 0)
+		return 0;
+	/* 0: it is a header in a file of its own. */
+	data = coffer_data_offset(s->header->json);
+	if (data > 0)
+		limit = min_u64(limit, data);
+	data = s->backup.trailer.data_offset;
+	if (data > 0)
+		limit = min_u64(limit, data);
+	return min_u64(limit, end);
+}
+
 static int write_back(struct coffer_restore *s, struct coffer_err *e)
 {
 	const uint64_t highest = s->header && s->header->seqid > s->backup.trailer.seqid
@@ -251,6 +269,7 @@ static int write_back(struct coffer_restore *s, struct coffer_err *e)
 		r = check_unchanged(s, e);
 	if (r == 0) {
 		j.header = s->guards ? s->header : NULL;
+		j.old_end = old_end(s);
 		coffer_dev_set_direct(s->dev, s->dev->size % COFFER_BLOCK == 0);
 		r = coffer_restore_write(&j, e);
 		coffer_dev_set_direct(s->dev, false);

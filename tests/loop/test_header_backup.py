@@ -740,6 +740,24 @@ def other_layout(options):
     assert luks_metadata(other)["segments"] == luks_metadata(img)["segments"]
 
 
+def larger_before():
+    """Of a header with larger copies nothing is left behind the smaller one."""
+    img = volume("one", options=["--luks2-keyslots-size", MiB - 2 * 16384])
+    path = backup(img)
+    data = sha256(img, OFFSET, SIZE - OFFSET)
+    cryptsetup("luksFormat", "--type", "luks2", *FAST, "--luks2-metadata-size", "1m",
+               "--luks2-keyslots-size", MiB, "--offset", OFFSET // 512, "--uuid",
+               header(img)["uuid"], img, key("two"))
+    old = copy(img)
+    restore(img, path, "--allow", "geometry,volume-key,keyslots")
+    assert_opens(img, ["one"], ["two"])
+    assert read(img, MiB, OFFSET - MiB) == bytes(OFFSET - MiB)
+    assert sha256(img, OFFSET, SIZE - OFFSET) == data
+    for disk, status in (old, 0), (img, 1):  # stock looks for a second copy up to 4 MiB
+        write(disk, 0, bytes(128 * 1024))
+        run("cryptsetup", "luksDump", disk, status=(status,))
+
+
 def detached():
     """The header of a volume whose data begin at byte 0 of another device."""
     data, where = path_of("data"), path_of("header")
@@ -1144,6 +1162,7 @@ tap.run([
                                                           (OFFSET + MiB) // 512]),
     ("refused: another keyslots area", other_layout, ["--luks2-keyslots-size", 2 * MiB, "--offset",
                                                       OFFSET // 512]),
+    ("a larger header before", larger_before),
     ("a detached header", detached),
     ("refused: no room for the keyslots", no_room),
     ("refused: damaged files", bad_files),

@@ -37,6 +37,7 @@ struct scene {
 	uint64_t n;
 	uint8_t key[64], then_key[64]; /* the disk's, the backup's */
 	const char *now[4], *then[4];  /* passphrases that open the one and the other */
+	uint64_t old_end;	       /* of the disk's header, where it is larger; else 0 */
 };
 
 enum wreck {
@@ -55,6 +56,7 @@ struct row {
 	unsigned int seeds;
 	bool twice; /* cut the second run, too; of the first cuts not all, unless COFFER_DEEP is set
 		     */
+	bool anew;  /* the headers differ in size: in between nothing opens it */
 };
 
 /* --- scenes --- */
@@ -134,6 +136,20 @@ static void make_another_volume(struct scene *s)
 	s->now[0] = "gamma";
 }
 
+/* The same UUID with a larger keyslots area, and a keyslot behind the end of the backup's. */
+static void make_larger(struct scene *s)
+{
+	begin(s, SMALL_AREA, "alpha", "beta");
+	free(s->disk);
+	s->disk = keydisk_new(LARGE_AREA, UUID_1, s->key);
+	for (int i = 0; i < 5; i++)
+		keydisk_add(s->disk, i, "gamma", s->key);
+	for (int i = 0; i < 4; i++)
+		keydisk_kill(s->disk, i);
+	s->now[0] = "gamma";
+	s->old_end = 2 * KEYDISK_COPY + LARGE_AREA;
+}
+
 static void damage(uint8_t *disk, unsigned int copy)
 {
 	memset(disk + copy * KEYDISK_COPY + 5000, 0xaa, 600);
@@ -176,7 +192,8 @@ static struct outcome restore(const struct scene *s, const uint8_t *disk, bool r
 {
 	const struct coffer_header_restore_options o = {.device = "test-disk",
 		.file = "backup",
-		.allow = COFFER_ALLOW_UUID | COFFER_ALLOW_KEYSLOTS | COFFER_ALLOW_VOLUME_KEY};
+		.allow = COFFER_ALLOW_UUID | COFFER_ALLOW_KEYSLOTS | COFFER_ALLOW_VOLUME_KEY |
+			 COFFER_ALLOW_GEOMETRY};
 	struct coffer_header_restore_result *result = NULL;
 	struct crashdev *d = crashdev_new(disk, KEYDISK_SIZE);
 	uint8_t *file = coffer_dev_buffer(s->n);
@@ -210,6 +227,7 @@ static bool opens(const struct scene *s, const uint8_t *disk)
  * are untouched; and no header of before opens anything with a key that is no more. */
 static bool is_restored(const struct scene *s, const uint8_t *disk, const char **why)
 {
+	const uint64_t end = s->old_end ? s->old_end : s->n;
 	_cleanup_free_ uint8_t *image = malloc(s->n), *old = keydisk_copy(disk);
 	struct coffer_backup b;
 
@@ -231,8 +249,11 @@ static bool is_restored(const struct scene *s, const uint8_t *disk, const char *
 	*why = "the keyslots area is not the backup's";
 	if (memcmp(disk + 2 * KEYDISK_COPY, image + 2 * KEYDISK_COPY, s->n - 2 * KEYDISK_COPY) != 0)
 		return false;
+	*why = "something of the old header is left";
+	if (end > s->n && !bytes_are_zero(disk + s->n, end - s->n))
+		return false;
 	*why = "something behind the header changed";
-	if (memcmp(disk + s->n, s->disk + s->n, KEYDISK_SIZE - s->n) != 0)
+	if (memcmp(disk + end, s->disk + end, KEYDISK_SIZE - end) != 0)
 		return false;
 	*why = "it does not open";
 	if (!opens_all(disk, s->then, s->then_key))
@@ -276,7 +297,7 @@ static void check_state(const struct row *row, const struct scene *s, const uint
 	struct outcome r;
 
 	c->states++;
-	if (row->wreck < DEAD) {
+	if (row->wreck < DEAD && !row->anew) {
 		if (opens(s, state))
 			c->opened++;
 		else
@@ -383,7 +404,7 @@ static void test_faults(const struct row *row)
 /* A second restore of the same finds nothing to do, and writes nothing. */
 static void test_idle(void)
 {
-	static const struct row row = {"the same once more", make_changed, WHOLE, 0, false};
+	static const struct row row = {"the same once more", make_changed, WHOLE, 0, false, false};
 	struct crash_log first = {0}, second = {0};
 	struct outcome r;
 	struct scene s;
@@ -489,21 +510,22 @@ static void test_no_room(void)
 }
 
 static const struct row rows[] = {
-	{"a key removed since", make_removed, WHOLE, 3, false},
-	{"a key added since", make_added, WHOLE, 3, false},
-	{"a key changed since", make_changed, WHOLE, 4, false},
-	{"all keys changed, places swapped", make_all_changed, WHOLE, 4, false},
-	{"a damaged keyslot", make_worn, WHOLE, 3, false},
-	{"another volume", make_another_volume, WHOLE, 2, false},
-	{"a key changed, first copy torn", make_changed, FIRST_TORN, 3, false},
-	{"a key changed, second copy torn", make_changed, SECOND_TORN, 3, false},
-	{"a key changed, second copy behind", make_changed, SECOND_BEHIND, 3, false},
-	{"all the same, first copy torn", make_same, FIRST_TORN, 2, false},
-	{"all the same, second copy torn", make_same, SECOND_TORN, 2, false},
-	{"a key changed, header dead", make_changed, DEAD, 3, false},
-	{"header and keyslots zeroed", make_removed, ZEROED, 3, false},
-	{"a key changed, cut twice", make_changed, WHOLE, 1, true},
-	{"a key changed, second copy torn, cut twice", make_changed, SECOND_TORN, 1, true},
+	{"a key removed since", make_removed, WHOLE, 3, false, false},
+	{"a key added since", make_added, WHOLE, 3, false, false},
+	{"a key changed since", make_changed, WHOLE, 4, false, false},
+	{"all keys changed, places swapped", make_all_changed, WHOLE, 4, false, false},
+	{"a damaged keyslot", make_worn, WHOLE, 3, false, false},
+	{"another volume", make_another_volume, WHOLE, 2, false, false},
+	{"a larger header", make_larger, WHOLE, 2, false, true},
+	{"a key changed, first copy torn", make_changed, FIRST_TORN, 3, false, false},
+	{"a key changed, second copy torn", make_changed, SECOND_TORN, 3, false, false},
+	{"a key changed, second copy behind", make_changed, SECOND_BEHIND, 3, false, false},
+	{"all the same, first copy torn", make_same, FIRST_TORN, 2, false, false},
+	{"all the same, second copy torn", make_same, SECOND_TORN, 2, false, false},
+	{"a key changed, header dead", make_changed, DEAD, 3, false, false},
+	{"header and keyslots zeroed", make_removed, ZEROED, 3, false, false},
+	{"a key changed, cut twice", make_changed, WHOLE, 1, true, false},
+	{"a key changed, second copy torn, cut twice", make_changed, SECOND_TORN, 1, true, false},
 };
 
 int main(void)
@@ -511,7 +533,7 @@ int main(void)
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		test_cuts(&rows[i]);
 	test_faults(&rows[2]);
-	test_faults(&rows[11]);
+	test_faults(&rows[12]);
 	test_idle();
 	test_no_room();
 	test_rot(true);
