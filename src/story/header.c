@@ -50,6 +50,7 @@ static int read_copy(struct coffer_dev *d, uint64_t off, struct coffer_copy_fact
 	_cleanup_free_ uint8_t *block = coffer_dev_buffer(COFFER_LUKS2_BIN);
 	int r;
 
+	*facts = (struct coffer_copy_facts){0}; /* a caller may have looked before */
 	if (!block)
 		return coffer_err_errno(e, ENOMEM, "read the LUKS2 header of %s", d->name);
 	if (off + COFFER_LUKS2_BIN > d->size)
@@ -103,7 +104,6 @@ static int read_secondary(struct coffer_dev *d, const struct coffer_facts *f,
 	for (uint64_t off = COFFER_LUKS2_MIN_COPY; off <= COFFER_LUKS2_MAX_COPY; off *= 2) {
 		free_found(ret);
 		*ret = (struct found){0};
-		*facts = (struct coffer_copy_facts){0};
 		r = read_copy(d, off, facts, ret, e);
 		if (r < 0)
 			break;

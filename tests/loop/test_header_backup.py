@@ -404,6 +404,44 @@ def flushes():
                      ("fsync", "folder")], calls
 
 
+def unlocked():
+    """Who may not take the lock reads until it was the same twice: no half of a keyslot."""
+    img = volume("one", *"abcd")
+    for slot in 1, 2, 3:
+        kill(img, slot)
+    first = areas(img)[0][0]
+    last = sum(areas(img)[1]) - 4096
+    assert first < 32768 + MiB <= last, "one read has both"
+    with block_devices(), loop(img) as dev:
+        mode = os.stat(dev).st_mode & 0o777
+        try:
+            where = path_of_folder("unlocked")
+            os.chmod(folder, 0o755)
+            os.chmod(where, 0o777)
+            log = path_of("log")
+            backup(dev, path=os.path.join(where, "traced"), program=COFFER,
+                   prefix=["strace", "-f", "-y", "-o", log, "-e", "trace=pread64"])
+            lines = re.findall(r"pread64\(.*", read(log).decode(errors="replace"))
+            large = [n for n, line in enumerate(lines, 1)
+                     if f"<{dev}" in line and re.search(rf" {MiB}, \d+\) = {MiB}$", line)]
+            seen = []
+            for n in large:
+                path = os.path.join(where, f"backup-{n}")
+                old = read(dev, first, 4096), read(dev, last, 4096)
+                new = os.urandom(4096), os.urandom(4096)
+                os.chmod(dev, 0o644)
+                with coffer.paused("pread64", n, [*NOBODY, COFFER, "header", "backup", dev,
+                                                  "--header-backup-file", path]):
+                    write(dev, first, new[0])
+                    write(dev, last, new[1])
+                got = read(path, first, 4096), read(path, last, 4096)
+                assert got in (old, new), f"pread64 {n}: a keyslot of each"
+                seen.append(got == new)
+            assert len(seen) > 3 and True in seen, (seen, lines)
+        finally:
+            os.chmod(dev, mode)
+
+
 def during_a_conversion():
     box = Box(path_of_folder("box"))
     img = box.copy("converting")
@@ -1134,6 +1172,7 @@ tap.run([
     ("backup: killed at each call", cut_backups),
     ("backup: calls that fail", failed_calls),
     ("backup: what is flushed, and when", flushes),
+    ("backup: without access to the lock", unlocked),
     ("a conversion of coffer's", during_a_conversion),
     ("a reencryption of stock's", stock_reencrypt),
     ("ours, restored by stock", round_trip_ours_by_stock),
