@@ -60,7 +60,7 @@ static int lock_volume(struct coffer_restore *s, struct coffer_err *e)
 	if (s->dev->read_only)
 		return 0;
 	r = coffer_lock_reencryption(s->dev, uuid, &s->reencryption, &why);
-	if ((r == -EACCES || r == -EPERM) && !s->dev->is_block)
+	if ((r == -EACCES || r == -EPERM || r == -EROFS) && !s->dev->is_block)
 		return 0;
 	if (r < 0 && e)
 		*e = why;
