@@ -940,6 +940,25 @@ def forged_files():
         judge(seal(with_json(edit), block), "metadata are wrong")
 
 
+def hostile_uuid():
+    """What a disk or a file calls itself reaches no terminal as it is."""
+    img = volume("one")
+    name = b"\x1b]0;owned\x07\xff"
+    for at in 0, 16384:
+        write(img, at + 168, name.ljust(40, b"\0"))
+        write(img, at + 448, bytes(64))
+        write(img, at + 448, hashlib.sha256(read(img, at, 16384)).digest())
+    path = path_of("hostile")
+    p = backup(img, status=(0, 9), path=path)
+    dead = copy(img)
+    write(dead, 5000, b"\xaa" * 64)
+    said = [p, restore(img, path, "--dry-run"), restore(img, path), restore(dead, path)]
+    for p in said:
+        assert "owned" in p.stderr + p.stdout, p
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", p.stderr + p.stdout), p
+    assert "\ufffd" in checks(img, path)["backup"]["uuid"]
+
+
 def odd_files():
     img = volume("one")
     path = backup(img)
@@ -1207,6 +1226,7 @@ tap.run([
     ("refused: damaged files", bad_files),
     ("refused: damaged stock files", bad_stock_files),
     ("refused: forged files", forged_files),
+    ("a UUID that is none", hostile_uuid),
     ("refused: files of other kinds", odd_files),
     ("it asks", asks),
     ("--json asks nothing", json_never_asks),
