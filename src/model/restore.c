@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
+#include "model/luks2hdr.h"
 
 /* --- comparing --- */
 
@@ -366,12 +367,83 @@ static int judge_keyslots(const struct coffer_restore_facts *f, struct coffer_ch
 		l, "keyslots", COFFER_CHECK_OK, "backup and disk have the same keyslots");
 }
 
+/* A text of the binary block. It keeps no key, but a name that crypttab may go by. */
+static int judge_name(const struct coffer_restore_facts *f, struct coffer_checks *l,
+	const char *what, const char *(*get)(const uint8_t *block))
+{
+	const char *now, *then;
+
+	if (!f->block)
+		return 0;
+	now = get(f->block);
+	then = get(f->backup->image);
+	if (strncmp(now, then, COFFER_LUKS2_LABEL) == 0)
+		return 0;
+	return coffer_checks_add(l, "config", COFFER_CHECK_NOTE,
+		"the %s '%.*s' becomes '%.*s' again", what, COFFER_LUKS2_LABEL, now,
+		COFFER_LUKS2_LABEL, then);
+}
+
+static int judge_flags(const struct coffer_restore_facts *f, struct coffer_checks *l)
+{
+	struct json_object *now = coffer_json_object(f->json, "config");
+	struct json_object *then = coffer_json_object(f->backup->json, "config");
+
+	now = coffer_json_array(now, "flags");
+	then = coffer_json_array(then, "flags");
+	if ((coffer_json_length(now) == 0 && coffer_json_length(then) == 0) ||
+		coffer_json_equal(now, then))
+		return 0;
+	return coffer_checks_add(l, "config", COFFER_CHECK_NOTE,
+		"the flags for activation (as 'allow-discards') are others in the backup, and "
+		"become those again");
+}
+
+/* 0: only on request, 1: as a rule, 2: first. */
+static uint32_t priority_of(struct json_object *json, unsigned int slot)
+{
+	struct json_object *slots = coffer_json_object(json, "keyslots");
+	uint32_t priority;
+
+	return coffer_json_u32(coffer_json_object(slots, name_of(slot).s), "priority", &priority) ==
+			       0
+		       ? priority
+		       : 1;
+}
+
+static int judge_priorities(const struct coffer_restore_facts *f, struct coffer_checks *l)
+{
+	uint32_t bits = 0;
+	char names[160];
+
+	for (unsigned int i = 0; i < COFFER_MAX_KEYSLOTS; i++)
+		if (has_slot(f->json, i) && has_slot(f->backup->json, i) &&
+			priority_of(f->json, i) != priority_of(f->backup->json, i))
+			bits |= UINT32_C(1) << i;
+	if (!bits)
+		return 0;
+	name_slots(bits, names, sizeof(names));
+	return coffer_checks_add(l, "config", COFFER_CHECK_NOTE,
+		"%s: the priority is another one in the backup, and becomes that again", names);
+}
+
+/* What opens nothing, and yet somebody has set it since. */
 static int judge_rest(const struct coffer_restore_facts *f, struct coffer_checks *l)
 {
-	if (!f->json || same_member(f->json, f->backup->json, "tokens"))
+	int r = 0;
+
+	if (!f->json)
 		return 0;
-	return coffer_checks_add(
-		l, "token", COFFER_CHECK_NOTE, "the backup's tokens are not those on the disk");
+	if (!same_member(f->json, f->backup->json, "tokens"))
+		r = coffer_checks_add(l, "token", COFFER_CHECK_NOTE,
+			"the backup's tokens are not those on the disk");
+	if (r == 0)
+		r = judge_name(f, l, "label", coffer_luks2_label);
+	if (r == 0)
+		r = judge_name(f, l, "subsystem", coffer_luks2_subsystem);
+	if (r == 0)
+		r = judge_flags(f, l);
+	return r < 0 ? r : judge_priorities(f, l);
 }
 
 /* States of a conversion are never comparable: each commit makes the one before worthless. */

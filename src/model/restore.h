@@ -23,6 +23,7 @@ struct coffer_restore_facts {
 	uint64_t device_size;
 	struct json_object *json; /* of the newest whole copy; NULL: none is whole */
 	const char *uuid;	  /* likewise */
+	const uint8_t *block;	  /* likewise: its binary block */
 	uint64_t copy_size;	  /* likewise */
 	/* Where none is whole: what a torn one says, see coffer_restore_torn; NULL: nothing. */
 	const struct coffer_copy_facts *torn;

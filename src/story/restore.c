@@ -141,6 +141,7 @@ static int judge(struct coffer_restore *s, struct coffer_err *e)
 		.device_size = s->dev->size,
 		.json = s->header ? s->header->json : NULL,
 		.uuid = s->header ? s->header->uuid : "",
+		.block = s->header ? s->header->copy[0] : NULL,
 		.copy_size = s->header ? s->header->copy_size : 0,
 		.torn = coffer_restore_torn(&s->facts),
 		.content = s->content,

@@ -720,6 +720,37 @@ def unbound_and_token():
     run("cryptsetup", "open", "--test-passphrase", "--key-slot", 1, "--key-file", key("loose"), img)
 
 
+def settings():
+    """What opens nothing goes back, too; that is told, and refused to nobody."""
+    def notes(img, path):
+        return [c["text"] for c in checks(img, path)["checks"] if c["id"] == "config"]
+    plain = volume("one", "two")
+    path = backup(plain)
+    assert notes(plain, path) == [] and notes(copy(plain), stock_backup(plain)) == []
+    for what, word in ((["config", "--label", "a\x1bb", "--subsystem", ""], "label 'a"),
+                       (["config", "--subsystem", "mine"], "subsystem 'mine' becomes ''"),
+                       (["config", "--key-slot", 1, "--priority", "prefer"], "keyslot 1: the prio")):
+        img = copy(plain)
+        cryptsetup(*what, img)
+        said = notes(img, path)
+        assert len(said) == 1 and word in said[0], (what, said)
+        assert len(notes(plain, backup(img))) == 1
+        p = restore(img, path)
+        assert word.replace("\x1b", "?") in p.stderr and "\x1b" not in p.stderr, p.stderr
+        assert luks_metadata(img) == luks_metadata(path) and notes(img, path) == []
+    # the flags need a mapping to be set by stock: as they lie on the disk
+    img = copy(plain)
+    for at in 0, 16384:
+        meta = json.loads(read(img, at + 4096, 12288).split(b"\0")[0])
+        meta["config"]["flags"] = ["allow-discards"]
+        text = json.dumps(meta, separators=(",", ":")).encode()
+        write(img, at + 4096, text.ljust(12288, b"\0"))
+        write(img, at + 448, bytes(64))
+        write(img, at + 448, hashlib.sha256(read(img, at, 16384)).digest())
+    said = notes(img, path)
+    assert len(said) == 1 and "allow-discards" in said[0], said
+
+
 def worn_keyslot():
     img = volume("one", "two")
     path = backup(img)
@@ -1211,6 +1242,7 @@ tap.run([
     ("refused: other sets of keys", key_sets),
     ("refused: the same words, another key", same_slot_again),
     ("tokens and unbound keyslots", unbound_and_token),
+    ("label, subsystem, flags, priorities", settings),
     ("a damaged keyslot", worn_keyslot),
     ("sizes of the device", sizes),
     ("refused: copies of another size", other_layout, ["--luks2-metadata-size", "64k",
