@@ -10,93 +10,7 @@
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "model/luks2hdr.h"
-
-/* --- comparing --- */
-
-struct slot_name {
-	char s[12];
-};
-
-static struct slot_name name_of(unsigned int slot)
-{
-	struct slot_name n;
-
-	(void)snprintf(n.s, sizeof(n.s), "%u", slot);
-	return n;
-}
-
-struct member {
-	const char *list; /* "keyslots" or "segments" */
-	const char *name;
-	struct json_object *found;
-};
-
-static int find_member(const char *key, struct json_object *value, void *arg)
-{
-	struct member *m = arg;
-
-	(void)key;
-	if (coffer_json_array_has(coffer_json_array(value, m->list), m->name))
-		m->found = value;
-	return m->found != NULL;
-}
-
-/* The digest that lists keyslot or segment @name. */
-static struct json_object *digest_of(struct json_object *json, const char *list, const char *name)
-{
-	struct member m = {.list = list, .name = name};
-
-	(void)coffer_json_foreach(coffer_json_object(json, "digests"), find_member, &m);
-	return m.found;
-}
-
-static bool same_member(struct json_object *a, struct json_object *b, const char *key)
-{
-	return coffer_json_equal(coffer_json_object(a, key), coffer_json_object(b, key));
-}
-
-static bool same_text(struct json_object *a, struct json_object *b, const char *key)
-{
-	const char *x = coffer_json_string(a, key), *y = coffer_json_string(b, key);
-
-	return x && y && strcmp(x, y) == 0;
-}
-
-static bool same_number(struct json_object *a, struct json_object *b, const char *key)
-{
-	uint32_t x, y;
-
-	return coffer_json_u32(a, key, &x) == 0 && coffer_json_u32(b, key, &y) == 0 && x == y;
-}
-
-/* Salt and result: two digests with one salt are of one key, or somebody forged them. */
-static bool same_digest(struct json_object *a, struct json_object *b)
-{
-	return same_text(a, b, "type") && same_text(a, b, "hash") && same_text(a, b, "salt") &&
-	       same_text(a, b, "digest") && same_number(a, b, "iterations");
-}
-
-bool coffer_same_keyslot(struct json_object *a, struct json_object *b, unsigned int slot)
-{
-	const struct slot_name n = name_of(slot);
-	struct json_object *x = coffer_json_object(coffer_json_object(a, "keyslots"), n.s);
-	struct json_object *y = coffer_json_object(coffer_json_object(b, "keyslots"), n.s);
-	struct json_object *area_x = coffer_json_object(x, "area");
-	struct json_object *area_y = coffer_json_object(y, "area");
-
-	if (!x || !y || !same_text(x, y, "type") || !same_number(x, y, "key_size") ||
-		!same_digest(digest_of(a, "keyslots", n.s), digest_of(b, "keyslots", n.s)))
-		return false;
-	return same_member(x, y, "kdf") && same_member(x, y, "af") &&
-	       same_text(area_x, area_y, "type") && same_text(area_x, area_y, "size") &&
-	       (!coffer_json_string(area_x, "encryption") ||
-		       same_text(area_x, area_y, "encryption"));
-}
-
-static bool has_slot(struct json_object *json, unsigned int slot)
-{
-	return coffer_json_object(coffer_json_object(json, "keyslots"), name_of(slot).s) != NULL;
-}
+#include "model/samehdr.h"
 
 /* --- sentences --- */
 
@@ -249,7 +163,7 @@ static int judge_geometry(const struct coffer_restore_facts *f, struct coffer_ch
 			t->data_offset);
 	if (!f->json)
 		return 0;
-	if (!same_member(f->backup->json, f->json, "segments"))
+	if (!coffer_same_member(f->backup->json, f->json, "segments"))
 		return refuse(l, f, "geometry", COFFER_RESTORE_GEOMETRY,
 			"by the backup the data lie elsewhere, or are encrypted in another way");
 	if (coffer_image_size(f->json, f->copy_size, &size) < 0 || f->copy_size != t->copy_size ||
@@ -271,13 +185,14 @@ static int judge_volume_key(const struct coffer_restore_facts *f, struct coffer_
 			"no header on %s is whole, so nothing tells whether the backup's volume "
 			"key is today's",
 			f->device);
-	if (same_digest(digest_of(f->json, "segments", "0"),
-		    digest_of(f->backup->json, "segments", "0")))
+	if (coffer_same_digest(coffer_digest_of(f->json, "segments", "0"),
+		    coffer_digest_of(f->backup->json, "segments", "0")))
 		return coffer_checks_add(l, "volume-key", COFFER_CHECK_OK,
 			"both name the digest of the same volume key");
 	/* no digest is over a segment that is plain yet */
-	if (!digest_of(f->json, "segments", "0") && !digest_of(f->backup->json, "segments", "0") &&
-		same_member(f->json, f->backup->json, "digests"))
+	if (!coffer_digest_of(f->json, "segments", "0") &&
+		!coffer_digest_of(f->backup->json, "segments", "0") &&
+		coffer_same_member(f->json, f->backup->json, "digests"))
 		return coffer_checks_add(
 			l, "volume-key", COFFER_CHECK_OK, "both name the same digests of keys");
 	return refuse(l, f, "volume-key", COFFER_RESTORE_VOLUME_KEY,
@@ -333,7 +248,8 @@ static int judge_keyslots(const struct coffer_restore_facts *f, struct coffer_ch
 	if (!f->json)
 		return judge_torn_keyslots(f, l);
 	for (unsigned int i = 0; i < COFFER_MAX_KEYSLOTS; i++) {
-		const bool here = has_slot(f->json, i), there = has_slot(f->backup->json, i);
+		const bool here = coffer_has_keyslot(f->json, i),
+			   there = coffer_has_keyslot(f->backup->json, i);
 
 		if (there && !here)
 			back |= UINT32_C(1) << i;
@@ -399,26 +315,15 @@ static int judge_flags(const struct coffer_restore_facts *f, struct coffer_check
 		"become those again");
 }
 
-/* 0: only on request, 1: as a rule, 2: first. */
-static uint32_t priority_of(struct json_object *json, unsigned int slot)
-{
-	struct json_object *slots = coffer_json_object(json, "keyslots");
-	uint32_t priority;
-
-	return coffer_json_u32(coffer_json_object(slots, name_of(slot).s), "priority", &priority) ==
-			       0
-		       ? priority
-		       : 1;
-}
-
 static int judge_priorities(const struct coffer_restore_facts *f, struct coffer_checks *l)
 {
 	uint32_t bits = 0;
 	char names[160];
 
 	for (unsigned int i = 0; i < COFFER_MAX_KEYSLOTS; i++)
-		if (has_slot(f->json, i) && has_slot(f->backup->json, i) &&
-			priority_of(f->json, i) != priority_of(f->backup->json, i))
+		if (coffer_has_keyslot(f->json, i) && coffer_has_keyslot(f->backup->json, i) &&
+			coffer_keyslot_priority(f->json, i) !=
+				coffer_keyslot_priority(f->backup->json, i))
 			bits |= UINT32_C(1) << i;
 	if (!bits)
 		return 0;
@@ -434,7 +339,7 @@ static int judge_rest(const struct coffer_restore_facts *f, struct coffer_checks
 
 	if (!f->json)
 		return 0;
-	if (!same_member(f->json, f->backup->json, "tokens"))
+	if (!coffer_same_member(f->json, f->backup->json, "tokens"))
 		r = coffer_checks_add(l, "token", COFFER_CHECK_NOTE,
 			"the backup's tokens are not those on the disk");
 	if (r == 0)
@@ -458,7 +363,7 @@ static int judge_conversion(const struct coffer_restore_facts *f, struct coffer_
 		now = COFFER_LUKS2_OTHER;
 	if (then == COFFER_LUKS2_ENCRYPTED && now == COFFER_LUKS2_ENCRYPTED)
 		return 0;
-	if (f->json && then == now && same_member(f->json, f->backup->json, "segments") &&
+	if (f->json && then == now && coffer_same_member(f->json, f->backup->json, "segments") &&
 		coffer_json_equal(coffer_json_object(f->json, "config"),
 			coffer_json_object(f->backup->json, "config")))
 		return coffer_checks_add(l, "conversion", COFFER_CHECK_NOTE,
@@ -517,9 +422,9 @@ static int judge_use(const struct coffer_restore_facts *f, struct coffer_checks 
 	if (!f->active)
 		return 0;
 	if (f->json && f->active_same && strcmp(f->uuid, f->backup->trailer.uuid) == 0 &&
-		same_member(f->json, f->backup->json, "segments") &&
-		same_digest(digest_of(f->json, "segments", "0"),
-			digest_of(f->backup->json, "segments", "0")) &&
+		coffer_same_member(f->json, f->backup->json, "segments") &&
+		coffer_same_digest(coffer_digest_of(f->json, "segments", "0"),
+			coffer_digest_of(f->backup->json, "segments", "0")) &&
 		coffer_restore_guards(f))
 		return coffer_checks_add(l, "in-use", COFFER_CHECK_NOTE,
 			"%s is in use by a mapping of this volume; what is open stays so, since "

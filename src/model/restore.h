@@ -40,10 +40,6 @@ struct coffer_restore_facts {
 /* Every check with its verdict to @l, a BAD one for each reason to refuse. -ENOMEM. */
 int coffer_restore_judge(const struct coffer_restore_facts *f, struct coffer_checks *l);
 
-/* Is keyslot @slot the same key in both, by salt, key derivation and digest? Where it lies does not
- * count. false also where one does not have it. */
-bool coffer_same_keyslot(struct json_object *a, struct json_object *b, unsigned int slot);
-
 /* What is left of a header of which no copy is whole: binary blocks are small, and outlive their
  * metadata. Of two of one volume the newer; of two volumes the first copy's. NULL: nothing, or a
  * copy is whole. */

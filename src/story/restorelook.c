@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "model/restore.h"
+#include "model/samehdr.h"
 #include "os/probe.h"
 #include "story/evidence.h"
 
