@@ -34,8 +34,9 @@ static int end_text(const struct coffer_args *args, int code,
 	}
 	if (!args->quiet) {
 		coffer_show_text(stderr, args->header_backup_file);
-		(void)fprintf(stderr, ": the header of the volume %s (%s); ", r->info.uuid,
-			coffer_size_format(r->info.image_size).s);
+		(void)fputs(": the header of the volume ", stderr);
+		coffer_show_text(stderr, r->info.uuid);
+		(void)fprintf(stderr, " (%s); ", coffer_size_format(r->info.image_size).s);
 		(void)fputs("keep it away from this disk, and as safe as the passphrases: with it "
 			    "each of today's opens the volume for ever\n",
 			stderr);

@@ -44,7 +44,9 @@ static void show(FILE *f, struct run *run, const struct coffer_header_restore_re
 		return;
 	run->shown = true;
 	coffer_show_text(f, run->args->header_backup_file);
-	(void)fprintf(f, ": a header of the volume %s\n", r->info.uuid);
+	(void)fputs(": a header of the volume ", f);
+	coffer_show_text(f, r->info.uuid);
+	(void)fputc('\n', f);
 	show_origin(f, &r->info);
 	coffer_show_checks(f, &r->checks, true);
 }
@@ -94,8 +96,14 @@ static void show_done(struct run *run, const struct coffer_header_restore_result
 		(void)fputs(": this header is there already; nothing was to be done\n", stderr);
 	else if (run->args->encrypt.dry_run)
 		(void)fputs(": nothing was changed (--dry-run)\n", stderr);
-	else
-		(void)fprintf(stderr, ": the header of the volume %s is back\n", r->info.uuid);
+	else {
+		(void)fputs(": the header of the volume ", stderr);
+		coffer_show_text(stderr, r->info.uuid);
+		(void)fputs(" is back\n", stderr);
+	}
+	/* With --yes nobody has seen them, and "unchecked" is worth knowing afterwards, too. */
+	if (!run->shown)
+		coffer_show_checks(stderr, &r->checks, false);
 }
 
 static int end_text(struct run *run, int code, const struct coffer_header_restore_result *r,

@@ -231,7 +231,7 @@ void coffer_json_put_backup(
 	struct json_object *info = coffer_json_object_new();
 
 	(void)coffer_json_put_bool(info, "sealed", b->sealed);
-	(void)coffer_json_put_string(info, "uuid", b->uuid);
+	coffer_json_put_text(info, "uuid", b->uuid);
 	(void)coffer_json_put_u64(info, "seqid", b->seqid);
 	(void)coffer_json_put_u64(info, "image_size", b->image_size);
 	(void)coffer_json_put_u64(info, "data_offset", b->data_offset);

@@ -48,8 +48,10 @@ static int add_area(const char *name, struct json_object *value, void *arg)
 	struct coffer_areas *l = arg;
 	struct coffer_area a = {0};
 
-	if (digits == 0 || digits > 2 || name[digits] || l->n == COFFER_MAX_KEYSLOTS || !type ||
-		!kind || coffer_json_u64s(area, "offset", &a.offset) < 0 ||
+	/* "00" is no other name of "0": who looks for the keyslot finds one of two. */
+	if (digits == 0 || digits > 2 || name[digits] || (digits > 1 && name[0] == '0') ||
+		l->n == COFFER_MAX_KEYSLOTS || !type || !kind ||
+		coffer_json_u64s(area, "offset", &a.offset) < 0 ||
 		coffer_json_u64s(area, "size", &a.size) < 0)
 		return -EBADMSG;
 	a.slot = (unsigned int)strtoul(name, NULL, 10);

@@ -14,6 +14,7 @@ struct coffer_copy_facts {
 	bool magic; /* a binary block of LUKS2 with possible sizes stands there */
 	bool whole; /* and its checksum, JSON and form are right */
 	uint64_t seqid;
+	char uuid[41]; /* as the binary block says, right or torn */
 };
 
 struct coffer_facts {

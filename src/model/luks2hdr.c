@@ -15,9 +15,11 @@ enum {
 	AT_VERSION = 6,
 	AT_COPY_SIZE = 8,
 	AT_SEQID = 16,
+	AT_LABEL = 24,
 	AT_CHECKSUM_ALG = 72,
 	AT_SALT = 104,
 	AT_UUID = 168,
+	AT_SUBSYSTEM = 208,
 	AT_COPY_OFFSET = 256,
 	AT_CHECKSUM = 448,
 	CHECKSUM_SIZE = 64,
@@ -60,6 +62,16 @@ int coffer_luks2_bin_read(
 		return -EBADMSG;
 	*ret = bin;
 	return 0;
+}
+
+const char *coffer_luks2_label(const uint8_t *block)
+{
+	return (const char *)block + AT_LABEL;
+}
+
+const char *coffer_luks2_subsystem(const uint8_t *block)
+{
+	return (const char *)block + AT_SUBSYSTEM;
 }
 
 /* The checksum covers the copy with its checksum field as zeros. */

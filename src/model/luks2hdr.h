@@ -30,6 +30,11 @@ bool coffer_luks2_magic(const uint8_t *block, bool secondary);
 int coffer_luks2_bin_read(
 	const uint8_t block[COFFER_LUKS2_BIN], uint64_t offset, struct coffer_luks2_bin *ret);
 
+/* Label and subsystem of a binary block: COFFER_LUKS2_LABEL bytes, or fewer and a NUL. */
+#define COFFER_LUKS2_LABEL 48
+const char *coffer_luks2_label(const uint8_t *block);
+const char *coffer_luks2_subsystem(const uint8_t *block);
+
 /* Is the checksum of a copy of @bin->copy_size bytes right? -EBADMSG when it is not, -EOPNOTSUPP
  * for an unknown one, -EIO (libcrypto). */
 int coffer_luks2_copy_sum(const uint8_t *copy, const struct coffer_luks2_bin *bin);

@@ -9,93 +9,8 @@
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
-
-/* --- comparing --- */
-
-struct slot_name {
-	char s[12];
-};
-
-static struct slot_name name_of(unsigned int slot)
-{
-	struct slot_name n;
-
-	(void)snprintf(n.s, sizeof(n.s), "%u", slot);
-	return n;
-}
-
-struct member {
-	const char *list; /* "keyslots" or "segments" */
-	const char *name;
-	struct json_object *found;
-};
-
-static int find_member(const char *key, struct json_object *value, void *arg)
-{
-	struct member *m = arg;
-
-	(void)key;
-	if (coffer_json_array_has(coffer_json_array(value, m->list), m->name))
-		m->found = value;
-	return m->found != NULL;
-}
-
-/* The digest that lists keyslot or segment @name. */
-static struct json_object *digest_of(struct json_object *json, const char *list, const char *name)
-{
-	struct member m = {.list = list, .name = name};
-
-	(void)coffer_json_foreach(coffer_json_object(json, "digests"), find_member, &m);
-	return m.found;
-}
-
-static bool same_member(struct json_object *a, struct json_object *b, const char *key)
-{
-	return coffer_json_equal(coffer_json_object(a, key), coffer_json_object(b, key));
-}
-
-static bool same_text(struct json_object *a, struct json_object *b, const char *key)
-{
-	const char *x = coffer_json_string(a, key), *y = coffer_json_string(b, key);
-
-	return x && y && strcmp(x, y) == 0;
-}
-
-static bool same_number(struct json_object *a, struct json_object *b, const char *key)
-{
-	uint32_t x, y;
-
-	return coffer_json_u32(a, key, &x) == 0 && coffer_json_u32(b, key, &y) == 0 && x == y;
-}
-
-/* Salt and result: two digests with one salt are of one key, or somebody forged them. */
-static bool same_digest(struct json_object *a, struct json_object *b)
-{
-	return same_text(a, b, "type") && same_text(a, b, "hash") && same_text(a, b, "salt") &&
-	       same_text(a, b, "digest") && same_number(a, b, "iterations");
-}
-
-bool coffer_same_keyslot(struct json_object *a, struct json_object *b, unsigned int slot)
-{
-	const struct slot_name n = name_of(slot);
-	struct json_object *x = coffer_json_object(coffer_json_object(a, "keyslots"), n.s);
-	struct json_object *y = coffer_json_object(coffer_json_object(b, "keyslots"), n.s);
-	struct json_object *area_x = coffer_json_object(x, "area");
-	struct json_object *area_y = coffer_json_object(y, "area");
-
-	if (!x || !y || !same_text(x, y, "type") || !same_number(x, y, "key_size") ||
-		!same_digest(digest_of(a, "keyslots", n.s), digest_of(b, "keyslots", n.s)))
-		return false;
-	return same_member(x, y, "kdf") && same_member(x, y, "af") &&
-	       same_text(area_x, area_y, "type") && same_text(area_x, area_y, "size") &&
-	       (!coffer_json_string(area_x, "encryption") ||
-		       same_text(area_x, area_y, "encryption"));
-}
-
-static bool has_slot(struct json_object *json, unsigned int slot)
-{
-	return coffer_json_object(coffer_json_object(json, "keyslots"), name_of(slot).s) != NULL;
-}
+#include "model/luks2hdr.h"
+#include "model/samehdr.h"
 
 /* --- sentences --- */
 
@@ -216,6 +131,15 @@ static int judge_uuid(const struct coffer_restore_facts *f, struct coffer_checks
 {
 	const char *uuid = f->backup->trailer.uuid;
 
+	if (!f->json && f->torn && strcmp(uuid, f->torn->uuid) == 0)
+		return coffer_checks_add(l, "uuid", COFFER_CHECK_OK,
+			"the torn header on %s is of the volume %s, as the backup is", f->device,
+			uuid);
+	if (!f->json && f->torn)
+		return refuse(l, f, "uuid", COFFER_RESTORE_UUID,
+			"the backup is of the volume %s, and the torn header on %s is of the "
+			"volume %s",
+			uuid, f->device, f->torn->uuid);
 	if (!f->json)
 		return coffer_checks_add(l, "uuid", COFFER_CHECK_UNCHECKED,
 			"no header on %s is whole, so nothing tells whether the backup of the "
@@ -298,7 +222,7 @@ static int judge_geometry(const struct coffer_restore_facts *f, struct coffer_ch
 			t->data_offset);
 	if (!f->json)
 		return 0;
-	if (!same_member(f->backup->json, f->json, "segments"))
+	if (!coffer_same_member(f->backup->json, f->json, "segments"))
 		return refuse(l, f, "geometry", COFFER_RESTORE_GEOMETRY,
 			"by the backup the data lie elsewhere, or are encrypted in another way");
 	if (coffer_image_size(f->json, f->copy_size, &size) < 0 || f->copy_size != t->copy_size ||
@@ -316,14 +240,18 @@ static int judge_geometry(const struct coffer_restore_facts *f, struct coffer_ch
 static int judge_volume_key(const struct coffer_restore_facts *f, struct coffer_checks *l)
 {
 	if (!f->json)
-		return 0;
-	if (same_digest(digest_of(f->json, "segments", "0"),
-		    digest_of(f->backup->json, "segments", "0")))
+		return coffer_checks_add(l, "volume-key", COFFER_CHECK_UNCHECKED,
+			"no header on %s is whole, so nothing tells whether the backup's volume "
+			"key is today's",
+			f->device);
+	if (coffer_same_digest(coffer_digest_of(f->json, "segments", "0"),
+		    coffer_digest_of(f->backup->json, "segments", "0")))
 		return coffer_checks_add(l, "volume-key", COFFER_CHECK_OK,
 			"both name the digest of the same volume key");
 	/* no digest is over a segment that is plain yet */
-	if (!digest_of(f->json, "segments", "0") && !digest_of(f->backup->json, "segments", "0") &&
-		same_member(f->json, f->backup->json, "digests"))
+	if (!coffer_digest_of(f->json, "segments", "0") &&
+		!coffer_digest_of(f->backup->json, "segments", "0") &&
+		coffer_same_member(f->json, f->backup->json, "digests"))
 		return coffer_checks_add(
 			l, "volume-key", COFFER_CHECK_OK, "both name the same digests of keys");
 	return refuse(l, f, "volume-key", COFFER_RESTORE_VOLUME_KEY,
@@ -338,10 +266,36 @@ static int judge_worn(const struct coffer_restore_facts *f, struct coffer_checks
 	if (!f->worn)
 		return 0;
 	name_slots(f->worn, names, sizeof(names));
+	if (!f->backup->sealed)
+		return refuse(l, f, "keyslot", COFFER_RESTORE_KEYSLOTS,
+			"%s: on the disk are other bytes than in the backup, though the metadata "
+			"are the same: one of the two is damaged, and the file has no checksum "
+			"that tells which; if it is the file, its passphrase opens nothing any "
+			"more",
+			names);
 	return coffer_checks_add(l, "keyslot", COFFER_CHECK_NOTE,
 		"%s: on the disk are other bytes than in the backup, though the metadata are the "
 		"same: one of the two is damaged, and the backup's take its place",
 		names);
+}
+
+/* The keyslots of a torn header cannot be read; its sequence number tells whether there is anything
+ * that the backup does not know. */
+static int judge_torn_keyslots(const struct coffer_restore_facts *f, struct coffer_checks *l)
+{
+	const struct coffer_trailer *t = &f->backup->trailer;
+
+	if (f->torn && strcmp(f->torn->uuid, t->uuid) == 0 && f->torn->seqid > t->seqid)
+		return refuse(l, f, "keyslots", COFFER_RESTORE_KEYSLOTS,
+			"the torn header on %s has the sequence number %" PRIu64
+			" and the backup's %" PRIu64
+			": it was changed since, and how cannot be read; a key that was removed "
+			"would open the volume again",
+			f->device, f->torn->seqid, t->seqid);
+	return coffer_checks_add(l, "keyslots", COFFER_CHECK_UNCHECKED,
+		"no header on %s is whole, so nothing tells whether keys were removed or added "
+		"since the backup was made",
+		f->device);
 }
 
 static int judge_keyslots(const struct coffer_restore_facts *f, struct coffer_checks *l)
@@ -351,9 +305,10 @@ static int judge_keyslots(const struct coffer_restore_facts *f, struct coffer_ch
 	const char *sep = "; ";
 
 	if (!f->json)
-		return 0;
+		return judge_torn_keyslots(f, l);
 	for (unsigned int i = 0; i < COFFER_MAX_KEYSLOTS; i++) {
-		const bool here = has_slot(f->json, i), there = has_slot(f->backup->json, i);
+		const bool here = coffer_has_keyslot(f->json, i),
+			   there = coffer_has_keyslot(f->backup->json, i);
 
 		if (there && !here)
 			back |= UINT32_C(1) << i;
@@ -387,12 +342,72 @@ static int judge_keyslots(const struct coffer_restore_facts *f, struct coffer_ch
 		l, "keyslots", COFFER_CHECK_OK, "backup and disk have the same keyslots");
 }
 
+/* A text of the binary block. It keeps no key, but a name that crypttab may go by. */
+static int judge_name(const struct coffer_restore_facts *f, struct coffer_checks *l,
+	const char *what, const char *(*get)(const uint8_t *block))
+{
+	const char *now, *then;
+
+	if (!f->block)
+		return 0;
+	now = get(f->block);
+	then = get(f->backup->image);
+	if (strncmp(now, then, COFFER_LUKS2_LABEL) == 0)
+		return 0;
+	return coffer_checks_add(l, "config", COFFER_CHECK_NOTE,
+		"the %s '%.*s' becomes '%.*s' again", what, COFFER_LUKS2_LABEL, now,
+		COFFER_LUKS2_LABEL, then);
+}
+
+static int judge_flags(const struct coffer_restore_facts *f, struct coffer_checks *l)
+{
+	struct json_object *now = coffer_json_object(f->json, "config");
+	struct json_object *then = coffer_json_object(f->backup->json, "config");
+
+	now = coffer_json_array(now, "flags");
+	then = coffer_json_array(then, "flags");
+	if ((coffer_json_length(now) == 0 && coffer_json_length(then) == 0) ||
+		coffer_json_equal(now, then))
+		return 0;
+	return coffer_checks_add(l, "config", COFFER_CHECK_NOTE,
+		"the flags for activation (as 'allow-discards') are others in the backup, and "
+		"become those again");
+}
+
+static int judge_priorities(const struct coffer_restore_facts *f, struct coffer_checks *l)
+{
+	uint32_t bits = 0;
+	char names[160];
+
+	for (unsigned int i = 0; i < COFFER_MAX_KEYSLOTS; i++)
+		if (coffer_has_keyslot(f->json, i) && coffer_has_keyslot(f->backup->json, i) &&
+			coffer_keyslot_priority(f->json, i) !=
+				coffer_keyslot_priority(f->backup->json, i))
+			bits |= UINT32_C(1) << i;
+	if (!bits)
+		return 0;
+	name_slots(bits, names, sizeof(names));
+	return coffer_checks_add(l, "config", COFFER_CHECK_NOTE,
+		"%s: the priority is another one in the backup, and becomes that again", names);
+}
+
+/* What opens nothing, and yet somebody has set it since. */
 static int judge_rest(const struct coffer_restore_facts *f, struct coffer_checks *l)
 {
-	if (!f->json || same_member(f->json, f->backup->json, "tokens"))
+	int r = 0;
+
+	if (!f->json)
 		return 0;
-	return coffer_checks_add(
-		l, "token", COFFER_CHECK_NOTE, "the backup's tokens are not those on the disk");
+	if (!coffer_same_member(f->json, f->backup->json, "tokens"))
+		r = coffer_checks_add(l, "token", COFFER_CHECK_NOTE,
+			"the backup's tokens are not those on the disk");
+	if (r == 0)
+		r = judge_name(f, l, "label", coffer_luks2_label);
+	if (r == 0)
+		r = judge_name(f, l, "subsystem", coffer_luks2_subsystem);
+	if (r == 0)
+		r = judge_flags(f, l);
+	return r < 0 ? r : judge_priorities(f, l);
 }
 
 /* States of a conversion are never comparable: each commit makes the one before worthless. */
@@ -407,7 +422,7 @@ static int judge_conversion(const struct coffer_restore_facts *f, struct coffer_
 		now = COFFER_LUKS2_OTHER;
 	if (then == COFFER_LUKS2_ENCRYPTED && now == COFFER_LUKS2_ENCRYPTED)
 		return 0;
-	if (f->json && then == now && same_member(f->json, f->backup->json, "segments") &&
+	if (f->json && then == now && coffer_same_member(f->json, f->backup->json, "segments") &&
 		coffer_json_equal(coffer_json_object(f->json, "config"),
 			coffer_json_object(f->backup->json, "config")))
 		return coffer_checks_add(l, "conversion", COFFER_CHECK_NOTE,
@@ -434,6 +449,18 @@ static int judge_content(const struct coffer_restore_facts *f, struct coffer_che
 
 	if (!f->content[0])
 		return 0;
+	if (f->beside) {
+		r = refuse(l, f, "content", 0,
+			"beside the header there is %s on %s: what takes the disk for that, as a "
+			"RAID does with each of its disks, must not find it changed",
+			f->content, f->device);
+		if (r == 0)
+			coffer_checks_remedy(l,
+				"work on what is made of it, or see what can be taken away: "
+				"coffer header check %s",
+				f->device);
+		return r;
+	}
 	r = refuse(l, f, "content", 0,
 		"instead of the first header copy there is %s on %s, and nothing tells that the "
 		"backup belongs there",
@@ -454,25 +481,30 @@ static int judge_use(const struct coffer_restore_facts *f, struct coffer_checks 
 
 	if (!f->active)
 		return 0;
-	if (f->json && strcmp(f->uuid, f->backup->trailer.uuid) == 0 &&
-		same_member(f->json, f->backup->json, "segments") &&
-		same_digest(digest_of(f->json, "segments", "0"),
-			digest_of(f->backup->json, "segments", "0")) &&
+	if (f->json && f->active_same && strcmp(f->uuid, f->backup->trailer.uuid) == 0 &&
+		coffer_same_member(f->json, f->backup->json, "segments") &&
+		coffer_same_digest(coffer_digest_of(f->json, "segments", "0"),
+			coffer_digest_of(f->backup->json, "segments", "0")) &&
 		coffer_restore_guards(f))
 		return coffer_checks_add(l, "in-use", COFFER_CHECK_NOTE,
-			"%s is in use; what is open stays so, since volume key and data stay what "
-			"they are",
+			"%s is in use by a mapping of this volume; what is open stays so, since "
+			"volume key and data stay what they are",
 			f->device);
 	if (!f->json && f->active_same && f->backup->trailer.kind == COFFER_LUKS2_ENCRYPTED)
 		return coffer_checks_add(l, "in-use", COFFER_CHECK_NOTE,
 			"%s is in use by a mapping of the volume %s", f->device,
 			f->backup->trailer.uuid);
-	r = refuse(l, f, "in-use", 0,
-		"%s is in use, and the backup is not certain to be of the same volume with the "
-		"same key",
-		f->device);
+	if (!f->active_same)
+		r = refuse(l, f, "in-use", 0,
+			"%s is in use, and not by mappings of the backup's volume alone",
+			f->device);
+	else
+		r = refuse(l, f, "in-use", 0,
+			"%s is in use, and the backup is not certain to be of the same key and "
+			"the same layout",
+			f->device);
 	if (r == 0)
-		coffer_checks_remedy(l, f->json ? "close it first"
+		coffer_checks_remedy(l, f->json ? "let go of it first"
 						: "do not close it before its data are safe: the "
 						  "mapping may have the "
 						  "only key");
@@ -498,6 +530,18 @@ int coffer_restore_judge(const struct coffer_restore_facts *f, struct coffer_che
 	for (size_t i = 0; i < ARRAY_SIZE(checks) && r == 0; i++)
 		r = checks[i](f, l);
 	return r;
+}
+
+const struct coffer_copy_facts *coffer_restore_torn(const struct coffer_facts *f)
+{
+	const struct coffer_copy_facts *first = &f->copy[0], *second = &f->copy[1];
+
+	if (f->newest >= 0 || (!first->magic && !second->magic))
+		return NULL;
+	if (!first->magic || (second->magic && strcmp(first->uuid, second->uuid) == 0 &&
+				     second->seqid > first->seqid))
+		return second;
+	return first;
 }
 
 bool coffer_restore_guards(const struct coffer_restore_facts *f)

@@ -6,6 +6,7 @@
 
 #include "base/checks.h"
 #include "model/backup.h"
+#include "model/decide.h"
 
 /* What a caller may allow although it is refused otherwise. The values are public. */
 enum coffer_restore_word {
@@ -22,13 +23,17 @@ struct coffer_restore_facts {
 	uint64_t device_size;
 	struct json_object *json; /* of the newest whole copy; NULL: none is whole */
 	const char *uuid;	  /* likewise */
+	const uint8_t *block;	  /* likewise: its binary block */
 	uint64_t copy_size;	  /* likewise */
-	uint32_t worn;		  /* keyslots whose area is not the backup's, though their metadata
-				   * are the same */
+	/* Where none is whole: what a torn one says, see coffer_restore_torn; NULL: nothing. */
+	const struct coffer_copy_facts *torn;
+	uint32_t worn; /* keyslots whose area is not the backup's, though their metadata
+			* are the same */
 	const char
 		*content; /* the first copy is not whole, and this is there instead; "": nothing */
+	bool beside;	  /* ... or it is whole, and this is there beside it */
 	bool active;	  /* mapped, mounted or held */
-	bool active_same; /* ... by a mapping that bears the backup's UUID */
+	bool active_same; /* ... only by mappings that bear the backup's UUID */
 	unsigned int allow; /* enum coffer_restore_word */
 };
 
@@ -46,9 +51,10 @@ struct coffer_restore_reason {
  * other ones do not name the words that would lift them any more: nobody is sent around twice. */
 struct coffer_restore_reason coffer_restore_sum_up(struct coffer_checks *l, unsigned int allow);
 
-/* Is keyslot @slot the same key in both, by salt, key derivation and digest? Where it lies does not
- * count. false also where one does not have it. */
-bool coffer_same_keyslot(struct json_object *a, struct json_object *b, unsigned int slot);
+/* What is left of a header of which no copy is whole: binary blocks are small, and outlive their
+ * metadata. Of two of one volume the newer; of two volumes the first copy's. NULL: nothing, or a
+ * copy is whole. */
+const struct coffer_copy_facts *coffer_restore_torn(const struct coffer_facts *f);
 
 /* May the restored header take the place of the one on the disk copy by copy, so that one of the
  * two is whole at every instant? Only where both have the same sizes. */

@@ -30,8 +30,8 @@ struct coffer_lock;
 
 /* The reencryption lock of @uuid, for a whole run. Never waits, as with stock: whoever holds it may
  * do so for hours.
- * -EACCES, -EPERM of an image file: it is then guarded by the OFD lock of coffer_dev_open alone,
- * which keeps other coffers out and nobody else, and the caller says so. */
+ * -EACCES, -EPERM, -EROFS of an image file: it is then guarded by the OFD lock of coffer_dev_open
+ * alone, which keeps other coffers out and nobody else, and the caller says so. */
 int coffer_lock_reencryption(
 	struct coffer_dev *d, const char *uuid, struct coffer_lock **ret, struct coffer_err *e);
 

@@ -13,6 +13,7 @@
 
 #include "base/array.h"
 #include "base/err.h"
+#include "os/blockdevs.h"
 #include "os/locks.h"
 #include "os/loops.h"
 #include "os/mounts.h"
@@ -402,4 +403,23 @@ int coffer_users_find(
 int coffer_users_find_devices(const struct stat *st, struct coffer_users *ret, struct coffer_err *e)
 {
 	return find(st, false, NULL, ret, e);
+}
+
+bool coffer_users_only_map(const struct stat *st, const char *uuid)
+{
+	_cleanup_users_ struct coffer_users all = {0};
+	bool maps = false;
+
+	if (coffer_users_find_devices(st, &all, NULL) < 0)
+		return false;
+	for (size_t i = 0; i < all.n; i++) {
+		const struct coffer_user *u = &all.items[i];
+
+		if (u->on[0])
+			continue;
+		if (u->kind != COFFER_USER_HOLDER || !coffer_blockdev_maps(u->name, uuid))
+			return false;
+		maps = true;
+	}
+	return maps;
 }

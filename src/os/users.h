@@ -33,5 +33,9 @@ int coffer_users_find(
 int coffer_users_find_devices(
 	const struct stat *st, struct coffer_users *ret, struct coffer_err *e);
 
+/* Is it in use by mappings of the LUKS2 volume @uuid, and by nobody else directly? Who uses it
+ * through them does not count. False where nobody is to be seen: whoever holds it is not known. */
+bool coffer_users_only_map(const struct stat *st, const char *uuid);
+
 void coffer_users_free(struct coffer_users *u);
 #define _cleanup_users_ _cleanup_(coffer_users_free)

@@ -119,31 +119,77 @@ static int look(struct backup *b, struct coffer_err *e)
 	return r;
 }
 
-/* Header and keyslots area to memory, both of one moment. */
+/* One look: the header, NULL where none is whole, and its keyslots in a memfd. */
+static int read_part(
+	struct backup *b, struct coffer_header **ret, int *ret_fd, struct coffer_err *e)
+{
+	struct coffer_facts f = {0};
+	int r;
+
+	r = coffer_header_read(b->dev, &f, ret, e);
+	if (r < 0 || !*ret)
+		return r;
+	return coffer_header_memfd(
+		b->dev, *ret, min_u64(b->dev->size, COFFER_MAX_HEADER_IMAGE), ret_fd, e);
+}
+
+/* The copy that counts: the other one may be torn, and built anew at each look. */
+static const uint8_t *newest_of(const struct coffer_header *h)
+{
+	return h->copy[h->current[0] ? 0 : 1];
+}
+
+static bool same_header(const struct coffer_header *a, const struct coffer_header *b)
+{
+	return a->copy_size == b->copy_size && a->current[0] == b->current[0] &&
+	       memcmp(newest_of(a), newest_of(b), a->copy_size) == 0;
+}
+
+/* Have both memfds the same bytes from @at to their end? */
+static int same_keyslots(int a, int b, uint64_t at, bool *ret, struct coffer_err *e)
+{
+	enum {
+		PIECE = 1 << 20
+	};
+	_cleanup_free_ uint8_t *x = coffer_dev_buffer(PIECE), *y = coffer_dev_buffer(PIECE);
+	ssize_t n, k;
+
+	if (!x || !y)
+		return coffer_err_errno(e, ENOMEM, "compare keyslots");
+	do {
+		n = pread(a, x, PIECE, (off_t)at);
+		k = pread(b, y, PIECE, (off_t)at);
+		if (n < 0 || k < 0)
+			return coffer_err_set(e, EIO, "read the header from memory");
+		*ret = n == k && memcmp(x, y, (size_t)n) == 0;
+		at += PIECE;
+	} while (*ret && n == PIECE);
+	return 0;
+}
+
+/* Header and keyslots area to memory, both of one moment: without a lock what was read twice is.
+ * luksChangeKey writes keyslots before the header, and others write nothing but keyslots. */
 static int read_once(struct backup *b, int *ret_fd, bool *ret_same, struct coffer_err *e)
 {
 	_cleanup_lock_ struct coffer_lock *lock = NULL;
 	_cleanup_header_ struct coffer_header *after = NULL;
-	struct coffer_facts f = {0};
+	_cleanup_close_ int again = -1;
 	int r = 0;
+
+	*ret_same = false;
 
 	coffer_header_free(TAKE_PTR(b->header));
 	if (!b->unlocked)
 		r = coffer_lock_metadata(b->dev, false, &lock, e);
 	if (r == 0)
-		r = coffer_header_read(b->dev, &f, &b->header, e);
+		r = read_part(b, &b->header, ret_fd, e);
 	if (r == 0 && !b->header)
 		r = coffer_err_set(e, EAGAIN, "the header of %s has just gone", b->dev->name);
 	if (r == 0)
-		r = coffer_header_memfd(b->dev, b->header,
-			min_u64(b->dev->size, COFFER_MAX_HEADER_IMAGE), ret_fd, e);
-	if (r == 0)
-		r = coffer_header_read(b->dev, &f, &after, e);
-	if (r < 0)
+		r = read_part(b, &after, &again, e);
+	if (r < 0 || !after || !same_header(b->header, after))
 		return r;
-	*ret_same = after && after->seqid == b->header->seqid &&
-		    strcmp(after->uuid, b->header->uuid) == 0;
-	return 0;
+	return same_keyslots(*ret_fd, again, 2 * b->header->copy_size, ret_same, e);
 }
 
 static int read_consistent(struct backup *b, int *ret_fd, struct coffer_err *e)

@@ -50,6 +50,7 @@ static int read_copy(struct coffer_dev *d, uint64_t off, struct coffer_copy_fact
 	_cleanup_free_ uint8_t *block = coffer_dev_buffer(COFFER_LUKS2_BIN);
 	int r;
 
+	*facts = (struct coffer_copy_facts){0}; /* a caller may have looked before */
 	if (!block)
 		return coffer_err_errno(e, ENOMEM, "read the LUKS2 header of %s", d->name);
 	if (off + COFFER_LUKS2_BIN > d->size)
@@ -61,6 +62,7 @@ static int read_copy(struct coffer_dev *d, uint64_t off, struct coffer_copy_fact
 		return 0;
 	facts->magic = true;
 	facts->seqid = ret->bin.seqid;
+	memcpy(facts->uuid, ret->bin.uuid, sizeof(facts->uuid));
 	if (off + ret->bin.copy_size > d->size)
 		return 0;
 	ret->data = coffer_dev_buffer(ret->bin.copy_size);
@@ -73,23 +75,35 @@ static int read_copy(struct coffer_dev *d, uint64_t off, struct coffer_copy_fact
 	return r < 0 ? coffer_err_errno(e, -r, "judge the LUKS2 header of %s", d->name) : 0;
 }
 
+/* Of two that are torn: does @a tell more of the volume @uuid than @b? */
+static bool tells_more(
+	const struct coffer_copy_facts *a, const struct coffer_copy_facts *b, const char *uuid)
+{
+	const bool ours = strcmp(a->uuid, uuid) == 0;
+
+	if (!a->magic || !b->magic)
+		return a->magic;
+	return ours == (strcmp(b->uuid, uuid) == 0) ? a->seqid > b->seqid : ours;
+}
+
 /* The second copy lies where the first one says. Without a whole first one it may lie at any of
  * nine places: what a torn one says of its size may be what is torn. */
 static int read_secondary(struct coffer_dev *d, const struct coffer_facts *f,
 	const struct found *primary, struct coffer_copy_facts *facts, struct found *ret,
 	struct coffer_err *e)
 {
+	struct coffer_copy_facts torn = {0};
 	int r = 0;
 
 	if (f->copy[0].magic) {
 		r = read_copy(d, primary->bin.copy_size, facts, ret, e);
 		if (r < 0 || facts->whole || f->copy[0].whole)
 			return r;
+		torn = *facts;
 	}
 	for (uint64_t off = COFFER_LUKS2_MIN_COPY; off <= COFFER_LUKS2_MAX_COPY; off *= 2) {
 		free_found(ret);
 		*ret = (struct found){0};
-		*facts = (struct coffer_copy_facts){.magic = facts->magic};
 		r = read_copy(d, off, facts, ret, e);
 		if (r < 0)
 			break;
@@ -98,8 +112,11 @@ static int read_secondary(struct coffer_dev *d, const struct coffer_facts *f,
 			strcmp(ret->bin.uuid, primary->bin.uuid) != 0)
 			facts->whole = false;
 		if (facts->whole)
-			break;
+			return r;
+		if (tells_more(facts, &torn, primary->bin.uuid))
+			torn = *facts;
 	}
+	*facts = torn;
 	return r;
 }
 

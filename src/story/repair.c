@@ -5,12 +5,14 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/checks.h"
 #include "base/err.h"
 #include "model/diagnose.h"
 #include "model/stage.h"
 #include "os/probe.h"
+#include "os/users.h"
 #include "story/convert.h"
 #include "story/encrypt.h"
 #include "story/evidence.h"
@@ -209,13 +211,16 @@ static int refuse(struct coffer_session *s, const struct repair *p, struct coffe
 		last->text, last->remedy[0] ? "; " : "", last->remedy);
 }
 
-/* On a disk that somebody uses a torn header copy can be mended, and nothing else. Not where block
- * 0 says nothing of LUKS: then it may be a filesystem that is in use, and the header a part of it.
- */
+/* On a disk whose volume is open a torn header copy can be mended, and nothing else. Not where
+ * block 0 says nothing of LUKS: then it may be a filesystem that is in use, and the header a part
+ * of it; nor where something else is made of the disk: a RAID has the same header on its other
+ * disks. */
 static int refuse_in_use(
 	const struct coffer_session *s, const struct repair *p, struct coffer_err *e)
 {
-	bool mends = s->disk.header != NULL;
+	struct stat st;
+	bool mends = s->disk.header != NULL && fstat(s->dev->fd, &st) == 0 &&
+		     coffer_users_only_map(&st, s->disk.facts.uuid);
 
 	for (size_t i = 0; i < p->diagnosis.n_actions; i++)
 		mends = mends && p->diagnosis.actions[i].kind == COFFER_REPAIR_SYNC_HEADER;

@@ -11,7 +11,6 @@
 #include "base/err.h"
 #include "model/luks2hdr.h"
 #include "model/restore.h"
-#include "os/blockdevs.h"
 #include "os/users.h"
 #include "story/restorelook.h"
 #include "story/restorewrite.h"
@@ -51,14 +50,17 @@ static int read_backup(struct coffer_restore *s, uint64_t n, struct coffer_err *
 
 static int lock_volume(struct coffer_restore *s, struct coffer_err *e)
 {
-	const char *uuid = s->header ? s->header->uuid : s->backup.trailer.uuid;
+	const struct coffer_copy_facts *torn = coffer_restore_torn(&s->facts);
+	const char *uuid = s->header			      ? s->header->uuid
+			   : torn && !strchr(torn->uuid, '/') ? torn->uuid
+							      : s->backup.trailer.uuid;
 	struct coffer_err why = {0};
 	int r;
 
 	if (s->dev->read_only)
 		return 0;
 	r = coffer_lock_reencryption(s->dev, uuid, &s->reencryption, &why);
-	if ((r == -EACCES || r == -EPERM) && !s->dev->is_block)
+	if ((r == -EACCES || r == -EPERM || r == -EROFS) && !s->dev->is_block)
 		return 0;
 	if (r < 0 && e)
 		*e = why;
@@ -83,18 +85,25 @@ static bool is_same(const struct coffer_restore *s)
 	       memcmp(copy, s->header->copy[0], n) == 0;
 }
 
+static int read_areas(struct coffer_restore *s, struct coffer_areas *ret, struct coffer_err *e)
+{
+	*ret = (struct coffer_areas){0};
+	if (s->header && coffer_areas_read(s->header->json, 0, COFFER_MAX_HEADER_IMAGE, ret) < 0)
+		return coffer_err_repair(e, EUCLEAN,
+			"the keyslots of the header on %s lie at impossible places", s->dev->name);
+	return 0;
+}
+
 /* The order of writes; without room for it a BAD check. */
 static int plan(struct coffer_restore *s, struct coffer_err *e)
 {
 	const struct coffer_trailer *t = &s->backup.trailer;
-	struct coffer_areas now = {0};
+	struct coffer_areas now;
 	int r;
 
-	if (s->header && coffer_areas_read(s->header->json, 0, COFFER_MAX_HEADER_IMAGE, &now) < 0)
-		return coffer_err_repair(e, EUCLEAN,
-			"the keyslots of the header on %s lie at impossible places", s->dev->name);
-	if (!s->header || s->dev->size < t->image_size)
-		return 0;
+	r = read_areas(s, &now, e);
+	if (r < 0 || !s->header || s->dev->size < t->image_size)
+		return r;
 	r = coffer_restore_compare(s, &now, e);
 	if (r == 0)
 		r = coffer_restore_leftovers(s->dev, &s->backup, &s->leftovers, e);
@@ -114,23 +123,14 @@ static int plan(struct coffer_restore *s, struct coffer_err *e)
 	return 0;
 }
 
-/* Somebody who uses it by a mapping of the backup's volume is proof enough of whose header it was.
- */
+/* A mapping of the backup's volume has the header's data open, and is proof enough of whose header
+ * it was. A RAID, or whoever else holds the device, has something else in mind with it. */
 static void look_at_users(struct coffer_restore *s)
 {
-	_cleanup_users_ struct coffer_users all = {0};
 	struct stat st;
 
-	if (s->dev->fd < 0 || fstat(s->dev->fd, &st) < 0 ||
-		coffer_users_find_devices(&st, &all, NULL) < 0)
-		return;
-	for (size_t i = 0; i < all.n; i++) {
-		const struct coffer_user *u = &all.items[i];
-
-		if (u->kind == COFFER_USER_HOLDER && !u->on[0] &&
-			coffer_blockdev_maps(u->name, s->backup.trailer.uuid))
-			s->active_same = true;
-	}
+	s->active_same = s->dev->fd >= 0 && fstat(s->dev->fd, &st) == 0 &&
+			 coffer_users_only_map(&st, s->backup.trailer.uuid);
 }
 
 static int judge(struct coffer_restore *s, struct coffer_err *e)
@@ -141,14 +141,17 @@ static int judge(struct coffer_restore *s, struct coffer_err *e)
 		.device_size = s->dev->size,
 		.json = s->header ? s->header->json : NULL,
 		.uuid = s->header ? s->header->uuid : "",
+		.block = s->header ? s->header->copy[0] : NULL,
 		.copy_size = s->header ? s->header->copy_size : 0,
+		.torn = coffer_restore_torn(&s->facts),
 		.content = s->content,
+		.beside = s->facts.copy[0].whole,
 		.active = s->active,
 		.allow = s->o->allow,
 	};
 	int r;
 
-	if (s->active && !s->header)
+	if (s->active)
 		look_at_users(s);
 	f.active_same = s->active_same;
 	s->guards = coffer_restore_guards(&f);
@@ -168,11 +171,39 @@ static int judge(struct coffer_restore *s, struct coffer_err *e)
 
 /* --- doing it --- */
 
+static bool same_copies(const struct coffer_facts *a, const struct coffer_facts *b)
+{
+	for (int i = 0; i < 2; i++)
+		if (a->copy[i].magic != b->copy[i].magic || a->copy[i].whole != b->copy[i].whole ||
+			a->copy[i].seqid != b->copy[i].seqid ||
+			strcmp(a->copy[i].uuid, b->copy[i].uuid) != 0)
+			return false;
+	return true;
+}
+
+/* The keyslots once more. Their bytes decide what is written where, and what is asked about. */
+static int same_keyslots(struct coffer_restore *s, bool *ret, struct coffer_err *e)
+{
+	const uint32_t differ = s->differ, worn = s->worn;
+	struct coffer_areas now;
+	int r = 0;
+
+	if (s->header) {
+		r = read_areas(s, &now, e);
+		if (r == 0)
+			r = coffer_restore_compare(s, &now, e);
+	}
+	*ret = s->differ == differ && s->worn == worn;
+	return r;
+}
+
 /* Under the exclusive lock: is it still what was compared, and what was asked about? */
 static int check_unchanged(struct coffer_restore *s, struct coffer_err *e)
 {
 	_cleanup_header_ struct coffer_header *before = TAKE_PTR(s->header);
+	const struct coffer_facts facts = s->facts;
 	char content[sizeof(s->content)];
+	bool same = true;
 	int r;
 
 	/* As for every examination: durable first, then read from the disk. */
@@ -182,9 +213,11 @@ static int check_unchanged(struct coffer_restore *s, struct coffer_err *e)
 		r = coffer_restore_header(s, e);
 	if (r == 0)
 		r = coffer_restore_content(s, content, sizeof(content), e);
+	if (r == 0)
+		r = same_keyslots(s, &same, e);
 	if (r < 0)
 		return r;
-	if (!before != !s->header || content[0] ||
+	if (!same || !before != !s->header || content[0] || !same_copies(&facts, &s->facts) ||
 		(before &&
 			(before->seqid != s->header->seqid ||
 				before->copy_size != s->header->copy_size ||
@@ -194,6 +227,24 @@ static int check_unchanged(struct coffer_restore *s, struct coffer_err *e)
 			"%s was changed by another program in between; nothing was written",
 			s->dev->name);
 	return 0;
+}
+
+/* Where the header ends that is on the disk and has another size; never among data. */
+static uint64_t old_end(const struct coffer_restore *s)
+{
+	uint64_t limit = s->dev->size, end, data;
+
+	if (!s->header || s->guards ||
+		coffer_image_size(s->header->json, s->header->copy_size, &end) < 0)
+		return 0;
+	/* 0: it is a header in a file of its own. */
+	data = coffer_data_offset(s->header->json);
+	if (data > 0)
+		limit = min_u64(limit, data);
+	data = s->backup.trailer.data_offset;
+	if (data > 0)
+		limit = min_u64(limit, data);
+	return min_u64(limit, end);
 }
 
 static int write_back(struct coffer_restore *s, struct coffer_err *e)
@@ -220,6 +271,7 @@ static int write_back(struct coffer_restore *s, struct coffer_err *e)
 		r = check_unchanged(s, e);
 	if (r == 0) {
 		j.header = s->guards ? s->header : NULL;
+		j.old_end = old_end(s);
 		coffer_dev_set_direct(s->dev, s->dev->size % COFFER_BLOCK == 0);
 		r = coffer_restore_write(&j, e);
 		coffer_dev_set_direct(s->dev, false);

@@ -2,11 +2,13 @@
 #include "story/restorelook.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "model/restore.h"
+#include "model/samehdr.h"
 #include "os/probe.h"
 #include "story/evidence.h"
 
@@ -36,17 +38,24 @@ int coffer_restore_content(struct coffer_restore *s, char *ret, size_t size, str
 	int r;
 
 	ret[0] = '\0';
-	if (s->facts.copy[0].whole)
-		return 0;
 	r = coffer_probe(s->dev, 0, s->dev->size, &c, e);
 	if (r < 0)
 		return r;
+	/* A RAID's superblock at the end makes of the header one that another device has. */
+	if (s->facts.copy[0].whole) {
+		if (c.foreign[0])
+			(void)snprintf(ret, size, "a signature of %s at byte %" PRIu64, c.foreign,
+				c.foreign_at);
+		return 0;
+	}
 	if (c.type[0] && strcmp(c.type, "crypto_LUKS") != 0)
 		(void)snprintf(ret, size, "a signature of %s", c.type);
 	else if (c.luks && !c.luks2)
 		(void)snprintf(ret, size, "a LUKS1 volume");
 	else if (c.partitions[0])
 		(void)snprintf(ret, size, "a partition table (%s)", c.partitions);
+	else if (c.foreign[0])
+		(void)snprintf(ret, size, "a signature of %s", c.foreign);
 	return 0;
 }
 
@@ -137,9 +146,7 @@ int coffer_restore_look(struct coffer_restore *s, struct coffer_err *e)
 	if (r < 0)
 		return r;
 	r = coffer_restore_header(s, e);
-	if (r == 0 && s->facts.copy[0].whole)
-		s->content[0] = '\0';
-	else if (r == 0 && !s->content[0])
+	if (r == 0 && (s->facts.copy[0].whole || !s->content[0]))
 		r = coffer_restore_content(s, s->content, sizeof(s->content), e);
 	coffer_restore_unlock(s);
 	return r;

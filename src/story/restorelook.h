@@ -15,7 +15,7 @@ struct coffer_restore {
 	struct coffer_backup backup;
 	struct coffer_header *header; /* NULL: no copy is whole */
 	struct coffer_facts facts;
-	char content[128]; /* instead of the first copy; "": nothing */
+	char content[128]; /* instead of the first copy, or beside it; "": nothing */
 	bool guards;	   /* the header is to be exchanged copy by copy */
 	bool same;	   /* it is the backup's */
 	bool leftovers;	   /* something lies in the keyslots area that is no keyslot */
@@ -36,7 +36,8 @@ void coffer_restore_unlock(struct coffer_restore *s);
 int coffer_restore_look(struct coffer_restore *s, struct coffer_err *e);
 /* The header by its copies. A second copy alone counts here, since it can only speak against. */
 int coffer_restore_header(struct coffer_restore *s, struct coffer_err *e);
-/* What is there that is not LUKS2, where the first copy is not whole; "": nothing. */
+/* What is there that is not LUKS2: instead of the first copy, or beside one that is whole; "":
+ * nothing. */
 int coffer_restore_content(struct coffer_restore *s, char *ret, size_t size, struct coffer_err *e);
 /* Which keyslots of the backup are not where they belong (differ), and which of those that the
  * header has too, with areas @now, are damaged in one of the two (worn). */

@@ -192,6 +192,35 @@ static int write_beside(struct coffer_restore_job *j, struct coffer_err *e)
 	return r < 0 ? r : check_copies(j, h, e);
 }
 
+/* Zeros from the image's end to that of the larger header which was there: its second copy or its
+ * keyslots would outlive it, and open the volume to a key that is no more. Before the new header is
+ * there: once it is, nothing tells the next run how large the old one was. */
+static int erase_tail(struct coffer_restore_job *j, struct coffer_err *e)
+{
+	const uint64_t from = j->backup->trailer.image_size;
+
+	if (j->old_end <= from)
+		return 0;
+	return coffer_dev_zero(j->dev, from, j->old_end - from, e);
+}
+
+static int check_tail(struct coffer_restore_job *j, uint8_t *buf, struct coffer_err *e)
+{
+	uint64_t at = j->backup->trailer.image_size;
+	int r = 0;
+
+	if (at < j->old_end)
+		coffer_dev_forget(j->dev, at, j->old_end - at);
+	for (; at < j->old_end && r == 0; at += PIECE) {
+		const size_t part = min_u64(PIECE, j->old_end - at);
+
+		r = coffer_dev_read(j->dev, buf, part, at, e);
+		if (r == 0 && !bytes_are_zero(buf, part))
+			r = coffer_err_set(e, EIO, "%s still has what was erased", j->dev->name);
+	}
+	return coffer_err_wrap(e, r, "erase the old header");
+}
+
 /* All of it where no header opens anything; zeros included. */
 static int write_body(struct coffer_restore_job *j, struct coffer_err *e)
 {
@@ -207,6 +236,8 @@ static int write_body(struct coffer_restore_job *j, struct coffer_err *e)
 		r = coffer_dev_write(
 			j->dev, j->backup->image + from + at, min_u64(PIECE, n - at), from + at, e);
 	if (r == 0)
+		r = erase_tail(j, e);
+	if (r == 0)
 		r = coffer_dev_flush(j->dev, e);
 	coffer_dev_forget(j->dev, from, n);
 	for (uint64_t at = 0; at < n && r == 0; at += PIECE) {
@@ -219,7 +250,7 @@ static int write_body(struct coffer_restore_job *j, struct coffer_err *e)
 				" on what was written there",
 				j->dev->name, from + at);
 	}
-	return r;
+	return r < 0 ? r : check_tail(j, back, e);
 }
 
 static int write_anew(struct coffer_restore_job *j, struct coffer_err *e)
@@ -236,9 +267,23 @@ static int write_anew(struct coffer_restore_job *j, struct coffer_err *e)
 	return r < 0 ? r : check_copies(j, h, e);
 }
 
+/* Those that were there already were not written; a restore that ends well has all of them. */
+static int check_slots(struct coffer_restore_job *j, struct coffer_err *e)
+{
+	const struct coffer_areas *l = &j->backup->areas;
+	int r = 0;
+
+	for (size_t i = 0; i < l->n && r == 0; i++)
+		if (!l->a[i].reencrypt)
+			r = compare_slot(j, &l->a[i], l->a[i].offset, e);
+	return coffer_err_wrap(e, r, "keyslots");
+}
+
 int coffer_restore_write(struct coffer_restore_job *j, struct coffer_err *e)
 {
-	const int r = j->header ? write_beside(j, e) : write_anew(j, e);
+	int r = j->header ? write_beside(j, e) : write_anew(j, e);
 
-	return r < 0 ? r : erase_unused(j, e);
+	if (r == 0)
+		r = erase_unused(j, e);
+	return r < 0 ? r : check_slots(j, e);
 }

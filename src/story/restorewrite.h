@@ -17,6 +17,7 @@ struct coffer_restore_job {
 				       * exchanged copy by copy */
 	bool same;		      /* ... and it is the backup's already */
 	struct coffer_slot_order order;
+	uint64_t old_end;   /* of a header that cannot: where it ends; 0: it is not whole */
 	uint64_t seqid;	    /* above all that the disk and the backup have */
 	bool *changed;	    /* set before the first write */
 	uint64_t ret_seqid; /* of the header that is there now */

@@ -99,7 +99,7 @@ int coffer_session_lock(struct coffer_session *s, const char *uuid, struct coffe
 	if (s->reencryption)
 		return 0;
 	r = coffer_lock_reencryption(s->dev, uuid, &s->reencryption, &why);
-	if ((r == -EACCES || r == -EPERM) && !s->dev->is_block) {
+	if ((r == -EACCES || r == -EPERM || r == -EROFS) && !s->dev->is_block) {
 		s->result->unlocked_run = true;
 		return 0;
 	}
@@ -118,7 +118,7 @@ int coffer_session_lock_derivation(
 	if (!s->o->serialize_memory_hard_pbkdf)
 		return 0;
 	r = coffer_lock_memory_hard(s->dev, ret, &why);
-	if ((r == -EACCES || r == -EPERM) && !s->dev->is_block) {
+	if ((r == -EACCES || r == -EPERM || r == -EROFS) && !s->dev->is_block) {
 		s->result->unlocked_run = true;
 		return 0;
 	}

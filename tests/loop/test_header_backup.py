@@ -404,6 +404,44 @@ def flushes():
                      ("fsync", "folder")], calls
 
 
+def unlocked():
+    """Who may not take the lock reads until it was the same twice: no half of a keyslot."""
+    img = volume("one", *"abcd")
+    for slot in 1, 2, 3:
+        kill(img, slot)
+    first = areas(img)[0][0]
+    last = sum(areas(img)[1]) - 4096
+    assert first < 32768 + MiB <= last, "one read has both"
+    with block_devices(), loop(img) as dev:
+        mode = os.stat(dev).st_mode & 0o777
+        try:
+            where = path_of_folder("unlocked")
+            os.chmod(folder, 0o755)
+            os.chmod(where, 0o777)
+            log = path_of("log")
+            backup(dev, path=os.path.join(where, "traced"), program=COFFER,
+                   prefix=["strace", "-f", "-y", "-o", log, "-e", "trace=pread64"])
+            lines = re.findall(r"pread64\(.*", read(log).decode(errors="replace"))
+            large = [n for n, line in enumerate(lines, 1)
+                     if f"<{dev}" in line and re.search(rf" {MiB}, \d+\) = {MiB}$", line)]
+            seen = []
+            for n in large:
+                path = os.path.join(where, f"backup-{n}")
+                old = read(dev, first, 4096), read(dev, last, 4096)
+                new = os.urandom(4096), os.urandom(4096)
+                os.chmod(dev, 0o644)
+                with coffer.paused("pread64", n, [*NOBODY, COFFER, "header", "backup", dev,
+                                                  "--header-backup-file", path]):
+                    write(dev, first, new[0])
+                    write(dev, last, new[1])
+                got = read(path, first, 4096), read(path, last, 4096)
+                assert got in (old, new), f"pread64 {n}: a keyslot of each"
+                seen.append(got == new)
+            assert len(seen) > 3 and True in seen, (seen, lines)
+        finally:
+            os.chmod(dev, mode)
+
+
 def during_a_conversion():
     box = Box(path_of_folder("box"))
     img = box.copy("converting")
@@ -516,6 +554,41 @@ def dead_header(how, make):
     for at, n in used:
         assert read(img, at, n) == image[at:at + n]
     assert sum(b != 0 for b in read(img, 2 * 16384, AREA)) <= sum(n for _, n in used)
+
+
+def torn_names():
+    """Torn copies still name their volume, and how often it was changed."""
+    img, other = volume("one", "two"), volume("one")
+    path, stock, foreign = backup(img), stock_backup(img), backup(other)
+
+    def torn(disk, at=5000):
+        for place in 0, 16384:
+            write(disk, place + at, bytes([read(disk, place + at, 1)[0] ^ 1]))
+        return disk
+    refused(torn(copy(img)), foreign, header(img)["uuid"], "--allow uuid")
+    kill(img, 1)
+    for file in path, stock:
+        dead = torn(copy(img))
+        refused(dead, file, "removed", "--allow keyslots", args=("--allow", "uuid,geometry"))
+        restore(dead, file, "--allow", "keyslots")
+        assert_opens(dead, ["one", "two"])
+    # nothing was changed since: what cannot be compared is said, and no more
+    newer = backup(img)
+    dead = torn(copy(img))
+    seen = {c["id"]: c["verdict"] for c in checks(dead, newer)["checks"]}
+    assert seen["uuid"] == "ok" and seen["keyslots"] == seen["volume-key"] == "unchecked", seen
+    restore(dead, newer)
+    assert_opens(dead, ["one"], ["two"])
+    # the lock is that of the volume on the disk
+    log = path_of("log")
+    dead = torn(copy(img))
+    run("strace", "-f", "-o", log, "-e", "trace=openat", COFFER, "header", "restore", dead,
+        "--header-backup-file", foreign, "--yes", "--allow", "uuid")
+    assert f"LN_LUKS2-reencryption-{header(img)['uuid']}" in read(log).decode(errors="replace")
+    # the size in block 0 is torn, too: the second copy is found where it lies
+    dead = torn(copy(img))
+    write(dead, 8, bytes(8))
+    refused(dead, path, "removed", "--allow keyslots")
 
 
 def zeroed_first_block():
@@ -670,6 +743,37 @@ def unbound_and_token():
     run("cryptsetup", "open", "--test-passphrase", "--key-slot", 1, "--key-file", key("loose"), img)
 
 
+def settings():
+    """What opens nothing goes back, too; that is told, and refused to nobody."""
+    def notes(img, path):
+        return [c["text"] for c in checks(img, path)["checks"] if c["id"] == "config"]
+    plain = volume("one", "two")
+    path = backup(plain)
+    assert notes(plain, path) == [] and notes(copy(plain), stock_backup(plain)) == []
+    for what, word in ((["config", "--label", "a\x1bb", "--subsystem", ""], "label 'a"),
+                       (["config", "--subsystem", "mine"], "subsystem 'mine' becomes ''"),
+                       (["config", "--key-slot", 1, "--priority", "prefer"], "keyslot 1: the prio")):
+        img = copy(plain)
+        cryptsetup(*what, img)
+        said = notes(img, path)
+        assert len(said) == 1 and word in said[0], (what, said)
+        assert len(notes(plain, backup(img))) == 1
+        p = restore(img, path)
+        assert word.replace("\x1b", "?") in p.stderr and "\x1b" not in p.stderr, p.stderr
+        assert luks_metadata(img) == luks_metadata(path) and notes(img, path) == []
+    # the flags need a mapping to be set by stock: as they lie on the disk
+    img = copy(plain)
+    for at in 0, 16384:
+        meta = json.loads(read(img, at + 4096, 12288).split(b"\0")[0])
+        meta["config"]["flags"] = ["allow-discards"]
+        text = json.dumps(meta, separators=(",", ":")).encode()
+        write(img, at + 4096, text.ljust(12288, b"\0"))
+        write(img, at + 448, bytes(64))
+        write(img, at + 448, hashlib.sha256(read(img, at, 16384)).digest())
+    said = notes(img, path)
+    assert len(said) == 1 and "allow-discards" in said[0], said
+
+
 def worn_keyslot():
     img = volume("one", "two")
     path = backup(img)
@@ -678,8 +782,19 @@ def worn_keyslot():
     assert_opens(img, ["one"], ["two"])
     text = [c["text"] for c in checks(img, path)["checks"] if c["id"] == "keyslot"]
     assert text and "keyslot 1" in text[0], text
-    restore(img, path)
+    # what was not as it should be is told, also where nobody was asked
+    p = restore(copy(img), path)
+    assert re.search(r"note +keyslot +keyslot 1: on the disk", p.stderr), p.stderr
+    p = restore(img, path, "--quiet")
+    assert p.stdout == p.stderr == "", p
     assert_opens(img, ["one", "two"])
+    # whose is damaged? Of a file without a checksum nobody knows.
+    rotten = stock_backup(img)
+    write(rotten, at + 8192, os.urandom(4096))
+    refused(img, rotten, "keyslot 1", "--allow keyslots", args=("--allow", "uuid,geometry"))
+    assert_opens(img, ["one", "two"])
+    restore(img, rotten, "--allow", "keyslots")
+    assert_opens(img, ["one"], ["two"])
 
 
 def sizes():
@@ -715,6 +830,24 @@ def other_layout(options):
     restore(other, path, "--allow", "geometry,volume-key,keyslots")
     assert_opens(other, ["one"], ["two"])
     assert luks_metadata(other)["segments"] == luks_metadata(img)["segments"]
+
+
+def larger_before():
+    """Of a header with larger copies nothing is left behind the smaller one."""
+    img = volume("one", options=["--luks2-keyslots-size", MiB - 2 * 16384])
+    path = backup(img)
+    data = sha256(img, OFFSET, SIZE - OFFSET)
+    cryptsetup("luksFormat", "--type", "luks2", *FAST, "--luks2-metadata-size", "1m",
+               "--luks2-keyslots-size", MiB, "--offset", OFFSET // 512, "--uuid",
+               header(img)["uuid"], img, key("two"))
+    old = copy(img)
+    restore(img, path, "--allow", "geometry,volume-key,keyslots")
+    assert_opens(img, ["one"], ["two"])
+    assert read(img, MiB, OFFSET - MiB) == bytes(OFFSET - MiB)
+    assert sha256(img, OFFSET, SIZE - OFFSET) == data
+    for disk, status in (old, 0), (img, 1):  # stock looks for a second copy up to 4 MiB
+        write(disk, 0, bytes(128 * 1024))
+        run("cryptsetup", "luksDump", disk, status=(status,))
 
 
 def detached():
@@ -861,6 +994,25 @@ def forged_files():
         judge(seal(with_json(edit), block), "metadata are wrong")
 
 
+def hostile_uuid():
+    """What a disk or a file calls itself reaches no terminal as it is."""
+    img = volume("one")
+    name = b"\x1b]0;owned\x07\xff"
+    for at in 0, 16384:
+        write(img, at + 168, name.ljust(40, b"\0"))
+        write(img, at + 448, bytes(64))
+        write(img, at + 448, hashlib.sha256(read(img, at, 16384)).digest())
+    path = path_of("hostile")
+    p = backup(img, status=(0, 9), path=path)
+    dead = copy(img)
+    write(dead, 5000, b"\xaa" * 64)
+    said = [p, restore(img, path, "--dry-run"), restore(img, path), restore(dead, path)]
+    for p in said:
+        assert "owned" in p.stderr + p.stdout, p
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", p.stderr + p.stdout), p
+    assert "\ufffd" in checks(img, path)["backup"]["uuid"]
+
+
 def odd_files():
     img = volume("one")
     path = backup(img)
@@ -1001,6 +1153,42 @@ def block_device():
         assert "attached" in p.stderr, p.stderr
 
 
+def held_by_others():
+    """Nobody but a mapping of the volume lets its header be exchanged below itself."""
+    img = volume("one")
+    path = backup(img)
+    write(img, 16384 + 5000, b"\xaa" * 64)
+    with block_devices(), loop(img) as dev:
+        held = os.open(dev, os.O_RDONLY | os.O_EXCL)  # as a RAID has its disks
+        try:
+            p = unchanged(img, restore, dev, path, "--allow",
+                          "uuid,geometry,keyslots,volume-key", status=(4,))
+            assert "in use" in p.stderr, p.stderr
+        finally:
+            os.close(held)
+        restore(dev, path)
+    assert header(img)["equal"]
+
+
+def part_of_a_raid():
+    """Of metadata at the end of the disk the header at its front knows nothing."""
+    img = volume("one")
+    path = backup(img)
+    change(img, "one", "two")
+    raid = struct.pack("<9I", 0xa92b4efc, 0, 90, 0, 0, 0x12345678, 1, 1, SIZE // 1024 - 64)
+    at = SIZE - 65536
+    before = read(img, at, 4096)
+    for torn in False, True:
+        disk = copy(img)
+        write(disk, at, raid + bytes(4096 - len(raid)))
+        if torn:
+            write(disk, 5000, b"\xaa" * 64)
+        refused(disk, path, "linux_raid_member",
+                args=("--allow", "uuid,geometry,keyslots,volume-key"))
+        write(disk, at, before)
+        restore(disk, path, "--allow", "keyslots")
+
+
 def mounted_filesystem():
     """In use, and not by a volume of ours."""
     img = volume("one")
@@ -1057,6 +1245,7 @@ tap.run([
     ("backup: killed at each call", cut_backups),
     ("backup: calls that fail", failed_calls),
     ("backup: what is flushed, and when", flushes),
+    ("backup: without access to the lock", unlocked),
     ("a conversion of coffer's", during_a_conversion),
     ("a reencryption of stock's", stock_reencrypt),
     ("ours, restored by stock", round_trip_ours_by_stock),
@@ -1064,6 +1253,7 @@ tap.run([
     *((f"no header whole ({how}), {name}", dead_header, how, make)
       for how in ("torn", "zeros", "random")
       for name, make in (("ours", backup), ("stock's", stock_backup))),
+    ("torn copies of another volume, or of later", torn_names),
     ("the first block zeroed", zeroed_first_block),
     ("after mkfs", after_mkfs),
     ("refused: a filesystem instead", foreign_content, ext4, "ext4"),
@@ -1076,6 +1266,7 @@ tap.run([
     ("refused: other sets of keys", key_sets),
     ("refused: the same words, another key", same_slot_again),
     ("tokens and unbound keyslots", unbound_and_token),
+    ("label, subsystem, flags, priorities", settings),
     ("a damaged keyslot", worn_keyslot),
     ("sizes of the device", sizes),
     ("refused: copies of another size", other_layout, ["--luks2-metadata-size", "64k",
@@ -1085,11 +1276,13 @@ tap.run([
                                                           (OFFSET + MiB) // 512]),
     ("refused: another keyslots area", other_layout, ["--luks2-keyslots-size", 2 * MiB, "--offset",
                                                       OFFSET // 512]),
+    ("a larger header before", larger_before),
     ("a detached header", detached),
     ("refused: no room for the keyslots", no_room),
     ("refused: damaged files", bad_files),
     ("refused: damaged stock files", bad_stock_files),
     ("refused: forged files", forged_files),
+    ("a UUID that is none", hostile_uuid),
     ("refused: files of other kinds", odd_files),
     ("it asks", asks),
     ("--json asks nothing", json_never_asks),
@@ -1098,6 +1291,8 @@ tap.run([
     ("locks are held", locks),
     ("another coffer at work", another_coffer),
     ("a block device", block_device),
+    ("refused: in use by somebody else", held_by_others),
+    ("refused: a part of a RAID", part_of_a_raid),
     ("a mounted filesystem", mounted_filesystem),
     ("killed at each write", killed_restores),
 ])

@@ -20,7 +20,7 @@ def main():
     with tempdir() as folder:
         disk = uml.blank(os.path.join(folder, "disk"), 64)
         boot = uml.boot(["header_open", "header_restore_open", "header_rescue",
-                         "header_other_volume", "header_close"], [disk], MORE="header")
+                         "header_other_holder", "header_other_volume", "header_close"], [disk], MORE="header")
         boot.report(tap, "an open volume")
     tap.done()
 

@@ -191,6 +191,15 @@ static void test_areas(void)
 			"{\"32\":{\"type\":\"luks2\",\"area\":{\"type\":\"raw\","
 			"\"offset\":\"32768\",\"size\":\"4096\"}}}",
 			-EBADMSG, 0},
+		{"a zero in front",
+			"{\"00\":{\"type\":\"luks2\",\"area\":{\"type\":\"raw\",\"offset\":"
+			"\"32768\",\"size\":\"4096\"}}}",
+			-EBADMSG, 0},
+		{"one number twice",
+			"{\"0\":{\"type\":\"luks2\",\"area\":{\"type\":\"raw\",\"offset\":"
+			"\"32768\",\"size\":\"4096\"}},\"00\":{\"type\":\"luks2\","
+			"\"area\":{\"type\":\"raw\",\"offset\":\"36864\",\"size\":\"4096\"}}}",
+			-EBADMSG, 0},
 		{"no number",
 			"{\"x\":{\"type\":\"luks2\",\"area\":{\"type\":\"raw\","
 			"\"offset\":\"32768\",\"size\":\"4096\"}}}",

@@ -12,6 +12,7 @@
 
 enum {
 	GIB = 1 << 30,
+	SEQID = 5, /* of the backup */
 	ALL = COFFER_RESTORE_UUID | COFFER_RESTORE_GEOMETRY | COFFER_RESTORE_KEYSLOTS |
 	      COFFER_RESTORE_VOLUME_KEY
 };
@@ -66,9 +67,11 @@ struct row {
 	uint64_t copy_size; /* 0: the backup's */
 	uint64_t device;    /* bytes; 0: as then */
 	const char *content;
-	bool stock, active, active_same, converting;
+	bool beside, stock, active, active_same, converting;
 	uint32_t worn;
 	uint64_t data_offset; /* of the backup; 0: the usual */
+	const char *torn;     /* where no header is whole: the volume that a torn one names */
+	uint64_t torn_seqid;
 };
 
 #define HERE()                                                                                     \
@@ -103,6 +106,8 @@ static const struct row rows[] = {
 	{"an added keyslot", "keyslots", NULL, COFFER_RESTORE_KEYSLOTS,
 		{"16777216", "key", "first", SECOND, "", "", "1048576", "32768"}},
 	{"a damaged keyslot", "", "keyslot", 0, HERE(), .worn = 1},
+	{"a damaged keyslot, a stock file", "keyslot", NULL, COFFER_RESTORE_KEYSLOTS, HERE(),
+		.worn = 1, .stock = true},
 	{"a token", "", "token", 0,
 		{"16777216", "key", "first", "", "\"0\":{\"type\":\"x\",\"keyslots\":[]}", "",
 			"1048576", "32768"}},
@@ -113,21 +118,34 @@ static const struct row rows[] = {
 	{"no header, a larger device", "", "geometry", 0, {0}, .device = GIB + 512},
 	{"no header, a detached one", "geometry", NULL, COFFER_RESTORE_GEOMETRY, {0},
 		.data_offset = 4096},
+	{"a torn header of another volume", "uuid", NULL, COFFER_RESTORE_UUID, {0}, .torn = "other",
+		.torn_seqid = SEQID + 1},
+	{"a torn header of then", "", NULL, 0, {0}, .torn = UUID, .torn_seqid = SEQID},
+	{"a torn header of before", "", NULL, 0, {0}, .torn = UUID, .torn_seqid = SEQID - 1},
+	{"a torn header of later", "keyslots", NULL, COFFER_RESTORE_KEYSLOTS, {0}, .torn = UUID,
+		.torn_seqid = SEQID + 1},
 	{"no header, a filesystem", "content", NULL, 0, {0}, .content = "an ext4"},
 	{"second copy only, a filesystem", "content", NULL, 0, HERE(), .content = "an ext4"},
 	{"no header, a backup of a conversion", "conversion", NULL, COFFER_RESTORE_GEOMETRY, {0},
 		.converting = true},
 	{"a backup of a conversion", "conversion", NULL, 0, HERE(), .converting = true},
-	{"in use, all the same", "", "in-use", 0, HERE(), .active = true},
+	{"a whole first copy, a RAID", "content", NULL, 0, HERE(), .content = "a RAID",
+		.beside = true},
+	{"in use, all the same", "", "in-use", 0, HERE(), .active = true, .active_same = true},
+	{"in use by somebody else, all the same", "in-use", NULL, 0, HERE(), .active = true},
 	{"in use, a changed keyslot", "keyslots", "in-use", COFFER_RESTORE_KEYSLOTS,
-		{"16777216", "key", "later", "", "", "", "1048576", "32768"}, .active = true},
+		{"16777216", "key", "later", "", "", "", "1048576", "32768"}, .active = true,
+		.active_same = true},
 	{"in use, another volume key", "volume-key keyslots in-use", NULL, 0,
-		{"16777216", "other", "first", "", "", "", "1048576", "32768"}, .active = true},
-	{"in use, another volume", "uuid in-use", NULL, 0, HERE(), .uuid = "other", .active = true},
+		{"16777216", "other", "first", "", "", "", "1048576", "32768"}, .active = true,
+		.active_same = true},
+	{"in use, another volume", "uuid in-use", NULL, 0, HERE(), .uuid = "other", .active = true,
+		.active_same = true},
 	{"in use, the data elsewhere", "geometry in-use", NULL, 0,
-		{"33554432", "key", "first", "", "", "", "1048576", "32768"}, .active = true},
+		{"33554432", "key", "first", "", "", "", "1048576", "32768"}, .active = true,
+		.active_same = true},
 	{"in use, larger header copies", "geometry in-use", NULL, 0, HERE(), .copy_size = 65536,
-		.active = true},
+		.active = true, .active_same = true},
 	{"in use, no header", "in-use", NULL, 0, {0}, .active = true},
 	{"in use by the backup's volume, no header", "", "in-use", 0, {0}, .active = true,
 		.active_same = true},
@@ -169,24 +187,29 @@ static void judge(const struct row *row, unsigned int allow, struct coffer_check
 	struct header then = usual;
 	_cleanup_json_ struct json_object *now = row->disk.offset ? make(&row->disk) : NULL;
 	struct coffer_backup b = {.sealed = !row->stock};
+	struct coffer_copy_facts torn = {.magic = true, .seqid = row->torn_seqid};
 	struct coffer_restore_facts f = {.backup = &b,
 		.device = "disk",
 		.device_size = row->device ? row->device : GIB,
 		.json = now,
 		.uuid = row->uuid ? row->uuid : UUID,
 		.copy_size = row->copy_size ? row->copy_size : 16384,
+		.torn = row->torn ? &torn : NULL,
 		.worn = row->worn,
 		.content = row->content ? row->content : "",
+		.beside = row->beside,
 		.active = row->active,
 		.active_same = row->active_same,
 		.allow = allow};
 
 	if (row->converting)
 		then.require = require;
+	(void)snprintf(torn.uuid, sizeof(torn.uuid), "%s", row->torn ? row->torn : "");
 	b.json = make(&then);
 	b.trailer = (struct coffer_trailer){
 		.kind = row->converting ? COFFER_LUKS2_OTHER : COFFER_LUKS2_ENCRYPTED,
 		.image_size = 32768 + 1048576,
+		.seqid = SEQID,
 		.copy_size = 16384,
 		.device_size = row->stock ? 0 : GIB,
 		.data_offset = row->data_offset ? row->data_offset : 16777216,
@@ -199,6 +222,7 @@ static void judge(const struct row *row, unsigned int allow, struct coffer_check
 static void test_row(const struct row *row)
 {
 	_cleanup_(coffer_checks_free) struct coffer_checks plain = {0}, allowed = {0}, half = {0};
+	static const char *const unknown[] = {"keyslots", "volume-key"};
 	const struct coffer_check *c;
 	char bad[128], left[128];
 
@@ -209,6 +233,12 @@ static void test_row(const struct row *row)
 		c = coffer_checks_find(&plain, row->note);
 		ok(c && c->verdict == COFFER_CHECK_NOTE, "%s: a note about %s", row->name,
 			row->note);
+	}
+	/* What cannot be known is said. */
+	for (size_t i = 0; i < ARRAY_SIZE(unknown) && !row->disk.offset; i++) {
+		c = coffer_checks_find(&plain, unknown[i]);
+		ok(c && (c->verdict == COFFER_CHECK_UNCHECKED || strstr(row->bad, unknown[i])),
+			"%s: %s cannot be compared", row->name, unknown[i]);
 	}
 	judge(row, row->word, &allowed);
 	ids(&allowed, COFFER_CHECK_BAD, left, sizeof(left));
@@ -225,8 +255,44 @@ static void test_row(const struct row *row)
 			row->name);
 }
 
+/* Which of two copies that are torn speaks for the disk. */
+static void test_torn(void)
+{
+	static const struct {
+		const char *name, *uuid[2]; /* NULL: no binary block */
+		uint64_t seqid[2];
+		bool whole;
+		int want; /* -1: none */
+	} torn[] = {
+		{"none", {NULL, NULL}, {0, 0}, false, -1},
+		{"the first only", {"a", NULL}, {3, 0}, false, 0},
+		{"the second only", {NULL, "a"}, {0, 3}, false, 1},
+		{"both alike", {"a", "a"}, {3, 3}, false, 0},
+		{"the first is newer", {"a", "a"}, {4, 3}, false, 0},
+		{"the second is newer", {"a", "a"}, {3, 4}, false, 1},
+		{"the second is of another volume", {"a", "b"}, {3, 4}, false, 0},
+		{"one is whole", {"a", "a"}, {3, 4}, true, -1},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(torn); i++) {
+		struct coffer_facts f = {.newest = torn[i].whole ? 0 : -1};
+		const struct coffer_copy_facts *c;
+
+		for (int k = 0; k < 2; k++) {
+			f.copy[k].magic = torn[i].uuid[k] != NULL;
+			f.copy[k].seqid = torn[i].seqid[k];
+			(void)snprintf(f.copy[k].uuid, sizeof(f.copy[k].uuid), "%s",
+				torn[i].uuid[k] ? torn[i].uuid[k] : "");
+		}
+		c = coffer_restore_torn(&f);
+		ok(c == (torn[i].want < 0 ? NULL : &f.copy[torn[i].want]), "torn copies: %s",
+			torn[i].name);
+	}
+}
+
 int main(void)
 {
+	test_torn();
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		test_row(&rows[i]);
 	return done_testing();

@@ -4,6 +4,7 @@
  * At each state that a cut can leave, stock libcryptsetup opens the volume with all keys of before
  * or with all of the backup's; the same call, run again, ends with the backup's; also when that
  * run is cut in its turn. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,6 +37,7 @@ struct scene {
 	uint64_t n;
 	uint8_t key[64], then_key[64]; /* the disk's, the backup's */
 	const char *now[4], *then[4];  /* passphrases that open the one and the other */
+	uint64_t old_end;	       /* of the disk's header, where it is larger; else 0 */
 };
 
 enum wreck {
@@ -54,6 +56,7 @@ struct row {
 	unsigned int seeds;
 	bool twice; /* cut the second run, too; of the first cuts not all, unless COFFER_DEEP is set
 		     */
+	bool anew;  /* the headers differ in size: in between nothing opens it */
 };
 
 /* --- scenes --- */
@@ -133,6 +136,20 @@ static void make_another_volume(struct scene *s)
 	s->now[0] = "gamma";
 }
 
+/* The same UUID with a larger keyslots area, and a keyslot behind the end of the backup's. */
+static void make_larger(struct scene *s)
+{
+	begin(s, SMALL_AREA, "alpha", "beta");
+	free(s->disk);
+	s->disk = keydisk_new(LARGE_AREA, UUID_1, s->key);
+	for (int i = 0; i < 5; i++)
+		keydisk_add(s->disk, i, "gamma", s->key);
+	for (int i = 0; i < 4; i++)
+		keydisk_kill(s->disk, i);
+	s->now[0] = "gamma";
+	s->old_end = 2 * KEYDISK_COPY + LARGE_AREA;
+}
+
 static void damage(uint8_t *disk, unsigned int copy)
 {
 	memset(disk + copy * KEYDISK_COPY + 5000, 0xaa, 600);
@@ -175,7 +192,8 @@ static struct outcome restore(const struct scene *s, const uint8_t *disk, bool r
 {
 	const struct coffer_header_restore_options o = {.device = "test-disk",
 		.file = "backup",
-		.allow = COFFER_ALLOW_UUID | COFFER_ALLOW_KEYSLOTS | COFFER_ALLOW_VOLUME_KEY};
+		.allow = COFFER_ALLOW_UUID | COFFER_ALLOW_KEYSLOTS | COFFER_ALLOW_VOLUME_KEY |
+			 COFFER_ALLOW_GEOMETRY};
 	struct coffer_header_restore_result *result = NULL;
 	struct crashdev *d = crashdev_new(disk, KEYDISK_SIZE);
 	uint8_t *file = coffer_dev_buffer(s->n);
@@ -209,6 +227,7 @@ static bool opens(const struct scene *s, const uint8_t *disk)
  * are untouched; and no header of before opens anything with a key that is no more. */
 static bool is_restored(const struct scene *s, const uint8_t *disk, const char **why)
 {
+	const uint64_t end = s->old_end ? s->old_end : s->n;
 	_cleanup_free_ uint8_t *image = malloc(s->n), *old = keydisk_copy(disk);
 	struct coffer_backup b;
 
@@ -230,8 +249,11 @@ static bool is_restored(const struct scene *s, const uint8_t *disk, const char *
 	*why = "the keyslots area is not the backup's";
 	if (memcmp(disk + 2 * KEYDISK_COPY, image + 2 * KEYDISK_COPY, s->n - 2 * KEYDISK_COPY) != 0)
 		return false;
+	*why = "something of the old header is left";
+	if (end > s->n && !bytes_are_zero(disk + s->n, end - s->n))
+		return false;
 	*why = "something behind the header changed";
-	if (memcmp(disk + s->n, s->disk + s->n, KEYDISK_SIZE - s->n) != 0)
+	if (memcmp(disk + end, s->disk + end, KEYDISK_SIZE - end) != 0)
 		return false;
 	*why = "it does not open";
 	if (!opens_all(disk, s->then, s->then_key))
@@ -275,7 +297,7 @@ static void check_state(const struct row *row, const struct scene *s, const uint
 	struct outcome r;
 
 	c->states++;
-	if (row->wreck < DEAD) {
+	if (row->wreck < DEAD && !row->anew) {
 		if (opens(s, state))
 			c->opened++;
 		else
@@ -382,7 +404,7 @@ static void test_faults(const struct row *row)
 /* A second restore of the same finds nothing to do, and writes nothing. */
 static void test_idle(void)
 {
-	static const struct row row = {"the same once more", make_changed, WHOLE, 0, false};
+	static const struct row row = {"the same once more", make_changed, WHOLE, 0, false, false};
 	struct crash_log first = {0}, second = {0};
 	struct outcome r;
 	struct scene s;
@@ -395,6 +417,75 @@ static void test_idle(void)
 		"%s: nothing is written", row.name);
 	crash_log_free(&first);
 	crash_log_free(&second);
+	scene_free(&s);
+}
+
+/* Flip a byte of keyslot 0, at the question or with the first write. */
+static const struct coffer_dev_ops *real_ops;
+static struct coffer_dev_ops rotting_ops;
+
+static void rot(struct crashdev *d)
+{
+	d->mem[2 * KEYDISK_COPY + 1000] ^= 1;
+}
+
+static bool rot_and_agree(void *user, const struct coffer_header_restore_result *r)
+{
+	(void)r;
+	rot(user);
+	return true;
+}
+
+static int rotting_write(
+	struct coffer_dev *d, const void *buf, size_t n, uint64_t off, struct coffer_err *e)
+{
+	struct crashdev *c = (struct crashdev *)d; /* its first member */
+
+	if (d->ops == &rotting_ops) {
+		d->ops = real_ops;
+		rot(c);
+	}
+	return real_ops->write(d, buf, n, off, e);
+}
+
+/* Nothing changes between the look and the end without being seen. */
+static void test_rot(bool asked)
+{
+	struct coffer_header_restore_options o = {
+		.device = "test-disk", .file = "backup", .allow = COFFER_ALLOW_KEYSLOTS};
+	struct coffer_header_restore_result *result = NULL;
+	struct crash_log log = {0};
+	struct coffer_err e = {0};
+	struct crashdev *d;
+	struct scene s = {0};
+	uint8_t *file;
+	int r;
+
+	make_removed(&s);
+	d = crashdev_new(s.disk, KEYDISK_SIZE);
+	file = coffer_dev_buffer(s.n);
+	if (!file)
+		abort();
+	memcpy(file, s.backup, s.n);
+	crashdev_keep(d, &log);
+	if (asked) {
+		o.confirm = rot_and_agree;
+		o.user = d;
+	} else {
+		real_ops = d->dev.ops;
+		rotting_ops = *real_ops;
+		rotting_ops.write = rotting_write;
+		d->dev.ops = &rotting_ops;
+	}
+	r = coffer_header_restore_dev(&d->dev, file, s.n, false, &o, &result, &e);
+	if (asked)
+		ok(r == -EAGAIN && e.outcome == COFFER_REFUSED && log.calls[CRASH_WRITE] == 0,
+			"a keyslot that changes at the question: nothing is written (%s)", e.msg);
+	else
+		ok(r == -EIO && e.outcome == COFFER_INTERRUPTED,
+			"a keyslot that was right, and rots meanwhile: no success (%s)", e.msg);
+	coffer_header_restore_free(result);
+	crash_log_free(&log);
 	scene_free(&s);
 }
 
@@ -419,21 +510,22 @@ static void test_no_room(void)
 }
 
 static const struct row rows[] = {
-	{"a key removed since", make_removed, WHOLE, 3, false},
-	{"a key added since", make_added, WHOLE, 3, false},
-	{"a key changed since", make_changed, WHOLE, 4, false},
-	{"all keys changed, places swapped", make_all_changed, WHOLE, 4, false},
-	{"a damaged keyslot", make_worn, WHOLE, 3, false},
-	{"another volume", make_another_volume, WHOLE, 2, false},
-	{"a key changed, first copy torn", make_changed, FIRST_TORN, 3, false},
-	{"a key changed, second copy torn", make_changed, SECOND_TORN, 3, false},
-	{"a key changed, second copy behind", make_changed, SECOND_BEHIND, 3, false},
-	{"all the same, first copy torn", make_same, FIRST_TORN, 2, false},
-	{"all the same, second copy torn", make_same, SECOND_TORN, 2, false},
-	{"a key changed, header dead", make_changed, DEAD, 3, false},
-	{"header and keyslots zeroed", make_removed, ZEROED, 3, false},
-	{"a key changed, cut twice", make_changed, WHOLE, 1, true},
-	{"a key changed, second copy torn, cut twice", make_changed, SECOND_TORN, 1, true},
+	{"a key removed since", make_removed, WHOLE, 3, false, false},
+	{"a key added since", make_added, WHOLE, 3, false, false},
+	{"a key changed since", make_changed, WHOLE, 4, false, false},
+	{"all keys changed, places swapped", make_all_changed, WHOLE, 4, false, false},
+	{"a damaged keyslot", make_worn, WHOLE, 3, false, false},
+	{"another volume", make_another_volume, WHOLE, 2, false, false},
+	{"a larger header", make_larger, WHOLE, 2, false, true},
+	{"a key changed, first copy torn", make_changed, FIRST_TORN, 3, false, false},
+	{"a key changed, second copy torn", make_changed, SECOND_TORN, 3, false, false},
+	{"a key changed, second copy behind", make_changed, SECOND_BEHIND, 3, false, false},
+	{"all the same, first copy torn", make_same, FIRST_TORN, 2, false, false},
+	{"all the same, second copy torn", make_same, SECOND_TORN, 2, false, false},
+	{"a key changed, header dead", make_changed, DEAD, 3, false, false},
+	{"header and keyslots zeroed", make_removed, ZEROED, 3, false, false},
+	{"a key changed, cut twice", make_changed, WHOLE, 1, true, false},
+	{"a key changed, second copy torn, cut twice", make_changed, SECOND_TORN, 1, true, false},
 };
 
 int main(void)
@@ -441,8 +533,10 @@ int main(void)
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		test_cuts(&rows[i]);
 	test_faults(&rows[2]);
-	test_faults(&rows[11]);
+	test_faults(&rows[12]);
 	test_idle();
 	test_no_room();
+	test_rot(true);
+	test_rot(false);
 	return done_testing();
 }

@@ -67,6 +67,21 @@ step_header_rescue()
 	still_open "after the rescue"
 }
 
+# Somebody beside the volume has the disk: what he makes of it is not known.
+step_header_other_holder()
+{
+	size=$(blockdev --getsz "$DEV")
+	must "another holder" dmsetup create --noudevsync beside --table "0 $size linear $DEV 0" ||
+		return
+	restore 4 "another holder beside the open volume"
+	dd if=/dev/zero of="$DEV" bs=4096 seek=5 count=1 conv=notrunc,fsync 2>/dev/null
+	exits 4 "nor is a torn copy mended" "$COFFER" repair --yes "$DEV"
+	must "it goes" dmsetup remove --noudevsync beside
+	exits 0 "then it is mended" "$COFFER" repair --yes "$DEV"
+	restore 0 "then it is restored"
+	still_open "with another holder"
+}
+
 # What is open has another key: never.
 step_header_other_volume()
 {
