@@ -88,7 +88,7 @@ def bad_ends(boot):
 
 def one_seed(tap, seed, disks, manifests):
     rnd, row = random.Random(seed), f"seed {seed}"
-    env = {"MORE": "killed", "DISKS": ",".join(d.name.replace(" ", ":") for d in disks)}
+    env = {"MORE": "many,killed", "DISKS": ",".join(d.name.replace(" ", ":") for d in disks)}
     paths = [d.path for d in disks]
     boots, wrong = 0, []
     for disk in disks:
@@ -113,8 +113,8 @@ def main():
         tap.skip_all(reason)
     with tempdir() as folder:
         plain = [uml.blank(os.path.join(folder, f"plain-{fs}"), mib) for fs, mib in KINDS]
-        prepared = uml.boot(["prepare_each"], plain, MORE="killed",
-                            DISKS=",".join(f"{fs}:plain" for fs, _ in KINDS))
+        prepared = uml.boot(["prepare_each"], plain, MORE="many",
+                            FILESYSTEMS=",".join(fs for fs, _ in KINDS))
         prepared.report(tap, "preparation")
         hashes = prepared.values.get("manifests", "").split(",")
         disks = [Disk(os.path.join(folder, f"disk-{fs}-{what}"), source, fs, what)

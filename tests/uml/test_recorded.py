@@ -5,7 +5,7 @@ encryption, one that goes on, and an abort. dm-log-writes records in a guest wha
 layer got; what its prefixes are is judged on the host, which takes a tenth of the time: coffer goes
 on, or gives the filesystem back, or stock cryptsetup goes on (repair, then resume).
 
-COFFER_DEEP=1 takes more runs and every flush. Seeds are not needed: the order is the kernel's."""
+COFFER_DEEP=1 takes more runs and more of each."""
 
 import itertools
 import os
@@ -25,7 +25,7 @@ from tap import Tap
 
 DEEP = os.environ.get("COFFER_DEEP") == "1"
 FILESYSTEMS = {"ext4": 32, "xfs": 66, "btrfs": 128}      # and the disk in MiB
-QUICK = ["ext4:all:resume", "xfs:used:encrypt", "btrfs:all:resume", "ext4:used:abort"]
+QUICK = ["xfs:all:resume", "ext4:used:abort"]
 EVERY = [":".join(run) for run in itertools.product(
     FILESYSTEMS, ("used", "all"), ("encrypt", "resume", "abort"))]
 RUNS = EVERY if DEEP else QUICK
@@ -123,7 +123,7 @@ class Judge:
 def judge(tap, folder, run_):
     with open(run_.log, "rb") as f:
         steps = list(logwrites.entries(f))
-    first, spread = (len(steps), 2) if DEEP else (6, 5)
+    first, spread = (40, 20) if DEEP else (5, 4)
     with open(run_.base, "rb") as f:
         disk = bytearray(f.read())
     judges, begin = Judge(folder, run_), 0

@@ -2,42 +2,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # killed.sh - several disks that are converted at the same time, so that one cut is a cut of each.
-# DISKS: FS:used|all words with commas between them, for /dev/ubda, /dev/ubdb, ...; MANIFESTS: the
-# hashes of their file lists, likewise.
-
-# each_disk STEP: the step for each disk, with DEV, FS, HOW, MANIFEST and WHO as for one.
-each_disk()
-{
-	left=$DISKS hashes=${MANIFESTS-},
-	for letter in a b c d e f g h; do
-		[ -n "$left" ] || return 0
-		word=${left%%,*}
-		case $left in *,*) left=${left#*,} ;; *) left= ;; esac
-		DEV=/dev/ubd$letter FS=${word%:*} HOW= WHO="${word%:*} ${word#*:}"
-		[ "${word#*:}" = used ] && HOW=--used-only=yes || HOW=--used-only=no
-		MANIFEST=${hashes%%,*} hashes=${hashes#*,}
-		"$1"
-	done
-}
-
-prepare_one()
-{
-	step_prepare
-	manifests=${manifests:+$manifests,}$MANIFEST
-}
-
-step_prepare_each()
-{
-	manifests=
-	each_disk prepare_one
-	val manifests "$manifests"
-}
+# Needs many.sh. DISKS: FS:used|all words, one for each disk; MANIFESTS: the hashes of their file
+# lists, likewise.
 
 # Every write and flush takes 10 ms, and only so much is moved each second: a disk of a few MiB is
 # long under way on any machine.
 convert_one()
 {
-	letter=${DEV#/dev/}
+	HOW=$(used_only "$2") letter=${DEV#/dev/}
 	dmsetup create "slow-$letter" --table \
 		"0 $(blockdev --getsz "$DEV") delay $DEV 0 0 $DEV 0 10 $DEV 0 10" || return
 	coffer_run "/dev/mapper/slow-$letter" >"/run/out-$letter" 2>&1 </dev/null &
@@ -48,7 +20,7 @@ convert_one()
 step_convert_each()
 {
 	: >/run/running
-	each_disk convert_one
+	each_disk "$DISKS" convert_one
 	at converting
 	rc=0
 	while read -r pid letter; do
@@ -60,6 +32,7 @@ step_convert_each()
 # Whatever each disk is now, it can be finished, and its files are what they were.
 finish_one()
 {
+	FS=$1 HOW=$(used_only "$2") MANIFEST=$(nth $number "$MANIFESTS")
 	if cryptsetup isLuks "$DEV" && ! cryptsetup luksDump "$DEV" | grep -q '^Requirements:'; then
 		exits 4 "it was finished before" coffer_run "$DEV"
 	else
@@ -71,5 +44,5 @@ finish_one()
 step_finish_each()
 {
 	RATE=
-	each_disk finish_one
+	each_disk "$DISKS" finish_one
 }

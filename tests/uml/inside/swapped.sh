@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # swapped.sh - the device below a running conversion becomes another one, by device-mapper.
-# SWAPS: MOMENT:KIND words with commas between them, for /dev/ubda, /dev/ubdb, ...
+# Needs many.sh. SWAPS: MOMENT:KIND words, one for each disk.
 # FREE_KIB: where a conversion that follows the used map writes nothing.
 
 # table KIND: what is there from now on, in place of the disk
@@ -76,12 +76,5 @@ swap_one()
 step_swap_each()
 {
 	HOW=--used-only=yes
-	left=$SWAPS
-	for letter in a b c d e f g h i j k l m n o p; do
-		[ -n "$left" ] || return 0
-		word=${left%%,*}
-		case $left in *,*) left=${left#*,} ;; *) left= ;; esac
-		DEV=/dev/ubd$letter WHO=$word
-		swap_one "${word%:*}" "${word#*:}"
-	done
+	each_disk "$SWAPS" swap_one
 }
