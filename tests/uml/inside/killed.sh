@@ -10,6 +10,7 @@
 convert_one()
 {
 	HOW=$(used_only "$2") letter=${DEV#/dev/}
+	export HOW
 	dmsetup create "slow-$letter" --table \
 		"0 $(blockdev --getsz "$DEV") delay $DEV 0 0 $DEV 0 10 $DEV 0 10" || return
 	coffer_run "/dev/mapper/slow-$letter" >"/run/out-$letter" 2>&1 </dev/null &
@@ -32,7 +33,10 @@ step_convert_each()
 # Whatever each disk is now, it can be finished, and its files are what they were.
 finish_one()
 {
-	FS=$1 HOW=$(used_only "$2") MANIFEST=$(nth $number "$MANIFESTS")
+	FS=$1 HOW=$(used_only "$2")
+	# shellcheck disable=SC2154,SC2153  # many.sh sets number, the host MANIFESTS
+	MANIFEST=$(nth "$number" "$MANIFESTS")
+	export FS HOW MANIFEST
 	if cryptsetup isLuks "$DEV" && ! cryptsetup luksDump "$DEV" | grep -q '^Requirements:'; then
 		exits 4 "it was finished before" coffer_run "$DEV"
 	else
@@ -43,6 +47,6 @@ finish_one()
 
 step_finish_each()
 {
-	RATE=
+	unset RATE
 	each_disk "$DISKS" finish_one
 }

@@ -19,6 +19,7 @@ each_disk()
 	while [ -n "$left" ]; do
 		WHO=$(echo "${left%%,*}" | tr : ' ')
 		DEV=$(disk $number)
+		export DEV
 		left=${left#*,} number=$((number + 1))
 		# shellcheck disable=SC2086  # into its parts
 		"$2" $WHO
@@ -41,7 +42,7 @@ nth()
 # FILESYSTEMS, one for each disk
 prepare_one()
 {
-	FS=$1
+	export FS="$1"
 	step_prepare
 	manifests=${manifests:+$manifests,}$MANIFEST
 }

@@ -13,7 +13,7 @@ interrupted()
 		return
 	RATE=512K coffer_run /dev/mapper/slow >"$OUT" 2>&1 </dev/null &
 	running=$!
-	must "it has come to: $1" python3 "$INSIDE/await.py" "$DEV" "$1" $running
+	must "it has come to: $1" python3 "$INSIDE/await.py" "$DEV" "$1" "$running"
 	kill -KILL $running
 	wait $running
 	must "slow disk taken away" dmsetup remove --retry slow
@@ -22,6 +22,8 @@ interrupted()
 record_one()
 {
 	FS=$1 HOW=$(used_only "$2")
+	export FS HOW
+	# shellcheck disable=SC2154  # many.sh sets number
 	base=$(disk $((number - 1 + count))) log=$(disk $((number - 1 + 2 * count)))
 	case $3 in
 	resume) interrupted share=0.02 ;;

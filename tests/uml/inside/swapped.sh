@@ -25,7 +25,7 @@ table()
 # to wait, and then meets the new one.
 swap()
 {
-	if ! python3 "$INSIDE/await.py" "$DEV" "$1" $running; then
+	if ! python3 "$INSIDE/await.py" "$DEV" "$1" "$running"; then
 		: >"$OUT"
 		not_held "it has come to: $1" "it has not"
 		return 1
@@ -75,6 +75,6 @@ swap_one()
 
 step_swap_each()
 {
-	HOW=--used-only=yes
+	export HOW=--used-only=yes
 	each_disk "$SWAPS" swap_one
 }
