@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """As test_logwrites.py, for more runs: all three filesystems, used blocks only or all of them, an
-encryption, one that goes on, and an abort. dm-log-writes records in a guest what the kernel's block
-layer got; what its prefixes are is judged on the host, which takes a tenth of the time: coffer goes
-on, or gives the filesystem back, or stock cryptsetup goes on (repair, then resume).
+encryption, one that goes on, and an abort, with the usual threads. dm-log-writes records in a guest
+what the kernel's block layer got; what its prefixes are is judged on the host, where programs start
+faster: coffer goes on, or gives the filesystem back, or stock cryptsetup goes on (repair, then
+resume).
 
 COFFER_DEEP=1 takes more runs and more of each."""
 
