@@ -21,7 +21,8 @@ def main():
     with tempdir() as folder:
         disks = [uml.blank(os.path.join(folder, name), mib)
                  for name, mib in (("disk", 48), ("spare", 32))]
-        boot = uml.boot(["prepare", "encrypt", "doctor"], disks, MORE="doctor", SPARE="/dev/ubdb")
+        boot = uml.boot(["prepare", "encrypt", "doctor"], disks, limit=300, MORE="doctor",
+                        SPARE="/dev/ubdb")
         boot.report(tap, "doctor")
     tap.done()
 

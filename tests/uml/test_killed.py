@@ -94,7 +94,8 @@ def one_seed(tap, seed, disks, manifests):
     for disk in disks:
         disk.begin()
     while not all(d.enough() for d in disks) and boots < MOST and not wrong:
-        boot = uml.boot(["convert_each"], paths, cut=Moment(rnd, disks), RATE=RATE, **env)
+        boot = uml.boot(["convert_each"], paths, limit=240, cut=Moment(rnd, disks), RATE=RATE,
+                        **env)
         boots += 1
         wrong += bad_ends(boot) + ([] if boot.cut or boot.ended else [boot.tail()])
         for disk in disks:
@@ -104,7 +105,7 @@ def one_seed(tap, seed, disks, manifests):
         told = f"{disk.cuts} cuts, encrypted were " + ", ".join(f"{p:.0%}" for p in disk.parts)
         tap.ok(disk.enough(), f"{row}, {disk.name}: cut at least {CUTS} times, once half way", told)
         print(f"# {row}, {disk.name}: {told}")
-    uml.boot(["finish_each"], paths, limit=240, MANIFESTS=manifests, **env).report(tap, row)
+    uml.boot(["finish_each"], paths, limit=500, MANIFESTS=manifests, **env).report(tap, row)
 
 
 def main():
@@ -113,7 +114,7 @@ def main():
         tap.skip_all(reason)
     with tempdir() as folder:
         plain = [uml.blank(os.path.join(folder, f"plain-{fs}"), mib) for fs, mib in KINDS]
-        prepared = uml.boot(["prepare_each"], plain, MORE="many",
+        prepared = uml.boot(["prepare_each"], plain, limit=240, MORE="many",
                             FILESYSTEMS=",".join(fs for fs, _ in KINDS))
         prepared.report(tap, "preparation")
         hashes = prepared.values.get("manifests", "").split(",")
