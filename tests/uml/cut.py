@@ -2,20 +2,42 @@
 """cut - moments of a conversion, told from the disk file alone.
 
 Each function makes a predicate for guest.when(). They know LUKS2's public format and
-nothing of coffer's own records, so they hold for any tool that converts a disk."""
+nothing of coffer's own records, so they hold for any tool that converts a disk. A path may also
+be a block device within a guest (inside/await.py)."""
 
 import json
+import mmap
 import os
+import stat
 
 LUKS_MAGIC = b"LUKS\xba\xbe"
 EXT4_MAGIC_AT = 1080
 EXT4_MAGIC = b"\x53\xef"
 
 
+BLOCK = 4096
+
+
 def _pread(path, size, offset):
+    """From the disk itself: what a block device's cache holds may be older than what was written
+    through device-mapper."""
+    is_block = stat.S_ISBLK(os.stat(path).st_mode)
+    fd = os.open(path, os.O_RDONLY | (os.O_DIRECT if is_block else 0))
+    try:
+        if not is_block:
+            return os.pread(fd, size, offset)
+        start = offset // BLOCK * BLOCK
+        with mmap.mmap(-1, -(-(offset + size - start) // BLOCK) * BLOCK) as buffer:
+            got = os.preadv(fd, [buffer], start)
+            return buffer[offset - start:min(got, offset - start + size)]
+    finally:
+        os.close(fd)
+
+
+def _size(path):
     fd = os.open(path, os.O_RDONLY)
     try:
-        return os.pread(fd, size, offset)
+        return os.lseek(fd, 0, os.SEEK_END)
     finally:
         os.close(fd)
 
@@ -47,7 +69,7 @@ def share_done(path):
         if any(flag.startswith("backup-") for flag in segment.get("flags", [])):
             continue            # describes the time before or after, maps nothing now
         if segment["size"] == "dynamic":
-            length = os.stat(path).st_size - int(segment["offset"])
+            length = _size(path) - int(segment["offset"])
         else:
             length = int(segment["size"])
         size[segment["type"]] += length
@@ -56,7 +78,7 @@ def share_done(path):
 
 def tail_written(path, size):
     """The last @size bytes, zeros in a fresh disk file, have been written to."""
-    at = os.stat(path).st_size - size
+    at = _size(path) - size
     return lambda: any(_pread(path, size, at))
 
 

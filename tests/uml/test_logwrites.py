@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """dm-log-writes records what the block layer really got from coffer, in order. From many of
-the states in between coffer must come to the same end. (Lost and torn writes within a
-flush are the matter of tests/crash; here the order is the kernel's own.)"""
+the states in between coffer must come to the same end, and dm-crypt must show it. (Lost and
+torn writes within a flush are the matter of tests/crash; here the order is the kernel's own.)"""
 
 import os
 import shutil
@@ -38,7 +38,7 @@ def main():
         with open(used, "w", encoding="ascii") as f:
             for at, end in fsfree.used_ranges(plain, "ext4", (DISK_MIB - 2) * MiB):
                 f.write(f"{at} {end}\n")
-        boot = uml.boot(["record", "verify", "replay"], [disk, log, plain, target], limit=240,
+        boot = uml.boot(["record", "verify", "replay"], [disk, log, plain, target], limit=500,
                         MORE="replay", LOG="/dev/ubdb", PLAIN="/dev/ubdc", TARGET="/dev/ubdd",
                         USED=used, MANIFEST=prepared.values.get("manifest", "none"))
         boot.report(tap, "recorded")

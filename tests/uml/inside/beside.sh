@@ -87,6 +87,15 @@ use_half_converted()
 	must "close, round $round" cryptsetup close half
 }
 
+# has_it PID: it holds the lock of the volume's reencryption. Before that stock may come first: then
+# stock opens the volume or converts it, and coffer is the one who is refused.
+has_it()
+{
+	uuid=$(cryptsetup luksUUID "$DEV" 2>/dev/null) || return
+	inode=$(stat -c %i "/run/cryptsetup/LN_LUKS2-reencryption-$uuid" 2>/dev/null) || return
+	grep -q " $1 [^ ]*:$inode " /proc/locks
+}
+
 # A conversion that is killed again and again, with stock beside it all the time.
 step_beside_conversion()
 {
@@ -95,9 +104,8 @@ step_beside_conversion()
 	while [ $round -le "$KILLS" ] && [ ! -e /run/wrong ]; do
 		coffer_run "$DEV" >/run/coffer.out 2>&1 &
 		running=$!
-		# until its header is there
 		tries=0
-		while ! cryptsetup isLuks "$DEV" && [ $tries -lt 200 ]; do tries=$((tries + 1)); done
+		while ! has_it $running && [ $tries -lt 500 ]; do tries=$((tries + 1)); done
 		for _ in 1 2 3 4; do
 			kill -0 $running 2>/dev/null && stock_beside
 		done

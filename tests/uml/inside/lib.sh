@@ -10,13 +10,14 @@ LIMIT=${LIMIT:-100}             # seconds any one command may take
 
 at() { echo "@at $1"; }
 val() { echo "@val $1=$2"; }
-held() { echo "@ok $1"; }
+# WHO: whose check it is, where a guest has several disks
+held() { echo "@ok ${WHO:+$WHO: }$1"; }
 
 # not_held NAME WHY: with the end of what the command said, on one line. The lines left out
 # are those of sha256sum about files that are well.
 not_held()
 {
-	echo "@no $1 :: $2 $(grep -v ': OK$' "$OUT" | tail -n 6 | tr '\r\n' '  ')"
+	echo "@no ${WHO:+$WHO: }$1 :: $2 $(grep -v ': OK$' "$OUT" | tail -n 6 | tr '\r\n' '  ')"
 }
 
 # exits WANT NAME CMD...: CMD must exit with one of the codes in WANT ("0", "1 5").

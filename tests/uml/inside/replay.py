@@ -2,56 +2,24 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """replay LOG PLAIN TARGET - resume from prefixes of a dm-log-writes log.
 
-The log (kernel: Documentation/admin-guide/device-mapper/log-writes.rst) holds the writes in
-the order in which they reached the disk; an entry with FLUSH ends what one flush made
-durable. Every prefix of it is a disk that a power cut could have left. For some of them:
-build it on TARGET, run coffer, open the disk with stock cryptsetup, compare with PLAIN what its
-filesystem uses: the ranges in the file $USED."""
+Every prefix of the log is a disk that a power cut could have left. For some of them: build it on
+TARGET, run coffer, open the disk with stock cryptsetup, compare with PLAIN what its filesystem
+uses: the ranges in the file $USED."""
 
 import hashlib
 import os
-import struct
 import subprocess
 import sys
 
-MAGIC = 0x6A736677736872
-FLUSH, FUA, DISCARD, MARK = 1, 2, 4, 8
-SECTOR = 512
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+import logwrites
+
 MIB = 1 << 20
-# Placement of the header is where the dangerous states are: its first flushes are all tried.
-FIRST_FLUSHES = 9
-SPREAD = 7
+# A few: test_recorded.py has more of them, judged on the host, where that takes less time.
+FIRST_FLUSHES = 3
+SPREAD = 4
 KEY = os.environ["KEY"]
-
-
-def entries(log):
-    """Yield (sector, sectors, flags, data) of every entry."""
-    magic, version, count, unit = struct.unpack("<QQQI", log.read(28))
-    assert (magic, version) == (MAGIC, 1), "not a log of dm-log-writes"
-    at = unit
-    for _ in range(count):
-        log.seek(at)
-        sector, sectors, flags, data_len = struct.unpack("<QQQQ", log.read(32))
-        at += unit
-        data = b""
-        if not flags & DISCARD:
-            size = data_len if flags & MARK else sectors * SECTOR
-            log.seek(at)
-            data = log.read(size)
-            at += -(-size // unit) * unit
-        yield sector, sectors, flags, data
-
-
-def chosen(steps):
-    """Which prefixes, by number of entries, to try: the first flushes and the middle of what
-    lies between them, then a few spread over the rest, the last flush of all included."""
-    flushes = [n for n, (_, _, flags, _) in enumerate(steps, 1) if flags & FLUSH]
-    early, late = flushes[:FIRST_FLUSHES], flushes[FIRST_FLUSHES:]
-    some = set(early) | {(a + b) // 2 for a, b in zip([0] + early, early)}
-    if late:
-        some |= {late[i * (len(late) - 1) // (SPREAD - 1)] for i in range(SPREAD)}
-        some |= {(late[0] + late[-1]) // 2}
-    return sorted(some)
 
 
 def command(*argv, allowed=(0,)):
@@ -105,18 +73,14 @@ def main():
     assert used, "nothing to compare"
     want = digest(plain_path, used)
     with open(log_path, "rb") as log:
-        steps = list(entries(log))
+        steps = list(logwrites.entries(log))
     print(f"@val entries={len(steps)}", flush=True)
     if not steps:
         print("@no the log has entries :: none", flush=True)
         return
     begin = 0
-    for end in chosen(steps):
-        for sector, sectors, flags, data in steps[begin:end]:
-            if flags & DISCARD:     # the recorder's disk may answer anything: zeros are one answer
-                data = bytes(sectors * SECTOR)
-            if not flags & MARK:
-                disk[sector * SECTOR:sector * SECTOR + len(data)] = data
+    for end in logwrites.chosen(steps, FIRST_FLUSHES, SPREAD):
+        logwrites.apply(disk, steps[begin:end])
         begin = end
         name = f"the first {end} of {len(steps)} writes"
         with open(target_path, "r+b") as f:
