@@ -17,7 +17,7 @@ int coffer_json_parse(const char *text, size_t n, struct json_object **ret)
 {
 	struct json_tokener *tok;
 	struct json_object *o;
-	bool whole;
+	bool whole, no_memory;
 
 	if (n == 0 || n > INT_MAX)
 		return -EBADMSG;
@@ -25,13 +25,16 @@ int coffer_json_parse(const char *text, size_t n, struct json_object **ret)
 	if (!tok)
 		return -ENOMEM;
 	json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
+	errno = 0;
 	o = json_tokener_parse_ex(tok, text, (int)n);
+	/* json-c has no error of its own for that; whoever judges a text must know. */
+	no_memory = errno == ENOMEM;
 	whole = json_tokener_get_error(tok) == json_tokener_success &&
 		json_tokener_get_parse_end(tok) == n;
 	json_tokener_free(tok);
-	if (!whole || !json_object_is_type(o, json_type_object)) {
+	if (no_memory || !whole || !json_object_is_type(o, json_type_object)) {
 		json_object_put(o);
-		return -EBADMSG;
+		return no_memory ? -ENOMEM : -EBADMSG;
 	}
 	*ret = o;
 	return 0;

@@ -31,7 +31,7 @@ int coffer_luks2_bin_read(
 	const uint8_t block[COFFER_LUKS2_BIN], uint64_t offset, struct coffer_luks2_bin *ret);
 
 /* Is the checksum of a copy of @bin->copy_size bytes right? -EBADMSG when it is not, -EOPNOTSUPP
- * for an unknown one, -EIO (libcrypto). */
+ * for an unknown one; -ENOMEM, -EIO (libcrypto): it is not known. */
 int coffer_luks2_copy_sum(const uint8_t *copy, const struct coffer_luks2_bin *bin);
 
 /* Judge such a copy as a whole: checksum, and the JSON area's form (text from its first byte, NULs
