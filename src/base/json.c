@@ -350,6 +350,11 @@ void coffer_json_del(struct json_object *o, const char *key)
 
 const char *coffer_json_text(struct json_object *o)
 {
-	return json_object_to_json_string_ext(
-		o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+	const int flags = JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE;
+	const char *text;
+
+	errno = 0;
+	text = json_object_to_json_string_ext(o, flags);
+	/* When its buffer cannot grow json-c leaves a piece out, goes on and reports nothing. */
+	return errno == ENOMEM ? NULL : text;
 }

@@ -354,8 +354,8 @@ int coffer_header_rewrite(struct coffer_dev *d, struct coffer_header *h, struct 
 	return r < 0 ? r : write_both(d, h, e);
 }
 
-/* The metadata as text. When memory runs out json-c leaves pieces of a text out and says nothing,
- * and that, sealed into both copies, would be the end of the volume: so it is read once more. */
+/* The metadata as text. A wrong one, sealed into both copies, would be the end of the volume: so it
+ * is read once more. */
 static int text_of(const struct coffer_header *h, const char **ret, struct coffer_err *e)
 {
 	_cleanup_json_ struct json_object *again = NULL;
