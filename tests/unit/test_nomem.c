@@ -447,20 +447,20 @@ static void test_header(struct subject *s)
 #define ZONES .row = {.name = "zones", .length = 2 * MIB, .sector_size = 512}
 
 static struct subject conversions[] = {
-	{"encrypt", SMALL, .run = run_encrypt, .judge = finishes, .may_write = true, .runs = 4},
+	{"encrypt", SMALL, .run = run_encrypt, .judge = finishes, .may_write = true, .runs = 3},
 	{"encrypt what is used", FILES, .run = run_encrypt, .judge = finishes, .may_write = true,
-		.runs = 4},
-	{"resume by a map", FILES, is_half, run_encrypt, finishes, true, 4},
-	{"resume a placement", SMALL, is_marked, run_encrypt, finishes, true, 4},
-	{"resume", ZONES, is_half, run_encrypt, finishes, true, 4},
-	{"the end", SMALL, is_at_end, run_encrypt, finishes, true, 4},
-	{"abort", SMALL, is_placed, run_abort, finishes, true, 4},
+		.runs = 3},
+	{"resume by a map", FILES, is_half, run_encrypt, finishes, true, 3},
+	{"resume a placement", SMALL, is_marked, run_encrypt, finishes, true, 3},
+	{"resume", ZONES, is_half, run_encrypt, finishes, true, 3},
+	{"the end", SMALL, is_at_end, run_encrypt, finishes, true, 3},
+	{"abort", SMALL, is_placed, run_abort, finishes, true, 3},
 	{"repair", ZONES, is_half, run_repair, finishes, true, 3},
 	/* What is believed of a disk, each way: these write nothing, so they take no time. */
-	{"status of a plain disk", FILES, .run = run_status, .judge = finishes, .runs = 60},
-	{"status of a placement", SMALL, is_marked, run_status, .judge = finishes, .runs = 60},
-	{"status of a conversion", ZONES, is_half, run_status, .judge = finishes, .runs = 60},
-	{"header check", ZONES, is_half, run_check, .judge = finishes, .runs = 60},
+	{"status of a plain disk", FILES, .run = run_status, .judge = finishes, .runs = 30},
+	{"status of a placement", SMALL, is_marked, run_status, .judge = finishes, .runs = 30},
+	{"status of a conversion", ZONES, is_half, run_status, .judge = finishes, .runs = 30},
+	{"header check", ZONES, is_half, run_check, .judge = finishes, .runs = 30},
 };
 
 static struct subject headers[] = {
