@@ -142,7 +142,8 @@ with stack:
         ("verify", looks, "verify", "--key-file", box.key),
     ]
     if not deep:
-        rows = [r for r in rows if r[0] not in ("encrypt on one thread", "repair")]
+        rows = [r for r in rows if r[0] not in (
+            "encrypt on one thread", "go on, and read back", "repair")]
     tap.run(rows)
     for line in told[::1 if deep else 9]:
         print(f"# {line}")
