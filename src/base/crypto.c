@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
@@ -22,6 +23,18 @@ struct coffer_xts {
 	uint32_t sector_size;
 };
 
+/* What libcrypto's failure of the call just made means. Out of memory is nothing that a checksum or
+ * a magic says, so callers must be able to tell. errno was 0 before. */
+static int failure(void)
+{
+	const int reason = ERR_GET_REASON(ERR_peek_last_error());
+
+	if (errno == ENOMEM || reason == ERR_R_MALLOC_FAILURE)
+		return -ENOMEM;
+	/* A name may be known and its provider not there. */
+	return reason == ERR_R_UNSUPPORTED ? -EOPNOTSUPP : -EIO;
+}
+
 int coffer_digest_new(const char *name, struct coffer_digest **ret)
 {
 	_cleanup_digest_ struct coffer_digest *d = calloc(1, sizeof(*d));
@@ -31,9 +44,12 @@ int coffer_digest_new(const char *name, struct coffer_digest **ret)
 		return -EOPNOTSUPP;
 	if (!d)
 		return -ENOMEM;
+	errno = 0;
 	d->ctx = EVP_MD_CTX_new();
-	if (!d->ctx || EVP_DigestInit_ex(d->ctx, md, NULL) != 1)
-		return -EIO;
+	if (!d->ctx)
+		return -ENOMEM;
+	if (EVP_DigestInit_ex(d->ctx, md, NULL) != 1)
+		return failure();
 	*ret = TAKE_PTR(d);
 	return 0;
 }
@@ -69,15 +85,20 @@ size_t coffer_digest_size(const char *name)
 	const EVP_MD *md = EVP_get_digestbyname(name);
 	uint8_t out[EVP_MAX_MD_SIZE];
 
-	/* A name may be known and its provider not there: only a try tells. */
-	if (!md || EVP_Digest("", 0, out, NULL, md, NULL) != 1)
+	if (!md)
+		return 0;
+	errno = 0;
+	/* A name may be known and its provider not there: only a try tells. Without memory for one
+	 * the name counts: whoever needs the digest will meet that by himself. */
+	if (EVP_Digest("", 0, out, NULL, md, NULL) != 1 && failure() != -ENOMEM)
 		return 0;
 	return (size_t)EVP_MD_get_size(md);
 }
 
 int coffer_sha256(const void *p, size_t n, uint8_t ret[COFFER_SHA256_SIZE])
 {
-	return EVP_Digest(p, n, ret, NULL, EVP_sha256(), NULL) == 1 ? 0 : -EIO;
+	errno = 0;
+	return EVP_Digest(p, n, ret, NULL, EVP_sha256(), NULL) == 1 ? 0 : failure();
 }
 
 int coffer_pbkdf2(const char *hash, const void *password, size_t password_size, const void *salt,
@@ -117,7 +138,9 @@ int coffer_xts_new(const uint8_t *key, size_t key_size, uint32_t sector_size,
 	x->sector_size = sector_size;
 	x->enc = EVP_CIPHER_CTX_new();
 	x->dec = EVP_CIPHER_CTX_new();
-	if (!x->enc || !x->dec || EVP_EncryptInit_ex(x->enc, cipher, NULL, key, NULL) != 1 ||
+	if (!x->enc || !x->dec)
+		return coffer_err_errno(e, ENOMEM, "set up the cipher");
+	if (EVP_EncryptInit_ex(x->enc, cipher, NULL, key, NULL) != 1 ||
 		EVP_DecryptInit_ex(x->dec, cipher, NULL, key, NULL) != 1)
 		return coffer_err_set(e, EIO, "libcrypto refused the key for AES-XTS");
 	*ret = TAKE_PTR(x);

@@ -11,12 +11,12 @@
 #define COFFER_SHA256_SIZE     32
 #define COFFER_MAX_DIGEST_SIZE 64
 
-/* SHA-256 of @n bytes. Returns 0 or -EIO (libcrypto failed). */
+/* SHA-256 of @n bytes. Returns 0, -ENOMEM or -EIO (libcrypto failed). */
 int coffer_sha256(const void *p, size_t n, uint8_t ret[COFFER_SHA256_SIZE]);
 
 /* A running digest, @name as OpenSSL knows it ("sha256", "sha512"; 64 bytes of result at most).
  * coffer_digest_end writes the result and its size and frees the digest.
- * -EOPNOTSUPP for an unknown or longer digest, -EIO when libcrypto fails. */
+ * -EOPNOTSUPP for an unknown or longer digest, -ENOMEM, -EIO when libcrypto fails. */
 struct coffer_digest;
 int coffer_digest_new(const char *name, struct coffer_digest **ret);
 int coffer_digest_add(struct coffer_digest *d, const void *p, size_t n);

@@ -17,7 +17,7 @@ int coffer_json_parse(const char *text, size_t n, struct json_object **ret)
 {
 	struct json_tokener *tok;
 	struct json_object *o;
-	bool whole;
+	bool whole, no_memory;
 
 	if (n == 0 || n > INT_MAX)
 		return -EBADMSG;
@@ -25,13 +25,16 @@ int coffer_json_parse(const char *text, size_t n, struct json_object **ret)
 	if (!tok)
 		return -ENOMEM;
 	json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
+	errno = 0;
 	o = json_tokener_parse_ex(tok, text, (int)n);
+	/* json-c has no error of its own for that; whoever judges a text must know. */
+	no_memory = errno == ENOMEM;
 	whole = json_tokener_get_error(tok) == json_tokener_success &&
 		json_tokener_get_parse_end(tok) == n;
 	json_tokener_free(tok);
-	if (!whole || !json_object_is_type(o, json_type_object)) {
+	if (no_memory || !whole || !json_object_is_type(o, json_type_object)) {
 		json_object_put(o);
-		return -EBADMSG;
+		return no_memory ? -ENOMEM : -EBADMSG;
 	}
 	*ret = o;
 	return 0;
@@ -347,6 +350,11 @@ void coffer_json_del(struct json_object *o, const char *key)
 
 const char *coffer_json_text(struct json_object *o)
 {
-	return json_object_to_json_string_ext(
-		o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+	const int flags = JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE;
+	const char *text;
+
+	errno = 0;
+	text = json_object_to_json_string_ext(o, flags);
+	/* When its buffer cannot grow json-c leaves a piece out, goes on and reports nothing. */
+	return errno == ENOMEM ? NULL : text;
 }

@@ -179,10 +179,14 @@ int coffer_trailer_decode(const uint8_t block[COFFER_TRAILER_SIZE], struct coffe
 	struct coffer_trailer t = {0};
 	uint8_t sum[COFFER_SHA256_SIZE];
 	uint32_t kind;
+	int r;
 
 	if (memcmp(block + AT_MAGIC, trailer_magic, sizeof(trailer_magic)) != 0)
 		return -ENODATA;
-	if (sum_of(block, sum) < 0 || memcmp(sum, block + AT_SUM, sizeof(sum)) != 0)
+	r = sum_of(block, sum);
+	if (r < 0)
+		return r;
+	if (memcmp(sum, block + AT_SUM, sizeof(sum)) != 0)
 		return -EBADMSG;
 	if (get_be32(block + AT_VERSION) != VERSION)
 		return -EOPNOTSUPP;
@@ -228,12 +232,15 @@ static int read_trailer(
 	if (r == -EOPNOTSUPP)
 		return coffer_err_set(
 			e, EOPNOTSUPP, "the backup was made by a newer coffer, in another format");
+	if (r == -ENOMEM || r == -EIO)
+		return coffer_err_errno(e, -r, "check the backup");
 	if (r < 0)
 		return damaged(e, "the checksum of its trailer is wrong");
 	if (b->trailer.image_size != n - COFFER_TRAILER_SIZE)
 		return damaged(e, "it is shorter or longer than its trailer says");
-	if (coffer_sha256(file, b->trailer.image_size, hash) < 0)
-		return coffer_err_set(e, EIO, "libcrypto failed to hash");
+	r = coffer_sha256(file, b->trailer.image_size, hash);
+	if (r < 0)
+		return coffer_err_errno(e, -r, "check the backup");
 	if (memcmp(hash, b->trailer.image_hash, sizeof(hash)) != 0)
 		return damaged(e, "it is not what its checksum says");
 	b->sealed = true;
@@ -248,6 +255,7 @@ static int read_copies(
 	const char *text[2];
 	size_t size[2];
 	uint64_t at = 0;
+	int r;
 
 	if (coffer_luks2_bin_read(file, 0, &bin[0]) < 0)
 		return b->sealed || !coffer_luks2_magic(file, false)
@@ -260,14 +268,21 @@ static int read_copies(
 		if (at + bin[0].copy_size > n)
 			return damaged(e, "its end is missing");
 		if (coffer_luks2_bin_read(file + at, at, &bin[i]) < 0 ||
-			bin[i].copy_size != bin[0].copy_size ||
-			coffer_luks2_copy_check(file + at, &bin[i], &text[i], &size[i]) < 0)
+			bin[i].copy_size != bin[0].copy_size)
+			return damaged(e, what);
+		r = coffer_luks2_copy_check(file + at, &bin[i], &text[i], &size[i]);
+		if (r == -ENOMEM || r == -EIO)
+			return coffer_err_errno(e, -r, "check the backup");
+		if (r < 0)
 			return damaged(e, what);
 	}
 	if (bin[0].seqid != bin[1].seqid || strcmp(bin[0].uuid, bin[1].uuid) != 0 ||
 		size[0] != size[1] || memcmp(text[0], text[1], size[0]) != 0)
 		return damaged(e, "its two header copies differ");
-	if (coffer_json_parse(text[0], size[0], &b->json) < 0)
+	r = coffer_json_parse(text[0], size[0], &b->json);
+	if (r == -ENOMEM)
+		return coffer_err_errno(e, ENOMEM, "check the backup");
+	if (r < 0)
 		return damaged(e, "the metadata cannot be read");
 	b->trailer.seqid = bin[0].seqid;
 	b->trailer.copy_size = bin[0].copy_size;

@@ -64,9 +64,10 @@ struct coffer_trailer {
 	char id[256];	   /* name of the device in /dev/disk/by-id, which has the serial number */
 };
 
-/* -EIO when libcrypto fails. */
+/* -ENOMEM, -EIO when libcrypto fails. */
 int coffer_trailer_encode(const struct coffer_trailer *t, uint8_t block[COFFER_TRAILER_SIZE]);
-/* -ENODATA: no trailer; -EOPNOTSUPP: of another version; -EBADMSG: damaged. */
+/* -ENODATA: no trailer; -EOPNOTSUPP: of another version; -EBADMSG: damaged; -ENOMEM, -EIO
+ * (libcrypto). */
 int coffer_trailer_decode(const uint8_t block[COFFER_TRAILER_SIZE], struct coffer_trailer *ret);
 
 struct coffer_backup {

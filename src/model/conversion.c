@@ -379,11 +379,11 @@ static int put_segment(struct json_object *segments, unsigned int i, const struc
 	const struct coffer_conversion *c)
 {
 	_cleanup_json_ struct json_object *o = coffer_json_object_new();
-	struct json_object *flags = s->flag ? coffer_json_array_new() : NULL;
+	_cleanup_json_ struct json_object *flags = s->flag ? coffer_json_array_new() : NULL;
 	char key[16];
 	int r;
 
-	if (!o)
+	if (!o || (s->flag && !flags))
 		return -ENOMEM;
 	r = coffer_json_put_string(o, "type", s->crypt ? "crypt" : "linear");
 	if (r == 0)
@@ -397,14 +397,10 @@ static int put_segment(struct json_object *segments, unsigned int i, const struc
 		r = coffer_json_put_string(o, "encryption", c->cipher);
 	if (r == 0 && s->crypt)
 		r = coffer_json_put_int(o, "sector_size", (int)c->geometry.sector_size);
-	if (s->flag) {
-		/* put takes the array over, also when it fails */
+	if (r == 0 && flags) {
+		r = coffer_json_append_string(flags, s->flag);
 		if (r == 0)
-			r = coffer_json_put(o, "flags", flags);
-		else
-			coffer_json_free(flags);
-		if (r == 0)
-			r = coffer_json_append_string(flags, s->flag);
+			r = coffer_json_put(o, "flags", TAKE_PTR(flags));
 	}
 	if (r < 0)
 		return r;

@@ -36,7 +36,7 @@ const char *coffer_luks2_label(const uint8_t *block);
 const char *coffer_luks2_subsystem(const uint8_t *block);
 
 /* Is the checksum of a copy of @bin->copy_size bytes right? -EBADMSG when it is not, -EOPNOTSUPP
- * for an unknown one, -EIO (libcrypto). */
+ * for an unknown one; -ENOMEM, -EIO (libcrypto): it is not known. */
 int coffer_luks2_copy_sum(const uint8_t *copy, const struct coffer_luks2_bin *bin);
 
 /* Judge such a copy as a whole: checksum, and the JSON area's form (text from its first byte, NULs

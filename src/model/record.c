@@ -91,11 +91,14 @@ static int sum_of(const uint8_t *p, size_t n, uint8_t sum[COFFER_SHA256_SIZE])
 	return coffer_sha256(copy, n, sum);
 }
 
-static bool sum_is_right(const uint8_t *p, size_t n)
+static int check_sum(const uint8_t *p, size_t n)
 {
 	uint8_t sum[COFFER_SHA256_SIZE];
+	const int r = sum_of(p, n, sum);
 
-	return sum_of(p, n, sum) == 0 && memcmp(sum, p + AT_SUM, sizeof(sum)) == 0;
+	if (r < 0)
+		return r;
+	return memcmp(sum, p + AT_SUM, sizeof(sum)) == 0 ? 0 : -EBADMSG;
 }
 
 int coffer_record_encode(const struct coffer_record *r, uint8_t block[COFFER_BLOCK])
@@ -167,10 +170,14 @@ int coffer_record_decode(const uint8_t block[COFFER_BLOCK], struct coffer_record
 {
 	struct coffer_record r = {0};
 	struct coffer_transition t;
+	int status;
 
 	if (memcmp(block, record_magic, sizeof(record_magic)) != 0)
 		return -ENODATA;
-	if (!sum_is_right(block, COFFER_BLOCK) || !decode_common(block, record_magic, &t))
+	status = check_sum(block, COFFER_BLOCK);
+	if (status < 0)
+		return status;
+	if (!decode_common(block, record_magic, &t))
 		return -EBADMSG;
 	r.kind = t.kind;
 	memcpy(r.id, t.id, sizeof(r.id));
@@ -200,10 +207,15 @@ int coffer_transition_find(const uint8_t block[COFFER_BLOCK], struct coffer_tran
 
 	for (uint32_t i = 0; i < COFFER_BLOCK / COFFER_SECTOR; i++) {
 		const uint8_t *p = block + i * COFFER_SECTOR;
+		int r;
 
-		if (!decode_common(p, transition_magic, &t) || get_be32(p + AT_INDEX) != i ||
-			!sum_is_right(p, COFFER_SECTOR))
+		if (!decode_common(p, transition_magic, &t) || get_be32(p + AT_INDEX) != i)
 			continue;
+		r = check_sum(p, COFFER_SECTOR);
+		if (r == -EBADMSG)
+			continue;
+		if (r < 0)
+			return r;
 		/* The id is random: two ids in one block are two placements, and that is a riddle.
 		 */
 		if (n++ > 0 && memcmp(t.id, found.id, sizeof(t.id)) != 0)
@@ -242,14 +254,15 @@ static bool is_veiled(const struct coffer_record *r, uint64_t offset)
 	return false;
 }
 
-uint64_t coffer_strange_sectors(const struct coffer_record *r, uint64_t offset, const uint8_t *disk,
-	const uint8_t *head, const uint8_t *image, size_t n, uint64_t *ret_first)
+int coffer_strange_sectors(const struct coffer_record *r, uint64_t offset, const uint8_t *disk,
+	const uint8_t *head, const uint8_t *image, size_t n, uint64_t *ret, uint64_t *ret_first)
 {
 	uint8_t transition[COFFER_BLOCK];
+	const int status = coffer_transition_encode(r, transition);
 	uint64_t strange = 0;
 
-	if (coffer_transition_encode(r, transition) < 0)
-		memset(transition, 0, sizeof(transition));
+	if (status < 0)
+		return status;
 	for (size_t at = 0; at < n; at += COFFER_SECTOR) {
 		const uint8_t *d = disk + at;
 		const uint64_t where = offset + at;
@@ -264,7 +277,8 @@ uint64_t coffer_strange_sectors(const struct coffer_record *r, uint64_t offset, 
 		if (strange++ == 0 && ret_first)
 			*ret_first = where;
 	}
-	return strange;
+	*ret = strange;
+	return 0;
 }
 
 uint64_t coffer_placed_sectors(const struct coffer_record *r, uint64_t offset, const uint8_t *disk,

@@ -63,11 +63,12 @@ static inline uint64_t coffer_image_offset(const struct coffer_geometry *g)
 /* Does an image of @size bytes fit between the two records? */
 bool coffer_image_fits(const struct coffer_geometry *g, uint64_t size);
 
-/* -EIO (libcrypto) only. */
+/* -ENOMEM and -EIO (libcrypto) only. */
 int coffer_record_encode(const struct coffer_record *r, uint8_t block[COFFER_BLOCK]);
 int coffer_transition_encode(const struct coffer_record *r, uint8_t block[COFFER_BLOCK]);
 
-/* -ENODATA: no record; -EBADMSG: a damaged or impossible one. */
+/* -ENODATA: no record; -EBADMSG: a damaged or impossible one; -ENOMEM, -EIO (libcrypto): it is not
+ * known. */
 int coffer_record_decode(const uint8_t block[COFFER_BLOCK], struct coffer_record *ret);
 
 /* What a sector of the transition block tells; enough to find the record. */
@@ -79,7 +80,8 @@ struct coffer_transition {
 	uint32_t sectors; /* bit n: sector n of block 0 is one of a transition block */
 };
 /* Look at all eight sectors of block 0; of kinds under one id the later one counts. -ENODATA: none
- * is a whole transition sector; -EBADMSG: two of them contradict each other. */
+ * is a whole transition sector; -EBADMSG: two of them contradict each other; -ENOMEM, -EIO
+ * (libcrypto): it is not known. */
 int coffer_transition_find(const uint8_t block[COFFER_BLOCK], struct coffer_transition *ret);
 
 /* Bytes [offset, offset + n) of the wanted [0,S), from the image's bytes: zeros where it has none.
@@ -88,9 +90,10 @@ void coffer_image_expand(const struct coffer_record *r, const uint8_t *image, ui
 	uint8_t *buf, size_t n);
 
 /* Count the sectors of disk[offset, offset + n) that are none of: head copy, image, transition
- * block, veil. @head and @image hold the same range. *ret_first is the first strange one. */
-uint64_t coffer_strange_sectors(const struct coffer_record *r, uint64_t offset, const uint8_t *disk,
-	const uint8_t *head, const uint8_t *image, size_t n, uint64_t *ret_first);
+ * block, veil. @head and @image hold the same range. *ret_first is the first strange one. -ENOMEM
+ * and -EIO (libcrypto) only. */
+int coffer_strange_sectors(const struct coffer_record *r, uint64_t offset, const uint8_t *disk,
+	const uint8_t *head, const uint8_t *image, size_t n, uint64_t *ret, uint64_t *ret_first);
 
 /* Count those, outside block 0 and the veils, that are the image's and not the head's: none means
  * that the placement never got to the body. */

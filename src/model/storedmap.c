@@ -75,7 +75,7 @@ static int sum_of(const uint8_t *p, size_t n, uint8_t sum[COFFER_SHA256_SIZE])
 
 	r = coffer_digest_new("sha256", &d);
 	if (r < 0)
-		return -EIO;
+		return r;
 	r = coffer_digest_add(d, p, AT_SUM);
 	if (r == 0)
 		r = coffer_digest_add(d, zeros, sizeof(zeros));
@@ -91,9 +91,10 @@ static int sum_of(const uint8_t *p, size_t n, uint8_t sum[COFFER_SHA256_SIZE])
 static int check_sum(const uint8_t *p, size_t n)
 {
 	uint8_t sum[COFFER_SHA256_SIZE];
+	const int r = sum_of(p, n, sum);
 
-	if (sum_of(p, n, sum) < 0)
-		return -EIO;
+	if (r < 0)
+		return r;
 	return memcmp(sum, p + AT_SUM, sizeof(sum)) == 0 ? 0 : -EBADMSG;
 }
 

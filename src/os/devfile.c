@@ -20,6 +20,45 @@ enum {
 	DIRECT_ALIGN = 4096
 };
 
+static int size_now(const struct coffer_dev *d, uint64_t *ret)
+{
+	struct stat st;
+
+	if (d->is_block)
+		return ioctl(d->fd, BLKGETSIZE64, ret) < 0 ? -errno : 0;
+	if (fstat(d->fd, &st) < 0)
+		return -errno;
+	*ret = (uint64_t)st.st_size;
+	return 0;
+}
+
+/* Is the end that the run knows still there? What was behind the new one is gone, flushed or not,
+ * and an image file would grow again by the next write there, with a hole where that was. */
+static int check_end(const struct coffer_dev *d, struct coffer_err *e)
+{
+	uint64_t now;
+	int r;
+
+	r = size_now(d, &now);
+	if (r < 0)
+		return coffer_err_errno(e, -r, "read the size of %s", d->name);
+	if (now >= d->size)
+		return 0;
+	return coffer_err_repair(e, ENXIO,
+		"%s has become smaller at work: it has %" PRIu64 " bytes, and had %" PRIu64
+		"; what lay behind is gone, unless the device still has it when it gets its size "
+		"back",
+		d->name, now, d->size);
+}
+
+static int read_ended(const struct coffer_dev *d, uint64_t off, struct coffer_err *e)
+{
+	const int r = d->read_only ? 0 : check_end(d, e);
+
+	return r < 0 ? r
+		     : coffer_err_set(e, EIO, "read %s: it ends at byte %" PRIu64, d->name, off);
+}
+
 static int file_read(struct coffer_dev *d, void *buf, size_t n, uint64_t off, struct coffer_err *e)
 {
 	size_t done = 0;
@@ -33,8 +72,7 @@ static int file_read(struct coffer_dev *d, void *buf, size_t n, uint64_t off, st
 			return coffer_err_errno(
 				e, errno, "read %s at byte %" PRIu64, d->name, off + done);
 		if (k == 0)
-			return coffer_err_set(
-				e, EIO, "read %s: it ends at byte %" PRIu64, d->name, off + done);
+			return read_ended(d, off + done, e);
 		done += (size_t)k;
 	}
 	return 0;
@@ -42,9 +80,15 @@ static int file_read(struct coffer_dev *d, void *buf, size_t n, uint64_t off, st
 
 static int write_failed(struct coffer_dev *d, int code, uint64_t off, struct coffer_err *e)
 {
+	/* A block device says ENOSPC behind its end. */
+	const int r = d->is_block && code == ENOSPC ? check_end(d, e) : 0;
+
+	if (r < 0)
+		return r;
 	(void)coffer_err_errno(e, code, "write %s at byte %" PRIu64, d->name, off);
 	if (code == ENOSPC || code == EDQUOT)
-		coffer_err_add(e, "; make room on the filesystem that holds it");
+		coffer_err_add(e, "; make room %s",
+			d->is_block ? "in what it lies on" : "on the filesystem that holds it");
 	return -code;
 }
 
@@ -52,6 +96,7 @@ static int file_write(
 	struct coffer_dev *d, const void *buf, size_t n, uint64_t off, struct coffer_err *e)
 {
 	size_t done = 0;
+	int r;
 
 	if (d->read_only)
 		return coffer_err_set(e, EBADF, "write %s: it was opened for reading", d->name);
@@ -59,6 +104,9 @@ static int file_write(
 	if (off > d->size || n > d->size - off)
 		return coffer_err_set(
 			e, ENOSPC, "write %s: byte %" PRIu64 " is behind its end", d->name, off);
+	r = d->is_block ? 0 : check_end(d, e);
+	if (r < 0)
+		return r;
 	while (done < n) {
 		ssize_t k = pwrite(d->fd, (const char *)buf + done, n - done, (off_t)(off + done));
 
@@ -82,7 +130,8 @@ static int file_flush(struct coffer_dev *d, struct coffer_err *e)
 	 * and a second call would return 0 for data that is gone. */
 	if (fdatasync(d->fd) < 0)
 		return coffer_err_errno(e, errno, "flush %s", d->name);
-	return 0;
+	/* Durable is only what is still there. */
+	return check_end(d, e);
 }
 
 static void file_set_direct(struct coffer_dev *d, bool direct)

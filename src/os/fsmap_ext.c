@@ -83,9 +83,10 @@ static errcode_t read_bytes(struct source *s, uint64_t off, uint64_t n, void *da
 		return EXT2_ET_SHORT_READ;
 	last = min_u64(round_up_u64(off + n, READ_ALIGN), end);
 	buf = coffer_dev_buffer(last - first);
-	if (!buf)
-		return EXT2_ET_NO_MEMORY;
-	r = coffer_dev_read(s->d, buf, last - first, first, s->r == 0 ? &s->e : NULL);
+	if (buf)
+		r = coffer_dev_read(s->d, buf, last - first, first, s->r == 0 ? &s->e : NULL);
+	else /* noted like a read: the library turns either into damage of its own naming */
+		r = coffer_err_errno(s->r == 0 ? &s->e : NULL, ENOMEM, "read %s", s->d->name);
 	if (r < 0) {
 		s->r = s->r == 0 ? r : s->r;
 		return -r;

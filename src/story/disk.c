@@ -87,9 +87,12 @@ static int read_record(struct coffer_dev *d, const struct coffer_geometry *g,
 	r = coffer_dev_read(d, block, COFFER_BLOCK, coffer_record_offset(g, kind), e);
 	if (r < 0)
 		return r;
-	if (coffer_record_decode(block, &rec) < 0 || rec.kind != kind ||
-		strcmp(rec.uuid, uuid) != 0 || rec.geometry.device != g->device ||
-		rec.geometry.shift != g->shift || (id && memcmp(rec.id, id, COFFER_ID_SIZE) != 0))
+	r = coffer_record_decode(block, &rec);
+	if (r == -ENOMEM || r == -EIO)
+		return coffer_err_errno(e, -r, "look for a record");
+	if (r < 0 || rec.kind != kind || strcmp(rec.uuid, uuid) != 0 ||
+		rec.geometry.device != g->device || rec.geometry.shift != g->shift ||
+		(id && memcmp(rec.id, id, COFFER_ID_SIZE) != 0))
 		return 0;
 	f->has_record[kind] = true;
 	f->record[kind] = rec;
@@ -168,7 +171,9 @@ static int compare_head(struct coffer_dev *d, const struct coffer_record *rec,
 		if (r < 0)
 			return r;
 		coffer_image_expand(rec, disk->image, at, image, n);
-		strange = coffer_strange_sectors(rec, at, now, head, image, n, &first);
+		r = coffer_strange_sectors(rec, at, now, head, image, n, &strange, &first);
+		if (r < 0)
+			return coffer_err_errno(e, -r, "compare the head");
 		if (strange > 0 && disk->facts.strange == 0)
 			disk->facts.first_strange = first;
 		disk->facts.strange += strange;
@@ -263,7 +268,10 @@ static int examine_locked(struct coffer_dev *d, struct coffer_disk *disk, struct
 		r = coffer_dev_read(d, block, COFFER_BLOCK, 0, e);
 	if (r < 0)
 		return r;
-	disk->facts.transition_error = coffer_transition_find(block, &disk->facts.transition);
+	r = coffer_transition_find(block, &disk->facts.transition);
+	if (r == -ENOMEM || r == -EIO) /* it says nothing, and not that there is none */
+		return coffer_err_errno(e, -r, "look for what an earlier run began");
+	disk->facts.transition_error = r;
 	disk->facts.block_0_is_ours = block_0_is_ours(block, disk);
 	disk->facts.block_0_is_empty = bytes_are_zero(block, COFFER_BLOCK);
 	if (disk->header && disk->facts.newest == 1 && !disk->facts.block_0_is_ours) {

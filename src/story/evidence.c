@@ -367,8 +367,11 @@ static int search_record(struct search *s, struct coffer_err *e)
 		r = coffer_dev_read(s->dev, s->buf, COFFER_BLOCK, s->dev->size - 2 * shift, e);
 		if (r < 0)
 			return r;
-		if (coffer_record_decode(s->buf, &rec) < 0 || rec.kind != COFFER_PLACE ||
-			rec.geometry.device != s->dev->size || rec.geometry.shift != shift)
+		r = coffer_record_decode(s->buf, &rec);
+		if (r == -ENOMEM || r == -EIO)
+			return coffer_err_errno(e, -r, "look for a record");
+		if (r < 0 || rec.kind != COFFER_PLACE || rec.geometry.device != s->dev->size ||
+			rec.geometry.shift != shift)
 			continue;
 		/* Only where the filesystem that is there now has nothing to do with the room. */
 		if (s->v->has_head && s->v->head.end <= coffer_gap(&rec.geometry)) {

@@ -35,11 +35,16 @@ static int judge_copy(struct found *f, bool *ret)
 {
 	const char *text;
 	size_t n;
+	int r;
 
 	*ret = false;
-	if (coffer_luks2_copy_check(f->data, &f->bin, &text, &n) < 0 ||
-		coffer_json_parse(text, n, &f->json) < 0)
+	r = coffer_luks2_copy_check(f->data, &f->bin, &text, &n);
+	if (r == 0)
+		r = coffer_json_parse(text, n, &f->json);
+	if (r == -EBADMSG || r == -EOPNOTSUPP)
 		return 0;
+	if (r < 0)
+		return r; /* nothing that the copy says */
 	return coffer_meta_accepted(f->json, text, n, f->bin.copy_size, ret);
 }
 
@@ -364,18 +369,32 @@ int coffer_header_rewrite(struct coffer_dev *d, struct coffer_header *h, struct 
 	return r < 0 ? r : write_both(d, h, e);
 }
 
+/* The metadata as text. A wrong one, sealed into both copies, would be the end of the volume: so it
+ * is read once more. */
+static int text_of(const struct coffer_header *h, const char **ret, struct coffer_err *e)
+{
+	_cleanup_json_ struct json_object *again = NULL;
+	const char *text = coffer_json_text(h->json);
+
+	if (!text || coffer_json_parse(text, strlen(text), &again) < 0 ||
+		!coffer_json_equal(again, h->json))
+		return coffer_err_errno(e, ENOMEM, "write the LUKS2 metadata");
+	*ret = text;
+	return 0;
+}
+
 int coffer_header_commit(struct coffer_dev *d, struct coffer_header *h, struct coffer_err *e)
 {
 	_cleanup_lock_ struct coffer_lock *lock = NULL;
-	const char *text = coffer_json_text(h->json);
+	const char *text = NULL;
 	int r;
 
-	if (!text)
-		return coffer_err_errno(e, ENOMEM, "write the LUKS2 metadata");
 	if (h->seqid == UINT64_MAX)
 		return coffer_err_refuse(
 			e, EOVERFLOW, "no number is left for a newer header on %s", d->name);
-	r = coffer_lock_metadata(d, true, &lock, e);
+	r = text_of(h, &text, e);
+	if (r == 0)
+		r = coffer_lock_metadata(d, true, &lock, e);
 	if (r == 0)
 		r = check_unchanged(d, h, e);
 	for (int i = 0; r == 0 && i < 2; i++)
@@ -394,10 +413,11 @@ int coffer_header_replace(struct coffer_dev *d, struct coffer_header *h, const u
 {
 	_cleanup_json_ struct json_object *parsed = NULL;
 	struct coffer_luks2_bin bin;
-	int r = 0;
+	int r = coffer_json_parse(json, strlen(json), &parsed);
 
-	if (coffer_json_parse(json, strlen(json), &parsed) < 0 ||
-		coffer_luks2_bin_read(image, 0, &bin) < 0 || bin.copy_size != h->copy_size)
+	if (r == -ENOMEM)
+		return coffer_err_errno(e, ENOMEM, "write the LUKS2 metadata");
+	if (r < 0 || coffer_luks2_bin_read(image, 0, &bin) < 0 || bin.copy_size != h->copy_size)
 		return coffer_err_set(e, EBADMSG, "the header cannot take this one's place");
 	if (h->current[0] || h->current[1])
 		r = check_unchanged(d, h, e);

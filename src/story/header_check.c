@@ -335,16 +335,22 @@ static int tell_other(struct checker *c)
 	return r;
 }
 
-static enum kind kind_of(const struct coffer_header_look *l)
+static int find_kind(const struct coffer_header_look *l, enum kind *ret)
 {
 	struct coffer_transition t;
+	int r;
 
+	r = l->copy[0].magic || l->copy[0].luks1 ? -ENODATA
+						 : coffer_transition_find(l->block_0, &t);
+	if (r == -ENOMEM || r == -EIO)
+		return r;
 	if (l->copy[0].luks1)
-		return KIND_LUKS1;
-	/* Whatever the second copy is: it is coffer's to go on. */
-	if (!l->copy[0].magic && coffer_transition_find(l->block_0, &t) != -ENODATA)
-		return KIND_HALF;
-	return l->copy[0].magic || l->copy[1].magic ? KIND_LUKS2 : KIND_NONE;
+		*ret = KIND_LUKS1;
+	else if (r != -ENODATA) /* whatever the second copy is: it is coffer's to go on */
+		*ret = KIND_HALF;
+	else
+		*ret = l->copy[0].magic || l->copy[1].magic ? KIND_LUKS2 : KIND_NONE;
+	return 0;
 }
 
 static int check_all(struct checker *c)
@@ -353,7 +359,9 @@ static int check_all(struct checker *c)
 	int r;
 
 	c->counts = -1;
-	c->kind = kind_of(&c->look);
+	r = find_kind(&c->look, &c->kind);
+	if (r < 0)
+		return r;
 	if (c->kind != KIND_LUKS2)
 		return tell_other(c);
 	/* The kind of the file is that of any copy whose metadata can be read. */

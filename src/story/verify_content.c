@@ -162,8 +162,10 @@ static int read_record(struct coffer_verifier *s, const struct coffer_geometry *
 	r = coffer_dev_read(s->dev, block, COFFER_BLOCK, coffer_record_offset(g, kind), e);
 	if (r < 0)
 		return r;
-	ret->has_record[kind] = coffer_record_decode(block, &ret->record[kind]) == 0 &&
-				ret->record[kind].kind == kind &&
+	r = coffer_record_decode(block, &ret->record[kind]);
+	if (r == -ENOMEM || r == -EIO)
+		return coffer_err_errno(e, -r, "look for a record");
+	ret->has_record[kind] = r == 0 && ret->record[kind].kind == kind &&
 				ret->record[kind].geometry.device == g->device &&
 				ret->record[kind].geometry.shift == g->shift;
 	return 0;

@@ -53,7 +53,7 @@ static void use(const struct coffer_record *r)
 	memset(image, 0x5a, r->image_size);
 	for (uint64_t at = 0; at < r->geometry.shift && at < 2 << 20; at += COFFER_BLOCK)
 		coffer_image_expand(r, image, at, block, sizeof(block));
-	(void)coffer_strange_sectors(r, 0, block, again, again, sizeof(block), NULL);
+	(void)coffer_strange_sectors(r, 0, block, again, again, sizeof(block), &sum, NULL);
 	free(image);
 }
 

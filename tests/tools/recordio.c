@@ -15,7 +15,11 @@
  *
  * With RECORDIO_KILL="KIND N" the program is killed by SIGKILL before its N-th flush, write, or
  * header (a write to byte 0), counted from 1; with "KIND N torn" after one half of that write. No
- * log is needed then. It takes a tenth of what strace's injection takes. */
+ * log is needed then. It takes a tenth of what strace's injection takes.
+ *
+ * With RECORDIO_SHORT="UNIT" each pread and pwrite of more than UNIT bytes transfers only a part,
+ * in whole units, for certain. With "UNIT KIND N" only the N-th "read" or "write" does, and all
+ * further ones of that kind fail with EIO: a device that breaks in the middle of a transfer. */
 #undef _FILE_OFFSET_BITS /* it would give two functions below the same name */
 #include <dlfcn.h>
 #include <errno.h>
@@ -60,6 +64,13 @@ static struct {
 	atomic_int seen;
 } victim;
 
+static struct {
+	size_t unit; /* 0: nothing is cut short */
+	char kind[16];
+	int n; /* 0: each one */
+	atomic_int seen;
+} brief;
+
 static _Noreturn void die(const char *what)
 {
 	fprintf(stderr, "recordio: %s: %s\n", what, strerror(errno));
@@ -78,15 +89,18 @@ static void *real(const char *name)
 __attribute__((constructor)) static void start(void)
 {
 	const char *file = getenv("RECORDIO_FILE"), *log = getenv("RECORDIO_LOG");
-	const char *killed = getenv("RECORDIO_KILL");
+	const char *killed = getenv("RECORDIO_KILL"), *cut = getenv("RECORDIO_SHORT");
 
-	if (!file || (!log && !killed))
+	if (!file || (!log && !killed && !cut))
 		return;
 	if (stat(file, &watched) < 0)
 		die(file);
 	is_watching = true;
 	if (killed && sscanf(killed, "%15s %d %7s", victim.kind, &victim.n, victim.torn) < 2)
 		die(killed);
+	if (cut &&
+		(sscanf(cut, "%zu %15s %d", &brief.unit, brief.kind, &brief.n) == 2 || !brief.unit))
+		die(cut);
 	if (!log)
 		return;
 	log_fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -194,6 +208,25 @@ static void maybe_end_at_write(int fd, const void *data, size_t n, off_t at)
 	end();
 }
 
+/* How much of a transfer of @n bytes is done; -1: it fails. */
+static ssize_t share_of(size_t n, const char *kind)
+{
+	const size_t half = n / 2 / (brief.unit ? brief.unit : 1) * brief.unit;
+	const size_t some = half > brief.unit ? half : brief.unit;
+	int seen;
+
+	if (!brief.unit || (brief.n && strcmp(brief.kind, kind) != 0))
+		return (ssize_t)n;
+	seen = brief.n ? atomic_fetch_add(&brief.seen, 1) + 1 : 0;
+	if (seen < brief.n)
+		return (ssize_t)n;
+	if (seen > brief.n || (brief.n && n <= brief.unit)) {
+		errno = EIO;
+		return -1;
+	}
+	return (ssize_t)(n > some ? some : n);
+}
+
 static off_t where(int fd)
 {
 	off_t at = lseek(fd, 0, SEEK_CUR);
@@ -220,17 +253,29 @@ SHIM ssize_t write(int fd, const void *data, size_t n)
 SHIM ssize_t pwrite(int fd, const void *data, size_t n, off_t at)
 {
 	bool is_it = is_watched(fd);
-	ssize_t r;
+	ssize_t r = (ssize_t)n;
 
-	if (is_it)
+	if (is_it) {
 		maybe_end_at_write(fd, data, n, at);
-	r = REAL(pwrite)(fd, data, n, at);
+		r = share_of(n, "write");
+	}
+	if (r >= 0)
+		r = REAL(pwrite)(fd, data, (size_t)r, at);
 	if (is_it)
 		note_write(fd, at, data, r);
 	return r;
 }
 
 SAME(pwrite64, pwrite);
+
+SHIM ssize_t pread(int fd, void *data, size_t n, off_t at)
+{
+	ssize_t r = is_watched(fd) ? share_of(n, "read") : (ssize_t)n;
+
+	return r < 0 ? r : REAL(pread)(fd, data, (size_t)r, at);
+}
+
+SAME(pread64, pread);
 
 SHIM ssize_t writev(int fd, const struct iovec *v, int n_v)
 {

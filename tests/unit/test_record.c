@@ -689,7 +689,7 @@ static void check_strange(void)
 	for (unsigned int round = 0; round < 40; round++) {
 		const struct coffer_record r = random_record();
 		struct coffer_record abort_record = r;
-		uint64_t want = 0, want_first = 77, first = 77, sum = 0;
+		uint64_t want = 0, want_first = 77, first = 77, sum = 0, found = 0;
 
 		abort_record.kind = COFFER_RESTORE;
 		(void)coffer_transition_encode(&r, transition);
@@ -735,12 +735,15 @@ static void check_strange(void)
 			if (strange && want++ == 0)
 				want_first = at;
 		}
-		wrong += coffer_strange_sectors(&r, 0, disk, head, image, MIB, &first) != want ||
-			 first != want_first;
+		wrong +=
+			coffer_strange_sectors(&r, 0, disk, head, image, MIB, &found, &first) < 0 ||
+			found != want || first != want_first;
 		/* The same in pieces, as the caller does it. */
-		for (size_t at = 0; at < MIB; at += 65536)
-			sum += coffer_strange_sectors(
-				&r, at, disk + at, head + at, image + at, 65536, NULL);
+		for (size_t at = 0; at < MIB; at += 65536) {
+			wrong += coffer_strange_sectors(&r, at, disk + at, head + at, image + at,
+					 65536, &found, NULL) < 0;
+			sum += found;
+		}
 		wrong += sum != want;
 		strangers += want != 0;
 	}
