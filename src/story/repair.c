@@ -243,8 +243,11 @@ static int run(struct coffer_session *s, struct coffer_err *e)
 	r = act_all(s, p, e);
 	res->changed = s->changed;
 	res->unlocked_run = s->result->unlocked_run;
-	if (r < 0 && res->changed)
+	if (r < 0 && res->changed) {
+		/* Law 4: no flush after one that may have failed, so this is a look only. */
+		s->dev->read_only = true;
 		(void)tell_stage_after(s, p, NULL);
+	}
 	/* What was done before is done: without a key to go on with nothing was interrupted. */
 	if (r < 0 && res->n_done < res->n_actions &&
 		res->actions[res->n_done].kind == COFFER_REPAIR_RESUME && !s->key)

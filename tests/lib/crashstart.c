@@ -137,6 +137,25 @@ static bool is_veiled(const struct row *row, const uint8_t *disk, enum coffer_ac
 	return is_marked(row, disk, a, f) && f->veiled;
 }
 
+/* Both header copies are there, and so is the record. */
+static bool is_unfinished(const struct row *row, const uint8_t *disk, enum coffer_action a,
+	const struct coffer_facts *f)
+{
+	(void)row;
+	(void)disk;
+	(void)f;
+	return a == COFFER_ACT_FINISH_PLACEMENT;
+}
+
+static bool is_undone_in_part(const struct row *row, const uint8_t *disk, enum coffer_action a,
+	const struct coffer_facts *f)
+{
+	(void)row;
+	(void)disk;
+	(void)f;
+	return a == COFFER_ACT_REDO_RESTORE;
+}
+
 /* The record is there, the filesystem is untouched. */
 static bool is_recorded(const struct row *row, const uint8_t *disk, enum coffer_action a,
 	const struct coffer_facts *f)
@@ -166,6 +185,22 @@ void half_done(const struct row *row, uint8_t *disk)
 void at_end(const struct row *row, uint8_t *disk)
 {
 	first_flushed(row, disk, run_encrypt, is_at_end);
+}
+
+void half_placed(const struct row *row, uint8_t *disk)
+{
+	first_flushed(row, disk, run_place, is_veiled);
+}
+
+void unfinished(const struct row *row, uint8_t *disk)
+{
+	first_flushed(row, disk, run_place, is_unfinished);
+}
+
+void half_undone(const struct row *row, uint8_t *disk)
+{
+	placed(row, disk);
+	first_flushed(row, disk, run_abort, is_undone_in_part);
 }
 
 void stale_record(const struct row *row, uint8_t *disk)

@@ -16,6 +16,12 @@ void placed(const struct row *row, uint8_t *disk);
 void half_done(const struct row *row, uint8_t *disk);
 /* Nothing is left but the end. */
 void at_end(const struct row *row, uint8_t *disk);
+/* A placement that is cut when nothing of the filesystem shows any more, ... */
+void half_placed(const struct row *row, uint8_t *disk);
+/* ... and one that has nothing to do but to erase its record. */
+void unfinished(const struct row *row, uint8_t *disk);
+/* An abort that is cut after its mark. */
+void half_undone(const struct row *row, uint8_t *disk);
 /* The record is there, the filesystem is untouched. */
 void stale_record(const struct row *row, uint8_t *disk);
 /* Half done, and the second header copy is torn, as a commit leaves it. */
