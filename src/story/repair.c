@@ -264,8 +264,11 @@ static int run(struct coffer_session *s, struct coffer_err *e)
 	r = act_all(s, p, e);
 	res->changed = s->changed;
 	res->unlocked_run = s->result->unlocked_run;
-	if (r < 0 && res->changed)
+	if (r < 0 && res->changed) {
+		/* Law 4: no flush after one that may have failed, so this is a look only. */
+		s->dev->read_only = true;
 		(void)tell_stage_after(s, p, NULL);
+	}
 	if (r < 0)
 		tell_done(res, e);
 	return r < 0 ? r : tell_stage_after(s, p, e);

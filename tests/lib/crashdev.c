@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/err.h"
 
@@ -14,30 +15,60 @@ const char *const crash_policy_names[N_CRASH_POLICIES] = {
 	[CRASH_RANDOM] = "random sectors",
 };
 
+const char *const crash_call_names[N_CRASH_CALLS] = {
+	[CRASH_READ] = "read",
+	[CRASH_WRITE] = "write",
+	[CRASH_FLUSH] = "flush",
+	[CRASH_DISCARD] = "discard",
+};
+
 /* Where a closed device leaves what the test wants to see. */
 struct kept {
 	struct crashdev d;
 	struct crash_log *into;
 };
 
+static void begin(struct crashdev *d, enum crash_call call)
+{
+	if (__atomic_load_n(&d->failed, __ATOMIC_ACQUIRE))
+		__atomic_add_fetch(&d->after[call], 1, __ATOMIC_RELAXED);
+	pthread_mutex_lock(&d->mutex);
+}
+
 static bool fails(struct crashdev *d, enum crash_call call)
 {
-	return ++d->calls[call] == d->fail_at && d->fail_call == call;
+	const bool now = ++d->calls[call] == d->fail_at && d->fail_call == call;
+
+	d->failing = d->failing || now;
+	return now;
+}
+
+/* As the last of a call: @failed is true of the one that fails. */
+static void end(struct crashdev *d, bool failed)
+{
+	const bool wait = d->failing && !failed && d->hold > 0;
+
+	pthread_mutex_unlock(&d->mutex);
+	if (failed)
+		__atomic_store_n(&d->failed, true, __ATOMIC_RELEASE);
+	if (wait)
+		(void)usleep(d->hold * 1000);
 }
 
 static int mem_read(struct coffer_dev *dev, void *buf, size_t n, uint64_t off, struct coffer_err *e)
 {
 	struct crashdev *d = (struct crashdev *)dev;
+	bool failed = false;
 	int r = 0;
 
-	pthread_mutex_lock(&d->mutex);
+	begin(d, CRASH_READ);
 	if (off > dev->size || n > dev->size - off)
 		r = coffer_err_set(e, EIO, "test: read behind the end");
-	else if (fails(d, CRASH_READ))
+	else if ((failed = fails(d, CRASH_READ)))
 		r = coffer_err_set(e, EIO, "test: injected read error");
 	else
-		memcpy(buf, d->mem + off, n);
-	pthread_mutex_unlock(&d->mutex);
+		memcpy(buf, (d->cache ? d->cache : d->mem) + off, n);
+	end(d, failed);
 	return r;
 }
 
@@ -62,43 +93,50 @@ static void record(struct crashdev *d, bool flush, const void *buf, size_t n, ui
 
 static void put(struct crashdev *d, const void *buf, size_t n, uint64_t off)
 {
-	if (d->layer)
+	if (n == 0)
+		return;
+	record(d, false, buf, n, off);
+	if (d->layer && !d->swallows)
 		layer_write(d->layer, off, buf, n);
-	else
+	else if (!d->swallows)
 		memcpy(d->mem + off, buf, n);
+	if (d->cache)
+		memcpy(d->cache + off, buf, n);
 }
 
 static int mem_write(
 	struct coffer_dev *dev, const void *buf, size_t n, uint64_t off, struct coffer_err *e)
 {
 	struct crashdev *d = (struct crashdev *)dev;
+	bool failed = false;
 	int r = 0;
 
-	pthread_mutex_lock(&d->mutex);
+	begin(d, CRASH_WRITE);
 	if (off > dev->size || n > dev->size - off || off % 512 || n % 512) {
 		r = coffer_err_set(e, EIO, "test: write out of bounds or alignment");
-	} else if (fails(d, CRASH_WRITE)) {
+	} else if ((failed = fails(d, CRASH_WRITE))) {
 		put(d, buf, n / 1024 * 512, off); /* short: the first half arrived */
 		r = coffer_err_set(e, EIO, "test: injected write error");
 	} else {
-		record(d, false, buf, n, off);
 		put(d, buf, n, off);
 	}
-	pthread_mutex_unlock(&d->mutex);
+	end(d, failed);
 	return r;
 }
 
 static int mem_flush(struct coffer_dev *dev, struct coffer_err *e)
 {
 	struct crashdev *d = (struct crashdev *)dev;
+	bool failed;
 	int r = 0;
 
-	pthread_mutex_lock(&d->mutex);
-	if (fails(d, CRASH_FLUSH))
+	begin(d, CRASH_FLUSH);
+	failed = fails(d, CRASH_FLUSH);
+	if (failed)
 		r = coffer_err_set(e, EIO, "test: injected flush error");
 	else
 		record(d, true, NULL, 0, 0);
-	pthread_mutex_unlock(&d->mutex);
+	end(d, failed);
 	return r;
 }
 
@@ -110,9 +148,12 @@ static void mem_set_direct(struct coffer_dev *dev, bool direct)
 
 static void mem_forget(struct coffer_dev *dev, uint64_t off, uint64_t n)
 {
-	(void)dev;
-	(void)off;
-	(void)n;
+	struct crashdev *d = (struct crashdev *)dev;
+
+	pthread_mutex_lock(&d->mutex);
+	if (d->cache && off <= dev->size && n <= dev->size - off)
+		memcpy(d->cache + off, d->mem + off, n);
+	pthread_mutex_unlock(&d->mutex);
 }
 
 /* What a device may give back for what it was told to forget: here neither what was there nor
@@ -121,6 +162,8 @@ static int mem_discard(struct coffer_dev *dev, uint64_t off, uint64_t n, struct 
 {
 	struct crashdev *d = (struct crashdev *)dev;
 	uint8_t *garbage;
+	bool failed;
+	int r = 0;
 
 	if (off > dev->size || n > dev->size - off || off % 512 || n % 512)
 		return coffer_err_set(e, EIO, "test: discard out of bounds or alignment");
@@ -128,13 +171,15 @@ static int mem_discard(struct coffer_dev *dev, uint64_t off, uint64_t n, struct 
 	if (!garbage)
 		abort();
 	memset(garbage, 0xdb, n);
-	pthread_mutex_lock(&d->mutex);
-	record(d, false, garbage, n, off);
-	put(d, garbage, n, off);
-	d->discarded += n;
-	pthread_mutex_unlock(&d->mutex);
+	begin(d, CRASH_DISCARD);
+	failed = fails(d, CRASH_DISCARD);
+	if (failed)
+		r = coffer_err_set(e, EIO, "test: injected discard error");
+	put(d, garbage, failed ? n / 1024 * 512 : n, off);
+	d->discarded += failed ? 0 : n;
+	end(d, failed);
 	free(garbage);
-	return 0;
+	return r;
 }
 
 static void mem_close(struct coffer_dev *dev)
@@ -144,14 +189,17 @@ static void mem_close(struct coffer_dev *dev)
 		.n = k->d.n_log,
 		.mem = k->d.layer ? NULL : k->d.mem,
 		.size = dev->size,
+		.failed = k->d.failed,
 		.discarded = k->d.discarded};
 
 	memcpy(log.calls, k->d.calls, sizeof(log.calls));
+	memcpy(log.after, k->d.after, sizeof(log.after));
 	if (k->into)
 		*k->into = log;
 	else
 		crash_log_free(&log);
 	pthread_mutex_destroy(&k->d.mutex);
+	free(k->d.cache);
 	free(dev->name);
 	free(k);
 }
@@ -203,6 +251,14 @@ struct crashdev *crashdev_over(struct layer *l)
 void crashdev_keep(struct crashdev *d, struct crash_log *into)
 {
 	((struct kept *)d)->into = into;
+}
+
+void crashdev_cache(struct crashdev *d, const uint8_t *cache)
+{
+	d->cache = malloc(d->dev.size);
+	if (!d->cache)
+		abort();
+	memcpy(d->cache, cache, d->dev.size);
 }
 
 void crash_log_free(struct crash_log *l)

@@ -23,22 +23,34 @@ enum crash_call {
 	CRASH_READ,
 	CRASH_WRITE,
 	CRASH_FLUSH,
+	CRASH_DISCARD,
 	N_CRASH_CALLS
 };
+extern const char *const crash_call_names[N_CRASH_CALLS];
 
 struct crashdev {
 	struct coffer_dev dev; /* first: the interface's calls get a pointer to it */
-	uint8_t *mem;	       /* what a reader sees */
+	uint8_t *mem;	       /* what a reader sees, unless there is a cache */
 	struct layer *layer;   /* whose memory it is; NULL: the device's own */
+	/* NULL, or what a kernel shows after a flush that failed: all that was written, though it
+	 * gave up writing it and calls it clean. What is forgotten is read from the disk again. */
+	uint8_t *cache;
+	bool swallows; /* what is written gets no further than there */
 	bool recording;
 	struct crash_op *log;
 	size_t n_log;
 	uint64_t calls[N_CRASH_CALLS];
 	uint64_t discarded; /* bytes */
-	/* Fail the call number fail_at (from 1) of kind fail_call with -EIO; 0: never. A failing
-	 * write may have written a part, a failing flush has made nothing durable. */
+	/* Fail the call number fail_at (from 1) of kind fail_call with -EIO; 0: never. Of a failing
+	 * write or discard a part has arrived. A failing flush has made nothing durable: it ends no
+	 * epoch of the log. */
 	enum crash_call fail_call;
 	uint64_t fail_at;
+	/* What is under way with the call that fails, or comes behind it, returns so many
+	 * milliseconds later: by then whoever got the failure has told the others. */
+	unsigned int hold;
+	bool failing, failed;	       /* that call has begun, has returned */
+	uint64_t after[N_CRASH_CALLS]; /* calls that began when it had returned */
 	pthread_mutex_t mutex;
 };
 
@@ -48,6 +60,9 @@ struct crashdev *crashdev_new(const uint8_t *content, uint64_t size);
 /* A device that is this layer: what it writes is there, marked, when it is closed. */
 struct crashdev *crashdev_over(struct layer *l);
 
+/* Let its reader see @cache, which is copied, until he forgets it. */
+void crashdev_cache(struct crashdev *d, const uint8_t *cache);
+
 /* What outlives the device's close: the log and the content belong to the caller after that. */
 struct crash_log {
 	struct crash_op *ops;
@@ -55,6 +70,8 @@ struct crash_log {
 	uint8_t *mem; /* NULL for a device over a layer */
 	uint64_t size;
 	uint64_t calls[N_CRASH_CALLS];
+	uint64_t after[N_CRASH_CALLS];
+	bool failed;
 	uint64_t discarded;
 };
 void crashdev_keep(struct crashdev *d, struct crash_log *into);

@@ -19,6 +19,7 @@ struct tally {
 	unsigned int asked;	/* only the dry run: the same stages as encrypt's */
 	unsigned int stock;	/* finished by libcryptsetup or cryptsetup, and right */
 	unsigned int program;	/* of these, by the program */
+	unsigned int mended;	/* of these, after 'cryptsetup repair' */
 	unsigned int shut;	/* neither a plain filesystem nor a header that stock loads */
 	unsigned int told;	/* not recovered; refused, unchanged, and what was said is true */
 	unsigned int keyslots;	/* with a header, and keyslots outside of it as well */

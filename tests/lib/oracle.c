@@ -271,7 +271,11 @@ bool oracle_stock_resume(
 		const char *const repair[] = {
 			"cryptsetup", "repair", "-q", locks, "--key-file", "-", path, NULL};
 
-		(void)run(repair, passphrase);
+		r = run(repair, passphrase);
+		if (r != 0) {
+			snprintf(why, 256, "cryptsetup repair ended with %d", r);
+			ok = false;
+		}
 	}
 	if (ok) {
 		const char *const resume[] = {"cryptsetup", "reencrypt", "--resume-only", "-q",

@@ -31,7 +31,7 @@ bool oracle_loads(const uint8_t *disk, uint64_t n, uint64_t size);
 /* And does the passphrase open it? */
 bool oracle_unlocks(const uint8_t *disk, uint64_t n, uint64_t size, const char *passphrase);
 
-/* Run stock cryptsetup on the state: resume. The result replaces @disk. Returns true when it
- * finished. */
+/* Run stock cryptsetup on the state: repair if asked for, then resume. The result replaces @disk.
+ * Returns true when it finished. */
 bool oracle_stock_resume(
 	uint8_t *disk, uint64_t size, const char *passphrase, bool repair_first, char why[256]);
