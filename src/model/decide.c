@@ -141,6 +141,9 @@ enum coffer_action coffer_decide(const struct coffer_facts *f, char *why, size_t
 			return decide_transition(f, why, why_size);
 		if (f->transition_error == -EBADMSG)
 			return DAMAGED("block 0 has sectors of two different placements");
+		if (f->copy[0].refused || f->copy[1].refused)
+			return DAMAGED("there is a LUKS2 header, but libcryptsetup refuses what it "
+				       "says: 'coffer header check' tells why");
 		if (f->copy[0].magic || f->copy[1].magic)
 			return DAMAGED(
 				"there is a LUKS2 header, but neither of its copies is whole");

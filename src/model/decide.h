@@ -12,7 +12,8 @@
 /* One header copy, judged by itself. */
 struct coffer_copy_facts {
 	bool magic; /* a binary block of LUKS2 with possible sizes stands there */
-	bool whole; /* and its checksum, JSON and form are right */
+	bool whole; /* and its checksum, JSON and form are right, and libcryptsetup would load it */
+	bool refused; /* it would be whole, but libcryptsetup refuses what it says */
 	uint64_t seqid;
 	char uuid[41]; /* as the binary block says, right or torn */
 };

@@ -118,7 +118,10 @@ static void check_copies(struct build *b, bool sync)
 			other ? "second" : "first", f->copy[other].seqid,
 			other ? "first" : "second", f->copy[f->newest].seqid);
 	else
-		find(b, "header-copies", COFFER_CHECK_BAD, "the %s header copy is not whole",
+		find(b, "header-copies", COFFER_CHECK_BAD,
+			f->copy[other].refused
+				? "the %s header copy says what libcryptsetup refuses"
+				: "the %s header copy is not whole",
 			other ? "second" : "first");
 	if (sync)
 		act(b, COFFER_REPAIR_SYNC_HEADER,

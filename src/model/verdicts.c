@@ -49,6 +49,11 @@ static int judge_copy(
 		r = coffer_checks_add(l, ids[i], COFFER_CHECK_BAD,
 			"the %s header copy is whole, but says something else than the other one",
 			nth(i));
+	else if (c->refused)
+		r = coffer_checks_add(l, ids[i], COFFER_CHECK_BAD,
+			"the %s header copy has a right checksum, but libcryptsetup refuses what "
+			"it says: 'coffer header check' tells why",
+			nth(i));
 	else if (c->magic)
 		r = coffer_checks_add(l, ids[i], COFFER_CHECK_BAD,
 			"the %s header copy is torn: its checksum or its form is wrong", nth(i));

@@ -31,13 +31,12 @@ static void free_found(struct found *f)
 
 /* Whole is what libcryptsetup loads: with a right checksum over metadata that it refuses, the other
  * copy is the one that every program goes by. */
-static int judge_copy(struct found *f, bool *ret)
+static int judge_copy(struct found *f, struct coffer_copy_facts *facts)
 {
 	const char *text;
 	size_t n;
 	int r;
 
-	*ret = false;
 	r = coffer_luks2_copy_check(f->data, &f->bin, &text, &n);
 	if (r == 0)
 		r = coffer_json_parse(text, n, &f->json);
@@ -45,7 +44,9 @@ static int judge_copy(struct found *f, bool *ret)
 		return 0;
 	if (r < 0)
 		return r; /* nothing that the copy says */
-	return coffer_meta_accepted(f->json, text, n, f->bin.copy_size, ret);
+	r = coffer_meta_accepted(f->json, text, n, f->bin.copy_size, &facts->whole);
+	facts->refused = r == 0 && !facts->whole;
+	return r;
 }
 
 /* Read and judge the copy at @off. A copy that is not whole is no error: the facts say so. */
@@ -76,7 +77,7 @@ static int read_copy(struct coffer_dev *d, uint64_t off, struct coffer_copy_fact
 	r = coffer_dev_read(d, ret->data, ret->bin.copy_size, off, e);
 	if (r < 0)
 		return r;
-	r = judge_copy(ret, &facts->whole);
+	r = judge_copy(ret, facts);
 	return r < 0 ? coffer_err_errno(e, -r, "judge the LUKS2 header of %s", d->name) : 0;
 }
 

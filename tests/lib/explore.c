@@ -384,17 +384,16 @@ static void run_jobs(struct run *r)
 
 static void row_of_table(const char *name, const struct tally *t)
 {
-	note("| %s | %u | %u | %u | %u | %u | %u | %u | %u | %u | %u | %u |", name, t->states,
+	note("| %s | %u | %u | %u | %u | %u | %u | %u | %u | %u | %u | %u | %u |", name, t->states,
 		t->untouched, t->shut, t->coffer, t->aborted, t->repaired, t->stock, t->program,
-		t->told, t->gone, t->lost);
+		t->mended, t->told, t->gone, t->lost);
 }
 
 static void report(const struct run *r, struct tally *ret)
 {
 	note("| scenario | states | untouched | shut | coffer | abort | repair | stock | by the "
-	     "program | told "
-	     "| gone | lost |");
-	note("|---|---|---|---|---|---|---|---|---|---|---|---|");
+	     "program | after its repair | told | gone | lost |");
+	note("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
 	for (size_t i = 0; i < r->n; i++) {
 		const struct tally t = sum_of(r, i);
 

@@ -294,9 +294,9 @@ def no_metadata(edit):
     img = by_coffer()(small)
     reseal(img, edit)
     run("cryptsetup", "luksDump", "--header", img, img, status=(1,))
-    report = verify(img, key=small.key, status=3)
-    expect(report, "encrypted", header_primary="ok", header_secondary="ok", metadata="bad",
-           keyslot="")
+    report = verify(img, key=small.key, status=6)
+    expect(report, "damaged", header_primary="bad", header_secondary="bad", metadata="", keyslot="")
+    assert "'coffer header check' tells why" in report["message"], report["message"]
 
 
 def wrong_digest():

@@ -331,8 +331,8 @@ int main(void)
 	if (!x.deep && SHARE == 1)
 		ok(seconds_used() < 180, "in %.0f seconds of processor time, 180 at most",
 			seconds_used());
-	ok(t.coffer && t.aborted && t.repaired && t.asked && t.stock && t.program && t.shut &&
-			t.told && t.keyslots,
+	ok(t.coffer && t.aborted && t.repaired && t.asked && t.stock && t.program && t.mended &&
+			t.shut && t.told && t.keyslots,
 		"each way of recovery was taken, and each judge has judged (%u only asked of "
 		"repair, %u began with keyslots beside the header)",
 		t.asked, t.keyslots);
