@@ -41,8 +41,9 @@ test-quick: deps-test build asan
 
 # Without sanitizers: more states in the same time. "make test" has the small set with them.
 crash: deps-test build/build.ninja
-	ninja -C build tests/test_crash
+	ninja -C build tests/test_crash tests/test_restore_crash
 	DEEP="$(DEEP)" SEEDS="$(SEEDS)" MINUTES="$(MINUTES)" build/tests/test_crash
+	$(if $(filter 1,$(DEEP)),COFFER_DEEP=1) build/tests/test_restore_crash
 
 lint: deps-test build
 	tests/run --tier unit --filter lint/ $(T)

@@ -22,7 +22,7 @@ from tap import Tap
 
 DEEP = os.environ.get("COFFER_DEEP") == "1"
 SEED = int(os.environ.get("COFFER_SEED", "1"))
-ROUNDS = 200 if DEEP else 6  # of each sort and kind of disk
+ROUNDS = 100 if DEEP else 6  # of each sort and kind of disk
 LIMIT = 60  # seconds: whoever takes longer waits for ever
 
 tap = Tap()
@@ -292,7 +292,7 @@ def finished(kind, seed):
     with target(kind, img) as where:
         r = Round(kind, seed, img, where)
         begin(r, [change_keys(0), change_keys(1), read, look, go_on_with_nothing],
-              10 if DEEP else 2)
+              3 if DEEP else 2)
         settle(r)
         counts[kind, "headers seen", "finished"] += len(r.sampled)
 
