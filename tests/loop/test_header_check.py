@@ -174,7 +174,7 @@ def copies(damage, ids, counts, remedy):
         assert "1. sync-header" in run(ASAN, "repair", "--dry-run", img).stdout
         obey(f"coffer repair --yes {img}")
     else:
-        obey(re.search("cryptsetup config .*", c["remedy"]).group().replace("LABEL", "new")
+        obey(re.search("cryptsetup (config|repair) .*", c["remedy"]).group().replace("LABEL", "new")
              .replace("NAME", "new"))
     assert not bad(check(img, 0))
     opens(img)

@@ -211,14 +211,14 @@ def doctored_rows():
                 ("metadata lock of another disk", "unlocked write",
                  lambda lines, w=where: [x.replace(f"L_{w.numbers}", "L_259:9") for x in lines]),
                 ("name not looked at", "not checked",
-                 without(lambda x: "newfstatat(" in x and '"L_' in x)),
+                 without(lambda x: "newfstatat(" in x and '/L_' in x and '""' not in x)),
                 ("descriptor not looked at", "not checked",
                  without(lambda x: "newfstatat(" in x and 'L_' in x and '""' in x)),
                 ("lock file removed under no lock", "unlink",
                  without(lambda x: "flock(" in x and "LOCK_EX|LOCK_NB" in x and "/L_" in x)),
             ]
         edits.append(("name of the reencryption lock not looked at", "not checked",
-                      without(lambda x: "newfstatat(" in x and '"LN_' in x)))
+                      without(lambda x: "newfstatat(" in x and '/LN_' in x and '""' not in x)))
         for name_, rule, edit in edits:
             yield (f"doctored, {kind}: {name_}", doctored, lines, rule, edit, where), how
 

@@ -39,6 +39,7 @@ words()
 {
 	case $1 in
 	flush) echo "flush /dev/mapper/live: Input/output error" ;;
+	shrunk) echo "/dev/mapper/live has become smaller at work" ;;
 	*) echo "/dev/mapper/live" ;;
 	esac
 }
@@ -48,8 +49,9 @@ stops_by()
 	rc=0
 	wait "$running" || rc=$?
 	cp /run/out-live "$OUT"
-	# Only when nothing was written yet it may say that it never began.
-	if [ "$rc" = 5 ] || { [ "$rc" = 1 ] && [ "$before" = "$(hash_of "$DEV")" ]; }; then
+	# Only when nothing was written yet it may say that it never began. A disk that became smaller
+	# is a person's to give back.
+	if [ "$rc" = 5 ] || { [ "$1" = shrunk ] && [ "$rc" = 6 ]; } || { [ "$rc" = 1 ] && [ "$before" = "$(hash_of "$DEV")" ]; }; then
 		held "coffer stops, and tells what is on the disk"
 	else
 		not_held "coffer stops, and tells what is on the disk" "exit $rc"
