@@ -17,7 +17,7 @@
 
 /* With sanitizers a state takes half a second: then each 7th cut, and all of them without. */
 #ifdef __SANITIZE_ADDRESS__
-#define SHARE 7
+#define SHARE 10
 #else
 #define SHARE 1
 #endif
