@@ -15,7 +15,7 @@
 #include "story/backup.h"
 #include "tap.h"
 
-/* With sanitizers a state takes half a second: then each 7th cut, and all of them without. */
+/* With sanitizers a state takes half a second: then each tenth cut, and all of them without. */
 #ifdef __SANITIZE_ADDRESS__
 #define SHARE 10
 #else
