@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/checks.h"
+#include "base/cleanup.h"
 #include "base/err.h"
 #include "model/luks2hdr.h"
 #include "model/luks2meta.h"
@@ -290,8 +291,19 @@ static int read_copies(
 	return 0;
 }
 
-/* A header that would be refused, or open nothing, does not take the place of one that is there. A
- * token is left out: it only helps to find a key. */
+/* Of the sections of the metadata, those that every key needs. */
+static bool breaks_all(const char *id)
+{
+	static const char *const ids[] = {"digest", "segment", "config"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
+		if (strcmp(id, ids[i]) == 0)
+			return true;
+	return false;
+}
+
+/* A header that would be refused, or open nothing, does not take the place of one that is there.
+ * Where one keyslot of several is odd, or a requirement is unknown, the others still open it. */
 static int check_metadata(const struct coffer_backup *b, struct coffer_err *e)
 {
 	const struct coffer_meta m = {.json = b->json,
@@ -309,7 +321,7 @@ static int check_metadata(const struct coffer_backup *b, struct coffer_err *e)
 		r = coffer_err_errno(e, -r, "judge the backup's metadata");
 	for (size_t i = 0; i < found.n && r == 0; i++)
 		if (found.items[i].verdict == COFFER_CHECK_BAD &&
-			strcmp(found.items[i].id, "token") != 0)
+			(!accepted || breaks_all(found.items[i].id)))
 			r = coffer_err_set(e, EBADMSG, "the backup's metadata are wrong: %s",
 				found.items[i].text);
 	if (r == 0 && !accepted)

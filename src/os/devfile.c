@@ -44,6 +44,9 @@ static int check_end(const struct coffer_dev *d, struct coffer_err *e)
 		return coffer_err_errno(e, -r, "read the size of %s", d->name);
 	if (now >= d->size)
 		return 0;
+	/* A disk that was unplugged has no size, and may come back as it was. */
+	if (d->is_block && now == 0)
+		return coffer_err_set(e, EIO, "%s is gone", d->name);
 	return coffer_err_repair(e, ENXIO,
 		"%s has become smaller at work: it has %" PRIu64 " bytes, and had %" PRIu64
 		"; what lay behind is gone, unless the device still has it when it gets its size "

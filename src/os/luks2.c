@@ -99,10 +99,15 @@ static int run_child(coffer_child_job job, void *arg, enum coffer_child_kind kin
 	return coffer_child_run(job, arg, kind, stop, what, e);
 }
 
+const char *coffer_luks2_pbkdf(const struct coffer_luks2_format *f)
+{
+	return f->pbkdf ? f->pbkdf : crypt_get_pbkdf_default(CRYPT_LUKS2)->type;
+}
+
 static int set_pbkdf(struct crypt_device *cd, const struct coffer_luks2_format *f)
 {
-	const char *type = f->pbkdf ? f->pbkdf : crypt_get_pbkdf_default(CRYPT_LUKS2)->type;
-	const struct crypt_pbkdf_type *defaults = crypt_get_pbkdf_type_params(type);
+	const struct crypt_pbkdf_type *defaults =
+		crypt_get_pbkdf_type_params(coffer_luks2_pbkdf(f));
 	struct crypt_pbkdf_type pbkdf;
 
 	if (!defaults)

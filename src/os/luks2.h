@@ -29,6 +29,9 @@ struct coffer_luks2_format {
 	uint64_t keyslots_size; /* bytes; never 0 */
 };
 
+/* The key derivation that @f names, or the one that this libcryptsetup takes by itself. */
+const char *coffer_luks2_pbkdf(const struct coffer_luks2_format *f);
+
 /* Are those values of @f such that libcryptsetup can work with them which it alone can judge: the
  * cost of key derivation? -EINVAL and others, its own words in @e. */
 int coffer_luks2_check_format(const struct coffer_luks2_format *f, struct coffer_err *e);

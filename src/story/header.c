@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "model/luks2hdr.h"
 #include "model/luks2meta.h"
+#include "model/samehdr.h"
 #include "os/locks.h"
 #include "os/luks2.h"
 
@@ -189,8 +190,11 @@ int coffer_header_read(struct coffer_dev *d, struct coffer_facts *f, struct coff
 		r = read_secondary(d, f, &c[0], &f->copy[1], &c[1], e);
 	if (r == 0)
 		f->newest = newest_copy(f, c);
-	f->two_volumes =
-		f->copy[0].whole && f->copy[1].whole && strcmp(c[0].bin.uuid, c[1].bin.uuid) != 0;
+	/* One key and one place are one volume, whose UUID cryptsetup was just changing. */
+	f->two_volumes = f->copy[0].whole && f->copy[1].whole &&
+			 strcmp(c[0].bin.uuid, c[1].bin.uuid) != 0 &&
+			 !(coffer_same_member(c[0].json, c[1].json, "digests") &&
+				 coffer_same_member(c[0].json, c[1].json, "segments"));
 	if (f->newest >= 0) {
 		f->other_converting = other_is_converting(f, &c[!f->newest]);
 		r = make_header(f, c, h, e);
@@ -376,10 +380,14 @@ static int text_of(const struct coffer_header *h, const char **ret, struct coffe
 {
 	_cleanup_json_ struct json_object *again = NULL;
 	const char *text = coffer_json_text(h->json);
+	const int r = text ? coffer_json_parse(text, strlen(text), &again) : -ENOMEM;
 
-	if (!text || coffer_json_parse(text, strlen(text), &again) < 0 ||
-		!coffer_json_equal(again, h->json))
+	if (r == -ENOMEM)
 		return coffer_err_errno(e, ENOMEM, "write the LUKS2 metadata");
+	if (r < 0 || !coffer_json_equal(again, h->json))
+		return coffer_err_repair(e, EBADMSG,
+			"the LUKS2 metadata cannot be written as they were read; nothing was "
+			"written");
 	*ret = text;
 	return 0;
 }

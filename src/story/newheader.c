@@ -70,7 +70,7 @@ int coffer_newheader_check(
 /* What takes no time, where it was not asked for. */
 static void make_cheap(struct coffer_luks2_format *f)
 {
-	const bool pbkdf2 = f->pbkdf && strcmp(f->pbkdf, "pbkdf2") == 0;
+	const bool pbkdf2 = strcmp(coffer_luks2_pbkdf(f), "pbkdf2") == 0;
 
 	if (!f->pbkdf_iterations)
 		f->pbkdf_iterations = pbkdf2 ? 1000 : 4;

@@ -290,9 +290,13 @@ static int refuse(const struct coffer_restore *s, struct coffer_err *e)
 
 	if (reason->n == 0)
 		return 0;
-	if (reason->n == 1 || !reason->words[0])
+	if (!reason->words[0])
 		return coffer_err_refuse(e, EPERM, "%s%s%s; nothing was changed", c->text,
 			c->remedy[0] ? "; " : "", c->remedy);
+	if (reason->n == 1)
+		return coffer_err_refuse(e, EPERM,
+			"%s; if that is what you want: --allow %s; nothing was changed", c->text,
+			reason->words);
 	return coffer_err_refuse(e, EPERM,
 		"%s, and %zu more; if all of that is what you want: --allow %s; nothing was "
 		"changed",

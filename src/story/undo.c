@@ -48,9 +48,12 @@ static int make_undo_record(
 	 * mixture of the two is no riddle. */
 	if (older)
 		memcpy(rec->id, older->id, sizeof(rec->id));
-	else if (f->transition_error == 0)
+	else if (f->transition_error == 0) {
+		/* The record of what was begun is lost, and with it whether the reserve has
+		 * something to keep, and what the head copy's hash was: nothing of it is erased. */
+		rec->keep = true;
 		memcpy(rec->id, f->transition.id, sizeof(rec->id));
-	else if (coffer_random(rec->id, sizeof(rec->id)) < 0)
+	} else if (coffer_random(rec->id, sizeof(rec->id)) < 0)
 		return coffer_err_set(e, EIO, "libcrypto has no random bytes");
 	if (disk->header) {
 		rec->geometry = f->conversion.geometry;

@@ -991,7 +991,7 @@ def forged_files():
                  lambda m: m["keyslots"]["0"].pop("af"),
                  lambda m: m["digests"]["0"].pop("salt"),
                  lambda m: m["segments"]["0"].update(type="x")):
-        judge(seal(with_json(edit), block), "metadata are wrong")
+        judge(seal(with_json(edit), block), "metadata are wrong|impossible places")
 
 
 def hostile_uuid():

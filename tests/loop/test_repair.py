@@ -127,6 +127,16 @@ def refused(which, moment=None):
     return img
 
 
+def uuid_half_changed():
+    """cryptsetup luksUUID, cut between its two copies: two UUIDs, and still one volume."""
+    img = finished()
+    other = _copy(img, os.path.join(folder, "another-uuid"))
+    run("cryptsetup", "luksUUID", "--batch-mode", "--uuid",
+        "5a8f2b16-9d0c-4a57-8f0e-0b4d1c9e7a01", other)
+    write(img, 0, read(other, 0, COPY))
+    return img
+
+
 def two_volumes():
     """The first copy of another volume, older; stock opens the second one's."""
     img, other = finished(), small.copy("other-volume")
@@ -705,6 +715,8 @@ with stack:
          "second copy is whole"),
         ("Bug: two volumes: a copy of another volume, which is older", unchanged, two_volumes, 6,
          "two different volumes", "keep a copy"),
+        ("Bug: a change of the UUID that was cut is not two volumes", encrypted_by,
+         uuid_half_changed, "sync-header"),
         ("Bug: changed while the lock was waited for", changed_meanwhile),
         ("redo-placement", encrypted_by, half_placed, "redo-placement", "resume"),
         ("finish-placement", encrypted_by,
