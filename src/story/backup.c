@@ -87,6 +87,14 @@ static int no_header(const struct coffer_disk *disk, struct coffer_err *e)
 	const struct coffer_facts *f = &disk->facts;
 	const char *name = disk->dev->name;
 
+	if (disk->action == COFFER_ACT_REDO_PLACEMENT || disk->action == COFFER_ACT_REDO_RESTORE) {
+		(void)coffer_err_set(e, ENODATA,
+			"a LUKS2 header is half placed on %s, or half taken away: there is none to "
+			"save; see 'coffer status %s'",
+			name, name);
+		coffer_err_outcome(e, COFFER_NO);
+		return -ENODATA;
+	}
 	if (f->transition_error == 0 || f->copy[0].magic ||
 		(f->copy[1].magic && f->block_0_is_ours))
 		return coffer_err_repair(e, EUCLEAN,

@@ -22,7 +22,7 @@ stack = contextlib.ExitStack()
 folder = stack.enter_context(tempdir())
 log = os.path.join(folder, "log")
 KINDS = "image", "block"
-AT_ONCE = 5  # seconds: nobody waits for a lock that long and is said not to have waited
+AT_ONCE = 12  # seconds: nobody waits for a lock that long and is said not to have waited
 
 
 def dump(where):

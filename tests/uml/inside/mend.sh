@@ -66,6 +66,7 @@ step_udev_kept_off()
 	wait $pid || rc=$?
 	same "afterwards coffer goes on to its end" 0 $rc
 	same "the header is there" crypto_LUKS "$(blkid -p -o value -s TYPE "$PART")"
-	exits 0 "the disk is free" flock -n "$DEV" true
+	# udevd itself has it for a moment, to look at what has changed
+	exits 0 "the disk is free" flock -w 20 "$DEV" true
 	udevadm control --exit
 }
