@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/cleanup.h"
+#include "base/checks.h"
 #include "base/err.h"
 #include "cli/cli.h"
 #include "cli/show.h"
@@ -30,25 +31,16 @@ static int end_json(const struct coffer_doctor_report *d, int code, const struct
 	return coffer_json_finish(o, code, e);
 }
 
-static size_t count(const struct coffer_checks *c, enum coffer_verdict verdict)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < c->n; i++)
-		n += c->items[i].verdict == verdict;
-	return n;
-}
-
 /* What is in order is told only to whoever does not want it quiet. */
 static void show_part(const char *name, const char *stage, const struct coffer_checks *c, bool all)
 {
-	const size_t bad = count(c, COFFER_CHECK_BAD);
+	const size_t bad = coffer_checks_count(c, COFFER_CHECK_BAD);
 
 	if (!all && bad == 0)
 		return;
 	coffer_show_text(stdout, name);
 	(void)printf("%s%s: %zu checks, %zu bad, %zu not possible\n", *stage ? ": " : "", stage,
-		c->n, bad, count(c, COFFER_CHECK_UNCHECKED));
+		c->n, bad, coffer_checks_count(c, COFFER_CHECK_UNCHECKED));
 	coffer_show_checks(stdout, c, all);
 }
 

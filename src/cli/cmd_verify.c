@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/cleanup.h"
+#include "base/checks.h"
 #include "base/err.h"
 #include "cli/cli.h"
 #include "cli/show.h"
@@ -32,15 +33,6 @@ static int end_json(const struct coffer_verification *v, int code, const char *d
 	return coffer_json_finish(o, code, e);
 }
 
-static size_t count(const struct coffer_checks *c, enum coffer_verdict verdict)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < c->n; i++)
-		n += c->items[i].verdict == verdict;
-	return n;
-}
-
 static int end_text(const struct coffer_verification *v, int code, const struct coffer_args *args,
 	const struct coffer_err *e)
 {
@@ -48,8 +40,8 @@ static int end_text(const struct coffer_verification *v, int code, const struct 
 		coffer_show_text(stdout, v->status->device);
 		(void)printf(": %s; %zu checks, %zu bad, %zu not possible\n",
 			coffer_stage_name(v->status->stage), v->checks.n,
-			count(&v->checks, COFFER_CHECK_BAD),
-			count(&v->checks, COFFER_CHECK_UNCHECKED));
+			coffer_checks_count(&v->checks, COFFER_CHECK_BAD),
+			coffer_checks_count(&v->checks, COFFER_CHECK_UNCHECKED));
 		coffer_show_checks(stdout, &v->checks, !args->quiet);
 	}
 	if (v && v->status->luks_version == 2 && !args->key_file && args->key_fd < 0 &&
