@@ -14,17 +14,9 @@
 struct coffer_facts state_facts(struct lab *l, enum coffer_action *action)
 {
 	struct crashdev *d = lab_device(l);
-	struct coffer_disk disk = {0};
-	struct coffer_facts f;
 
 	d->dev.read_only = true;
-	if (coffer_examine(&d->dev, &disk, NULL) < 0)
-		abort();
-	*action = disk.action;
-	f = disk.facts;
-	coffer_disk_reset(&disk);
-	coffer_dev_close(&d->dev);
-	return f;
+	return facts_of_device(d, action);
 }
 
 static int encrypt_state(struct lab *l, struct coffer_err *e)

@@ -143,10 +143,8 @@ int repair(const struct row *row, const uint8_t *content, bool record, struct cr
 	return r;
 }
 
-struct coffer_facts facts_of(
-	const struct row *row, const uint8_t *state, enum coffer_action *action)
+struct coffer_facts facts_of_device(struct crashdev *d, enum coffer_action *action)
 {
-	struct crashdev *d = crashdev_new(state, disk_size(row));
 	struct coffer_disk disk = {0};
 	struct coffer_facts f;
 
@@ -157,4 +155,10 @@ struct coffer_facts facts_of(
 	coffer_disk_reset(&disk);
 	coffer_dev_close(&d->dev);
 	return f;
+}
+
+struct coffer_facts facts_of(
+	const struct row *row, const uint8_t *state, enum coffer_action *action)
+{
+	return facts_of_device(crashdev_new(state, disk_size(row)), action);
 }

@@ -57,5 +57,7 @@ int undo(const struct row *row, const uint8_t *content, bool record, struct cras
 	struct coffer_err *e);
 int repair(const struct row *row, const uint8_t *content, bool record, struct crash_log *ret_log,
 	struct coffer_err *e);
+/* The same of a device, which is closed. */
+struct coffer_facts facts_of_device(struct crashdev *d, enum coffer_action *action);
 struct coffer_facts facts_of(
 	const struct row *row, const uint8_t *state, enum coffer_action *action);
