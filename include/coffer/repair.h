@@ -2,8 +2,9 @@
 /* coffer/repair.h - finish what is unfinished, undo what is undoable, put back what is torn
  *
  * First a list of findings and of actions, from what is on the disk; then a question; then the
- * actions, in this order. After each the disk is looked at anew, and the next one is done only if
- * it is still what the disk asks for. Whenever there is doubt there is no action. */
+ * actions, in this order. Before each the disk is looked at anew, and it is done only if it is
+ * still what the disk asks for; what another program has done meanwhile is left out. Whenever there
+ * is doubt there is no action. */
 #ifndef COFFER_REPAIR_H
 #define COFFER_REPAIR_H
 
@@ -26,7 +27,8 @@ struct coffer_repair_result {
 	struct coffer_checks findings;
 	struct coffer_repair_action actions[COFFER_MAX_REPAIRS];
 	size_t n_actions;
-	size_t n_done; /* of them */
+	bool done[COFFER_MAX_REPAIRS]; /* by this call: cryptsetup may have been faster */
+	size_t n_done;
 	bool changed;
 	enum coffer_stage stage_after; /* when something was done */
 	bool unlocked_run;	       /* as in coffer_encrypt_result */

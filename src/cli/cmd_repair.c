@@ -73,7 +73,7 @@ static void put_actions(struct json_object *o, const struct coffer_repair_result
 
 		(void)coffer_json_put_string(a, "action", coffer_repair_name(r->actions[i].kind));
 		coffer_json_put_text(a, "text", r->actions[i].text);
-		(void)coffer_json_put_bool(a, "done", i < r->n_done);
+		(void)coffer_json_put_bool(a, "done", r->done[i]);
 		(void)coffer_json_append(array, a);
 	}
 	(void)coffer_json_put(o, "actions", array);
@@ -100,6 +100,16 @@ static int end_json(const struct run *run, int code, const struct coffer_repair_
 	return coffer_json_finish(o, code, e);
 }
 
+/* Another program was faster: nothing is wrong, but somebody has said yes to more. */
+static void show_overtaken(const struct run *run, const struct coffer_repair_result *r)
+{
+	for (size_t i = 0; i < r->n_actions; i++)
+		if (!r->done[i])
+			(void)fprintf(stderr,
+				"%s: '%s' was not needed any more: another program has done it\n",
+				run->args.encrypt.device, coffer_repair_name(r->actions[i].kind));
+}
+
 static int end_text(const struct run *run, int code, const struct coffer_repair_result *r,
 	const struct coffer_err *e)
 {
@@ -122,6 +132,8 @@ static int end_text(const struct run *run, int code, const struct coffer_repair_
 		(void)fputs("coffer: nothing is lost; go on with: ", stderr);
 		coffer_report_command(&run->args, "repair");
 	}
+	if (code == COFFER_DONE && !run->args.encrypt.dry_run && !quiet)
+		show_overtaken(run, r);
 	if (code == COFFER_DONE && r->changed && !quiet) {
 		(void)fprintf(stderr, "%s: repaired; it is %s now\n", run->args.encrypt.device,
 			coffer_stage_name(r->stage_after));

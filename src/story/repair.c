@@ -145,44 +145,72 @@ static int act(struct coffer_session *s, struct repair *p, enum coffer_action_ki
 	return coffer_err_set(e, EINVAL, "no such action");
 }
 
+/* The next of the listed actions, from @i on, that the disk asks for now; res->n_actions when it
+ * asks for nothing more. What is left out on the way, another program has done: cryptsetup mends a
+ * header copy whenever it opens the disk. An action that was not listed is not done: nobody has
+ * agreed. */
+static int next_action(
+	struct coffer_session *s, struct repair *p, size_t i, size_t *ret, struct coffer_err *e)
+{
+	_cleanup_(coffer_checks_free) struct coffer_checks now = {0};
+	const struct coffer_repair_result *res = p->result;
+	const struct coffer_diagnosis *d = &p->diagnosis;
+	int r;
+
+	r = examine(s, p, e);
+	if (r == 0)
+		r = diagnose(s, p, &now, e);
+	if (r < 0)
+		return r;
+	if (!d->foreign && !d->hopeless)
+		for (*ret = i; *ret < res->n_actions; ++*ret)
+			if (d->n_actions > 0 && res->actions[*ret].kind == d->actions[0].kind)
+				return 0;
+	if (!d->foreign && !d->hopeless && d->n_actions == 0)
+		return 0;
+	return coffer_err_repair(e, EUCLEAN,
+		"%s '%s' %s does not ask for '%s' any more; nothing more was done",
+		i > 0 ? "after" : "before",
+		coffer_repair_name(res->actions[i > 0 ? i - 1 : 0].kind), s->dev->name,
+		coffer_repair_name(res->actions[i].kind));
+}
+
 /* The actions as they were listed, each only while the disk still asks for it. Before the first one
  * somebody may have thought for an hour, and cryptsetup does not know coffer's lock. */
 static int act_all(struct coffer_session *s, struct repair *p, struct coffer_err *e)
 {
 	struct coffer_repair_result *res = p->result;
-	_cleanup_(coffer_checks_free) struct coffer_checks later = {0};
-	int r = 0;
+	int r;
 
-	for (size_t i = 0; i < res->n_actions && r == 0; i++) {
+	for (size_t i = 0; i < res->n_actions; i++) {
 		r = coffer_session_check_stop(s, e);
 		if (r == 0)
-			r = examine(s, p, e);
-		if (r == 0)
-			r = diagnose(s, p, &later, e);
+			r = next_action(s, p, i, &i, e);
 		if (r < 0)
+			return r;
+		if (i == res->n_actions)
 			break;
-		if (p->diagnosis.n_actions == 0 ||
-			p->diagnosis.actions[0].kind != res->actions[i].kind)
-			return coffer_err_repair(e, EUCLEAN,
-				"%s '%s' %s does not ask for '%s' any more; nothing more was done",
-				i > 0 ? "after" : "before",
-				coffer_repair_name(res->actions[i > 0 ? i - 1 : 0].kind),
-				s->dev->name, coffer_repair_name(res->actions[i].kind));
 		r = act(s, p, res->actions[i].kind, e);
 		if (r < 0)
 			return coffer_err_wrap(
 				e, r, "%s", coffer_repair_name(res->actions[i].kind));
+		res->done[i] = true;
 		res->n_done++;
 	}
-	return r;
+	return 0;
 }
 
 /* Behind what went wrong: what stays although it did. */
 static void tell_done(const struct coffer_repair_result *res, struct coffer_err *e)
 {
-	for (size_t i = 0; i < res->n_done; i++)
-		coffer_err_add(e, "%s'%s'", i == 0 ? "; what was done before is kept: " : ", ",
-			coffer_repair_name(res->actions[i].kind));
+	const char *before = "; what was done before is kept: ";
+
+	for (size_t i = 0; i < res->n_actions; i++)
+		if (res->done[i]) {
+			coffer_err_add(
+				e, "%s'%s'", before, coffer_repair_name(res->actions[i].kind));
+			before = ", ";
+		}
 }
 
 /* What the disk is now: told by a new look at it. */
