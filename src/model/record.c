@@ -64,12 +64,13 @@ static void encode_common(const struct coffer_record *r, const char magic[16], u
 
 /* The parts that say where things are; all of them are checked before anybody computes with them.
  */
-static bool decode_common(const uint8_t *p, const char magic[16], struct coffer_transition *t)
+static bool decode_common(const uint8_t *p, const char magic[16], enum coffer_placement_kind last,
+	struct coffer_transition *t)
 {
 	const uint32_t kind = get_be32(p + AT_KIND);
 
 	if (memcmp(p + AT_MAGIC, magic, 16) != 0 || get_be32(p + AT_VERSION) != VERSION ||
-		kind < COFFER_PLACE || kind > COFFER_RESTORED)
+		kind < COFFER_PLACE || kind > last)
 		return false;
 	*t = (struct coffer_transition){.kind = (enum coffer_placement_kind)kind};
 	memcpy(t->id, p + AT_ID, COFFER_ID_SIZE);
@@ -177,7 +178,7 @@ int coffer_record_decode(const uint8_t block[COFFER_BLOCK], struct coffer_record
 	status = check_sum(block, COFFER_BLOCK);
 	if (status < 0)
 		return status;
-	if (!decode_common(block, record_magic, &t))
+	if (!decode_common(block, record_magic, COFFER_SAVE, &t))
 		return -EBADMSG;
 	r.kind = t.kind;
 	memcpy(r.id, t.id, sizeof(r.id));
@@ -209,7 +210,8 @@ int coffer_transition_find(const uint8_t block[COFFER_BLOCK], struct coffer_tran
 		const uint8_t *p = block + i * COFFER_SECTOR;
 		int r;
 
-		if (!decode_common(p, transition_magic, &t) || get_be32(p + AT_INDEX) != i)
+		if (!decode_common(p, transition_magic, COFFER_RESTORED, &t) ||
+			get_be32(p + AT_INDEX) != i)
 			continue;
 		r = check_sum(p, COFFER_SECTOR);
 		if (r == -EBADMSG)

@@ -17,6 +17,7 @@ enum coffer_placement_kind {
 	COFFER_PLACE = 1,    /* the header replaces the head */
 	COFFER_RESTORE = 2,  /* the head comes back */
 	COFFER_RESTORED = 3, /* transition block only: it is back but for the blocks with a magic */
+	COFFER_SAVE = 4,     /* record only: the head is being copied; head_hash is the head's */
 };
 
 #define COFFER_ID_SIZE	   16
@@ -44,11 +45,12 @@ struct coffer_record {
 	uint32_t n_veils; /* blocks below S, zeroed so that no tool knows the content */
 	uint64_t veils[COFFER_MAX_VEILS];
 	uint8_t image_hash[COFFER_SHA256_SIZE];
-	uint8_t head_hash[COFFER_SHA256_SIZE]; /* of the head copy */
+	uint8_t head_hash[COFFER_SHA256_SIZE]; /* of the head copy; SAVE: of the head */
 };
 
 /* Where they lie. A PLACE record begins the gap and its image follows it; a RESTORE record is the
- * gap's last block, so that writing one never harms the other. */
+ * gap's last block, so that writing one never harms the other. A SAVE record lies there as well:
+ * nothing is to be restored as long as nothing is placed. */
 static inline uint64_t coffer_record_offset(
 	const struct coffer_geometry *g, enum coffer_placement_kind kind)
 {

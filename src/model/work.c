@@ -15,16 +15,17 @@ static void count_save(const struct coffer_work_facts *f, struct coffer_work *w)
 {
 	const uint64_t shift = f->geometry.shift;
 
-	/* the head to its copy, both again to compare them, the copy once more for its hash */
-	w->read = 4 * shift + f->image_size + COFFER_BLOCK + f->prints;
-	/* the place of an old abort's record, the copy, the image, the record */
+	/* the head for its hash, and to its copy, both again to compare them, the copy once more
+	 * for its hash; both records and the image */
+	w->read = 5 * shift + f->image_size + 2 * (uint64_t)COFFER_BLOCK + f->prints;
+	/* the record of saving, the copy, the image, the record of placing */
 	w->written = COFFER_BLOCK + shift + f->image_size + COFFER_BLOCK;
-	w->flushes = 3;
+	w->flushes = 4;
 }
 
 static void count_erase(const struct coffer_work_facts *f, struct coffer_work *w)
 {
-	w->written += COFFER_BLOCK + f->image_size;
+	w->written += 2 * (uint64_t)COFFER_BLOCK + f->image_size;
 	w->flushes += 1;
 }
 
@@ -112,7 +113,7 @@ static void count_restore(const struct coffer_work_facts *f, struct coffer_work 
 	w->read = 2 * shift;
 	/* record, two marks and the second copy's first block; all of the head; the reserve */
 	w->written = 4 * (uint64_t)COFFER_BLOCK + f->n_veils * (uint64_t)COFFER_BLOCK + 3 * shift;
-	w->flushes = 8;
+	w->flushes = 9;
 }
 
 /* Looks at the disk: one before each stage and one after the last. Whoever comes to a disk with a

@@ -43,13 +43,17 @@ static int write_and_flush(struct coffer_dev *d, const struct coffer_record *rec
 	return r < 0 ? r : coffer_dev_flush(d, e);
 }
 
-/* Record and image must be gone for good before the first step: the image would open the disk
- * with today's passphrase for ever, and the gap belongs to ciphertext from then on. */
+/* Records and image must be gone for good before the first step: the image would open the disk
+ * with today's passphrase for ever, and the gap belongs to ciphertext from then on. The record of
+ * saving says nothing beside a header; it goes because it holds a hash of what is encrypted now. */
 static int erase_record(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
 {
 	int r;
 
-	r = coffer_dev_zero(d, coffer_gap(&rec->geometry), COFFER_BLOCK + rec->image_size, e);
+	r = coffer_dev_zero(d, coffer_record_offset(&rec->geometry, COFFER_SAVE), COFFER_BLOCK, e);
+	if (r == 0)
+		r = coffer_dev_zero(
+			d, coffer_gap(&rec->geometry), COFFER_BLOCK + rec->image_size, e);
 	return r < 0 ? r : coffer_dev_flush(d, e);
 }
 
@@ -101,12 +105,34 @@ int coffer_place_redo(struct coffer_dev *d, const struct coffer_record *rec, con
 	return coffer_err_wrap(e, r, "place the header");
 }
 
+/* Copy the head to the end of the disk. Before that it is on the disk that it is coffer who copies,
+ * and what: cut here, the disk looks like one where cryptsetup was cut with a part of its header in
+ * place of the head and the whole copy at the end, of which nothing may be overwritten. The record
+ * takes the place of an old abort's, which would speak later. */
+static int save_head(struct coffer_dev *d, struct coffer_record *rec, struct coffer_err *e)
+{
+	const uint64_t shift = rec->geometry.shift, copy = coffer_head_copy(&rec->geometry);
+	struct coffer_record saving = *rec;
+	int r;
+
+	saving.kind = COFFER_SAVE;
+	r = coffer_dev_hash(d, 0, shift, saving.head_hash, e);
+	if (r == 0)
+		r = coffer_write_record(d, &saving, e);
+	if (r == 0)
+		r = coffer_copy_verified(d, 0, copy, shift, e);
+	if (r == 0)
+		r = coffer_dev_hash(d, copy, shift, rec->head_hash, e);
+	if (r == 0 && memcmp(rec->head_hash, saving.head_hash, COFFER_SHA256_SIZE) != 0)
+		r = coffer_err_set(e, EIO, "%s has changed while it was copied", d->name);
+	return r;
+}
+
 int coffer_place_begin(
 	struct coffer_dev *d, const struct coffer_geometry *g, int header_fd, struct coffer_err *e)
 {
 	_cleanup_free_ uint8_t *image = NULL;
 	struct coffer_record rec = {.kind = COFFER_PLACE, .geometry = *g};
-	const uint64_t head_copy = coffer_head_copy(g);
 	int r;
 
 	r = coffer_image_load(header_fd, &rec, &image, e);
@@ -120,12 +146,8 @@ int coffer_place_begin(
 	coffer_use_direct(d, g);
 
 	/* All of these lie in the reserve, where the guards found no filesystem: a cut here leaves
-	 * the filesystem as it was. An old abort's record goes, or it would speak later. */
-	r = coffer_dev_zero(d, coffer_record_offset(g, COFFER_RESTORE), COFFER_BLOCK, e);
-	if (r == 0)
-		r = coffer_copy_verified(d, 0, head_copy, g->shift, e);
-	if (r == 0)
-		r = coffer_dev_hash(d, head_copy, g->shift, rec.head_hash, e);
+	 * the filesystem as it was. */
+	r = save_head(d, &rec, e);
 	if (r == 0)
 		r = coffer_write_verified(d, image, rec.image_size, coffer_image_offset(g), e);
 	if (r == 0)

@@ -149,18 +149,25 @@ static int veil_for_undo(
 	return r < 0 ? r : coffer_dev_flush(d, e);
 }
 
-/* Zero again what of the reserve was used. Only ever called with the filesystem back in its old
- * place by this very run, alone on the device since: so nothing has grown into the reserve. */
+/* Zero again what of the reserve was used, the record last: as long as a part of the copy is left,
+ * it says that the head is whole, and that the copy is not what cryptsetup has left. Only ever
+ * called with the filesystem back in its old place by this very run, alone on the device since: so
+ * nothing has grown into the reserve. */
 static int erase_reserve(
 	struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
 {
-	int r;
+	const struct coffer_geometry *g = &rec->geometry;
+	int r = 0;
 
-	if (rec->keep)
-		r = coffer_dev_zero(
-			d, coffer_record_offset(&rec->geometry, rec->kind), COFFER_BLOCK, e);
-	else
-		r = coffer_dev_zero(d, coffer_gap(&rec->geometry), 2 * rec->geometry.shift, e);
+	if (!rec->keep) {
+		r = coffer_dev_zero(d, coffer_gap(g), g->shift - COFFER_BLOCK, e);
+		if (r == 0)
+			r = coffer_dev_zero(d, coffer_head_copy(g), g->shift, e);
+		if (r == 0)
+			r = coffer_dev_flush(d, e);
+	}
+	if (r == 0)
+		r = coffer_dev_zero(d, coffer_record_offset(g, rec->kind), COFFER_BLOCK, e);
 	return r < 0 ? r : coffer_dev_flush(d, e);
 }
 

@@ -34,9 +34,10 @@ folder = stack.enter_context(tempdir())
 REFUSALS = [
     ("converting", r"reencryption|[Rr]equirements"),
     ("running", r"already running|in-progress"),
-    ("busy", r"in use|busy|still in use|Cannot exclusively open"),
+    ("busy", r"in use|busy|still in use|Cannot exclusively open|in exclusive mode"),
     ("not LUKS", r"not a valid LUKS|is not LUKS"),
     ("no such key", r"No key available"),
+    ("full", r"No space for new keyslot|All key slots full"),  # killed ones may have left theirs
     ("overtaken", r"concurrent|Failed to (acquire|get) .*lock"),
 ]
 
@@ -181,7 +182,7 @@ def change_keys(index):
             who, after = "stock luksAddKey", "in"
             cmd = [*coffer.FAST, "--key-file", box.key, r.where, key.path]
         status = stock(r, rnd, who, [who.split()[1], "--batch-mode", *cmd],
-                       wanted=("not LUKS", "converting", "busy", "overtaken"))
+                       wanted=("not LUKS", "converting", "busy", "full", "overtaken"))
         if status in (0, "killed"):
             key.where = after if status == 0 else "?"
     return job
@@ -300,7 +301,7 @@ def finished(kind, seed):
 def stock_finishes(kind, seed):
     """What coffer has begun; on a busy machine the rounds may never come to that."""
     img = box.copy("work")
-    coffer.inject("fdatasync", "signal=KILL:when=14",
+    coffer.inject("fdatasync", "signal=KILL:when=15",
                   coffer.one_thread(img, box.key, "--key-size", "256"))
     assert coffer.pointer(img) > 0
     with target(kind, img) as where:

@@ -76,7 +76,7 @@ def encrypt():
 
 def resume():
     img = box.copy()
-    coffer.inject("fdatasync", "signal=KILL:when=14", coffer.one_thread(img, box.key))
+    coffer.inject("fdatasync", "signal=KILL:when=15", coffer.one_thread(img, box.key))
     assert coffer.pointer(img) > 0
     assert alone(locks_in_order(coffer.command("encrypt", img, box.key, SERIAL))) == 1
     box.check(img)

@@ -240,7 +240,7 @@ def doubt():
 def rest():
     """Of a conversion under way only the key can tell whether its map holds: all is counted."""
     img = holes("ext4")
-    coffer.kill_at("fdatasync", 13,
+    coffer.kill_at("fdatasync", 14,
                    coffer.command("encrypt", img, box.key, "--threads", "1", *AUTO))
     report = plan(img)
     assert report["status"]["stage"] == "placed" and report["exact"] is False, report
@@ -265,22 +265,24 @@ def cut_after(img, flushes):
                    coffer.command("encrypt", img, box.key, "--threads", "1", *ALL))
 
 
-# The flushes of a run, at which it is killed with its writes done: 1 the first look, 2 to 4 save,
-# 5 the mark, 6 veils, 7 body, 8 and 9 the header, 10 the record is erased, 11 a look, 12 and 13 the
+# The flushes of a run, at which it is killed with its writes done: 1 the first look, 2 to 5 save,
+# 6 the mark, 7 veils, 8 body, 9 and 10 the header, 11 the record is erased, 12 a look, 13 and 14 the
 # first commit, then three for each step.
 CUTS = [
     # name, flush, stage, what a run finds, stages that are left
     ("nothing was written", 1, "reserved", "start", ["save", "place", "convert", "end"]),
-    ("the head was saved", 4, "reserved", "start", ["save", "place", "convert", "end"]),
-    ("block 0 is marked", 5, "placing", "redo-placement", ["place", "convert", "end"]),
-    ("the body is there", 7, "placing", "redo-placement", ["place", "convert", "end"]),
-    ("one header copy is there", 8, "placing", "finish-placement", ["place", "convert", "end"]),
-    ("both header copies are there", 9, "placing", "finish-placement", ["place", "convert", "end"]),
-    ("the header is placed", 11, "placed", "convert", ["convert", "end"]),
-    ("the first step", 16, "converting", "convert", ["convert", "end"]),
-    ("half way", 13 + 3 * 5, "converting", "convert", ["convert", "end"]),
-    ("the last step", 13 + 3 * 10, "wipe-pending", "end", ["end"]),
-    ("one final copy", 13 + 3 * 10 + 3, "encrypted", "sync-final", ["end"]),
+    ("it is said that the head is saved", 2, "reserved", "start", ["save", "place", "convert",
+                                                                   "end"]),
+    ("the head was saved", 5, "reserved", "start", ["save", "place", "convert", "end"]),
+    ("block 0 is marked", 6, "placing", "redo-placement", ["place", "convert", "end"]),
+    ("the body is there", 8, "placing", "redo-placement", ["place", "convert", "end"]),
+    ("one header copy is there", 9, "placing", "finish-placement", ["place", "convert", "end"]),
+    ("both header copies are there", 10, "placing", "finish-placement", ["place", "convert", "end"]),
+    ("the header is placed", 12, "placed", "convert", ["convert", "end"]),
+    ("the first step", 17, "converting", "convert", ["convert", "end"]),
+    ("half way", 14 + 3 * 5, "converting", "convert", ["convert", "end"]),
+    ("the last step", 14 + 3 * 10, "wipe-pending", "end", ["end"]),
+    ("one final copy", 14 + 3 * 10 + 3, "encrypted", "sync-final", ["end"]),
 ]
 
 
@@ -301,7 +303,7 @@ def cut(flushes, stage, found, stages):
 def restoring():
     """An abort that was cut: it is finished first, and what comes then is not promised."""
     img = box.copy("restoring")
-    cut_after(img, 12)
+    cut_after(img, 13)
     coffer.kill_at("fdatasync", 6, coffer.command("abort", img))
     report = plan(img)
     assert report["status"]["stage"] == "restoring", report["status"]
@@ -456,7 +458,7 @@ def at_work(block):
         if block:
             s.enter_context(block_devices())
             img = s.enter_context(loop(img))
-        with coffer.paused("fdatasync", 20, coffer.command("encrypt", img, box.key, "--threads",
+        with coffer.paused("fdatasync", 21, coffer.command("encrypt", img, box.key, "--threads",
                                                            "1")):
             report = plan(img, status=(4,))
             assert verdicts(report, "alone") == ["bad"], report["guards"]

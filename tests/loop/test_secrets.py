@@ -328,7 +328,7 @@ def aborted_without_core():
     os.makedirs(where, exist_ok=True)
     img = box.copy()
     cmd = one_thread(img, box.key)
-    p = coffer.inject("fdatasync", "signal=ABRT:when=14", ["prlimit", "--core=unlimited", *cmd],
+    p = coffer.inject("fdatasync", "signal=ABRT:when=15", ["prlimit", "--core=unlimited", *cmd],
                       cwd=where)
     assert p.returncode == -signal.SIGABRT, (p.returncode, p.stderr)
     assert not os.listdir(where), os.listdir(where)

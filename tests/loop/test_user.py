@@ -76,7 +76,7 @@ def user_json():
 
 def user_resumes(prog):
     img = image()
-    p = coffer.inject("fdatasync", "signal=TERM:when=25", [*NOBODY, *one_thread(
+    p = coffer.inject("fdatasync", "signal=TERM:when=26", [*NOBODY, *one_thread(
         img, box.key, program=program)])
     assert p.returncode == 5 and 0 < pointer(img) < box.end, (p.returncode, p.stderr)
     p = as_user(*coffer.command("encrypt", img, box.key, program=prog))
@@ -87,7 +87,7 @@ def user_resumes(prog):
 def user_aborts(prog):
     img = image()
     before = sha256(img, 0, box.end)
-    coffer.kill_at("fdatasync", 10, [*NOBODY, *one_thread(img, box.key, program=program)])
+    coffer.kill_at("fdatasync", 11, [*NOBODY, *one_thread(img, box.key, program=program)])
     assert pointer(img) == box.end
     as_user(prog, "abort", img)
     assert sha256(img, 0, box.end) == before
@@ -121,7 +121,7 @@ def given(options, stdin, wanted, fd_content=None):
     cmd = coffer.command("encrypt", img, None, "--threads", "1")
     calls = [[*cmd[:-1], *options, img]]
     calls.append(["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e",
-                  "inject=fdatasync:signal=KILL:when=20", *calls[0]])
+                  "inject=fdatasync:signal=KILL:when=21", *calls[0]])
     for i, call in enumerate(reversed(calls)):
         kw = {}
         if fd_content is not None:
@@ -258,7 +258,7 @@ def asks_once_to_resume():
     key = os.path.join(folder, "typed")
     with open(key, "w") as f:
         f.write(PASSPHRASE)
-    coffer.kill_at("fdatasync", 20, one_thread(img, key))
+    coffer.kill_at("fdatasync", 21, one_thread(img, key))
     with on_terminal(img) as t:
         t.expect(f"Passphrase for {img}: ")
         t.type(PASSPHRASE + "\n")
@@ -492,12 +492,12 @@ with stack:
 
     def half():
         img = box.copy()
-        coffer.kill_at("fdatasync", 25, one_thread(img, box.key))
+        coffer.kill_at("fdatasync", 26, one_thread(img, box.key))
         return img
 
     def placed():
         img = box.copy()
-        coffer.kill_at("fdatasync", 10, one_thread(img, box.key))
+        coffer.kill_at("fdatasync", 11, one_thread(img, box.key))
         return img
 
     def missing():

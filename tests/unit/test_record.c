@@ -109,6 +109,7 @@ static void check_round_trip(void)
 		{"extents that touch, to the end", COFFER_PLACE, make_touching},
 		{"no extents, no veils", COFFER_RESTORE, make_empty},
 		{"restoration that keeps", COFFER_RESTORE, set_keep},
+		{"saving", COFFER_SAVE, NULL},
 	};
 	uint8_t block[COFFER_BLOCK];
 
@@ -165,9 +166,9 @@ static void set_kind0(struct coffer_record *r)
 {
 	r->kind = (enum coffer_placement_kind)0;
 }
-static void set_kind4(struct coffer_record *r)
+static void set_kind5(struct coffer_record *r)
 {
-	r->kind = (enum coffer_placement_kind)4;
+	r->kind = (enum coffer_placement_kind)5;
 }
 static void set_device_wrap(struct coffer_record *r)
 {
@@ -298,7 +299,7 @@ static void check_hostile(void)
 	} rows[] = {
 		{"placement that keeps", set_keep},
 		{"kind 0", set_kind0},
-		{"kind 4", set_kind4},
+		{"kind 5", set_kind5},
 		{"device near 2^64", set_device_wrap},
 		{"shift 2^63", set_shift_wrap},
 		{"shift 0", set_shift_zero},
@@ -383,7 +384,8 @@ static void check_places(void)
 
 	ok(coffer_record_offset(&geometry, COFFER_PLACE) == 56 * MIB &&
 			coffer_image_offset(&geometry) == 56 * MIB + 4096 &&
-			coffer_record_offset(&geometry, COFFER_RESTORE) == 60 * MIB - 4096,
+			coffer_record_offset(&geometry, COFFER_RESTORE) == 60 * MIB - 4096 &&
+			coffer_record_offset(&geometry, COFFER_SAVE) == 60 * MIB - 4096,
 		"records and image lie in the gap, apart");
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		const struct coffer_geometry x = {.shift = rows[i].shift};
@@ -455,6 +457,18 @@ static void check_transition_damage(void)
 	ok(coffer_transition_find(block, &t) == -ENODATA, "sectors at each other's place");
 	(void)coffer_record_encode(&r, block);
 	ok(coffer_transition_find(block, &t) == -ENODATA, "a record is no transition block");
+}
+
+/* A block 0 that says so would be one that nobody has written. */
+static void check_no_transition(void)
+{
+	const struct coffer_record r = sample(COFFER_SAVE);
+	struct coffer_transition t;
+	uint8_t block[COFFER_BLOCK];
+
+	ok(coffer_transition_encode(&r, block) == 0 &&
+			coffer_transition_find(block, &t) == -ENODATA,
+		"saving is no transition");
 }
 
 /* For each way of mixing the sectors of two blocks. */
@@ -758,6 +772,7 @@ int main(void)
 	check_places();
 	check_torn();
 	check_transition_damage();
+	check_no_transition();
 	check_mixed();
 	check_blkid();
 	check_expand();
