@@ -133,11 +133,14 @@ int coffer_convert_end(struct coffer_session *s, struct coffer_err *e)
 int coffer_convert_sync(struct coffer_session *s, struct coffer_err *e)
 {
 	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	const bool changed = s->changed;
 	int r;
 
 	s->changed = true;
 	r = coffer_lock_metadata(s->dev, true, &lock, e);
 	if (r == 0)
 		r = coffer_header_rewrite(s->dev, s->disk.header, e);
+	if (r == -ESTALE) /* found out before the first write */
+		s->changed = changed;
 	return coffer_err_wrap(e, r, "write the final header");
 }

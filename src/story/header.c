@@ -359,10 +359,9 @@ static int check_unchanged(
 		return r;
 	if (coffer_luks2_bin_read(block, off, &bin) < 0 || bin.seqid != h->seqid ||
 		strcmp(bin.uuid, h->uuid) != 0)
-		return coffer_err_repair(e, EUCLEAN,
+		return coffer_err_repair(e, ESTALE,
 			"the LUKS2 header on %s is not the one this run knows: another program "
-			"changed "
-			"it, or the device loses writes; nothing more was written",
+			"changed it, or the device loses writes; nothing more was written",
 			d->name);
 	return 0;
 }

@@ -44,12 +44,12 @@ int coffer_header_memfd(struct coffer_dev *d, const struct coffer_header *h, uin
 
 /* Write @h->json as the next state (seqid + 1), under cryptsetup's metadata lock. The copy that is
  * torn or behind goes first, so that the good one is never at risk before there is another.
- * NEEDS_REPAIR with -EUCLEAN: the header on the disk is not the one that is known. REFUSED with
- * -EOVERFLOW: there is no higher number. */
+ * NEEDS_REPAIR with -ESTALE: the header on the disk is not the one that is known, and nothing was
+ * written. REFUSED with -EOVERFLOW: there is no higher number. */
 int coffer_header_commit(struct coffer_dev *d, struct coffer_header *h, struct coffer_err *e);
 
 /* Write both copies again as they are, same seqid: brings a torn one back, and makes durable what
- * a killed run may have left in a cache. The caller holds the metadata lock. */
+ * a killed run may have left in a cache. -ESTALE as above. The caller holds the metadata lock. */
 int coffer_header_rewrite(struct coffer_dev *d, struct coffer_header *h, struct coffer_err *e);
 
 /* Let another header take the place of @h: its two copies lie at @image, and @json and @seqid are

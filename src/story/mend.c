@@ -22,7 +22,7 @@ static int read_header(struct coffer_disk *disk, struct coffer_header **ret, str
 		return r;
 	if (!h || f.newest != 1 || f.copy[0].whole || strcmp(f.uuid, disk->facts.uuid) != 0 ||
 		f.copy[1].seqid != disk->facts.copy[1].seqid)
-		return coffer_err_repair(e, EUCLEAN,
+		return coffer_err_repair(e, ESTALE,
 			"the second header copy of %s is not the one that was examined; nothing "
 			"was written",
 			disk->dev->name);
@@ -85,7 +85,7 @@ static int look_again(struct coffer_disk *disk, const struct coffer_header *h, s
 	r = look_locked(disk, h, &l, e);
 	if (r < 0 || coffer_lost_copy_is_ours(&l))
 		return r;
-	return coffer_err_refuse(e, EAGAIN,
+	return coffer_err_refuse(e, ESTALE,
 		"%s was changed by another program in between; nothing was written",
 		disk->dev->name);
 }
