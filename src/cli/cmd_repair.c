@@ -106,8 +106,17 @@ static void show_overtaken(const struct run *run, const struct coffer_repair_res
 	for (size_t i = 0; i < r->n_actions; i++)
 		if (!r->done[i])
 			(void)fprintf(stderr,
-				"%s: '%s' was not needed any more: another program has done it\n",
+				"%s: '%s' was not needed any more: another program was faster\n",
 				run->args.encrypt.device, coffer_repair_name(r->actions[i].kind));
+}
+
+/* Nobody was asked, and so nobody has read what the action leaves to do. */
+static void show_rest(const struct run *run, const struct coffer_repair_result *r)
+{
+	for (size_t i = 0; i < r->n_actions && !run->shown; i++)
+		if (r->done[i] && r->actions[i].kind == COFFER_REPAIR_RESTORE_HEAD)
+			(void)fprintf(stderr, "%s: %s: %s\n", run->args.encrypt.device,
+				coffer_repair_name(r->actions[i].kind), r->actions[i].text);
 }
 
 static int end_text(const struct run *run, int code, const struct coffer_repair_result *r,
@@ -137,6 +146,7 @@ static int end_text(const struct run *run, int code, const struct coffer_repair_
 	if (code == COFFER_DONE && r->changed && !quiet) {
 		(void)fprintf(stderr, "%s: repaired; it is %s now\n", run->args.encrypt.device,
 			coffer_stage_name(r->stage_after));
+		show_rest(run, r);
 		if (r->unlocked_run)
 			coffer_show_unlocked(stderr);
 	}

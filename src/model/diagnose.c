@@ -177,10 +177,24 @@ static void diagnose_lost_copy(struct build *b)
 	}
 }
 
+/* A person can look at files; whoever made them knows which of the two it is. */
+static void remedy_doubt(struct build *b, const struct coffer_evidence *v)
+{
+	const uint64_t copy = coffer_head_copy(&v->geometry), n = v->geometry.shift;
+
+	coffer_checks_remedy(b->l,
+		"keep a copy of the disk, then look at the filesystem with its checker and at its "
+		"files; if they are whole, erase the copy: dd if=/dev/zero of=%s bs=64K "
+		"iflag=count_bytes oflag=seek_bytes conv=notrunc seek=%" PRIu64 " count=%" PRIu64
+		"; if not, put it over the first bytes: dd if=%s of=%s bs=64K "
+		"iflag=skip_bytes,count_bytes conv=notrunc skip=%" PRIu64 " count=%" PRIu64,
+		b->s->device, copy, n, b->s->device, b->s->device, copy, n);
+}
+
 static void diagnose_plain(struct build *b)
 {
 	const struct coffer_evidence *v = b->s->evidence;
-	char why[512];
+	char why[512], doubt[512];
 
 	if (coffer_head_is_torn(v, why, sizeof(why))) {
 		find(b, "torn-head", COFFER_CHECK_BAD,
@@ -193,6 +207,12 @@ static void diagnose_plain(struct build *b)
 	}
 	if (first_copy_is_lost(b->s)) {
 		diagnose_lost_copy(b);
+		return;
+	}
+	if (coffer_head_is_doubtful(v, doubt, sizeof(doubt))) {
+		find(b, "unclear-head", COFFER_CHECK_BAD, "%s", doubt);
+		remedy_doubt(b, v);
+		b->d->hopeless = true;
 		return;
 	}
 	if (b->s->plain_luks2) {
@@ -217,7 +237,16 @@ static void diagnose_plain(struct build *b)
 	}
 	if (why[0])
 		find(b, "head-copy", COFFER_CHECK_NOTE, "%s; it is left alone", why);
-	if (b->s->riddle)
+	if (b->s->riddle && v->head_lost) {
+		find(b, "head-lost", COFFER_CHECK_BAD,
+			"nothing that is known is at the start, but a spare superblock of an %s "
+			"lies at byte %" PRIu64 ", and nowhere a copy of the first bytes",
+			coffer_fs_name(v->fs.kind), v->fs.mirror + v->fs.super);
+		coffer_checks_remedy(b->l,
+			"keep a copy of the disk; if that filesystem is not an old one, its "
+			"checker may save what is left by that superblock");
+		b->d->hopeless = true;
+	} else if (b->s->riddle)
 		find(b, "content", COFFER_CHECK_NOTE, "it holds nothing that is known: %s",
 			COFFER_LOST_HEADER);
 	if (v->has_stale_record) {
@@ -288,6 +317,33 @@ static void diagnose_placed(struct build *b)
 			" bytes are lost; keep a copy of the disk, then 'wipefs -a' and the "
 			"filesystem's own checker with its spare superblock may save the rest",
 			v->geometry.shift);
+		b->d->hopeless = true;
+		return;
+	}
+	if (v->has_copy && v->unsaved > 0) {
+		find(b, "head-copy", COFFER_CHECK_BAD,
+			"the header is there, and nothing is encrypted yet, but %" PRIu64
+			" sectors of the first %" PRIu64
+			" bytes are still a filesystem's, and the copy at byte %" PRIu64
+			" does not have them: cryptsetup was cut before it was complete",
+			v->unsaved, v->geometry.shift, coffer_head_copy(&v->geometry));
+		coffer_checks_remedy(b->l,
+			"what the header has overwritten and the copy lacks is lost; keep a copy "
+			"of the disk before you try anything");
+		b->d->hopeless = true;
+		return;
+	}
+	if (v->copy_unknown) {
+		find(b, "head-copy", COFFER_CHECK_BAD,
+			"the header is there, and nothing is encrypted yet, but where the first "
+			"%" PRIu64 " bytes must have been saved, at byte %" PRIu64
+			", lies nothing that is known",
+			v->geometry.shift, coffer_head_copy(&v->geometry));
+		coffer_checks_remedy(b->l,
+			"if it is right that nobody knows what was there, go on with 'cryptsetup "
+			"reencrypt --resume-only'; if it was a filesystem, cryptsetup was cut "
+			"before that copy was on the disk, and these bytes are lost; keep a copy "
+			"of the disk first");
 		b->d->hopeless = true;
 		return;
 	}

@@ -97,14 +97,46 @@ bool coffer_looks_like_header(const uint8_t *sector, uint64_t at, uint64_t copy_
 
 #define NO(...) (snprintf(why, why_size, __VA_ARGS__), false)
 
+static bool mirror_exists(const struct coffer_evidence *v)
+{
+	return v->fs.mirror > 0 && v->fs.mirror + v->fs.super >= v->geometry.shift;
+}
+
+bool coffer_head_is_doubtful(const struct coffer_evidence *v, char *text, size_t text_size)
+{
+	text[0] = '\0';
+	/* A copy of another filesystem, or of this one before it was used, is an old try's. */
+	if (!v->has_copy || v->saved || v->overwritten == 0 || v->used ||
+		(v->has_head && !v->living) || (mirror_exists(v) && !v->mirror_agrees))
+		return false;
+	if (v->has_head)
+		(void)snprintf(text, text_size,
+			"a copy of the first %" PRIu64 " bytes of the %s filesystem lies at byte "
+			"%" PRIu64 "; %" PRIu64 " sectors of the two differ, and %" PRIu64
+			" of them may be a LUKS2 header's in the first bytes: either cryptsetup "
+			"was cut while it made the copy, and the first bytes are whole, or while "
+			"it wrote its header over them, and what they held is in the copy, if it "
+			"is anywhere",
+			v->geometry.shift, coffer_fs_name(v->fs.kind),
+			coffer_head_copy(&v->geometry), v->different, v->overwritten);
+	else
+		(void)snprintf(text, text_size,
+			"the first bytes hold no filesystem any more, but a copy of the first "
+			"%" PRIu64 " bytes of one, of type %s, lies at byte %" PRIu64 "; %" PRIu64
+			" sectors of the two differ, and %" PRIu64
+			" of them may be a LUKS2 header's in the first bytes; nothing proves that "
+			"the copy is complete",
+			v->geometry.shift, coffer_fs_name(v->fs.kind),
+			coffer_head_copy(&v->geometry), v->different, v->overwritten);
+	return true;
+}
+
 bool coffer_head_is_torn(const struct coffer_evidence *v, char *why, size_t why_size)
 {
 	const uint64_t copy = v->has_copy ? coffer_head_copy(&v->geometry) : 0;
-	const bool mirror_exists =
-		v->has_copy && v->fs.mirror + v->fs.super >= v->geometry.shift && v->fs.mirror > 0;
 
 	why[0] = '\0';
-	if (!v->has_copy || v->different == 0)
+	if (!v->has_copy || v->different == 0 || v->saved)
 		return false;
 	if (v->ambiguous)
 		return NO("there are several places where a copy of its start may begin, byte "
@@ -131,7 +163,7 @@ bool coffer_head_is_torn(const struct coffer_evidence *v, char *why, size_t why_
 		return NO("%" PRIu64 " sectors of its start are neither a header's nor those of "
 			  "the copy at byte %" PRIu64,
 			v->unlike_header, copy);
-	if (mirror_exists && !v->mirror_agrees)
+	if (mirror_exists(v) && !v->mirror_agrees)
 		return NO("the copy of a head at byte %" PRIu64 " is of another filesystem than "
 			  "the spare superblock at byte %" PRIu64,
 			copy, v->fs.mirror + v->fs.super);

@@ -30,11 +30,18 @@ struct coffer_evidence {
 	uint64_t different;	/* sectors of [0,S) that are not the copy's */
 	uint64_t unlike_header; /* ... and that no header has either, at their place */
 	uint64_t traces;	/* ... and that only a header has */
-	bool used_map;		/* ... and one of them begins a map of what is used */
-	uint64_t copy_size;	/* of that header, as the traces tell, or the smallest one */
+	uint64_t
+		overwritten; /* ... and that a header may have, as random bytes behind its copies */
+	bool saved;	     /* a record of coffer's says that the head is whole */
+	bool used_map;	     /* ... and one of them begins a map of what is used */
+	uint64_t copy_size;  /* of that header, as the traces tell, or the smallest one */
 	/* The header is whole, and no step was committed. */
 	bool keyslot_torn; /* a part of a keyslot's area is still the head */
 	bool copy_lost;	   /* the copy has no superblock, but further behind lies a spare one */
+	bool copy_unknown; /* nothing that anybody knows lies where the copy must be */
+	uint64_t unsaved;  /* sectors of [0,S) that are no header's, and that the copy lacks */
+	/* There is no filesystem at byte 0, but its spare superblock (fs) further behind. */
+	bool head_lost;
 	/* The record of a placement that never began: block 0 has no trace of it. */
 	bool has_stale_record;
 	struct coffer_record stale;
@@ -43,6 +50,12 @@ struct coffer_evidence {
 /* Is it certain that the first S bytes are half written and are to be taken from the copy? @why
  * (at least 1 byte) gets what speaks against it; "" when there is no copy at all. */
 bool coffer_head_is_torn(const struct coffer_evidence *v, char *why, size_t why_size);
+
+/* There is a copy, and parts of the head may have been overwritten with a header of which nothing
+ * shows but random bytes; or the copy was never complete, and the head is whole: those bytes are a
+ * file's. Nobody can tell, and to begin would overwrite what may be the only whole head. @text (at
+ * least 1 byte) says what is where. */
+bool coffer_head_is_doubtful(const struct coffer_evidence *v, char *text, size_t text_size);
 
 /* Could the @n bytes at @p, at least 512, be random or ciphertext? No when fewer than 160 of the
  * 256 values occur: in 512 random bytes that happens once in 10^36 times. */

@@ -11,7 +11,7 @@ struct coffer_plain_facts {
 	bool luks;     /* libblkid sees LUKS of any version */
 	bool luks2;    /* LUKS2 among it, yet no header that counts */
 	bool ready;    /* no guard of 'coffer encrypt' is in the way */
-	bool torn;     /* the head was overwritten in part, and its copy is there: see repair */
+	bool torn;     /* the head was overwritten in part, or may be, and its copy is there */
 	bool readable; /* false: the content could not be looked at */
 };
 

@@ -28,16 +28,22 @@ struct checker {
 	const char *command;
 	const char *argv[6];
 	int errors; /* bits of the exit status that say: there are errors, and I have left them */
+	/* In a line of it: then those errors count for nothing. */
+	const char *unable[3];
 	const char *routine[8];
 };
 
 static const struct checker checkers[] = {
-	{"ext", "e2fsck -f -n", {"e2fsck", "-f", "-n"}, 4, {"e2fsck", "Pass "}},
+	{"ext", "e2fsck -f -n", {"e2fsck", "-f", "-n"}, 4, {"skipping journal recovery"},
+		{"e2fsck", "Pass "}},
 	/* one allocation group leaves nothing to compare the superblock with */
 	{"xfs", "xfs_repair -n", {"xfs_repair", "-n", "-o", "force_geometry"}, 1,
+		{"valuable metadata changes in a log"},
 		{"Phase ", " ", "\t", "No modify flag", "Cannot get host", "Repair may fail",
 			"the image and"}},
-	{"btrfs", "btrfs check --readonly", {"btrfs", "check", "--readonly"}, 1,
+	/* it does not open what somebody has for himself, and that may be coffer */
+	{"btrfs", "btrfs check --readonly", {"btrfs", "check", "--readonly", "--force"}, 1,
+		{"cannot open device", "could not check mount status"},
 		{"Opening filesystem", "Checking filesystem", "UUID:", "[", "found ", "total ",
 			"WARNING: "}},
 };
@@ -78,6 +84,22 @@ void coffer_fsck_complaint(const char *output, const char *const *routine, char 
 		if (!is_routine(line, routine))
 			return;
 	}
+}
+
+/* The line that says why the errors count for nothing. */
+static bool is_unable(const struct checker *c, const char *output, char *ret, size_t size)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(c->unable) && c->unable[i]; i++) {
+		const char *p = strstr(output, c->unable[i]);
+
+		if (!p)
+			continue;
+		while (p > output && p[-1] != '\n')
+			p--;
+		(void)snprintf(ret, size, "%.*s", (int)strcspn(p, "\n"), p);
+		return true;
+	}
+	return false;
 }
 
 /* What exec needs, made before the fork: afterwards nothing may ask for memory. */
@@ -161,6 +183,8 @@ static int judge(const struct checker *c, int status, int out, struct coffer_err
 		return 0;
 	if (text && pread(out, text, MAX_OUTPUT, 0) > 0)
 		coffer_fsck_complaint(text, c->routine, line, sizeof(line));
+	if (text && is_unable(c, text, line, sizeof(line)))
+		return coffer_err_set(e, EIO, "%s: %s", c->argv[0], line);
 	if (code > 0 && code < 126 && (code & c->errors))
 		return coffer_err_set(e, EBADMSG, "%s: %s", c->argv[0],
 			line[0] ? line : "it found errors, and does not say which");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fsmap_parts.h - the parts that fsmap.c puts together, for its files only */
+/* fsmap_parts.h - the parts that fsmap.c puts together, for its files and scrub.c only */
 #pragma once
 #include <sys/types.h>
 

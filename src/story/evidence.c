@@ -11,6 +11,7 @@
 #include "model/luks2hdr.h"
 #include "model/storedmap.h"
 #include "os/locks.h"
+#include "os/probe.h"
 
 enum {
 	PIECE = 1 << 20,
@@ -168,7 +169,7 @@ static int compare_copy(struct search *s, struct coffer_err *e)
 	uint8_t *now = s->buf, *copy = s->buf + PIECE;
 	int r = 0;
 
-	v->different = v->unlike_header = 0;
+	v->different = v->unlike_header = v->overwritten = v->unsaved = 0;
 	v->used_map = false;
 	for (uint64_t at = 0; at < v->geometry.shift && r == 0; at += PIECE) {
 		const size_t n = min_u64(PIECE, v->geometry.shift - at);
@@ -183,8 +184,12 @@ static int compare_copy(struct search *s, struct coffer_err *e)
 			v->different++;
 			/* Under a transition block it is the placement's own: no step began. */
 			v->used_map = v->used_map || (!s->ours && coffer_stored_map_trace(now + k));
-			v->unlike_header +=
-				!coffer_looks_like_header(now + k, at + k, v->copy_size, s->ours);
+			v->unsaved +=
+				!coffer_looks_like_header(now + k, at + k, v->copy_size, true);
+			if (coffer_looks_like_header(now + k, at + k, v->copy_size, s->ours))
+				v->overwritten++;
+			else
+				v->unlike_header++;
 		}
 	}
 	return r;
@@ -214,6 +219,31 @@ static int check_used(struct search *s, struct coffer_err *e)
 	return r;
 }
 
+/* Does a record of coffer's name this very head? Then it was cut while it made the copy, or while
+ * it erased that after an abort: whatever the copy lacks, the head is whole. A record that is left
+ * from another try has another hash. */
+static int check_saved(struct search *s, struct coffer_err *e)
+{
+	const struct coffer_geometry *g = &s->v->geometry;
+	uint8_t hash[COFFER_SHA256_SIZE];
+	struct coffer_record rec;
+	int r;
+
+	s->v->saved = false;
+	r = coffer_dev_read(s->dev, s->buf, COFFER_BLOCK, coffer_record_offset(g, COFFER_SAVE), e);
+	if (r < 0)
+		return r;
+	r = coffer_record_decode(s->buf, &rec);
+	if (r == -ENOMEM || r == -EIO)
+		return coffer_err_errno(e, -r, "look for a record");
+	if (r < 0 || (rec.kind != COFFER_SAVE && rec.kind != COFFER_RESTORE) ||
+		rec.geometry.device != g->device || rec.geometry.shift != g->shift)
+		return 0;
+	r = coffer_dev_hash(s->dev, 0, g->shift, hash, e);
+	s->v->saved = r == 0 && memcmp(hash, rec.head_hash, sizeof(hash)) == 0;
+	return r;
+}
+
 /* Is there a head at D-S, of a filesystem that ends at D-2S or before? */
 static int try_copy(struct search *s, const struct coffer_geometry *g, struct coffer_err *e)
 {
@@ -230,6 +260,8 @@ static int try_copy(struct search *s, const struct coffer_geometry *g, struct co
 	s->v->unconverted = s->v->used = false;
 	r = check_mirror(s, e);
 	if (r == 0)
+		r = check_saved(s, e);
+	if (r == 0)
 		r = find_traces(s, e);
 	if (r == 0)
 		r = check_used(s, e);
@@ -240,15 +272,26 @@ static int try_copy(struct search *s, const struct coffer_geometry *g, struct co
 	return r < 0 ? r : compare_copy(s, e);
 }
 
+/* How much a copy tells: of several the first that tells the most counts. */
+static int weight(const struct coffer_evidence *v)
+{
+	char why[512];
+
+	if (v->saved)
+		return 3;
+	if (coffer_head_is_torn(v, why, sizeof(why)))
+		return 2;
+	return coffer_head_is_doubtful(v, why, sizeof(why)) ? 1 : 0;
+}
+
 /* Nothing says what S was: look where people's choices would have put the copy. What lies there may
  * be a part of the real copy, which begins elsewhere: a disk image in a file of the head, that is,
- * whatever somebody who may write files wants it to be. So it counts only when it is alone. */
+ * whatever somebody who may write files wants it to be. So it counts only when it is alone, or when
+ * there is a hash of the head beside it, which nobody knew who wrote a file. */
 static int search_copy(struct search *s, struct coffer_err *e)
 {
-	struct coffer_evidence first = *s->v;
-	bool proven = false;
+	struct coffer_evidence best = *s->v;
 	uint64_t n = 0;
-	char why[512];
 
 	for (uint64_t mib = 1; mib <= MAX_MIB; mib = mib < MAX_STEP_MIB ? mib + 1 : mib * 2) {
 		const uint64_t shift = mib << 20;
@@ -264,20 +307,17 @@ static int search_copy(struct search *s, struct coffer_err *e)
 		r = try_copy(s, &g, e);
 		if (r < 0)
 			return r;
-		if (!s->v->has_copy)
-			continue;
-		/* The first that proves itself is told of; else the first, for its reasons. */
-		if (n++ == 0 || (!proven && coffer_head_is_torn(s->v, why, sizeof(why))))
-			first = *s->v;
-		proven = proven || coffer_head_is_torn(s->v, why, sizeof(why));
+		if (s->v->has_copy && (n++ == 0 || weight(s->v) > weight(&best)))
+			best = *s->v;
 	}
-	first.ambiguous = n > 1;
-	*s->v = first;
+	best.ambiguous = n > 1;
+	*s->v = best;
 	return 0;
 }
 
 /* A keyslot's bytes are all there or it opens nothing; those of a whole header were never the
- * head's. One that is, in its place, is one that cryptsetup's cut write did not reach. */
+ * head's, and are random. A sector that is the head's, in its place, or that is not random, is one
+ * that cryptsetup's cut write did not reach. */
 static int check_keyslot(const char *name, struct json_object *keyslot, void *arg)
 {
 	struct search *s = arg;
@@ -306,34 +346,52 @@ static int check_keyslot(const char *name, struct json_object *keyslot, void *ar
 				coffer_head_copy(&s->v->geometry) + at, NULL);
 		if (r < 0)
 			return r;
-		if (memcmp(now, copy, COFFER_SECTOR) == 0)
+		if (memcmp(now, copy, COFFER_SECTOR) == 0 ||
+			!coffer_looks_random(now, COFFER_SECTOR))
 			s->v->keyslot_torn = true;
 	}
 	return 0;
 }
 
 /* Where the spare superblocks lie that do not depend on a superblock: ext4's, for each size of its
- * blocks, and btrfs'. */
-static int find_orphan(struct search *s, struct coffer_err *e)
+ * blocks, and btrfs'. Is one of them there, between @from and @end? */
+static int find_orphan(
+	struct search *s, uint64_t from, uint64_t end, bool *ret, struct coffer_err *e)
 {
 	static const uint64_t places[] = {UINT64_C(8193) * 1024 - 1024,
 		UINT64_C(16384) * 2048 - 1024, UINT64_C(32768) * 4096 - 1024,
 		(UINT64_C(64) << 20) - (64 << 10)};
-	const struct coffer_geometry *g = &s->v->geometry;
 	int r = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(places) && r == 0; i++) {
 		struct coffer_fs fs;
 		bool found;
 
-		if (places[i] < g->shift || places[i] + COFFER_FS_HEAD > g->length)
+		if (places[i] < from || places[i] + COFFER_FS_HEAD > end)
 			continue;
 		r = read_fs(s, places[i], &fs, &found, e);
-		if (r == 0 && found && fs.mirror == places[i] && fs.end <= g->length) {
-			s->v->copy_lost = true;
+		if (r == 0 && found && fs.mirror == places[i] && fs.end <= end) {
+			*ret = true;
 			s->v->fs = fs;
 		}
 	}
+	return r;
+}
+
+/* No filesystem that coffer reads lies where the copy must be. Another may: cryptsetup encrypts
+ * anything. */
+static int check_copy_lost(struct search *s, struct coffer_err *e)
+{
+	const struct coffer_geometry *g = &s->v->geometry;
+	struct coffer_content content = {0};
+	int r;
+
+	r = find_orphan(s, g->shift, g->length, &s->v->copy_lost, e);
+	if (r < 0 || s->v->copy_lost || s->dev->fd < 0) /* libblkid wants a descriptor */
+		return r;
+	coffer_dev_set_direct(s->dev, false);
+	r = coffer_probe(s->dev, coffer_head_copy(g), g->shift, &content, e);
+	s->v->copy_unknown = r == 0 && !content.type[0] && !content.partitions[0];
 	return r;
 }
 
@@ -349,7 +407,9 @@ static int check_placed(struct search *s, const struct coffer_disk *disk, struct
 	s->v->unconverted = true; /* the header says so */
 	s->v->geometry = g;
 	if (!s->v->has_copy)
-		return find_orphan(s, e);
+		return check_copy_lost(s, e);
+	/* Where cryptsetup's write did not come to its end, the head is in its place, and the copy
+	 * must have it as well: what it lacks there it may lack where the head is gone. */
 	r = coffer_json_foreach(
 		coffer_json_object(disk->header->json, "keyslots"), check_keyslot, s);
 	return r < 0 ? coffer_err_errno(e, -r, "read the keyslots of %s", s->dev->name) : 0;
@@ -410,6 +470,8 @@ static int collect(struct search *s, const struct coffer_disk *disk, struct coff
 				    f->conversion.pointer == f->conversion.geometry.length;
 	if (r == 0 && disk->action == COFFER_ACT_START)
 		r = search_record(s, e);
+	if (r == 0 && disk->action == COFFER_ACT_START && !s->v->has_head && !s->v->has_copy)
+		r = find_orphan(s, 0, s->dev->size, &s->v->head_lost, e);
 	return r;
 }
 
@@ -464,6 +526,10 @@ int coffer_refuse_leftovers(
 			"copy of them lies at byte %" PRIu64
 			"; see 'coffer repair --dry-run %s'; nothing was changed",
 			name, coffer_head_copy(&v->geometry), name);
+	if (disk->action == COFFER_ACT_START && coffer_head_is_doubtful(v, why, sizeof(why)))
+		return coffer_err_repair(e, EUCLEAN,
+			"%s: %s; see 'coffer repair --dry-run %s'; nothing was changed", name, why,
+			name);
 	if (v->keyslot_torn)
 		return coffer_err_repair(e, EUCLEAN,
 			"%s: a keyslot of its header is half written, so no key opens it; see "
@@ -475,5 +541,16 @@ int coffer_refuse_leftovers(
 			", holds no filesystem, though a spare superblock of %s lies further "
 			"behind; see 'coffer repair --dry-run %s'; nothing was changed",
 			name, coffer_head_copy(&v->geometry), coffer_fs_name(v->fs.kind), name);
+	if (disk->action == COFFER_ACT_CONVERT && v->has_copy && v->unsaved > 0)
+		return coffer_err_repair(e, EUCLEAN,
+			"%s: the saved copy of its first bytes, at byte %" PRIu64
+			", is not complete; see 'coffer repair --dry-run %s'; nothing was changed",
+			name, coffer_head_copy(&v->geometry), name);
+	if (v->copy_unknown)
+		return coffer_err_repair(e, EUCLEAN,
+			"%s: nothing that is known lies at byte %" PRIu64
+			", where the saved copy of its first bytes must be; see 'coffer repair "
+			"--dry-run %s'; nothing was changed",
+			name, coffer_head_copy(&v->geometry), name);
 	return 0;
 }

@@ -11,7 +11,9 @@
 #include "base/err.h"
 #include "model/diagnose.h"
 #include "model/stage.h"
+#include "os/fsck.h"
 #include "os/probe.h"
+#include "os/scrub.h"
 #include "os/users.h"
 #include "story/convert.h"
 #include "story/encrypt.h"
@@ -19,6 +21,12 @@
 #include "story/mend.h"
 #include "story/place.h"
 #include "story/status.h"
+
+#define MAX_HEAD (UINT64_C(256) << 20) /* the largest that people move away */
+
+enum {
+	MAX_LOOKS = 20 /* at a disk that changes meanwhile */
+};
 
 /* The session's options come first: a session's o points to them, and so to all of this. */
 struct repair {
@@ -114,14 +122,13 @@ static int act(struct coffer_session *s, struct repair *p, enum coffer_action_ki
 	struct coffer_disk *disk = &s->disk;
 	const struct coffer_record *place = &disk->facts.record[COFFER_PLACE];
 
-	const bool mends = kind == COFFER_REPAIR_SYNC_HEADER && !disk->header;
-
 	/* These two know themselves when their first write comes. */
-	s->changed = s->changed || (kind != COFFER_REPAIR_RESUME && !mends);
+	s->changed =
+		s->changed || (kind != COFFER_REPAIR_RESUME && kind != COFFER_REPAIR_SYNC_HEADER);
 	switch (kind) {
 	case COFFER_REPAIR_SYNC_HEADER:
-		return mends ? coffer_mend_first_copy(disk, &s->changed, e)
-			     : coffer_convert_sync(s, e);
+		return disk->header ? coffer_convert_sync(s, e)
+				    : coffer_mend_first_copy(disk, &s->changed, e);
 	case COFFER_REPAIR_REDO_PLACEMENT:
 		return coffer_place_redo(s->dev, place, disk->image, e);
 	case COFFER_REPAIR_FINISH_PLACEMENT:
@@ -180,9 +187,12 @@ static int next_action(
 static int act_all(struct coffer_session *s, struct repair *p, struct coffer_err *e)
 {
 	struct coffer_repair_result *res = p->result;
+	unsigned int looks = 0;
 	int r;
 
-	for (size_t i = 0; i < res->n_actions; i++) {
+	for (size_t i = 0; i < res->n_actions;) {
+		struct coffer_err why = {0};
+
 		r = coffer_session_check_stop(s, e);
 		if (r == 0)
 			r = next_action(s, p, i, &i, e);
@@ -190,11 +200,17 @@ static int act_all(struct coffer_session *s, struct repair *p, struct coffer_err
 			return r;
 		if (i == res->n_actions)
 			break;
-		r = act(s, p, res->actions[i].kind, e);
+		r = act(s, p, res->actions[i].kind, &why);
+		/* Another program was there between the look and the lock: look again. */
+		if (r == -ESTALE && res->actions[i].kind == COFFER_REPAIR_SYNC_HEADER &&
+			++looks < MAX_LOOKS)
+			continue;
+		if (r < 0 && e)
+			*e = why;
 		if (r < 0)
 			return coffer_err_wrap(
 				e, r, "%s", coffer_repair_name(res->actions[i].kind));
-		res->done[i] = true;
+		res->done[i++] = true;
 		res->n_done++;
 	}
 	return 0;
@@ -259,6 +275,77 @@ static int refuse_in_use(
 	return -p->in_use->code;
 }
 
+/* What the checker of the plain filesystem that begins at byte 0 says: 0: it is sound; -EBADMSG: it
+ * is not; others: it could not be asked. -ENODATA: nobody is to be asked. */
+static int ask_checker(struct coffer_session *s, const struct repair *p, struct coffer_err *why)
+{
+	const struct coffer_fs *fs = &p->evidence.head;
+	const struct coffer_stop stop = {
+		.wanted = p->o->callbacks.stop, .user = p->o->callbacks.user};
+	int r;
+
+	if (s->disk.action != COFFER_ACT_START || !p->evidence.has_head || p->in_use ||
+		s->dev->fd < 0)
+		return -ENODATA;
+	r = coffer_fsck(coffer_fs_name(fs->kind), s->dev->name, &stop, why);
+	if (r == 0 && fs->kind == COFFER_FS_BTRFS)
+		r = coffer_scrub_btrfs(s->dev, MAX_HEAD, why);
+	return r;
+}
+
+/* Parts of the head may be lost with nothing beside the filesystem that tells of it: cryptsetup was
+ * cut before its copy reached the disk, or a piece of the header. Its own checker may see it. */
+static int check_plain(struct coffer_session *s, struct repair *p, struct coffer_err *e)
+{
+	struct coffer_checks *l = &p->result->findings;
+	const struct coffer_diagnosis *d = &p->diagnosis;
+	struct coffer_err why = {0};
+	int r;
+
+	if (d->hopeless || d->foreign || d->n_actions > 0)
+		return 0;
+	r = ask_checker(s, p, &why);
+	if (r == 0 || r == -ENODATA)
+		return 0;
+	if (r == -EINTR)
+		return coffer_session_check_stop(s, e);
+	p->diagnosis.hopeless = r == -EBADMSG;
+	r = r == -EBADMSG ? coffer_checks_add(l, "filesystem", COFFER_CHECK_BAD,
+				    "its checker finds damage: %s", why.msg)
+			  : coffer_checks_add(l, "filesystem", COFFER_CHECK_UNCHECKED,
+				    "its checker has not looked at all of it: %s", why.msg);
+	if (p->diagnosis.hopeless)
+		coffer_checks_remedy(l,
+			"keep a copy of the disk before anything mends it; if an encryption was "
+			"cut in its beginning, what it has overwritten in the first bytes is "
+			"nowhere else on the disk");
+	return r < 0 ? coffer_err_errno(e, -r, "judge %s", s->dev->name) : 0;
+}
+
+/* A copy of a head that was put back may be one that never became complete, or is of an older try:
+ * where nothing else tells it, the checker may. */
+static int check_restored(struct coffer_session *s, struct repair *p, struct coffer_err *e)
+{
+	const struct coffer_repair_result *res = p->result;
+	struct coffer_err why = {0};
+	bool restored = false;
+	int r;
+
+	for (size_t i = 0; i < res->n_actions; i++)
+		restored = restored ||
+			   (res->done[i] && res->actions[i].kind == COFFER_REPAIR_RESTORE_HEAD);
+	if (!restored)
+		return 0;
+	r = examine(s, p, e);
+	if (r < 0 || ask_checker(s, p, &why) != -EBADMSG)
+		return r;
+	return coffer_err_repair(e, EUCLEAN,
+		"%s: the first bytes are back from the copy that was on the disk, but the "
+		"filesystem's checker finds damage: %s; so the copy was not complete; keep a copy "
+		"of the disk before anything mends it",
+		s->dev->name, why.msg);
+}
+
 static int run(struct coffer_session *s, struct coffer_err *e)
 {
 	struct repair *p = (struct repair *)s->o; /* see struct repair */
@@ -270,6 +357,8 @@ static int run(struct coffer_session *s, struct coffer_err *e)
 		r = coffer_status_of(s->dev, &res->status, NULL, NULL, e);
 	if (r == 0)
 		r = diagnose(s, p, &res->findings, e);
+	if (r == 0)
+		r = check_plain(s, p, e);
 	if (r < 0)
 		return r;
 	res->stage_after = res->status->stage;
@@ -290,6 +379,8 @@ static int run(struct coffer_session *s, struct coffer_err *e)
 		return -ECANCELED;
 	}
 	r = act_all(s, p, e);
+	if (r == 0)
+		r = check_restored(s, p, e);
 	res->changed = s->changed;
 	res->unlocked_run = s->result->unlocked_run;
 	if (r < 0 && res->changed) {

@@ -83,6 +83,7 @@ static int look_at_plain(struct coffer_dev *dev, struct coffer_status *s,
 	_cleanup_(coffer_checks_free) struct coffer_checks guards = {0};
 	struct coffer_guarded g;
 	char why[sizeof(s->why)];
+	bool doubtful;
 	int r;
 
 	r = ask_guards(dev, &g, &guards, plain, ret_reserve, e);
@@ -92,10 +93,14 @@ static int look_at_plain(struct coffer_dev *dev, struct coffer_status *s,
 	plain->luks = g.content.luks;
 	plain->luks2 = g.content.luks2;
 	plain->torn = coffer_head_is_torn(v, why, sizeof(why));
+	doubtful = !plain->torn && coffer_head_is_doubtful(v, why, sizeof(why));
 	for (size_t i = 0; i < guards.n && !plain->ready && !s->why[0]; i++)
 		if (guards.items[i].verdict == COFFER_CHECK_BAD)
 			say_why(s, guards.items[i].text);
-	if (plain->torn) {
+	if (doubtful) {
+		plain->torn = true;
+		say_why(s, why);
+	} else if (plain->torn) {
 		(void)snprintf(s->why, sizeof(s->why),
 			"its first bytes are half overwritten with a LUKS2 header; a whole copy of "
 			"them lies at byte %" PRIu64,

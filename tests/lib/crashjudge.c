@@ -8,6 +8,7 @@
 #include "stock.h"
 #include "story/disk.h"
 #include "story/encrypt.h"
+#include "story/evidence.h"
 #include "story/repair.h"
 #include "story/status.h"
 
@@ -40,8 +41,27 @@ static bool has_fs(const struct lab *l)
 
 /* --- encrypt, abort, stock --- */
 
+/* What a run asks first: is there something that an interruption has left, and nobody may write
+ * over?
+ */
+static void check_beginning(struct lab *l)
+{
+	struct coffer_dev *d = &lab_device(l)->dev;
+	struct coffer_disk disk = {0};
+	struct coffer_evidence v = {0};
+	struct coffer_err e = {0};
+
+	layer_reset(&l->work);
+	if (coffer_examine(d, &disk, &e) < 0 || coffer_evidence_collect(&disk, &v, &e) < 0 ||
+		coffer_refuse_leftovers(&disk, &v, &e) < 0)
+		lab_fail(l, "it may not begin anew", e.msg);
+	coffer_disk_reset(&disk);
+	coffer_dev_close(d);
+}
+
 /* Where a run begins from the beginning, what it does then is what it does on any disk: it is run
- * on a part of these. That the filesystem is back, or was never touched, is asked of each. */
+ * on a part of these. That it may begin, and that the filesystem is back, or was never touched, is
+ * asked of each. */
 static bool begins_anew(struct lab *l, enum coffer_action action)
 {
 	char why[256] = "";
@@ -50,6 +70,8 @@ static bool begins_anew(struct lab *l, enum coffer_action action)
 		return false;
 	if (action == COFFER_ACT_START && !lab_plain_equals(l, l->state.mem, why))
 		lab_fail(l, "nothing was begun", why);
+	if (action == COFFER_ACT_START)
+		check_beginning(l);
 	l->tally->untouched += action == COFFER_ACT_START;
 	return l->tally->states % l->effort.anew != 0;
 }

@@ -183,6 +183,17 @@ static bool is_no_copy(struct lab *l, const uint8_t *disk, uint64_t at)
 	return at == places(l).head && !is_ext4(disk + at + 1024);
 }
 
+/* It lacks something that the head has, or had. */
+static bool is_incomplete(struct lab *l, const uint8_t *disk, uint64_t at)
+{
+	return is_copy(l, disk, at) && !head_is_safe(l, disk, at);
+}
+
+static bool differs(struct lab *l, const uint8_t *disk, uint64_t at)
+{
+	return is_copy(l, disk, at) && memcmp(disk, disk + at, shift_of(l->row)) != 0;
+}
+
 static bool is_spare(struct lab *l, const uint8_t *disk, uint64_t at)
 {
 	return at + 1024 <= l->size && is_ext4(disk + at);
@@ -217,6 +228,13 @@ static const struct {
 	{"the saved copy of its first bytes, at byte ", is_no_copy, ", holds no filesystem"},
 	{"should have been saved, at byte ", is_no_copy, ", is no filesystem"},
 	{"overwritten is kept from byte ", is_gap, NULL},
+	{"bytes of the ext4 filesystem lies at byte ", differs, "; "},
+	{"bytes of one, of type ext4, lies at byte ", differs, "; "},
+	{"nothing that is known lies at byte ", is_no_copy, ", where the saved copy"},
+	{"bytes must have been saved, at byte ", is_no_copy, ", lies nothing"},
+	{"the saved copy of its first bytes, at byte ", is_incomplete, ", is not complete"},
+	{"a filesystem's, and the copy at byte ", is_incomplete, " does not have them"},
+	{"but a spare superblock of an ext4 lies at byte ", is_spare, ", and nowhere"},
 };
 
 /* The place at @at in @said, "byte N", is told truly. */

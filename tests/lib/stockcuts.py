@@ -63,7 +63,7 @@ class Job:
     def __init__(self, folder, name, fs, length, S=MiB, fine=False, reserve="random", **box):
         self.folder = os.path.join(folder, name.replace(", ", "-").replace(" ", "-"))
         os.mkdir(self.folder)
-        self.name, self.fine = name, fine
+        self.name, self.fine, self.reserve = name, fine, reserve
         self.S, self.length, self.copy_at = S, length, length + S
         self.box = Box(self.folder, length + 2 * S, fs, end=length, **box)
         self.key = self.box.key

@@ -179,7 +179,7 @@ def changed_meanwhile():
             write(img, 0, b"something else" * 500)
             before = sha256(img)
         status, said = p.wait()
-    assert status == 4 and "in between" in said, (status, said)
+    assert status == 6 and "any more" in said, (status, said)
     assert sha256(img) == before
 
 

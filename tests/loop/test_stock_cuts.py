@@ -16,9 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import coffer
 import stockcuts
-from cuts import Cuts, record
+from cuts import SECTOR, Cuts, record
 from disk import MiB, memory_dir, run
-from stockcuts import CLASSES, MAGICS, Disk, Job, Verdict, classify, missing, newest
+from stockcuts import CLASSES, COPY, Disk, Job, Verdict, classify, missing, newest
 from tap import Tap
 
 DEEP = os.environ.get("COFFER_DEEP") == "1"
@@ -112,7 +112,7 @@ class Count:
     that were on the disk are gone."""
 
     def __init__(self):
-        self.states = self.there = self.untouched = 0
+        self.states = self.there = self.untouched = self.silent = 0
         self.stock, self.coffer = ({"back": 0, "left": 0, "on": 0, "less": 0} for _ in range(2))
         self.wrong = []  # states that coffer should have treated otherwise, and why
 
@@ -120,20 +120,25 @@ class Count:
         self.states += other.states
         self.there += other.there
         self.untouched += other.untouched
+        self.silent += other.silent
         for mine, others in (self.stock, other.stock), (self.coffer, other.coffer):
             for k in mine:
                 mine[k] += others[k]
 
-    def judge(self, job, state, what, verdicts):
+    def judge(self, job, state, what, verdicts, disk):
         before = len(missing(job, state.image))
         none, stock, ours = (verdicts[t] for t in ("none", "stock", "coffer"))
+        became = outcome(before, ours)
         self.states += 1
         self.there += before == 0
         self.untouched += none.recovered
         self.stock[outcome(before, stock)] += 1
-        self.coffer[outcome(before, ours)] += 1
-        self.wrong += [f"{state}: {why}; status {ours.status}, {ours.said}" for why in
-                       complaints(what, says_luks(state.image), outcome(before, ours), stock, ours)]
+        self.coffer[became] += 1
+        why = list(complaints(job, state.image, what, became, stock, ours))
+        if NOT_TOLD in why and nothing_tells(job, state, what, became, disk):
+            why.remove(NOT_TOLD)
+            self.silent += 1
+        self.wrong += [f"{state}: {x}; status {ours.status}, {ours.said}" for x in why]
         again = verdicts.get("encrypt")
         if again and outcome(before, again) not in ("back", "left"):
             self.wrong.append(f"{state}: harmed by 'coffer encrypt', status {again.status}")
@@ -147,24 +152,57 @@ def outcome(before, verdict):
     return "on" if verdict.changed else "left"
 
 
-def says_luks(image):
-    return newest(image) or image[:6] == MAGICS[0]
+def can_open(job, image):
+    """Can stock open it? A header copy is whole, and so is its keyslot."""
+    slot, size = job.slot
+    return newest(image) and image.has(job.header[slot:slot + size], slot)
 
 
-def complaints(what, luks, became, stock, ours):
+def is_doubtful(job, image):
+    """Somewhere the head differs from what lies at the end, by bytes that a header may have; and who
+    does not know the original cannot tell which of them are right."""
+    head, copy = image[:job.S], image[job.copy_at:job.copy_at + job.S]
+    return any(head[x:x + SECTOR] != copy[x:x + SECTOR] and
+               (len(set(head[x:x + SECTOR])) >= 160 or x < 2 * COPY)
+               for x in range(0, job.S, SECTOR))
+
+
+NOT_TOLD = "stock cannot even open it, and coffer does not say so"
+
+
+def complaints(job, image, what, became, stock, ours):
     """What is not as it must be."""
     if stock.recovered and became != "back":
         yield "stock gets it back and coffer does not"
-    if what == "untouched" and (ours.changed or ours.status != 0):
-        yield "nothing was to be done"
-    elif what not in GONE and became != "back":
+    if what == "untouched":
+        if ours.changed or ours.status not in (0, 6):
+            yield "nothing was to be done"
+        if ours.status == 6 and not is_doubtful(job, image):
+            yield "no doubt is possible"
+        return
+    if what not in GONE and became != "back":
         yield f"not recovered: {became}"
     elif became == "less" or became == "on" and what == "unseen":
         yield f"not recovered, but changed: {became}"
-    elif became == "left" and luks and ours.status not in (4, 6):
-        # a keyslot of which nothing came, beside a head copy with holes, is like a wrong key
-        if ours.status != 1 or "no keyslot opens" not in ours.said:
-            yield "not recovered, and it does not say so"
+    if became != "back" and not can_open(job, image) and ours.status != 6:
+        yield NOT_TOLD
+
+
+CHECKERS = {"ext4": ["e2fsck", "-f", "-n"], "xfs": ["xfs_repair", "-n", "-o", "force_geometry"],
+            "btrfs": ["btrfs", "check", "--readonly", "--check-data-csum"]}
+
+
+def nothing_tells(job, state, what, became, disk):
+    """Parts of files are gone, and no byte on the disk says so: the filesystem is sound as it is, or
+    with the copy of its head put back (what is overwritten then is kept)."""
+    if what not in ("lost", "halves"):
+        return False
+    disk.put(state.image)
+    if became == "on":
+        stockcuts.TOOLS["coffer"](job, disk.path)
+    sound = run(*CHECKERS[job.box.fs], disk.path, status=None).returncode == 0
+    disk.look()
+    return sound and became in ("left", "on")
 
 
 def measure(job, epochs, seeds):
@@ -176,7 +214,7 @@ def measure(job, epochs, seeds):
         what = classify(job, state)
         verdicts = {t: Verdict(job, state, t, disk) for t in stockcuts.TOOLS
                     if t != "encrypt" or what in TRAPS}
-        table[what].judge(job, state, what, verdicts)
+        table[what].judge(job, state, what, verdicts, disk)
     return table
 
 
@@ -216,12 +254,13 @@ def show(title, table, explain=False):
     for _, n in rows:
         total.add(n)
     heads = ["class", *(["on the disk"] if explain else []), "states", "all bytes there",
-             "untouched", "stock: back", "left", "on", "less", "coffer: back", "left", "on", "less"]
+             "untouched", "stock: back", "left", "on", "less", "coffer: back", "left", "on", "less",
+             "silent"]
     print(f"#\n# {title}\n#\n# | " + " | ".join(heads) + " |")
     print("# |" + "---|" * len(heads))
     for name, n in [*rows, ("all", total)]:
         cells = [name, *([CLASSES.get(name, "")] if explain else []), n.states, n.there,
-                 n.untouched, *n.stock.values(), *n.coffer.values()]
+                 n.untouched, *n.stock.values(), *n.coffer.values(), n.silent]
         print("# | " + " | ".join(map(str, cells)) + " |")
 
 

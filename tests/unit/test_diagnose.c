@@ -86,6 +86,36 @@ static void riddle(struct disk *d)
 	d->riddle = true;
 }
 
+/* Of no header anything, but random bytes. */
+static void unclear_head(struct disk *d)
+{
+	torn_head(d);
+	living(d, COFFER_FS_EXT);
+	d->evidence.living = true;
+	d->evidence.traces = 0;
+	d->evidence.overwritten = 3;
+}
+
+static void saving(struct disk *d)
+{
+	unclear_head(d);
+	d->evidence.saved = true;
+}
+
+static void head_lost(struct disk *d)
+{
+	riddle(d);
+	d->evidence.head_lost = true;
+	d->evidence.fs = (struct coffer_fs){.kind = COFFER_FS_EXT, .mirror = 4096, .super = 1024};
+}
+
+/* An old filesystem's spare superblock, behind something that is known. */
+static void old_mirror(struct disk *d)
+{
+	head_lost(d);
+	d->riddle = false;
+}
+
 static void magic_only(struct disk *d)
 {
 	d->plain_luks2 = true;
@@ -233,6 +263,20 @@ static void copy_lost(struct disk *d)
 	d->evidence.geometry = geometry;
 }
 
+static void copy_unknown(struct disk *d)
+{
+	both_whole(d);
+	d->evidence.copy_unknown = true;
+	d->evidence.geometry = geometry;
+}
+
+static void copy_incomplete(struct disk *d)
+{
+	both_whole(d);
+	torn_head(d);
+	d->evidence.unsaved = 2;
+}
+
 static void veiled_image_lost(struct disk *d)
 {
 	half_placed(d);
@@ -373,6 +417,13 @@ static const struct row {
 		"second copy is whole"},
 	{"first copy lost, the head's copy not wiped", COFFER_ACT_START, first_lost_copy_of_head,
 		"header-copies", {COFFER_REPAIR_SYNC_HEADER, NONE}, GOES, ""},
+	{"plain, an unclear head", COFFER_ACT_START, unclear_head, "unclear-head", {NONE, NONE},
+		HOPELESS, "dd if="},
+	{"plain, coffer was saving", COFFER_ACT_START, saving, NULL, {NONE, NONE}, GOES, ""},
+	{"plain, its start is lost", COFFER_ACT_START, head_lost, "head-lost", {NONE, NONE},
+		HOPELESS, "by that superblock"},
+	{"plain, an old spare superblock", COFFER_ACT_START, old_mirror, NULL, {NONE, NONE}, GOES,
+		""},
 	{"plain, something unknown", COFFER_ACT_START, riddle, "content", {NONE, NONE}, GOES, ""},
 	{"plain, a record", COFFER_ACT_START, stale_record, "stale-record",
 		{COFFER_REPAIR_ERASE_RECORD, NONE}, GOES, ""},
@@ -396,6 +447,10 @@ static const struct row {
 		{COFFER_REPAIR_RESTORE_HEAD, NONE}, GOES, ""},
 	{"placed, keyslot torn, used since", COFFER_ACT_CONVERT, keyslot_used, "keyslot",
 		{NONE, NONE}, HOPELESS, "was used after"},
+	{"placed, saved head not known", COFFER_ACT_CONVERT, copy_unknown, "head-copy",
+		{NONE, NONE}, HOPELESS, "cryptsetup reencrypt --resume-only"},
+	{"placed, saved head not complete", COFFER_ACT_CONVERT, copy_incomplete, "head-copy",
+		{NONE, NONE}, HOPELESS, "is lost"},
 	{"placed, saved head lost", COFFER_ACT_CONVERT, copy_lost, "head-copy", {NONE, NONE},
 		HOPELESS, "are lost"},
 	{"inside stock's first step", COFFER_ACT_CONVERT, hot, "conversion",

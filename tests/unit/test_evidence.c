@@ -77,6 +77,26 @@ static void mirror_in_head(struct coffer_evidence *v)
 	v->mirror_agrees = false;
 }
 
+static void saved(struct coffer_evidence *v)
+{
+	v->saved = true;
+}
+
+static void not_overwritten(struct coffer_evidence *v)
+{
+	v->overwritten = 0;
+}
+
+static void other_head(struct coffer_evidence *v)
+{
+	v->living = false;
+}
+
+static void head_gone(struct coffer_evidence *v)
+{
+	v->has_head = v->living = false;
+}
+
 static void nothing(struct coffer_evidence *v)
 {
 	(void)v;
@@ -100,23 +120,28 @@ static const struct {
 	{"the spare superblock is another's", other_mirror, false, "another filesystem"},
 	{"a map of what is used", used_map, false, "a map of what is used lies"},
 	{"what lies before it may be ciphertext", converted, false, "encrypted already"},
+	{"coffer was cut while it made the copy", saved, false, ""},
+};
+
+static const struct coffer_evidence torn_head = {
+	.has_copy = true,
+	.geometry = {64 * MIB, 4 * MIB, 56 * MIB, 512},
+	.fs = {.kind = COFFER_FS_EXT,
+		.end = 56 * MIB,
+		.super = 1024,
+		.super_size = 1024,
+		.mirror = 32 * MIB},
+	.mirror_agrees = true,
+	.unconverted = true,
+	.different = 40,
+	.traces = 1,
+	.copy_size = COFFER_LUKS2_MIN_COPY,
 };
 
 static void check_heads(void)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(heads); i++) {
-		struct coffer_evidence v = {.has_copy = true,
-			.geometry = {64 * MIB, 4 * MIB, 56 * MIB, 512},
-			.fs = {.kind = COFFER_FS_EXT,
-				.end = 56 * MIB,
-				.super = 1024,
-				.super_size = 1024,
-				.mirror = 32 * MIB},
-			.mirror_agrees = true,
-			.unconverted = true,
-			.different = 40,
-			.traces = 1,
-			.copy_size = COFFER_LUKS2_MIN_COPY};
+		struct coffer_evidence v = torn_head;
 		char why[512] = "what was there before";
 		bool torn;
 
@@ -128,6 +153,45 @@ static void check_heads(void)
 			torn	 ? "torn"
 			: why[0] ? why
 				 : "not torn");
+	}
+}
+
+/* --- may it be? ------------------------------------------------------------------------------ */
+
+static const struct {
+	const char *name;
+	void (*change)(struct coffer_evidence *v);
+	bool doubt;
+	const char *text;
+} doubts[] = {
+	{"random bytes, and no trace", nothing, true, "either cryptsetup was cut while it made"},
+	{"other sectors differ as well", unlike, true, "40 sectors of the two differ, and 3 of"},
+	{"the superblock is overwritten", head_gone, true, "hold no filesystem any more"},
+	{"a filesystem without a spare superblock", no_mirror, true, "either"},
+	{"the spare superblock is in the head too", mirror_in_head, true, "either"},
+	{"no copy", no_copy, false, ""},
+	{"nothing that a header may have", not_overwritten, false, ""},
+	{"coffer was cut while it made the copy", saved, false, ""},
+	{"the filesystem was used since", used, false, ""},
+	{"another filesystem is there now", other_head, false, ""},
+	{"the spare superblock is another's", other_mirror, false, ""},
+};
+
+static void check_doubts(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(doubts); i++) {
+		struct coffer_evidence v = torn_head;
+		char text[512] = "what was there before";
+		bool doubt;
+
+		v.has_head = v.living = true;
+		v.traces = 0;
+		v.overwritten = 3;
+		doubts[i].change(&v);
+		doubt = coffer_head_is_doubtful(&v, text, sizeof(text));
+		ok(doubt == doubts[i].doubt &&
+				(doubt ? strstr(text, doubts[i].text) != NULL : text[0] == '\0'),
+			"doubt: %s: %s", doubts[i].name, doubt ? text : "none");
 	}
 }
 
@@ -325,6 +389,7 @@ static void check_places(void)
 int main(void)
 {
 	check_heads();
+	check_doubts();
 	check_random();
 	check_places();
 	return done_testing();

@@ -1,0 +1,308 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Heads of which no piece of a header tells that they are damaged: nobody begins on them, and the
+remedies that repair names are right. Coffer's own cuts look alike, and stop nobody."""
+import contextlib
+import os
+import shlex
+
+import coffer
+from coffer import COFFER, Box, encrypt, kill_at, one_thread
+from disk import KiB, MiB, check_fs, loop, mounted, run, sha256, tempdir
+from tap import Tap
+
+S = 16 * MiB  # as people have it; the head holds files, and is copied in 16 writes
+RESERVE = ("--reduce-device-size", "32M")
+
+tap = Tap()
+tap.need_root()
+
+
+def read(img, at, n):
+    with open(img, "rb") as f:
+        f.seek(at)
+        return f.read(n)
+
+
+def write(img, at, data):
+    with open(img, "r+b") as f:
+        f.seek(at)
+        f.write(data)
+
+
+def repair(img, *args, status=0):
+    """What it says in JSON; the disk is as before when it fails."""
+    before = sha256(img)
+    p = run(COFFER, "repair", "--json", "--yes", *args, img, status=(status,))
+    assert status != 6 or sha256(img) == before, "it has changed the disk"
+    return coffer.events(p)[-1]
+
+
+def finding(said, which, verdict="bad"):
+    found = [f for f in said["findings"] if f["id"] == which and f["verdict"] == verdict]
+    assert len(found) == 1, said["findings"]
+    return found[0]
+
+
+def refused(img, which, *words):
+    """By repair, with its reason; by encrypt and its dry run; and status calls it damaged."""
+    said = repair(img, status=6)
+    f = finding(said, which)
+    for word in words:
+        assert word in f["text"] + f.get("remedy", ""), (word, f)
+    before = sha256(img)
+    for args in (), ("--dry-run",):
+        p = encrypt(img, box.key, *RESERVE, *args, status=(6,))
+        assert "coffer repair --dry-run" in p.stderr, p.stderr
+    assert sha256(img) == before, "encrypt has changed the disk"
+    return f
+
+
+# --- coffer's own cuts -----------------------------------------------------------------------------
+
+def saving(n, keep=True):
+    """Killed while it copies the head, which lies over random bytes and zeros then."""
+    img = box.copy()
+    kill_at("pwrite64", n, one_thread(img, box.key, *RESERVE))
+    if not keep:
+        write(img, box.size - S - 4096, bytes(4096))
+    assert read(img, 0, box.end) == read(box.plain, 0, box.end)
+    return img
+
+
+def goes_on(n):
+    img = saving(n)
+    assert read(img, box.size - S - 4096, 13) == b"COFFER-RECORD"
+    assert repair(img)["findings"] == []
+    assert "damaged" not in run(COFFER, "status", img).stdout
+    encrypt(img, box.key, *RESERVE)
+    box.check(img)
+
+
+def abort_cut():
+    """Killed while it erases the copy: a part of it is left."""
+    img = box.copy()
+    last = [n for name, n, what in coffer.phases(small)["placement"] if name == "fdatasync"][-1]
+    kill_at("fdatasync", last + 1, one_thread(img, box.key, *RESERVE))
+    calls = coffer.trace(coffer.command("abort", coffer_copy(img)))
+    erasing = [i for i, (name, at, n, _) in enumerate(calls)
+               if name == "pwrite64" and at and at >= box.size - S]
+    n = sum(name == "pwrite64" for name, *_ in calls[:erasing[len(erasing) // 2]])
+    kill_at("pwrite64", n, coffer.command("abort", img))
+    assert read(img, 0, S) == read(box.plain, 0, S) != read(img, box.size - S, S)
+    assert repair(img)["findings"] == []
+    encrypt(img, box.key, *RESERVE)
+    box.check(img)
+
+
+def coffer_copy(img):
+    copy = os.path.join(folder, "traced")
+    run("cp", "--sparse=always", img, copy)
+    return copy
+
+
+def used_since():
+    """The copy is of an older state of the filesystem, and is known by that."""
+    img = saving(6)
+    with loop(img) as dev, mounted(dev) as at:
+        with open(os.path.join(at, "new"), "wb") as f:
+            f.write(os.urandom(MiB))
+    said = repair(img)
+    assert not [f for f in said["findings"] if f["verdict"] == "bad"], said
+    encrypt(img, box.key, *RESERVE)
+
+
+# --- nobody can know ---------------------------------------------------------------------------------
+
+def command_of(remedy, which):
+    """The n-th command in a remedy."""
+    words = remedy[[i for i in range(len(remedy)) if remedy.startswith("dd ", i)][which]:]
+    return shlex.split(words.split(";")[0])
+
+
+def no_record():
+    """The same without coffer's record, as cryptsetup leaves it: the head is whole, and its copy is
+    to be erased."""
+    img = saving(6, keep=False)
+    f = refused(img, "unclear-head", f"lies at byte {box.size - S}", "either cryptsetup was cut")
+    assert "damaged" in run(COFFER, "status", img).stdout
+    run(*command_of(f["remedy"], 0))
+    assert read(img, box.size - S, S) == bytes(S) and os.path.getsize(img) == box.size
+    assert repair(img)["findings"] == []
+    encrypt(img, box.key, *RESERVE)
+    box.check(img)
+
+
+def overwritten(at, n):
+    """The copy is whole, and some of the head is random: what cryptsetup writes behind its header."""
+    img = box.copy()
+    write(img, box.size - S, read(img, 0, S))
+    write(img, at, os.urandom(n))
+    f = refused(img, "unclear-head", f"lies at byte {box.size - S}", "either cryptsetup was cut")
+    run(*command_of(f["remedy"], 1))
+    assert read(img, 0, box.end) == read(box.plain, 0, box.end), "the remedy is wrong"
+
+
+def superblock_overwritten():
+    img = box.copy()
+    write(img, box.size - S, read(img, 0, S))
+    write(img, 512, bytes(3584))
+    f = refused(img, "unclear-head", "hold no filesystem any more")
+    run(*command_of(f["remedy"], 1))
+    assert read(img, 0, box.end) == read(box.plain, 0, box.end), "the remedy is wrong"
+
+
+def stale_record():
+    """A record of coffer's is left, and then cryptsetup was cut: the record's hash is another one."""
+    img = saving(20)  # all of the copy is there
+    write(img, 12 * MiB, os.urandom(MiB))
+    refused(img, "unclear-head", "either cryptsetup was cut")
+
+
+# --- the filesystem's checker ------------------------------------------------------------------------
+
+def damaged_ext4():
+    img = box.copy()
+    run("debugfs", "-w", "-R", "clri <2>", img)
+    f = finding(repair(img, status=6), "filesystem")
+    assert "e2fsck: " in f["text"], f
+
+
+def not_replayed():
+    """What a checker says of a filesystem whose journal is not replayed counts for nothing."""
+    img = box.copy()
+    run("debugfs", "-w", "-R", "feature needs_recovery", img)
+    run("debugfs", "-w", "-R", "clri <2>", img)
+    f = finding(repair(img), "filesystem", "unchecked")
+    assert "journal" in f["text"], f
+
+
+def btrfs_files():
+    """The files' checksums: btrfs' own checker does not look at them."""
+    img = btrfs.copy()
+    write(img, 14 * MiB, os.urandom(MiB))
+    check_fs(img, "btrfs")
+    f = finding(repair(img, status=6), "filesystem")
+    assert "checksums" in f["text"], f
+
+
+def btrfs_sound():
+    assert repair(btrfs.copy())["findings"] == []
+
+
+def held_by_coffer():
+    """Bug: btrfs' checker could not open what repair had for itself, and that was called damage."""
+    with loop(btrfs.copy()) as dev:
+        assert coffer.events(run(COFFER, "repair", "--json", "--yes", dev))[-1]["findings"] == []
+
+
+# --- stock's header -----------------------------------------------------------------------------------
+
+def begun():
+    img = small.copy()
+    run(*coffer.stock(img, small.key, "--init-only"), cwd=folder)
+    return img
+
+
+def refused_small(img, which, *words):
+    said = repair(img, "--key-file", small.key, status=6)
+    f = finding(said, which)
+    for word in words:
+        assert word in f["text"], (word, f)
+    before = sha256(img)
+    encrypt(img, small.key, status=(6,))
+    assert sha256(img) == before, "encrypt has changed the disk"
+
+
+def no_copy(data):
+    """The header is placed, and cryptsetup's copy of the head never was."""
+    img = begun()
+    write(img, small.size - MiB, data)
+    refused_small(img, "head-copy", f"at byte {small.size - MiB}, lies nothing that is known")
+
+
+def half_a_copy():
+    """Head and copy were both cut in their middle."""
+    img = begun()
+    half = 600 * KiB
+    plain = bytearray(read(small.plain, 0, MiB))
+    plain[700 * KiB:701 * KiB] = b"text" * 256
+    write(img, half, bytes(plain[half:]))
+    write(img, small.size - MiB + half, bytes(MiB - half))
+    refused_small(img, "head-copy", f"the copy at byte {small.size - MiB} does not have them")
+
+
+def keyslot_never_written():
+    """The copies of the header are there, their keyslot is still what was there before."""
+    img = begun()
+    write(img, 256 * KiB + 4096, b"some text " * 1000)
+    said = repair(img, "--key-file", small.key, status=6)
+    finding(said, "keyslot")
+
+
+def not_luks_either():
+    """cryptsetup encrypts anything: what is known lies where the copy must be."""
+    img = os.path.join(folder, "swap")
+    with open(img, "wb") as f:
+        f.truncate(8 * MiB)
+    run("mkswap", img)
+    run(*coffer.stock(img, small.key, "--init-only"), cwd=folder)
+    said = repair(img, "--key-file", small.key)
+    assert said["stage_after"] == "encrypted", said
+
+
+def restored_incomplete():
+    """A copy that is put back, and has a hole where the head is gone."""
+    img = small.copy()
+    whole = begun()
+    head = bytearray(read(small.plain, 0, MiB))
+    head[4096:8192] = bytes(4096)  # the group's descriptors
+    torn = read(whole, 0, 8 * KiB)
+    run("cp", "--sparse=always", small.plain, img)
+    write(img, 0, torn)
+    write(img, small.size - MiB, bytes(head))
+    p = run(COFFER, "repair", "--json", "--yes", img, status=(6,))
+    last = coffer.events(p)[-1]
+    assert last["changed"] and [a["done"] for a in last["actions"]] == [True], last
+    assert "the copy was not complete" in last["message"], last
+
+
+def start_lost():
+    """No filesystem, no copy, but a spare superblock."""
+    img = os.path.join(folder, "spare")
+    with open(img, "wb") as f:
+        f.truncate(80 * MiB)
+    run("mkfs.ext4", "-q", "-F", "-b", "1024", img)
+    write(img, 0, os.urandom(2 * MiB))
+    f = finding(repair(img, status=6), "head-lost")
+    assert f"at byte {8193 * KiB}" in f["text"], f
+
+
+with contextlib.ExitStack() as stack:
+    folder = stack.enter_context(tempdir())
+    box = Box(folder, 64 * MiB, end=32 * MiB)
+    small = Box(folder, 6 * MiB, end=4 * MiB, name="small")
+    btrfs = Box(folder, 126 * MiB, fs="btrfs", end=112 * MiB, name="btrfs", fill=6 * MiB)
+    tap.run([
+        *((f"coffer cut at write {n} of saving the head", goes_on, n) for n in (2, 3, 6, 17, 18)),
+        ("coffer's abort cut while it erases the copy", abort_cut),
+        ("used since coffer was cut", used_since),
+        ("a part of a copy, nothing tells whose", no_record),
+        ("random bytes in the head", overwritten, 12 * MiB, MiB),
+        ("one random sector in the head", overwritten, 12 * MiB, 512),
+        ("the superblock overwritten with zeros", superblock_overwritten),
+        ("a record of coffer's that is older", stale_record),
+        ("checker: damage, ext4", damaged_ext4),
+        ("checker: a journal that is not replayed", not_replayed),
+        ("checker: the files of btrfs", btrfs_files),
+        ("checker: a sound btrfs", btrfs_sound),
+        ("Bug: a checker that cannot open the disk found damage", held_by_coffer),
+        ("placed, no copy: zeros", no_copy, bytes(MiB)),
+        ("placed, no copy: random bytes", no_copy, os.urandom(MiB)),
+        ("placed, half a copy", half_a_copy),
+        ("placed, a keyslot with text", keyslot_never_written),
+        ("placed, something else that is known", not_luks_either),
+        ("restored from a copy with a hole", restored_incomplete),
+        ("the start is lost", start_lost),
+    ])
+tap.done()
