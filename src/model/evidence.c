@@ -56,6 +56,11 @@ static bool is_used_map(const uint8_t *sector)
 	return true;
 }
 
+bool coffer_is_own_padding(const uint8_t *sector)
+{
+	return is_used_map(sector); /* zeros are one, too */
+}
+
 static bool is_copy_size(uint64_t n)
 {
 	return n >= COFFER_LUKS2_MIN_COPY && n <= COFFER_LUKS2_MAX_COPY && (n & (n - 1)) == 0;
@@ -87,7 +92,7 @@ bool coffer_looks_like_header(const uint8_t *sector, uint64_t at, uint64_t copy_
 		return true;
 	if (at >= 2 * copy_size)
 		return coffer_looks_random(sector, COFFER_SECTOR) ||
-		       (ours && is_used_map(sector)); /* zeros are one, too */
+		       (ours && coffer_is_own_padding(sector));
 	if (in_copy == 0)
 		return coffer_luks2_magic(sector, at > 0);
 	if (in_copy < COFFER_LUKS2_BIN)

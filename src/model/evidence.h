@@ -70,3 +70,7 @@ bool coffer_is_header_trace(const uint8_t *sector, uint64_t at, uint64_t *copy_s
  * that is what cryptsetup writes there; in a placement of coffer's (@ours) also zeros, and a map of
  * what is used. */
 bool coffer_looks_like_header(const uint8_t *sector, uint64_t at, uint64_t copy_size, bool ours);
+
+/* Is it what a placement of coffer's leaves where no copy and no keyslot lies: zeros, or a part of
+ * a used map? */
+bool coffer_is_own_padding(const uint8_t *sector);

@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "model/keyslots.h"
 #include "model/luks2hdr.h"
 #include "model/storedmap.h"
 #include "os/locks.h"
@@ -395,10 +396,65 @@ static int check_copy_lost(struct search *s, struct coffer_err *e)
 	return r;
 }
 
+/* The areas of keyslots. */
+struct areas {
+	struct coffer_range items[COFFER_MAX_KEYSLOTS];
+	size_t n;
+};
+
+static int add_area(const char *name, struct json_object *keyslot, void *arg)
+{
+	struct json_object *area = coffer_json_object(keyslot, "area");
+	struct areas *a = arg;
+	struct coffer_range range;
+	uint64_t size;
+
+	(void)name;
+	if (a->n < ARRAY_SIZE(a->items) && coffer_json_u64s(area, "offset", &range.start) == 0 &&
+		coffer_json_u64s(area, "size", &size) == 0 && size <= UINT64_MAX - range.start) {
+		range.end = range.start + size;
+		a->items[a->n++] = range;
+	}
+	return 0;
+}
+
+static bool in_area(const struct areas *a, uint64_t at)
+{
+	for (size_t i = 0; i < a->n; i++)
+		if (at >= a->items[i].start && at < a->items[i].end)
+			return true;
+	return false;
+}
+
+/* Who placed this header? libcryptsetup fills its area with random bytes, and coffer leaves zeros
+ * there, or puts a map of what is used. Then the copy was durable and verified before. */
+static int check_own(
+	struct search *s, const struct coffer_header *h, bool *ret, struct coffer_err *e)
+{
+	const uint64_t shift = s->v->geometry.shift;
+	struct areas areas = {.n = 0};
+	bool own = true;
+	int r;
+
+	(void)coffer_json_foreach(coffer_json_object(h->json, "keyslots"), add_area, &areas);
+	for (uint64_t at = 2 * h->copy_size; at < shift && own; at += PIECE) {
+		const size_t n = min_u64(PIECE, shift - at);
+
+		r = coffer_dev_read(s->dev, s->buf, n, at, e);
+		if (r < 0)
+			return r;
+		for (size_t k = 0; k < n; k += COFFER_SECTOR)
+			own = own && (in_area(&areas, at + k) || coffer_is_own_padding(s->buf + k));
+	}
+	*ret = own;
+	return 0;
+}
+
 /* A whole header, and no step committed: is what it stands for all there? */
 static int check_placed(struct search *s, const struct coffer_disk *disk, struct coffer_err *e)
 {
 	const struct coffer_geometry g = disk->facts.conversion.geometry;
+	bool own;
 	int r;
 
 	r = try_copy(s, &g, e);
@@ -406,6 +462,9 @@ static int check_placed(struct search *s, const struct coffer_disk *disk, struct
 		return r;
 	s->v->unconverted = true; /* the header says so */
 	s->v->geometry = g;
+	r = check_own(s, disk->header, &own, e);
+	if (r < 0 || (own && !s->v->has_copy)) /* coffer takes any content, see --device-size */
+		return r;
 	if (!s->v->has_copy)
 		return check_copy_lost(s, e);
 	/* Where cryptsetup's write did not come to its end, the head is in its place, and the copy
@@ -500,57 +559,5 @@ int coffer_evidence_collect(
 	if (r < 0)
 		return coffer_err_wrap(e, r, "look for what an interruption has left");
 	*ret = v;
-	return 0;
-}
-
-int coffer_refuse_leftovers(
-	const struct coffer_disk *disk, const struct coffer_evidence *v, struct coffer_err *e)
-{
-	const char *name = disk->dev->name;
-	struct coffer_evidence torn = *v;
-	char why[512];
-
-	/* What is too little to put a head back is enough not to write over its copy. */
-	torn.ambiguous = torn.used_map = false;
-	torn.unconverted = true;
-	if (disk->action == COFFER_ACT_START && v->has_copy && v->used_map)
-		return coffer_err_repair(e, EUCLEAN,
-			"%s: a map of what is used, as coffer keeps it behind its header, lies in "
-			"the first bytes, and a copy of a filesystem's start at byte %" PRIu64
-			", but there is no header; restore a backup of it with 'coffer "
-			"header restore'; keep a copy of the disk first; nothing was changed",
-			name, coffer_head_copy(&v->geometry));
-	if (disk->action == COFFER_ACT_START && coffer_head_is_torn(&torn, why, sizeof(why)))
-		return coffer_err_repair(e, EUCLEAN,
-			"%s: its first bytes are half overwritten with a LUKS2 header, and a "
-			"copy of them lies at byte %" PRIu64
-			"; see 'coffer repair --dry-run %s'; nothing was changed",
-			name, coffer_head_copy(&v->geometry), name);
-	if (disk->action == COFFER_ACT_START && coffer_head_is_doubtful(v, why, sizeof(why)))
-		return coffer_err_repair(e, EUCLEAN,
-			"%s: %s; see 'coffer repair --dry-run %s'; nothing was changed", name, why,
-			name);
-	if (v->keyslot_torn)
-		return coffer_err_repair(e, EUCLEAN,
-			"%s: a keyslot of its header is half written, so no key opens it; see "
-			"'coffer repair --dry-run %s'; nothing was changed",
-			name, name);
-	if (v->copy_lost)
-		return coffer_err_repair(e, EUCLEAN,
-			"%s: the saved copy of its first bytes, at byte %" PRIu64
-			", holds no filesystem, though a spare superblock of %s lies further "
-			"behind; see 'coffer repair --dry-run %s'; nothing was changed",
-			name, coffer_head_copy(&v->geometry), coffer_fs_name(v->fs.kind), name);
-	if (disk->action == COFFER_ACT_CONVERT && v->has_copy && v->unsaved > 0)
-		return coffer_err_repair(e, EUCLEAN,
-			"%s: the saved copy of its first bytes, at byte %" PRIu64
-			", is not complete; see 'coffer repair --dry-run %s'; nothing was changed",
-			name, coffer_head_copy(&v->geometry), name);
-	if (v->copy_unknown)
-		return coffer_err_repair(e, EUCLEAN,
-			"%s: nothing that is known lies at byte %" PRIu64
-			", where the saved copy of its first bytes must be; see 'coffer repair "
-			"--dry-run %s'; nothing was changed",
-			name, coffer_head_copy(&v->geometry), name);
 	return 0;
 }
