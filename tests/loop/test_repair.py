@@ -183,6 +183,22 @@ def changed_meanwhile():
     assert sha256(img) == before
 
 
+def key_added_meanwhile():
+    """cryptsetup has mended the copy and added a key, between repair's look and its lock."""
+    img, other = torn(1), os.path.join(folder, "other")
+    _copy(img, other)
+    run("cryptsetup", "luksAddKey", "--batch-mode", *coffer.FAST, "--key-file", small.key, other,
+        small.key)
+    with beside.programs() as start:
+        with beside.locked(img):
+            p = start(*coffer.command("repair", img, small.key, "--yes"))
+            beside.wait_for(p.is_napping, 20)
+            write(img, 0, read(other, 0, MiB))
+        status, said = p.wait()
+    assert status == 0 and "'sync-header' was not needed any more" in said, (status, said)
+    assert sha256(img) == sha256(other), "it has written something"
+
+
 def stale(which, older, newer=None):
     """One copy is that of an earlier moment of the same run."""
     img = small.copy()
@@ -741,6 +757,7 @@ with stack:
         ("Bug: a change of the UUID that was cut is not two volumes", encrypted_by,
          uuid_half_changed, "sync-header"),
         ("Bug: changed while the lock was waited for", changed_meanwhile),
+        ("Bug: a key added while the lock was waited for", key_added_meanwhile),
         ("redo-placement", encrypted_by, half_placed, "redo-placement", "resume"),
         ("finish-placement", encrypted_by,
          lambda: killed_at([m for m in placement if m[0] == "pwrite64"][-1]), "finish-placement",

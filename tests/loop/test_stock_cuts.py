@@ -113,6 +113,8 @@ class Count:
 
     def __init__(self):
         self.states = self.there = self.untouched = self.silent = 0
+        # that stock cannot open, and are no plain disk: all, back by coffer, told by status 6
+        self.shut = {"all": 0, "back": 0, "told": 0}
         self.stock, self.coffer = ({"back": 0, "left": 0, "on": 0, "less": 0} for _ in range(2))
         self.wrong = []  # states that coffer should have treated otherwise, and why
 
@@ -121,7 +123,8 @@ class Count:
         self.there += other.there
         self.untouched += other.untouched
         self.silent += other.silent
-        for mine, others in (self.stock, other.stock), (self.coffer, other.coffer):
+        for mine, others in ((self.stock, other.stock), (self.coffer, other.coffer),
+                             (self.shut, other.shut)):
             for k in mine:
                 mine[k] += others[k]
 
@@ -134,6 +137,10 @@ class Count:
         self.untouched += none.recovered
         self.stock[outcome(before, stock)] += 1
         self.coffer[became] += 1
+        if not none.recovered and not can_open(job, state.image):
+            self.shut["all"] += 1
+            self.shut["back"] += became == "back"
+            self.shut["told"] += became != "back" and ours.status == 6
         why = list(complaints(job, state.image, what, became, stock, ours))
         if NOT_TOLD in why and nothing_tells(job, state, what, became, disk):
             why.remove(NOT_TOLD)
@@ -262,6 +269,8 @@ def show(title, table, explain=False):
         cells = [name, *([CLASSES.get(name, "")] if explain else []), n.states, n.there,
                  n.untouched, *n.stock.values(), *n.coffer.values(), n.silent]
         print("# | " + " | ".join(map(str, cells)) + " |")
+    print("# Stock cannot open {all} of them; coffer gets {back} back, and says of {told} with status 6 "
+          "what is where.".format(**total.shut))
 
 
 def as_it_must_be(count):
