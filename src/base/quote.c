@@ -2,6 +2,7 @@
 #include "base/quote.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 struct text {
@@ -46,4 +47,21 @@ void coffer_quote(const char *word, char *ret, size_t size)
 		ret[0] = '\0';
 		add(&t, "...", 3);
 	}
+}
+
+void coffer_quote_command(const char *command, const char *word, char *ret, size_t size)
+{
+	const size_t around = strlen(command) + strlen("' '"); /* and the NUL */
+	char quoted[4 * 1024];
+
+	coffer_quote(word, quoted, size - around < sizeof(quoted) ? size - around : sizeof(quoted));
+	(void)snprintf(ret, size, strchr(quoted, '\'') ? "%s %s" : "'%s %s'", command, quoted);
+}
+
+struct coffer_command coffer_command(const char *command, const char *word)
+{
+	struct coffer_command ret = {""};
+
+	coffer_quote_command(command, word, ret.s, sizeof(ret.s));
+	return ret;
 }

@@ -6,3 +6,13 @@
 /* Write @word to @ret, in single quotes where it needs them. Where it does not fit: "...", since a
  * part of a name would be the name of something else. */
 void coffer_quote(const char *word, char *ret, size_t size);
+
+/* @command with @word behind it, for a sentence: in single quotes as a whole, unless the word needs
+ * some of its own. @size is at least 8 more than the command's length. */
+void coffer_quote_command(const char *command, const char *word, char *ret, size_t size);
+
+/* The same as an argument of a format: coffer_command("coffer status", name).s */
+struct coffer_command {
+	char s[384];
+};
+struct coffer_command coffer_command(const char *command, const char *word);

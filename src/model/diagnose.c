@@ -6,9 +6,11 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/checks.h"
 #include "base/cleanup.h"
+#include "base/quote.h"
 #include "model/stage.h"
 
 static const char *const names[] = {
@@ -177,18 +179,32 @@ static void diagnose_lost_copy(struct build *b)
 	}
 }
 
-/* A person can look at files; whoever made them knows which of the two it is. */
+/* A person can look at files; whoever made them knows which of the two it is. Where no filesystem
+ * is in place, something may have been encrypted, and to put the copy back would destroy the keys.
+ */
 static void remedy_doubt(struct build *b, const struct coffer_evidence *v)
 {
 	const uint64_t copy = coffer_head_copy(&v->geometry), n = v->geometry.shift;
+	char name[256];
+	const char *quote;
 
+	if (!v->has_head) {
+		coffer_checks_remedy(b->l,
+			"keep a copy of the disk; if anything on it was encrypted, or a conversion "
+			"was under way, its header is damaged: 'coffer header restore' puts a "
+			"backup of it back, and to put the copy over it would destroy the keys; if "
+			"not, the first bytes are in the copy");
+		return;
+	}
+	coffer_quote(b->s->device, name, sizeof(name));
+	quote = strchr(name, '\'') ? "" : "'";
 	coffer_checks_remedy(b->l,
 		"keep a copy of the disk, then look at the filesystem with its checker and at its "
-		"files; if they are whole, erase the copy: dd if=/dev/zero of=%s bs=64K "
+		"files; if they are whole, erase the copy: %sdd if=/dev/zero of=%s bs=64K "
 		"iflag=count_bytes oflag=seek_bytes conv=notrunc seek=%" PRIu64 " count=%" PRIu64
-		"; if not, put it over the first bytes: dd if=%s of=%s bs=64K "
-		"iflag=skip_bytes,count_bytes conv=notrunc skip=%" PRIu64 " count=%" PRIu64,
-		b->s->device, copy, n, b->s->device, b->s->device, copy, n);
+		"%s; if not, put it over the first bytes: %sdd if=%s of=%s bs=64K "
+		"iflag=skip_bytes,count_bytes conv=notrunc skip=%" PRIu64 " count=%" PRIu64 "%s",
+		quote, name, copy, n, quote, quote, name, name, copy, n, quote);
 }
 
 static void diagnose_plain(struct build *b)
@@ -212,6 +228,15 @@ static void diagnose_plain(struct build *b)
 	if (coffer_head_is_doubtful(v, doubt, sizeof(doubt))) {
 		find(b, "unclear-head", COFFER_CHECK_BAD, "%s", doubt);
 		remedy_doubt(b, v);
+		b->d->hopeless = true;
+		return;
+	}
+	if (v->has_copy && v->used_map) {
+		find(b, "unclear-head", COFFER_CHECK_BAD, COFFER_LOST_BEHIND_MAP,
+			coffer_head_copy(&v->geometry));
+		coffer_checks_remedy(b->l,
+			"keep a copy of the disk; restore a backup of the header (coffer header "
+			"restore)");
 		b->d->hopeless = true;
 		return;
 	}
@@ -239,7 +264,7 @@ static void diagnose_plain(struct build *b)
 		find(b, "head-copy", COFFER_CHECK_NOTE, "%s; it is left alone", why);
 	if (b->s->riddle && v->head_lost) {
 		find(b, "head-lost", COFFER_CHECK_BAD,
-			"nothing that is known is at the start, but a spare superblock of an %s "
+			"nothing that is known is at the start, but a spare superblock of %s "
 			"lies at byte %" PRIu64 ", and nowhere a copy of the first bytes",
 			coffer_fs_name(v->fs.kind), v->fs.mirror + v->fs.super);
 		coffer_checks_remedy(b->l,
@@ -251,7 +276,8 @@ static void diagnose_plain(struct build *b)
 			COFFER_LOST_HEADER);
 	if (v->has_stale_record) {
 		find(b, "stale-record", COFFER_CHECK_NOTE,
-			"the record of a placement that was cut before it began lies at byte "
+			"the record of a placement that never began, or was taken back, lies at "
+			"byte "
 			"%" PRIu64 ", behind the filesystem's end",
 			coffer_record_offset(&v->stale.geometry, COFFER_PLACE));
 		act(b, COFFER_REPAIR_ERASE_RECORD,
@@ -277,6 +303,25 @@ static void diagnose_placing(struct build *b)
 			"write both header copies again and erase the record");
 	}
 	act_resume(b);
+}
+
+static void remedy_incomplete(struct build *b, const struct coffer_evidence *v)
+{
+	char command[512];
+
+	coffer_quote_command("cryptsetup reencrypt --resume-only --force-offline-reencrypt",
+		b->s->device, command, sizeof(command));
+	if (v->copy_unknown)
+		coffer_checks_remedy(b->l,
+			"if it is right that nobody knows what was there, go on with %s; if it was "
+			"a filesystem, cryptsetup was cut before that copy was on the disk, and "
+			"these bytes are lost; keep a copy of the disk first",
+			command);
+	else
+		coffer_checks_remedy(b->l,
+			"what the header has overwritten and the copy lacks is lost; keep a copy "
+			"of the disk, then 'wipefs -a' and the filesystem's own checker, with its "
+			"spare superblock, may save the rest");
 }
 
 static void diagnose_placed(struct build *b)
@@ -305,45 +350,10 @@ static void diagnose_placed(struct build *b)
 		b->d->hopeless = true;
 		return;
 	}
-	if (v->copy_lost) {
+	if (coffer_copy_is_incomplete(v, why, sizeof(why))) {
 		find(b, "head-copy", COFFER_CHECK_BAD,
-			"the header is there, but where the first %" PRIu64
-			" bytes should have been saved, at byte %" PRIu64
-			", is no filesystem; the spare superblock of an %s lies further behind",
-			v->geometry.shift, coffer_head_copy(&v->geometry),
-			coffer_fs_name(v->fs.kind));
-		coffer_checks_remedy(b->l,
-			"the first %" PRIu64
-			" bytes are lost; keep a copy of the disk, then 'wipefs -a' and the "
-			"filesystem's own checker with its spare superblock may save the rest",
-			v->geometry.shift);
-		b->d->hopeless = true;
-		return;
-	}
-	if (v->has_copy && v->unsaved > 0) {
-		find(b, "head-copy", COFFER_CHECK_BAD,
-			"the header is there, and nothing is encrypted yet, but %" PRIu64
-			" sectors of the first %" PRIu64
-			" bytes are still a filesystem's, and the copy at byte %" PRIu64
-			" does not have them: cryptsetup was cut before it was complete",
-			v->unsaved, v->geometry.shift, coffer_head_copy(&v->geometry));
-		coffer_checks_remedy(b->l,
-			"what the header has overwritten and the copy lacks is lost; keep a copy "
-			"of the disk before you try anything");
-		b->d->hopeless = true;
-		return;
-	}
-	if (v->copy_unknown) {
-		find(b, "head-copy", COFFER_CHECK_BAD,
-			"the header is there, and nothing is encrypted yet, but where the first "
-			"%" PRIu64 " bytes must have been saved, at byte %" PRIu64
-			", lies nothing that is known",
-			v->geometry.shift, coffer_head_copy(&v->geometry));
-		coffer_checks_remedy(b->l,
-			"if it is right that nobody knows what was there, go on with 'cryptsetup "
-			"reencrypt --resume-only'; if it was a filesystem, cryptsetup was cut "
-			"before that copy was on the disk, and these bytes are lost; keep a copy "
-			"of the disk first");
+			"the header is there, and nothing is encrypted yet, but %s", why);
+		remedy_incomplete(b, v);
 		b->d->hopeless = true;
 		return;
 	}

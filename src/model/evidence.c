@@ -111,7 +111,8 @@ bool coffer_head_is_doubtful(const struct coffer_evidence *v, char *text, size_t
 {
 	text[0] = '\0';
 	/* A copy of another filesystem, or of this one before it was used, is an old try's. */
-	if (!v->has_copy || v->saved || v->overwritten == 0 || v->used ||
+	/* With a map it is coffer's header that is gone, and a step may have begun. */
+	if (!v->has_copy || v->saved || v->overwritten == 0 || v->used || v->used_map ||
 		(v->has_head && !v->living) || (mirror_exists(v) && !v->mirror_agrees))
 		return false;
 	if (v->has_head)
@@ -134,6 +135,30 @@ bool coffer_head_is_doubtful(const struct coffer_evidence *v, char *text, size_t
 			v->geometry.shift, coffer_fs_name(v->fs.kind),
 			coffer_head_copy(&v->geometry), v->different, v->overwritten);
 	return true;
+}
+
+bool coffer_copy_is_incomplete(const struct coffer_evidence *v, char *text, size_t text_size)
+{
+	const uint64_t copy = coffer_head_copy(&v->geometry);
+
+	text[0] = '\0';
+	if (v->copy_lost)
+		(void)snprintf(text, text_size,
+			"where its first %" PRIu64 " bytes should have been saved, at byte %" PRIu64
+			", is no filesystem; the spare superblock of %s lies further behind",
+			v->geometry.shift, copy, coffer_fs_name(v->fs.kind));
+	else if (v->has_copy && v->unsaved > 0)
+		(void)snprintf(text, text_size,
+			"%" PRIu64 " sectors of its first %" PRIu64
+			" bytes are still a filesystem's, and the copy at byte %" PRIu64
+			" does not have them: cryptsetup was cut before it was complete",
+			v->unsaved, v->geometry.shift, copy);
+	else if (v->copy_unknown)
+		(void)snprintf(text, text_size,
+			"where its first %" PRIu64 " bytes must have been saved, at byte %" PRIu64
+			", lies nothing that is known",
+			v->geometry.shift, copy);
+	return text[0] != '\0';
 }
 
 bool coffer_head_is_torn(const struct coffer_evidence *v, char *why, size_t why_size)

@@ -7,6 +7,7 @@
  * encrypt must not take it for a disk to begin on: the torn head would be copied over the whole
  * one. The story collects the evidence; whether it is enough is decided here. */
 #pragma once
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -14,6 +15,11 @@
 #include "model/fsend.h"
 #include "model/geometry.h"
 #include "model/record.h"
+
+/* With the offset of the copy, in a sentence. */
+#define COFFER_LOST_BEHIND_MAP                                                                     \
+	"a map of what is used, as coffer keeps it behind its header, lies in the first bytes, "   \
+	"and a copy of a filesystem's start at byte %" PRIu64 ", but there is no header"
 
 struct coffer_evidence {
 	bool has_head; /* what begins at byte 0 is a filesystem: head tells which */
@@ -27,7 +33,8 @@ struct coffer_evidence {
 	bool unconverted;	/* no step can have written into the filesystem */
 	bool living;		/* the head is the same filesystem's */
 	bool used;		/* ... which is not the copy's: it was used since */
-	uint64_t different;	/* sectors of [0,S) that are not the copy's */
+	uint64_t left;		/* sectors of [0,S) that are the copy's, and no header's */
+	uint64_t different;	/* ... that are not the copy's */
 	uint64_t unlike_header; /* ... and that no header has either, at their place */
 	uint64_t traces;	/* ... and that only a header has */
 	uint64_t
@@ -40,6 +47,7 @@ struct coffer_evidence {
 	bool copy_lost;	   /* the copy has no superblock, but further behind lies a spare one */
 	bool copy_unknown; /* nothing that anybody knows lies where the copy must be */
 	uint64_t unsaved;  /* sectors of [0,S) that are no header's, and that the copy lacks */
+	bool own;	   /* coffer placed it, and had verified the copy */
 	/* There is no filesystem at byte 0, but its spare superblock (fs) further behind. */
 	bool head_lost;
 	/* The record of a placement that never began: block 0 has no trace of it. */
@@ -56,6 +64,11 @@ bool coffer_head_is_torn(const struct coffer_evidence *v, char *why, size_t why_
  * file's. Nobody can tell, and to begin would overwrite what may be the only whole head. @text (at
  * least 1 byte) says what is where. */
 bool coffer_head_is_doubtful(const struct coffer_evidence *v, char *text, size_t text_size);
+
+/* A whole header, no step committed: is the copy of the head certainly missing, or not complete? To
+ * go on would encrypt something else, and to put it back would overwrite what is left of the head.
+ * @text (at least 1 byte) says what is where. */
+bool coffer_copy_is_incomplete(const struct coffer_evidence *v, char *text, size_t text_size);
 
 /* Could the @n bytes at @p, at least 512, be random or ciphertext? No when fewer than 160 of the
  * 256 values occur: in 512 random bytes that happens once in 10^36 times. */

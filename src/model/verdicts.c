@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/checks.h"
+#include "base/quote.h"
 
 static const char *nth(int i)
 {
@@ -15,7 +16,8 @@ static const char *nth(int i)
 /* Only repair knows whether the disk has all that it takes, so nothing is promised here. */
 void coffer_copy_remedy(const char *device, bool foreign, char *ret, size_t size)
 {
-	(void)snprintf(ret, size, "see what 'coffer repair --dry-run %s' would do%s", device,
+	(void)snprintf(ret, size, "see what %s would do%s",
+		coffer_command("coffer repair --dry-run", device).s,
 		foreign ? "; something else lies where the first copy was, and may be what the "
 			  "disk is for now"
 			: "");

@@ -6,8 +6,11 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/quote.h"
 #include "coffer/encrypt.h"
+#include "story/checker.h"
 #include "story/encrypt.h"
+#include "story/evidence.h"
 #include "story/place.h"
 #include "story/session.h"
 
@@ -33,9 +36,9 @@ static int too_late(const struct coffer_disk *disk, struct coffer_err *e)
 	case COFFER_ACT_SYNC_FINAL:
 		return coffer_err_refuse(e, EINVAL,
 			"%s: %" PRIu64 " of %" PRIu64 " bytes are converted already, and what was "
-			"used there is no longer plain; run 'coffer "
-			"encrypt %s' to finish",
-			name, c->geometry.length - c->pointer, c->geometry.length, name);
+			"used there is no longer plain; run %s to finish",
+			name, c->geometry.length - c->pointer, c->geometry.length,
+			coffer_command("coffer encrypt", name).s);
 	default:
 		return coffer_refuse_action(disk, e);
 	}
@@ -43,8 +46,40 @@ static int too_late(const struct coffer_disk *disk, struct coffer_err *e)
 	return -EALREADY;
 }
 
+/* Whoever goes on is refused where the copy of the head is not all there, and so is who goes back:
+ * that would overwrite what is left of the head. */
+static int check_copy(struct coffer_session *s, struct coffer_evidence *v, struct coffer_err *e)
+{
+	char why[512];
+	int r;
+
+	r = coffer_evidence_collect(&s->disk, v, e);
+	if (r < 0 || !coffer_copy_is_incomplete(v, why, sizeof(why)))
+		return r;
+	return coffer_err_repair(e, EUCLEAN,
+		"%s: %s; to put that back would overwrite what is left of them; nothing was "
+		"changed",
+		s->dev->name, why);
+}
+
+/* A copy of coffer's own was verified; of cryptsetup's nobody knows. Where a part of the head is
+ * left in its place, cryptsetup was cut, and what is there may be all that there is: it is kept. */
+static int undo(struct coffer_session *s, const struct coffer_evidence *v, struct coffer_err *e)
+{
+	const struct coffer_stop stop = {
+		.wanted = s->o->callbacks.stop, .user = s->o->callbacks.user};
+	const struct coffer_geometry g = s->disk.facts.conversion.geometry;
+	int r;
+
+	if (s->disk.action != COFFER_ACT_CONVERT || v->own)
+		return coffer_place_undo(&s->disk, e);
+	r = v->left > 0 ? coffer_place_rescue(&s->disk, &g, e) : coffer_place_undo(&s->disk, e);
+	return r < 0 ? r : coffer_check_restored(s, &g, v->left > 0, &stop, e);
+}
+
 static int run(struct coffer_session *s, struct coffer_err *e)
 {
+	struct coffer_evidence v = {0};
 	const char *uuid;
 	int r;
 
@@ -61,6 +96,10 @@ static int run(struct coffer_session *s, struct coffer_err *e)
 		return r;
 	if (!coffer_can_abort(s->disk.action, &s->disk.facts))
 		return too_late(&s->disk, e);
+	if (s->disk.action == COFFER_ACT_CONVERT)
+		r = check_copy(s, &v, e);
+	if (r < 0)
+		return r;
 	coffer_session_note_geometry(s,
 		s->disk.header ? &s->disk.facts.conversion.geometry
 			       : &s->disk.facts.transition.geometry,
@@ -72,7 +111,7 @@ static int run(struct coffer_session *s, struct coffer_err *e)
 		return r;
 	coffer_session_progress(s, COFFER_PHASE_RESTORE, 0, s->result->data_offset);
 	s->changed = true;
-	r = coffer_place_undo(&s->disk, e);
+	r = undo(s, &v, e);
 	s->result->aborted = r == 0;
 	return r;
 }

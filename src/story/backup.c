@@ -13,6 +13,7 @@
 #include "base/bytes.h"
 #include "base/checks.h"
 #include "base/err.h"
+#include "base/quote.h"
 #include "os/blockdevs.h"
 #include "os/locks.h"
 #include "os/luks2.h"
@@ -90,16 +91,15 @@ static int no_header(const struct coffer_disk *disk, struct coffer_err *e)
 	if (disk->action == COFFER_ACT_REDO_PLACEMENT || disk->action == COFFER_ACT_REDO_RESTORE) {
 		(void)coffer_err_set(e, ENODATA,
 			"a LUKS2 header is half placed on %s, or half taken away: there is none to "
-			"save; see 'coffer status %s'",
-			name, name);
+			"save; see %s",
+			name, coffer_command("coffer status", name).s);
 		coffer_err_outcome(e, COFFER_NO);
 		return -ENODATA;
 	}
 	if (f->transition_error == 0 || f->copy[0].magic ||
 		(f->copy[1].magic && f->block_0_is_ours))
-		return coffer_err_repair(e, EUCLEAN,
-			"no header copy on %s is whole; see 'coffer repair --dry-run %s'", name,
-			name);
+		return coffer_err_repair(e, EUCLEAN, "no header copy on %s is whole; see %s", name,
+			coffer_command("coffer repair --dry-run", name).s);
 	(void)coffer_err_set(e, ENODATA, "there is no LUKS2 header on %s", name);
 	coffer_err_outcome(e, COFFER_NO);
 	return -ENODATA;

@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "base/quote.h"
 #include "model/luks2hdr.h"
 #include "model/stage.h"
 #include "os/locks.h"
@@ -332,14 +333,15 @@ int coffer_refuse_action(const struct coffer_disk *disk, struct coffer_err *e)
 			" bytes; give it its size back, then run the same command again",
 			name, disk->facts.device_size, wanted_size(&disk->facts));
 	case COFFER_ACT_OTHER:
-		return coffer_err_refuse(e, EOPNOTSUPP, "%s: %s; finish it with '%s %s'", name,
+		return coffer_err_refuse(e, EOPNOTSUPP, "%s: %s; finish it with %s", name,
 			disk->facts.kind_reason.msg,
-			coffer_next_command(coffer_next_of(COFFER_STAGE_OTHER, &disk->facts)),
-			name);
+			coffer_command(coffer_next_command(
+					       coffer_next_of(COFFER_STAGE_OTHER, &disk->facts)),
+				name)
+				.s);
 	case COFFER_ACT_DAMAGED:
-		return coffer_err_repair(e, EUCLEAN,
-			"%s: %s; nothing was changed; see 'coffer repair --dry-run %s'", name,
-			disk->why, name);
+		return coffer_err_repair(e, EUCLEAN, "%s: %s; nothing was changed; see %s", name,
+			disk->why, coffer_command("coffer repair --dry-run", name).s);
 	case COFFER_ACT_CONVERT:
 	case COFFER_ACT_END:
 		if (disk->header->seqid <= COFFER_LAST_SEQID)
@@ -356,7 +358,6 @@ int coffer_refuse_action(const struct coffer_disk *disk, struct coffer_err *e)
 
 int coffer_refuse_encrypted(const struct coffer_dev *d, struct coffer_err *e)
 {
-	return coffer_err_refuse(e, EEXIST,
-		"%s is LUKS already: nothing to encrypt; look with 'coffer status %s'", d->name,
-		d->name);
+	return coffer_err_refuse(e, EEXIST, "%s is LUKS already: nothing to encrypt; look with %s",
+		d->name, coffer_command("coffer status", d->name).s);
 }

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/quote.h"
 #include "story/convert.h"
 #include "story/encrypt.h"
 #include "story/evidence.h"
@@ -126,15 +127,14 @@ static int nothing_begun(const struct coffer_session *s, struct coffer_err *e)
 	else if (s->result->aborted)
 		(void)coffer_err_set(e, ENOENT,
 			"%s: the abort that was under way is finished and the plain filesystem is "
-			"back: nothing is left to go on with; 'coffer encrypt %s' begins anew",
-			name, name);
+			"back: nothing is left to go on with; %s begins anew",
+			name, coffer_command("coffer encrypt", name).s);
 	else if (s->disk.action == COFFER_ACT_ENCRYPTED)
 		(void)coffer_err_set(e, ENOENT, "%s is encrypted: nothing to go on with", name);
 	else
 		(void)coffer_err_set(e, ENOENT,
-			"%s holds no conversion: nothing to go on with; 'coffer encrypt %s' begins "
-			"one",
-			name, name);
+			"%s holds no conversion: nothing to go on with; %s begins one", name,
+			coffer_command("coffer encrypt", name).s);
 	coffer_err_outcome(e, COFFER_NO);
 	return -ENOENT;
 }
@@ -153,11 +153,14 @@ static int redo_restore(struct coffer_session *s, struct coffer_err *e)
 }
 
 /* What a dry run says of a disk on which something was begun. */
-static int rehearse(const struct coffer_session *s, struct coffer_err *e)
+static int rehearse(struct coffer_session *s, struct coffer_err *e)
 {
+	int r;
+
 	if (s->disk.action == COFFER_ACT_REDO_RESTORE && s->o->resume_only)
 		return nothing_begun(s, e);
-	return coffer_refuse_action(&s->disk, e);
+	r = coffer_refuse_action(&s->disk, e);
+	return r < 0 || s->disk.action != COFFER_ACT_CONVERT ? r : check_leftovers(s, e);
 }
 
 /* Whoever opens a finished volume mends it, too: then the next look finds it done. */

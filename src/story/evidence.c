@@ -170,7 +170,7 @@ static int compare_copy(struct search *s, struct coffer_err *e)
 	uint8_t *now = s->buf, *copy = s->buf + PIECE;
 	int r = 0;
 
-	v->different = v->unlike_header = v->overwritten = v->unsaved = 0;
+	v->left = v->different = v->unlike_header = v->overwritten = v->unsaved = 0;
 	v->used_map = false;
 	for (uint64_t at = 0; at < v->geometry.shift && r == 0; at += PIECE) {
 		const size_t n = min_u64(PIECE, v->geometry.shift - at);
@@ -180,8 +180,11 @@ static int compare_copy(struct search *s, struct coffer_err *e)
 			r = coffer_dev_read(
 				s->dev, copy, n, coffer_head_copy(&v->geometry) + at, e);
 		for (size_t k = 0; k < n && r == 0; k += COFFER_SECTOR) {
-			if (memcmp(now + k, copy + k, COFFER_SECTOR) == 0)
+			if (memcmp(now + k, copy + k, COFFER_SECTOR) == 0) {
+				v->left += !coffer_looks_like_header(
+					now + k, at + k, v->copy_size, true);
 				continue;
+			}
 			v->different++;
 			/* Under a transition block it is the placement's own: no step began. */
 			v->used_map = v->used_map || (!s->ours && coffer_stored_map_trace(now + k));
@@ -454,7 +457,6 @@ static int check_own(
 static int check_placed(struct search *s, const struct coffer_disk *disk, struct coffer_err *e)
 {
 	const struct coffer_geometry g = disk->facts.conversion.geometry;
-	bool own;
 	int r;
 
 	r = try_copy(s, &g, e);
@@ -462,8 +464,9 @@ static int check_placed(struct search *s, const struct coffer_disk *disk, struct
 		return r;
 	s->v->unconverted = true; /* the header says so */
 	s->v->geometry = g;
-	r = check_own(s, disk->header, &own, e);
-	if (r < 0 || (own && !s->v->has_copy)) /* coffer takes any content, see --device-size */
+	r = check_own(s, disk->header, &s->v->own, e);
+	if (r < 0 ||
+		(s->v->own && !s->v->has_copy)) /* coffer takes any content, see --device-size */
 		return r;
 	if (!s->v->has_copy)
 		return check_copy_lost(s, e);

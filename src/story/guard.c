@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/checks.h"
 #include "base/err.h"
+#include "base/quote.h"
 #include "base/size.h"
 #include "model/diagnose.h"
 #include "story/disk.h"
@@ -63,8 +64,8 @@ static int refuse_luks2(struct coffer_dev *d, struct coffer_err *e)
 	if (second)
 		return coffer_err_repair(e, EUCLEAN,
 			"%s has lost the first copy of its LUKS2 header, the second one is whole; "
-			"see what 'coffer repair --dry-run %s' would do; nothing was changed",
-			d->name, d->name);
+			"see what %s would do; nothing was changed",
+			d->name, coffer_command("coffer repair --dry-run", d->name).s);
 	return coffer_err_repair(e, EUCLEAN,
 		"%s has a magic of LUKS2, but no header to be trusted; restore a backup of "
 		"the header with 'coffer header restore'; keep a copy of the disk "
@@ -194,6 +195,21 @@ static void name_fitting_reserve(const struct coffer_dev *d, uint64_t end, bool 
 		coffer_err_add(e, "; no smaller reserve fits either (2M is the least)");
 }
 
+static void name_shrinking(const struct coffer_dev *d, uint64_t reserve, struct coffer_err *e)
+{
+	char name[1024];
+	const char *quote;
+
+	coffer_quote(d->name, name, sizeof(name));
+	quote = strchr(name, '\'') ? "" : "'";
+	coffer_err_add(e, "; an ext4 shrinks by %se2fsck -f %s && resize2fs %s %" PRIu64 "K%s",
+		quote, name, name, round_down_u64(d->size - reserve, 65536) / 1024, quote);
+	if (!d->is_block)
+		coffer_err_add(e,
+			", then the image gets its size back by %struncate -s %" PRIu64 " %s%s",
+			quote, d->size, name, quote);
+}
+
 static int no_room(const struct coffer_dev *d, uint64_t end, uint64_t reserve, bool explicit_size,
 	enum coffer_fs_kind kind, struct coffer_err *e)
 {
@@ -204,10 +220,7 @@ static int no_room(const struct coffer_dev *d, uint64_t end, uint64_t reserve, b
 		d->name, end, d->size, reserve);
 	name_fitting_reserve(d, end, explicit_size, ", or ", e);
 	if (kind == COFFER_FS_EXT && d->size > reserve)
-		coffer_err_add(e,
-			"; an ext4 shrinks by 'e2fsck -f %s && resize2fs %s %" PRIu64 "K'%s",
-			d->name, d->name, round_down_u64(d->size - reserve, 65536) / 1024,
-			d->is_block ? "" : ", then the image gets its size back by 'truncate'");
+		name_shrinking(d, reserve, e);
 	if (kind == COFFER_FS_XFS)
 		coffer_err_add(e, "; an xfs cannot shrink, so make room behind it");
 	return -ENOSPC;

@@ -11,18 +11,15 @@
 #include "base/err.h"
 #include "model/diagnose.h"
 #include "model/stage.h"
-#include "os/fsck.h"
 #include "os/probe.h"
-#include "os/scrub.h"
 #include "os/users.h"
+#include "story/checker.h"
 #include "story/convert.h"
 #include "story/encrypt.h"
 #include "story/evidence.h"
 #include "story/mend.h"
 #include "story/place.h"
 #include "story/status.h"
-
-#define MAX_HEAD (UINT64_C(256) << 20) /* the largest that people move away */
 
 enum {
 	MAX_LOOKS = 20 /* at a disk that changes meanwhile */
@@ -116,6 +113,17 @@ static int examine(struct coffer_session *s, struct repair *p, struct coffer_err
 	return r;
 }
 
+static int restore_head(struct coffer_session *s, struct repair *p, struct coffer_err *e)
+{
+	const struct coffer_stop stop = {
+		.wanted = p->o->callbacks.stop, .user = p->o->callbacks.user};
+	const struct coffer_geometry g = p->evidence.geometry;
+	const bool keeps = s->disk.facts.transition_error != 0;
+	const int r = coffer_place_rescue(&s->disk, &g, e);
+
+	return r < 0 ? r : coffer_check_restored(s, &g, keeps, &stop, e);
+}
+
 static int act(struct coffer_session *s, struct repair *p, enum coffer_action_kind kind,
 	struct coffer_err *e)
 {
@@ -137,7 +145,7 @@ static int act(struct coffer_session *s, struct repair *p, enum coffer_action_ki
 	case COFFER_REPAIR_UNDO_PLACEMENT:
 		return coffer_place_undo(disk, e);
 	case COFFER_REPAIR_RESTORE_HEAD:
-		return coffer_place_rescue(disk, &p->evidence.geometry, e);
+		return restore_head(s, p, e);
 	case COFFER_REPAIR_RESTORE_BLOCK_0:
 		return coffer_place_unmark(disk, e);
 	case COFFER_REPAIR_ERASE_MARK:
@@ -275,36 +283,21 @@ static int refuse_in_use(
 	return -p->in_use->code;
 }
 
-/* What the checker of the plain filesystem that begins at byte 0 says: 0: it is sound; -EBADMSG: it
- * is not; others: it could not be asked. -ENODATA: nobody is to be asked. */
-static int ask_checker(struct coffer_session *s, const struct repair *p, struct coffer_err *why)
-{
-	const struct coffer_fs *fs = &p->evidence.head;
-	const struct coffer_stop stop = {
-		.wanted = p->o->callbacks.stop, .user = p->o->callbacks.user};
-	int r;
-
-	if (s->disk.action != COFFER_ACT_START || !p->evidence.has_head || p->in_use ||
-		s->dev->fd < 0)
-		return -ENODATA;
-	r = coffer_fsck(coffer_fs_name(fs->kind), s->dev->name, &stop, why);
-	if (r == 0 && fs->kind == COFFER_FS_BTRFS)
-		r = coffer_scrub_btrfs(s->dev, MAX_HEAD, why);
-	return r;
-}
-
 /* Parts of the head may be lost with nothing beside the filesystem that tells of it: cryptsetup was
  * cut before its copy reached the disk, or a piece of the header. Its own checker may see it. */
 static int check_plain(struct coffer_session *s, struct repair *p, struct coffer_err *e)
 {
 	struct coffer_checks *l = &p->result->findings;
 	const struct coffer_diagnosis *d = &p->diagnosis;
+	const struct coffer_stop stop = {
+		.wanted = p->o->callbacks.stop, .user = p->o->callbacks.user};
 	struct coffer_err why = {0};
 	int r;
 
-	if (d->hopeless || d->foreign || d->n_actions > 0)
+	if (d->hopeless || d->foreign || d->n_actions > 0 || p->in_use ||
+		s->disk.action != COFFER_ACT_START || !p->evidence.has_head)
 		return 0;
-	r = ask_checker(s, p, &why);
+	r = coffer_ask_checker(s->dev, &p->evidence.head, &stop, &why);
 	if (r == 0 || r == -ENODATA)
 		return 0;
 	if (r == -EINTR)
@@ -320,30 +313,6 @@ static int check_plain(struct coffer_session *s, struct repair *p, struct coffer
 			"cut in its beginning, what it has overwritten in the first bytes is "
 			"nowhere else on the disk");
 	return r < 0 ? coffer_err_errno(e, -r, "judge %s", s->dev->name) : 0;
-}
-
-/* A copy of a head that was put back may be one that never became complete, or is of an older try:
- * where nothing else tells it, the checker may. */
-static int check_restored(struct coffer_session *s, struct repair *p, struct coffer_err *e)
-{
-	const struct coffer_repair_result *res = p->result;
-	struct coffer_err why = {0};
-	bool restored = false;
-	int r;
-
-	for (size_t i = 0; i < res->n_actions; i++)
-		restored = restored ||
-			   (res->done[i] && res->actions[i].kind == COFFER_REPAIR_RESTORE_HEAD);
-	if (!restored)
-		return 0;
-	r = examine(s, p, e);
-	if (r < 0 || ask_checker(s, p, &why) != -EBADMSG)
-		return r;
-	return coffer_err_repair(e, EUCLEAN,
-		"%s: the first bytes are back from the copy that was on the disk, but the "
-		"filesystem's checker finds damage: %s; so the copy was not complete; keep a copy "
-		"of the disk before anything mends it",
-		s->dev->name, why.msg);
 }
 
 static int run(struct coffer_session *s, struct coffer_err *e)
@@ -379,8 +348,6 @@ static int run(struct coffer_session *s, struct coffer_err *e)
 		return -ECANCELED;
 	}
 	r = act_all(s, p, e);
-	if (r == 0)
-		r = check_restored(s, p, e);
 	res->changed = s->changed;
 	res->unlocked_run = s->result->unlocked_run;
 	if (r < 0 && res->changed) {

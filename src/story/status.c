@@ -94,6 +94,11 @@ static int look_at_plain(struct coffer_dev *dev, struct coffer_status *s,
 	plain->luks2 = g.content.luks2;
 	plain->torn = coffer_head_is_torn(v, why, sizeof(why));
 	doubtful = !plain->torn && coffer_head_is_doubtful(v, why, sizeof(why));
+	if (!plain->torn && v->has_copy && v->used_map) {
+		doubtful = true;
+		(void)snprintf(
+			why, sizeof(why), COFFER_LOST_BEHIND_MAP, coffer_head_copy(&v->geometry));
+	}
 	for (size_t i = 0; i < guards.n && !plain->ready && !s->why[0]; i++)
 		if (guards.items[i].verdict == COFFER_CHECK_BAD)
 			say_why(s, guards.items[i].text);
@@ -154,6 +159,21 @@ static void tell_transition(struct coffer_status *s, const struct coffer_facts *
 	s->data_offset = g->shift;
 	s->data_size = g->length;
 	s->sector_size = g->sector_size;
+}
+
+/* Placed, and yet nobody may go on, or back: see story/leftovers.c. */
+static bool is_placed_in_part(const struct coffer_evidence *v, struct coffer_status *s)
+{
+	char why[sizeof(s->why)];
+
+	if (coffer_copy_is_incomplete(v, why, sizeof(why))) {
+		s->can_abort = false;
+		say_why(s, why);
+		return true;
+	}
+	if (v->keyslot_torn)
+		say_why(s, "a keyslot of its header is half written, so no key opens it");
+	return v->keyslot_torn;
 }
 
 static void tell_facts(struct coffer_status *s, const struct coffer_disk *disk)
@@ -273,7 +293,7 @@ static void tell_next(struct coffer_status *s, enum coffer_next next, uint64_t r
 	if (next == COFFER_NEXT_STOCK_RESUME && !s->is_block)
 		(void)snprintf(command, sizeof(command), "%s --force-offline-reencrypt",
 			coffer_next_command(next));
-	if (reserve)
+	if (reserve && (next == COFFER_NEXT_ENCRYPT || next == COFFER_NEXT_PLAN))
 		(void)snprintf(command, sizeof(command), "%s --reduce-device-size %" PRIu64 "M",
 			coffer_next_command(next), reserve >> 20);
 	set_next(s, command, s->device);
@@ -336,6 +356,8 @@ static int fill(struct coffer_dev *dev, struct coffer_status *s, struct coffer_d
 		return r;
 	tell_facts(s, disk);
 	s->stage = coffer_stage_of(disk->action, &disk->facts, &plain);
+	if (s->stage == COFFER_STAGE_PLACED && is_placed_in_part(v, s))
+		s->stage = COFFER_STAGE_DAMAGED;
 	r = tell_users(dev, s, e);
 	if (r == 0)
 		tell_next(s, coffer_next_of(s->stage, &disk->facts), reserve);

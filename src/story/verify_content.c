@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/checks.h"
 #include "base/err.h"
+#include "base/quote.h"
 #include "model/verdicts.h"
 #include "os/luks2.h"
 #include "story/verify.h"
@@ -257,7 +258,8 @@ static int check_plain(struct coffer_verifier *s, struct coffer_err *e)
 	if (r < 0 || !v->has_stale_record)
 		return r;
 	r = coffer_verify_say(s, "record", COFFER_CHECK_NOTE, e,
-		"the record of a placement that never began lies at byte %" PRIu64,
+		"the record of a placement that never began, or was taken back, lies at byte "
+		"%" PRIu64,
 		coffer_record_offset(&v->stale.geometry, COFFER_PLACE));
 	coffer_checks_remedy(&s->v->checks, "coffer repair %s", s->device);
 	return r;

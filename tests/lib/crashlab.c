@@ -239,7 +239,8 @@ uint64_t lab_stray_keyslot(const struct lab *l, const uint8_t *disk)
 }
 
 /* A torn one may stay where a placement that was cut put it, at the former end of a device that has
- * grown since: nothing leads there, and it decodes as nothing. */
+ * grown since: nothing leads there, and it decodes as nothing; or one of saving, which says nothing
+ * but a hash. */
 static bool has_record(const struct lab *l, const uint8_t *disk)
 {
 	struct coffer_record record;
@@ -250,7 +251,8 @@ static bool has_record(const struct lab *l, const uint8_t *disk)
 		return true;
 	for (uint64_t at = 0; at + COFFER_BLOCK <= l->size; at += 512)
 		if (memcmp(disk + at, "COFFER-", 7) == 0 &&
-			(at < COFFER_BLOCK || coffer_record_decode(disk + at, &record) == 0))
+			(at < COFFER_BLOCK || (coffer_record_decode(disk + at, &record) == 0 &&
+						      record.kind != COFFER_SAVE)))
 			return true;
 	return false;
 }

@@ -225,16 +225,14 @@ static const struct {
 	{"was used after the copy at byte ", is_copy, NULL},
 	{"back from their copy at byte ", is_copy, NULL},
 	{"the spare superblock at byte ", is_spare, NULL},
-	{"the saved copy of its first bytes, at byte ", is_no_copy, ", holds no filesystem"},
 	{"should have been saved, at byte ", is_no_copy, ", is no filesystem"},
 	{"overwritten is kept from byte ", is_gap, NULL},
 	{"bytes of the ext4 filesystem lies at byte ", differs, "; "},
 	{"bytes of one, of type ext4, lies at byte ", differs, "; "},
-	{"nothing that is known lies at byte ", is_no_copy, ", where the saved copy"},
 	{"bytes must have been saved, at byte ", is_no_copy, ", lies nothing"},
-	{"the saved copy of its first bytes, at byte ", is_incomplete, ", is not complete"},
+	{"a copy of a filesystem's start at byte ", is_copy, ", but there is no header"},
 	{"a filesystem's, and the copy at byte ", is_incomplete, " does not have them"},
-	{"but a spare superblock of an ext4 lies at byte ", is_spare, ", and nowhere"},
+	{"but a spare superblock of ext4 lies at byte ", is_spare, ", and nowhere"},
 };
 
 /* The place at @at in @said, "byte N", is told truly. */

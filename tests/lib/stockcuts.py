@@ -240,8 +240,14 @@ def coffer_encrypt(job, img):
     return p.returncode, p.stderr.strip().replace(img, job.name)
 
 
+def coffer_abort(job, img):
+    p = run(coffer.COFFER, "abort", "--quiet", img, status=None)
+    return p.returncode, p.stderr.strip().replace(img, job.name)
+
+
 TOOLS = {"none": lambda job, img: (0, ""), "stock": stock_repair, "coffer": coffer_repair,
-         "encrypt": coffer_encrypt}
+         "encrypt": coffer_encrypt,
+         "abort": coffer_abort}
 
 
 def content(job, disk, image):

@@ -146,6 +146,12 @@ class Count:
             why.remove(NOT_TOLD)
             self.silent += 1
         self.wrong += [f"{state}: {x}; status {ours.status}, {ours.said}" for x in why]
+        back = verdicts.get("abort")
+        if back and outcome(before, back) == "less":
+            self.wrong.append(f"{state}: harmed by 'coffer abort', status {back.status}, {back.said}")
+        if back and not back.recovered and back.changed and back.status == 0 and \
+                not nothing_tells(job, state, what, "on", disk, "abort"):
+            self.wrong.append(f"{state}: 'coffer abort' says that the filesystem is back")
         again = verdicts.get("encrypt")
         if again and outcome(before, again) not in ("back", "left"):
             self.wrong.append(f"{state}: harmed by 'coffer encrypt', status {again.status}")
@@ -199,14 +205,15 @@ CHECKERS = {"ext4": ["e2fsck", "-f", "-n"], "xfs": ["xfs_repair", "-n", "-o", "f
             "btrfs": ["btrfs", "check", "--readonly", "--check-data-csum"]}
 
 
-def nothing_tells(job, state, what, became, disk):
+def nothing_tells(job, state, what, became, disk, tool="coffer"):
     """Parts of files are gone, and no byte on the disk says so: the filesystem is sound as it is, or
     with the copy of its head put back (what is overwritten then is kept)."""
-    if what not in ("lost", "halves"):
+    if what not in ("lost", "lost, header", "halves") or \
+            what == "lost, header" and tool != "abort":
         return False
     disk.put(state.image)
     if became == "on":
-        stockcuts.TOOLS["coffer"](job, disk.path)
+        stockcuts.TOOLS[tool](job, disk.path)
     sound = run(*CHECKERS[job.box.fs], disk.path, status=None).returncode == 0
     disk.look()
     return sound and became in ("left", "on")
@@ -220,7 +227,8 @@ def measure(job, epochs, seeds):
     for state in job.cuts(seeds).states(epochs):
         what = classify(job, state)
         verdicts = {t: Verdict(job, state, t, disk) for t in stockcuts.TOOLS
-                    if t != "encrypt" or what in TRAPS}
+                    if (t != "encrypt" or what in TRAPS) and
+                    (t != "abort" or state.epoch == 0 and newest(state.image))}
         table[what].judge(job, state, what, verdicts, disk)
     return table
 

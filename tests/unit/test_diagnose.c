@@ -102,6 +102,18 @@ static void saving(struct disk *d)
 	d->evidence.saved = true;
 }
 
+static void nothing_in_place(struct disk *d)
+{
+	unclear_head(d);
+	d->evidence.has_head = d->evidence.living = false;
+}
+
+static void map_in_head(struct disk *d)
+{
+	nothing_in_place(d);
+	d->evidence.used_map = true;
+}
+
 static void head_lost(struct disk *d)
 {
 	riddle(d);
@@ -419,6 +431,10 @@ static const struct row {
 		"header-copies", {COFFER_REPAIR_SYNC_HEADER, NONE}, GOES, ""},
 	{"plain, an unclear head", COFFER_ACT_START, unclear_head, "unclear-head", {NONE, NONE},
 		HOPELESS, "dd if="},
+	{"plain, an unclear head, no filesystem in place", COFFER_ACT_START, nothing_in_place,
+		"unclear-head", {NONE, NONE}, HOPELESS, "would destroy the keys"},
+	{"plain, a map of what is used", COFFER_ACT_START, map_in_head, "unclear-head",
+		{NONE, NONE}, HOPELESS, "restore a backup"},
 	{"plain, coffer was saving", COFFER_ACT_START, saving, NULL, {NONE, NONE}, GOES, ""},
 	{"plain, its start is lost", COFFER_ACT_START, head_lost, "head-lost", {NONE, NONE},
 		HOPELESS, "by that superblock"},
@@ -452,7 +468,7 @@ static const struct row {
 	{"placed, saved head not complete", COFFER_ACT_CONVERT, copy_incomplete, "head-copy",
 		{NONE, NONE}, HOPELESS, "is lost"},
 	{"placed, saved head lost", COFFER_ACT_CONVERT, copy_lost, "head-copy", {NONE, NONE},
-		HOPELESS, "are lost"},
+		HOPELESS, "wipefs -a"},
 	{"inside stock's first step", COFFER_ACT_CONVERT, hot, "conversion",
 		{COFFER_REPAIR_RESUME, NONE}, GOES, ""},
 	{"converting, second copy torn", COFFER_ACT_CONVERT, step_done_second_torn, "conversion",

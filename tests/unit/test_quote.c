@@ -25,11 +25,31 @@ int main(void)
 		{"no room for anything", "abc", 3, ""},
 	};
 
+	static const struct {
+		const char *name, *word;
+		size_t size;
+		const char *wanted;
+	} commands[] = {
+		{"plain", "/dev/vda2", 32, "'see /dev/vda2'"},
+		{"a blank", "a b", 32, "see 'a b'"},
+		{"it just fits", "abcdef", 13, "'see abcdef'"},
+		{"too long", "abcdefg", 13, "'see ...'"},
+		{"quoted, it just fits", "a bc", 13, "see 'a bc'"},
+		{"quoted, too long", "a bcdefgh", 13, "'see ...'"},
+	};
+
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		char word[32] = "";
 
 		coffer_quote(rows[i].word, word, rows[i].size);
 		ok(strcmp(word, rows[i].wanted) == 0, "%s: %s", rows[i].name, word);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		char text[32] = "";
+
+		coffer_quote_command("see", commands[i].word, text, commands[i].size);
+		ok(strcmp(text, commands[i].wanted) == 0, "command, %s: %s", commands[i].name,
+			text);
 	}
 	return done_testing();
 }

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "story/checker.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "os/fsck.h"
+#include "os/scrub.h"
+#include "story/evidence.h"
+
+#define MAX_HEAD (UINT64_C(256) << 20) /* the largest that people move away */
+
+int coffer_ask_checker(struct coffer_dev *d, const struct coffer_fs *fs,
+	const struct coffer_stop *stop, struct coffer_err *e)
+{
+	int r;
+
+	if (d->fd < 0)
+		return -ENODATA;
+	r = coffer_fsck(coffer_fs_name(fs->kind), d->name, stop, e);
+	if (r == 0 && fs->kind == COFFER_FS_BTRFS)
+		r = coffer_scrub_btrfs(d, MAX_HEAD, e);
+	return r;
+}
+
+/* Its superblock's block goes: without that nothing is a copy of a head. All of it is in its place,
+ * and the rest of the copy is what the reserve holds. */
+static int forget_copy(struct coffer_dev *d, const struct coffer_geometry *g,
+	const struct coffer_fs *fs, struct coffer_err *e)
+{
+	int r;
+
+	r = coffer_dev_zero(
+		d, coffer_head_copy(g) + round_down_u64(fs->super, COFFER_BLOCK), COFFER_BLOCK, e);
+	return r < 0 ? r : coffer_dev_flush(d, e);
+}
+
+int coffer_check_restored(struct coffer_session *s, const struct coffer_geometry *g, bool kept,
+	const struct coffer_stop *stop, struct coffer_err *e)
+{
+	struct coffer_evidence v = {0};
+	struct coffer_err why = {0};
+	int r;
+
+	coffer_dev_set_direct(s->dev, false);
+	r = coffer_examine(s->dev, &s->disk, e);
+	if (r == 0)
+		r = coffer_evidence_collect(&s->disk, &v, e);
+	if (r < 0 || s->disk.action != COFFER_ACT_START || !v.has_head)
+		return r;
+	r = coffer_ask_checker(s->dev, &v.head, stop, &why);
+	if (r == 0 && v.head.end <= coffer_gap(g))
+		return forget_copy(s->dev, g, &v.head, e);
+	if (r != -EBADMSG)
+		return 0;
+	r = coffer_err_repair(e, EUCLEAN,
+		"%s: the first bytes are back from the copy that was on the disk, but the "
+		"filesystem's checker finds damage: %s; so the copy was not complete; keep a copy "
+		"of the disk before anything mends it",
+		s->dev->name, why.msg);
+	if (kept)
+		coffer_err_add(e, "; what was overwritten is kept from byte %" PRIu64 " on",
+			coffer_gap(g));
+	return r;
+}
