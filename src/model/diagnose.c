@@ -6,9 +6,11 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/checks.h"
 #include "base/cleanup.h"
+#include "base/quote.h"
 #include "model/stage.h"
 
 static const char *const names[] = {
@@ -181,14 +183,18 @@ static void diagnose_lost_copy(struct build *b)
 static void remedy_doubt(struct build *b, const struct coffer_evidence *v)
 {
 	const uint64_t copy = coffer_head_copy(&v->geometry), n = v->geometry.shift;
+	char device[160]; /* three of them fit: a command that is cut short is another command */
 
+	coffer_quote(b->s->device, device, sizeof(device));
+	if (strcmp(device, "...") == 0)
+		(void)snprintf(device, sizeof(device), "DISK");
 	coffer_checks_remedy(b->l,
 		"keep a copy of the disk, then look at the filesystem with its checker and at its "
 		"files; if they are whole, erase the copy: dd if=/dev/zero of=%s bs=64K "
-		"iflag=count_bytes oflag=seek_bytes conv=notrunc seek=%" PRIu64 " count=%" PRIu64
+		"iflag=count_bytes oflag=seek_bytes conv=notrunc,fsync seek=%" PRIu64 " count=%" PRIu64
 		"; if not, put it over the first bytes: dd if=%s of=%s bs=64K "
-		"iflag=skip_bytes,count_bytes conv=notrunc skip=%" PRIu64 " count=%" PRIu64,
-		b->s->device, copy, n, b->s->device, b->s->device, copy, n);
+		"iflag=skip_bytes,count_bytes conv=notrunc,fsync skip=%" PRIu64 " count=%" PRIu64,
+		device, copy, n, device, device, copy, n);
 }
 
 static void diagnose_plain(struct build *b)

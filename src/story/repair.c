@@ -243,16 +243,27 @@ static int tell_stage_after(struct coffer_session *s, struct repair *p, struct c
 	return r;
 }
 
+/* The remedy of the finding, unless only a part of it would fit: half a command is another one. */
+static const char *remedy_in_full(const struct coffer_check *c, const char *name)
+{
+	const size_t others = 64; /* what is around them, and the words of the caller */
+
+	if (strlen(name) + strlen(c->text) + strlen(c->remedy) + others < COFFER_ERR_MSG)
+		return c->remedy;
+	return "the finding tells what can be done";
+}
+
 static int refuse(struct coffer_session *s, const struct repair *p, struct coffer_err *e)
 {
 	const struct coffer_checks *f = &p->result->findings;
 	const struct coffer_check *last = &f->items[f->n - 1];
+	const char *remedy = remedy_in_full(last, s->dev->name);
 
 	if (p->diagnosis.foreign)
 		return coffer_err_refuse(e, EOPNOTSUPP, "%s: %s%s%s", s->dev->name, last->text,
-			last->remedy[0] ? "; " : "", last->remedy);
+			remedy[0] ? "; " : "", remedy);
 	return coffer_err_repair(e, EUCLEAN, "%s: %s; nothing was changed%s%s", s->dev->name,
-		last->text, last->remedy[0] ? "; " : "", last->remedy);
+		last->text, remedy[0] ? "; " : "", remedy);
 }
 
 /* On a disk whose volume is open a torn header copy can be mended, and nothing else. Not where

@@ -117,7 +117,7 @@ def used_since():
 def command_of(remedy, which):
     """The n-th command in a remedy."""
     words = remedy[[i for i in range(len(remedy)) if remedy.startswith("dd ", i)][which]:]
-    return shlex.split(words.split(";")[0])
+    return shlex.split(words.split("; if not")[0])
 
 
 def no_record():
@@ -141,6 +141,29 @@ def overwritten(at, n):
     f = refused(img, "unclear-head", f"lies at byte {box.size - S}", "either cryptsetup was cut")
     run(*command_of(f["remedy"], 1))
     assert read(img, 0, box.end) == read(box.plain, 0, box.end), "the remedy is wrong"
+
+
+def odd_name():
+    """The commands are a shell's, and the name is one word in them; none is cut short."""
+    img = box.copy("it's; a $(disk)")
+    write(img, box.size - S, read(img, 0, S))
+    write(img, 12 * MiB, os.urandom(MiB))
+    f = refused(img, "unclear-head")
+    run("sh", "-c", shlex.join(command_of(f["remedy"], 1)))
+    assert read(img, 0, box.end) == read(box.plain, 0, box.end), "the remedy is wrong"
+
+
+def long_name():
+    deep = os.path.join(folder, *["d" * 200] * 3)
+    os.makedirs(deep)
+    img = os.path.join(deep, "disk")
+    os.rename(box.copy(), img)
+    write(img, box.size - S, read(img, 0, S))
+    write(img, 12 * MiB, os.urandom(MiB))
+    said = repair(img, status=6)
+    remedy = finding(said, "unclear-head")["remedy"]
+    assert remedy.endswith(f"skip={box.size - S} count={S}"), remedy
+    assert "if=DISK" in remedy and "dd if" not in said["message"], said["message"]
 
 
 def superblock_overwritten():
@@ -291,6 +314,8 @@ with contextlib.ExitStack() as stack:
         ("random bytes in the head", overwritten, 12 * MiB, MiB),
         ("one random sector in the head", overwritten, 12 * MiB, 512),
         ("the superblock overwritten with zeros", superblock_overwritten),
+        ("Bug: the commands of a remedy took a name apart", odd_name),
+        ("Bug: the commands of a remedy were cut short", long_name),
         ("a record of coffer's that is older", stale_record),
         ("checker: damage, ext4", damaged_ext4),
         ("checker: a journal that is not replayed", not_replayed),
