@@ -95,6 +95,14 @@ bool coffer_looks_like_header(const uint8_t *sector, uint64_t at, uint64_t copy_
 	return is_text(sector, COFFER_SECTOR);
 }
 
+bool coffer_may_be_header(const uint8_t *sector, uint64_t at, bool ours)
+{
+	for (uint64_t c = COFFER_LUKS2_MIN_COPY; c <= COFFER_LUKS2_MAX_COPY; c *= 2)
+		if (coffer_looks_like_header(sector, at, c, ours))
+			return true;
+	return false;
+}
+
 #define NO(...) (snprintf(why, why_size, __VA_ARGS__), false)
 
 static bool mirror_exists(const struct coffer_evidence *v)

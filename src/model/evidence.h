@@ -30,11 +30,10 @@ struct coffer_evidence {
 	uint64_t different;	/* sectors of [0,S) that are not the copy's */
 	uint64_t unlike_header; /* ... and that no header has either, at their place */
 	uint64_t traces;	/* ... and that only a header has */
-	uint64_t
-		overwritten; /* ... and that a header may have, as random bytes behind its copies */
-	bool saved;	     /* a record of coffer's says that the head is whole */
-	bool used_map;	     /* ... and one of them begins a map of what is used */
-	uint64_t copy_size;  /* of that header, as the traces tell, or the smallest one */
+	uint64_t overwritten;	/* ... and that a header may have, one of any size if none tells */
+	bool saved;		/* a record of coffer's says that the head is whole */
+	bool used_map;		/* ... and one of them begins a map of what is used */
+	uint64_t copy_size;	/* of that header, as the traces tell, or the smallest one */
 	/* The header is whole, and no step was committed. */
 	bool keyslot_torn; /* a part of a keyslot's area is still the head */
 	bool copy_lost;	   /* the copy has no superblock, but further behind lies a spare one */
@@ -70,3 +69,7 @@ bool coffer_is_header_trace(const uint8_t *sector, uint64_t at, uint64_t *copy_s
  * that is what cryptsetup writes there; in a placement of coffer's (@ours) also zeros, and a map of
  * what is used. */
 bool coffer_looks_like_header(const uint8_t *sector, uint64_t at, uint64_t copy_size, bool ours);
+
+/* ... in a header with copies of some size, where nothing tells which: zeros and text are so up to
+ * the end of the largest. */
+bool coffer_may_be_header(const uint8_t *sector, uint64_t at, bool ours);

@@ -162,6 +162,14 @@ static int find_traces(struct search *s, struct coffer_err *e)
 	return r;
 }
 
+/* Could a header's write have left this sector? Its first bytes are what tells the size of its
+ * copies, and they may not have arrived. */
+static bool may_be_header(const struct search *s, const uint8_t *sector, uint64_t at)
+{
+	return s->v->traces > 0 ? coffer_looks_like_header(sector, at, s->v->copy_size, s->ours)
+				: coffer_may_be_header(sector, at, s->ours);
+}
+
 /* Compare [0,S) with the copy, sector by sector. */
 static int compare_copy(struct search *s, struct coffer_err *e)
 {
@@ -186,10 +194,9 @@ static int compare_copy(struct search *s, struct coffer_err *e)
 			v->used_map = v->used_map || (!s->ours && coffer_stored_map_trace(now + k));
 			v->unsaved +=
 				!coffer_looks_like_header(now + k, at + k, v->copy_size, true);
-			if (coffer_looks_like_header(now + k, at + k, v->copy_size, s->ours))
-				v->overwritten++;
-			else
-				v->unlike_header++;
+			v->overwritten += may_be_header(s, now + k, at + k);
+			v->unlike_header +=
+				!coffer_looks_like_header(now + k, at + k, v->copy_size, s->ours);
 		}
 	}
 	return r;
@@ -214,7 +221,7 @@ static int check_used(struct search *s, struct coffer_err *e)
 	/* A sector that a header's write may have reached tells nothing about use. */
 	for (uint32_t k = 0; k < v->fs.super_size && r == 0; k += COFFER_SECTOR)
 		if (memcmp(now + k, copy + k, COFFER_SECTOR) != 0 &&
-			!coffer_looks_like_header(now + k, v->fs.super + k, v->copy_size, s->ours))
+			!may_be_header(s, now + k, v->fs.super + k))
 			v->used = true;
 	return r;
 }

@@ -143,6 +143,19 @@ def overwritten(at, n):
     assert read(img, 0, box.end) == read(box.plain, 0, box.end), "the remedy is wrong"
 
 
+def metadata_overwritten():
+    """Only zeros of a header with large copies (--luks2-metadata-size) have arrived."""
+    img = box.copy()
+    write(img, box.size - S, read(img, 0, S))
+    used = [at for at in range(64 * KiB, 512 * KiB, 4096) if any(read(img, at, 4096))]
+    assert used
+    for at in used:
+        write(img, at, bytes(4096))
+    f = refused(img, "unclear-head", "either cryptsetup was cut")
+    run(*command_of(f["remedy"], 1))
+    assert read(img, 0, box.end) == read(box.plain, 0, box.end), "the remedy is wrong"
+
+
 def odd_name():
     """The commands are a shell's, and the name is one word in them; none is cut short."""
     img = box.copy("it's; a $(disk)")
@@ -314,6 +327,7 @@ with contextlib.ExitStack() as stack:
         ("random bytes in the head", overwritten, 12 * MiB, MiB),
         ("one random sector in the head", overwritten, 12 * MiB, 512),
         ("the superblock overwritten with zeros", superblock_overwritten),
+        ("Bug: zeros of a header with large copies", metadata_overwritten),
         ("Bug: the commands of a remedy took a name apart", odd_name),
         ("Bug: the commands of a remedy were cut short", long_name),
         ("a record of coffer's that is older", stale_record),
