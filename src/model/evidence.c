@@ -42,8 +42,7 @@ static bool is_mark(const uint8_t *sector)
 	return memcmp(sector, mark, sizeof(mark) - 1) == 0;
 }
 
-/* A sector of the used map: its first one, or ranges in multiples of 512. */
-static bool is_used_map(const uint8_t *sector)
+bool coffer_may_be_used_map(const uint8_t *sector)
 {
 	if (coffer_stored_map_trace(sector))
 		return true;
@@ -87,7 +86,7 @@ bool coffer_looks_like_header(const uint8_t *sector, uint64_t at, uint64_t copy_
 		return true;
 	if (at >= 2 * copy_size)
 		return coffer_looks_random(sector, COFFER_SECTOR) ||
-		       (ours && is_used_map(sector)); /* zeros are one, too */
+		       (ours && coffer_may_be_used_map(sector)); /* zeros are one, too */
 	if (in_copy == 0)
 		return coffer_luks2_magic(sector, at > 0);
 	if (in_copy < COFFER_LUKS2_BIN)

@@ -73,3 +73,6 @@ bool coffer_looks_like_header(const uint8_t *sector, uint64_t at, uint64_t copy_
 /* ... in a header with copies of some size, where nothing tells which: zeros and text are so up to
  * the end of the largest. */
 bool coffer_may_be_header(const uint8_t *sector, uint64_t at, bool ours);
+
+/* A sector of a used map: its first one, or ranges in multiples of 512, as zeros are, too. */
+bool coffer_may_be_used_map(const uint8_t *sector);

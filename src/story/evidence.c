@@ -12,6 +12,7 @@
 #include "model/storedmap.h"
 #include "os/locks.h"
 #include "os/probe.h"
+#include "story/image.h"
 
 enum {
 	PIECE = 1 << 20,
@@ -406,6 +407,7 @@ static int check_copy_lost(struct search *s, struct coffer_err *e)
 static int check_placed(struct search *s, const struct coffer_disk *disk, struct coffer_err *e)
 {
 	const struct coffer_geometry g = disk->facts.conversion.geometry;
+	bool own;
 	int r;
 
 	r = try_copy(s, &g, e);
@@ -413,8 +415,11 @@ static int check_placed(struct search *s, const struct coffer_disk *disk, struct
 		return r;
 	s->v->unconverted = true; /* the header says so */
 	s->v->geometry = g;
-	if (!s->v->has_copy)
-		return check_copy_lost(s, e);
+	if (!s->v->has_copy) {
+		/* coffer itself saves whatever is there, and makes sure of it. */
+		r = coffer_image_is_placed(s->dev, disk->header, &g, &own, e);
+		return r < 0 || own ? r : check_copy_lost(s, e);
+	}
 	/* Where cryptsetup's write did not come to its end, the head is in its place, and the copy
 	 * must have it as well: what it lacks there it may lack where the head is gone. */
 	r = coffer_json_foreach(

@@ -95,6 +95,18 @@ def abort_cut():
     box.check(img)
 
 
+def first_step_cut(phase):
+    """coffer encrypts what nobody knows, too, and goes on with it: its own copy is no riddle."""
+    args = ("--device-size", str(raw.end))
+    img = raw.copy()
+    calls = [n for name, n, _ in coffer.phases(raw, *args)[phase] if name == "pwrite64"]
+    kill_at("pwrite64", calls[0], one_thread(img, raw.key, *args))
+    assert "placed" in run(COFFER, "status", img).stdout.splitlines()[0]
+    assert [f["id"] for f in repair(img, "--dry-run")["findings"]] == ["conversion"]
+    encrypt(img, raw.key)
+    raw.check(img)
+
+
 def coffer_copy(img):
     copy = os.path.join(folder, "traced")
     run("cp", "--sparse=always", img, copy)
@@ -318,11 +330,14 @@ with contextlib.ExitStack() as stack:
     folder = stack.enter_context(tempdir())
     box = Box(folder, 64 * MiB, end=32 * MiB)
     small = Box(folder, 6 * MiB, end=4 * MiB, name="small")
+    raw = Box(folder, 6 * MiB, fs="none", end=4 * MiB, name="raw")
     btrfs = Box(folder, 126 * MiB, fs="btrfs", end=112 * MiB, name="btrfs", fill=6 * MiB)
     tap.run([
         *((f"coffer cut at write {n} of saving the head", goes_on, n) for n in (2, 3, 6, 17, 18)),
         ("coffer's abort cut while it erases the copy", abort_cut),
         ("used since coffer was cut", used_since),
+        *((f"Bug: coffer cut at the first {what} of what nobody knows", first_step_cut, what)
+          for what in ("commit", "steps")),
         ("a part of a copy, nothing tells whose", no_record),
         ("random bytes in the head", overwritten, 12 * MiB, MiB),
         ("one random sector in the head", overwritten, 12 * MiB, 512),
