@@ -225,6 +225,17 @@ def not_replayed():
     assert "journal" in f["text"], f
 
 
+def named_so():
+    """A file may be called as the checker would say it."""
+    img = box.copy()
+    name = "Warning: skipping journal recovery"
+    with loop(img) as dev, mounted(dev) as at:
+        os.mkdir(os.path.join(at, name))
+    run("debugfs", "-w", "-R", f'clri "/{name}"', img)
+    f = finding(repair(img, status=6), "filesystem")
+    assert "e2fsck: " in f["text"], f
+
+
 def btrfs_files():
     """The files' checksums: btrfs' own checker does not look at them."""
     img = btrfs.copy()
@@ -348,6 +359,7 @@ with contextlib.ExitStack() as stack:
         ("a record of coffer's that is older", stale_record),
         ("checker: damage, ext4", damaged_ext4),
         ("checker: a journal that is not replayed", not_replayed),
+        ("Bug: a file's name made damage unchecked", named_so),
         ("checker: the files of btrfs", btrfs_files),
         ("checker: a sound btrfs", btrfs_sound),
         ("Bug: a checker that cannot open the disk found damage", held_by_coffer),
