@@ -4,6 +4,7 @@
 remedies that repair names are right. Coffer's own cuts look alike, and stop nobody."""
 import contextlib
 import os
+import re
 import shlex
 
 import coffer
@@ -236,6 +237,27 @@ def named_so():
     assert "e2fsck: " in f["text"], f
 
 
+def endless_complaints():
+    """What a checker prints lies in memory: no filesystem may fill that."""
+    img = os.path.join(folder, "garbage")
+    with open(img, "wb") as f:
+        f.truncate(32 * MiB)
+    run("mkfs.ext4", "-q", "-F", "-b", "1024", "-N", "8000", "-I", "128", "-O",
+        "^metadata_csum,^uninit_bg,^has_journal", "-E", "lazy_itable_init=0", img)
+    inode = bytearray(128)
+    inode[0:2], inode[26], inode[28] = b"\xa4\x81", 1, 77  # a file that says it has blocks
+    tables = [(int(first), int(last)) for first, last in
+              re.findall(r"Inode table at (\d+)-(\d+)", run("dumpe2fs", img).stdout)]
+    for first, last in tables[1:]:
+        write(img, first * KiB, bytes(inode) * ((last - first + 1) * KiB // 128))
+    log = os.path.join(folder, "log")
+    p = run("strace", "-f", "-qq", "-o", log, "-e", "trace=write", *coffer.command("repair", img),
+            status=(6,))
+    with open(log) as f:
+        assert "EFBIG" in f.read(), "the output has no limit"
+    assert "i_blocks is 77" in p.stderr, p.stderr
+
+
 def btrfs_files():
     """The files' checksums: btrfs' own checker does not look at them."""
     img = btrfs.copy()
@@ -360,6 +382,7 @@ with contextlib.ExitStack() as stack:
         ("checker: damage, ext4", damaged_ext4),
         ("checker: a journal that is not replayed", not_replayed),
         ("Bug: a file's name made damage unchecked", named_so),
+        ("Bug: a checker's output had no limit", endless_complaints),
         ("checker: the files of btrfs", btrfs_files),
         ("checker: a sound btrfs", btrfs_sound),
         ("Bug: a checker that cannot open the disk found damage", held_by_coffer),
