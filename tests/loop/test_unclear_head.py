@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 
+import btrfsid
 import coffer
 from coffer import COFFER, Box, encrypt, kill_at, one_thread
 from disk import KiB, MiB, check_fs, loop, mounted, run, sha256, tempdir
@@ -271,6 +272,14 @@ def btrfs_sound():
     assert repair(btrfs.copy())["findings"] == []
 
 
+def large_number():
+    """Its device has a number up to which nobody may count. The spare superblock has the old one,
+    and nobody asks it."""
+    img = btrfs.copy()
+    btrfsid.renumber(img, 1 << 40)
+    assert repair(img)["findings"] == []
+
+
 def held_by_coffer():
     """Bug: btrfs' checker could not open what repair had for itself, and that was called damage."""
     with loop(btrfs.copy()) as dev:
@@ -385,6 +394,7 @@ with contextlib.ExitStack() as stack:
         ("Bug: a checker's output had no limit", endless_complaints),
         ("checker: the files of btrfs", btrfs_files),
         ("checker: a sound btrfs", btrfs_sound),
+        ("Bug: the scrub counted up to the number of btrfs' device", large_number),
         ("Bug: a checker that cannot open the disk found damage", held_by_coffer),
         ("placed, no copy: zeros", no_copy, bytes(MiB)),
         ("placed, no copy: random bytes", no_copy, os.urandom(MiB)),
