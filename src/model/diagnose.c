@@ -191,8 +191,8 @@ static void remedy_doubt(struct build *b, const struct coffer_evidence *v)
 	coffer_checks_remedy(b->l,
 		"keep a copy of the disk, then look at the filesystem with its checker and at its "
 		"files; if they are whole, erase the copy: dd if=/dev/zero of=%s bs=64K "
-		"iflag=count_bytes oflag=seek_bytes conv=notrunc,fsync seek=%" PRIu64 " count=%" PRIu64
-		"; if not, put it over the first bytes: dd if=%s of=%s bs=64K "
+		"iflag=count_bytes oflag=seek_bytes conv=notrunc,fsync seek=%" PRIu64
+		" count=%" PRIu64 "; if not, put it over the first bytes: dd if=%s of=%s bs=64K "
 		"iflag=skip_bytes,count_bytes conv=notrunc,fsync skip=%" PRIu64 " count=%" PRIu64,
 		device, copy, n, device, device, copy, n);
 }
@@ -285,6 +285,39 @@ static void diagnose_placing(struct build *b)
 	act_resume(b);
 }
 
+/* The header is whole, and the copy lacks sectors that are still in place of the head. */
+static void diagnose_copy_differs(struct build *b)
+{
+	const struct coffer_evidence *v = b->s->evidence;
+	const uint64_t copy = coffer_head_copy(&v->geometry);
+
+	b->d->hopeless = true;
+	if (v->unsaved > 0) {
+		find(b, "head-copy", COFFER_CHECK_BAD,
+			"the header is there, and nothing is encrypted yet, but %" PRIu64
+			" sectors of the first %" PRIu64
+			" bytes are still a filesystem's, and the copy at byte %" PRIu64
+			" does not have them: cryptsetup was cut before it was complete",
+			v->unsaved, v->header_end, copy);
+		coffer_checks_remedy(b->l,
+			"what the header has overwritten and the copy lacks is lost; keep a copy "
+			"of the disk before you try anything");
+		return;
+	}
+	/* Whoever uses the volume writes to the copy, and what is behind the header stays. */
+	find(b, "head-copy", COFFER_CHECK_BAD,
+		"the header is there, and nothing is encrypted yet, but %" PRIu64
+		" sectors behind the header, from byte %" PRIu64
+		" on, are still a filesystem's, and other ones than in the copy at byte %" PRIu64
+		": either the volume was opened and used, or cryptsetup was cut before the copy "
+		"was complete",
+		v->behind, v->header_end, copy);
+	coffer_checks_remedy(b->l,
+		"if the volume was used, go on with 'cryptsetup reencrypt --resume-only'; if it "
+		"was not, what the copy lacks may still be behind the header; keep a copy of the "
+		"disk first");
+}
+
 static void diagnose_placed(struct build *b)
 {
 	const struct coffer_facts *f = b->s->facts;
@@ -326,17 +359,8 @@ static void diagnose_placed(struct build *b)
 		b->d->hopeless = true;
 		return;
 	}
-	if (v->has_copy && v->unsaved > 0) {
-		find(b, "head-copy", COFFER_CHECK_BAD,
-			"the header is there, and nothing is encrypted yet, but %" PRIu64
-			" sectors of the first %" PRIu64
-			" bytes are still a filesystem's, and the copy at byte %" PRIu64
-			" does not have them: cryptsetup was cut before it was complete",
-			v->unsaved, v->geometry.shift, coffer_head_copy(&v->geometry));
-		coffer_checks_remedy(b->l,
-			"what the header has overwritten and the copy lacks is lost; keep a copy "
-			"of the disk before you try anything");
-		b->d->hopeless = true;
+	if (v->has_copy && (v->unsaved > 0 || v->behind > 0)) {
+		diagnose_copy_differs(b);
 		return;
 	}
 	if (v->copy_unknown) {

@@ -35,10 +35,12 @@ struct coffer_evidence {
 	bool used_map;		/* ... and one of them begins a map of what is used */
 	uint64_t copy_size;	/* of that header, as the traces tell, or the smallest one */
 	/* The header is whole, and no step was committed. */
-	bool keyslot_torn; /* a part of a keyslot's area is still the head */
-	bool copy_lost;	   /* the copy has no superblock, but further behind lies a spare one */
-	bool copy_unknown; /* nothing that anybody knows lies where the copy must be */
-	uint64_t unsaved;  /* sectors of [0,S) that are no header's, and that the copy lacks */
+	bool keyslot_torn;   /* a part of a keyslot's area is still the head */
+	bool copy_lost;	     /* the copy has no superblock, but further behind lies a spare one */
+	bool copy_unknown;   /* nothing that anybody knows lies where the copy must be */
+	uint64_t header_end; /* what is written of it ends here, at S or before */
+	uint64_t unsaved;    /* sectors below it that are no header's, and that the copy lacks */
+	uint64_t behind;     /* the same, from it on: no header is written there */
 	/* There is no filesystem at byte 0, but its spare superblock (fs) further behind. */
 	bool head_lost;
 	/* The record of a placement that never began: block 0 has no trace of it. */

@@ -178,7 +178,7 @@ static int compare_copy(struct search *s, struct coffer_err *e)
 	uint8_t *now = s->buf, *copy = s->buf + PIECE;
 	int r = 0;
 
-	v->different = v->unlike_header = v->overwritten = v->unsaved = 0;
+	v->different = v->unlike_header = v->overwritten = v->unsaved = v->behind = 0;
 	v->used_map = false;
 	for (uint64_t at = 0; at < v->geometry.shift && r == 0; at += PIECE) {
 		const size_t n = min_u64(PIECE, v->geometry.shift - at);
@@ -193,8 +193,8 @@ static int compare_copy(struct search *s, struct coffer_err *e)
 			v->different++;
 			/* Under a transition block it is the placement's own: no step began. */
 			v->used_map = v->used_map || (!s->ours && coffer_stored_map_trace(now + k));
-			v->unsaved +=
-				!coffer_looks_like_header(now + k, at + k, v->copy_size, true);
+			if (!coffer_looks_like_header(now + k, at + k, v->copy_size, true))
+				*(at + k < v->header_end ? &v->unsaved : &v->behind) += 1;
 			v->overwritten += may_be_header(s, now + k, at + k);
 			v->unlike_header +=
 				!coffer_looks_like_header(now + k, at + k, v->copy_size, s->ours);
@@ -410,6 +410,9 @@ static int check_placed(struct search *s, const struct coffer_disk *disk, struct
 	bool own;
 	int r;
 
+	if (coffer_used_map_place(
+		    disk->header->json, disk->header->copy_size, g.shift, &s->v->header_end) < 0)
+		s->v->header_end = g.shift;
 	r = try_copy(s, &g, e);
 	if (r < 0)
 		return r;
@@ -557,6 +560,12 @@ int coffer_refuse_leftovers(
 		return coffer_err_repair(e, EUCLEAN,
 			"%s: the saved copy of its first bytes, at byte %" PRIu64
 			", is not complete; see 'coffer repair --dry-run %s'; nothing was changed",
+			name, coffer_head_copy(&v->geometry), name);
+	if (disk->action == COFFER_ACT_CONVERT && v->has_copy && v->behind > 0)
+		return coffer_err_repair(e, EUCLEAN,
+			"%s: the saved copy of its first bytes, at byte %" PRIu64
+			", was changed, or is not complete; see 'coffer repair --dry-run %s'; "
+			"nothing was changed",
 			name, coffer_head_copy(&v->geometry), name);
 	if (v->copy_unknown)
 		return coffer_err_repair(e, EUCLEAN,

@@ -322,6 +322,17 @@ def half_a_copy():
     refused_small(img, "head-copy", f"the copy at byte {small.size - MiB} does not have them")
 
 
+def used_behind_header():
+    """A volume whose header is short was opened and used: that changes the copy, and the old bytes
+    behind the header stay. A copy that was cut looks alike, so nothing goes on; but both is said."""
+    img = small.copy()
+    write(img, 700 * KiB, b"text" * 256)
+    run(*coffer.stock(img, small.key, "--init-only", "--luks2-keyslots-size", "512k"), cwd=folder)
+    write(img, small.size - MiB + 700 * KiB, b"new!" * 256)
+    refused_small(img, "head-copy", "2 sectors behind the header, from byte 557056 on",
+                  "either the volume was opened and used")
+
+
 def keyslot_never_written():
     """The copies of the header are there, their keyslot is still what was there before."""
     img = begun()
@@ -399,6 +410,7 @@ with contextlib.ExitStack() as stack:
         ("placed, no copy: zeros", no_copy, bytes(MiB)),
         ("placed, no copy: random bytes", no_copy, os.urandom(MiB)),
         ("placed, half a copy", half_a_copy),
+        ("placed, used, and a short header", used_behind_header),
         ("placed, a keyslot with text", keyslot_never_written),
         ("placed, something else that is known", not_luks_either),
         ("restored from a copy with a hole", restored_incomplete),
