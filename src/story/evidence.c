@@ -230,14 +230,14 @@ static int check_used(struct search *s, struct coffer_err *e)
 /* Does a record of coffer's name this very head? Then it was cut while it made the copy, or while
  * it erased that after an abort: whatever the copy lacks, the head is whole. A record that is left
  * from another try has another hash. */
-static int check_saved(struct search *s, struct coffer_err *e)
+static int check_saved(
+	struct search *s, const struct coffer_geometry *g, bool *ret, struct coffer_err *e)
 {
-	const struct coffer_geometry *g = &s->v->geometry;
 	uint8_t hash[COFFER_SHA256_SIZE];
 	struct coffer_record rec;
 	int r;
 
-	s->v->saved = false;
+	*ret = false;
 	r = coffer_dev_read(s->dev, s->buf, COFFER_BLOCK, coffer_record_offset(g, COFFER_SAVE), e);
 	if (r < 0)
 		return r;
@@ -248,7 +248,7 @@ static int check_saved(struct search *s, struct coffer_err *e)
 		rec.geometry.device != g->device || rec.geometry.shift != g->shift)
 		return 0;
 	r = coffer_dev_hash(s->dev, 0, g->shift, hash, e);
-	s->v->saved = r == 0 && memcmp(hash, rec.head_hash, sizeof(hash)) == 0;
+	*ret = r == 0 && memcmp(hash, rec.head_hash, sizeof(hash)) == 0;
 	return r;
 }
 
@@ -268,7 +268,7 @@ static int try_copy(struct search *s, const struct coffer_geometry *g, struct co
 	s->v->unconverted = s->v->used = false;
 	r = check_mirror(s, e);
 	if (r == 0)
-		r = check_saved(s, e);
+		r = check_saved(s, g, &s->v->saved, e);
 	if (r == 0)
 		r = find_traces(s, e);
 	if (r == 0)
@@ -299,7 +299,7 @@ static int weight(const struct coffer_evidence *v)
 static int search_copy(struct search *s, struct coffer_err *e)
 {
 	struct coffer_evidence best = *s->v;
-	uint64_t n = 0;
+	uint64_t n = 0, whole = 0; /* so much of the head is whole, says a record */
 
 	for (uint64_t mib = 1; mib <= MAX_MIB; mib = mib < MAX_STEP_MIB ? mib + 1 : mib * 2) {
 		const uint64_t shift = mib << 20;
@@ -307,17 +307,24 @@ static int search_copy(struct search *s, struct coffer_err *e)
 			.shift = shift,
 			.length = s->dev->size - 2 * shift,
 			.sector_size = COFFER_SECTOR};
+		bool saved;
 		int r;
 
 		if (s->dev->size / 3 < shift)
 			break;
 		s->v->has_copy = false;
-		r = try_copy(s, &g, e);
+		r = check_saved(s, &g, &saved, e);
+		if (r == 0)
+			r = try_copy(s, &g, e);
 		if (r < 0)
 			return r;
+		if (saved)
+			whole = shift;
 		if (s->v->has_copy && (n++ == 0 || weight(s->v) > weight(&best)))
 			best = *s->v;
 	}
+	/* A larger copy goes over the record of a smaller one, before its own begins, maybe. */
+	best.saved = best.has_copy && whole >= best.geometry.shift;
 	best.ambiguous = n > 1;
 	*s->v = best;
 	return 0;

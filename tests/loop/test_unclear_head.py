@@ -81,7 +81,7 @@ def goes_on(n):
     box.check(img)
 
 
-def abort_cut():
+def abort_cut(go_on=True):
     """Killed while it erases the copy: a part of it is left."""
     img = box.copy()
     last = [n for name, n, what in coffer.phases(small)["placement"] if name == "fdatasync"][-1]
@@ -93,8 +93,10 @@ def abort_cut():
     kill_at("pwrite64", n, coffer.command("abort", img))
     assert read(img, 0, S) == read(box.plain, 0, S) != read(img, box.size - S, S)
     assert repair(img)["findings"] == []
-    encrypt(img, box.key, *RESERVE)
-    box.check(img)
+    if go_on:
+        encrypt(img, box.key, *RESERVE)
+        box.check(img)
+    return img
 
 
 def first_step_cut(phase):
@@ -107,6 +109,32 @@ def first_step_cut(phase):
     assert [f["id"] for f in repair(img, "--dry-run")["findings"]] == ["conversion"]
     encrypt(img, raw.key)
     raw.check(img)
+
+
+def torn_record():
+    """The next run writes its record of saving over one of before, and that write is torn."""
+    at = box.size - S - 4096
+    img = saving(6)
+    kill_at("pwrite64", 2, one_thread(img, box.key, *RESERVE))
+    record = read(img, at, 4096)
+    assert record[:13] == b"COFFER-RECORD" and not any(record[512:]), "more than one sector"
+    img = abort_cut(False)
+    record = read(img, at, 4096)
+    assert record[:13] == b"COFFER-RECORD" and not any(record[512:]), "more than one sector"
+
+
+def larger_copy():
+    """Cut twice, with a larger reserve the second time: its copy has gone over the record of the
+    smaller one, and its own superblock has not arrived."""
+    small_s = 8 * MiB
+    img = box.copy()
+    kill_at("pwrite64", 4, one_thread(img, box.key, "--reduce-device-size", "16M"))
+    kill_at("pwrite64", 2, one_thread(img, box.key, *RESERVE))
+    assert read(img, box.size - S - 4096, 13) == b"COFFER-RECORD"
+    write(img, box.size - small_s - 4096, read(img, S - small_s - 4096, 4096))
+    assert repair(img)["findings"] == []
+    encrypt(img, box.key, *RESERVE)
+    box.check(img)
 
 
 def coffer_copy(img):
@@ -388,6 +416,8 @@ with contextlib.ExitStack() as stack:
     tap.run([
         *((f"coffer cut at write {n} of saving the head", goes_on, n) for n in (2, 3, 6, 17, 18)),
         ("coffer's abort cut while it erases the copy", abort_cut),
+        ("Bug: a record torn over another one", torn_record),
+        ("Bug: a larger copy over the record of a smaller one", larger_copy),
         ("used since coffer was cut", used_since),
         *((f"Bug: coffer cut at the first {what} of what nobody knows", first_step_cut, what)
           for what in ("commit", "steps")),
