@@ -28,8 +28,8 @@ COFFER_API const char *coffer_verdict_name(enum coffer_verdict v);
 struct coffer_check {
 	const char *id; /* "header-primary", "room", ... */
 	enum coffer_verdict verdict;
-	char text[512];	  /* a sentence, without a full stop */
-	char remedy[512]; /* what to do; "": nothing */
+	char text[512];	   /* a sentence, without a full stop */
+	char remedy[1024]; /* what to do; "": nothing */
 };
 
 struct coffer_checks {

@@ -185,7 +185,7 @@ static void diagnose_lost_copy(struct build *b)
 static void remedy_doubt(struct build *b, const struct coffer_evidence *v)
 {
 	const uint64_t copy = coffer_head_copy(&v->geometry), n = v->geometry.shift;
-	char name[256];
+	char name[160]; /* three of them fit: a command that is cut short is another command */
 	const char *quote;
 
 	if (!v->has_head) {
@@ -197,13 +197,17 @@ static void remedy_doubt(struct build *b, const struct coffer_evidence *v)
 		return;
 	}
 	coffer_quote(b->s->device, name, sizeof(name));
+	if (strcmp(name, "...") == 0)
+		(void)snprintf(name, sizeof(name), "DISK");
 	quote = strchr(name, '\'') ? "" : "'";
 	coffer_checks_remedy(b->l,
 		"keep a copy of the disk, then look at the filesystem with its checker and at its "
 		"files; if they are whole, erase the copy: %sdd if=/dev/zero of=%s bs=64K "
-		"iflag=count_bytes oflag=seek_bytes conv=notrunc seek=%" PRIu64 " count=%" PRIu64
+		"iflag=count_bytes oflag=seek_bytes conv=notrunc,fsync seek=%" PRIu64
+		" count=%" PRIu64
 		"%s; if not, put it over the first bytes: %sdd if=%s of=%s bs=64K "
-		"iflag=skip_bytes,count_bytes conv=notrunc skip=%" PRIu64 " count=%" PRIu64 "%s",
+		"iflag=skip_bytes,count_bytes conv=notrunc,fsync skip=%" PRIu64 " count=%" PRIu64
+		"%s",
 		quote, name, copy, n, quote, quote, name, name, copy, n, quote);
 }
 
@@ -316,6 +320,11 @@ static void remedy_incomplete(struct build *b, const struct coffer_evidence *v)
 			"if it is right that nobody knows what was there, go on with %s; if it was "
 			"a filesystem, cryptsetup was cut before that copy was on the disk, and "
 			"these bytes are lost; keep a copy of the disk first",
+			command);
+	else if (!v->copy_lost && v->unsaved == 0)
+		coffer_checks_remedy(b->l,
+			"if the volume was used, go on with %s; if it was not, what the copy lacks "
+			"may still be behind the header; keep a copy of the disk first",
 			command);
 	else
 		coffer_checks_remedy(b->l,

@@ -42,8 +42,7 @@ static bool is_mark(const uint8_t *sector)
 	return memcmp(sector, mark, sizeof(mark) - 1) == 0;
 }
 
-/* A sector of the used map: its first one, or ranges in multiples of 512. */
-static bool is_used_map(const uint8_t *sector)
+bool coffer_may_be_used_map(const uint8_t *sector)
 {
 	if (coffer_stored_map_trace(sector))
 		return true;
@@ -54,11 +53,6 @@ static bool is_used_map(const uint8_t *sector)
 			return false;
 	}
 	return true;
-}
-
-bool coffer_is_own_padding(const uint8_t *sector)
-{
-	return is_used_map(sector); /* zeros are one, too */
 }
 
 static bool is_copy_size(uint64_t n)
@@ -92,12 +86,20 @@ bool coffer_looks_like_header(const uint8_t *sector, uint64_t at, uint64_t copy_
 		return true;
 	if (at >= 2 * copy_size)
 		return coffer_looks_random(sector, COFFER_SECTOR) ||
-		       (ours && coffer_is_own_padding(sector));
+		       (ours && coffer_may_be_used_map(sector)); /* zeros are one, too */
 	if (in_copy == 0)
 		return coffer_luks2_magic(sector, at > 0);
 	if (in_copy < COFFER_LUKS2_BIN)
 		return bytes_are_zero(sector, COFFER_SECTOR);
 	return is_text(sector, COFFER_SECTOR);
+}
+
+bool coffer_may_be_header(const uint8_t *sector, uint64_t at, bool ours)
+{
+	for (uint64_t c = COFFER_LUKS2_MIN_COPY; c <= COFFER_LUKS2_MAX_COPY; c *= 2)
+		if (coffer_looks_like_header(sector, at, c, ours))
+			return true;
+	return false;
 }
 
 #define NO(...) (snprintf(why, why_size, __VA_ARGS__), false)
@@ -152,7 +154,17 @@ bool coffer_copy_is_incomplete(const struct coffer_evidence *v, char *text, size
 			"%" PRIu64 " sectors of its first %" PRIu64
 			" bytes are still a filesystem's, and the copy at byte %" PRIu64
 			" does not have them: cryptsetup was cut before it was complete",
-			v->unsaved, v->geometry.shift, copy);
+			v->unsaved, v->header_end, copy);
+	else if (v->has_copy && v->behind > 0)
+		/* Whoever uses the volume writes to the copy, and what is behind the header stays.
+		 */
+		(void)snprintf(text, text_size,
+			"%" PRIu64 " sectors behind its header, from byte %" PRIu64
+			" on, are still a filesystem's, and other ones than in the copy at byte "
+			"%" PRIu64
+			": either the volume was opened and used, or cryptsetup was cut before the "
+			"copy was complete",
+			v->behind, v->header_end, copy);
 	else if (v->copy_unknown)
 		(void)snprintf(text, text_size,
 			"where its first %" PRIu64 " bytes must have been saved, at byte %" PRIu64

@@ -37,17 +37,18 @@ struct coffer_evidence {
 	uint64_t different;	/* ... that are not the copy's */
 	uint64_t unlike_header; /* ... and that no header has either, at their place */
 	uint64_t traces;	/* ... and that only a header has */
-	uint64_t
-		overwritten; /* ... and that a header may have, as random bytes behind its copies */
-	bool saved;	     /* a record of coffer's says that the head is whole */
-	bool used_map;	     /* ... and one of them begins a map of what is used */
-	uint64_t copy_size;  /* of that header, as the traces tell, or the smallest one */
+	uint64_t overwritten;	/* ... and that a header may have, one of any size if none tells */
+	bool saved;		/* a record of coffer's says that the head is whole */
+	bool used_map;		/* ... and one of them begins a map of what is used */
+	uint64_t copy_size;	/* of that header, as the traces tell, or the smallest one */
 	/* The header is whole, and no step was committed. */
-	bool keyslot_torn; /* a part of a keyslot's area is still the head */
-	bool copy_lost;	   /* the copy has no superblock, but further behind lies a spare one */
-	bool copy_unknown; /* nothing that anybody knows lies where the copy must be */
-	uint64_t unsaved;  /* sectors of [0,S) that are no header's, and that the copy lacks */
-	bool own;	   /* coffer placed it, and had verified the copy */
+	bool keyslot_torn;   /* a part of a keyslot's area is still the head */
+	bool copy_lost;	     /* the copy has no superblock, but further behind lies a spare one */
+	bool copy_unknown;   /* nothing that anybody knows lies where the copy must be */
+	uint64_t header_end; /* what is written of it ends here, at S or before */
+	uint64_t unsaved;    /* sectors below it that are no header's, and that the copy lacks */
+	uint64_t behind;     /* the same, from it on: no header is written there */
+	bool own;	     /* coffer placed it, and had verified the copy */
 	/* There is no filesystem at byte 0, but its spare superblock (fs) further behind. */
 	bool head_lost;
 	/* The record of a placement that never began: block 0 has no trace of it. */
@@ -84,6 +85,9 @@ bool coffer_is_header_trace(const uint8_t *sector, uint64_t at, uint64_t *copy_s
  * what is used. */
 bool coffer_looks_like_header(const uint8_t *sector, uint64_t at, uint64_t copy_size, bool ours);
 
-/* Is it what a placement of coffer's leaves where no copy and no keyslot lies: zeros, or a part of
- * a used map? */
-bool coffer_is_own_padding(const uint8_t *sector);
+/* ... in a header with copies of some size, where nothing tells which: zeros and text are so up to
+ * the end of the largest. */
+bool coffer_may_be_header(const uint8_t *sector, uint64_t at, bool ours);
+
+/* A sector of a used map: its first one, or ranges in multiples of 512, as zeros are, too. */
+bool coffer_may_be_used_map(const uint8_t *sector);

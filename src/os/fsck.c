@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,22 +29,27 @@ struct checker {
 	const char *command;
 	const char *argv[6];
 	int errors; /* bits of the exit status that say: there are errors, and I have left them */
-	/* In a line of it: then those errors count for nothing. */
+	/* A line before @begins, behind which names of files are printed, that begins so: then
+	 * those errors count for nothing. */
 	const char *unable[3];
+	const char *begins;
 	const char *routine[8];
 };
 
 static const struct checker checkers[] = {
-	{"ext", "e2fsck -f -n", {"e2fsck", "-f", "-n"}, 4, {"skipping journal recovery"},
-		{"e2fsck", "Pass "}},
+	{"ext", "e2fsck -f -n", {"e2fsck", "-f", "-n"}, 4, {"Warning: skipping journal recovery"},
+		"Pass 1", {"e2fsck", "Pass "}},
 	/* one allocation group leaves nothing to compare the superblock with */
 	{"xfs", "xfs_repair -n", {"xfs_repair", "-n", "-o", "force_geometry"}, 1,
-		{"valuable metadata changes in a log"},
+		{"ALERT: The filesystem has valuable metadata changes in a log",
+			"ERROR: The filesystem has valuable metadata changes in a log"},
+		"Phase 3",
 		{"Phase ", " ", "\t", "No modify flag", "Cannot get host", "Repair may fail",
 			"the image and"}},
 	/* it does not open what somebody has for himself, and that may be coffer */
 	{"btrfs", "btrfs check --readonly", {"btrfs", "check", "--readonly", "--force"}, 1,
-		{"cannot open device", "could not check mount status"},
+		{"ERROR: cannot open device", "ERROR: could not check mount status"},
+		"Checking filesystem",
 		{"Opening filesystem", "Checking filesystem", "UUID:", "[", "found ", "total ",
 			"WARNING: "}},
 };
@@ -89,15 +95,17 @@ void coffer_fsck_complaint(const char *output, const char *const *routine, char 
 /* The line that says why the errors count for nothing. */
 static bool is_unable(const struct checker *c, const char *output, char *ret, size_t size)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(c->unable) && c->unable[i]; i++) {
-		const char *p = strstr(output, c->unable[i]);
+	const char *end = strstr(output, c->begins);
+	size_t n;
 
-		if (!p)
-			continue;
-		while (p > output && p[-1] != '\n')
-			p--;
-		(void)snprintf(ret, size, "%.*s", (int)strcspn(p, "\n"), p);
-		return true;
+	for (const char *line = output; *line && (!end || line < end);
+		line += n + (line[n] == '\n')) {
+		n = strcspn(line, "\n");
+		for (size_t i = 0; i < ARRAY_SIZE(c->unable) && c->unable[i]; i++)
+			if (strncmp(line, c->unable[i], strlen(c->unable[i])) == 0) {
+				(void)snprintf(ret, size, "%.*s", (int)n, line);
+				return true;
+			}
 	}
 	return false;
 }
@@ -138,6 +146,7 @@ static int prepare(
 /* In the child: say what is found to a file, read nothing, end with the parent. */
 __attribute__((noreturn)) static void become(const struct command *c)
 {
+	struct rlimit limit;
 	sigset_t none;
 
 	/* The caller's handlers are not the checker's. */
@@ -146,6 +155,14 @@ __attribute__((noreturn)) static void become(const struct command *c)
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+	/* What it prints lies in memory, and a filesystem can make it print more than there is. The
+	 * rest is lost to it, as on a full disk, and it does not mind. Only xfs_repair takes such a
+	 * limit away, and calls it an error if it may not. */
+	(void)signal(SIGXFSZ, SIG_IGN);
+	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur > MAX_OUTPUT) {
+		limit.rlim_cur = MAX_OUTPUT;
+		(void)setrlimit(RLIMIT_FSIZE, &limit);
+	}
 	if (getppid() == c->parent && dup2(c->null, STDIN_FILENO) >= 0 &&
 		dup2(c->out, STDOUT_FILENO) >= 0 && dup2(c->out, STDERR_FILENO) >= 0)
 		(void)execve(c->program, (char *const *)c->argv, (char *const *)c->env);

@@ -8,11 +8,11 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/json.h"
-#include "model/keyslots.h"
 #include "model/luks2hdr.h"
 #include "model/storedmap.h"
 #include "os/locks.h"
 #include "os/probe.h"
+#include "story/image.h"
 
 enum {
 	PIECE = 1 << 20,
@@ -163,6 +163,14 @@ static int find_traces(struct search *s, struct coffer_err *e)
 	return r;
 }
 
+/* Could a header's write have left this sector? Its first bytes are what tells the size of its
+ * copies, and they may not have arrived. */
+static bool may_be_header(const struct search *s, const uint8_t *sector, uint64_t at)
+{
+	return s->v->traces > 0 ? coffer_looks_like_header(sector, at, s->v->copy_size, s->ours)
+				: coffer_may_be_header(sector, at, s->ours);
+}
+
 /* Compare [0,S) with the copy, sector by sector. */
 static int compare_copy(struct search *s, struct coffer_err *e)
 {
@@ -170,7 +178,7 @@ static int compare_copy(struct search *s, struct coffer_err *e)
 	uint8_t *now = s->buf, *copy = s->buf + PIECE;
 	int r = 0;
 
-	v->left = v->different = v->unlike_header = v->overwritten = v->unsaved = 0;
+	v->left = v->different = v->unlike_header = v->overwritten = v->unsaved = v->behind = 0;
 	v->used_map = false;
 	for (uint64_t at = 0; at < v->geometry.shift && r == 0; at += PIECE) {
 		const size_t n = min_u64(PIECE, v->geometry.shift - at);
@@ -188,12 +196,11 @@ static int compare_copy(struct search *s, struct coffer_err *e)
 			v->different++;
 			/* Under a transition block it is the placement's own: no step began. */
 			v->used_map = v->used_map || (!s->ours && coffer_stored_map_trace(now + k));
-			v->unsaved +=
-				!coffer_looks_like_header(now + k, at + k, v->copy_size, true);
-			if (coffer_looks_like_header(now + k, at + k, v->copy_size, s->ours))
-				v->overwritten++;
-			else
-				v->unlike_header++;
+			if (!coffer_looks_like_header(now + k, at + k, v->copy_size, true))
+				*(at + k < v->header_end ? &v->unsaved : &v->behind) += 1;
+			v->overwritten += may_be_header(s, now + k, at + k);
+			v->unlike_header +=
+				!coffer_looks_like_header(now + k, at + k, v->copy_size, s->ours);
 		}
 	}
 	return r;
@@ -218,7 +225,7 @@ static int check_used(struct search *s, struct coffer_err *e)
 	/* A sector that a header's write may have reached tells nothing about use. */
 	for (uint32_t k = 0; k < v->fs.super_size && r == 0; k += COFFER_SECTOR)
 		if (memcmp(now + k, copy + k, COFFER_SECTOR) != 0 &&
-			!coffer_looks_like_header(now + k, v->fs.super + k, v->copy_size, s->ours))
+			!may_be_header(s, now + k, v->fs.super + k))
 			v->used = true;
 	return r;
 }
@@ -226,14 +233,14 @@ static int check_used(struct search *s, struct coffer_err *e)
 /* Does a record of coffer's name this very head? Then it was cut while it made the copy, or while
  * it erased that after an abort: whatever the copy lacks, the head is whole. A record that is left
  * from another try has another hash. */
-static int check_saved(struct search *s, struct coffer_err *e)
+static int check_saved(
+	struct search *s, const struct coffer_geometry *g, bool *ret, struct coffer_err *e)
 {
-	const struct coffer_geometry *g = &s->v->geometry;
 	uint8_t hash[COFFER_SHA256_SIZE];
 	struct coffer_record rec;
 	int r;
 
-	s->v->saved = false;
+	*ret = false;
 	r = coffer_dev_read(s->dev, s->buf, COFFER_BLOCK, coffer_record_offset(g, COFFER_SAVE), e);
 	if (r < 0)
 		return r;
@@ -244,7 +251,7 @@ static int check_saved(struct search *s, struct coffer_err *e)
 		rec.geometry.device != g->device || rec.geometry.shift != g->shift)
 		return 0;
 	r = coffer_dev_hash(s->dev, 0, g->shift, hash, e);
-	s->v->saved = r == 0 && memcmp(hash, rec.head_hash, sizeof(hash)) == 0;
+	*ret = r == 0 && memcmp(hash, rec.head_hash, sizeof(hash)) == 0;
 	return r;
 }
 
@@ -264,7 +271,7 @@ static int try_copy(struct search *s, const struct coffer_geometry *g, struct co
 	s->v->unconverted = s->v->used = false;
 	r = check_mirror(s, e);
 	if (r == 0)
-		r = check_saved(s, e);
+		r = check_saved(s, g, &s->v->saved, e);
 	if (r == 0)
 		r = find_traces(s, e);
 	if (r == 0)
@@ -295,7 +302,7 @@ static int weight(const struct coffer_evidence *v)
 static int search_copy(struct search *s, struct coffer_err *e)
 {
 	struct coffer_evidence best = *s->v;
-	uint64_t n = 0;
+	uint64_t n = 0, whole = 0; /* so much of the head is whole, says a record */
 
 	for (uint64_t mib = 1; mib <= MAX_MIB; mib = mib < MAX_STEP_MIB ? mib + 1 : mib * 2) {
 		const uint64_t shift = mib << 20;
@@ -303,17 +310,24 @@ static int search_copy(struct search *s, struct coffer_err *e)
 			.shift = shift,
 			.length = s->dev->size - 2 * shift,
 			.sector_size = COFFER_SECTOR};
+		bool saved;
 		int r;
 
 		if (s->dev->size / 3 < shift)
 			break;
 		s->v->has_copy = false;
-		r = try_copy(s, &g, e);
+		r = check_saved(s, &g, &saved, e);
+		if (r == 0)
+			r = try_copy(s, &g, e);
 		if (r < 0)
 			return r;
+		if (saved)
+			whole = shift;
 		if (s->v->has_copy && (n++ == 0 || weight(s->v) > weight(&best)))
 			best = *s->v;
 	}
+	/* A larger copy goes over the record of a smaller one, before its own begins, maybe. */
+	best.saved = best.has_copy && whole >= best.geometry.shift;
 	best.ambiguous = n > 1;
 	*s->v = best;
 	return 0;
@@ -399,74 +413,23 @@ static int check_copy_lost(struct search *s, struct coffer_err *e)
 	return r;
 }
 
-/* The areas of keyslots. */
-struct areas {
-	struct coffer_range items[COFFER_MAX_KEYSLOTS];
-	size_t n;
-};
-
-static int add_area(const char *name, struct json_object *keyslot, void *arg)
-{
-	struct json_object *area = coffer_json_object(keyslot, "area");
-	struct areas *a = arg;
-	struct coffer_range range;
-	uint64_t size;
-
-	(void)name;
-	if (a->n < ARRAY_SIZE(a->items) && coffer_json_u64s(area, "offset", &range.start) == 0 &&
-		coffer_json_u64s(area, "size", &size) == 0 && size <= UINT64_MAX - range.start) {
-		range.end = range.start + size;
-		a->items[a->n++] = range;
-	}
-	return 0;
-}
-
-static bool in_area(const struct areas *a, uint64_t at)
-{
-	for (size_t i = 0; i < a->n; i++)
-		if (at >= a->items[i].start && at < a->items[i].end)
-			return true;
-	return false;
-}
-
-/* Who placed this header? libcryptsetup fills its area with random bytes, and coffer leaves zeros
- * there, or puts a map of what is used. Then the copy was durable and verified before. */
-static int check_own(
-	struct search *s, const struct coffer_header *h, bool *ret, struct coffer_err *e)
-{
-	const uint64_t shift = s->v->geometry.shift;
-	struct areas areas = {.n = 0};
-	bool own = true;
-	int r;
-
-	(void)coffer_json_foreach(coffer_json_object(h->json, "keyslots"), add_area, &areas);
-	for (uint64_t at = 2 * h->copy_size; at < shift && own; at += PIECE) {
-		const size_t n = min_u64(PIECE, shift - at);
-
-		r = coffer_dev_read(s->dev, s->buf, n, at, e);
-		if (r < 0)
-			return r;
-		for (size_t k = 0; k < n; k += COFFER_SECTOR)
-			own = own && (in_area(&areas, at + k) || coffer_is_own_padding(s->buf + k));
-	}
-	*ret = own;
-	return 0;
-}
-
 /* A whole header, and no step committed: is what it stands for all there? */
 static int check_placed(struct search *s, const struct coffer_disk *disk, struct coffer_err *e)
 {
 	const struct coffer_geometry g = disk->facts.conversion.geometry;
 	int r;
 
+	if (coffer_used_map_place(
+		    disk->header->json, disk->header->copy_size, g.shift, &s->v->header_end) < 0)
+		s->v->header_end = g.shift;
 	r = try_copy(s, &g, e);
 	if (r < 0)
 		return r;
 	s->v->unconverted = true; /* the header says so */
 	s->v->geometry = g;
-	r = check_own(s, disk->header, &s->v->own, e);
-	if (r < 0 ||
-		(s->v->own && !s->v->has_copy)) /* coffer takes any content, see --device-size */
+	/* coffer itself saves whatever is there, and makes sure of it. */
+	r = coffer_image_is_placed(s->dev, disk->header, &g, &s->v->own, e);
+	if (r < 0 || (s->v->own && !s->v->has_copy))
 		return r;
 	if (!s->v->has_copy)
 		return check_copy_lost(s, e);

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "model/conversion.h"
+#include "model/evidence.h"
 #include "model/luks2hdr.h"
 #include "model/storedmap.h"
 #include "os/dev.h"
@@ -203,5 +204,43 @@ int coffer_image_room(int fd, const struct coffer_geometry *g, char uuid[41], ui
 	memcpy(uuid, rec.uuid, sizeof(rec.uuid));
 	*ret_at = at;
 	*ret_room = room;
+	return 0;
+}
+
+static bool is_in_image(const struct coffer_record *rec, uint64_t at)
+{
+	for (uint32_t i = 0; i < rec->n_extents; i++)
+		if (at >= rec->extents[i].offset &&
+			at - rec->extents[i].offset < rec->extents[i].length)
+			return true;
+	return false;
+}
+
+int coffer_image_is_placed(struct coffer_dev *d, const struct coffer_header *h,
+	const struct coffer_geometry *g, bool *ret, struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(COFFER_MIN_SHIFT);
+	struct coffer_record rec = {.geometry = *g};
+	int r;
+
+	*ret = false;
+	if (!buf)
+		return coffer_err_errno(e, ENOMEM, "look at the header of %s", d->name);
+	r = add_extent(&rec, 0, 2 * h->copy_size);
+	if (r == 0)
+		r = coffer_json_foreach(coffer_json_object(h->json, "keyslots"), add_keyslot, &rec);
+	if (r < 0) /* more keyslots, or at other places, than coffer makes */
+		return 0;
+	for (uint64_t at = 0; at < g->shift; at += COFFER_MIN_SHIFT) {
+		const size_t n = min_u64(COFFER_MIN_SHIFT, g->shift - at);
+
+		r = coffer_dev_read(d, buf, n, at, e);
+		if (r < 0)
+			return r;
+		for (size_t k = 0; k < n; k += COFFER_SECTOR)
+			if (!is_in_image(&rec, at + k) && !coffer_may_be_used_map(buf + k))
+				return 0;
+	}
+	*ret = true;
 	return 0;
 }

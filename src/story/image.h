@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/secret.h"
 #include "model/record.h"
+#include "story/header.h"
 
 /* Is the header in memfd @fd one that coffer would resume: a conversion of layout @g that stands at
  * its beginning, with a digest that @key confirms? What is found here is found before the device
@@ -17,6 +18,12 @@ int coffer_image_check(int fd, const struct coffer_geometry *g, const struct cof
  * filled with random bytes, is left out: zero on the disk. *ret is owned by the caller. -EBADMSG:
  * no whole header; -E2BIG: it does not fit the gap. */
 int coffer_image_load(int fd, struct coffer_record *rec, uint8_t **ret, struct coffer_err *e);
+
+/* Is what lies behind the copies of @h, which is on the disk, what a placement of coffer's writes:
+ * zeros wherever no keyslot is and no used map? libcryptsetup fills its header with random bytes.
+ * A header of coffer's that is whole stands before a copy of the head that is whole. */
+int coffer_image_is_placed(struct coffer_dev *d, const struct coffer_header *h,
+	const struct coffer_geometry *g, bool *ret, struct coffer_err *e);
 
 /* Where a used map is kept in the header in memfd @fd of layout @g: from byte *@ret_at on,
  * *@ret_room bytes at most, so that it ends before S and the image still fits. And the header's

@@ -115,7 +115,11 @@ static int save_head(struct coffer_dev *d, struct coffer_record *rec, struct cof
 	struct coffer_record saving = *rec;
 	int r;
 
+	/* All of it lies in the first sector, as all of a record of RESTORE does: where it takes
+	 * the place of such a one, or of an older one of its kind, there is a whole one always. */
 	saving.kind = COFFER_SAVE;
+	saving.image_size = saving.n_extents = 0;
+	memset(saving.image_hash, 0, sizeof(saving.image_hash));
 	r = coffer_dev_hash(d, 0, shift, saving.head_hash, e);
 	if (r == 0)
 		r = coffer_write_record(d, &saving, e);

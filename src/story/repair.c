@@ -160,6 +160,25 @@ static int act(struct coffer_session *s, struct repair *p, enum coffer_action_ki
 	return coffer_err_set(e, EINVAL, "no such action");
 }
 
+/* What is on the disk, and what that means. Findings are added to @l. */
+static int look(
+	struct coffer_session *s, struct repair *p, struct coffer_checks *l, struct coffer_err *e)
+{
+	struct coffer_err why;
+	int r = -ESTALE;
+
+	/* Stale: another program has mended the header between the looks that these two take. */
+	for (int i = 0; i < MAX_LOOKS && r == -ESTALE; i++) {
+		why = (struct coffer_err){0};
+		r = examine(s, p, &why);
+		if (r == 0)
+			r = diagnose(s, p, l, &why);
+	}
+	if (r < 0 && e)
+		*e = why;
+	return r;
+}
+
 /* The next of the listed actions, from @i on, that the disk asks for now; res->n_actions when it
  * asks for nothing more. What is left out on the way, another program has done: cryptsetup mends a
  * header copy whenever it opens the disk. An action that was not listed is not done: nobody has
@@ -172,9 +191,7 @@ static int next_action(
 	const struct coffer_diagnosis *d = &p->diagnosis;
 	int r;
 
-	r = examine(s, p, e);
-	if (r == 0)
-		r = diagnose(s, p, &now, e);
+	r = look(s, p, &now, e);
 	if (r < 0)
 		return r;
 	if (!d->foreign && !d->hopeless)
@@ -251,16 +268,27 @@ static int tell_stage_after(struct coffer_session *s, struct repair *p, struct c
 	return r;
 }
 
+/* The remedy of the finding, unless only a part of it would fit: half a command is another one. */
+static const char *remedy_in_full(const struct coffer_check *c, const char *name)
+{
+	const size_t others = 64; /* what is around them, and the words of the caller */
+
+	if (strlen(name) + strlen(c->text) + strlen(c->remedy) + others < COFFER_ERR_MSG)
+		return c->remedy;
+	return "the finding tells what can be done";
+}
+
 static int refuse(struct coffer_session *s, const struct repair *p, struct coffer_err *e)
 {
 	const struct coffer_checks *f = &p->result->findings;
 	const struct coffer_check *last = &f->items[f->n - 1];
+	const char *remedy = remedy_in_full(last, s->dev->name);
 
 	if (p->diagnosis.foreign)
 		return coffer_err_refuse(e, EOPNOTSUPP, "%s: %s%s%s", s->dev->name, last->text,
-			last->remedy[0] ? "; " : "", last->remedy);
+			remedy[0] ? "; " : "", remedy);
 	return coffer_err_repair(e, EUCLEAN, "%s: %s; nothing was changed%s%s", s->dev->name,
-		last->text, last->remedy[0] ? "; " : "", last->remedy);
+		last->text, remedy[0] ? "; " : "", remedy);
 }
 
 /* On a disk whose volume is open a torn header copy can be mended, and nothing else. Not where
@@ -321,11 +349,9 @@ static int run(struct coffer_session *s, struct coffer_err *e)
 	struct coffer_repair_result *res = p->result;
 	int r;
 
-	r = examine(s, p, e);
+	r = look(s, p, &res->findings, e);
 	if (r == 0)
 		r = coffer_status_of(s->dev, &res->status, NULL, NULL, e);
-	if (r == 0)
-		r = diagnose(s, p, &res->findings, e);
 	if (r == 0)
 		r = check_plain(s, p, e);
 	if (r < 0)

@@ -20,6 +20,7 @@ src_os_child.c.o prctl
 src_os_fsck.c.o _exit
 src_os_fsck.c.o execve
 src_os_fsck.c.o prctl
+src_os_fsck.c.o setrlimit64
 src_os_fsck.c.o signal
 src_os_fsck.c.o sigprocmask
 src_os_luks2.c.o setenv'

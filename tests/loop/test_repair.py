@@ -476,6 +476,22 @@ def overtaken():
     small.check(img)
 
 
+def overtaken_between():
+    """Stock mends the copy between two looks, at each of them: the looks begin anew."""
+    img = finished()
+    write(img, 0, bytes(16384))
+    torn_one = os.path.join(folder, "torn")
+    run("cp", img, torn_one)
+    cmd = coffer.command("repair", img, None, "--yes", program=COFFER)
+    run("cp", img, img + ".traced")
+    calls = coffer.trace([*cmd[:-1], img + ".traced"], calls="flock")
+    for n in [i + 1 for i, c in enumerate(calls) if "LOCK_UN" in c[3]][:-1:2]:
+        run("cp", torn_one, img)
+        with coffer.paused("flock", n, cmd):
+            run("cryptsetup", "luksDump", img)
+        small.check(img)
+
+
 # --- it does not do ----------------------------------------------------------------------------------------
 
 def unchanged(make, status, *words, args=("--yes",), prefix=()):
@@ -782,6 +798,7 @@ with stack:
         ("JSON, no --yes", not_asked, "--json"),
         ("asked, yes", asked, b"y\n", 0),
         ("asked, and cryptsetup was faster", overtaken),
+        ("Bug: cryptsetup was faster between two looks", overtaken_between),
         ("asked, no", asked, b"n\n", 3),
         ("asked, an empty line", asked, b"\n", 3),
         ("asked, something else", asked, b"yep\n", 3),

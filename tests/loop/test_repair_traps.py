@@ -182,7 +182,7 @@ def changed_while_asked():
             part = os.read(p.stderr.fileno(), 4096)
             assert part, f"no question: {seen!r}"
             seen += part
-        patch(img, (0, plain[:S]), (S // 2, b"used since" * 100))
+        patch(img, (0, plain[:S]), (S // 2, b"used \x01\xff\x02" * 100))
         before = sha256(img)
         os.write(main, b"y\n")
         _, said = p.communicate(timeout=60)

@@ -171,12 +171,18 @@ def can_open(job, image):
     return newest(image) and image.has(job.header[slot:slot + size], slot)
 
 
+def is_text(sector):
+    """What the metadata of a header are, whose copies may be large; zeros follow, or are all."""
+    return all(b" " <= bytes((c,)) < b"\x7f" for c in sector.rstrip(b"\0"))
+
+
 def is_doubtful(job, image):
     """Somewhere the head differs from what lies at the end, by bytes that a header may have; and who
     does not know the original cannot tell which of them are right."""
     head, copy = image[:job.S], image[job.copy_at:job.copy_at + job.S]
     return any(head[x:x + SECTOR] != copy[x:x + SECTOR] and
-               (len(set(head[x:x + SECTOR])) >= 160 or x < 2 * COPY)
+               (len(set(head[x:x + SECTOR])) >= 160 or x < 2 * COPY or
+                is_text(head[x:x + SECTOR]))
                for x in range(0, job.S, SECTOR))
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 
+import btrfsid
 import coffer
 from coffer import COFFER, Box, encrypt, kill_at, one_thread
 from disk import KiB, MiB, check_fs, loop, mounted, run, sha256, tempdir
@@ -80,7 +81,7 @@ def goes_on(n):
     box.check(img)
 
 
-def abort_cut():
+def abort_cut(go_on=True):
     """Killed while it erases the copy: a part of it is left."""
     img = box.copy()
     last = [n for name, n, what in coffer.phases(small)["placement"] if name == "fdatasync"][-1]
@@ -91,6 +92,46 @@ def abort_cut():
     n = sum(name == "pwrite64" for name, *_ in calls[:erasing[len(erasing) // 2]])
     kill_at("pwrite64", n, coffer.command("abort", img))
     assert read(img, 0, S) == read(box.plain, 0, S) != read(img, box.size - S, S)
+    assert repair(img)["findings"] == []
+    if go_on:
+        encrypt(img, box.key, *RESERVE)
+        box.check(img)
+    return img
+
+
+def first_step_cut(phase):
+    """coffer encrypts what nobody knows, too, and goes on with it: its own copy is no riddle."""
+    args = ("--device-size", str(raw.end))
+    img = raw.copy()
+    calls = [n for name, n, _ in coffer.phases(raw, *args)[phase] if name == "pwrite64"]
+    kill_at("pwrite64", calls[0], one_thread(img, raw.key, *args))
+    assert "placed" in run(COFFER, "status", img).stdout.splitlines()[0]
+    assert [f["id"] for f in repair(img, "--dry-run")["findings"]] == ["conversion"]
+    encrypt(img, raw.key)
+    raw.check(img)
+
+
+def torn_record():
+    """The next run writes its record of saving over one of before, and that write is torn."""
+    at = box.size - S - 4096
+    img = saving(6)
+    kill_at("pwrite64", 2, one_thread(img, box.key, *RESERVE))
+    record = read(img, at, 4096)
+    assert record[:13] == b"COFFER-RECORD" and not any(record[512:]), "more than one sector"
+    img = abort_cut(False)
+    record = read(img, at, 4096)
+    assert record[:13] == b"COFFER-RECORD" and not any(record[512:]), "more than one sector"
+
+
+def larger_copy():
+    """Cut twice, with a larger reserve the second time: its copy has gone over the record of the
+    smaller one, and its own superblock has not arrived."""
+    small_s = 8 * MiB
+    img = box.copy()
+    kill_at("pwrite64", 4, one_thread(img, box.key, "--reduce-device-size", "16M"))
+    kill_at("pwrite64", 2, one_thread(img, box.key, *RESERVE))
+    assert read(img, box.size - S - 4096, 13) == b"COFFER-RECORD"
+    write(img, box.size - small_s - 4096, read(img, S - small_s - 4096, 4096))
     assert repair(img)["findings"] == []
     encrypt(img, box.key, *RESERVE)
     box.check(img)
@@ -117,7 +158,8 @@ def used_since():
 
 def command_of(remedy, which):
     """The n-th command in a remedy."""
-    command = re.findall(r"'dd [^']*'|dd [^;]*", remedy)[which]
+    command = (re.search(r"erase the copy: (.*); if not, put it", remedy) if which == 0 else
+               re.search(r"over the first bytes: (.*)", remedy))[1]
     return shlex.split(shlex.split(command)[0] if command[0] == "'" else command)
 
 
@@ -142,6 +184,42 @@ def overwritten(at, n):
     f = refused(img, "unclear-head", f"lies at byte {box.size - S}", "either cryptsetup was cut")
     run(*command_of(f["remedy"], 1))
     assert read(img, 0, box.end) == read(box.plain, 0, box.end), "the remedy is wrong"
+
+
+def metadata_overwritten():
+    """Only zeros of a header with large copies (--luks2-metadata-size) have arrived."""
+    img = box.copy()
+    write(img, box.size - S, read(img, 0, S))
+    used = [at for at in range(64 * KiB, 512 * KiB, 4096) if any(read(img, at, 4096))]
+    assert used
+    for at in used:
+        write(img, at, bytes(4096))
+    f = refused(img, "unclear-head", "either cryptsetup was cut")
+    run(*command_of(f["remedy"], 1))
+    assert read(img, 0, box.end) == read(box.plain, 0, box.end), "the remedy is wrong"
+
+
+def odd_name():
+    """The commands are a shell's, and the name is one word in them; none is cut short."""
+    img = box.copy("it's; a $(disk)")
+    write(img, box.size - S, read(img, 0, S))
+    write(img, 12 * MiB, os.urandom(MiB))
+    f = refused(img, "unclear-head")
+    run("sh", "-c", shlex.join(command_of(f["remedy"], 1)))
+    assert read(img, 0, box.end) == read(box.plain, 0, box.end), "the remedy is wrong"
+
+
+def long_name():
+    deep = os.path.join(folder, *["d" * 200] * 3)
+    os.makedirs(deep)
+    img = os.path.join(deep, "disk")
+    os.rename(box.copy(), img)
+    write(img, box.size - S, read(img, 0, S))
+    write(img, 12 * MiB, os.urandom(MiB))
+    said = repair(img, status=6)
+    remedy = finding(said, "unclear-head")["remedy"]
+    assert remedy.endswith(f"skip={box.size - S} count={S}'"), remedy
+    assert "if=DISK" in remedy and "dd if" not in said["message"], said["message"]
 
 
 def superblock_overwritten():
@@ -218,6 +296,38 @@ def not_replayed():
     assert "journal" in f["text"], f
 
 
+def named_so():
+    """A file may be called as the checker would say it."""
+    img = box.copy()
+    name = "Warning: skipping journal recovery"
+    with loop(img) as dev, mounted(dev) as at:
+        os.mkdir(os.path.join(at, name))
+    run("debugfs", "-w", "-R", f'clri "/{name}"', img)
+    f = finding(repair(img, status=6), "filesystem")
+    assert "e2fsck: " in f["text"], f
+
+
+def endless_complaints():
+    """What a checker prints lies in memory: no filesystem may fill that."""
+    img = os.path.join(folder, "garbage")
+    with open(img, "wb") as f:
+        f.truncate(32 * MiB)
+    run("mkfs.ext4", "-q", "-F", "-b", "1024", "-N", "8000", "-I", "128", "-O",
+        "^metadata_csum,^uninit_bg,^has_journal", "-E", "lazy_itable_init=0", img)
+    inode = bytearray(128)
+    inode[0:2], inode[26], inode[28] = b"\xa4\x81", 1, 77  # a file that says it has blocks
+    tables = [(int(first), int(last)) for first, last in
+              re.findall(r"Inode table at (\d+)-(\d+)", run("dumpe2fs", img).stdout)]
+    for first, last in tables[1:]:
+        write(img, first * KiB, bytes(inode) * ((last - first + 1) * KiB // 128))
+    log = os.path.join(folder, "log")
+    p = run("strace", "-f", "-qq", "-o", log, "-e", "trace=write", *coffer.command("repair", img),
+            status=(6,))
+    with open(log) as f:
+        assert "EFBIG" in f.read(), "the output has no limit"
+    assert "i_blocks is 77" in p.stderr, p.stderr
+
+
 def btrfs_files():
     """The files' checksums: btrfs' own checker does not look at them."""
     img = btrfs.copy()
@@ -229,6 +339,14 @@ def btrfs_files():
 
 def btrfs_sound():
     assert repair(btrfs.copy())["findings"] == []
+
+
+def large_number():
+    """Its device has a number up to which nobody may count. The spare superblock has the old one,
+    and nobody asks it."""
+    img = btrfs.copy()
+    btrfsid.renumber(img, 1 << 40)
+    assert repair(img)["findings"] == []
 
 
 def held_by_coffer():
@@ -277,6 +395,17 @@ def half_a_copy():
     write(img, half, bytes(plain[half:]))
     write(img, small.size - MiB + half, bytes(MiB - half))
     refused_small(img, "head-copy", f"the copy at byte {small.size - MiB} does not have them")
+
+
+def used_behind_header():
+    """A volume whose header is short was opened and used: that changes the copy, and the old bytes
+    behind the header stay. A copy that was cut looks alike, so nothing goes on; but both is said."""
+    img = small.copy()
+    write(img, 700 * KiB, b"text" * 256)
+    run(*coffer.stock(img, small.key, "--init-only", "--luks2-keyslots-size", "512k"), cwd=folder)
+    write(img, small.size - MiB + 700 * KiB, b"new!" * 256)
+    refused_small(img, "head-copy", "2 sectors behind its header, from byte 557056 on",
+                  "either the volume was opened and used")
 
 
 def keyslot_never_written():
@@ -358,11 +487,16 @@ with contextlib.ExitStack() as stack:
     folder = stack.enter_context(tempdir())
     box = Box(folder, 64 * MiB, end=32 * MiB)
     small = Box(folder, 6 * MiB, end=4 * MiB, name="small")
+    raw = Box(folder, 6 * MiB, fs="none", end=4 * MiB, name="raw")
     btrfs = Box(folder, 126 * MiB, fs="btrfs", end=112 * MiB, name="btrfs", fill=6 * MiB)
     tap.run([
         *((f"coffer cut at write {n} of saving the head", goes_on, n) for n in (2, 3, 6, 17, 18)),
         ("coffer's abort cut while it erases the copy", abort_cut),
+        ("Bug: a record torn over another one", torn_record),
+        ("Bug: a larger copy over the record of a smaller one", larger_copy),
         ("used since coffer was cut", used_since),
+        *((f"Bug: coffer cut at the first {what} of what nobody knows", first_step_cut, what)
+          for what in ("commit", "steps")),
         ("a part of a copy, nothing tells whose", no_record),
         ("random bytes in the head", overwritten, 12 * MiB, MiB),
         ("one random sector in the head", overwritten, 12 * MiB, 512),
@@ -372,15 +506,22 @@ with contextlib.ExitStack() as stack:
          "a map of what is used"),
         ("Bug: cryptsetup's half of a conversion, its magics gone", magics_gone, stock_half,
          "hold no filesystem any more"),
+        ("Bug: zeros of a header with large copies", metadata_overwritten),
+        ("Bug: the commands of a remedy took a name apart", odd_name),
+        ("Bug: the commands of a remedy were cut short", long_name),
         ("a record of coffer's that is older", stale_record),
         ("checker: damage, ext4", damaged_ext4),
         ("checker: a journal that is not replayed", not_replayed),
+        ("Bug: a file's name made damage unchecked", named_so),
+        ("Bug: a checker's output had no limit", endless_complaints),
         ("checker: the files of btrfs", btrfs_files),
         ("checker: a sound btrfs", btrfs_sound),
+        ("Bug: the scrub counted up to the number of btrfs' device", large_number),
         ("Bug: a checker that cannot open the disk found damage", held_by_coffer),
         ("placed, no copy: zeros", no_copy, bytes(MiB)),
         ("placed, no copy: random bytes", no_copy, os.urandom(MiB)),
         ("placed, half a copy", half_a_copy),
+        ("placed, used, and a short header", used_behind_header),
         ("placed, a keyslot with text", keyslot_never_written),
         ("placed, something else that is known", not_luks_either),
         ("restored from a copy with a hole", restored_incomplete),

@@ -289,6 +289,13 @@ static void copy_incomplete(struct disk *d)
 	d->evidence.unsaved = 2;
 }
 
+static void copy_differs_behind(struct disk *d)
+{
+	both_whole(d);
+	torn_head(d);
+	d->evidence.behind = 2;
+}
+
 static void veiled_image_lost(struct disk *d)
 {
 	half_placed(d);
@@ -467,6 +474,8 @@ static const struct row {
 		{NONE, NONE}, HOPELESS, "cryptsetup reencrypt --resume-only"},
 	{"placed, saved head not complete", COFFER_ACT_CONVERT, copy_incomplete, "head-copy",
 		{NONE, NONE}, HOPELESS, "is lost"},
+	{"placed, saved head differs behind the header", COFFER_ACT_CONVERT, copy_differs_behind,
+		"head-copy", {NONE, NONE}, HOPELESS, "cryptsetup reencrypt --resume-only"},
 	{"placed, saved head lost", COFFER_ACT_CONVERT, copy_lost, "head-copy", {NONE, NONE},
 		HOPELESS, "wipefs -a"},
 	{"inside stock's first step", COFFER_ACT_CONVERT, hot, "conversion",

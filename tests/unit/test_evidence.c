@@ -387,11 +387,41 @@ static void check_places(void)
 	}
 }
 
+/* Where no trace tells the size of the copies, all sizes count. */
+static const struct {
+	const char *name;
+	void (*fill)(uint8_t *p, uint32_t seed);
+	uint64_t at;
+	bool may;
+} unsized[] = {
+	{"zeros at 0", fill_zeros, 0, false},
+	{"zeros behind small copies", fill_zeros, 0x8000, true},
+	{"zeros behind the largest copies", fill_zeros, 8 * MIB, false},
+	{"text behind small copies", fill_text, 0x9000, true},
+	{"text behind the largest copies", fill_text, 8 * MIB, false},
+	{"random bytes below all keyslots", fill_random, 0x7e00, false},
+	{"random bytes behind small copies", fill_random, 0x8000, true},
+	{"a second magic behind large copies", fill_second, 0x8000, true},
+	{"numbers", fill_numbers, 0x9000, false},
+};
+
+static void check_unsized(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(unsized); i++) {
+		uint8_t p[SECTOR];
+
+		unsized[i].fill(p, 1);
+		ok(coffer_may_be_header(p, unsized[i].at, false) == unsized[i].may, "%s: %s",
+			unsized[i].name, unsized[i].may ? "may be a header's" : "no header's");
+	}
+}
+
 int main(void)
 {
 	check_heads();
 	check_doubts();
 	check_random();
 	check_places();
+	check_unsized();
 	return done_testing();
 }
