@@ -33,8 +33,7 @@ struct coffer_evidence {
 	bool unconverted;	/* no step can have written into the filesystem */
 	bool living;		/* the head is the same filesystem's */
 	bool used;		/* ... which is not the copy's: it was used since */
-	uint64_t left;		/* sectors of [0,S) that are the copy's, and no header's */
-	uint64_t different;	/* ... that are not the copy's */
+	uint64_t different;	/* sectors of [0,S) that are not the copy's */
 	uint64_t unlike_header; /* ... and that no header has either, at their place */
 	uint64_t traces;	/* ... and that only a header has */
 	uint64_t overwritten;	/* ... and that a header may have, one of any size if none tells */

@@ -62,8 +62,8 @@ static int check_copy(struct coffer_session *s, struct coffer_evidence *v, struc
 		s->dev->name, why);
 }
 
-/* A copy of coffer's own was verified; of cryptsetup's nobody knows. Where a part of the head is
- * left in its place, cryptsetup was cut, and what is there may be all that there is: it is kept. */
+/* A copy of coffer's own was verified; of cryptsetup's nobody knows, and what is in place of the
+ * head may be all that there is of it. So that is kept. */
 static int undo(struct coffer_session *s, const struct coffer_evidence *v, struct coffer_err *e)
 {
 	const struct coffer_stop stop = {
@@ -73,8 +73,8 @@ static int undo(struct coffer_session *s, const struct coffer_evidence *v, struc
 
 	if (s->disk.action != COFFER_ACT_CONVERT || v->own)
 		return coffer_place_undo(&s->disk, e);
-	r = v->left > 0 ? coffer_place_rescue(&s->disk, &g, e) : coffer_place_undo(&s->disk, e);
-	return r < 0 ? r : coffer_check_restored(s, &g, v->left > 0, &stop, e);
+	r = coffer_place_rescue(&s->disk, &g, e);
+	return r < 0 ? r : coffer_check_restored(s, &g, true, &stop, e);
 }
 
 static int run(struct coffer_session *s, struct coffer_err *e)

@@ -178,7 +178,7 @@ static int compare_copy(struct search *s, struct coffer_err *e)
 	uint8_t *now = s->buf, *copy = s->buf + PIECE;
 	int r = 0;
 
-	v->left = v->different = v->unlike_header = v->overwritten = v->unsaved = v->behind = 0;
+	v->different = v->unlike_header = v->overwritten = v->unsaved = v->behind = 0;
 	v->used_map = false;
 	for (uint64_t at = 0; at < v->geometry.shift && r == 0; at += PIECE) {
 		const size_t n = min_u64(PIECE, v->geometry.shift - at);
@@ -188,11 +188,8 @@ static int compare_copy(struct search *s, struct coffer_err *e)
 			r = coffer_dev_read(
 				s->dev, copy, n, coffer_head_copy(&v->geometry) + at, e);
 		for (size_t k = 0; k < n && r == 0; k += COFFER_SECTOR) {
-			if (memcmp(now + k, copy + k, COFFER_SECTOR) == 0) {
-				v->left += !coffer_looks_like_header(
-					now + k, at + k, v->copy_size, true);
+			if (memcmp(now + k, copy + k, COFFER_SECTOR) == 0)
 				continue;
-			}
 			v->different++;
 			/* Under a transition block it is the placement's own: no step began. */
 			v->used_map = v->used_map || (!s->ours && coffer_stored_map_trace(now + k));

@@ -316,11 +316,16 @@ int coffer_place_undo(struct coffer_disk *disk, struct coffer_err *e)
 /* cryptsetup's copy of the head may have holes: it is not flushed before the head is overwritten.
  * Where it has one and the head is still in its place, the head's bytes would be lost. Block 0 is
  * left out, for the record needs as much room: if a sector of it is overwritten, it is a header's.
- */
+ * So are both header copies where they are whole. */
 static int keep_torn_head(
-	struct coffer_dev *d, const struct coffer_geometry *g, struct coffer_err *e)
+	const struct coffer_disk *disk, const struct coffer_geometry *g, struct coffer_err *e)
 {
-	return coffer_copy_verified(d, COFFER_BLOCK, coffer_gap(g), g->shift - COFFER_BLOCK, e);
+	const struct coffer_facts *f = &disk->facts;
+	const bool whole = f->copy[0].whole && f->copy[1].whole;
+	const uint64_t from = whole ? 2 * f->copy_size : COFFER_BLOCK;
+
+	return coffer_copy_verified(
+		disk->dev, from, coffer_gap(g) + from - COFFER_BLOCK, g->shift - from, e);
 }
 
 int coffer_place_rescue(
@@ -338,7 +343,7 @@ int coffer_place_rescue(
 	 * too. */
 	r = coffer_lock_header(disk->dev, &lock, e);
 	if (r == 0 && keep)
-		r = keep_torn_head(disk->dev, g, e);
+		r = keep_torn_head(disk, g, e);
 	if (r == 0 && disk->header)
 		r = make_undo_record(disk, keep, &rec, e);
 	else if (r == 0)
