@@ -33,7 +33,11 @@ tap.need_root()  # for the lock of a reencryption
 stack = contextlib.ExitStack()
 folder = os.path.abspath(stack.enter_context(tempdir()))
 key = luks2hdr.key_file(folder)
-content = random.Random(7).randbytes(PLAIN)
+content = bytearray(random.Random(7).randbytes(PLAIN))
+# A swap area to libblkid: what nobody knows at the place of the copy is no copy to coffer.
+content[1024:1032] = b"\1\0\0\0\xff\1\0\0"
+content[4086:4096] = b"SWAPSPACE2"
+content = bytes(content)
 WORK = os.path.join(folder, "work")
 BACKUP = os.path.join(folder, "backup")
 BASES = {}
