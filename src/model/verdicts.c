@@ -6,18 +6,20 @@
 #include <string.h>
 
 #include "base/checks.h"
-#include "base/quote.h"
 
 static const char *nth(int i)
 {
 	return i ? "second" : "first";
 }
 
-/* Only repair knows whether the disk has all that it takes, so nothing is promised here. */
+/* Only repair knows whether the disk has all that it takes, so nothing is promised here. @device is
+ * quoted already. */
 void coffer_copy_remedy(const char *device, bool foreign, char *ret, size_t size)
 {
-	(void)snprintf(ret, size, "see what %s would do%s",
-		coffer_command("coffer repair --dry-run", device).s,
+	const char *quote = strchr(device, '\'') ? "" : "'";
+
+	(void)snprintf(ret, size, "see what %scoffer repair --dry-run %s%s would do%s", quote,
+		device, quote,
 		foreign ? "; something else lies where the first copy was, and may be what the "
 			  "disk is for now"
 			: "");

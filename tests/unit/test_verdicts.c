@@ -41,7 +41,7 @@ static const char *remedy(const struct coffer_checks *l, const char *id)
 
 /* --- header copies --- */
 
-#define LOOK "see what 'coffer repair --dry-run 'a b'' would do"
+#define LOOK "see what coffer repair --dry-run 'a b' would do"
 
 static const struct {
 	const char *name;
