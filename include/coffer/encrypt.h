@@ -155,7 +155,9 @@ COFFER_API int coffer_resume(const struct coffer_encrypt_options *o,
 /* Give the plain filesystem back, every byte that it uses, as long as no step has been committed.
  * Its free space may hold other bytes than before: those of a first step that was cut.
  * Of @o only device, dry_run and the callbacks progress and stop count.
- * Outcome NO with -EALREADY: nothing of a conversion is there; REFUSED with -EINVAL: too late. */
+ * Outcome NO with -EALREADY: nothing of a conversion is there; REFUSED with -EINVAL: too late.
+ * NEEDS_REPAIR with -EUCLEAN: the copy of the head that cryptsetup made is certainly not all there,
+ * and nothing was changed; or it was put back, and the filesystem's checker finds damage. */
 COFFER_API int coffer_abort(const struct coffer_encrypt_options *o,
 	struct coffer_encrypt_result *ret, struct coffer_err *e);
 

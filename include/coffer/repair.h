@@ -53,7 +53,9 @@ struct coffer_repair_options {
 /* Repair @o->device. *ret, for coffer_repair_free, is set as soon as the disk was looked at, on
  * failure too. 0: nothing was to be done, all was done, or it was a dry run.
  * Outcome NO with -ECANCELED: confirm said no. REFUSED: what is to be done is another program's,
- * or the device is in use. NEEDS_REPAIR: there is a finding that is BAD and no safe action for it.
+ * or the device is in use. NEEDS_REPAIR: there is a finding that is BAD and no safe action for it,
+ * the filesystem's checker finds damage in what was put back, or the disk asks for an action that
+ * was not listed.
  * INTERRUPTED: the same call goes on; a key that does not fit is that where an action was done
  * before it was asked for. */
 COFFER_API int coffer_repair(const struct coffer_repair_options *o,

@@ -49,13 +49,20 @@ void coffer_quote(const char *word, char *ret, size_t size)
 	}
 }
 
+const char *coffer_quote_around(const char *quoted)
+{
+	return strchr(quoted, '\'') ? "" : "'";
+}
+
 void coffer_quote_command(const char *command, const char *word, char *ret, size_t size)
 {
 	const size_t around = strlen(command) + strlen("' '"); /* and the NUL */
 	char quoted[4 * 1024];
+	const char *quote;
 
 	coffer_quote(word, quoted, size - around < sizeof(quoted) ? size - around : sizeof(quoted));
-	(void)snprintf(ret, size, strchr(quoted, '\'') ? "%s %s" : "'%s %s'", command, quoted);
+	quote = coffer_quote_around(quoted);
+	(void)snprintf(ret, size, "%s%s %s%s", quote, command, quoted, quote);
 }
 
 struct coffer_command coffer_command(const char *command, const char *word)

@@ -7,6 +7,10 @@
  * part of a name would be the name of something else. */
 void coffer_quote(const char *word, char *ret, size_t size);
 
+/* What to put around a command with @quoted words in a sentence: "'", or "" if one of them has some
+ * of its own. */
+const char *coffer_quote_around(const char *quoted);
+
 /* @command with @word behind it, for a sentence: in single quotes as a whole, unless the word needs
  * some of its own. @size is at least 8 more than the command's length. */
 void coffer_quote_command(const char *command, const char *word, char *ret, size_t size);

@@ -2,8 +2,8 @@
 /* cmd_doctor.c - coffer doctor */
 #include <stdio.h>
 
-#include "base/cleanup.h"
 #include "base/checks.h"
+#include "base/cleanup.h"
 #include "base/err.h"
 #include "cli/cli.h"
 #include "cli/show.h"

@@ -2,8 +2,8 @@
 /* cmd_verify.c - coffer verify */
 #include <stdio.h>
 
-#include "base/cleanup.h"
 #include "base/checks.h"
+#include "base/cleanup.h"
 #include "base/err.h"
 #include "cli/cli.h"
 #include "cli/show.h"

@@ -188,6 +188,12 @@ static void remedy_doubt(struct build *b, const struct coffer_evidence *v)
 	char name[160]; /* three of them fit: a command that is cut short is another command */
 	const char *quote;
 
+	if (v->used_map) {
+		coffer_checks_remedy(b->l,
+			"keep a copy of the disk; restore a backup of the header (coffer header "
+			"restore)");
+		return;
+	}
 	if (!v->has_head) {
 		coffer_checks_remedy(b->l,
 			"keep a copy of the disk; if anything on it was encrypted, or a conversion "
@@ -199,7 +205,7 @@ static void remedy_doubt(struct build *b, const struct coffer_evidence *v)
 	coffer_quote(b->s->device, name, sizeof(name));
 	if (strcmp(name, "...") == 0)
 		(void)snprintf(name, sizeof(name), "DISK");
-	quote = strchr(name, '\'') ? "" : "'";
+	quote = coffer_quote_around(name);
 	coffer_checks_remedy(b->l,
 		"keep a copy of the disk, then look at the filesystem with its checker and at its "
 		"files; if they are whole, erase the copy: %sdd if=/dev/zero of=%s bs=64K "
@@ -232,15 +238,6 @@ static void diagnose_plain(struct build *b)
 	if (coffer_head_is_doubtful(v, doubt, sizeof(doubt))) {
 		find(b, "unclear-head", COFFER_CHECK_BAD, "%s", doubt);
 		remedy_doubt(b, v);
-		b->d->hopeless = true;
-		return;
-	}
-	if (v->has_copy && v->used_map) {
-		find(b, "unclear-head", COFFER_CHECK_BAD, COFFER_LOST_BEHIND_MAP,
-			coffer_head_copy(&v->geometry));
-		coffer_checks_remedy(b->l,
-			"keep a copy of the disk; restore a backup of the header (coffer header "
-			"restore)");
 		b->d->hopeless = true;
 		return;
 	}
@@ -281,8 +278,7 @@ static void diagnose_plain(struct build *b)
 	if (v->has_stale_record) {
 		find(b, "stale-record", COFFER_CHECK_NOTE,
 			"the record of a placement that never began, or was taken back, lies at "
-			"byte "
-			"%" PRIu64 ", behind the filesystem's end",
+			"byte %" PRIu64 ", behind the filesystem's end",
 			coffer_record_offset(&v->stale.geometry, COFFER_PLACE));
 		act(b, COFFER_REPAIR_ERASE_RECORD,
 			"erase that record and the image behind it, %" PRIu64

@@ -112,9 +112,16 @@ static bool mirror_exists(const struct coffer_evidence *v)
 bool coffer_head_is_doubtful(const struct coffer_evidence *v, char *text, size_t text_size)
 {
 	text[0] = '\0';
+	if (v->has_copy && v->used_map) {
+		(void)snprintf(text, text_size,
+			"a map of what is used, as coffer keeps it behind its header, lies in the "
+			"first bytes, and a copy of a filesystem's start at byte %" PRIu64
+			", but there is no header",
+			coffer_head_copy(&v->geometry));
+		return true;
+	}
 	/* A copy of another filesystem, or of this one before it was used, is an old try's. */
-	/* With a map it is coffer's header that is gone, and a step may have begun. */
-	if (!v->has_copy || v->saved || v->overwritten == 0 || v->used || v->used_map ||
+	if (!v->has_copy || v->saved || v->overwritten == 0 || v->used ||
 		(v->has_head && !v->living) || (mirror_exists(v) && !v->mirror_agrees))
 		return false;
 	if (v->has_head)
@@ -155,9 +162,7 @@ bool coffer_copy_is_incomplete(const struct coffer_evidence *v, char *text, size
 			" bytes are still a filesystem's, and the copy at byte %" PRIu64
 			" does not have them: cryptsetup was cut before it was complete",
 			v->unsaved, v->header_end, copy);
-	else if (v->has_copy && v->behind > 0)
-		/* Whoever uses the volume writes to the copy, and what is behind the header stays.
-		 */
+	else if (v->has_copy && v->behind > 0) /* whoever uses the volume writes to the copy */
 		(void)snprintf(text, text_size,
 			"%" PRIu64 " sectors behind its header, from byte %" PRIu64
 			" on, are still a filesystem's, and other ones than in the copy at byte "

@@ -7,7 +7,6 @@
  * encrypt must not take it for a disk to begin on: the torn head would be copied over the whole
  * one. The story collects the evidence; whether it is enough is decided here. */
 #pragma once
-#include <inttypes.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,11 +14,6 @@
 #include "model/fsend.h"
 #include "model/geometry.h"
 #include "model/record.h"
-
-/* With the offset of the copy, in a sentence. */
-#define COFFER_LOST_BEHIND_MAP                                                                     \
-	"a map of what is used, as coffer keeps it behind its header, lies in the first bytes, "   \
-	"and a copy of a filesystem's start at byte %" PRIu64 ", but there is no header"
 
 struct coffer_evidence {
 	bool has_head; /* what begins at byte 0 is a filesystem: head tells which */
@@ -61,8 +55,8 @@ bool coffer_head_is_torn(const struct coffer_evidence *v, char *why, size_t why_
 
 /* There is a copy, and parts of the head may have been overwritten with a header of which nothing
  * shows but random bytes; or the copy was never complete, and the head is whole: those bytes are a
- * file's. Nobody can tell, and to begin would overwrite what may be the only whole head. @text (at
- * least 1 byte) says what is where. */
+ * file's. Nobody can tell, and to begin would overwrite what may be the only whole head. Or there
+ * is a map of what is used, whose header is gone. @text (at least 1 byte) says what is where. */
 bool coffer_head_is_doubtful(const struct coffer_evidence *v, char *text, size_t text_size);
 
 /* A whole header, no step committed: is the copy of the head certainly missing, or not complete? To

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/checks.h"
+#include "base/quote.h"
 
 static const char *nth(int i)
 {
@@ -16,7 +17,7 @@ static const char *nth(int i)
  * quoted already. */
 void coffer_copy_remedy(const char *device, bool foreign, char *ret, size_t size)
 {
-	const char *quote = strchr(device, '\'') ? "" : "'";
+	const char *quote = coffer_quote_around(device);
 
 	(void)snprintf(ret, size, "see what %scoffer repair --dry-run %s%s would do%s", quote,
 		device, quote,

@@ -39,6 +39,7 @@ static const uint64_t mirrors[] = {UINT64_C(64) << 20, UINT64_C(256) << 30};
 
 struct btrfs {
 	struct coffer_btrfs fs;
+	struct coffer_btrfs_id id;
 	struct coffer_fsmap *m;
 	struct coffer_err *e;
 };
@@ -72,6 +73,27 @@ static int check_super(struct btrfs *b, const uint8_t *s)
 	return 0;
 }
 
+static struct coffer_btrfs_id id_of(const uint8_t *s)
+{
+	struct coffer_btrfs_id id = {.total = get_le64(s + 112), .device = get_le64(s + 201)};
+
+	memcpy(id.fsid, s + 32, sizeof(id.fsid));
+	return id;
+}
+
+int coffer_btrfs_read_id(struct coffer_dev *d, struct coffer_btrfs_id *ret, struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *s = coffer_dev_buffer(SUPER_SIZE);
+	int r;
+
+	if (!s)
+		return coffer_err_errno(e, ENOMEM, "read its superblock");
+	r = coffer_dev_read(d, s, SUPER_SIZE, SUPER_AT, e);
+	if (r == 0)
+		*ret = id_of(s);
+	return r;
+}
+
 static int read_super(struct coffer_dev *d, struct btrfs *b)
 {
 	_cleanup_free_ uint8_t *s = coffer_dev_buffer(SUPER_SIZE);
@@ -84,10 +106,11 @@ static int read_super(struct coffer_dev *d, struct btrfs *b)
 		r = check_super(b, s);
 	if (r < 0)
 		return r;
-	b->fs.device = get_le64(s + 201);
+	b->id = id_of(s);
+	b->fs.device = b->id.device;
 	b->fs.node = get_le32(s + 148);
 	b->fs.group_tree = (get_le64(s + 180) & BLOCK_GROUP_TREE) != 0;
-	memcpy(b->fs.fsid, s + 32, sizeof(b->fs.fsid));
+	memcpy(b->fs.fsid, b->id.fsid, sizeof(b->fs.fsid));
 	return 0;
 }
 
@@ -111,22 +134,22 @@ static int add_fixed(struct btrfs *b)
 
 /* --- the mount --- */
 
-/* Of two devices with the same filesystem the kernel may give the one for the other. */
-static int check_mount(struct btrfs *b, const struct coffer_hidden_mount *h)
+int coffer_btrfs_check_mount(
+	const struct coffer_hidden_mount *h, const struct coffer_btrfs_id *id, struct coffer_err *e)
 {
 	struct btrfs_ioctl_fs_info_args fs = {0};
-	struct btrfs_ioctl_dev_info_args dev = {.devid = b->fs.device};
+	struct btrfs_ioctl_dev_info_args dev = {.devid = id->device};
 	struct stat st;
 
 	if (ioctl(h->root, BTRFS_IOC_FS_INFO, &fs) < 0 ||
 		ioctl(h->root, BTRFS_IOC_DEV_INFO, &dev) < 0)
-		return coffer_err_errno(b->e, errno, "ask the kernel what it has mounted");
+		return coffer_err_errno(e, errno, "ask the kernel what it has mounted");
 	dev.path[sizeof(dev.path) - 1] = '\0';
-	if (fs.num_devices != 1 || memcmp(fs.fsid, b->fs.fsid, sizeof(b->fs.fsid)) != 0 ||
-		dev.total_bytes != b->fs.end || stat((const char *)dev.path, &st) < 0 ||
+	if (fs.num_devices != 1 || memcmp(fs.fsid, id->fsid, sizeof(id->fsid)) != 0 ||
+		dev.total_bytes != id->total || stat((const char *)dev.path, &st) < 0 ||
 		!S_ISBLK(st.st_mode) || st.st_rdev != h->dev)
-		return coffer_err_set(b->e, EOPNOTSUPP,
-			"the kernel knows a second device with the same filesystem");
+		return coffer_err_set(
+			e, EOPNOTSUPP, "the kernel knows a second device with the same filesystem");
 	return 0;
 }
 
@@ -148,7 +171,7 @@ static int ask_kernel(struct btrfs *b, const struct coffer_dev *d)
 	}
 	if (r < 0)
 		return r;
-	r = check_mount(b, &h);
+	r = coffer_btrfs_check_mount(&h, &b->id, b->e);
 	if (r < 0)
 		return r;
 	b->fs.search = ask_search;

@@ -42,6 +42,18 @@ void coffer_mount_last_words(int context, char *ret, size_t size);
 int coffer_fsmap_ask_kernel(const struct coffer_hidden_mount *h, uint64_t end,
 	struct coffer_range **ret, size_t *ret_n, struct coffer_err *e);
 
+/* fsmap_btrfs.c: which filesystem and which of its devices a superblock names. */
+struct coffer_btrfs_id {
+	uint8_t fsid[16];
+	uint64_t device; /* number of this device */
+	uint64_t total;	 /* bytes of the filesystem */
+};
+int coffer_btrfs_read_id(struct coffer_dev *d, struct coffer_btrfs_id *ret, struct coffer_err *e);
+/* Of two devices with the same filesystem the kernel may give the one for the other: -EOPNOTSUPP.
+ */
+int coffer_btrfs_check_mount(const struct coffer_hidden_mount *h, const struct coffer_btrfs_id *id,
+	struct coffer_err *e);
+
 /* One function for each filesystem. */
 int coffer_fsmap_ext(struct coffer_dev *d, const struct coffer_fs *fs, bool mount,
 	struct coffer_fsmap *ret, struct coffer_err *e);

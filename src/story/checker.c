@@ -25,16 +25,38 @@ int coffer_ask_checker(struct coffer_dev *d, const struct coffer_fs *fs,
 	return r;
 }
 
-/* Its superblock's block goes: without that nothing is a copy of a head. All of it is in its place,
- * and the rest of the copy is what the reserve holds. */
-static int forget_copy(struct coffer_dev *d, const struct coffer_geometry *g,
-	const struct coffer_fs *fs, struct coffer_err *e)
+/* The filesystem at byte 0, if one is there and nothing of a conversion. */
+static int look(struct coffer_session *s, struct coffer_evidence *ret, bool *ret_plain,
+	struct coffer_err *e)
 {
 	int r;
 
-	r = coffer_dev_zero(
-		d, coffer_head_copy(g) + round_down_u64(fs->super, COFFER_BLOCK), COFFER_BLOCK, e);
-	return r < 0 ? r : coffer_dev_flush(d, e);
+	coffer_dev_set_direct(s->dev, false);
+	r = coffer_examine(s->dev, &s->disk, e);
+	if (r == 0)
+		r = coffer_evidence_collect(&s->disk, ret, e);
+	*ret_plain = r == 0 && s->disk.action == COFFER_ACT_START && ret->has_head;
+	return r;
+}
+
+/* The block of the copy with the superblock goes: without that nothing is a copy of a head. The
+ * head is in its place, durable and sound. A checker may take hours, and an image can be attached,
+ * used and grown meanwhile: so only if nobody has it, and the filesystem still ends before the gap.
+ */
+static int forget_copy(
+	struct coffer_session *s, const struct coffer_geometry *g, struct coffer_err *e)
+{
+	struct coffer_evidence v = {0};
+	bool plain;
+	int r;
+
+	r = look(s, &v, &plain, e);
+	if (r < 0 || !plain || v.head.end > coffer_gap(g) ||
+		(!s->dev->is_block && coffer_dev_check_alone(s->dev, NULL) < 0))
+		return r;
+	r = coffer_dev_zero(s->dev,
+		coffer_head_copy(g) + round_down_u64(v.head.super, COFFER_BLOCK), COFFER_BLOCK, e);
+	return r < 0 ? r : coffer_dev_flush(s->dev, e);
 }
 
 int coffer_check_restored(struct coffer_session *s, const struct coffer_geometry *g, bool kept,
@@ -42,17 +64,15 @@ int coffer_check_restored(struct coffer_session *s, const struct coffer_geometry
 {
 	struct coffer_evidence v = {0};
 	struct coffer_err why = {0};
+	bool plain;
 	int r;
 
-	coffer_dev_set_direct(s->dev, false);
-	r = coffer_examine(s->dev, &s->disk, e);
-	if (r == 0)
-		r = coffer_evidence_collect(&s->disk, &v, e);
-	if (r < 0 || s->disk.action != COFFER_ACT_START || !v.has_head)
+	r = look(s, &v, &plain, e);
+	if (r < 0 || !plain)
 		return r;
 	r = coffer_ask_checker(s->dev, &v.head, stop, &why);
-	if (r == 0 && v.head.end <= coffer_gap(g))
-		return forget_copy(s->dev, g, &v.head, e);
+	if (r == 0)
+		return forget_copy(s, g, e);
 	if (r != -EBADMSG)
 		return 0;
 	r = coffer_err_repair(e, EUCLEAN,

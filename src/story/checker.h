@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* checker.h - what a filesystem's own checker says of the plain filesystem on a disk; only reads */
+/* checker.h - what a filesystem's own checker says of the plain filesystem on a disk */
 #pragma once
 #include "model/fsend.h"
 #include "os/child.h"

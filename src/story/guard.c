@@ -201,7 +201,7 @@ static void name_shrinking(const struct coffer_dev *d, uint64_t reserve, struct 
 	const char *quote;
 
 	coffer_quote(d->name, name, sizeof(name));
-	quote = strchr(name, '\'') ? "" : "'";
+	quote = coffer_quote_around(name);
 	coffer_err_add(e, "; an ext4 shrinks by %se2fsck -f %s && resize2fs %s %" PRIu64 "K%s",
 		quote, name, name, round_down_u64(d->size - reserve, 65536) / 1024, quote);
 	if (!d->is_block)

@@ -16,15 +16,10 @@ int coffer_refuse_leftovers(
 	char why[512];
 
 	/* What is too little to put a head back is enough not to write over its copy. */
-	torn.ambiguous = torn.used_map = false;
+	torn.ambiguous = false;
 	torn.unconverted = true;
-	if (disk->action == COFFER_ACT_START && v->has_copy && v->used_map)
-		return coffer_err_repair(e, EUCLEAN,
-			"%s: " COFFER_LOST_BEHIND_MAP
-			"; restore a backup of it with 'coffer header restore'; keep a copy of the "
-			"disk first; nothing was changed",
-			name, coffer_head_copy(&v->geometry));
-	if (disk->action == COFFER_ACT_START && coffer_head_is_torn(&torn, why, sizeof(why)))
+	if (disk->action == COFFER_ACT_START && !v->used_map &&
+		coffer_head_is_torn(&torn, why, sizeof(why)))
 		return coffer_err_repair(e, EUCLEAN,
 			"%s: its first bytes are half overwritten with a LUKS2 header, and a "
 			"copy of them lies at byte %" PRIu64 "; nothing was changed; see %s",

@@ -322,10 +322,14 @@ static int check_plain(struct coffer_session *s, struct repair *p, struct coffer
 	struct coffer_err why = {0};
 	int r;
 
-	if (d->hopeless || d->foreign || d->n_actions > 0 || p->in_use ||
-		s->disk.action != COFFER_ACT_START || !p->evidence.has_head)
+	if (d->hopeless || d->foreign || d->n_actions > 0 || s->disk.action != COFFER_ACT_START ||
+		!p->evidence.has_head)
 		return 0;
-	r = coffer_ask_checker(s->dev, &p->evidence.head, &stop, &why);
+	/* A checker would see what is half written, and some do not even look. */
+	if (p->in_use || coffer_status_is_busy(p->result->status))
+		r = coffer_err_set(&why, EBUSY, "it is in use");
+	else
+		r = coffer_ask_checker(s->dev, &p->evidence.head, &stop, &why);
 	if (r == 0 || r == -ENODATA)
 		return 0;
 	if (r == -EINTR)

@@ -34,6 +34,14 @@ void coffer_status_free(struct coffer_status *s)
 	free(s);
 }
 
+bool coffer_status_is_busy(const struct coffer_status *s)
+{
+	for (size_t i = 0; i < s->n_users; i++)
+		if (s->users[i].kind != COFFER_USER_PROCESS || s->users[i].writes)
+			return true;
+	return false;
+}
+
 static void say_why(struct coffer_status *s, const char *text)
 {
 	(void)snprintf(s->why, sizeof(s->why), "%.*s", (int)sizeof(s->why) - 1, text);
@@ -83,7 +91,6 @@ static int look_at_plain(struct coffer_dev *dev, struct coffer_status *s,
 	_cleanup_(coffer_checks_free) struct coffer_checks guards = {0};
 	struct coffer_guarded g;
 	char why[sizeof(s->why)];
-	bool doubtful;
 	int r;
 
 	r = ask_guards(dev, &g, &guards, plain, ret_reserve, e);
@@ -93,23 +100,17 @@ static int look_at_plain(struct coffer_dev *dev, struct coffer_status *s,
 	plain->luks = g.content.luks;
 	plain->luks2 = g.content.luks2;
 	plain->torn = coffer_head_is_torn(v, why, sizeof(why));
-	doubtful = !plain->torn && coffer_head_is_doubtful(v, why, sizeof(why));
-	if (!plain->torn && v->has_copy && v->used_map) {
-		doubtful = true;
-		(void)snprintf(
-			why, sizeof(why), COFFER_LOST_BEHIND_MAP, coffer_head_copy(&v->geometry));
-	}
 	for (size_t i = 0; i < guards.n && !plain->ready && !s->why[0]; i++)
 		if (guards.items[i].verdict == COFFER_CHECK_BAD)
 			say_why(s, guards.items[i].text);
-	if (doubtful) {
-		plain->torn = true;
-		say_why(s, why);
-	} else if (plain->torn) {
+	if (plain->torn) {
 		(void)snprintf(s->why, sizeof(s->why),
 			"its first bytes are half overwritten with a LUKS2 header; a whole copy of "
 			"them lies at byte %" PRIu64,
 			coffer_head_copy(&v->geometry));
+	} else if (coffer_head_is_doubtful(v, why, sizeof(why))) {
+		plain->torn = true;
+		say_why(s, why);
 	} else if (plain->luks && !plain->luks2) {
 		s->filesystem[0] = s->why[0] = '\0';
 		s->luks_version = 1;

@@ -49,15 +49,6 @@ int coffer_verify_stopped(struct coffer_verifier *s, struct coffer_err *e)
 	return -EINTR;
 }
 
-/* Who has the device, or the volume in it, open right now in a way that changes it? */
-static bool is_busy(const struct coffer_status *s)
-{
-	for (size_t i = 0; i < s->n_users; i++)
-		if (s->users[i].kind != COFFER_USER_PROCESS || s->users[i].writes)
-			return true;
-	return false;
-}
-
 /* The header of the examined disk in memory. *ret_again: by now the disk is at another stage, so
  * everything is to be looked at again. */
 static int copy_header(struct coffer_verifier *s, bool *ret_again, struct coffer_err *e)
@@ -104,7 +95,7 @@ static int look(struct coffer_verifier *s, struct coffer_err *e)
 	if (again)
 		return coffer_err_set(e, EBUSY, "%s changes while it is read", s->dev->name);
 	coffer_quote(s->dev->name, s->device, sizeof(s->device));
-	s->busy = is_busy(s->v->status);
+	s->busy = coffer_status_is_busy(s->v->status);
 	if (s->disk.header)
 		coffer_keys_read(s->disk.header->json, &s->keys);
 	return 0;

@@ -8,7 +8,6 @@
 #include "base/bytes.h"
 #include "base/checks.h"
 #include "base/err.h"
-#include "base/quote.h"
 #include "model/verdicts.h"
 #include "os/luks2.h"
 #include "story/verify.h"

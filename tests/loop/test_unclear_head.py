@@ -355,6 +355,19 @@ def held_by_coffer():
         assert coffer.events(run(COFFER, "repair", "--json", "--yes", dev))[-1]["findings"] == []
 
 
+def mounted_one(fs):
+    """A checker sees what is half written, or no filesystem at all."""
+    b = {"ext4": box, "btrfs": btrfs}.get(fs) or Box(folder, 24 * MiB, fs="xfs", end=18 * MiB,
+                                                     name="xfs")
+    img = b.copy("mounted")
+    with loop(img) as dev, mounted(dev, fs) as at:
+        with open(os.path.join(at, "new"), "wb") as f:
+            f.write(os.urandom(MiB))
+        for target, how in (dev, "--dry-run"), (dev, "--yes"), (img, "--dry-run"):
+            said = coffer.events(run(COFFER, "repair", "--json", how, target))[-1]
+            assert "in use" in finding(said, "filesystem", "unchecked")["text"], said
+
+
 # --- stock's header -----------------------------------------------------------------------------------
 
 def begun():
@@ -517,6 +530,8 @@ with contextlib.ExitStack() as stack:
         ("checker: a sound btrfs", btrfs_sound),
         ("Bug: the scrub counted up to the number of btrfs' device", large_number),
         ("Bug: a checker that cannot open the disk found damage", held_by_coffer),
+        *((f"Bug: a mounted filesystem was checked: {fs}", mounted_one, fs)
+          for fs in ("ext4", "xfs", "btrfs")),
         ("placed, no copy: zeros", no_copy, bytes(MiB)),
         ("placed, no copy: random bytes", no_copy, os.urandom(MiB)),
         ("placed, half a copy", half_a_copy),
