@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "coffer/check.h"
+#include "coffer/finding.h"
 #include "coffer/err.h"
 
 #ifdef __cplusplus

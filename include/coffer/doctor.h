@@ -9,7 +9,7 @@
 
 #include <stddef.h>
 
-#include "coffer/check.h"
+#include "coffer/finding.h"
 #include "coffer/err.h"
 #include "coffer/status.h"
 

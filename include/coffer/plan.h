@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "coffer/check.h"
+#include "coffer/finding.h"
 #include "coffer/encrypt.h"
 #include "coffer/err.h"
 #include "coffer/status.h"

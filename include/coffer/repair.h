@@ -11,10 +11,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "coffer/check.h"
+#include "coffer/finding.h"
 #include "coffer/encrypt.h"
 #include "coffer/err.h"
-#include "coffer/remedy.h"
+#include "coffer/repair_action.h"
 #include "coffer/stage.h"
 #include "coffer/status.h"
 

@@ -12,7 +12,7 @@
 
 #include "coffer/err.h"
 #include "coffer/stage.h"
-#include "coffer/user.h"
+#include "coffer/holder.h"
 
 #ifdef __cplusplus
 extern "C" {

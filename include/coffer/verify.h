@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#include "coffer/check.h"
+#include "coffer/finding.h"
 #include "coffer/encrypt.h"
 #include "coffer/err.h"
 #include "coffer/status.h"

@@ -2,7 +2,7 @@
 /* cmd_doctor.c - coffer doctor */
 #include <stdio.h>
 
-#include "base/checks.h"
+#include "base/findings.h"
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "cli/cli.h"

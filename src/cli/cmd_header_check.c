@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "base/checks.h"
+#include "base/findings.h"
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "cli/cli.h"

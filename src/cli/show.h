@@ -8,7 +8,7 @@
 
 #include "base/json.h"
 #include "coffer/backup.h"
-#include "coffer/check.h"
+#include "coffer/finding.h"
 #include "coffer/status.h"
 
 /* "done", "failed", ...: what an exit code means. */

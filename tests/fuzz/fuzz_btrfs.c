@@ -6,8 +6,8 @@
 #include <linux/btrfs_tree.h>
 
 #include "memdev.h"
-#include "os/fsmap_btrfs.h"
-#include "os/fsmap_parts.h"
+#include "fs/fsmap_btrfs.h"
+#include "fs/fsmap_parts.h"
 
 enum {
 	UNIT = 64 << 10, /* of all places and lengths */

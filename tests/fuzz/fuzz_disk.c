@@ -9,17 +9,17 @@
  * overwrites does not depend on them. */
 #include <stdio.h>
 
-#include "base/checks.h"
+#include "base/findings.h"
 #include "crashrun.h"
 #include "memdev.h"
-#include "model/luks2hdr.h"
-#include "model/storedmap.h"
-#include "story/backup.h"
-#include "story/evidence.h"
-#include "story/header_check.h"
-#include "story/plan.h"
-#include "story/repair.h"
-#include "story/status.h"
+#include "luks2/copy.h"
+#include "convert/stored_map.h"
+#include "header/backup.h"
+#include "convert/moved_segment_read.h"
+#include "header/check.h"
+#include "report/plan.h"
+#include "rescue/repair.h"
+#include "report/status.h"
 
 enum {
 	SHIFT = 1 << 20,

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/doctor_locks.h"
-#include "model/doctor_tools.h"
-#include "model/proc.h"
+#include "report/judge_locks.h"
+#include "report/judge_tools.h"
+#include "block/proc.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

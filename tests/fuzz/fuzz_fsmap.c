@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "memdev.h"
-#include "os/fsmap_parts.h"
+#include "fs/fsmap_parts.h"
 
 enum {
 	SIZE = 4 << 20,

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/proc.h"
+#include "block/proc.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "model/keyslots.h"
-#include "model/luks2hdr.h"
-#include "model/mapping.h"
+#include "luks2/keyslots.h"
+#include "luks2/copy.h"
+#include "convert/mapping.h"
 
 enum {
 	BINARY = 512,

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/record.h"
+#include "convert/record.h"
 
 enum {
 	AT_SUM = 128

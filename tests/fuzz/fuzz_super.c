@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/fsend.h"
+#include "fs/superblock.h"
 
 enum {
 	FRONT = 2048,

@@ -16,10 +16,10 @@
 #include "base/quote.h"
 #include "base/size.h"
 #include "cli/cli.h"
-#include "os/fsck.h"
-#include "os/fsmap_parts.h"
-#include "os/mounts.h"
-#include "os/text.h"
+#include "fs/fsck.h"
+#include "fs/fsmap_parts.h"
+#include "block/mounts.h"
+#include "io/sysfs.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -9,7 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "os/dev.h"
+#include "io/dev.h"
 
 struct memdev {
 	struct coffer_dev dev; /* first: the interface's calls get a pointer to it */

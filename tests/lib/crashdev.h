@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "crashlayer.h"
-#include "os/dev.h"
+#include "io/dev.h"
 
 struct crash_op {
 	bool flush;

@@ -6,11 +6,11 @@
 #include <string.h>
 
 #include "stock.h"
-#include "story/disk.h"
-#include "story/encrypt.h"
-#include "story/evidence.h"
-#include "story/repair.h"
-#include "story/status.h"
+#include "convert/disk.h"
+#include "convert/encrypt.h"
+#include "convert/moved_segment_read.h"
+#include "rescue/repair.h"
+#include "report/status.h"
 
 struct coffer_facts state_facts(struct lab *l, enum coffer_action *action)
 {

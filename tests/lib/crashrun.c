@@ -7,9 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "story/disk.h"
-#include "story/encrypt.h"
-#include "story/repair.h"
+#include "convert/disk.h"
+#include "convert/encrypt.h"
+#include "rescue/repair.h"
 #include "usedfs.h"
 
 int crash_ask(void *user, enum coffer_ask why, uint8_t *buf, size_t size, struct coffer_err *e)

@@ -3,7 +3,7 @@
 #pragma once
 #include "coffer/encrypt.h"
 #include "crashdev.h"
-#include "model/decide.h"
+#include "convert/decide.h"
 #include "stock.h"
 
 #define MIB	 (UINT64_C(1) << 20)

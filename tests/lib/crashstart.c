@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "story/encrypt.h"
-#include "story/repair.h"
+#include "convert/encrypt.h"
+#include "rescue/repair.h"
 
 /* --- what runs --- */
 
@@ -73,7 +73,7 @@ static void first_flushed(const struct row *row, uint8_t *disk, verb run,
 	bool (*wanted)(const struct row *row, const uint8_t *disk, enum coffer_action a,
 		const struct coffer_facts *f))
 {
-	struct trails t = {0};
+	struct traces t = {0};
 	struct coffer_err e = {0};
 	struct layer l;
 	bool found = false;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* crashstart.h - the runs that crash and fault tests cut, and the disks that these begin on */
 #pragma once
-#include "trails.h"
+#include "traces.h"
 
 /* --- what runs; each closes the device --- */
 int run_encrypt(const struct row *row, struct coffer_dev *d, struct coffer_err *e);

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "crashjudge.h"
-#include "story/encrypt.h"
+#include "convert/encrypt.h"
 
 enum {
 	SECTOR = 512,

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
-#include "os/clock.h"
+#include "io/clock.h"
 #include "tap.h" /* notes only: the lines are counted where main is */
 
 enum {
@@ -37,7 +37,7 @@ struct work {
 	uint8_t *content; /* and what the device grows by */
 	struct span *used;
 	size_t n_used;
-	struct trails trails;
+	struct traces traces;
 };
 
 struct run {
@@ -129,7 +129,7 @@ static bool open_work(const struct exploration *x, struct work *w, struct tally 
 {
 	const struct scenario *s = w->s;
 	struct coffer_err e = {0};
-	struct trails next = {0};
+	struct traces next = {0};
 	uint8_t *disk;
 	struct lab l;
 	int r = 0;
@@ -142,34 +142,34 @@ static bool open_work(const struct exploration *x, struct work *w, struct tally 
 	if (s->prepare)
 		s->prepare(&s->row, disk);
 	if (s->record)
-		s->record(&s->row, disk, &w->trails);
+		s->record(&s->row, disk, &w->traces);
 	else
-		r = trails_record(&w->trails, &s->row, disk, s->run, "", &e);
+		r = trails_record(&w->traces, &s->row, disk, s->run, "", &e);
 	free(disk);
-	if (!check(x, r == 0 && w->trails.n > 0, "%s: the run without a cut (%s)", s->row.name,
+	if (!check(x, r == 0 && w->traces.n > 0, "%s: the run without a cut (%s)", s->row.name,
 		    e.msg))
 		return false;
-	for (size_t i = 0; i < w->trails.n && !s->record; i++)
-		if (!check(x, !depends_on_order(&w->trails.items[i].log),
+	for (size_t i = 0; i < w->traces.n && !s->record; i++)
+		if (!check(x, !depends_on_order(&w->traces.items[i].log),
 			    "%s: no two writes between two flushes depend on their order",
 			    s->row.name))
 			return false;
 	lab_open(&l, w, tally, false);
 	for (unsigned int depth = 1; depth < s->depth; depth++) {
-		for (size_t i = 0; i < w->trails.n; i++)
-			trails_cut_again(&next, &l, &w->trails.items[i], s->recover,
+		for (size_t i = 0; i < w->traces.n; i++)
+			trails_cut_again(&next, &l, &w->traces.items[i], s->recover,
 				depth == 1 ? TRAILS : 2);
-		trails_free(&w->trails);
-		w->trails = next;
-		next = (struct trails){0};
+		trails_free(&w->traces);
+		w->traces = next;
+		next = (struct traces){0};
 	}
 	lab_free(&l);
-	return check(x, w->trails.n > 0, "%s: %zu runs to cut", s->row.name, w->trails.n);
+	return check(x, w->traces.n > 0, "%s: %zu runs to cut", s->row.name, w->traces.n);
 }
 
 static void close_work(struct work *w)
 {
-	trails_free(&w->trails);
+	trails_free(&w->traces);
 	free(w->content);
 	free(w->used);
 }
@@ -251,7 +251,7 @@ static void explore_trail(struct run *r, const struct work *w, struct lab *l, co
 	const struct crash_depth *d, unsigned int pass)
 {
 	const size_t quick = (w->s->quick + r->x->share - 1) / r->x->share;
-	const size_t want = (quick + w->trails.n - 1) / w->trails.n;
+	const size_t want = (quick + w->traces.n - 1) / w->traces.n;
 	size_t n, at = 0;
 	struct crash_cut *cuts = crash_cuts(&t->log, d, &n);
 
@@ -282,9 +282,9 @@ static void explore_work(struct run *r, const struct work *w, struct tally *t, u
 	if (is_over(r))
 		return;
 	lab_open(&l, w, t, deep);
-	for (size_t i = 0; i < w->trails.n && !is_over(r); i++)
+	for (size_t i = 0; i < w->traces.n && !is_over(r); i++)
 		explore_trail(
-			r, w, &l, &w->trails.items[backwards ? w->trails.n - 1 - i : i], &d, pass);
+			r, w, &l, &w->traces.items[backwards ? w->traces.n - 1 - i : i], &d, pass);
 	lab_free(&l);
 }
 
@@ -424,7 +424,7 @@ static void explore_here(struct run *r)
 		explore_work(r, &r->works[i], t, r->x->first_seed, 0, false);
 		note("%s: %u states in %.1f s", r->works[i].s->row.name, t->states,
 			coffer_clock() - start);
-		trails_free(&r->works[i].trails);
+		trails_free(&r->works[i].traces);
 	}
 }
 

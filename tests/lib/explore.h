@@ -5,7 +5,7 @@
  * here: the choice of states, that equal ones count once, the processes that share the work. */
 #pragma once
 #include "crashjudge.h"
-#include "trails.h"
+#include "traces.h"
 
 /* Add one: a row in the table of test_crash.c. */
 struct scenario {
@@ -14,7 +14,7 @@ struct scenario {
 	void (*prepare)(const struct row *row, uint8_t *disk);
 	verb run; /* what is cut; closes the device */
 	/* Instead of run: whatever is no single verb. */
-	void (*record)(const struct row *row, const uint8_t *disk, struct trails *ret);
+	void (*record)(const struct row *row, const uint8_t *disk, struct traces *ret);
 	verb recover; /* with depth above 1: what is run after a cut, and cut again */
 	/* Recover the state in @l in every way, and say lab_fail where that is not the content. */
 	void (*judge)(struct lab *l);

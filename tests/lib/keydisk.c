@@ -10,7 +10,7 @@
 #include <libcryptsetup.h>
 
 #include "base/crypto.h"
-#include "os/dev.h"
+#include "io/dev.h"
 
 static const struct crypt_pbkdf_type cheap = {.type = CRYPT_KDF_PBKDF2,
 	.hash = "sha256",

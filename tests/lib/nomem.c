@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "os/dev.h"
+#include "io/dev.h"
 
 #ifdef __SANITIZE_ADDRESS__
 void __sanitizer_symbolize_pc(void *pc, const char *fmt, char *out, size_t size);

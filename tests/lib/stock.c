@@ -12,7 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/secret.h"
-#include "os/luks2.h"
+#include "luks2/libcryptsetup.h"
 
 static char last_words[512];
 

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "model/geometry.h"
+#include "convert/geometry.h"
 
 #define STOCK_PASSPHRASE "open sesame"
 

@@ -65,7 +65,7 @@ mangled()
 check 'all functions have C linkage' "$(mangled)"
 rm -rf "$scratch/coffer"
 cp -r include/coffer "$scratch/coffer"
-sed -i 's/#ifdef __cplusplus/#ifdef C_PLUS_PLUS/' "$scratch/coffer/check.h"
+sed -i 's/#ifdef __cplusplus/#ifdef C_PLUS_PLUS/' "$scratch/coffer/finding.h"
 check 'found out: a header without extern "C"' "$(mangled "$scratch" | grep -q '^_Z.*coffer_verdict_name' ||
 	echo 'the linker would not notice')"
 done_testing

@@ -15,15 +15,15 @@ node=COFFER_0
 # Only in child processes: they end without exit(), which would flush the caller's files a second
 # time; they alone die with their parent; one becomes a filesystem's checker, with the signals as
 # that expects them; and one tells libdevmapper that there is no udev.
-allowed='src_os_child.c.o _exit
-src_os_child.c.o prctl
-src_os_fsck.c.o _exit
-src_os_fsck.c.o execve
-src_os_fsck.c.o prctl
-src_os_fsck.c.o setrlimit64
-src_os_fsck.c.o signal
-src_os_fsck.c.o sigprocmask
-src_os_luks2.c.o setenv'
+allowed='src_fs_fsck.c.o _exit
+src_fs_fsck.c.o execve
+src_fs_fsck.c.o prctl
+src_fs_fsck.c.o setrlimit64
+src_fs_fsck.c.o signal
+src_fs_fsck.c.o sigprocmask
+src_io_child.c.o _exit
+src_io_child.c.o prctl
+src_luks2_libcryptsetup.c.o setenv'
 
 prints='printf vprintf puts putchar puts_unlocked putchar_unlocked perror psignal psiginfo stdin
 	stdout stderr err errx verr verrx warn warnx vwarn vwarnx error error_at_line syslog vsyslog
@@ -164,7 +164,7 @@ found 'an export without version' \
 # --- state ----------------------------------------------------------------------------------------
 
 # Only the mark which makes one thread the first to use libcryptsetup, which keeps no order itself.
-once='src_os_luks2.c.o] .bss (000004 bytes)'
+once='src_luks2_libcryptsetup.c.o] .bss (000004 bytes)'
 check 'no writable data' "$(writable "$lib" | grep -vF "$once" || true)"
 check 'all of it that is allowed is needed' "$(writable "$lib" | grep -qF "$once" || echo "no $once")"
 check 'tables of constant pointers are no writable data' "$(writable "$(compile '

@@ -23,7 +23,7 @@ VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 # Seen only where a machine or a moment is as no row here can make it.
 RARE = {
     ("speed", "why"),  # test_plan: a folder that cannot be written
-    ("user", "on"),  # test_users: partitions
+    ("user", "on"),  # test_holders: partitions
     ("backup", "partuuid"),  # a partition, and a udev that names it
     ("backup", "id"),  # a device with a serial number
 }

@@ -568,7 +568,7 @@ def in_use():
 
 def torn_in_use(which):
     """An image file that is attached is left alone, and so is a disk that somebody else than the
-    volume holds, as a RAID does; below an open volume it is mended, see uml/test_mend.py."""
+    volume holds, as a RAID does; below an open volume it is mended, see uml/test_recover.py."""
     img = torn(which)
     with loop(img) as dev:
         before = sha256(img)

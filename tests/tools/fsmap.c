@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fsmap [--no-mount] DEVICE - what src/os/fsmap.c finds, as JSON
+/* fsmap [--no-mount] DEVICE - what src/fs/fsmap.c finds, as JSON
  *
  * Opened as a run would open it: alone, and for writing. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "os/dev.h"
-#include "os/fsmap.h"
+#include "io/dev.h"
+#include "fs/fsmap.h"
 
 static void print_ranges(const char *name, const struct coffer_range *items, size_t n)
 {

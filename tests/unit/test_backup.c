@@ -7,7 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
-#include "model/backup.h"
+#include "header/backup_file.h"
 #include "tap.h"
 
 static const struct coffer_trailer trailer = {

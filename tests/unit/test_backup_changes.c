@@ -12,8 +12,8 @@
 #include "base/bytes.h"
 #include "crashdev.h"
 #include "lib/keydisk.h"
-#include "os/newfile.h"
-#include "story/backup.h"
+#include "io/new_file.h"
+#include "header/backup.h"
 #include "tap.h"
 
 enum {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "os/child.h"
+#include "io/child.h"
 
 #include <errno.h>
 #include <signal.h>

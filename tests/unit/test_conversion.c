@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The oracle is libcryptsetup: it makes the headers, loads what coffer wrote, and goes on. */
-#include "model/conversion.h"
+#include "convert/conversion.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -14,7 +14,7 @@
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "lib/stock.h"
-#include "model/luks2hdr.h"
+#include "luks2/copy.h"
 #include "tap.h"
 
 #define MIB    (UINT64_C(1) << 20)

@@ -33,12 +33,12 @@ static void append(struct crash_log *log, const struct crash_op *op)
 /* The run on @disk from the operation @from on is killed at @k, what it has written lies in a cache
  * only, and a second run reads that and begins. */
 static void kill_at(const struct row *row, const struct layer *disk, const struct crash_log *first,
-	size_t from, size_t k, struct trails *ret)
+	size_t from, size_t k, struct traces *ret)
 {
 	enum {
 		SECOND_RUN = 8 /* operations: flush, both copies and their flushes */
 	};
-	struct trails second = {0};
+	struct traces second = {0};
 	struct crash_log both = {0};
 	enum coffer_action action;
 	struct coffer_err e = {0};
@@ -66,11 +66,11 @@ static void kill_at(const struct row *row, const struct layer *disk, const struc
 	layer_free(&killed);
 }
 
-static void killed_and_run_again(const struct row *row, const uint8_t *disk, struct trails *ret)
+static void killed_and_run_again(const struct row *row, const uint8_t *disk, struct traces *ret)
 {
 	const struct crash_log *log;
 	struct coffer_err e = {0};
-	struct trails t = {0};
+	struct traces t = {0};
 	struct layer durable;
 	size_t from = 0;
 
@@ -94,7 +94,7 @@ static void killed_and_run_again(const struct row *row, const uint8_t *disk, str
 
 /* cryptsetup's first second: the head's copy and the header with random bytes behind it, and one
  * flush after both. */
-static void stock_begins(const struct row *row, const uint8_t *disk, struct trails *ret)
+static void stock_begins(const struct row *row, const uint8_t *disk, struct traces *ret)
 {
 	const uint64_t s = shift_of(row);
 	uint8_t *header = malloc(disk_size(row)), *head = malloc(s);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Every combination of a reduced set of facts, judged by laws that are written down anew here:
  * what a disk must show before an action may be taken, not how decide.c gets there. */
-#include "model/decide.h"
+#include "convert/decide.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* From facts and evidence to findings and actions: each kind of action, and each single fact
  * without which it must not be in the list. */
-#include "model/diagnose.h"
+#include "rescue/diagnose.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/checks.h"
+#include "base/findings.h"
 #include "base/cleanup.h"
 #include "tap.h"
 

@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/checks.h"
+#include "base/findings.h"
 #include "base/cleanup.h"
-#include "model/doctor_disk.h"
-#include "model/doctor_kernel.h"
-#include "model/doctor_locks.h"
-#include "model/doctor_tools.h"
+#include "report/judge_disk.h"
+#include "report/judge_kernel.h"
+#include "report/judge_locks.h"
+#include "report/judge_tools.h"
 #include "tap.h"
 
 #define OK	  COFFER_CHECK_OK

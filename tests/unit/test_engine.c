@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The engine on a device in memory: every map, every number of threads, and each call that fails.
  * Each used block has content of its own, so what is lost, moved wrongly or left over is seen. */
-#include "story/engine.h"
+#include "convert/engine.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -9,8 +9,8 @@
 
 #include "base/bytes.h"
 #include "lib/crashdev.h"
-#include "model/step.h"
-#include "os/clock.h"
+#include "convert/step.h"
+#include "io/clock.h"
 #include "tap.h"
 
 #define MIB   (UINT64_C(1) << 20)

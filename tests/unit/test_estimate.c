@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "model/estimate.h"
+#include "report/estimate.h"
 
 #include <math.h>
 

@@ -14,7 +14,7 @@
 #include "base/bytes.h"
 #include "crashstart.h"
 #include "explore.h"
-#include "story/encrypt.h"
+#include "convert/encrypt.h"
 #include "tap.h"
 
 enum {

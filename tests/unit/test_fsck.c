@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The checkers themselves run in tests/loop and tests/uml; here is what needs none. */
-#include "os/fsck.h"
+#include "fs/fsck.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "os/fsmap_parts.h"
+#include "fs/fsmap_parts.h"
 #include "tap.h"
 
 struct row {

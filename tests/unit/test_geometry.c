@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "model/geometry.h"
+#include "convert/geometry.h"
 
 #include <errno.h>
 #include <inttypes.h>

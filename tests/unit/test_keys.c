@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Keyslots, tokens and digests, told from the metadata and tried out one by one. The headers are
  * libcryptsetup's own, in memory; the hostile ones are those with one number changed. */
-#include "model/keyslots.h"
+#include "luks2/keyslots.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -15,8 +15,8 @@
 
 #include "base/cleanup.h"
 #include "base/secret.h"
-#include "model/luks2hdr.h"
-#include "os/luks2.h"
+#include "luks2/copy.h"
+#include "luks2/libcryptsetup.h"
 #include "tap.h"
 
 enum {

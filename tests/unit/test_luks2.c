@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "os/luks2.h"
+#include "luks2/libcryptsetup.h"
 #include "tap.h"
 
 static atomic_int *children; /* that were begun; shared with them */

@@ -10,18 +10,18 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
-#include "base/checks.h"
+#include "base/findings.h"
 #include "base/crypto.h"
 #include "base/err.h"
 #include "crashjudge.h"
 #include "lib/keydisk.h"
 #include "nomem.h"
-#include "os/newfile.h"
-#include "story/backup.h"
-#include "story/encrypt.h"
-#include "story/header_check.h"
-#include "story/repair.h"
-#include "story/status.h"
+#include "io/new_file.h"
+#include "header/backup.h"
+#include "convert/encrypt.h"
+#include "header/check.h"
+#include "rescue/repair.h"
+#include "report/status.h"
 #include "tap.h"
 
 #ifdef __SANITIZE_ADDRESS__

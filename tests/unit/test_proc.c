@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "model/proc.h"
+#include "block/proc.h"
 
 #include <errno.h>
 #include <fcntl.h>

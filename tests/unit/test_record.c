@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "model/record.h"
+#include "convert/record.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "model/restore.h"
+#include "header/restore_judge.h"
 #include "tap.h"
 
 #define UUID "5a8f2b16-9d0c-4a57-8f0e-0b4d1c9e7a01"

@@ -12,7 +12,7 @@
 #include "base/crypto.h"
 #include "crashdev.h"
 #include "lib/keydisk.h"
-#include "story/backup.h"
+#include "header/backup.h"
 #include "tap.h"
 
 /* With sanitizers a state takes half a second: then each tenth cut, and all of them without. */

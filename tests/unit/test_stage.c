@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Every action with every combination of the facts that a stage depends on, judged by laws; and
  * what comes next. */
-#include "model/stage.h"
+#include "convert/stage.h"
 
 #include <string.h>
 

@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "crashlab.h"
-#include "model/storedmap.h"
-#include "story/encrypt.h"
-#include "story/repair.h"
+#include "convert/stored_map.h"
+#include "convert/encrypt.h"
+#include "rescue/repair.h"
 #include "tap.h"
 #include "usedfs.h"
 
@@ -196,7 +196,7 @@ static void test_resumes(const struct row *row)
 
 /* Both header copies damaged on a disk that is half converted: plain free space is no proof that
  * nothing is encrypted, so nobody may put the head back. */
-static void test_evidence(const struct row *row, bool magic, bool is_void)
+static void test_moved_segment(const struct row *row, bool magic, bool is_void)
 {
 	uint8_t *content = make_content(row), *half = half_converted(row, content);
 	const struct coffer_repair_options o = {.device = "test-disk", .dry_run = true};
@@ -274,9 +274,9 @@ int main(void)
 {
 	test_owed_discards(&rows[2]);
 	test_resumes(&rows[0]);
-	test_evidence(&rows[0], true, false);
-	test_evidence(&rows[0], true, true);
-	test_evidence(&rows[0], false, false);
-	test_evidence(&rows[0], false, true);
+	test_moved_segment(&rows[0], true, false);
+	test_moved_segment(&rows[0], true, true);
+	test_moved_segment(&rows[0], false, false);
+	test_moved_segment(&rows[0], false, true);
 	return done_testing();
 }

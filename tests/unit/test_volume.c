@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A volume reads as the plain content at every pointer of a conversion, in the middle of each step
  * and at its end; and what coffer cannot read is refused with a sentence. */
-#include "story/volume.h"
+#include "convert/volume.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -10,8 +10,8 @@
 
 #include "base/bytes.h"
 #include "crashrun.h"
-#include "os/luks2.h"
-#include "story/disk.h"
+#include "luks2/libcryptsetup.h"
+#include "convert/disk.h"
 #include "tap.h"
 
 static const struct row rows[] = {

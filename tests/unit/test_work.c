@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a run would write; the loop tests hold the same numbers against real runs. */
-#include "model/work.h"
+#include "report/work.h"
 
 #include <inttypes.h>
 

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "block/loops.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/loop.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "base/array.h"
+#include "io/sysfs.h"
+
+/* What the kernel holds open. A path may be stale, or of another mount namespace. */
+static bool backing_by_kernel(const char *name, dev_t dev, struct coffer_thing *ret)
+{
+	_cleanup_close_ int fd = -1;
+	struct loop_info64 info;
+	char path[64];
+	struct stat st;
+
+	(void)snprintf(path, sizeof(path), "/dev/%s", name);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISBLK(st.st_mode) || st.st_rdev != dev ||
+		ioctl(fd, LOOP_GET_STATUS64, &info) < 0)
+		return false;
+	*ret = info.lo_rdevice ? coffer_thing_block(info.lo_rdevice)
+			       : (struct coffer_thing){.dev = info.lo_device, .ino = info.lo_inode};
+	return true;
+}
+
+static bool backing_by_path(const char *path, struct coffer_thing *ret)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return false;
+	*ret = coffer_thing_of(&st);
+	return true;
+}
+
+static int add_loop(struct coffer_loops *l, int sys, const char *name, bool *complete)
+{
+	struct coffer_loop loop = {0};
+	char path[64], backing[PATH_MAX];
+
+	(void)snprintf(path, sizeof(path), "%.31s/loop/backing_file", name);
+	if (!coffer_text_line(sys, path, backing, sizeof(backing)))
+		return 0; /* it is over nothing */
+	(void)snprintf(loop.name, sizeof(loop.name), "%s", name);
+	(void)snprintf(path, sizeof(path), "%.31s/dev", name);
+	if (!coffer_text_dev(sys, path, &loop.dev))
+		return 0;
+	if (!backing_by_kernel(loop.name, loop.dev, &loop.backing) &&
+		!backing_by_path(backing, &loop.backing)) {
+		*complete = false;
+		return 0;
+	}
+	if (!ARRAY_ROOM(l->items, l->n))
+		return -ENOMEM;
+	l->items[l->n++] = loop;
+	return 0;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const dev_t x = ((const struct coffer_loop *)a)->dev;
+	const dev_t y = ((const struct coffer_loop *)b)->dev;
+
+	return (x > y) - (x < y);
+}
+
+int coffer_loops_read(struct coffer_loops *ret, bool *complete)
+{
+	struct coffer_loops l = {0};
+	DIR *dir = opendir("/sys/block");
+	const struct dirent *d;
+	int r = 0;
+
+	if (!dir) {
+		*complete = false;
+		*ret = l;
+		return 0;
+	}
+	while (r == 0 && (d = readdir(dir)))
+		if (strncmp(d->d_name, "loop", 4) == 0)
+			r = add_loop(&l, dirfd(dir), d->d_name, complete);
+	(void)closedir(dir);
+	if (r < 0) {
+		coffer_loops_free(&l);
+		return r;
+	}
+	if (l.n > 1)
+		qsort(l.items, l.n, sizeof(*l.items), by_number);
+	*ret = l;
+	return 0;
+}
+
+void coffer_loops_free(struct coffer_loops *l)
+{
+	free(l->items);
+	*l = (struct coffer_loops){0};
+}

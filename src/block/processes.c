@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "block/processes.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+
+#include "base/array.h"
+#include "block/proc.h"
+#include "io/sysfs.h"
+
+/* The initial pid namespace, the only one that sees all processes and locks: PROC_PID_INIT_INO. */
+#define INIT_PID_NS 0xEFFFFFFCU
+
+/* A name of digits only, as those of processes and descriptors are; -1 for any other. */
+static int name_number(const char *name)
+{
+	char *end;
+	const long v = strtol(name, &end, 10);
+
+	return name[0] >= '0' && name[0] <= '9' && !*end && v <= INT_MAX ? (int)v : -1;
+}
+
+/* Is it for lack of rights that a call failed? Else what we looked at has gone. */
+static bool denied(int code)
+{
+	return code != ENOENT && code != ESRCH;
+}
+
+/* --- all processes --- */
+
+static bool sees_everybody(bool saw_first)
+{
+	struct stat st;
+
+	/* hidepid= hides the processes of others without an error; the first is nobody's but
+	 * root's, and it is always there. */
+	return saw_first && stat("/proc/self/ns/pid", &st) == 0 && st.st_ino == INIT_PID_NS;
+}
+
+int coffer_pids_read(struct coffer_pids *ret, bool *complete)
+{
+	struct coffer_pids p = {0};
+	DIR *dir = opendir("/proc");
+	const struct dirent *d;
+	bool saw_first = false;
+
+	while (dir && (d = readdir(dir))) {
+		const int pid = name_number(d->d_name);
+
+		if (pid <= 0)
+			continue;
+		saw_first |= pid == 1;
+		if (pid == getpid())
+			continue;
+		if (!ARRAY_ROOM(p.items, p.n)) {
+			(void)closedir(dir);
+			coffer_pids_free(&p);
+			return -ENOMEM;
+		}
+		p.items[p.n++] = pid;
+	}
+	if (dir)
+		(void)closedir(dir);
+	if (!sees_everybody(saw_first))
+		*complete = false;
+	*ret = p;
+	return 0;
+}
+
+void coffer_pids_free(struct coffer_pids *p)
+{
+	free(p->items);
+	*p = (struct coffer_pids){0};
+}
+
+/* --- the lock, as the kernel's table has it --- */
+
+static bool is_held(const char *line, size_t n, const struct coffer_thing *lock, pid_t *ret)
+{
+	struct coffer_lock_line l;
+
+	if (coffer_lock_parse(line, n, &l) < 0 || !l.flock || l.waits ||
+		makedev(l.major, l.minor) != lock->dev || l.ino != lock->ino)
+		return false;
+	*ret = l.pid;
+	return true;
+}
+
+/* Who took the lock: its pid, 0 when that is not known, -1 when nobody holds it. It may have ended
+ * since: a flock belongs to the open file, which a child inherits. */
+static int read_locks(const struct coffer_thing *lock, pid_t *ret, bool *complete)
+{
+	_cleanup_free_ char *text = NULL;
+	const char *at, *line;
+	size_t left, n;
+	const int r = coffer_text_read(AT_FDCWD, "/proc/locks", &text, &left);
+
+	*ret = -1;
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0) {
+		*complete = false;
+		return 0;
+	}
+	at = text;
+	while (*ret < 0 && coffer_next_line(&at, &left, &line, &n))
+		if (is_held(line, n, lock, ret) && *ret < 0)
+			*ret = 0;
+	return 0;
+}
+
+/* --- descriptors --- */
+
+struct scan {
+	const struct coffer_thing *things;
+	size_t n;
+	const struct coffer_thing *lock;
+};
+
+static bool fd_is(int dir_fd, const char *name, struct coffer_thing *ret, bool *refused)
+{
+	struct statx st;
+
+	/* Not stat(): that would ask the server of a network filesystem, which may never answer. */
+	if (statx(dir_fd, name, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE | STATX_INO, &st) <
+		0) {
+		*refused |= errno == EACCES || errno == EPERM;
+		return false;
+	}
+	if (S_ISBLK(st.stx_mode)) {
+		*ret = coffer_thing_block(makedev(st.stx_rdev_major, st.stx_rdev_minor));
+		return true;
+	}
+	*ret = (struct coffer_thing){
+		.dev = makedev(st.stx_dev_major, st.stx_dev_minor), .ino = st.stx_ino};
+	return S_ISREG(st.stx_mode);
+}
+
+/* One descriptor that leads to what we look for, or to the lock. */
+static bool add_fd(const struct scan *s, struct coffer_thing what, int fd, struct coffer_process *p)
+{
+	const bool is_lock = s->lock && coffer_thing_same(what, *s->lock);
+	_cleanup_free_ char *text = NULL;
+	struct coffer_fdinfo info;
+	size_t i, n;
+	char path[64];
+	int r;
+
+	for (i = 0; i < s->n && !coffer_thing_same(what, s->things[i]); i++)
+		;
+	if (i == s->n && !is_lock)
+		return true;
+	(void)snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", (int)p->pid, fd);
+	r = coffer_text_read(AT_FDCWD, path, &text, &n);
+	if (r < 0 || coffer_fdinfo_parse(text, n, &info) < 0)
+		return r == 0 || !denied(-r);
+	if (is_lock && info.flocked)
+		p->locks = true;
+	if (i < s->n && !(info.flags & O_PATH)) {
+		if (i < p->thing)
+			p->thing = i;
+		p->writes |= (info.flags & O_ACCMODE) != O_RDONLY;
+	}
+	return true;
+}
+
+/* false: it does not let us look. */
+static bool scan_process(const struct scan *s, struct coffer_process *p)
+{
+	const struct dirent *d;
+	bool refused = false;
+	char path[32];
+	DIR *dir;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)p->pid);
+	dir = opendir(path);
+	if (!dir)
+		return !denied(errno);
+	while ((d = readdir(dir)) && !refused) {
+		const int fd = name_number(d->d_name);
+		struct coffer_thing what;
+
+		if (fd >= 0 && fd_is(dirfd(dir), d->d_name, &what, &refused))
+			refused |= !add_fd(s, what, fd, p);
+	}
+	(void)closedir(dir);
+	return !refused;
+}
+
+static int add_process(struct coffer_processes *ret, struct coffer_process *p)
+{
+	char path[32];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)p->pid);
+	if (p->pid > 0)
+		(void)coffer_text_line(AT_FDCWD, path, p->comm, sizeof(p->comm));
+	if (!ARRAY_ROOM(ret->items, ret->n))
+		return -ENOMEM;
+	ret->items[ret->n++] = *p;
+	return 0;
+}
+
+/* The table says that the lock is held, and no descriptor tells by whom. */
+static int add_unknown(
+	const struct coffer_thing *lock, struct coffer_processes *ret, bool *complete)
+{
+	struct coffer_process p = {.thing = SIZE_MAX, .locks = true};
+	pid_t owner;
+	int r;
+
+	/* It may have been given back while we looked. */
+	r = read_locks(lock, &owner, complete);
+	return r < 0 || owner < 0 ? r : add_process(ret, &p);
+}
+
+int coffer_processes_find(const struct coffer_pids *pids, const struct coffer_thing *things,
+	size_t n, const struct coffer_thing *lock, struct coffer_processes *ret, bool *complete)
+{
+	_cleanup_processes_ struct coffer_processes found = {0};
+	const struct scan s = {.things = things, .n = n, .lock = lock};
+	bool lock_found = false;
+	pid_t owner = -1;
+	int r = 0;
+
+	if (lock)
+		r = read_locks(lock, &owner, complete);
+	for (size_t i = 0; i < pids->n && r == 0; i++) {
+		struct coffer_process p = {.pid = pids->items[i], .thing = SIZE_MAX};
+
+		if (!scan_process(&s, &p)) {
+			*complete = false;
+			p.locks |= p.pid == owner; /* the table's word is the best there is */
+		}
+		lock_found |= p.locks;
+		if (p.locks || p.thing < n)
+			r = add_process(&found, &p);
+	}
+	if (r == 0 && owner >= 0 && owner != getpid() && !lock_found)
+		r = add_unknown(lock, &found, complete);
+	if (r < 0)
+		return r;
+	*ret = found;
+	found = (struct coffer_processes){0};
+	return 0;
+}
+
+void coffer_processes_free(struct coffer_processes *p)
+{
+	free(p->items);
+	*p = (struct coffer_processes){0};
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* conversion.h - progress of an encryption in place, as LUKS2 metadata tells it
+ *
+ * The layout is the one stock cryptsetup uses (mode encrypt, direction backward, resilience
+ * datashift), so that either tool can go on where the other stopped. What coffer accepts is
+ * decided by building the metadata it would write itself for the same geometry and pointer, and
+ * comparing: a header with one odd number in its segments is not resumed.
+ * Source: LUKS2 on-disk format 1.1, chapter 3, and the headers that cryptsetup 2.6 writes. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/json.h"
+#include "coffer/err.h"
+#include "convert/geometry.h"
+
+enum coffer_luks2_kind {
+	COFFER_LUKS2_ENCRYPTED,	 /* no reencryption under way */
+	COFFER_LUKS2_CONVERTING, /* an encryption in place that coffer can resume */
+	COFFER_LUKS2_OTHER,	 /* another reencryption: cryptsetup's to resume */
+};
+
+struct coffer_conversion {
+	struct coffer_geometry geometry;
+	uint64_t pointer;  /* all from here on is converted; 0: only the end is left to do */
+	bool hot;	   /* stock was cut inside a step: that step is done again */
+	char cipher[64];   /* as dm-crypt writes it: "aes-xts-plain64" */
+	uint32_t key_size; /* bytes of the volume key */
+};
+
+/* The one cipher of coffer's engine; a conversion with another one is cryptsetup's to resume. */
+#define COFFER_CIPHER "aes-xts-plain64"
+
+/* What the metadata @json says. @ret is filled for CONVERTING; of OTHER it
+ * only gets hot. OTHER is no error; @e then tells what coffer cannot do about it.
+ * -EBADMSG: the metadata contradicts itself or the layout. */
+int coffer_conversion_read(struct json_object *json, enum coffer_luks2_kind *ret_kind,
+	struct coffer_conversion *ret, struct coffer_err *e);
+
+/* Change @json to say that the conversion @c stands at @c->pointer. -ENOMEM, -EBADMSG. */
+int coffer_conversion_write(
+	struct json_object *json, const struct coffer_conversion *c, struct coffer_err *e);
+
+/* Change @json to the finished state: one segment, nothing of the reencryption left. */
+int coffer_conversion_finish(
+	struct json_object *json, const struct coffer_conversion *c, struct coffer_err *e);
+
+/* Does the digest over the reencryption metadata match the volume key? It keeps a forged header
+ * from making a tool write with wrong offsets (CVE-2021-4122).
+ * -EKEYREJECTED when it does not match or is not there. */
+int coffer_conversion_verify(
+	struct json_object *json, const uint8_t *key, size_t key_size, struct coffer_err *e);

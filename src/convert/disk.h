@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* disk.h - an opened disk and what is known of it; examine reads, decide judges
+ *
+ * Each stage of the story ends with the disk examined anew, so what happens next always follows
+ * from what is on the disk and never from what the program believes it did. */
+#pragma once
+#include "convert/decide.h"
+#include "io/dev.h"
+#include "fs/signatures.h"
+#include "luks2/header.h"
+
+struct coffer_disk {
+	struct coffer_dev *dev; /* borrowed */
+	struct coffer_facts facts;
+	struct coffer_header *header; /* NULL: no copy is whole */
+	uint8_t *image;		      /* bytes of the PLACE record's image, if it was needed */
+	enum coffer_action action;
+	char why[512]; /* for DAMAGED */
+	bool unlocked; /* read without the metadata lock: this user has no access to it */
+};
+
+/* Read everything that decides, from the disk and not from a cache. Changes no byte: it flushes
+ * what an earlier run may have left, and takes the metadata lock shared. */
+int coffer_examine(struct coffer_dev *d, struct coffer_disk *ret, struct coffer_err *e);
+void coffer_disk_reset(struct coffer_disk *disk); /* frees what examine allocated */
+
+/* Is every transfer of a conversion of layout @g aligned for bypassing the page cache? Unaligned
+ * sizes are rare; they take the cache throughout, since direct and cached transfers to one block do
+ * not mix. */
+bool coffer_fits_direct(const struct coffer_geometry *g);
+/* Bypass the page cache from now on, if they are. */
+void coffer_use_direct(struct coffer_dev *d, const struct coffer_geometry *g);
+
+/* SHA-256 of [off, off + n) of the device. */
+int coffer_dev_hash(struct coffer_dev *d, uint64_t off, uint64_t n, uint8_t ret[COFFER_SHA256_SIZE],
+	struct coffer_err *e);
+
+/* Is there something, and libblkid, which has found @content, knows nothing of it? A volume whose
+ * header is overwritten looks like that. A disk that begins with zeros, more than a header of the
+ * usual size has, counts as empty. */
+int coffer_dev_is_riddle(struct coffer_dev *d, const struct coffer_content *content, bool *ret,
+	struct coffer_err *e);
+
+/* The device's name and the way out, for actions that stop the story: SHRUNK, OTHER, DAMAGED;
+ * CONVERT and END of a header whose sequence number leaves no room. 0 for all other actions. */
+int coffer_refuse_action(const struct coffer_disk *disk, struct coffer_err *e);
+
+/* REFUSED with -EEXIST: there is nothing to encrypt. */
+int coffer_refuse_encrypted(const struct coffer_dev *d, struct coffer_err *e);

@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* engine.c - a bounded pipeline: read ahead and encrypt, write the step that may be written */
+#include "convert/engine.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/bytes.h"
+#include "base/err.h"
+#include "convert/step.h"
+#include "io/clock.h"
+#include "io/threads.h"
+#include "io/parallel.h"
+
+enum {
+	PIECE = 1 << 20,
+	USUAL_THREADS = 8,
+	SLOTS = 48, /* pieces that are read ahead: three steps of the usual size */
+	MAX_CHECKERS = 4,
+	AHEAD = 32 /* steps that are listed ahead; a small step has few pieces */
+};
+
+static const double ASK_STOP = 0.2; /* seconds between questions */
+
+enum slot_state {
+	FREE,
+	FILLING, /* read and encrypted by a thread */
+	READY,	 /* waits for its step */
+	WRITING
+};
+
+/* A piece on its way. */
+struct slot {
+	enum slot_state state;
+	uint64_t step; /* number of its step */
+	struct coffer_job job;
+	uint8_t *buf;
+};
+
+struct pending {
+	struct coffer_step done;
+	size_t open; /* pieces that were listed and are not yet written */
+};
+
+struct coffer_engine {
+	struct coffer_dev *dev;
+	const struct coffer_geometry *g;
+	const struct coffer_used_map *map;
+	struct coffer_stop stop;
+	struct coffer_crew *crew; /* NULL: all on the caller's thread */
+	unsigned int threads;
+	struct coffer_xts *xts[COFFER_MAX_THREADS];
+	uint8_t *bufs; /* of all slots, in one piece */
+	struct slot slot[SLOTS];
+	/* What follows is guarded by the crew's lock. */
+	bool quit;
+	int r; /* the failure that ends it all, and its error */
+	struct coffer_err e;
+	/* What could not be read ahead: it is no failure before its step's turn, since the steps
+	 * above can still be done. */
+	int ahead_r;
+	struct coffer_err ahead_e;
+	uint64_t ahead_step;
+	struct pending steps[AHEAD];
+	uint64_t first;	   /* number of the step that is written next, or now */
+	uint64_t listing;  /* ... that is being listed */
+	bool any_listing;  /* there is one */
+	bool may_write;	   /* step @first may be written */
+	uint64_t p, floor; /* where the step after the one being listed ends; where all end */
+	struct coffer_jobs jobs;
+	double interval; /* seconds per byte, of the rate */
+	double not_before;
+	/* For what is read back, which happens while the threads read ahead: two pieces each. */
+	unsigned int checkers;
+	struct coffer_xts *check_xts[MAX_CHECKERS];
+	uint8_t *check_buf[MAX_CHECKERS];
+};
+
+static void lock(struct coffer_engine *en)
+{
+	if (en->crew)
+		coffer_crew_lock(en->crew);
+}
+
+static void unlock_and_wake(struct coffer_engine *en)
+{
+	if (!en->crew)
+		return;
+	coffer_crew_wake(en->crew);
+	coffer_crew_unlock(en->crew);
+}
+
+/* --- one piece ----------------------------------------------------------------------------- */
+
+static int fill_piece(struct coffer_engine *en, unsigned int thread, const struct coffer_job *j,
+	uint8_t *buf, struct coffer_err *e)
+{
+	int r;
+
+	if (j->kind == COFFER_JOB_MOVE) {
+		r = coffer_dev_read(en->dev, buf, j->n, coffer_plain_offset(en->g, j->x), e);
+		if (r < 0)
+			return r;
+	} else {
+		/* The ciphertext of zeros: looks like all other ciphertext, and the volume has
+		 * zeros there, not noise. */
+		memset(buf, 0, j->n);
+	}
+	if (coffer_xts_encrypt(en->xts[thread], j->x, buf, j->n) < 0)
+		return coffer_err_set(e, EIO, "libcrypto failed to encrypt");
+	return 0;
+}
+
+static int write_piece(struct coffer_engine *en, const struct coffer_job *j, const uint8_t *buf,
+	struct coffer_err *e)
+{
+	/* [from+S, to+S) holds no plain byte that is not somewhere else: by the rule for steps no
+	 * used byte lies in [from+S, to), so this goes over what earlier steps, whose commits are
+	 * durable, have moved up by S, over what is free, or into the gap. */
+	return coffer_dev_write(en->dev, buf, j->n, j->x + en->g->shift, e);
+}
+
+static void count_piece(struct coffer_step *s, const struct coffer_job *j)
+{
+	switch (j->kind) {
+	case COFFER_JOB_MOVE:
+		s->moved += j->n;
+		break;
+	case COFFER_JOB_SCRUB:
+		s->scrubbed += j->n;
+		break;
+	case COFFER_JOB_FILL:
+		s->filled += j->n;
+		break;
+	}
+}
+
+/* --- what comes next; with the lock --------------------------------------------------------- */
+
+static struct pending *step_number(struct coffer_engine *en, uint64_t n)
+{
+	return &en->steps[n % AHEAD];
+}
+
+/* Begin to list the step below the last one. False: there is none, or there are enough. */
+static bool begin_step(struct coffer_engine *en)
+{
+	struct pending *s;
+
+	if (en->p <= en->floor || en->listing - en->first >= AHEAD)
+		return false;
+	s = step_number(en, en->listing);
+	*s = (struct pending){.done = {.to = en->p}};
+	s->done.from = coffer_next_step(en->g, en->map, en->p);
+	en->p = s->done.from;
+	en->jobs = coffer_jobs_of(en->g, en->map, s->done.from, s->done.to);
+	en->any_listing = true;
+	return true;
+}
+
+/* The next piece of all, in order, of step @last at most. */
+static bool next_job(
+	struct coffer_engine *en, uint64_t last, uint64_t *ret_step, struct coffer_job *ret)
+{
+	while (en->listing <= last) {
+		if (!en->any_listing && !begin_step(en))
+			return false;
+		if (coffer_jobs_next(&en->jobs, PIECE, ret)) {
+			*ret_step = en->listing;
+			step_number(en, en->listing)->open++;
+			return true;
+		}
+		en->any_listing = false;
+		en->listing++;
+		if (en->crew)
+			coffer_crew_wake(en->crew); /* its last piece may be written already */
+	}
+	return false;
+}
+
+/* Is all of the step written? */
+static bool is_written(struct coffer_engine *en)
+{
+	return en->listing > en->first && step_number(en, en->first)->open == 0;
+}
+
+/* Seconds until the next piece may be begun. */
+static double held_up(struct coffer_engine *en)
+{
+	return en->interval > 0 ? en->not_before - coffer_clock() : 0;
+}
+
+static void count_rate(struct coffer_engine *en, uint64_t n)
+{
+	const double now = en->interval > 0 ? coffer_clock() : 0;
+
+	if (en->not_before < now)
+		en->not_before = now;
+	en->not_before += (double)n * en->interval;
+}
+
+/* --- the threads ---------------------------------------------------------------------------- */
+
+static struct slot *find_slot(struct coffer_engine *en, enum slot_state state)
+{
+	for (unsigned int i = 0; i < SLOTS; i++)
+		if (en->slot[i].state == state && (state == FREE || en->slot[i].step == en->first))
+			return &en->slot[i];
+	return NULL;
+}
+
+static void note_failure(struct coffer_engine *en, int r, const struct coffer_err *e)
+{
+	if (en->r == 0) {
+		en->r = r;
+		en->e = *e;
+	}
+	coffer_crew_wake(en->crew);
+}
+
+/* Write a piece of the step that may be written. False: none is ready. */
+static bool write_one(struct coffer_engine *en)
+{
+	struct slot *s = en->may_write ? find_slot(en, READY) : NULL;
+	struct coffer_err e = {0};
+	struct pending *step;
+	int r;
+
+	if (!s)
+		return false;
+	s->state = WRITING;
+	coffer_crew_unlock(en->crew);
+	r = write_piece(en, &s->job, s->buf, &e);
+	coffer_crew_lock(en->crew);
+	s->state = FREE;
+	step = step_number(en, s->step);
+	step->open--;
+	count_piece(&step->done, &s->job);
+	if (r < 0)
+		note_failure(en, r, &e);
+	/* Room for another piece, or the step's end. */
+	coffer_crew_wake(en->crew);
+	return true;
+}
+
+/* Of several the one of the highest step counts, which is the first to come. */
+static void note_failure_ahead(
+	struct coffer_engine *en, uint64_t step, int r, const struct coffer_err *e)
+{
+	if (en->ahead_r == 0 || step < en->ahead_step) {
+		en->ahead_r = r;
+		en->ahead_e = *e;
+		en->ahead_step = step;
+	}
+	coffer_crew_wake(en->crew);
+}
+
+/* Is it the turn of what could not be read? */
+static bool cannot_go_on(const struct coffer_engine *en)
+{
+	return en->ahead_r < 0 && en->ahead_step <= en->first;
+}
+
+/* Read and encrypt the next piece. False: there is none, or no room, or it is too early. */
+static bool fill_one(struct coffer_engine *en, unsigned int thread)
+{
+	struct slot *s = held_up(en) > 0 || en->ahead_r < 0 ? NULL : find_slot(en, FREE);
+	struct coffer_err e = {0};
+	int r;
+
+	if (!s || !next_job(en, UINT64_MAX, &s->step, &s->job))
+		return false;
+	count_rate(en, s->job.n);
+	s->state = FILLING;
+	coffer_crew_unlock(en->crew);
+	r = fill_piece(en, thread, &s->job, s->buf, &e);
+	coffer_crew_lock(en->crew);
+	s->state = r < 0 ? FREE : READY;
+	if (r < 0)
+		note_failure_ahead(en, s->step, r, &e);
+	return true;
+}
+
+static void work(void *arg, unsigned int thread)
+{
+	struct coffer_engine *en = arg;
+
+	coffer_crew_lock(en->crew);
+	while (!en->quit && en->r == 0) {
+		double wait;
+
+		if (write_one(en) || fill_one(en, thread))
+			continue;
+		wait = held_up(en);
+		coffer_crew_wait(en->crew, wait > 0 ? wait : -1);
+	}
+	coffer_crew_unlock(en->crew);
+}
+
+/* --- steps ---------------------------------------------------------------------------------- */
+
+/* Everything on the caller's thread, piece by piece in order. */
+static int step_alone(struct coffer_engine *en, struct coffer_err *e)
+{
+	struct pending *step = step_number(en, en->first);
+	struct coffer_job job;
+	uint64_t number;
+	int r = 0;
+
+	while (r == 0 && next_job(en, en->first, &number, &job)) {
+		double wait;
+
+		while ((wait = held_up(en)) > 0 && !coffer_stop_wanted(&en->stop))
+			coffer_sleep(wait < ASK_STOP ? wait : ASK_STOP);
+		count_rate(en, job.n);
+		r = fill_piece(en, 0, &job, en->slot[0].buf, e);
+		if (r == 0)
+			r = write_piece(en, &job, en->slot[0].buf, e);
+		step->open--;
+		count_piece(&step->done, &job);
+	}
+	return r;
+}
+
+static int step_together(struct coffer_engine *en, struct coffer_err *e)
+{
+	int r;
+
+	coffer_crew_lock(en->crew);
+	en->may_write = true;
+	coffer_crew_wake(en->crew);
+	while (en->r == 0 && !cannot_go_on(en) && !is_written(en)) {
+		coffer_crew_wait(en->crew, ASK_STOP);
+		if (en->interval > 0 && coffer_stop_wanted(&en->stop)) {
+			en->interval = 0;
+			coffer_crew_wake(en->crew);
+		}
+	}
+	en->may_write = false;
+	if (en->r == 0 && cannot_go_on(en))
+		note_failure(en, en->ahead_r, &en->ahead_e);
+	r = en->r;
+	if (r < 0 && e)
+		*e = en->e;
+	coffer_crew_unlock(en->crew);
+	return r;
+}
+
+int coffer_engine_step(struct coffer_engine *en, struct coffer_step *ret, struct coffer_err *e)
+{
+	const int r = en->crew ? step_together(en, e) : step_alone(en, e);
+
+	if (r < 0)
+		return r;
+	/* The threads list further steps, so the number goes on under their lock. */
+	lock(en);
+	*ret = step_number(en, en->first)->done;
+	en->first++;
+	unlock_and_wake(en);
+	return 0;
+}
+
+int coffer_engine_begin(struct coffer_engine *en, uint64_t p, uint64_t floor, struct coffer_err *e)
+{
+	lock(en);
+	en->p = p;
+	en->floor = floor;
+	unlock_and_wake(en);
+	if (en->threads == 1 || en->crew)
+		return 0;
+	en->crew = coffer_crew_new();
+	if (!en->crew)
+		return coffer_err_errno(e, ENOMEM, "set up the engine");
+	if (coffer_crew_start(en->crew, en->threads, work, en) == 0) {
+		coffer_crew_end(TAKE_PTR(en->crew));
+		en->threads = 1; /* no thread can be had: the caller's does the same work */
+	}
+	return 0;
+}
+
+/* --- reading back --------------------------------------------------------------------------- */
+
+struct check {
+	struct coffer_engine *en;
+	struct coffer_job *jobs;
+	size_t n;
+};
+
+static int check_piece(void *arg, unsigned int thread, size_t i, struct coffer_err *e)
+{
+	const struct check *c = arg;
+	const struct coffer_job *j = &c->jobs[i];
+	struct coffer_dev *d = c->en->dev;
+	uint8_t *there = c->en->check_buf[thread], *plain = there + PIECE;
+	const uint64_t at = j->x + c->en->g->shift;
+	int r;
+
+	coffer_dev_forget(d, at, j->n);
+	r = coffer_dev_read(d, there, j->n, at, e);
+	if (r < 0)
+		return r;
+	if (coffer_xts_decrypt(c->en->check_xts[thread], j->x, there, j->n) < 0)
+		return coffer_err_set(e, EIO, "libcrypto failed to decrypt");
+	memset(plain, 0, j->n);
+	/* No step writes over its own source, so it is what it was. */
+	if (j->kind == COFFER_JOB_MOVE)
+		r = coffer_dev_read(d, plain, j->n, coffer_plain_offset(c->en->g, j->x), e);
+	if (r == 0 && memcmp(there, plain, j->n) != 0)
+		r = coffer_err_set(e, EIO,
+			"%s does not give back at byte %" PRIu64 " what was written there", d->name,
+			at);
+	return r;
+}
+
+static int list_jobs(struct check *c, const struct coffer_step *s)
+{
+	struct coffer_jobs jobs = coffer_jobs_of(c->en->g, c->en->map, s->from, s->to);
+	struct coffer_job job;
+
+	while (coffer_jobs_next(&jobs, PIECE, &job)) {
+		if (!ARRAY_ROOM(c->jobs, c->n))
+			return -ENOMEM;
+		c->jobs[c->n++] = job;
+	}
+	return 0;
+}
+
+int coffer_engine_verify(
+	struct coffer_engine *en, const struct coffer_step *s, struct coffer_err *e)
+{
+	struct check c = {.en = en};
+	int r;
+
+	r = list_jobs(&c, s);
+	if (r < 0)
+		(void)coffer_err_errno(e, ENOMEM, "read back what was written");
+	else
+		r = coffer_pool_run(en->checkers, c.n, check_piece, &c, e);
+	free(c.jobs);
+	return r;
+}
+
+/* --- set-up --------------------------------------------------------------------------------- */
+
+/* Reading waits for the disk, so there are more threads than processors; the more, the deeper is
+ * the disk's queue. */
+static unsigned int usual_threads(void)
+{
+	const unsigned int cpus = coffer_processors();
+
+	return cpus < USUAL_THREADS	   ? USUAL_THREADS
+	       : cpus > COFFER_MAX_THREADS ? COFFER_MAX_THREADS
+					   : cpus;
+}
+
+static int open_check(
+	struct coffer_engine *en, const struct coffer_engine_setup *s, struct coffer_err *e)
+{
+	int r = 0;
+
+	while (en->checkers < en->threads && en->checkers < MAX_CHECKERS && r == 0) {
+		const unsigned int i = en->checkers++;
+
+		r = coffer_xts_new(s->key, s->key_size, s->g->sector_size, &en->check_xts[i], e);
+		en->check_buf[i] = coffer_dev_buffer(2 * (size_t)PIECE);
+		if (r == 0 && !en->check_buf[i])
+			r = coffer_err_errno(e, ENOMEM, "set up the engine");
+	}
+	return r;
+}
+
+static int open_all(
+	struct coffer_engine *en, const struct coffer_engine_setup *s, struct coffer_err *e)
+{
+	const unsigned int slots = en->threads == 1 ? 1 : SLOTS;
+	int r = 0;
+
+	for (unsigned int i = 0; i < en->threads && r == 0; i++)
+		r = coffer_xts_new(s->key, s->key_size, s->g->sector_size, &en->xts[i], e);
+	en->bufs = coffer_dev_buffer(slots * (size_t)PIECE);
+	if (r == 0 && !en->bufs)
+		r = coffer_err_errno(e, ENOMEM, "set up the engine");
+	for (unsigned int i = 0; i < slots && r == 0; i++)
+		en->slot[i].buf = en->bufs + i * (size_t)PIECE;
+	return r == 0 && s->verify ? open_check(en, s, e) : r;
+}
+
+int coffer_engine_open(
+	const struct coffer_engine_setup *s, struct coffer_engine **ret, struct coffer_err *e)
+{
+	struct coffer_engine *en = calloc(1, sizeof(*en));
+	int r;
+
+	if (!en)
+		return coffer_err_errno(e, ENOMEM, "set up the engine");
+	en->dev = s->dev;
+	en->g = s->g;
+	en->map = s->map;
+	en->stop = s->stop;
+	en->threads = s->threads ? s->threads : usual_threads();
+	if (en->threads > COFFER_MAX_THREADS)
+		en->threads = COFFER_MAX_THREADS;
+	en->interval = s->max_rate ? 1.0 / (double)s->max_rate : 0;
+	r = open_all(en, s, e);
+	if (r < 0) {
+		coffer_engine_close(en);
+		return r;
+	}
+	*ret = en;
+	return 0;
+}
+
+void coffer_engine_close(struct coffer_engine *en)
+{
+	if (!en)
+		return;
+	lock(en);
+	en->quit = true;
+	unlock_and_wake(en);
+	coffer_crew_end(en->crew);
+	free(en->bufs);
+	for (unsigned int i = 0; i < COFFER_MAX_THREADS; i++)
+		coffer_xts_free(en->xts[i]);
+	for (unsigned int i = 0; i < en->checkers; i++) {
+		coffer_xts_free(en->check_xts[i]);
+		free(en->check_buf[i]);
+	}
+	free(en);
+}

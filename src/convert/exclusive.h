@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* exclusive.h - could a run have the disk for itself? Asked without opening it for work
+ *
+ * A run meets these when it opens the device; who only plans has to ask. */
+#pragma once
+#include "coffer/finding.h"
+#include "coffer/status.h"
+#include "io/dev.h"
+
+/* Add "alone", "writable" and "locks" to @l. @dev was opened for reading. -ENOMEM. */
+int coffer_access_list(const struct coffer_dev *dev, const struct coffer_status *s,
+	struct coffer_checks *l, struct coffer_err *e);

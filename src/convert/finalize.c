@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* finalize.c - after the last step: the head copy goes, the header becomes an ordinary one */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "convert/convert.h"
+#include "convert/used.h"
+#include "convert/volume.h"
+
+enum {
+	PIECE = 1 << 20
+};
+
+/* May all of the head copy be wiped? Its place is behind the content's end as it was when the
+ * conversion began; but the volume may have been used, and have grown, since. */
+static int may_wipe_all(
+	struct coffer_session *s, struct coffer_volume *v, bool *ret, struct coffer_err *e)
+{
+	struct coffer_err why = {0};
+	struct coffer_fs fs;
+	int r;
+
+	*ret = s->converted; /* this run did the last step and was alone on the device since */
+	if (*ret)
+		return 0;
+	r = coffer_volume_fs(v, &fs, &why);
+	if (r < 0 && r != -EUCLEAN) {
+		if (e)
+			*e = why;
+		return r;
+	}
+	*ret = r == 0 && fs.kind != COFFER_FS_NONE &&
+	       fs.end <= coffer_gap(&s->disk.facts.conversion.geometry);
+	return 0;
+}
+
+/* The sectors of the head copy's place that are byte by byte the plain head become random. By
+ * sectors, since an earlier wipe may have been torn at any of them. */
+static bool wipe_equal_sectors(uint8_t *there, const uint8_t *head, const uint8_t *random, size_t n)
+{
+	bool changed = false;
+
+	for (size_t k = 0; k < n; k += COFFER_SECTOR) {
+		if (memcmp(there + k, head + k, COFFER_SECTOR) != 0)
+			continue;
+		memcpy(there + k, random + k, COFFER_SECTOR);
+		changed = true;
+	}
+	return changed;
+}
+
+/* Where something else may lie in the head copy's place, only what is the plain head goes: what
+ * the volume keeps there is ciphertext and cannot look like that. */
+static int wipe_equal(struct coffer_session *s, struct coffer_volume *v, uint64_t at,
+	const uint8_t *random, size_t n, struct coffer_err *e)
+{
+	const uint64_t copy = coffer_head_copy(&s->disk.facts.conversion.geometry);
+	_cleanup_free_ uint8_t *head = coffer_dev_buffer(PIECE);
+	_cleanup_free_ uint8_t *there = coffer_dev_buffer(PIECE);
+	int r;
+
+	if (!head || !there)
+		return coffer_err_errno(e, ENOMEM, "wipe the head copy");
+	r = coffer_volume_read(v, at, head, n, e);
+	if (r == 0)
+		r = coffer_dev_read(s->dev, there, n, copy + at, e);
+	if (r < 0)
+		return r;
+	if (memcmp(there, head, n) != 0)
+		s->result->head_copy_kept = true;
+	/* What is not the head is written as it was read: nobody else is on the device. */
+	if (!wipe_equal_sectors(there, head, random, n))
+		return 0;
+	return coffer_dev_write(s->dev, there, n, copy + at, e);
+}
+
+/* Random bytes, as stock does: zeros would tell where the copy was. */
+static int wipe_head_copy(struct coffer_session *s, struct coffer_err *e)
+{
+	const struct coffer_geometry *g = &s->disk.facts.conversion.geometry;
+	_cleanup_free_ uint8_t *random = coffer_dev_buffer(PIECE);
+	_cleanup_volume_ struct coffer_volume v = {0};
+	struct coffer_mapping map;
+	bool all;
+	int r;
+
+	if (!random)
+		return coffer_err_errno(e, ENOMEM, "wipe the head copy");
+	coffer_mapping_converting(&s->disk.facts.conversion, s->dev->size, &map);
+	r = coffer_volume_open(s->dev, &map, s->key, &v, e);
+	if (r == 0)
+		r = may_wipe_all(s, &v, &all, e);
+	/* Exactly [D-S, D): pointer 0 is durable, so nothing reads it any more; one byte below
+	 * begins the ciphertext of the last block of data. */
+	for (uint64_t at = 0; at < g->shift && r == 0; at += PIECE) {
+		const size_t n = min_u64(PIECE, g->shift - at);
+
+		if (coffer_random(random, n) < 0)
+			return coffer_err_set(e, EIO, "libcrypto has no random bytes");
+		r = all ? coffer_dev_write(s->dev, random, n, coffer_head_copy(g) + at, e)
+			: wipe_equal(s, &v, at, random, n, e);
+	}
+	if (r == 0)
+		r = coffer_used_erase(s, e);
+	return r < 0 ? r : coffer_dev_flush(s->dev, e);
+}
+
+int coffer_convert_end(struct coffer_session *s, struct coffer_err *e)
+{
+	const struct coffer_conversion *c = &s->disk.facts.conversion;
+	int r = 0;
+
+	coffer_session_progress(s, COFFER_PHASE_END, c->geometry.length, c->geometry.length);
+	s->changed = true;
+	/* Pointer 0 may have been read from a cache only: make it durable before the last plain
+	 * copy of the head is destroyed. */
+	if (!s->converted)
+		r = coffer_header_commit(s->dev, s->disk.header, e);
+	if (r == 0)
+		r = wipe_head_copy(s, e);
+	if (r < 0)
+		return coffer_err_wrap(e, r, "wipe the copy of the head");
+	/* The requirement in the header remembers that the wipe is due, so it goes last. */
+	r = coffer_conversion_finish(s->disk.header->json, c, e);
+	if (r == 0)
+		r = coffer_header_commit(s->dev, s->disk.header, e);
+	return coffer_err_wrap(e, r, "write the final header");
+}
+
+int coffer_convert_sync(struct coffer_session *s, struct coffer_err *e)
+{
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	const bool changed = s->changed;
+	int r;
+
+	s->changed = true;
+	r = coffer_lock_metadata(s->dev, true, &lock, e);
+	if (r == 0)
+		r = coffer_header_rewrite(s->dev, s->disk.header, e);
+	if (r == -ESTALE) /* found out before the first write */
+		s->changed = changed;
+	return coffer_err_wrap(e, r, "write the final header");
+}

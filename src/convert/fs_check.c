@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "convert/fs_check.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "fs/fsck.h"
+#include "fs/scrub.h"
+#include "convert/moved_segment_read.h"
+
+#define MAX_HEAD (UINT64_C(256) << 20) /* the largest that people move away */
+
+int coffer_ask_checker(struct coffer_dev *d, const struct coffer_fs *fs,
+	const struct coffer_stop *stop, struct coffer_err *e)
+{
+	int r;
+
+	if (d->fd < 0)
+		return -ENODATA;
+	r = coffer_fsck(coffer_fs_name(fs->kind), d->name, stop, e);
+	if (r == 0 && fs->kind == COFFER_FS_BTRFS)
+		r = coffer_scrub_btrfs(d, MAX_HEAD, e);
+	return r;
+}
+
+/* The filesystem at byte 0, if one is there and nothing of a conversion. */
+static int look(struct coffer_session *s, struct coffer_evidence *ret, bool *ret_plain,
+	struct coffer_err *e)
+{
+	int r;
+
+	coffer_dev_set_direct(s->dev, false);
+	r = coffer_examine(s->dev, &s->disk, e);
+	if (r == 0)
+		r = coffer_evidence_collect(&s->disk, ret, e);
+	*ret_plain = r == 0 && s->disk.action == COFFER_ACT_START && ret->has_head;
+	return r;
+}
+
+/* The block of the copy with the superblock goes: without that nothing is a copy of a head. The
+ * head is in its place, durable and sound. A checker may take hours, and an image can be attached,
+ * used and grown meanwhile: so only if nobody has it, and the filesystem still ends before the gap.
+ */
+static int forget_copy(
+	struct coffer_session *s, const struct coffer_geometry *g, struct coffer_err *e)
+{
+	struct coffer_evidence v = {0};
+	bool plain;
+	int r;
+
+	r = look(s, &v, &plain, e);
+	if (r < 0 || !plain || v.head.end > coffer_gap(g) ||
+		(!s->dev->is_block && coffer_dev_check_alone(s->dev, NULL) < 0))
+		return r;
+	r = coffer_dev_zero(s->dev,
+		coffer_head_copy(g) + round_down_u64(v.head.super, COFFER_BLOCK), COFFER_BLOCK, e);
+	return r < 0 ? r : coffer_dev_flush(s->dev, e);
+}
+
+int coffer_check_restored(struct coffer_session *s, const struct coffer_geometry *g, bool kept,
+	const struct coffer_stop *stop, struct coffer_err *e)
+{
+	struct coffer_evidence v = {0};
+	struct coffer_err why = {0};
+	bool plain;
+	int r;
+
+	r = look(s, &v, &plain, e);
+	if (r < 0 || !plain)
+		return r;
+	r = coffer_ask_checker(s->dev, &v.head, stop, &why);
+	if (r == 0)
+		return forget_copy(s, g, e);
+	if (r != -EBADMSG)
+		return 0;
+	r = coffer_err_repair(e, EUCLEAN,
+		"%s: the first bytes are back from the copy that was on the disk, but the "
+		"filesystem's checker finds damage: %s; so the copy was not complete; keep a copy "
+		"of the disk before anything mends it",
+		s->dev->name, why.msg);
+	if (kept)
+		coffer_err_add(e, "; what was overwritten is kept from byte %" PRIu64 " on",
+			coffer_gap(g));
+	return r;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* fs_check.h - what a filesystem's own checker says of the plain filesystem on a disk */
+#pragma once
+#include "fs/superblock.h"
+#include "io/child.h"
+#include "convert/session.h"
+
+/* Ask about the filesystem @fs at byte 0 of @d. 0: it is sound. -EBADMSG: it is not. -ENODATA: a
+ * device of a test's own, which no checker can open. Others: it could not be asked; @e says why. */
+int coffer_ask_checker(struct coffer_dev *d, const struct coffer_fs *fs,
+	const struct coffer_stop *stop, struct coffer_err *e);
+
+/* A head was put back from a copy that nobody had verified: it may never have been complete, or be
+ * of an older try. Where nothing else tells it, the checker may: NEEDS_REPAIR. If it finds nothing
+ * wrong, that copy is made one that nobody takes for a copy any more. @kept: what was overwritten
+ * is kept in the gap. */
+int coffer_check_restored(struct coffer_session *s, const struct coffer_geometry *g, bool kept,
+	const struct coffer_stop *stop, struct coffer_err *e);

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "convert/mapping.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+
+static void add(struct coffer_mapping *m, uint64_t length, uint64_t offset, bool crypt)
+{
+	m->s[m->n++] = (struct coffer_stretch){
+		.start = m->size,
+		.length = length,
+		.offset = offset,
+		.crypt = crypt,
+		.tweak = m->size,
+	};
+	m->size += length;
+}
+
+void coffer_mapping_converting(
+	const struct coffer_conversion *c, uint64_t device, struct coffer_mapping *ret)
+{
+	const struct coffer_geometry *g = &c->geometry;
+	const uint64_t p = c->pointer;
+
+	*ret = (struct coffer_mapping){.sector_size = g->sector_size};
+	memcpy(ret->cipher, c->cipher, sizeof(ret->cipher));
+	if (p == 0) {
+		add(ret, round_down_u64(device - g->shift, g->sector_size), g->shift, true);
+		return;
+	}
+	add(ret, g->shift, coffer_head_copy(g), false);
+	if (p > g->shift)
+		add(ret, p - g->shift, g->shift, false);
+	if (p < g->length)
+		add(ret, g->length - p, g->shift + p, true);
+}
+
+/* Is the one segment of a kind that can be read here? */
+static int check_kind(struct json_object *segments, struct coffer_mapping *m, struct coffer_err *e)
+{
+	struct json_object *s = coffer_json_object(segments, "0");
+	const char *type = coffer_json_string(s, "type");
+	const char *cipher = coffer_json_string(s, "encryption");
+
+	if (!type)
+		return coffer_err_set(e, EBADMSG, "the metadata have no segment of data");
+	if (coffer_json_length(segments) != 1)
+		return coffer_err_set(e, EOPNOTSUPP,
+			"the volume is made of %zu segments, and coffer reads those of one",
+			coffer_json_length(segments));
+	if (strcmp(type, "crypt") != 0)
+		return coffer_err_set(e, EOPNOTSUPP,
+			"its data are of the kind '%.64s', and coffer reads 'crypt'", type);
+	if (!cipher || coffer_json_u32(s, "sector_size", &m->sector_size) < 0)
+		return coffer_err_set(e, EBADMSG, "the segment names no cipher or sector size");
+	if (coffer_json_object(s, "integrity"))
+		return coffer_err_set(
+			e, EOPNOTSUPP, "its data carry integrity tags, which coffer does not read");
+	if (strcmp(cipher, COFFER_CIPHER) != 0)
+		return coffer_err_set(e, EOPNOTSUPP,
+			"it is encrypted with '%.64s', and coffer reads " COFFER_CIPHER, cipher);
+	if (m->sector_size < 512 || m->sector_size > 4096 ||
+		(m->sector_size & (m->sector_size - 1)))
+		return coffer_err_set(
+			e, EBADMSG, "a sector size of %" PRIu32 " is impossible", m->sector_size);
+	(void)snprintf(m->cipher, sizeof(m->cipher), "%s", cipher);
+	return 0;
+}
+
+int coffer_mapping_finished(
+	struct json_object *json, uint64_t device, struct coffer_mapping *ret, struct coffer_err *e)
+{
+	struct json_object *segments = coffer_json_object(json, "segments");
+	struct json_object *s = coffer_json_object(segments, "0");
+	const char *size_text = coffer_json_string(s, "size");
+	struct coffer_mapping m = {0};
+	uint64_t offset, size, sectors, tweak, end;
+	int r;
+
+	r = check_kind(segments, &m, e);
+	if (r < 0)
+		return r;
+	if (coffer_json_u64s(s, "offset", &offset) < 0 || offset % COFFER_SECTOR || !size_text ||
+		coffer_json_u64s(s, "iv_tweak", &sectors) < 0)
+		return coffer_err_set(e, EBADMSG, "the segment's numbers make no sense");
+	if (strcmp(size_text, "dynamic") == 0)
+		size = offset < device ? round_down_u64(device - offset, m.sector_size) : 0;
+	else if (coffer_json_u64s(s, "size", &size) < 0 || (size & (m.sector_size - 1)))
+		return coffer_err_set(e, EBADMSG, "the segment's size makes no sense");
+	if (!mul_u64(sectors, COFFER_SECTOR, &tweak) || !add_u64(tweak, size, &end) ||
+		!add_u64(offset, size, &end))
+		return coffer_err_set(e, EBADMSG, "the segment's numbers make no sense");
+	if (size == 0 || end > device)
+		return coffer_err_set(e, ENOSPC,
+			"its data lie from byte %" PRIu64 " to %" PRIu64
+			", but the device ends at %" PRIu64,
+			offset, size ? end : offset, device);
+	add(&m, size, offset, true);
+	m.s[0].tweak = tweak;
+	*ret = m;
+	return 0;
+}
+
+const struct coffer_stretch *coffer_mapping_at(const struct coffer_mapping *m, uint64_t x)
+{
+	for (unsigned int i = 0; i < m->n; i++)
+		if (x - m->s[i].start < m->s[i].length) /* wraps where x is below */
+			return &m->s[i];
+	return NULL;
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "convert/new_header.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/crypto.h"
+#include "base/err.h"
+#include "convert/image.h"
+
+static uint64_t default_metadata_size(uint64_t shift)
+{
+	/* 64 KiB leave room for TPM tokens; the smallest shifts have none to give. */
+	return shift >= (4 << 20) ? 65536 : 16384;
+}
+
+static uint64_t default_keyslots_size(uint64_t shift)
+{
+	/* Half of the room at most: the rest is for the used map of a conversion under way. */
+	return round_down_u64(min_u64(shift / 2, 8 << 20), COFFER_BLOCK);
+}
+
+struct coffer_luks2_format coffer_newheader_format(
+	const struct coffer_encrypt_options *o, uint64_t shift)
+{
+	return (struct coffer_luks2_format){
+		.cipher = o->cipher ? o->cipher : COFFER_CIPHER,
+		.key_size = (o->key_size ? o->key_size : 512) / 8,
+		.hash = o->hash,
+		.pbkdf = o->pbkdf,
+		.pbkdf_memory = o->pbkdf_memory,
+		.pbkdf_parallel = o->pbkdf_parallel,
+		.pbkdf_iterations = o->pbkdf_iterations,
+		.iter_time = o->iter_time,
+		.uuid = o->uuid,
+		.label = o->label,
+		.metadata_size = o->metadata_size ? o->metadata_size : default_metadata_size(shift),
+		.keyslots_size = o->keyslots_size ? o->keyslots_size : default_keyslots_size(shift),
+	};
+}
+
+int coffer_newheader_check(
+	const struct coffer_luks2_format *f, uint64_t shift, struct coffer_err *e)
+{
+	if (strcmp(f->cipher, COFFER_CIPHER) != 0)
+		return coffer_err_refuse(e, EOPNOTSUPP,
+			"coffer encrypts with " COFFER_CIPHER ", not with '%s'", f->cipher);
+	if (f->key_size != 32 && f->key_size != 64)
+		return coffer_err_refuse(e, EINVAL,
+			"%s takes a key of 256 or 512 bits, not %" PRIu32, f->cipher,
+			f->key_size * 8);
+	/* The header's digests must be such that a resume can check them: 20 bytes at least. */
+	if (f->hash && coffer_digest_size(f->hash) < 20)
+		return coffer_err_refuse(e, EOPNOTSUPP,
+			"--hash '%s' cannot be used; take sha256 or sha512", f->hash);
+	if (f->label && strlen(f->label) > 47)
+		return coffer_err_refuse(
+			e, EINVAL, "--label has %zu bytes, and LUKS2 47 for it", strlen(f->label));
+	if (f->metadata_size > shift / 2 || f->keyslots_size > shift ||
+		2 * f->metadata_size + f->keyslots_size > shift)
+		return coffer_err_refuse(e, ENOSPC,
+			"two header copies of %" PRIu64 " bytes and %" PRIu64
+			" bytes for keyslots do not fit before byte %" PRIu64,
+			f->metadata_size, f->keyslots_size, shift);
+	return 0;
+}
+
+/* What takes no time, where it was not asked for. */
+static void make_cheap(struct coffer_luks2_format *f)
+{
+	const bool pbkdf2 = strcmp(coffer_luks2_pbkdf(f), "pbkdf2") == 0;
+
+	if (!f->pbkdf_iterations)
+		f->pbkdf_iterations = pbkdf2 ? 1000 : 4;
+	if (!f->pbkdf_memory && !pbkdf2)
+		f->pbkdf_memory = 64;
+}
+
+/* Without a fixed number of iterations libcryptsetup leaves some of it to its benchmark. */
+int coffer_newheader_check_options(const struct coffer_luks2_format *f, struct coffer_err *e)
+{
+	struct coffer_luks2_format cheap = *f;
+	int r;
+
+	make_cheap(&cheap);
+	r = coffer_luks2_check_format(&cheap, e);
+
+	if (r == -EINVAL || r == -ENOTSUP || r == -ENOENT)
+		coffer_err_outcome(e, COFFER_USAGE);
+	return r;
+}
+
+int coffer_newheader_build(struct coffer_session *s, const struct coffer_luks2_format *f,
+	const struct coffer_geometry *g, int *ret_fd, struct coffer_err *e)
+{
+	const struct coffer_stop stop = {
+		.wanted = s->o->callbacks.stop, .user = s->o->callbacks.user};
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	coffer_session_progress(s, COFFER_PHASE_DERIVE, 0, 0);
+	r = coffer_luks2_build(f, g, s->passphrase, &stop, &fd, e);
+	if (r == -EINTR)
+		return coffer_session_check_stop(s, e);
+	if (r == 0)
+		r = coffer_session_unlock_fd(s, fd, e);
+	if (r == 0)
+		r = coffer_image_check(fd, g, s->key, e);
+	if (r < 0)
+		return r;
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+int coffer_newheader_try(struct coffer_session *s, struct coffer_luks2_format f,
+	const struct coffer_geometry *g, int *ret_fd, struct coffer_err *e)
+{
+	int r;
+
+	r = coffer_secret_new(16, &s->passphrase, e);
+	if (r < 0)
+		return r;
+	make_cheap(&f);
+	return coffer_newheader_build(s, &f, g, ret_fd, e);
+}

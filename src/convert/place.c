@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "convert/place.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/crypto.h"
+#include "base/err.h"
+#include "luks2/locks.h"
+#include "convert/image.h"
+#include "convert/place_io.h"
+
+enum {
+	PIECE = 1 << 20,
+};
+
+/* [from, to) of the wanted head; block 0 is not the body's. */
+static int write_body(struct coffer_dev *d, const struct coffer_record *rec, const uint8_t *image,
+	uint64_t from, uint64_t to, struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(PIECE);
+	int r = 0;
+
+	if (!buf)
+		return coffer_err_errno(e, ENOMEM, "place the header");
+	for (uint64_t at = from; at < to && r == 0; at += PIECE) {
+		const size_t n = min_u64(PIECE, to - at);
+
+		coffer_image_expand(rec, image, at, buf, n);
+		r = coffer_dev_write(d, buf, n, at, e);
+	}
+	return r;
+}
+
+static int write_and_flush(struct coffer_dev *d, const struct coffer_record *rec,
+	const uint8_t *image, uint64_t from, uint64_t to, struct coffer_err *e)
+{
+	int r;
+
+	r = write_body(d, rec, image, from, to, e);
+	return r < 0 ? r : coffer_dev_flush(d, e);
+}
+
+/* Records and image must be gone for good before the first step: the image would open the disk
+ * with today's passphrase for ever, and the gap belongs to ciphertext from then on. The record of
+ * saving says nothing beside a header; it goes because it holds a hash of what is encrypted now. */
+static int erase_record(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
+{
+	int r;
+
+	r = coffer_dev_zero(d, coffer_record_offset(&rec->geometry, COFFER_SAVE), COFFER_BLOCK, e);
+	if (r == 0)
+		r = coffer_dev_zero(
+			d, coffer_gap(&rec->geometry), COFFER_BLOCK + rec->image_size, e);
+	return r < 0 ? r : coffer_dev_flush(d, e);
+}
+
+static int place_locked(struct coffer_dev *d, const struct coffer_record *rec, const uint8_t *image,
+	struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *zeros = coffer_dev_buffer(COFFER_BLOCK);
+	const uint64_t copy = rec->copy_size;
+	int r;
+
+	if (!zeros)
+		return coffer_err_errno(e, ENOMEM, "place the header");
+	/* Head copy, record and image are durable and were read back: from here on every state of
+	 * [0,S) can be made into the wanted one again, or into the old one. The transition block
+	 * goes first and alone: with the veils in the same flush a cut could leave a filesystem
+	 * without superblock and nothing that says why. */
+	r = coffer_write_transition(d, rec, e);
+	for (uint32_t i = 0; i < rec->n_veils && r == 0; i++)
+		r = coffer_dev_write(d, zeros, COFFER_BLOCK, rec->veils[i], e);
+	if (r == 0)
+		r = coffer_dev_flush(d, e);
+	/* Nothing mounts or repairs the disk now, so the body may be torn at any sector. */
+	if (r == 0)
+		r = write_and_flush(d, rec, image, 2 * copy, rec->geometry.shift, e);
+	/* The keyslots are durable before the first copy that names them; the copies one after the
+	 * other, so that from the first flush on one of them is whole. Block 0 is in the last. */
+	if (r == 0)
+		r = write_and_flush(d, rec, image, copy, 2 * copy, e);
+	if (r == 0)
+		r = write_and_flush(d, rec, image, 0, copy, e);
+	return r < 0 ? r : erase_record(d, rec, e);
+}
+
+int coffer_place_erase(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
+{
+	return coffer_err_wrap(e, erase_record(d, rec, e), "erase the record");
+}
+
+int coffer_place_redo(struct coffer_dev *d, const struct coffer_record *rec, const uint8_t *image,
+	struct coffer_err *e)
+{
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	int r;
+
+	/* Stock tools must not look at, still less mend, a header that is half there. */
+	r = coffer_lock_header(d, &lock, e);
+	if (r == 0)
+		r = place_locked(d, rec, image, e);
+	return coffer_err_wrap(e, r, "place the header");
+}
+
+/* Copy the head to the end of the disk. Before that it is on the disk that it is coffer who copies,
+ * and what: cut here, the disk looks like one where cryptsetup was cut with a part of its header in
+ * place of the head and the whole copy at the end, of which nothing may be overwritten. The record
+ * takes the place of an old abort's, which would speak later. */
+static int save_head(struct coffer_dev *d, struct coffer_record *rec, struct coffer_err *e)
+{
+	const uint64_t shift = rec->geometry.shift, copy = coffer_head_copy(&rec->geometry);
+	struct coffer_record saving = *rec;
+	int r;
+
+	/* All of it lies in the first sector, as all of a record of RESTORE does: where it takes
+	 * the place of such a one, or of an older one of its kind, there is a whole one always. */
+	saving.kind = COFFER_SAVE;
+	saving.image_size = saving.n_extents = 0;
+	memset(saving.image_hash, 0, sizeof(saving.image_hash));
+	r = coffer_dev_hash(d, 0, shift, saving.head_hash, e);
+	if (r == 0)
+		r = coffer_write_record(d, &saving, e);
+	if (r == 0)
+		r = coffer_copy_verified(d, 0, copy, shift, e);
+	if (r == 0)
+		r = coffer_dev_hash(d, copy, shift, rec->head_hash, e);
+	if (r == 0 && memcmp(rec->head_hash, saving.head_hash, COFFER_SHA256_SIZE) != 0)
+		r = coffer_err_set(e, EIO, "%s has changed while it was copied", d->name);
+	return r;
+}
+
+int coffer_place_begin(
+	struct coffer_dev *d, const struct coffer_geometry *g, int header_fd, struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *image = NULL;
+	struct coffer_record rec = {.kind = COFFER_PLACE, .geometry = *g};
+	int r;
+
+	r = coffer_image_load(header_fd, &rec, &image, e);
+	if (r == 0)
+		r = coffer_find_veils(d, 0, &rec, e);
+	if (r < 0)
+		return r;
+	if (coffer_random(rec.id, sizeof(rec.id)) < 0)
+		return coffer_err_set(e, EIO, "libcrypto has no random bytes");
+	/* What is read back to be compared must come from the disk, not from a cache. */
+	coffer_use_direct(d, g);
+
+	/* All of these lie in the reserve, where the guards found no filesystem: a cut here leaves
+	 * the filesystem as it was. */
+	r = save_head(d, &rec, e);
+	if (r == 0)
+		r = coffer_write_verified(d, image, rec.image_size, coffer_image_offset(g), e);
+	if (r == 0)
+		r = coffer_write_record(d, &rec, e);
+	if (r < 0)
+		return coffer_err_wrap(e, r, "save the first %" PRIu64 " bytes", g->shift);
+	return coffer_place_redo(d, &rec, image, e);
+}
+
+int coffer_place_finish(struct coffer_disk *disk, struct coffer_err *e)
+{
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	int r;
+
+	/* The body was durable before the first copy was written, so a whole copy proves it. */
+	r = coffer_lock_header(disk->dev, &lock, e);
+	if (r == 0)
+		r = coffer_header_rewrite(disk->dev, disk->header, e);
+	if (r == 0)
+		r = erase_record(disk->dev, &disk->facts.record[COFFER_PLACE], e);
+	return coffer_err_wrap(e, r, "finish placing the header");
+}

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* place_undo.c - a placement backward: the head comes back from its copy */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/crypto.h"
+#include "base/err.h"
+#include "luks2/copy.h"
+#include "luks2/locks.h"
+#include "convert/place.h"
+#include "convert/place_io.h"
+
+enum {
+	PIECE = 1 << 20,
+};
+
+/* The veils and the hash of the head copy, then to the disk: from here on an abort is known. */
+static int finish_record(struct coffer_dev *d, struct coffer_record *rec, struct coffer_err *e)
+{
+	int r;
+
+	r = coffer_find_veils(d, coffer_head_copy(&rec->geometry), rec, e);
+	if (r < 0)
+		return r;
+	coffer_use_direct(d, &rec->geometry);
+	r = coffer_dev_hash(
+		d, coffer_head_copy(&rec->geometry), rec->geometry.shift, rec->head_hash, e);
+	return r < 0 ? r : coffer_write_record(d, rec, e);
+}
+
+/* The record of an abort. While a header is whole somebody may have opened the volume and written
+ * to its head, which lives in the head copy: then what is there now is the truth. */
+static int make_undo_record(
+	struct coffer_disk *disk, bool keep, struct coffer_record *rec, struct coffer_err *e)
+{
+	const struct coffer_facts *f = &disk->facts;
+	const struct coffer_record *older = f->has_record[COFFER_RESTORE]
+						    ? &f->record[COFFER_RESTORE]
+					    : f->has_record[COFFER_PLACE] ? &f->record[COFFER_PLACE]
+									  : NULL;
+
+	*rec = (struct coffer_record){.kind = COFFER_RESTORE, .keep = keep};
+	if (f->has_record[COFFER_RESTORE] && f->record[COFFER_RESTORE].keep)
+		rec->keep = true;
+	/* Block 0 may hold a transition block of what was begun before; under the same id a torn
+	 * mixture of the two is no riddle. */
+	if (older)
+		memcpy(rec->id, older->id, sizeof(rec->id));
+	else if (f->transition_error == 0) {
+		/* The record of what was begun is lost, and with it whether the reserve has
+		 * something to keep, and what the head copy's hash was: nothing of it is erased. */
+		rec->keep = true;
+		memcpy(rec->id, f->transition.id, sizeof(rec->id));
+	} else if (coffer_random(rec->id, sizeof(rec->id)) < 0)
+		return coffer_err_set(e, EIO, "libcrypto has no random bytes");
+	if (disk->header) {
+		rec->geometry = f->conversion.geometry;
+		rec->seqid = disk->header->seqid;
+		rec->copy_size = disk->header->copy_size;
+		memcpy(rec->uuid, disk->header->uuid, sizeof(rec->uuid));
+	} else if (!older) {
+		return coffer_err_set(e, EINVAL, "there is nothing to put back");
+	} else {
+		rec->geometry = older->geometry;
+		rec->seqid = older->seqid;
+		rec->copy_size = older->copy_size;
+		memcpy(rec->uuid, older->uuid, sizeof(rec->uuid));
+	}
+	return finish_record(disk->dev, rec, e);
+}
+
+/* The record of giving back a head that cryptsetup had moved away: of a header of which nothing
+ * counts, or only the second copy. In that case it is named as the header is, so that the
+ * transition block is known for that header's own. */
+static int make_rescue_record(struct coffer_disk *disk, const struct coffer_geometry *g, bool keep,
+	struct coffer_record *rec, struct coffer_err *e)
+{
+	const struct coffer_facts *f = &disk->facts;
+
+	*rec = (struct coffer_record){.kind = COFFER_RESTORE,
+		.keep = keep,
+		.geometry = *g,
+		.copy_size = COFFER_LUKS2_MIN_COPY};
+	(void)snprintf(rec->uuid, sizeof(rec->uuid), "00000000-0000-0000-0000-000000000000");
+	if (f->newest >= 0) {
+		rec->seqid = f->copy[f->newest].seqid;
+		rec->copy_size = f->copy_size;
+		memcpy(rec->uuid, f->uuid, sizeof(rec->uuid));
+	} else if (f->transition_error == 0) {
+		memcpy(rec->uuid, f->transition.uuid, sizeof(rec->uuid));
+	}
+	if (f->transition_error == 0)
+		memcpy(rec->id, f->transition.id, sizeof(rec->id));
+	else if (coffer_random(rec->id, sizeof(rec->id)) < 0)
+		return coffer_err_set(e, EIO, "libcrypto has no random bytes");
+	return finish_record(disk->dev, rec, e);
+}
+
+static bool is_veil(const struct coffer_record *rec, uint64_t block)
+{
+	for (uint32_t i = 0; i < rec->n_veils; i++)
+		if (rec->veils[i] == block)
+			return true;
+	return false;
+}
+
+/* The head from its copy, without block 0 and the veiled blocks: no magic comes back yet. */
+static int restore_body(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(PIECE);
+	const uint64_t shift = rec->geometry.shift, copy = coffer_head_copy(&rec->geometry);
+	uint64_t at = COFFER_BLOCK;
+	int r = 0;
+
+	if (!buf)
+		return coffer_err_errno(e, ENOMEM, "put the head back");
+	while (at < shift && r == 0) {
+		uint64_t end = at;
+
+		if (is_veil(rec, at)) {
+			at += COFFER_BLOCK;
+			continue;
+		}
+		while (end < shift && end - at < PIECE && !is_veil(rec, end))
+			end += COFFER_BLOCK;
+		r = coffer_dev_read(d, buf, end - at, copy + at, e);
+		if (r == 0)
+			r = coffer_dev_write(d, buf, end - at, at, e);
+		at = end;
+	}
+	return r < 0 ? r : coffer_dev_flush(d, e);
+}
+
+/* Block 0 gets the transition block, both header copies and all veiled blocks lose their magic. */
+static int veil_for_undo(
+	struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
+{
+	int r;
+
+	/* The head copy is durable, its record too: [0,S) is worth nothing from here on. While the
+	 * second copy is still whole, stock would bring the first one back: harmless. */
+	r = coffer_write_transition(d, rec, e);
+	if (r == 0)
+		r = coffer_dev_zero(d, rec->copy_size, COFFER_BLOCK, e);
+	for (uint32_t i = 0; i < rec->n_veils && r == 0; i++)
+		r = coffer_dev_zero(d, rec->veils[i], COFFER_BLOCK, e);
+	return r < 0 ? r : coffer_dev_flush(d, e);
+}
+
+/* Zero again what of the reserve was used, the record last: as long as a part of the copy is left,
+ * it says that the head is whole, and that the copy is not what cryptsetup has left. Only ever
+ * called with the filesystem back in its old place by this very run, alone on the device since: so
+ * nothing has grown into the reserve. */
+static int erase_reserve(
+	struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
+{
+	const struct coffer_geometry *g = &rec->geometry;
+	int r = 0;
+
+	if (!rec->keep) {
+		r = coffer_dev_zero(d, coffer_gap(g), g->shift - COFFER_BLOCK, e);
+		if (r == 0)
+			r = coffer_dev_zero(d, coffer_head_copy(g), g->shift, e);
+		if (r == 0)
+			r = coffer_dev_flush(d, e);
+	}
+	if (r == 0)
+		r = coffer_dev_zero(d, coffer_record_offset(g, rec->kind), COFFER_BLOCK, e);
+	return r < 0 ? r : coffer_dev_flush(d, e);
+}
+
+/* Block 0 says that the body is back, so that no later run writes it again: a filesystem which does
+ * not need block 0 (btrfs) lives as soon as its own superblock is back. */
+static int mark_body_restored(
+	struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
+{
+	struct coffer_record mark = *rec;
+
+	mark.kind = COFFER_RESTORED;
+	return coffer_write_transition(d, &mark, e);
+}
+
+/* Is each sector of a veiled block still zero, or the head's already (a torn restore)? Anything
+ * else was written by somebody who has used the filesystem since its superblock came back. */
+static bool still_ours(const uint8_t *now, const uint8_t *head)
+{
+	for (size_t at = 0; at < COFFER_BLOCK; at += COFFER_SECTOR)
+		if (!bytes_are_zero(now + at, COFFER_SECTOR) &&
+			memcmp(now + at, head + at, COFFER_SECTOR) != 0)
+			return false;
+	return true;
+}
+
+static int unveil_block(
+	struct coffer_dev *d, const struct coffer_record *rec, uint64_t block, struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *now = coffer_dev_buffer(COFFER_BLOCK);
+	_cleanup_free_ uint8_t *head = coffer_dev_buffer(COFFER_BLOCK);
+	int r;
+
+	if (!now || !head)
+		return coffer_err_errno(e, ENOMEM, "put the head back");
+	r = coffer_dev_read(d, now, COFFER_BLOCK, block, e);
+	if (r == 0)
+		r = coffer_dev_read(
+			d, head, COFFER_BLOCK, coffer_head_copy(&rec->geometry) + block, e);
+	if (r < 0 || !still_ours(now, head))
+		return r;
+	return coffer_dev_write(d, head, COFFER_BLOCK, block, e);
+}
+
+/* The sectors of block 0 that are still coffer's mark become the head's; what is back already may
+ * have been used since, by a filesystem that does not need the sectors that are not. */
+static int restore_block_0(
+	struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
+{
+	struct coffer_record mark = *rec;
+	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(4 * COFFER_BLOCK);
+	uint8_t *now = buf, *head, *begun, *restored;
+	int r;
+
+	if (!buf)
+		return coffer_err_errno(e, ENOMEM, "put block 0 back");
+	head = buf + COFFER_BLOCK;
+	begun = buf + 2 * COFFER_BLOCK;
+	restored = buf + 3 * COFFER_BLOCK;
+	mark.kind = COFFER_RESTORED;
+	if (coffer_transition_encode(rec, begun) < 0 ||
+		coffer_transition_encode(&mark, restored) < 0)
+		return coffer_err_set(e, EIO, "libcrypto failed to hash");
+	r = coffer_dev_read(d, now, COFFER_BLOCK, 0, e);
+	if (r == 0)
+		r = coffer_dev_read(d, head, COFFER_BLOCK, coffer_head_copy(&rec->geometry), e);
+	if (r < 0)
+		return r;
+	for (size_t at = 0; at < COFFER_BLOCK; at += COFFER_SECTOR)
+		if (memcmp(now + at, begun + at, COFFER_SECTOR) == 0 ||
+			memcmp(now + at, restored + at, COFFER_SECTOR) == 0)
+			memcpy(now + at, head + at, COFFER_SECTOR);
+	r = coffer_dev_write(d, now, COFFER_BLOCK, 0, e);
+	return r < 0 ? r : coffer_dev_flush(d, e);
+}
+
+/* The last of an undo: the magics come back, those in block 0 at the very end. */
+static int unveil(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < rec->n_veils && r == 0; i++)
+		r = unveil_block(d, rec, rec->veils[i], e);
+	if (r == 0)
+		r = coffer_dev_flush(d, e);
+	return r < 0 ? r : restore_block_0(d, rec, e);
+}
+
+/* Veils, body, magics: in this order the disk is at every instant one that the record explains. */
+static int put_back(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
+{
+	int r;
+
+	r = veil_for_undo(d, rec, e);
+	if (r == 0)
+		r = restore_body(d, rec, e);
+	if (r == 0)
+		r = mark_body_restored(d, rec, e);
+	if (r == 0)
+		r = unveil(d, rec, e);
+	return r < 0 ? r : erase_reserve(d, rec, e);
+}
+
+/* The blocks of the records that were found; a filesystem that has grown into the reserve since has
+ * not taken these, or there would be no record in them. */
+static int erase_records(struct coffer_disk *disk, struct coffer_err *e)
+{
+	const struct coffer_facts *f = &disk->facts;
+	int r = 0;
+
+	for (int k = COFFER_PLACE; k <= COFFER_RESTORE && r == 0; k++)
+		if (f->has_record[k])
+			r = coffer_dev_zero(disk->dev,
+				coffer_record_offset(&f->record[k].geometry, f->record[k].kind),
+				COFFER_BLOCK, e);
+	return r < 0 ? r : coffer_dev_flush(disk->dev, e);
+}
+
+static int undo_locked(struct coffer_disk *disk, struct coffer_err *e)
+{
+	const struct coffer_facts *f = &disk->facts;
+	struct coffer_record rec = f->record[COFFER_RESTORE];
+	int r = 0;
+
+	if (!disk->header && f->transition.kind == COFFER_RESTORED) {
+		/* Cut between the mark and block 0. The filesystem may have been used and even
+		 * have grown since, so of the reserve only the records are erased. */
+		r = unveil(disk->dev, &rec, e);
+		return r < 0 ? r : erase_records(disk, e);
+	}
+	if (disk->header || !f->has_record[COFFER_RESTORE])
+		r = make_undo_record(disk, false, &rec, e);
+	return r < 0 ? r : put_back(disk->dev, &rec, e);
+}
+
+int coffer_place_undo(struct coffer_disk *disk, struct coffer_err *e)
+{
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	int r;
+
+	r = coffer_lock_header(disk->dev, &lock, e);
+	if (r == 0)
+		r = undo_locked(disk, e);
+	return coffer_err_wrap(e, r, "put the filesystem's head back");
+}
+
+/* cryptsetup's copy of the head may have holes: it is not flushed before the head is overwritten.
+ * Where it has one and the head is still in its place, the head's bytes would be lost. Block 0 is
+ * left out, for the record needs as much room: if a sector of it is overwritten, it is a header's.
+ * So are both header copies where they are whole. */
+static int keep_torn_head(
+	const struct coffer_disk *disk, const struct coffer_geometry *g, struct coffer_err *e)
+{
+	const struct coffer_facts *f = &disk->facts;
+	const bool whole = f->copy[0].whole && f->copy[1].whole;
+	const uint64_t from = whole ? 2 * f->copy_size : COFFER_BLOCK;
+
+	return coffer_copy_verified(
+		disk->dev, from, coffer_gap(g) + from - COFFER_BLOCK, g->shift - from, e);
+}
+
+int coffer_place_rescue(
+	struct coffer_disk *disk, const struct coffer_geometry *g, struct coffer_err *e)
+{
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	/* coffer has verified its copy before it wrote a transition block. */
+	const bool keep = disk->facts.transition_error != 0;
+	struct coffer_record rec;
+	int r;
+
+	/* The copy at D-S was made durable when the disk was examined, and is what the evidence
+	 * was taken from. Record and torn head go to the gap, which holds nothing that is needed:
+	 * while all data is in its place, it is free, or has a step's ciphertext of what is there
+	 * too. */
+	r = coffer_lock_header(disk->dev, &lock, e);
+	if (r == 0 && keep)
+		r = keep_torn_head(disk, g, e);
+	if (r == 0 && disk->header)
+		r = make_undo_record(disk, keep, &rec, e);
+	else if (r == 0)
+		r = make_rescue_record(disk, g, keep, &rec, e);
+	if (r == 0)
+		r = put_back(disk->dev, &rec, e);
+	return coffer_err_wrap(e, r, "put the filesystem's head back");
+}
+
+int coffer_place_unmark(struct coffer_disk *disk, struct coffer_err *e)
+{
+	const struct coffer_record *rec = &disk->facts.record[COFFER_PLACE];
+	const bool veiled = disk->facts.transition.sectors == 0xff;
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	int r;
+
+	/* The head was never changed but for block 0 and the veils, and only those sectors are
+	 * touched that are a mark or a veil still. No veil was written before all of the mark was
+	 * durable: zeros in one's place are the filesystem's own then. The record goes last: while
+	 * it is there, the same finding leads here again. */
+	r = coffer_lock_header(disk->dev, &lock, e);
+	if (r == 0)
+		r = veiled ? unveil(disk->dev, rec, e) : restore_block_0(disk->dev, rec, e);
+	if (r == 0)
+		r = erase_records(disk, e);
+	return coffer_err_wrap(e, r, "put block 0 back");
+}
+
+int coffer_place_erase_mark(struct coffer_disk *disk, struct coffer_err *e)
+{
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	_cleanup_free_ uint8_t *block = coffer_dev_buffer(COFFER_BLOCK);
+	struct coffer_dev *d = disk->dev;
+	int r;
+
+	if (!block)
+		return coffer_err_errno(e, ENOMEM, "erase the mark");
+	r = coffer_lock_header(d, &lock, e);
+	if (r == 0)
+		r = coffer_dev_read(d, block, COFFER_BLOCK, 0, e);
+	for (uint32_t i = 0; i < COFFER_BLOCK / COFFER_SECTOR; i++)
+		if (disk->facts.transition.sectors & (UINT32_C(1) << i))
+			memset(block + i * COFFER_SECTOR, 0, COFFER_SECTOR);
+	if (r == 0)
+		r = coffer_dev_write(d, block, COFFER_BLOCK, 0, e);
+	if (r == 0)
+		r = coffer_dev_flush(d, e);
+	if (r == 0)
+		r = erase_records(disk, e);
+	return coffer_err_wrap(e, r, "erase coffer's mark");
+}

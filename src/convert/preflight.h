@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* preflight.h - everything that must be true before the first byte is written
+ *
+ * A table of guards, each with a stable id; ARCHITECTURE.md lists them. All of them only read. They
+ * are for a disk on which nothing of a conversion was found. */
+#pragma once
+#include "coffer/finding.h"
+#include "coffer/encrypt.h"
+#include "fs/superblock.h"
+#include "convert/geometry.h"
+#include "io/dev.h"
+#include "luks2/libcryptsetup.h"
+#include "fs/signatures.h"
+
+/* What the guards share: dev and o are given, the rest they find out. */
+struct coffer_guarded {
+	struct coffer_dev *dev;			/* not in direct mode */
+	const struct coffer_encrypt_options *o; /* may be all zeros but for the device */
+	struct coffer_content content;
+	struct coffer_fs fs;
+	struct coffer_geometry geometry; /* whole once all guards have passed */
+	struct coffer_luks2_format format;
+	enum coffer_outcome outcome; /* of a list: DONE, or the worst refusal's */
+};
+
+/* All in order; the first refusal ends it. Every refusal has outcome REFUSED (or NEEDS_REPAIR) and
+ * names object, numbers and remedy. */
+int coffer_guard(struct coffer_guarded *g, struct coffer_err *e);
+
+/* All of them, with their verdicts, added to @l: a refusal is BAD, and what cannot be told because
+ * of it is UNCHECKED. @quick leaves out the one that looks at other devices ("hibernation").
+ * -errno when the device cannot be read; @l is then not whole. */
+int coffer_guard_list(
+	struct coffer_guarded *g, bool quick, struct coffer_checks *l, struct coffer_err *e);
+
+/* Add a refusal to @l as BAD: what its sentence says behind the first semicolon is the remedy,
+ * semicolons in @name, the device's, left aside. -ENOMEM. */
+int coffer_guard_add_refusal(struct coffer_checks *l, const char *id, const char *name,
+	const struct coffer_err *why, struct coffer_err *e);

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "convert/record.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/cleanup.h"
+
+/* Offsets common to record and transition sector. */
+enum {
+	AT_MAGIC = 0,
+	AT_VERSION = 16,
+	AT_KIND = 20,
+	AT_INDEX = 24, /* transition: number of the sector */
+	AT_ID = 32,
+	AT_DEVICE = 48,
+	AT_SHIFT = 56,
+	AT_LENGTH = 64,
+	AT_SECTOR_SIZE = 72,
+	AT_UUID = 80,
+	AT_SUM = 128, /* transition: over the sector with this field as zeros */
+	AT_TEXT = 160,
+	/* record only */
+	AT_FLAGS = 24,
+	AT_SEQID = 160,
+	AT_COPY_SIZE = 168,
+	AT_IMAGE_SIZE = 176,
+	AT_N_EXTENTS = 184,
+	AT_N_VEILS = 188,
+	AT_IMAGE_HASH = 192,
+	AT_HEAD_HASH = 224,
+	AT_VEILS = 256,
+	AT_EXTENTS = 512,
+	VERSION = 1,
+	FLAG_KEEP = 1,
+};
+
+static const char record_magic[16] = "COFFER-RECORD";
+static const char transition_magic[16] = "COFFER-TRANSIT";
+
+static const char text[] =
+	"A LUKS2 header is being put here by coffer, or taken away. All data is safe at the end "
+	"of the device. Run 'coffer encrypt' or 'coffer abort' on this device to go on.\n";
+
+bool coffer_image_fits(const struct coffer_geometry *g, uint64_t size)
+{
+	return size <= COFFER_MAX_IMAGE && size <= g->shift - 2 * COFFER_BLOCK;
+}
+
+static void encode_common(const struct coffer_record *r, const char magic[16], uint8_t *p)
+{
+	memcpy(p + AT_MAGIC, magic, 16);
+	put_be32(p + AT_VERSION, VERSION);
+	put_be32(p + AT_KIND, r->kind);
+	memcpy(p + AT_ID, r->id, COFFER_ID_SIZE);
+	put_be64(p + AT_DEVICE, r->geometry.device);
+	put_be64(p + AT_SHIFT, r->geometry.shift);
+	put_be64(p + AT_LENGTH, r->geometry.length);
+	put_be32(p + AT_SECTOR_SIZE, r->geometry.sector_size);
+	memcpy(p + AT_UUID, r->uuid, 40);
+}
+
+/* The parts that say where things are; all of them are checked before anybody computes with them.
+ */
+static bool decode_common(const uint8_t *p, const char magic[16], enum coffer_placement_kind last,
+	struct coffer_transition *t)
+{
+	const uint32_t kind = get_be32(p + AT_KIND);
+
+	if (memcmp(p + AT_MAGIC, magic, 16) != 0 || get_be32(p + AT_VERSION) != VERSION ||
+		kind < COFFER_PLACE || kind > last)
+		return false;
+	*t = (struct coffer_transition){.kind = (enum coffer_placement_kind)kind};
+	memcpy(t->id, p + AT_ID, COFFER_ID_SIZE);
+	t->geometry.device = get_be64(p + AT_DEVICE);
+	t->geometry.shift = get_be64(p + AT_SHIFT);
+	t->geometry.length = get_be64(p + AT_LENGTH);
+	t->geometry.sector_size = get_be32(p + AT_SECTOR_SIZE);
+	memcpy(t->uuid, p + AT_UUID, 40);
+	return memchr(t->uuid, 0, 40) && coffer_geometry_check(&t->geometry, NULL) == 0;
+}
+
+/* SHA-256 of @n bytes with the sum's own field as zeros. */
+static int sum_of(const uint8_t *p, size_t n, uint8_t sum[COFFER_SHA256_SIZE])
+{
+	uint8_t copy[COFFER_BLOCK];
+
+	memcpy(copy, p, n);
+	memset(copy + AT_SUM, 0, COFFER_SHA256_SIZE);
+	return coffer_sha256(copy, n, sum);
+}
+
+static int check_sum(const uint8_t *p, size_t n)
+{
+	uint8_t sum[COFFER_SHA256_SIZE];
+	const int r = sum_of(p, n, sum);
+
+	if (r < 0)
+		return r;
+	return memcmp(sum, p + AT_SUM, sizeof(sum)) == 0 ? 0 : -EBADMSG;
+}
+
+int coffer_record_encode(const struct coffer_record *r, uint8_t block[COFFER_BLOCK])
+{
+	memset(block, 0, COFFER_BLOCK);
+	encode_common(r, record_magic, block);
+	put_be32(block + AT_FLAGS, r->keep ? FLAG_KEEP : 0);
+	put_be64(block + AT_SEQID, r->seqid);
+	put_be64(block + AT_COPY_SIZE, r->copy_size);
+	put_be64(block + AT_IMAGE_SIZE, r->image_size);
+	put_be32(block + AT_N_EXTENTS, r->n_extents);
+	put_be32(block + AT_N_VEILS, r->n_veils);
+	memcpy(block + AT_IMAGE_HASH, r->image_hash, COFFER_SHA256_SIZE);
+	memcpy(block + AT_HEAD_HASH, r->head_hash, COFFER_SHA256_SIZE);
+	for (uint32_t i = 0; i < r->n_veils; i++)
+		put_be64(block + AT_VEILS + 8 * i, r->veils[i]);
+	for (uint32_t i = 0; i < r->n_extents; i++) {
+		put_be64(block + AT_EXTENTS + 16 * i, r->extents[i].offset);
+		put_be64(block + AT_EXTENTS + 16 * i + 8, r->extents[i].length);
+	}
+	return sum_of(block, COFFER_BLOCK, block + AT_SUM);
+}
+
+int coffer_transition_encode(const struct coffer_record *r, uint8_t block[COFFER_BLOCK])
+{
+	int status = 0;
+
+	memset(block, 0, COFFER_BLOCK);
+	for (uint32_t i = 0; i < COFFER_BLOCK / COFFER_SECTOR && status == 0; i++) {
+		uint8_t *p = block + i * COFFER_SECTOR;
+
+		encode_common(r, transition_magic, p);
+		put_be32(p + AT_INDEX, i);
+		memcpy(p + AT_TEXT, text, sizeof(text));
+		status = sum_of(p, COFFER_SECTOR, p + AT_SUM);
+	}
+	return status;
+}
+
+static bool decode_lists(const uint8_t *block, struct coffer_record *r)
+{
+	const uint64_t shift = r->geometry.shift;
+	uint64_t sum = 0, end = 0;
+
+	r->n_extents = get_be32(block + AT_N_EXTENTS);
+	r->n_veils = get_be32(block + AT_N_VEILS);
+	if (r->n_extents > COFFER_MAX_EXTENTS || r->n_veils > COFFER_MAX_VEILS)
+		return false;
+	for (uint32_t i = 0; i < r->n_extents; i++) {
+		struct coffer_extent *x = &r->extents[i];
+
+		x->offset = get_be64(block + AT_EXTENTS + 16 * i);
+		x->length = get_be64(block + AT_EXTENTS + 16 * i + 8);
+		if (x->offset % COFFER_BLOCK || x->length % COFFER_BLOCK || x->length == 0 ||
+			x->offset < end || x->offset >= shift || x->length > shift - x->offset)
+			return false;
+		end = x->offset + x->length;
+		sum += x->length;
+	}
+	for (uint32_t i = 0; i < r->n_veils; i++) {
+		r->veils[i] = get_be64(block + AT_VEILS + 8 * i);
+		if (r->veils[i] % COFFER_BLOCK || r->veils[i] == 0 || r->veils[i] >= shift)
+			return false;
+	}
+	return sum == r->image_size;
+}
+
+int coffer_record_decode(const uint8_t block[COFFER_BLOCK], struct coffer_record *ret)
+{
+	struct coffer_record r = {0};
+	struct coffer_transition t;
+	int status;
+
+	if (memcmp(block, record_magic, sizeof(record_magic)) != 0)
+		return -ENODATA;
+	status = check_sum(block, COFFER_BLOCK);
+	if (status < 0)
+		return status;
+	if (!decode_common(block, record_magic, COFFER_SAVE, &t))
+		return -EBADMSG;
+	r.kind = t.kind;
+	memcpy(r.id, t.id, sizeof(r.id));
+	r.geometry = t.geometry;
+	memcpy(r.uuid, t.uuid, sizeof(r.uuid));
+	r.keep = get_be32(block + AT_FLAGS) == FLAG_KEEP;
+	r.seqid = get_be64(block + AT_SEQID);
+	r.copy_size = get_be64(block + AT_COPY_SIZE);
+	r.image_size = get_be64(block + AT_IMAGE_SIZE);
+	memcpy(r.image_hash, block + AT_IMAGE_HASH, COFFER_SHA256_SIZE);
+	memcpy(r.head_hash, block + AT_HEAD_HASH, COFFER_SHA256_SIZE);
+	if ((get_be32(block + AT_FLAGS) & ~(uint32_t)FLAG_KEEP) != 0 ||
+		(r.keep && r.kind != COFFER_RESTORE) ||
+		!coffer_image_fits(&r.geometry, r.image_size) || !decode_lists(block, &r) ||
+		r.copy_size % COFFER_BLOCK || r.copy_size == 0 ||
+		r.copy_size > r.geometry.shift / 2)
+		return -EBADMSG;
+	*ret = r;
+	return 0;
+}
+
+int coffer_transition_find(const uint8_t block[COFFER_BLOCK], struct coffer_transition *ret)
+{
+	struct coffer_transition found, t;
+	uint32_t sectors = 0;
+	unsigned int n = 0;
+
+	for (uint32_t i = 0; i < COFFER_BLOCK / COFFER_SECTOR; i++) {
+		const uint8_t *p = block + i * COFFER_SECTOR;
+		int r;
+
+		if (!decode_common(p, transition_magic, COFFER_RESTORED, &t) ||
+			get_be32(p + AT_INDEX) != i)
+			continue;
+		r = check_sum(p, COFFER_SECTOR);
+		if (r == -EBADMSG)
+			continue;
+		if (r < 0)
+			return r;
+		/* The id is random: two ids in one block are two placements, and that is a riddle.
+		 */
+		if (n++ > 0 && memcmp(t.id, found.id, sizeof(t.id)) != 0)
+			return -EBADMSG;
+		sectors |= UINT32_C(1) << i;
+		if (n == 1 || t.kind > found.kind)
+			found = t;
+	}
+	if (n == 0)
+		return -ENODATA;
+	found.sectors = sectors;
+	*ret = found;
+	return 0;
+}
+
+void coffer_image_expand(const struct coffer_record *r, const uint8_t *image, uint64_t offset,
+	uint8_t *buf, size_t n)
+{
+	memset(buf, 0, n);
+	for (uint32_t i = 0; i < r->n_extents; i++) {
+		const struct coffer_extent *x = &r->extents[i];
+		const uint64_t from = x->offset > offset ? x->offset : offset;
+		const uint64_t to = min_u64(x->offset + x->length, offset + n);
+
+		if (from < to)
+			memcpy(buf + (from - offset), image + (from - x->offset), to - from);
+		image += x->length;
+	}
+}
+
+static bool is_veiled(const struct coffer_record *r, uint64_t offset)
+{
+	for (uint32_t i = 0; i < r->n_veils; i++)
+		if (offset >= r->veils[i] && offset < r->veils[i] + COFFER_BLOCK)
+			return true;
+	return false;
+}
+
+int coffer_strange_sectors(const struct coffer_record *r, uint64_t offset, const uint8_t *disk,
+	const uint8_t *head, const uint8_t *image, size_t n, uint64_t *ret, uint64_t *ret_first)
+{
+	uint8_t transition[COFFER_BLOCK];
+	const int status = coffer_transition_encode(r, transition);
+	uint64_t strange = 0;
+
+	if (status < 0)
+		return status;
+	for (size_t at = 0; at < n; at += COFFER_SECTOR) {
+		const uint8_t *d = disk + at;
+		const uint64_t where = offset + at;
+
+		if (memcmp(d, head + at, COFFER_SECTOR) == 0 ||
+			memcmp(d, image + at, COFFER_SECTOR) == 0)
+			continue;
+		if (where < COFFER_BLOCK && memcmp(d, transition + where, COFFER_SECTOR) == 0)
+			continue;
+		if (is_veiled(r, where) && bytes_are_zero(d, COFFER_SECTOR))
+			continue;
+		if (strange++ == 0 && ret_first)
+			*ret_first = where;
+	}
+	*ret = strange;
+	return 0;
+}
+
+uint64_t coffer_placed_sectors(const struct coffer_record *r, uint64_t offset, const uint8_t *disk,
+	const uint8_t *head, const uint8_t *image, size_t n)
+{
+	uint64_t placed = 0;
+
+	for (size_t at = 0; at < n; at += COFFER_SECTOR)
+		placed += offset + at >= COFFER_BLOCK && !is_veiled(r, offset + at) &&
+			  memcmp(disk + at, image + at, COFFER_SECTOR) == 0 &&
+			  memcmp(disk + at, head + at, COFFER_SECTOR) != 0;
+	return placed;
+}

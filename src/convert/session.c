@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "convert/session.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "luks2/libcryptsetup.h"
+
+static const char *const phase_names[] = {
+	[COFFER_PHASE_PREPARE] = "prepare",
+	[COFFER_PHASE_DERIVE] = "derive",
+	[COFFER_PHASE_PLACE] = "place",
+	[COFFER_PHASE_CONVERT] = "convert",
+	[COFFER_PHASE_END] = "end",
+	[COFFER_PHASE_RESTORE] = "restore",
+};
+_Static_assert(ARRAY_SIZE(phase_names) == COFFER_N_PHASES, "every phase has a name");
+
+const char *coffer_phase_name(enum coffer_phase p)
+{
+	return (unsigned int)p < COFFER_N_PHASES ? phase_names[p] : "unknown";
+}
+
+static const char *const used_only_names[] = {
+	[COFFER_USED_AUTO] = "auto",
+	[COFFER_USED_YES] = "yes",
+	[COFFER_USED_NO] = "no",
+};
+_Static_assert(ARRAY_SIZE(used_only_names) == COFFER_N_USED_ONLY, "every choice has a name");
+
+const char *coffer_used_only_name(enum coffer_used_only u)
+{
+	return (unsigned int)u < COFFER_N_USED_ONLY ? used_only_names[u] : "unknown";
+}
+
+static const char *const free_space_names[] = {
+	[COFFER_FREE_DEFAULT] = "default",
+	[COFFER_FREE_KEEP] = "keep",
+	[COFFER_FREE_DISCARD] = "discard",
+	[COFFER_FREE_FILL] = "fill",
+};
+_Static_assert(ARRAY_SIZE(free_space_names) == COFFER_N_FREE_SPACE, "every choice has a name");
+
+const char *coffer_free_space_name(enum coffer_free_space f)
+{
+	return (unsigned int)f < COFFER_N_FREE_SPACE ? free_space_names[f] : "unknown";
+}
+
+void coffer_session_progress(
+	struct coffer_session *s, enum coffer_phase phase, uint64_t done, uint64_t total)
+{
+	const struct coffer_progress p = {
+		.phase = phase, .done = done, .total = total, .moved = s->result->moved};
+
+	if (s->o->callbacks.progress)
+		s->o->callbacks.progress(s->o->callbacks.user, &p);
+}
+
+int coffer_session_check_stop(struct coffer_session *s, struct coffer_err *e)
+{
+	if (!s->o->callbacks.stop || !s->o->callbacks.stop(s->o->callbacks.user))
+		return 0;
+	(void)coffer_err_set(e, EINTR, "stopped as asked");
+	if (!s->changed)
+		coffer_err_add(e, "; %s was not changed by this run", s->dev->name);
+	coffer_err_outcome(e, COFFER_INTERRUPTED);
+	return -EINTR;
+}
+
+int coffer_session_ask(struct coffer_session *s, enum coffer_ask why, struct coffer_err *e)
+{
+	_cleanup_secret_ struct coffer_secret *pass = NULL;
+	int r;
+
+	if (s->passphrase)
+		return 0;
+	r = coffer_secret_new(COFFER_MAX_PASSPHRASE, &pass, e);
+	if (r < 0)
+		return r;
+	r = s->o->callbacks.passphrase(s->o->callbacks.user, why, pass->data, pass->capacity, e);
+	if (r < 0)
+		return r;
+	if (r == 0 && why == COFFER_ASK_NEW)
+		return coffer_err_set(e, EINVAL, "an empty passphrase protects nothing");
+	pass->size = (size_t)r;
+	s->passphrase = TAKE_PTR(pass);
+	return 0;
+}
+
+int coffer_session_lock(struct coffer_session *s, const char *uuid, struct coffer_err *e)
+{
+	struct coffer_err why = {0};
+	int r;
+
+	if (s->reencryption)
+		return 0;
+	r = coffer_lock_reencryption(s->dev, uuid, &s->reencryption, &why);
+	if ((r == -EACCES || r == -EPERM || r == -EROFS) && !s->dev->is_block) {
+		s->result->unlocked_run = true;
+		return 0;
+	}
+	if (r < 0 && e)
+		*e = why;
+	return r;
+}
+
+int coffer_session_lock_derivation(
+	struct coffer_session *s, struct coffer_lock **ret, struct coffer_err *e)
+{
+	struct coffer_err why = {0};
+	int r;
+
+	*ret = NULL;
+	if (!s->o->serialize_memory_hard_pbkdf)
+		return 0;
+	r = coffer_lock_memory_hard(s->dev, ret, &why);
+	if ((r == -EACCES || r == -EPERM || r == -EROFS) && !s->dev->is_block) {
+		s->result->unlocked_run = true;
+		return 0;
+	}
+	if (r < 0 && e)
+		*e = why;
+	return r;
+}
+
+int coffer_session_unlock_fd(struct coffer_session *s, int fd, struct coffer_err *e)
+{
+	const int r = coffer_luks2_unlock(fd, s->passphrase, &s->key, e);
+
+	if (r == -EPERM)
+		coffer_err_add(e, " of %s", s->dev->name);
+	return r;
+}
+
+/* The keyslots are somebody's to change between two commits, so they are copied under the lock. */
+static int copy_header(struct coffer_session *s, int *ret_fd, struct coffer_err *e)
+{
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	int r;
+
+	r = coffer_lock_metadata(s->dev, false, &lock, e);
+	return r < 0 ? r
+		     : coffer_header_memfd(s->dev, s->disk.header,
+			       s->disk.facts.conversion.geometry.shift, ret_fd, e);
+}
+
+static int derive(struct coffer_session *s, struct coffer_err *e)
+{
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	r = copy_header(s, &fd, e);
+	if (r == 0)
+		r = coffer_session_ask(s, COFFER_ASK_EXISTING, e);
+	if (r == 0)
+		r = coffer_session_lock_derivation(s, &lock, e);
+	if (r < 0)
+		return r;
+	coffer_session_progress(s, COFFER_PHASE_DERIVE, 0, 0);
+	return coffer_session_unlock_fd(s, fd, e);
+}
+
+int coffer_session_unlock(struct coffer_session *s, struct coffer_err *e)
+{
+	const int r = s->key ? 0 : derive(s, e);
+
+	if (r < 0 || !s->key)
+		return r;
+	return coffer_conversion_verify(s->disk.header->json, s->key->data, s->key->size, e);
+}
+
+void coffer_session_note_geometry(
+	struct coffer_session *s, const struct coffer_geometry *g, const char *cipher)
+{
+	s->result->device_size = g->device;
+	s->result->data_offset = g->shift;
+	s->result->data_size = g->length;
+	s->result->sector_size = g->sector_size;
+	(void)snprintf(s->result->cipher, sizeof(s->result->cipher), "%s", cipher);
+}
+
+static void session_close(struct coffer_session *s)
+{
+	coffer_disk_reset(&s->disk);
+	coffer_lock_free(s->reencryption);
+	coffer_secret_free(s->passphrase);
+	coffer_secret_free(s->key);
+	coffer_stored_map_free(s->stored);
+	coffer_dev_close(s->dev);
+}
+
+int coffer_session_run_dev(const char *verb, struct coffer_dev *dev,
+	const struct coffer_encrypt_options *o, coffer_story story,
+	struct coffer_encrypt_result *ret, struct coffer_err *e)
+{
+	struct coffer_encrypt_result result = {0};
+	struct coffer_session s = {.o = o, .result = &result, .dev = dev};
+	struct coffer_err own = {0};
+	int r;
+
+	r = story(&s, &own);
+	result.flushes = dev->flushes;
+	result.changed = s.changed;
+	if (r < 0 && s.changed && (own.outcome == COFFER_FAILED || own.outcome == COFFER_REFUSED))
+		own.outcome = COFFER_INTERRUPTED;
+	session_close(&s);
+	if (ret)
+		*ret = result;
+	if (r < 0 && e)
+		*e = own;
+	return coffer_err_wrap(e, r, "%s", verb);
+}
+
+int coffer_session_run(const char *verb, const struct coffer_encrypt_options *o, coffer_story story,
+	struct coffer_encrypt_result *ret, struct coffer_err *e)
+{
+	struct coffer_dev *dev = NULL;
+	int r;
+
+	if (ret) /* filled on failure too: nobody is to read what was there before */
+		*ret = (struct coffer_encrypt_result){0};
+	r = coffer_dev_open(o->device, &dev, e);
+	if (r < 0)
+		return coffer_err_wrap(e, r, "%s", verb);
+	return coffer_session_run_dev(verb, dev, o, story, ret, e);
+}

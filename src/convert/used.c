@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* used.c - find out what is used before a conversion begins, and put it into the new header */
+#include "convert/used.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "fs/fsmap.h"
+#include "convert/fingerprint.h"
+#include "convert/image.h"
+
+/* A gap of free bytes shorter than this is moved along with what surrounds it: to go around it
+ * costs a request more, which takes a disk about as long as these bytes. */
+#define SHORT_GAP (UINT64_C(64) << 10)
+
+void coffer_used_all(struct coffer_session *s, const char *why)
+{
+	struct coffer_encrypt_result *ret = s->result;
+
+	coffer_stored_map_free(TAKE_PTR(s->stored));
+	ret->used_only = false;
+	ret->used = ret->data_size;
+	ret->free_space = COFFER_FREE_DEFAULT;
+	/* The first reason of a run is the one that led to the others. */
+	if (why && !ret->all_because[0])
+		(void)snprintf(ret->all_because, sizeof(ret->all_because), "%.250s", why);
+}
+
+int coffer_used_give_up(struct coffer_session *s, const char *why, struct coffer_err *e)
+{
+	if (s->o->used_only == COFFER_USED_YES)
+		return coffer_err_refuse(e, EOPNOTSUPP,
+			"%s: only what is used was to be encrypted, but %s; --used-only=auto "
+			"encrypts everything then",
+			s->dev->name, why);
+	coffer_used_all(s, s->o->used_only == COFFER_USED_NO ? NULL : why);
+	return 0;
+}
+
+/* --- before a conversion begins ----------------------------------------------------------------
+ */
+
+static int read_plain(void *arg, uint64_t x, uint8_t *buf, size_t n, struct coffer_err *e)
+{
+	return coffer_dev_read(arg, buf, n, x, e);
+}
+
+/* What lies behind the filesystem's end: nothing of it, but with an explicit size somebody says
+ * that there is something else. */
+static int add_behind(struct coffer_fsmap *f, const struct coffer_guarded *g)
+{
+	struct coffer_range *all;
+
+	if (g->o->device_size || g->fs.end >= g->geometry.length)
+		return 0;
+	all = reallocarray(f->free, f->n_free + 1, sizeof(*all));
+	if (!all)
+		return -ENOMEM;
+	all[f->n_free++] = (struct coffer_range){g->fs.end, g->geometry.length};
+	f->free = all;
+	return 0;
+}
+
+/* The map of what the filesystem says. What the fingerprint is taken of is used in any case: a
+ * free byte's content would be lost, and the fingerprint with it. */
+static int make_map(
+	struct coffer_fsmap *f, const struct coffer_guarded *g, struct coffer_used_map **ret)
+{
+	_cleanup_used_map_ struct coffer_used_map *map = NULL;
+	int r;
+
+	r = add_behind(f, g);
+	if (r == 0)
+		r = coffer_used_map_new(f->free, f->n_free, g->geometry.length, &map);
+	if (r == 0)
+		r = coffer_used_map_add(map, f->fixed, f->n_fixed);
+	if (r == 0)
+		r = coffer_used_map_add(map, f->prints, f->n_prints);
+	if (r == 0)
+		r = coffer_used_map_coarsen(map, SHORT_GAP, SIZE_MAX);
+	if (r == 0)
+		*ret = TAKE_PTR(map);
+	return r;
+}
+
+static int make_stored(struct coffer_session *s, const struct coffer_guarded *g,
+	struct coffer_fsmap *f, struct coffer_err *e)
+{
+	struct coffer_stored_map *m = calloc(1, sizeof(*m));
+	int r;
+
+	if (!m)
+		return coffer_err_errno(e, ENOMEM, "find out what is used");
+	s->stored = m;
+	m->geometry = g->geometry;
+	m->free_space =
+		s->o->free_space == COFFER_FREE_DEFAULT ? COFFER_FREE_KEEP : s->o->free_space;
+	r = make_map(f, g, &m->map);
+	if (r < 0)
+		return coffer_err_errno(e, -r, "find out what is used");
+	m->map->fill = m->free_space == COFFER_FREE_FILL;
+	m->prints = TAKE_PTR(f->prints);
+	m->n_prints = f->n_prints;
+	return coffer_fingerprint(m, read_plain, s->dev, m->fingerprint, e);
+}
+
+static void tell(struct coffer_session *s)
+{
+	s->result->used_only = true;
+	s->result->used = coffer_used_map_bytes(s->stored->map, 0, s->stored->map->length);
+	s->result->free_space = (enum coffer_free_space)s->stored->free_space;
+}
+
+int coffer_used_find(struct coffer_session *s, const struct coffer_guarded *g, struct coffer_err *e)
+{
+	struct coffer_fsmap f = {0};
+	struct coffer_err doubt = {0};
+	int r;
+
+	coffer_used_all(s, NULL);
+	if (s->o->used_only == COFFER_USED_NO)
+		return 0;
+	if (g->fs.kind == COFFER_FS_NONE)
+		return coffer_used_give_up(
+			s, "its content is of a kind that coffer does not know", e);
+	r = coffer_fsmap_read(
+		s->dev, &g->fs, !s->looking && geteuid() == 0 && s->dev->fd >= 0, &f, &doubt);
+	if (r == 0 && f.n_prints == 0)
+		r = coffer_err_set(&doubt, EOPNOTSUPP, "nothing of it tells whether it was used");
+	if (r == -ENOMEM)
+		return coffer_err_errno(e, ENOMEM, "find out what is used");
+	if (r < 0) {
+		coffer_fsmap_reset(&f);
+		(void)coffer_err_wrap(&doubt, r, "%s", coffer_fs_name(g->fs.kind));
+		return coffer_used_give_up(s, doubt.msg, e);
+	}
+	r = make_stored(s, g, &f, e);
+	coffer_fsmap_reset(&f);
+	if (r == 0)
+		tell(s);
+	return r;
+}
+
+int coffer_used_confirm(struct coffer_session *s, struct coffer_err *e)
+{
+	uint8_t now[COFFER_SHA256_SIZE];
+	int r;
+
+	if (!s->stored)
+		return 0;
+	r = coffer_fingerprint(s->stored, read_plain, s->dev, now, e);
+	if (r == 0 && memcmp(now, s->stored->fingerprint, sizeof(now)) != 0)
+		r = coffer_err_refuse(e, EBUSY,
+			"%s: its filesystem was used while this run was getting ready; nothing was "
+			"changed",
+			s->dev->name);
+	return r;
+}
+
+/* --- into the new header -----------------------------------------------------------------------
+ */
+
+static int write_memfd(int fd, const uint8_t *p, size_t n, uint64_t off, struct coffer_err *e)
+{
+	if (pwrite(fd, p, n, (off_t)off) != (ssize_t)n)
+		return coffer_err_set(e, EIO, "write the new header in memory");
+	return 0;
+}
+
+int coffer_used_store(struct coffer_session *s, int fd, struct coffer_err *e)
+{
+	struct coffer_stored_map *m = s->stored;
+	_cleanup_free_ uint8_t *buf = NULL;
+	uint64_t at, room, size;
+	size_t fits;
+	int r;
+
+	if (!m)
+		return 0;
+	r = coffer_image_room(fd, &m->geometry, m->uuid, &at, &room, e);
+	if (r < 0)
+		return r;
+	fits = coffer_stored_map_fits(room, m->n_prints);
+	if (fits == 0)
+		return coffer_used_give_up(s,
+			"the header leaves no room to keep a map of what is used; a smaller "
+			"--luks2-keyslots-size or a larger --reduce-device-size makes some",
+			e);
+	r = coffer_used_map_coarsen(m->map, 0, fits);
+	if (r < 0)
+		return coffer_err_errno(e, -r, "keep what is used");
+	size = coffer_stored_map_size(m->n_prints, m->map->n);
+	buf = malloc(size);
+	if (!buf)
+		return coffer_err_errno(e, ENOMEM, "keep what is used");
+	if (coffer_stored_map_encode(m, buf) < 0)
+		return coffer_err_set(e, EIO, "libcrypto failed to hash");
+	tell(s);
+	return write_memfd(fd, buf, size, at, e);
+}

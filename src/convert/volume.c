@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "convert/volume.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+
+int coffer_volume_open(struct coffer_dev *d, const struct coffer_mapping *m,
+	const struct coffer_secret *key, struct coffer_volume *ret, struct coffer_err *e)
+{
+	struct coffer_volume v = {.dev = d, .map = *m};
+	int r;
+
+	r = coffer_xts_new(key->data, key->size, m->sector_size, &v.xts, e);
+	if (r == 0)
+		*ret = v;
+	return r;
+}
+
+void coffer_volume_close(struct coffer_volume *v)
+{
+	coffer_xts_free(v->xts);
+	v->xts = NULL;
+}
+
+int coffer_volume_read(
+	struct coffer_volume *v, uint64_t x, uint8_t *buf, size_t n, struct coffer_err *e)
+{
+	for (size_t done = 0; done < n;) {
+		const struct coffer_stretch *s = coffer_mapping_at(&v->map, x + done);
+		uint64_t within;
+		size_t part;
+		int r;
+
+		if (!s)
+			return coffer_err_set(
+				e, EINVAL, "byte %" PRIu64 " is behind the volume's end", x + done);
+		within = x + done - s->start;
+		part = min_u64(n - done, s->length - within);
+		r = coffer_dev_read(v->dev, buf + done, part, s->offset + within, e);
+		if (r < 0)
+			return r;
+		if (s->crypt && coffer_xts_decrypt(v->xts, s->tweak + within, buf + done, part) < 0)
+			return coffer_err_set(e, EIO, "libcrypto failed to decrypt");
+		done += part;
+	}
+	return 0;
+}
+
+int coffer_volume_fs(struct coffer_volume *v, struct coffer_fs *ret, struct coffer_err *e)
+{
+	const size_t n = min_u64(COFFER_FS_HEAD, v->map.size);
+	_cleanup_free_ uint8_t *head = coffer_dev_buffer(COFFER_FS_HEAD);
+	int r;
+
+	if (!head)
+		return coffer_err_errno(e, ENOMEM, "look at the filesystem");
+	r = coffer_volume_read(v, 0, head, n, e);
+	return r < 0 ? r : coffer_fs_read(head, n, ret, e);
+}

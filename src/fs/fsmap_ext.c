@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* fsmap_ext.c - libext2fs: ext2, ext3 and ext4, read through the device interface
+ *
+ * Beside the block bitmap it tells a part of the inode tables free: blocks of a group whose
+ * descriptor has a right checksum, lacks the flag INODE_ZEROED, and says by its count of unused
+ * inodes (itable_unused) that no inode in them was ever used. What lies there means nothing:
+ * - mke2fs leaves them as it finds them, with whatever an older filesystem has left there. Where it
+ *   knows that they are zeros, or makes them so, it sets the flag.
+ * - The kernel zeroes exactly these blocks in the background once the filesystem is mounted for
+ *   writing, and sets the flag after that. Before it puts a first inode into such a block it fills
+ *   the block with zeros in memory instead of reading it, since the inode bitmap has no other
+ *   inode there; and each new inode is written as a whole. It reads inodes ahead up to
+ *   itable_unused only.
+ * - e2fsck and all that scans inodes with libext2fs end at itable_unused, too, as long as the
+ *   descriptor's checksum is right.
+ * So nobody reads them before they were written. The inode bitmap is asked as well. */
+#include <errno.h>
+#include <ext2fs/ext2fs.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/err.h"
+#include "fs/fsmap_parts.h"
+
+enum {
+	/* Not: lazy_bg and snapshots, which are history; the rest nobody has tried. */
+	KNOWN_COMPAT = EXT2_FEATURE_COMPAT_DIR_PREALLOC | EXT2_FEATURE_COMPAT_IMAGIC_INODES |
+		       EXT3_FEATURE_COMPAT_HAS_JOURNAL | EXT2_FEATURE_COMPAT_EXT_ATTR |
+		       EXT2_FEATURE_COMPAT_RESIZE_INODE | EXT2_FEATURE_COMPAT_DIR_INDEX |
+		       EXT4_FEATURE_COMPAT_SPARSE_SUPER2 | EXT4_FEATURE_COMPAT_FAST_COMMIT |
+		       EXT4_FEATURE_COMPAT_STABLE_INODES | EXT4_FEATURE_COMPAT_ORPHAN_FILE,
+	KNOWN_INCOMPAT = EXT2_FEATURE_INCOMPAT_FILETYPE | EXT2_FEATURE_INCOMPAT_META_BG |
+			 EXT3_FEATURE_INCOMPAT_EXTENTS | EXT4_FEATURE_INCOMPAT_64BIT |
+			 EXT4_FEATURE_INCOMPAT_MMP | EXT4_FEATURE_INCOMPAT_FLEX_BG |
+			 EXT4_FEATURE_INCOMPAT_EA_INODE | EXT4_FEATURE_INCOMPAT_CSUM_SEED |
+			 EXT4_FEATURE_INCOMPAT_LARGEDIR | EXT4_FEATURE_INCOMPAT_INLINE_DATA |
+			 EXT4_FEATURE_INCOMPAT_ENCRYPT | EXT4_FEATURE_INCOMPAT_CASEFOLD,
+	KNOWN_RO_COMPAT = EXT2_FEATURE_RO_COMPAT_SPARSE_SUPER | EXT2_FEATURE_RO_COMPAT_LARGE_FILE |
+			  EXT4_FEATURE_RO_COMPAT_HUGE_FILE | EXT4_FEATURE_RO_COMPAT_GDT_CSUM |
+			  EXT4_FEATURE_RO_COMPAT_DIR_NLINK | EXT4_FEATURE_RO_COMPAT_EXTRA_ISIZE |
+			  EXT4_FEATURE_RO_COMPAT_QUOTA | EXT4_FEATURE_RO_COMPAT_BIGALLOC |
+			  EXT4_FEATURE_RO_COMPAT_METADATA_CSUM | EXT4_FEATURE_RO_COMPAT_PROJECT |
+			  EXT4_FEATURE_RO_COMPAT_VERITY,
+	READ_ALIGN = 4096, /* what direct I/O asks for */
+	JOURNAL_HEAD = 1024,
+	JOURNAL_PRINT = 512 << 10,
+};
+
+/* --- libext2fs' way to the device --- */
+
+struct source {
+	struct coffer_dev *d;
+	int r; /* of the first read that failed */
+	struct coffer_err e;
+};
+
+static errcode_t source_open(const char *name, int flags, io_channel *ret);
+
+static errcode_t source_close(io_channel c)
+{
+	if (--c->refcount == 0)
+		free(c);
+	return 0;
+}
+
+static errcode_t source_set_block_size(io_channel c, int size)
+{
+	c->block_size = size;
+	return 0;
+}
+
+static errcode_t read_bytes(struct source *s, uint64_t off, uint64_t n, void *data)
+{
+	const uint64_t first = round_down_u64(off, READ_ALIGN);
+	const uint64_t end = round_down_u64(s->d->size, 512);
+	_cleanup_free_ uint8_t *buf = NULL;
+	uint64_t last;
+	int r;
+
+	if (off > end || n > end - off)
+		return EXT2_ET_SHORT_READ;
+	last = min_u64(round_up_u64(off + n, READ_ALIGN), end);
+	buf = coffer_dev_buffer(last - first);
+	if (buf)
+		r = coffer_dev_read(s->d, buf, last - first, first, s->r == 0 ? &s->e : NULL);
+	else /* noted like a read: the library turns either into damage of its own naming */
+		r = coffer_err_errno(s->r == 0 ? &s->e : NULL, ENOMEM, "read %s", s->d->name);
+	if (r < 0) {
+		s->r = s->r == 0 ? r : s->r;
+		return -r;
+	}
+	memcpy(data, buf + (off - first), n);
+	return 0;
+}
+
+/* A negative @count is one of bytes. */
+static errcode_t source_read64(io_channel c, unsigned long long block, int count, void *data)
+{
+	uint64_t off, n = (uint64_t)(count < 0 ? -(int64_t)count : count);
+
+	if (!mul_u64(block, (uint64_t)c->block_size, &off))
+		return EXT2_ET_SHORT_READ;
+	return read_bytes(c->private_data, off, count < 0 ? n : n * (uint64_t)c->block_size, data);
+}
+
+static errcode_t source_read(io_channel c, unsigned long block, int count, void *data)
+{
+	return source_read64(c, block, count, data);
+}
+
+static errcode_t refuse_write(io_channel c, unsigned long block, int count, const void *data)
+{
+	(void)c, (void)block, (void)count, (void)data;
+	return EXT2_ET_RO_FILSYS;
+}
+
+static errcode_t refuse_write64(io_channel c, unsigned long long block, int count, const void *data)
+{
+	(void)c, (void)block, (void)count, (void)data;
+	return EXT2_ET_RO_FILSYS;
+}
+
+static errcode_t nothing_to_flush(io_channel c)
+{
+	(void)c;
+	return 0;
+}
+
+/* What is missing here the library does not call, or takes for not supported. */
+static const struct struct_io_manager source_manager = {
+	.magic = EXT2_ET_MAGIC_IO_MANAGER,
+	.name = "coffer",
+	.open = source_open,
+	.close = source_close,
+	.set_blksize = source_set_block_size,
+	.read_blk = source_read,
+	.read_blk64 = source_read64,
+	.write_blk = refuse_write,
+	.write_blk64 = refuse_write64,
+	.flush = nothing_to_flush,
+};
+
+static errcode_t source_open(const char *name, int flags, io_channel *ret)
+{
+	/* The library has no other way to hand something through, and copies the name. */
+	void *source = NULL;
+	io_channel c;
+
+	if ((flags & IO_FLAG_RW) || sscanf(name, "%p", &source) != 1)
+		return EXT2_ET_RO_FILSYS;
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return EXT2_ET_NO_MEMORY;
+	c->magic = EXT2_ET_MAGIC_IO_CHANNEL;
+	c->manager = (io_manager)(uintptr_t)&source_manager; /* nobody writes to it */
+	c->block_size = 1024;
+	c->refcount = 1;
+	c->private_data = source;
+	*ret = c;
+	return 0;
+}
+
+/* --- errors --- */
+
+struct ext {
+	struct source source;
+	ext2_filsys fs;
+	struct coffer_fsmap *m;
+	struct coffer_err *e;
+	int print_failed; /* of a journal block: libext2fs stops, and does not tell why */
+};
+
+static int failed(struct ext *x, errcode_t code, const char *what)
+{
+	if (x->source.r < 0) {
+		if (x->e)
+			*x->e = x->source.e;
+		return coffer_err_wrap(x->e, x->source.r, "%s", what);
+	}
+	switch (code) {
+	case EXT2_ET_NO_MEMORY:
+	case ENOMEM:
+		return coffer_err_errno(x->e, ENOMEM, "%s", what);
+	case EXT2_ET_UNSUPP_FEATURE:
+	case EXT2_ET_RO_UNSUPP_FEATURE:
+		return coffer_err_set(
+			x->e, EOPNOTSUPP, "it has a feature that libext2fs does not know");
+	default:
+		return coffer_err_set(
+			x->e, EUCLEAN, "%s: libext2fs finds it damaged (error %ld)", what, code);
+	}
+}
+
+static int damaged(struct ext *x, const char *what)
+{
+	return coffer_err_set(x->e, EUCLEAN, "it is damaged: %s", what);
+}
+
+/* --- is it clean? --- */
+
+static int check_super(struct ext *x)
+{
+	const struct ext2_super_block *s = x->fs->super;
+
+	if ((s->s_feature_incompat & EXT3_FEATURE_INCOMPAT_RECOVER) != 0)
+		return coffer_err_set(x->e, EUCLEAN, "its journal has not been replayed");
+	if ((s->s_state & EXT2_ERROR_FS) != 0)
+		return coffer_err_set(x->e, EUCLEAN, "it has errors");
+	if ((s->s_state & EXT2_VALID_FS) == 0)
+		return coffer_err_set(x->e, EUCLEAN, "it was not unmounted cleanly");
+	if (s->s_state != EXT2_VALID_FS || s->s_last_orphan != 0 ||
+		(s->s_feature_ro_compat & EXT4_FEATURE_RO_COMPAT_ORPHAN_PRESENT) != 0)
+		return coffer_err_set(x->e, EUCLEAN,
+			"files that were deleted while open wait for its next mount");
+	if ((s->s_feature_compat & ~(uint32_t)KNOWN_COMPAT) != 0 ||
+		(s->s_feature_incompat & ~(uint32_t)KNOWN_INCOMPAT) != 0 ||
+		(s->s_feature_ro_compat & ~(uint32_t)KNOWN_RO_COMPAT) != 0)
+		return coffer_err_set(
+			x->e, EOPNOTSUPP, "it has a feature that coffer does not know");
+	return 0;
+}
+
+static int check_groups(struct ext *x)
+{
+	const errcode_t code = ext2fs_check_desc(x->fs);
+
+	if (code)
+		return failed(x, code, "read its groups");
+	for (dgrp_t g = 0; g < x->fs->group_desc_count; g++)
+		if (!ext2fs_group_desc_csum_verify(x->fs, g))
+			return damaged(x, "the checksum of a group's descriptor is wrong");
+	return 0;
+}
+
+/* --- the journal --- */
+
+static int add_journal_block(
+	ext2_filsys fs, blk64_t *block, e2_blkcnt_t count, blk64_t ref, int ref_offset, void *user)
+{
+	struct ext *x = user;
+	const uint64_t at = *block * fs->blocksize;
+
+	(void)ref, (void)ref_offset;
+	/* The journal is empty (check_journal), so whoever writes to it first changes the sequence
+	 * number in its superblock. Its first bytes are more than a proof, and all of it, up to a
+	 * GiB, would take longer to read than most of a small conversion. */
+	if ((uint64_t)count * fs->blocksize >= JOURNAL_PRINT)
+		return BLOCK_ABORT;
+	if (*block >= ext2fs_blocks_count(fs->super)) { /* libext2fs does not look */
+		x->print_failed = damaged(x, "its journal lies behind its end");
+		return BLOCK_ABORT;
+	}
+	x->print_failed = coffer_fsmap_add_print(x->m, at, at + fs->blocksize, x->e);
+	return x->print_failed < 0 ? BLOCK_ABORT : 0;
+}
+
+/* Nothing in it waits for a replay, says its own superblock as well. */
+static int check_journal(struct ext *x, ext2_ino_t inode)
+{
+	uint8_t head[JOURNAL_HEAD];
+	blk64_t block = 0;
+	errcode_t code;
+
+	code = ext2fs_bmap2(x->fs, inode, NULL, NULL, 0, 0, NULL, &block);
+	if (code == 0 && block == 0)
+		return damaged(x, "its journal has no first block");
+	if (code == 0)
+		code = read_bytes(&x->source, block * x->fs->blocksize, sizeof(head), head);
+	if (code)
+		return failed(x, code, "read its journal");
+	if (get_be32(head) != 0xC03B3998)
+		return damaged(x, "its journal has no superblock");
+	if (get_be32(head + 28) != 0)
+		return coffer_err_set(x->e, EUCLEAN, "its journal has not been replayed");
+	if (get_be32(head + 32) != 0)
+		return coffer_err_set(x->e, EUCLEAN, "its journal was stopped by an error");
+	return 0;
+}
+
+static int add_journal(struct ext *x)
+{
+	const ext2_ino_t inode = x->fs->super->s_journal_inum;
+	errcode_t code;
+	int r;
+
+	if (!ext2fs_has_feature_journal(x->fs->super))
+		return 0;
+	if (inode == 0)
+		return coffer_err_set(x->e, EOPNOTSUPP, "its journal lies on another device");
+	r = check_journal(x, inode);
+	if (r < 0)
+		return r;
+	code = ext2fs_block_iterate3(x->fs, inode, BLOCK_FLAG_DATA_ONLY | BLOCK_FLAG_READ_ONLY,
+		NULL, add_journal_block, x);
+	return code ? failed(x, code, "read its journal") : x->print_failed;
+}
+
+/* --- what is always used --- */
+
+static int add_fixed(struct ext *x, blk64_t start, blk64_t n)
+{
+	return coffer_ranges_add(&x->m->fixed, &x->m->n_fixed, start * x->fs->blocksize,
+		(start + n) * x->fs->blocksize, x->e);
+}
+
+/* Superblock or its backup, descriptors, and the room for more of them. */
+static int add_group_head(struct ext *x, dgrp_t g)
+{
+	const blk64_t first = ext2fs_group_first_block2(x->fs, g);
+	blk64_t super, old, new;
+	blk_t n;
+
+	if (ext2fs_super_and_bgd_loc2(x->fs, g, &super, &old, &new, &n))
+		return damaged(x, "a group's descriptors are nowhere");
+	/* They lie at the group's start without a gap; with blocks of 1024 the first of all has
+	 * the boot sector before it. */
+	return add_fixed(x, g == 0 ? 0 : first, g == 0 ? first + n + 1 : n);
+}
+
+/* Blocks of a group's inode table that hold inodes which were ever used. */
+static blk_t used_inode_blocks(const struct ext *x, dgrp_t g)
+{
+	const struct ext2_super_block *s = x->fs->super;
+	const uint32_t unused = ext2fs_bg_itable_unused(x->fs, g);
+	const uint32_t per_block = x->fs->blocksize / EXT2_INODE_SIZE(s);
+
+	if (!ext2fs_has_group_desc_csum(x->fs) ||
+		ext2fs_bg_flags_test(x->fs, g, EXT2_BG_INODE_ZEROED) ||
+		unused > s->s_inodes_per_group)
+		return x->fs->inode_blocks_per_group;
+	return (s->s_inodes_per_group - unused + per_block - 1) / per_block;
+}
+
+static int add_tables(struct ext *x, dgrp_t g)
+{
+	int r;
+
+	r = add_fixed(x, ext2fs_block_bitmap_loc(x->fs, g), 1);
+	if (r == 0)
+		r = add_fixed(x, ext2fs_inode_bitmap_loc(x->fs, g), 1);
+	if (r == 0)
+		r = add_fixed(x, ext2fs_inode_table_loc(x->fs, g), used_inode_blocks(x, g));
+	return r;
+}
+
+static int add_all_fixed(struct ext *x)
+{
+	int r = 0;
+
+	for (dgrp_t g = 0; g < x->fs->group_desc_count && r == 0; g++)
+		r = add_group_head(x, g);
+	for (dgrp_t g = 0; g < x->fs->group_desc_count && r == 0; g++)
+		r = add_tables(x, g);
+	return r;
+}
+
+static int add_prints(struct ext *x)
+{
+	int r;
+
+	r = coffer_fsmap_add_print(
+		x->m, SUPERBLOCK_OFFSET, SUPERBLOCK_OFFSET + SUPERBLOCK_SIZE, x->e);
+	if (r == 0)
+		r = add_journal(x);
+	for (dgrp_t g = 1; g < x->fs->group_desc_count && r == 0; g++) {
+		const uint64_t at = ext2fs_group_first_block2(x->fs, g) * x->fs->blocksize;
+
+		if (ext2fs_bg_has_super(x->fs, g))
+			r = coffer_fsmap_add_print(x->m, at, at + SUPERBLOCK_SIZE, x->e);
+	}
+	return r;
+}
+
+/* --- what is free --- */
+
+/* The next run of free blocks in [at, end]: [*start, *stop); false: none. */
+static bool next_free(struct ext *x, blk64_t at, blk64_t end, blk64_t *start, blk64_t *stop)
+{
+	if (at > end || ext2fs_find_first_zero_block_bitmap2(x->fs->block_map, at, end, start))
+		return false;
+	if (ext2fs_find_first_set_block_bitmap2(x->fs->block_map, *start, end, stop))
+		*stop = end + 1;
+	return true;
+}
+
+/* The descriptor counts, too; the kernel takes a group where the two differ for damaged. */
+static int add_free_of_group(struct ext *x, dgrp_t g)
+{
+	const blk64_t end = ext2fs_group_last_block2(x->fs, g);
+	const uint64_t size = x->fs->blocksize;
+	blk64_t at = ext2fs_group_first_block2(x->fs, g), stop;
+	uint64_t clusters = 0;
+	int r = 0;
+
+	for (; r == 0 && next_free(x, at, end, &at, &stop); at = stop) {
+		clusters += EXT2FS_NUM_B2C(x->fs, stop - at);
+		r = coffer_ranges_add(&x->m->free, &x->m->n_free, at * size, stop * size, x->e);
+	}
+	if (r == 0 && clusters != ext2fs_bg_free_blocks_count(x->fs, g))
+		return damaged(x, "a group's count of free blocks is not that of its bitmap");
+	return r;
+}
+
+static int add_free(struct ext *x)
+{
+	const errcode_t code = ext2fs_read_block_bitmap(x->fs);
+	int r = 0;
+
+	if (code)
+		return failed(x, code, "read its block bitmaps");
+	if (x->fs->flags & EXT2_FLAG_BBITMAP_TAIL_PROBLEM)
+		return damaged(x, "a block bitmap has blocks behind the end");
+	for (dgrp_t g = 0; g < x->fs->group_desc_count && r == 0; g++)
+		r = add_free_of_group(x, g);
+	return r;
+}
+
+static int add_inode_tail(struct ext *x, dgrp_t g, blk_t used)
+{
+	const uint32_t per_group = x->fs->super->s_inodes_per_group;
+	const uint32_t unused = ext2fs_bg_itable_unused(x->fs, g);
+	const uint64_t start = ext2fs_inode_table_loc(x->fs, g) + used;
+	const uint64_t end = ext2fs_inode_table_loc(x->fs, g) + x->fs->inode_blocks_per_group;
+	ext2_ino_t found;
+
+	if (unused == 0)
+		return 0;
+	if (ext2fs_find_first_set_inode_bitmap2(x->fs->inode_map,
+		    g * per_group + (per_group - unused) + 1, (g + 1) * per_group,
+		    &found) != ENOENT)
+		return damaged(x, "an inode in use lies where none was ever used");
+	return coffer_ranges_add(
+		&x->m->free, &x->m->n_free, start * x->fs->blocksize, end * x->fs->blocksize, x->e);
+}
+
+static int add_inode_tails(struct ext *x)
+{
+	errcode_t code;
+	int r = 0;
+
+	for (dgrp_t g = 0; g < x->fs->group_desc_count && r == 0; g++) {
+		const blk_t used = used_inode_blocks(x, g);
+
+		if (used >= x->fs->inode_blocks_per_group)
+			continue;
+		code = x->fs->inode_map ? 0 : ext2fs_read_inode_bitmap(x->fs);
+		if (code)
+			return failed(x, code, "read its inode bitmaps");
+		r = add_inode_tail(x, g, used);
+	}
+	return r;
+}
+
+/* Only what both call free. Where nobody may mount, libext2fs alone is believed. */
+static int ask_kernel(struct ext *x, uint64_t end)
+{
+	static const char *const options[] = {"noload", NULL};
+	_cleanup_hidden_mount_ struct coffer_hidden_mount h = COFFER_HIDDEN_MOUNT_NONE;
+	_cleanup_free_ struct coffer_range *free_too = NULL;
+	struct coffer_err e = {0};
+	size_t n = 0;
+	int r;
+
+	r = coffer_hidden_mount_open(x->source.d, "ext4", options, &h, &e);
+	if (r == -EPERM)
+		return 0;
+	if (r == 0)
+		r = coffer_fsmap_ask_kernel(&h, end, &free_too, &n, &e);
+	if (r < 0) {
+		if (x->e)
+			*x->e = e;
+		return r;
+	}
+	x->m->source = "kernel";
+	return coffer_ranges_intersect(&x->m->free, &x->m->n_free, free_too, n, x->e);
+}
+
+static int read_all(struct ext *x, uint64_t end, bool mount)
+{
+	int r;
+
+	r = check_super(x);
+	if (r == 0)
+		r = check_groups(x);
+	if (r == 0)
+		r = add_prints(x);
+	if (r == 0)
+		r = add_all_fixed(x);
+	if (r == 0)
+		r = add_free(x);
+	if (r == 0 && mount)
+		r = ask_kernel(x, end);
+	if (r == 0)
+		r = add_inode_tails(x);
+	return r;
+}
+
+int coffer_fsmap_ext(struct coffer_dev *d, const struct coffer_fs *fs, bool mount,
+	struct coffer_fsmap *ret, struct coffer_err *e)
+{
+	struct ext x = {.source = {.d = d}, .m = ret, .e = e};
+	char name[32];
+	errcode_t code;
+	int r;
+
+	ret->source = "libext2fs";
+	(void)snprintf(name, sizeof(name), "%p", (void *)&x.source);
+	/* Neither FORCE nor any of the IGNORE flags: what it does not know or like is a doubt. */
+	code = ext2fs_open2(
+		name, NULL, EXT2_FLAG_64BITS, 0, 0, (io_manager)(uintptr_t)&source_manager, &x.fs);
+	if (code)
+		return failed(&x, code, "read its superblock and descriptors");
+	r = read_all(&x, fs->end, mount);
+	ext2fs_free(x.fs); /* it was read only: there is nothing to flush */
+	return r;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* signatures.h - the only door to libblkid: what is on a device, and hibernated systems */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "coffer/err.h"
+#include "io/dev.h"
+
+enum {
+	COFFER_MAX_MAGICS = 32
+};
+
+struct coffer_content {
+	char type[32];	     /* first signature found: "ext4", "crypto_LUKS", "swap"; "": none */
+	char uuid[40];	     /* of that one; "": none */
+	char label[64];	     /* likewise; may hold any byte but NUL */
+	bool luks2;	     /* LUKS2; by its magic, whatever else is right */
+	bool luks;	     /* any version, by any of the signatures */
+	bool suspended;	     /* a hibernated system's memory */
+	char foreign[32];    /* first signature that is not LUKS, a partition table too; "": none */
+	uint64_t foreign_at; /* byte offset of its magic */
+	char partitions[16]; /* kind of partition table: "gpt", "dos"; "": none */
+	uint64_t magics[COFFER_MAX_MAGICS]; /* byte offsets of all signatures found */
+	uint32_t n_magics;
+};
+
+/* Look for all signatures in [off, off + n), as if that were a device of its own. Reads through
+ * @d->fd, which must not be in direct mode. -EIO when libblkid fails. A device without a
+ * descriptor has no findings. */
+int coffer_probe(const struct coffer_dev *d, uint64_t off, uint64_t n, struct coffer_content *ret,
+	struct coffer_err *e);
+
+/* The same of all @n bytes that begin at byte @off of the file @fd; @name is for errors. */
+int coffer_probe_fd(int fd, const char *name, uint64_t off, uint64_t n, struct coffer_content *ret,
+	struct coffer_err *e);
+
+/* Refuse while a hibernated system's memory lies on any swap of this machine: the filesystems it
+ * had mounted must not change. -EBUSY names the swap; 0 when none is to be seen. */
+int coffer_refuse_hibernation(struct coffer_err *e);

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* backup.h - the calls of coffer/backup.h on devices that are open, for tests */
+#pragma once
+#include "coffer/backup.h"
+#include "header/backup_file.h"
+#include "io/child.h"
+#include "io/dev.h"
+#include "io/new_file.h"
+
+/* Close @dev in any case. */
+int coffer_header_backup_dev(struct coffer_dev *dev, const struct coffer_newfile *file,
+	const struct coffer_header_backup_options *o, struct coffer_header_backup_result **ret,
+	struct coffer_err *e);
+/* @file of @n bytes, from coffer_dev_buffer, is freed. @active: somebody uses the device. */
+int coffer_header_restore_dev(struct coffer_dev *dev, uint8_t *file, uint64_t n, bool active,
+	const struct coffer_header_restore_options *o, struct coffer_header_restore_result **ret,
+	struct coffer_err *e);
+
+void coffer_backup_tell(const struct coffer_backup *b, struct coffer_backup_info *ret);
+/* Does libcryptsetup accept the header of @size bytes at @image? */
+int coffer_image_accepted(
+	const uint8_t *image, uint64_t size, const struct coffer_stop *stop, struct coffer_err *e);

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "header/restore_read.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "header/restore_judge.h"
+#include "luks2/header_compare.h"
+#include "fs/signatures.h"
+#include "convert/moved_segment_read.h"
+
+int coffer_restore_lock(struct coffer_restore *s, bool exclusive, struct coffer_err *e)
+{
+	struct coffer_err why = {0};
+	int r;
+
+	r = exclusive ? coffer_lock_header(s->dev, &s->metadata, &why)
+		      : coffer_lock_metadata(s->dev, false, &s->metadata, &why);
+	s->unlocked = s->dev->read_only && (r == -EACCES || r == -EPERM || r == -EROFS);
+	if (r == 0 || s->unlocked)
+		return 0;
+	if (e)
+		*e = why;
+	return r;
+}
+
+void coffer_restore_unlock(struct coffer_restore *s)
+{
+	coffer_lock_free(TAKE_PTR(s->metadata));
+}
+
+int coffer_restore_content(struct coffer_restore *s, char *ret, size_t size, struct coffer_err *e)
+{
+	struct coffer_content c = {0};
+	int r;
+
+	ret[0] = '\0';
+	r = coffer_probe(s->dev, 0, s->dev->size, &c, e);
+	if (r < 0)
+		return r;
+	/* A RAID's superblock at the end makes of the header one that another device has. */
+	if (s->facts.copy[0].whole) {
+		if (c.foreign[0])
+			(void)snprintf(ret, size, "a signature of %s at byte %" PRIu64, c.foreign,
+				c.foreign_at);
+		return 0;
+	}
+	if (c.type[0] && strcmp(c.type, "crypto_LUKS") != 0)
+		(void)snprintf(ret, size, "a signature of %s", c.type);
+	else if (c.luks && !c.luks2)
+		(void)snprintf(ret, size, "a LUKS1 volume");
+	else if (c.partitions[0])
+		(void)snprintf(ret, size, "a partition table (%s)", c.partitions);
+	else if (c.foreign[0])
+		(void)snprintf(ret, size, "a signature of %s", c.foreign);
+	return 0;
+}
+
+/* What tells of a conversion although no header is whole. */
+static int find_traces(struct coffer_restore *s, struct coffer_err *e)
+{
+	struct coffer_evidence v = {0};
+	struct coffer_disk disk = {0};
+	char why[512];
+	int r;
+
+	r = coffer_examine(s->dev, &disk, e);
+	if (r == 0 && disk.facts.newest < 0 && disk.facts.transition_error != 0)
+		r = coffer_evidence_collect(&disk, &v, e);
+	if (r == 0 && disk.facts.transition_error == 0)
+		(void)snprintf(
+			s->content, sizeof(s->content), "the mark of an unfinished conversion");
+	else if (r == 0 && coffer_head_is_torn(&v, why, sizeof(why)))
+		(void)snprintf(s->content, sizeof(s->content),
+			"the torn head of a filesystem that can be repaired");
+	coffer_disk_reset(&disk);
+	return r;
+}
+
+int coffer_restore_header(struct coffer_restore *s, struct coffer_err *e)
+{
+	coffer_header_free(TAKE_PTR(s->header));
+	memset(&s->facts, 0, sizeof(s->facts));
+	return coffer_header_read(s->dev, &s->facts, &s->header, e);
+}
+
+/* Are @n bytes at @at of the device those at @off of the backup? */
+static int is_there(struct coffer_restore *s, uint64_t at, uint64_t off, uint64_t n, bool *ret,
+	struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(n);
+	int r;
+
+	*ret = false;
+	if (!buf)
+		return coffer_err_errno(e, ENOMEM, "compare keyslots");
+	if (at > s->dev->size || n > s->dev->size - at)
+		return 0;
+	r = coffer_dev_read(s->dev, buf, n, at, e);
+	*ret = r == 0 && memcmp(buf, s->backup.image + off, n) == 0;
+	return r;
+}
+
+static const struct coffer_area *area_of(const struct coffer_areas *l, unsigned int slot)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (l->a[i].slot == slot)
+			return &l->a[i];
+	return NULL;
+}
+
+int coffer_restore_compare(
+	struct coffer_restore *s, const struct coffer_areas *now, struct coffer_err *e)
+{
+	const struct coffer_areas *l = &s->backup.areas;
+	int r = 0;
+
+	s->differ = s->worn = 0;
+	for (size_t i = 0; i < l->n && r == 0; i++) {
+		const struct coffer_area *a = &l->a[i], *here = area_of(now, a->slot);
+		const uint32_t bit = UINT32_C(1) << a->slot;
+		bool there = true, intact = true;
+
+		if (a->reencrypt)
+			continue;
+		r = is_there(s, a->offset, a->offset, a->size, &there, e);
+		if (r == 0 && here && here->size == a->size &&
+			coffer_same_keyslot(s->header->json, s->backup.json, a->slot))
+			r = is_there(s, here->offset, a->offset, a->size, &intact, e);
+		s->differ |= there ? 0 : bit;
+		s->worn |= intact ? 0 : bit;
+	}
+	return r;
+}
+
+int coffer_restore_look(struct coffer_restore *s, struct coffer_err *e)
+{
+	int r;
+
+	r = find_traces(s, e);
+	if (r == 0)
+		r = coffer_restore_lock(s, false, e);
+	if (r < 0)
+		return r;
+	r = coffer_restore_header(s, e);
+	if (r == 0 && (s->facts.copy[0].whole || !s->content[0]))
+		r = coffer_restore_content(s, s->content, sizeof(s->content), e);
+	coffer_restore_unlock(s);
+	return r;
+}

@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* devfile.c - the device interface over a block device or an image file */
+#include "io/dev.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "base/err.h"
+#include "block/busy.h"
+
+/* What O_DIRECT asks of offsets and sizes here: the largest block size in common use, so that
+ * nobody needs to ask each filesystem for its own. */
+enum {
+	DIRECT_ALIGN = 4096
+};
+
+static int size_now(const struct coffer_dev *d, uint64_t *ret)
+{
+	struct stat st;
+
+	if (d->is_block)
+		return ioctl(d->fd, BLKGETSIZE64, ret) < 0 ? -errno : 0;
+	if (fstat(d->fd, &st) < 0)
+		return -errno;
+	*ret = (uint64_t)st.st_size;
+	return 0;
+}
+
+/* Is the end that the run knows still there? What was behind the new one is gone, flushed or not,
+ * and an image file would grow again by the next write there, with a hole where that was. */
+static int check_end(const struct coffer_dev *d, struct coffer_err *e)
+{
+	uint64_t now;
+	int r;
+
+	r = size_now(d, &now);
+	if (r < 0)
+		return coffer_err_errno(e, -r, "read the size of %s", d->name);
+	if (now >= d->size)
+		return 0;
+	/* A disk that was unplugged has no size, and may come back as it was. */
+	if (d->is_block && now == 0)
+		return coffer_err_set(e, EIO, "%s is gone", d->name);
+	return coffer_err_repair(e, ENXIO,
+		"%s has become smaller at work: it has %" PRIu64 " bytes, and had %" PRIu64
+		"; what lay behind is gone, unless the device still has it when it gets its size "
+		"back",
+		d->name, now, d->size);
+}
+
+static int read_ended(const struct coffer_dev *d, uint64_t off, struct coffer_err *e)
+{
+	const int r = d->read_only ? 0 : check_end(d, e);
+
+	return r < 0 ? r
+		     : coffer_err_set(e, EIO, "read %s: it ends at byte %" PRIu64, d->name, off);
+}
+
+static int file_read(struct coffer_dev *d, void *buf, size_t n, uint64_t off, struct coffer_err *e)
+{
+	size_t done = 0;
+
+	while (done < n) {
+		ssize_t k = pread(d->fd, (char *)buf + done, n - done, (off_t)(off + done));
+
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k < 0)
+			return coffer_err_errno(
+				e, errno, "read %s at byte %" PRIu64, d->name, off + done);
+		if (k == 0)
+			return read_ended(d, off + done, e);
+		done += (size_t)k;
+	}
+	return 0;
+}
+
+static int write_failed(struct coffer_dev *d, int code, uint64_t off, struct coffer_err *e)
+{
+	/* A block device says ENOSPC behind its end. */
+	const int r = d->is_block && code == ENOSPC ? check_end(d, e) : 0;
+
+	if (r < 0)
+		return r;
+	(void)coffer_err_errno(e, code, "write %s at byte %" PRIu64, d->name, off);
+	if (code == ENOSPC || code == EDQUOT)
+		coffer_err_add(e, "; make room %s",
+			d->is_block ? "in what it lies on" : "on the filesystem that holds it");
+	return -code;
+}
+
+static int file_write(
+	struct coffer_dev *d, const void *buf, size_t n, uint64_t off, struct coffer_err *e)
+{
+	size_t done = 0;
+	int r;
+
+	if (d->read_only)
+		return coffer_err_set(e, EBADF, "write %s: it was opened for reading", d->name);
+	/* An image file would grow by itself; a conversion never writes behind the device's end. */
+	if (off > d->size || n > d->size - off)
+		return coffer_err_set(
+			e, ENOSPC, "write %s: byte %" PRIu64 " is behind its end", d->name, off);
+	r = d->is_block ? 0 : check_end(d, e);
+	if (r < 0)
+		return r;
+	while (done < n) {
+		ssize_t k = pwrite(d->fd, (const char *)buf + done, n - done, (off_t)(off + done));
+
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k < 0)
+			return write_failed(d, errno, off + done, e);
+		if (k == 0)
+			return coffer_err_set(e, EIO, "write %s: nothing taken at byte %" PRIu64,
+				d->name, off + done);
+		done += (size_t)k;
+	}
+	return 0;
+}
+
+static int file_flush(struct coffer_dev *d, struct coffer_err *e)
+{
+	if (d->read_only)
+		return coffer_err_set(e, EBADF, "flush %s: it was opened for reading", d->name);
+	/* Never tried again: after a failure the kernel forgets which pages it could not write,
+	 * and a second call would return 0 for data that is gone. */
+	if (fdatasync(d->fd) < 0)
+		return coffer_err_errno(e, errno, "flush %s", d->name);
+	/* Durable is only what is still there. */
+	return check_end(d, e);
+}
+
+static void file_set_direct(struct coffer_dev *d, bool direct)
+{
+	const int flags = fcntl(d->fd, F_GETFL);
+	_cleanup_free_ void *probe = coffer_dev_buffer(DIRECT_ALIGN);
+
+	if (flags < 0 || !probe || d->logical_block > DIRECT_ALIGN)
+		return;
+	/* Some filesystems take the flag and refuse the transfer, so one read decides. */
+	if (fcntl(d->fd, F_SETFL, direct ? flags | O_DIRECT : flags & ~O_DIRECT) < 0)
+		return;
+	if (direct && pread(d->fd, probe, DIRECT_ALIGN, 0) != DIRECT_ALIGN)
+		(void)fcntl(d->fd, F_SETFL, flags & ~O_DIRECT);
+}
+
+static void file_forget(struct coffer_dev *d, uint64_t off, uint64_t n)
+{
+	(void)posix_fadvise(d->fd, (off_t)off, (off_t)n, POSIX_FADV_DONTNEED);
+}
+
+/* A device forgets, a file gets a hole. */
+static int file_discard(struct coffer_dev *d, uint64_t off, uint64_t n, struct coffer_err *e)
+{
+	const uint64_t range[2] = {off, n};
+	const int how = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+	int r;
+
+	if (d->read_only || off > d->size || n > d->size - off)
+		return coffer_err_set(
+			e, EBADF, "discard of %s at byte %" PRIu64 ": not here", d->name, off);
+	r = d->is_block ? ioctl(d->fd, BLKDISCARD, range)
+			: fallocate(d->fd, how, (off_t)off, (off_t)n);
+	if (r == 0)
+		return 0;
+	return coffer_err_errno(e, errno, "discard of %s at byte %" PRIu64, d->name, off);
+}
+
+static void file_close(struct coffer_dev *d)
+{
+	if (d->fd >= 0)
+		(void)close(d->fd); /* everything was flushed; a close has nothing more to tell */
+	free(d->name);
+	free(d);
+}
+
+static const struct coffer_dev_ops file_ops = {
+	.read = file_read,
+	.write = file_write,
+	.flush = file_flush,
+	.set_direct = file_set_direct,
+	.forget = file_forget,
+	.discard = file_discard,
+	.close = file_close,
+};
+
+static int read_geometry(struct coffer_dev *d, const struct stat *st, struct coffer_err *e)
+{
+	int logical = 0;
+
+	d->is_block = S_ISBLK(st->st_mode);
+	d->logical_block = 512;
+	if (!d->is_block) {
+		d->size = (uint64_t)st->st_size;
+		return 0;
+	}
+	d->major = major(st->st_rdev);
+	d->minor = minor(st->st_rdev);
+	if (ioctl(d->fd, BLKGETSIZE64, &d->size) < 0 || ioctl(d->fd, BLKSSZGET, &logical) < 0)
+		return coffer_err_errno(e, errno, "read the size of %s", d->name);
+	d->logical_block = (uint32_t)logical;
+	return 0;
+}
+
+static int check_writable(const struct coffer_dev *d, struct coffer_err *e)
+{
+	int read_only = 0;
+
+	if (d->is_block && ioctl(d->fd, BLKROGET, &read_only) < 0)
+		return coffer_err_errno(e, errno, "ask whether %s is read-only", d->name);
+	if (read_only)
+		return coffer_err_refuse(e, EROFS, "%s is read-only", d->name);
+	return 0;
+}
+
+/* Keep other coffers out for as long as the descriptor lives. Not flock: on an image file that
+ * *is* cryptsetup's metadata lock, and a whole run would hang its luksDump. */
+static int keep_others_out(struct coffer_dev *d, const struct stat *st, struct coffer_err *e)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	if (fcntl(d->fd, F_OFD_SETLK, &lock) == 0)
+		return 0;
+	if (errno == EAGAIN || errno == EACCES)
+		return coffer_explain_locked(d->name, st, e);
+	return coffer_err_errno(e, errno, "lock %s", d->name);
+}
+
+/* Open what the name leads to, if it is of a kind that can be encrypted. @flags get O_EXCL where
+ * @alone: it only means something on block devices, where the kernel then refuses what is mounted
+ * or held, and refuses mounts and holders for as long as the descriptor is open. */
+static int open_fd(struct coffer_dev *d, int flags, bool alone, struct stat *ret, int *ret_errno,
+	struct coffer_err *e)
+{
+	struct stat named, st;
+
+	*ret_errno = 0;
+	if (!d->name[0])
+		return coffer_err_set(e, EINVAL, "no device or image was named");
+	if (stat(d->name, &named) < 0)
+		return coffer_err_errno(e, errno, "find %s", d->name);
+	if (!S_ISBLK(named.st_mode) && !S_ISREG(named.st_mode))
+		return coffer_err_refuse(
+			e, ENOTBLK, "%s is neither a block device nor an image file", d->name);
+	if (S_ISBLK(named.st_mode) && alone)
+		flags |= O_EXCL;
+	*ret = named;
+	d->fd = coffer_high_fd(open(d->name, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+	if (d->fd < 0) {
+		*ret_errno = errno;
+		return coffer_err_errno(e, errno, "open %s", d->name);
+	}
+	if (fstat(d->fd, &st) < 0)
+		return coffer_err_errno(e, errno, "look at %s", d->name);
+	/* O_EXCL was chosen by the name's kind: it must still be the same thing. */
+	if (st.st_dev != named.st_dev || st.st_ino != named.st_ino || st.st_mode != named.st_mode)
+		return coffer_err_refuse(
+			e, ESTALE, "%s was exchanged while it was opened", d->name);
+	*ret = st;
+	return 0;
+}
+
+static int explain_open(
+	const struct coffer_dev *d, const struct stat *st, int code, int r, struct coffer_err *e)
+{
+	switch (code) {
+	case EBUSY:
+		return coffer_explain_busy(d->name, st, e);
+	case EROFS:
+	case EACCES:
+	case EPERM:
+	case ETXTBSY:
+		return coffer_err_refuse(
+			e, code, "%s cannot be opened for writing: %s", d->name, strerror(code));
+	default:
+		return r;
+	}
+}
+
+static struct coffer_dev *dev_new(const char *path)
+{
+	_cleanup_dev_ struct coffer_dev *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return NULL;
+	d->ops = &file_ops;
+	d->fd = -1;
+	d->name = strdup(path ? path : ""); /* a library is called with NULL, too */
+	return d->name ? TAKE_PTR(d) : NULL;
+}
+
+static int open_for_writing(
+	const char *path, bool alone, struct coffer_dev **ret, struct coffer_err *e)
+{
+	_cleanup_dev_ struct coffer_dev *d = dev_new(path);
+	struct coffer_err why = {0};
+	struct stat st = {0};
+	int r, code;
+
+	if (!d)
+		return coffer_err_errno(e, ENOMEM, "open %s", path);
+	r = open_fd(d, O_RDWR, alone, &st, &code, &why);
+	if (r < 0 && e)
+		*e = why;
+	if (r < 0)
+		return explain_open(d, &st, code, r, e);
+	r = read_geometry(d, &st, e);
+	if (r < 0)
+		return r;
+	r = check_writable(d, e);
+	if (r == 0)
+		r = keep_others_out(d, &st, e);
+	/* A loop device keeps its own view of an image file's blocks. */
+	if (r == 0 && (alone || !d->is_block))
+		r = coffer_refuse_attached(d->name, &st, e);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(d);
+	return 0;
+}
+
+int coffer_dev_open(const char *path, struct coffer_dev **ret, struct coffer_err *e)
+{
+	return open_for_writing(path, true, ret, e);
+}
+
+int coffer_dev_open_shared(const char *path, struct coffer_dev **ret, struct coffer_err *e)
+{
+	return open_for_writing(path, false, ret, e);
+}
+
+int coffer_dev_from_fd(int fd, const char *name, struct coffer_dev **ret, struct coffer_err *e)
+{
+	_cleanup_close_ int mine = fd;
+	_cleanup_dev_ struct coffer_dev *d = dev_new(name);
+	struct stat st;
+	int r;
+
+	if (!d)
+		return coffer_err_errno(e, ENOMEM, "open %s", name);
+	d->fd = TAKE_FD(mine);
+	if (fstat(d->fd, &st) < 0)
+		return coffer_err_errno(e, errno, "look at %s", name);
+	r = read_geometry(d, &st, e);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(d);
+	return 0;
+}
+
+int coffer_dev_open_reading(const char *path, struct coffer_dev **ret, struct coffer_err *e)
+{
+	_cleanup_dev_ struct coffer_dev *d = dev_new(path);
+	struct stat st = {0};
+	int r, code;
+
+	if (!d)
+		return coffer_err_errno(e, ENOMEM, "open %s", path);
+	d->read_only = true;
+	r = open_fd(d, O_RDONLY, false, &st, &code, e);
+	if (r == 0)
+		r = read_geometry(d, &st, e);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(d);
+	return 0;
+}
+
+bool coffer_dev_is_locked(const struct coffer_dev *d)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	return fcntl(d->fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+int coffer_dev_check_alone(const struct coffer_dev *d, struct coffer_err *e)
+{
+	struct stat st;
+	int r;
+
+	if (fstat(d->fd, &st) < 0)
+		return coffer_err_errno(e, errno, "look at %s", d->name);
+	r = coffer_refuse_attached(d->name, &st, e);
+	if (r < 0)
+		return r;
+	if (coffer_dev_is_locked(d))
+		return coffer_explain_locked(d->name, &st, e);
+	return 0;
+}
+
+int coffer_dev_check_writable(const struct coffer_dev *d, struct coffer_err *e)
+{
+	int r;
+
+	r = check_writable(d, e);
+	if (r < 0)
+		return r;
+	if (faccessat(AT_FDCWD, d->name, R_OK | W_OK, AT_EACCESS) == 0)
+		return 0;
+	return coffer_err_refuse(
+		e, errno, "%s cannot be opened for writing: %s", d->name, strerror(errno));
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "io/new_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/bytes.h"
+#include "base/crypto.h"
+#include "base/err.h"
+#include "block/holders.h"
+
+enum {
+	MODE = 0400
+};
+
+int coffer_newfile_open(const char *path, struct coffer_newfile *ret, struct coffer_err *e)
+{
+	_cleanup_newfile_ struct coffer_newfile f = {.folder = -1, .path = strdup(path)};
+	_cleanup_free_ char *folder = strdup(path);
+	char *slash = folder ? strrchr(folder, '/') : NULL;
+	struct stat st;
+
+	f.name = strdup(slash ? slash + 1 : path);
+	if (!f.path || !folder || !f.name)
+		return coffer_err_errno(e, ENOMEM, "make %s", path);
+	if (slash)
+		slash[slash == folder] = '\0';
+	if (!f.name[0] || strcmp(f.name, ".") == 0 || strcmp(f.name, "..") == 0)
+		return coffer_err_set(e, EISDIR, "'%s' is no name for a file", path);
+	f.folder = coffer_high_fd(
+		open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOCTTY));
+	if (f.folder < 0)
+		return coffer_err_errno(e, errno, "open the folder of %s", path);
+	if (fstatat(f.folder, f.name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return coffer_err_refuse(
+			e, EEXIST, "%s exists already, and is not overwritten", path);
+	if (errno != ENOENT)
+		return coffer_err_errno(e, errno, "look for %s", path);
+	*ret = f;
+	f = (struct coffer_newfile){.folder = -1};
+	return 0;
+}
+
+void coffer_newfile_close(struct coffer_newfile *f)
+{
+	cleanup_close(&f->folder);
+	free(f->name);
+	free(f->path);
+	*f = (struct coffer_newfile){.folder = -1};
+}
+
+/* btrfs has a device number for each subvolume, so the mount is compared as well. */
+static bool same_mount(int folder, const char *path)
+{
+	const unsigned int want = STATX_BASIC_STATS | STATX_MNT_ID;
+	struct statx here, there;
+
+	if (statx(folder, "", AT_EMPTY_PATH, want, &here) < 0 ||
+		statx(AT_FDCWD, path, AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, want, &there) < 0)
+		return false;
+	if (here.stx_dev_major == there.stx_dev_major && here.stx_dev_minor == there.stx_dev_minor)
+		return true;
+	return (here.stx_mask & there.stx_mask & STATX_MNT_ID) &&
+	       here.stx_mnt_id == there.stx_mnt_id;
+}
+
+int coffer_newfile_refuse_on(
+	const struct coffer_newfile *f, const struct coffer_dev *d, struct coffer_err *e)
+{
+	_cleanup_users_ struct coffer_users all = {0};
+	struct stat st;
+	int r;
+
+	if (d->fd < 0)
+		return 0;
+	if (fstat(d->fd, &st) < 0)
+		return coffer_err_errno(e, errno, "look at %s", d->name);
+	r = coffer_users_find_devices(&st, &all, e);
+	for (size_t i = 0; i < all.n && r == 0; i++)
+		if (all.items[i].kind == COFFER_USER_MOUNT && all.items[i].pid == 0 &&
+			same_mount(f->folder, all.items[i].name))
+			r = coffer_err_refuse(e, EXDEV,
+				"%s would lie on %s itself, where it cannot be read when it is "
+				"needed; take another disk, or /run to carry it away from there",
+				f->path, d->name);
+	return r;
+}
+
+static int write_all(int fd, const uint8_t *p, size_t n)
+{
+	for (size_t at = 0; at < n;) {
+		const ssize_t k = write(fd, p + at, n - at);
+
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k < 0)
+			return -errno;
+		if (k == 0)
+			return -EIO;
+		at += (size_t)k;
+	}
+	return 0;
+}
+
+/* Some filesystems know no rename that refuses to replace, some no second link: vfat, NFS. */
+static int give_name(const struct coffer_newfile *f, const char *temporary)
+{
+	if (renameat2(f->folder, temporary, f->folder, f->name, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -errno;
+	if (linkat(f->folder, temporary, f->folder, f->name, 0) < 0)
+		return -errno;
+	return unlinkat(f->folder, temporary, 0) < 0 ? -errno : 0;
+}
+
+/* The bytes under a name of their own, durable. */
+static int write_temporary(
+	const struct coffer_newfile *f, const char *temporary, const void *p, size_t n)
+{
+	int fd, r;
+
+	fd = coffer_high_fd(openat(f->folder, temporary,
+		O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, MODE));
+	if (fd < 0)
+		return -errno;
+	r = write_all(fd, p, n);
+	if (r == 0 && fsync(fd) < 0)
+		r = -errno;
+	/* NFS tells here what it could not write. */
+	if (close(fd) < 0 && r == 0)
+		r = -errno;
+	if (r < 0)
+		(void)unlinkat(f->folder, temporary, 0);
+	return r;
+}
+
+int coffer_newfile_write(
+	const struct coffer_newfile *f, const void *p, size_t n, struct coffer_err *e)
+{
+	_cleanup_free_ char *temporary = NULL;
+	uint64_t random;
+	int r;
+
+	if (coffer_random(&random, sizeof(random)) < 0 ||
+		asprintf(&temporary, ".coffer-%016" PRIx64, random) < 0)
+		return coffer_err_errno(e, ENOMEM, "make %s", f->path);
+	r = write_temporary(f, temporary, p, n);
+	if (r < 0)
+		return coffer_err_errno(e, -r, "write %s", f->path);
+	r = give_name(f, temporary);
+	if (r < 0) {
+		(void)unlinkat(f->folder, temporary, 0);
+		if (r == -EEXIST)
+			return coffer_err_refuse(
+				e, EEXIST, "%s exists already, and is not overwritten", f->path);
+		return coffer_err_errno(e, -r, "give %s its name", f->path);
+	}
+	if (fsync(f->folder) < 0) {
+		r = coffer_err_errno(e, errno, "flush the folder of %s", f->path);
+		(void)unlinkat(f->folder, f->name, 0);
+	}
+	return r;
+}
+
+int coffer_file_read(
+	const char *path, uint64_t limit, uint8_t **ret, uint64_t *ret_n, struct coffer_err *e)
+{
+	_cleanup_close_ int fd =
+		coffer_high_fd(open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+	_cleanup_free_ uint8_t *buf = NULL;
+	struct stat st;
+	uint64_t n = 0;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return coffer_err_errno(e, errno, "open %s", path);
+	if (!S_ISREG(st.st_mode))
+		return coffer_err_refuse(e, EINVAL, "%s is no regular file", path);
+	if ((uint64_t)st.st_size > limit)
+		return coffer_err_refuse(e, EFBIG,
+			"%s has %" PRIu64
+			" bytes, and no backup of a header has more than %" PRIu64,
+			path, (uint64_t)st.st_size, limit);
+	buf = coffer_dev_buffer((size_t)st.st_size + 1);
+	if (!buf)
+		return coffer_err_errno(e, ENOMEM, "read %s", path);
+	while (n < (uint64_t)st.st_size) {
+		const ssize_t k = pread(fd, buf + n, (size_t)st.st_size - n, (off_t)n);
+
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k < 0)
+			return coffer_err_errno(e, errno, "read %s", path);
+		if (k == 0)
+			return coffer_err_set(e, EIO, "%s became shorter while it was read", path);
+		n += (uint64_t)k;
+	}
+	*ret = TAKE_PTR(buf);
+	*ret_n = n;
+	return 0;
+}

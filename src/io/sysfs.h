@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* sysfs.h - small files of /proc and /sys */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Read all of @path below @dir_fd (or AT_FDCWD), with a NUL behind it; free with free().
+ * -errno; -EFBIG for more than a MiB, which no file that we look at has. */
+int coffer_text_read(int dir_fd, const char *path, char **ret, size_t *ret_n);
+
+/* The first line into @ret, cut to @size; false, and "", when it cannot be read or is empty. */
+bool coffer_text_line(int dir_fd, const char *path, char *ret, size_t size);
+
+/* "MAJOR:MINOR", as sysfs names a device's numbers. */
+bool coffer_text_dev(int dir_fd, const char *path, dev_t *ret);

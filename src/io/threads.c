@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "io/threads.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum {
+	MAX_CREW = 64
+};
+
+struct member {
+	struct coffer_crew *crew;
+	unsigned int thread;
+};
+
+struct coffer_crew {
+	pthread_mutex_t mutex;
+	pthread_cond_t changed;
+	unsigned int n;
+	pthread_t ids[MAX_CREW];
+	struct member members[MAX_CREW];
+	coffer_crew_work work;
+	void *arg;
+};
+
+struct coffer_crew *coffer_crew_new(void)
+{
+	struct coffer_crew *c = calloc(1, sizeof(*c));
+	pthread_condattr_t attr;
+
+	if (!c)
+		return NULL;
+	(void)pthread_mutex_init(&c->mutex, NULL);
+	/* A clock that never jumps: a wait of a second is one. */
+	(void)pthread_condattr_init(&attr);
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&c->changed, &attr);
+	(void)pthread_condattr_destroy(&attr);
+	return c;
+}
+
+static void *run(void *arg)
+{
+	const struct member *m = arg;
+
+	m->crew->work(m->crew->arg, m->thread);
+	return NULL;
+}
+
+unsigned int coffer_crew_start(
+	struct coffer_crew *c, unsigned int threads, coffer_crew_work work, void *arg)
+{
+	sigset_t all, old;
+
+	c->work = work;
+	c->arg = arg;
+	/* Signals are for the thread that can act on them; a blocked set is inherited. */
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
+	while (c->n < threads && c->n < MAX_CREW) {
+		c->members[c->n] = (struct member){c, c->n};
+		if (pthread_create(&c->ids[c->n], NULL, run, &c->members[c->n]) != 0)
+			break; /* fewer threads do the same work */
+		c->n++;
+	}
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return c->n;
+}
+
+void coffer_crew_end(struct coffer_crew *c)
+{
+	if (!c)
+		return;
+	for (unsigned int i = 0; i < c->n; i++)
+		(void)pthread_join(c->ids[i], NULL);
+	(void)pthread_cond_destroy(&c->changed);
+	(void)pthread_mutex_destroy(&c->mutex);
+	free(c);
+}
+
+void coffer_crew_lock(struct coffer_crew *c)
+{
+	(void)pthread_mutex_lock(&c->mutex);
+}
+
+void coffer_crew_unlock(struct coffer_crew *c)
+{
+	(void)pthread_mutex_unlock(&c->mutex);
+}
+
+void coffer_crew_wait(struct coffer_crew *c, double seconds)
+{
+	struct timespec t;
+
+	if (seconds < 0) {
+		(void)pthread_cond_wait(&c->changed, &c->mutex);
+		return;
+	}
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += (time_t)seconds;
+	t.tv_nsec += (long)((seconds - (double)(time_t)seconds) * 1e9);
+	if (t.tv_nsec >= 1000000000) {
+		t.tv_nsec -= 1000000000;
+		t.tv_sec++;
+	}
+	(void)pthread_cond_timedwait(&c->changed, &c->mutex, &t);
+}
+
+void coffer_crew_wake(struct coffer_crew *c)
+{
+	(void)pthread_cond_broadcast(&c->changed);
+}

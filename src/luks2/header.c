@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "luks2/header.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/crypto.h"
+#include "base/err.h"
+#include "luks2/copy.h"
+#include "luks2/metadata.h"
+#include "luks2/header_compare.h"
+#include "luks2/locks.h"
+#include "luks2/libcryptsetup.h"
+
+enum {
+	PIECE = 1 << 20
+};
+
+/* What was read of one copy. */
+struct found {
+	struct coffer_luks2_bin bin;
+	uint8_t *data;
+	struct json_object *json;
+};
+
+static void free_found(struct found *f)
+{
+	free(f->data);
+	coffer_json_free(f->json);
+}
+
+/* Whole is what libcryptsetup loads: with a right checksum over metadata that it refuses, the other
+ * copy is the one that every program goes by. */
+static int judge_copy(struct found *f, struct coffer_copy_facts *facts)
+{
+	const char *text;
+	size_t n;
+	int r;
+
+	r = coffer_luks2_copy_check(f->data, &f->bin, &text, &n);
+	if (r == 0)
+		r = coffer_json_parse(text, n, &f->json);
+	if (r == -EBADMSG || r == -EOPNOTSUPP)
+		return 0;
+	if (r < 0)
+		return r; /* nothing that the copy says */
+	r = coffer_meta_accepted(f->json, text, n, f->bin.copy_size, &facts->whole);
+	facts->refused = r == 0 && !facts->whole;
+	return r;
+}
+
+/* Read and judge the copy at @off. A copy that is not whole is no error: the facts say so. */
+static int read_copy(struct coffer_dev *d, uint64_t off, struct coffer_copy_facts *facts,
+	struct found *ret, struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *block = coffer_dev_buffer(COFFER_LUKS2_BIN);
+	int r;
+
+	*facts = (struct coffer_copy_facts){0}; /* a caller may have looked before */
+	if (!block)
+		return coffer_err_errno(e, ENOMEM, "read the LUKS2 header of %s", d->name);
+	if (off + COFFER_LUKS2_BIN > d->size)
+		return 0;
+	r = coffer_dev_read(d, block, COFFER_LUKS2_BIN, off, e);
+	if (r < 0)
+		return r;
+	if (coffer_luks2_bin_read(block, off, &ret->bin) < 0)
+		return 0;
+	facts->magic = true;
+	facts->seqid = ret->bin.seqid;
+	memcpy(facts->uuid, ret->bin.uuid, sizeof(facts->uuid));
+	if (off + ret->bin.copy_size > d->size)
+		return 0;
+	ret->data = coffer_dev_buffer(ret->bin.copy_size);
+	if (!ret->data)
+		return coffer_err_errno(e, ENOMEM, "read the LUKS2 header of %s", d->name);
+	r = coffer_dev_read(d, ret->data, ret->bin.copy_size, off, e);
+	if (r < 0)
+		return r;
+	r = judge_copy(ret, facts);
+	return r < 0 ? coffer_err_errno(e, -r, "judge the LUKS2 header of %s", d->name) : 0;
+}
+
+/* Of two that are torn: does @a tell more of the volume @uuid than @b? */
+static bool tells_more(
+	const struct coffer_copy_facts *a, const struct coffer_copy_facts *b, const char *uuid)
+{
+	const bool ours = strcmp(a->uuid, uuid) == 0;
+
+	if (!a->magic || !b->magic)
+		return a->magic;
+	return ours == (strcmp(b->uuid, uuid) == 0) ? a->seqid > b->seqid : ours;
+}
+
+/* The second copy lies where the first one says. Without a whole first one it may lie at any of
+ * nine places: what a torn one says of its size may be what is torn. */
+static int read_secondary(struct coffer_dev *d, const struct coffer_facts *f,
+	const struct found *primary, struct coffer_copy_facts *facts, struct found *ret,
+	struct coffer_err *e)
+{
+	struct coffer_copy_facts torn = {0};
+	int r = 0;
+
+	if (f->copy[0].magic) {
+		r = read_copy(d, primary->bin.copy_size, facts, ret, e);
+		if (r < 0 || facts->whole || f->copy[0].whole)
+			return r;
+		torn = *facts;
+	}
+	for (uint64_t off = COFFER_LUKS2_MIN_COPY; off <= COFFER_LUKS2_MAX_COPY; off *= 2) {
+		free_found(ret);
+		*ret = (struct found){0};
+		r = read_copy(d, off, facts, ret, e);
+		if (r < 0)
+			break;
+		/* What an earlier volume has left elsewhere is not this one's. */
+		if (facts->whole && f->copy[0].magic &&
+			strcmp(ret->bin.uuid, primary->bin.uuid) != 0)
+			facts->whole = false;
+		if (facts->whole)
+			return r;
+		if (tells_more(facts, &torn, primary->bin.uuid))
+			torn = *facts;
+	}
+	*facts = torn;
+	return r;
+}
+
+/* As cryptsetup has it: the higher sequence number, whatever volume it is of. */
+static int newest_copy(const struct coffer_facts *f, const struct found c[2])
+{
+	if (f->copy[0].whole && f->copy[1].whole)
+		return c[1].bin.seqid > c[0].bin.seqid;
+	return f->copy[0].whole ? 0 : f->copy[1].whole ? 1 : -1;
+}
+
+static bool other_is_converting(struct coffer_facts *f, const struct found *other)
+{
+	enum coffer_luks2_kind kind;
+
+	return f->copy[!f->newest].whole &&
+	       coffer_conversion_read(other->json, &kind, &f->conversion, NULL) == 0 &&
+	       kind == COFFER_LUKS2_CONVERTING;
+}
+
+/* Take the newest copy as it is; the other is as read where it says the same, else built anew. */
+static int make_header(
+	struct coffer_facts *f, struct found c[2], struct coffer_header *h, struct coffer_err *e)
+{
+	const int newest = f->newest, other = !newest;
+	const bool same = f->copy[other].whole && c[other].bin.seqid == c[newest].bin.seqid &&
+			  c[other].bin.copy_size == c[newest].bin.copy_size &&
+			  memcmp(c[0].data + COFFER_LUKS2_BIN, c[1].data + COFFER_LUKS2_BIN,
+				  c[0].bin.copy_size - COFFER_LUKS2_BIN) == 0;
+	uint8_t salt[64];
+
+	h->copy_size = c[newest].bin.copy_size;
+	h->seqid = c[newest].bin.seqid;
+	memcpy(h->uuid, c[newest].bin.uuid, sizeof(h->uuid));
+	h->current[newest] = true;
+	h->current[other] = same;
+	h->copy[newest] = TAKE_PTR(c[newest].data);
+	h->json = TAKE_PTR(c[newest].json);
+	if (same) {
+		h->copy[other] = TAKE_PTR(c[other].data);
+		return 0;
+	}
+	h->copy[other] = coffer_dev_buffer(h->copy_size);
+	if (!h->copy[other])
+		return coffer_err_errno(e, ENOMEM, "copy the LUKS2 header");
+	if (coffer_random(salt, sizeof(salt)) < 0 ||
+		coffer_luks2_copy_other(h->copy[newest], h->copy[other], salt) < 0)
+		return coffer_err_set(e, EIO, "libcrypto failed to build a LUKS2 header copy");
+	return 0;
+}
+
+int coffer_header_read(struct coffer_dev *d, struct coffer_facts *f, struct coffer_header **ret,
+	struct coffer_err *e)
+{
+	_cleanup_header_ struct coffer_header *h = calloc(1, sizeof(*h));
+	struct found c[2] = {0};
+	int r;
+
+	f->newest = -1;
+	if (!h)
+		return coffer_err_errno(e, ENOMEM, "read the LUKS2 header of %s", d->name);
+	r = read_copy(d, 0, &f->copy[0], &c[0], e);
+	if (r == 0)
+		r = read_secondary(d, f, &c[0], &f->copy[1], &c[1], e);
+	if (r == 0)
+		f->newest = newest_copy(f, c);
+	/* One key and one place are one volume, whose UUID cryptsetup was just changing. */
+	f->two_volumes = f->copy[0].whole && f->copy[1].whole &&
+			 strcmp(c[0].bin.uuid, c[1].bin.uuid) != 0 &&
+			 !(coffer_same_member(c[0].json, c[1].json, "digests") &&
+				 coffer_same_member(c[0].json, c[1].json, "segments"));
+	if (f->newest >= 0) {
+		f->other_converting = other_is_converting(f, &c[!f->newest]);
+		r = make_header(f, c, h, e);
+		memcpy(f->uuid, c[f->newest].bin.uuid, sizeof(f->uuid));
+		f->copy_size = c[f->newest].bin.copy_size;
+		f->copies_agree = r == 0 && h->current[!f->newest];
+	}
+	free_found(&c[0]);
+	free_found(&c[1]);
+	if (r < 0 || f->newest < 0) {
+		*ret = NULL;
+		return r;
+	}
+	f->kind_error = coffer_conversion_read(h->json, &f->kind, &f->conversion, &f->kind_reason);
+	*ret = TAKE_PTR(h);
+	return 0;
+}
+
+struct coffer_header *coffer_header_new(uint64_t copy_size)
+{
+	struct coffer_header *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return NULL;
+	h->copy_size = copy_size;
+	h->copy[0] = coffer_dev_buffer(copy_size);
+	h->copy[1] = coffer_dev_buffer(copy_size);
+	if (h->copy[0] && h->copy[1])
+		return h;
+	coffer_header_free(h);
+	return NULL;
+}
+
+void coffer_header_free(struct coffer_header *h)
+{
+	if (!h)
+		return;
+	free(h->copy[0]);
+	free(h->copy[1]);
+	free(h->disk[0]);
+	free(h->disk[1]);
+	coffer_json_free(h->json);
+	free(h);
+}
+
+/* Bytes of header copies and keyslots area. */
+static int header_area(const struct coffer_header *h, uint64_t limit, uint64_t *ret)
+{
+	uint64_t keyslots;
+
+	if (coffer_json_u64s(coffer_json_object(h->json, "config"), "keyslots_size", &keyslots) <
+			0 ||
+		!add_u64(keyslots, 2 * h->copy_size, ret) || *ret > limit)
+		return -EBADMSG;
+	return 0;
+}
+
+int coffer_header_memfd(struct coffer_dev *d, const struct coffer_header *h, uint64_t limit,
+	int *ret_fd, struct coffer_err *e)
+{
+	_cleanup_close_ int fd = -1;
+	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(PIECE);
+	uint64_t size;
+	int r;
+
+	if (!buf)
+		return coffer_err_errno(e, ENOMEM, "copy the header to memory");
+	if (header_area(h, limit, &size) < 0)
+		return coffer_err_set(e, EBADMSG, "the LUKS2 header has impossible sizes");
+	r = coffer_memfd("coffer-header", size, &fd, e);
+	for (uint64_t at = 2 * h->copy_size; r == 0 && at < size; at += PIECE) {
+		const size_t n = min_u64(PIECE, size - at);
+
+		r = coffer_dev_read(d, buf, n, at, e);
+		if (r == 0 && pwrite(fd, buf, n, (off_t)at) != (ssize_t)n)
+			r = coffer_err_set(e, EIO, "copy the header to memory");
+	}
+	for (int i = 0; r == 0 && i < 2; i++)
+		if (pwrite(fd, h->copy[i], h->copy_size, i ? (off_t)h->copy_size : 0) !=
+			(ssize_t)h->copy_size)
+			r = coffer_err_set(e, EIO, "copy the header to memory");
+	if (r < 0)
+		return r;
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+/* The blocks of copy @i that are not on the disk yet, as far as this run knows: from the first one
+ * to the last one. */
+static void changed_blocks(const struct coffer_header *h, int i, uint64_t *ret_at, uint64_t *ret_n)
+{
+	uint64_t from = 0, to = h->copy_size;
+
+	if (h->disk[i]) {
+		while (from < to && memcmp(h->copy[i] + from, h->disk[i] + from, COFFER_BLOCK) == 0)
+			from += COFFER_BLOCK;
+		while (to > from && memcmp(h->copy[i] + to - COFFER_BLOCK,
+					    h->disk[i] + to - COFFER_BLOCK, COFFER_BLOCK) == 0)
+			to -= COFFER_BLOCK;
+	}
+	*ret_at = from;
+	*ret_n = to - from;
+}
+
+/* What is now on the disk for certain. Without memory for it the next write is a whole one. */
+static void note_written(struct coffer_header *h, int i, uint8_t *block)
+{
+	h->disk[i] = block ? block : malloc(h->copy_size);
+	if (h->disk[i])
+		memcpy(h->disk[i], h->copy[i], h->copy_size);
+}
+
+static int write_copy(struct coffer_dev *d, struct coffer_header *h, int i, struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *old = NULL;
+	uint64_t at, n;
+	int r;
+
+	/* Only what this run wrote and flushed itself is known to be there; from the first write
+	 * until its flush has returned, nothing is. */
+	changed_blocks(h, i, &at, &n);
+	old = TAKE_PTR(h->disk[i]);
+	h->current[i] = false;
+	r = coffer_dev_write(d, h->copy[i] + at, n, (i ? h->copy_size : 0) + at, e);
+	if (r == 0)
+		r = coffer_dev_flush(d, e);
+	if (r < 0)
+		return coffer_err_wrap(e, r, "header copy %d", i + 1);
+	note_written(h, i, TAKE_PTR(old));
+	h->current[i] = true;
+	return 0;
+}
+
+static int write_both(struct coffer_dev *d, struct coffer_header *h, struct coffer_err *e)
+{
+	/* At this line one copy on the disk is whole and says the truth. If the other one is torn
+	 * or behind, it is written first: until its flush has returned, the good one is not
+	 * touched; afterwards it is the good one. Where none is whole, a restored header begins
+	 * with the second, so that block 0 says last that there is a volume. */
+	const int first = h->current[1] ? 0 : 1;
+	int r;
+
+	r = write_copy(d, h, first, e);
+	if (r == 0)
+		r = write_copy(d, h, !first, e);
+	return r;
+}
+
+/* Is the header on the disk the one we know? Checked on a copy that was the newest. */
+static int check_unchanged(
+	struct coffer_dev *d, const struct coffer_header *h, struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *block = coffer_dev_buffer(COFFER_LUKS2_BIN);
+	const uint64_t off = h->current[0] ? 0 : h->copy_size;
+	struct coffer_luks2_bin bin;
+	int r;
+
+	if (!block)
+		return coffer_err_errno(e, ENOMEM, "check the LUKS2 header");
+	r = coffer_dev_read(d, block, COFFER_LUKS2_BIN, off, e);
+	if (r < 0)
+		return r;
+	if (coffer_luks2_bin_read(block, off, &bin) < 0 || bin.seqid != h->seqid ||
+		strcmp(bin.uuid, h->uuid) != 0)
+		return coffer_err_repair(e, ESTALE,
+			"the LUKS2 header on %s is not the one this run knows: another program "
+			"changed it, or the device loses writes; nothing more was written",
+			d->name);
+	return 0;
+}
+
+int coffer_header_rewrite(struct coffer_dev *d, struct coffer_header *h, struct coffer_err *e)
+{
+	const int r = check_unchanged(d, h, e);
+
+	return r < 0 ? r : write_both(d, h, e);
+}
+
+/* The metadata as text. A wrong one, sealed into both copies, would be the end of the volume: so it
+ * is read once more. */
+static int text_of(const struct coffer_header *h, const char **ret, struct coffer_err *e)
+{
+	_cleanup_json_ struct json_object *again = NULL;
+	const char *text = coffer_json_text(h->json);
+	const int r = text ? coffer_json_parse(text, strlen(text), &again) : -ENOMEM;
+
+	if (r == -ENOMEM)
+		return coffer_err_errno(e, ENOMEM, "write the LUKS2 metadata");
+	if (r < 0 || !coffer_json_equal(again, h->json))
+		return coffer_err_repair(e, EBADMSG,
+			"the LUKS2 metadata cannot be written as they were read; nothing was "
+			"written");
+	*ret = text;
+	return 0;
+}
+
+int coffer_header_commit(struct coffer_dev *d, struct coffer_header *h, struct coffer_err *e)
+{
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	const char *text = NULL;
+	int r;
+
+	if (h->seqid == UINT64_MAX)
+		return coffer_err_refuse(
+			e, EOVERFLOW, "no number is left for a newer header on %s", d->name);
+	r = text_of(h, &text, e);
+	if (r == 0)
+		r = coffer_lock_metadata(d, true, &lock, e);
+	if (r == 0)
+		r = check_unchanged(d, h, e);
+	for (int i = 0; r == 0 && i < 2; i++)
+		r = coffer_luks2_copy_seal(h->copy[i], h->seqid + 1, text, e);
+	if (r < 0)
+		return r;
+	r = write_both(d, h, e);
+	if (r < 0)
+		return r;
+	h->seqid++;
+	return 0;
+}
+
+int coffer_header_replace(struct coffer_dev *d, struct coffer_header *h, const uint8_t *image,
+	const char *json, uint64_t seqid, struct coffer_err *e)
+{
+	_cleanup_json_ struct json_object *parsed = NULL;
+	struct coffer_luks2_bin bin;
+	int r = coffer_json_parse(json, strlen(json), &parsed);
+
+	if (r == -ENOMEM)
+		return coffer_err_errno(e, ENOMEM, "write the LUKS2 metadata");
+	if (r < 0 || coffer_luks2_bin_read(image, 0, &bin) < 0 || bin.copy_size != h->copy_size)
+		return coffer_err_set(e, EBADMSG, "the header cannot take this one's place");
+	if (h->current[0] || h->current[1])
+		r = check_unchanged(d, h, e);
+	for (int i = 0; r == 0 && i < 2; i++) {
+		memcpy(h->copy[i], image + (i ? h->copy_size : 0), h->copy_size);
+		r = coffer_luks2_copy_seal(h->copy[i], seqid, json, e);
+	}
+	if (r == 0)
+		r = write_both(d, h, e);
+	if (r < 0)
+		return r;
+	h->seqid = seqid;
+	memcpy(h->uuid, bin.uuid, sizeof(h->uuid));
+	coffer_json_free(h->json);
+	h->json = TAKE_PTR(parsed);
+	return 0;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "luks2/keyslots.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+
+/* The number that is the name of an object, below @limit; false when it is none. */
+static bool number_of(const char *name, unsigned int limit, unsigned int *ret)
+{
+	const size_t n = strspn(name, "0123456789");
+
+	if (n == 0 || n > 2 || name[n])
+		return false;
+	*ret = (unsigned int)strtoul(name, NULL, 10);
+	return *ret < limit;
+}
+
+static void copy_text(char *to, size_t size, const char *from)
+{
+	(void)snprintf(to, size, "%s", from ? from : "");
+}
+
+/* The keyslots in a list of names. */
+static uint32_t bits_of(struct json_object *names)
+{
+	uint32_t bits = 0;
+	unsigned int n;
+
+	for (size_t i = 0; i < coffer_json_length(names); i++) {
+		const char *name = coffer_json_item_string(names, i);
+
+		if (name && number_of(name, COFFER_MAX_KEYSLOTS, &n))
+			bits |= UINT32_C(1) << n;
+	}
+	return bits;
+}
+
+static int add_digest(const char *name, struct json_object *value, void *arg)
+{
+	struct coffer_keys *k = arg;
+	struct coffer_key_digest d = {0};
+
+	if (k->n_digests == COFFER_MAX_DIGESTS || !number_of(name, 100, &d.number))
+		return 0;
+	d.keyslots = bits_of(coffer_json_array(value, "keyslots"));
+	d.segments = coffer_json_length(coffer_json_array(value, "segments"));
+	k->digests[k->n_digests++] = d;
+	return 0;
+}
+
+static int add_token(const char *name, struct json_object *value, void *arg)
+{
+	struct coffer_keys *k = arg;
+	struct coffer_token t = {0};
+
+	if (k->n_tokens == COFFER_MAX_TOKENS || !number_of(name, COFFER_MAX_TOKENS, &t.number))
+		return 0;
+	copy_text(t.type, sizeof(t.type), coffer_json_string(value, "type"));
+	t.keyslots = bits_of(coffer_json_array(value, "keyslots"));
+	k->tokens[k->n_tokens++] = t;
+	return 0;
+}
+
+static bool is_bound(const struct coffer_keys *k, unsigned int slot)
+{
+	for (size_t i = 0; i < k->n_digests; i++)
+		if (k->digests[i].segments > 0 && (k->digests[i].keyslots >> slot & 1))
+			return true;
+	return false;
+}
+
+static int add_slot(const char *name, struct json_object *value, void *arg)
+{
+	struct json_object *area = coffer_json_object(value, "area");
+	struct json_object *af = coffer_json_object(value, "af");
+	struct json_object *kdf = coffer_json_object(value, "kdf");
+	struct coffer_keys *k = arg;
+	struct coffer_keyslot s = {.priority = 1};
+	uint64_t size = 0;
+	uint32_t stripes = 0;
+
+	if (k->n_slots == COFFER_MAX_KEYSLOTS || !number_of(name, COFFER_MAX_KEYSLOTS, &s.number))
+		return 0;
+	copy_text(s.type, sizeof(s.type), coffer_json_string(value, "type"));
+	copy_text(s.kdf, sizeof(s.kdf), coffer_json_string(kdf, "type"));
+	(void)coffer_json_u32(kdf, "memory", &s.memory);
+	(void)coffer_json_u32(kdf, "iterations", &s.iterations);
+	(void)coffer_json_u32(value, "key_size", &s.key_size);
+	(void)coffer_json_u32(value, "priority", &s.priority);
+	s.bound = is_bound(k, s.number);
+	if (coffer_json_u64s(area, "offset", &s.offset) == 0 &&
+		coffer_json_u64s(area, "size", &size) == 0 &&
+		coffer_json_u32(af, "stripes", &stripes) == 0)
+		s.material = min_u64((uint64_t)s.key_size * stripes, size);
+	k->slots[k->n_slots++] = s;
+	return 0;
+}
+
+void coffer_keys_read(struct json_object *json, struct coffer_keys *ret)
+{
+	*ret = (struct coffer_keys){0};
+	(void)coffer_json_foreach(coffer_json_object(json, "digests"), add_digest, ret);
+	(void)coffer_json_foreach(coffer_json_object(json, "keyslots"), add_slot, ret);
+	(void)coffer_json_foreach(coffer_json_object(json, "tokens"), add_token, ret);
+}

@@ -1,0 +1,615 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "luks2/libcryptsetup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <libcryptsetup.h>
+
+#include "base/cleanup.h"
+#include "base/crypto.h"
+#include "base/err.h"
+#include "io/udev.h"
+
+DEFINE_CLEANUP(struct crypt_device *, crypt, crypt_free);
+
+enum {
+	MAX_LOG = 256,
+	MAX_KEY = 4096 /* of a volume key, in bytes */
+};
+
+/* libcryptsetup's last complaint; it says more than its return value. */
+struct log {
+	char text[MAX_LOG];
+};
+
+static void keep_errors(int level, const char *msg, void *usrptr)
+{
+	struct log *log = usrptr;
+
+	if (level != CRYPT_LOG_ERROR)
+		return;
+	(void)snprintf(log->text, sizeof(log->text), "%s", msg);
+	log->text[strcspn(log->text, "\n")] = '\0';
+}
+
+static int complain(struct coffer_err *e, int r, const struct log *log, const char *what)
+{
+	if (log->text[0])
+		return coffer_err_set(e, -r, "%s: %s", what, log->text);
+	return coffer_err_errno(e, -r, "%s", what);
+}
+
+int coffer_memfd(const char *name, uint64_t size, int *ret_fd, struct coffer_err *e)
+{
+	_cleanup_close_ int fd = memfd_create(name, MFD_CLOEXEC);
+
+	if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
+		return coffer_err_errno(e, errno, "make a file in memory");
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+struct fd_path {
+	char text[32];
+};
+
+static struct fd_path path_of(int fd)
+{
+	struct fd_path p;
+
+	(void)snprintf(p.text, sizeof(p.text), "/proc/self/fd/%d", fd);
+	return p;
+}
+
+/* libcryptsetup sets itself up at its first use, without a lock: two threads must not come first at
+ * the same time. Looking for a header where none can be is the smallest use that does so. */
+static void set_up(void)
+{
+	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
+	_cleanup_close_ int fd = -1;
+	struct log log = {0};
+
+	if (coffer_memfd("coffer-nothing", COFFER_BLOCK, &fd, NULL) < 0 ||
+		crypt_init(&cd, path_of(fd).text) < 0)
+		return; /* whoever comes next meets the same, and says so */
+	crypt_set_log_callback(cd, keep_errors, &log);
+	(void)crypt_load(cd, CRYPT_LUKS2, NULL);
+}
+
+static void set_up_once(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	(void)pthread_once(&once, set_up);
+}
+
+/* A job for libcryptsetup in a child, which must not be forked while another thread sets it up. */
+static int run_child(coffer_child_job job, void *arg, enum coffer_child_kind kind,
+	const struct coffer_stop *stop, const char *what, struct coffer_err *e)
+{
+	set_up_once();
+	return coffer_child_run(job, arg, kind, stop, what, e);
+}
+
+const char *coffer_luks2_pbkdf(const struct coffer_luks2_format *f)
+{
+	return f->pbkdf ? f->pbkdf : crypt_get_pbkdf_default(CRYPT_LUKS2)->type;
+}
+
+static int set_pbkdf(struct crypt_device *cd, const struct coffer_luks2_format *f)
+{
+	const struct crypt_pbkdf_type *defaults =
+		crypt_get_pbkdf_type_params(coffer_luks2_pbkdf(f));
+	struct crypt_pbkdf_type pbkdf;
+
+	if (!defaults)
+		return -EINVAL;
+	pbkdf = *defaults;
+	if (f->hash)
+		pbkdf.hash = f->hash;
+	if (f->iter_time)
+		pbkdf.time_ms = f->iter_time;
+	if (f->pbkdf_memory)
+		pbkdf.max_memory_kb = f->pbkdf_memory;
+	if (f->pbkdf_parallel)
+		pbkdf.parallel_threads = f->pbkdf_parallel;
+	if (f->pbkdf_iterations) {
+		pbkdf.iterations = f->pbkdf_iterations;
+		pbkdf.flags |= CRYPT_PBKDF_NO_BENCHMARK;
+	}
+	return crypt_set_pbkdf_type(cd, &pbkdf);
+}
+
+/* It needs a device for that, though it does not look at it. */
+int coffer_luks2_check_format(const struct coffer_luks2_format *f, struct coffer_err *e)
+{
+	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
+	_cleanup_close_ int fd = -1;
+	struct log log = {0};
+	int r;
+
+	set_up_once();
+	r = coffer_memfd("coffer-nothing", COFFER_BLOCK, &fd, e);
+	if (r < 0)
+		return r;
+	r = crypt_init(&cd, path_of(fd).text);
+	if (r < 0)
+		return complain(e, r, &log, "set up libcryptsetup");
+	crypt_set_log_callback(cd, keep_errors, &log);
+	r = set_pbkdf(cd, f);
+	return r < 0 ? complain(e, r, &log, "the key derivation") : 0;
+}
+
+static int split_cipher(const char *spec, char cipher[64], const char **mode)
+{
+	const char *dash = strchr(spec, '-');
+
+	if (!dash || dash - spec >= 64)
+		return -EINVAL;
+	memcpy(cipher, spec, (size_t)(dash - spec));
+	cipher[dash - spec] = '\0';
+	*mode = dash + 1;
+	return 0;
+}
+
+static int format(struct crypt_device *cd, const struct coffer_luks2_format *f,
+	const struct coffer_geometry *g, const char *data, const char *cipher, const char *mode)
+{
+	struct crypt_params_luks2 params = {
+		.sector_size = g->sector_size, .data_device = data, .label = f->label};
+	int r;
+
+	r = set_pbkdf(cd, f);
+	if (r == 0)
+		r = crypt_set_data_offset(cd, g->shift / COFFER_SECTOR);
+	if (r == 0)
+		r = crypt_set_metadata_size(cd, f->metadata_size, f->keyslots_size);
+	if (r == 0)
+		r = crypt_format(
+			cd, CRYPT_LUKS2, cipher, mode, f->uuid, NULL, f->key_size, &params);
+	return r;
+}
+
+static int start_reencryption(struct crypt_device *cd, const struct coffer_luks2_format *f,
+	const struct coffer_geometry *g, const struct coffer_secret *pass, const char *cipher,
+	const char *mode)
+{
+	const struct crypt_params_luks2 luks2 = {.sector_size = g->sector_size};
+	const struct crypt_params_reencrypt params = {
+		.mode = CRYPT_REENCRYPT_ENCRYPT,
+		.direction = CRYPT_REENCRYPT_BACKWARD,
+		.resilience = "datashift",
+		.hash = f->hash ? f->hash : "sha256",
+		.data_shift = g->shift / COFFER_SECTOR,
+		.luks2 = &luks2,
+		.flags = CRYPT_REENCRYPT_INITIALIZE_ONLY | CRYPT_REENCRYPT_MOVE_FIRST_SEGMENT,
+	};
+	int slot, r;
+
+	slot = crypt_keyslot_add_by_key(
+		cd, CRYPT_ANY_SLOT, NULL, f->key_size, (const char *)pass->data, pass->size, 0);
+	if (slot < 0)
+		return slot;
+	r = crypt_reencrypt_init_by_passphrase(cd, NULL, (const char *)pass->data, pass->size,
+		CRYPT_ANY_SLOT, slot, cipher, mode, &params);
+	return r < 0 ? r : 0;
+}
+
+/* In the child: everything with libcryptsetup's locks off, since they would be taken for a volume
+ * that does not exist yet, and an ordinary user has none. Switching them off is for the life of
+ * the process and for all its handles, which is why this runs in a child. */
+static int build_in_child(int header, int data, const struct coffer_luks2_format *f,
+	const struct coffer_geometry *g, const struct coffer_secret *pass, struct coffer_err *e)
+{
+	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
+	const struct fd_path header_path = path_of(header), data_path = path_of(data);
+	struct log log = {0};
+	char cipher[64];
+	const char *mode;
+	int r;
+
+	r = coffer_secret_relock(pass);
+	if (r < 0)
+		return coffer_err_errno(e, -r, "lock the passphrase in memory");
+	r = split_cipher(f->cipher, cipher, &mode);
+	if (r < 0)
+		return coffer_err_set(e, EINVAL, "'%s' is no cipher", f->cipher);
+	r = crypt_metadata_locking(NULL, 0);
+	if (r == 0)
+		r = crypt_init_data_device(&cd, header_path.text, data_path.text);
+	if (r < 0)
+		return complain(e, r, &log, "set up libcryptsetup");
+	crypt_set_log_callback(cd, keep_errors, &log);
+	if (f->pbkdf && !crypt_get_pbkdf_type_params(f->pbkdf))
+		return coffer_err_set(e, EINVAL,
+			"'%s' is no key derivation; take argon2id, argon2i or pbkdf2", f->pbkdf);
+	r = format(cd, f, g, data_path.text, cipher, mode);
+	if (r < 0)
+		return complain(e, r, &log, "make the LUKS2 header");
+	r = start_reencryption(cd, f, g, pass, cipher, mode);
+	if (r < 0)
+		return complain(e, r, &log, "prepare the LUKS2 header for an encryption in place");
+	return 0;
+}
+
+struct build {
+	int header, data;
+	const struct coffer_luks2_format *f;
+	const struct coffer_geometry *g;
+	const struct coffer_secret *pass;
+};
+
+/* The child only ever writes to memory: to end it at any moment is safe. Whatever an earlier one
+ * has left is taken away first. */
+static int build_job(void *arg, const struct coffer_child *c, struct coffer_err *e)
+{
+	const struct build *b = arg;
+
+	(void)c;
+	if (ftruncate(b->header, 0) < 0 || ftruncate(b->header, (off_t)b->g->shift) < 0 ||
+		ftruncate(b->data, 0) < 0 || ftruncate(b->data, (off_t)b->g->device) < 0)
+		return coffer_err_errno(e, errno, "make a file in memory");
+	return build_in_child(b->header, b->data, b->f, b->g, b->pass, e);
+}
+
+/* libcryptsetup would ask libuuid, which seeds libc's random numbers: a lock that another thread of
+ * the caller may hold at the fork, and the one that was seen to keep a child waiting. */
+static int random_uuid(char ret[37])
+{
+	uint8_t b[16];
+
+	if (coffer_random(b, sizeof(b)) < 0)
+		return -EIO;
+	b[6] = (b[6] & 0x0f) | 0x40; /* version 4, RFC 9562 */
+	b[8] = (b[8] & 0x3f) | 0x80;
+	(void)snprintf(ret, 37,
+		"%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
+		b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
+		b[15]);
+	return 0;
+}
+
+int coffer_luks2_build(const struct coffer_luks2_format *f, const struct coffer_geometry *g,
+	const struct coffer_secret *passphrase, const struct coffer_stop *stop, int *ret_fd,
+	struct coffer_err *e)
+{
+	struct coffer_luks2_format format = *f;
+	struct build b = {.f = &format, .g = g, .pass = passphrase};
+	_cleanup_close_ int header = -1, data = -1;
+	char uuid[37];
+	int r;
+
+	if (!format.uuid) {
+		if (random_uuid(uuid) < 0)
+			return coffer_err_set(e, EIO, "libcrypto has no random bytes");
+		format.uuid = uuid;
+	}
+	r = coffer_memfd("coffer-header", g->shift, &header, e);
+	if (r == 0)
+		r = coffer_memfd("coffer-no-data", g->device, &data, e);
+	if (r < 0)
+		return r;
+	b.header = header;
+	b.data = data;
+	r = run_child(build_job, &b, COFFER_CHILD_WORKS, stop, "making the LUKS2 header", e);
+	if (r < 0)
+		return r;
+	*ret_fd = TAKE_FD(header);
+	return 0;
+}
+
+/* libcryptsetup with the header in memfd @fd. */
+static int load(int fd, struct log *log, struct crypt_device **ret, struct coffer_err *e)
+{
+	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
+	const struct fd_path path = path_of(fd);
+	int r;
+
+	r = crypt_init(&cd, path.text);
+	if (r < 0)
+		return complain(e, r, log, "set up libcryptsetup");
+	crypt_set_log_callback(cd, keep_errors, log);
+	r = crypt_load(cd, CRYPT_LUKS2, NULL);
+	if (r < 0)
+		return complain(e, r, log, "libcryptsetup does not accept the LUKS2 header");
+	*ret = TAKE_PTR(cd);
+	return 0;
+}
+
+/* The key of @slot, or the volume's of whichever keyslot opens, into @key. */
+static int get_key(struct crypt_device *cd, int slot, const struct coffer_secret *passphrase,
+	struct coffer_secret *key, const struct log *log, struct coffer_err *e)
+{
+	size_t size = key->capacity;
+	const int r = crypt_volume_key_get(cd, slot, (char *)key->data, &size,
+		(const char *)passphrase->data, passphrase->size);
+
+	if (r == -EPERM || r == -ENOENT)
+		return coffer_err_set(
+			e, EPERM, "no keyslot opens with this passphrase or key file");
+	if (r < 0)
+		return complain(e, r, log, "read the volume key");
+	key->size = size;
+	return 0;
+}
+
+int coffer_luks2_unlock(int fd, const struct coffer_secret *passphrase,
+	struct coffer_secret **ret_key, struct coffer_err *e)
+{
+	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
+	_cleanup_secret_ struct coffer_secret *key = NULL;
+	struct log log = {0};
+	int r;
+
+	set_up_once();
+	r = load(fd, &log, &cd, e);
+	if (r == 0)
+		r = coffer_secret_new(MAX_KEY, &key, e);
+	if (r == 0)
+		r = get_key(cd, CRYPT_ANY_SLOT, passphrase, key, &log, e);
+	if (r < 0)
+		return r;
+	*ret_key = TAKE_PTR(key);
+	return 0;
+}
+
+/* --- trying a header out, in a child --- */
+
+struct trial {
+	int fd;
+	int number; /* of the keyslot or token */
+	const struct coffer_secret *passphrase;
+	const struct coffer_secret *candidate;
+	struct coffer_secret *key; /* shared: what was found */
+};
+
+static int accept_job(void *arg, const struct coffer_child *c, struct coffer_err *e)
+{
+	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
+	const struct trial *t = arg;
+	struct log log = {0};
+
+	(void)c;
+	return load(t->fd, &log, &cd, e);
+}
+
+int coffer_luks2_accepts(int fd, const struct coffer_stop *stop, struct coffer_err *e)
+{
+	struct trial t = {.fd = fd};
+
+	return run_child(accept_job, &t, COFFER_CHILD_WORKS, stop, "reading the LUKS2 header", e);
+}
+
+static int slot_job(void *arg, const struct coffer_child *c, struct coffer_err *e)
+{
+	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
+	const struct trial *t = arg;
+	struct log log = {0};
+	int r;
+
+	(void)c;
+	r = coffer_secret_relock(t->passphrase);
+	if (r == 0)
+		r = coffer_secret_relock(t->key);
+	if (r < 0)
+		return coffer_err_errno(e, -r, "lock the key in memory");
+	r = load(t->fd, &log, &cd, e);
+	return r < 0 ? r : get_key(cd, t->number, t->passphrase, t->key, &log, e);
+}
+
+int coffer_luks2_open_slot(int fd, unsigned int slot, const struct coffer_secret *passphrase,
+	const struct coffer_stop *stop, struct coffer_secret **ret_key, struct coffer_err *e)
+{
+	_cleanup_secret_ struct coffer_secret *key = NULL;
+	struct trial t = {.fd = fd, .number = (int)slot, .passphrase = passphrase};
+	int r;
+
+	r = coffer_secret_new_shared(MAX_KEY, &key, e);
+	if (r < 0)
+		return r;
+	t.key = key;
+	r = run_child(slot_job, &t, COFFER_CHILD_WORKS, stop, "trying a keyslot", e);
+	if (r < 0)
+		return r;
+	*ret_key = TAKE_PTR(key);
+	return 0;
+}
+
+static int key_job(void *arg, const struct coffer_child *c, struct coffer_err *e)
+{
+	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
+	const struct trial *t = arg;
+	struct log log = {0};
+	int r;
+
+	(void)c;
+	r = coffer_secret_relock(t->candidate);
+	if (r < 0)
+		return coffer_err_errno(e, -r, "lock the key in memory");
+	r = load(t->fd, &log, &cd, e);
+	if (r < 0)
+		return r;
+	r = crypt_volume_key_verify(cd, (const char *)t->candidate->data, t->candidate->size);
+	if (r == -EPERM)
+		return coffer_err_set(e, EPERM, "the key is not the volume's");
+	return r < 0 ? complain(e, r, &log, "compare the key with its digest") : 0;
+}
+
+int coffer_luks2_check_key(int fd, const struct coffer_secret *key, const struct coffer_stop *stop,
+	struct coffer_err *e)
+{
+	struct trial t = {.fd = fd, .candidate = key};
+
+	return run_child(
+		key_job, &t, COFFER_CHILD_WORKS, stop, "comparing the key with its digest", e);
+}
+
+DEFINE_CLEANUP(struct crypt_keyslot_context *, context, crypt_keyslot_context_free);
+
+static int token_job(void *arg, const struct coffer_child *c, struct coffer_err *e)
+{
+	_cleanup_(cleanup_context) struct crypt_keyslot_context *context = NULL;
+	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
+	const struct trial *t = arg;
+	size_t size = t->key->capacity;
+	struct log log = {0};
+	int r;
+
+	(void)c;
+	r = coffer_secret_relock(t->key);
+	if (r < 0)
+		return coffer_err_errno(e, -r, "lock the key in memory");
+	r = load(t->fd, &log, &cd, e);
+	if (r < 0)
+		return r;
+	r = crypt_keyslot_context_init_by_token(cd, t->number, NULL, NULL, 0, NULL, &context);
+	if (r == 0)
+		r = crypt_volume_key_get_by_keyslot_context(
+			cd, CRYPT_ANY_SLOT, (char *)t->key->data, &size, context);
+	if (r < 0)
+		return complain(e, r, &log, "open by the token");
+	t->key->size = size;
+	return r;
+}
+
+int coffer_luks2_open_token(int fd, unsigned int token, const struct coffer_stop *stop,
+	struct coffer_secret **ret_key, struct coffer_err *e)
+{
+	_cleanup_secret_ struct coffer_secret *key = NULL;
+	struct trial t = {.fd = fd, .number = (int)token};
+	int r;
+
+	r = coffer_secret_new_shared(MAX_KEY, &key, e);
+	if (r < 0)
+		return r;
+	t.key = key;
+	r = run_child(token_job, &t, COFFER_CHILD_WAITS, stop, "asking a token", e);
+	if (r < 0)
+		return r;
+	*ret_key = TAKE_PTR(key);
+	return r;
+}
+
+/* --- a mapping, in a child --- */
+
+struct mapping {
+	int fd;
+	const char *device;
+	const struct coffer_secret *key;
+	coffer_luks2_job job;
+	void *arg;
+	char name[64];
+};
+
+static bool child_stopped(void *user)
+{
+	return coffer_child_stopped(user);
+}
+
+/* libdevmapper waits for udev to have seen the mapping, and where nobody listens it would wait for
+ * ever. Where udev runs, it must be told that the mapping is private, so it is not left out. */
+static void choose_udev(void)
+{
+	if (coffer_udev_look() != COFFER_UDEV_ANSWERS)
+		(void)setenv("DM_DISABLE_UDEV", "1", 1);
+}
+
+/* @log is for what @ret has to say later, too. */
+static int activate(
+	struct mapping *m, struct log *log, struct crypt_device **ret, struct coffer_err *e)
+{
+	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
+	const struct fd_path header = path_of(m->fd);
+	int r;
+
+	choose_udev();
+	r = crypt_init_data_device(&cd, header.text, m->device);
+	if (r < 0)
+		return complain(e, r, log, "set up libcryptsetup");
+	crypt_set_log_callback(cd, keep_errors, log);
+	/* the key goes to the kernel with the table, and to no keyring */
+	r = crypt_volume_key_keyring(cd, 0);
+	if (r == 0)
+		r = crypt_load(cd, CRYPT_LUKS2, NULL);
+	if (r == 0)
+		r = crypt_activate_by_volume_key(cd, m->name, (const char *)m->key->data,
+			m->key->size,
+			CRYPT_ACTIVATE_READONLY | CRYPT_ACTIVATE_PRIVATE |
+				CRYPT_ACTIVATE_IGNORE_PERSISTENT);
+	if (r < 0 && access("/sys/class/misc/device-mapper", F_OK) < 0)
+		return coffer_err_set(e, ENODEV, "this kernel has no device-mapper");
+	if (r < 0)
+		return complain(e, r, log, "map the volume");
+	*ret = TAKE_PTR(cd);
+	return 0;
+}
+
+/* A name for the mapping @fd that lasts as long as it does. Without udev libdevmapper has taken the
+ * name in @path away as soon as it was told to drop the mapping; the kernel's own stays. */
+static int lasting_name(int fd, char *path, size_t size, struct coffer_err *e)
+{
+	struct stat open_one, named;
+
+	if (fstat(fd, &open_one) < 0)
+		return coffer_err_errno(e, errno, "look at the mapping");
+	if (stat(path, &named) == 0 && named.st_rdev == open_one.st_rdev)
+		return 0;
+	(void)snprintf(path, size, "/dev/dm-%u", minor(open_one.st_rdev));
+	if (stat(path, &named) == 0 && S_ISBLK(named.st_mode) && named.st_rdev == open_one.st_rdev)
+		return 0;
+	return coffer_err_refuse(e, ENODEV, "the mapping has no name in /dev");
+}
+
+static int map_job(void *arg, const struct coffer_child *c, struct coffer_err *e)
+{
+	struct log log = {0};
+	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
+	const struct coffer_stop stop = {.wanted = child_stopped, .user = (void *)c};
+	_cleanup_close_ int fd = -1;
+	struct mapping *m = arg;
+	char path[128];
+	int r, gone;
+
+	r = coffer_secret_relock(m->key);
+	if (r < 0)
+		return coffer_err_errno(e, -r, "lock the key in memory");
+	r = activate(m, &log, &cd, e);
+	if (r < 0) {
+		coffer_err_outcome(e, COFFER_REFUSED);
+		return r;
+	}
+	(void)snprintf(path, sizeof(path), "%s/%s", crypt_get_dir(), m->name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		r = coffer_err_errno(e, errno, "open %s", path);
+	/* Whoever is killed from here on takes the mapping with him. */
+	gone = crypt_deactivate_by_name(cd, m->name, CRYPT_DEACTIVATE_DEFERRED);
+	if (r == 0)
+		r = lasting_name(fd, path, sizeof(path), e);
+	if (r == 0)
+		r = m->job(m->arg, path, &stop, e);
+	cleanup_close(&fd);
+	fd = -1;
+	if (gone < 0)
+		(void)crypt_deactivate_by_name(cd, m->name, 0);
+	return r;
+}
+
+int coffer_luks2_map(int fd, const char *device, const struct coffer_secret *key,
+	coffer_luks2_job job, void *arg, const struct coffer_stop *stop, struct coffer_err *e)
+{
+	struct mapping m = {.fd = fd, .device = device, .key = key, .job = job, .arg = arg};
+
+	if (geteuid() != 0)
+		return coffer_err_refuse(e, EPERM, "only root may map a volume");
+	(void)snprintf(m.name, sizeof(m.name), "coffer-verify-%d", (int)getpid());
+	return run_child(map_job, &m, COFFER_CHILD_TIDIES, stop, "looking at the mapped volume", e);
+}

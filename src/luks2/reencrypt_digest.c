@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "luks2/reencrypt_digest.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/crypto.h"
+#include "base/err.h"
+#include "base/secret.h"
+
+enum {
+	MAX_BLOB = 2048,
+	MAX_TEXT = 64,
+	SALT_SIZE = 32,
+	MAX_DIGEST = 64
+};
+
+/* The blob under construction; any missing or overlong part turns it bad for good. */
+struct blob {
+	struct coffer_secret *s;
+	size_t n;
+	bool bad;
+};
+
+static void put(struct blob *b, const void *p, size_t n)
+{
+	if (n > b->s->capacity - b->n) {
+		b->bad = true;
+		return;
+	}
+	memcpy(b->s->data + b->n, p, n);
+	b->n += n;
+}
+
+static void put_text(struct blob *b, struct json_object *o, const char *key)
+{
+	const char *s = coffer_json_string(o, key);
+
+	if (!s || strlen(s) > MAX_TEXT) {
+		b->bad = true;
+		return;
+	}
+	put(b, s, strlen(s));
+}
+
+static void put_number(struct blob *b, struct json_object *o, const char *key)
+{
+	uint8_t raw[8];
+	uint64_t v;
+
+	if (coffer_json_u64s(o, key, &v) < 0) {
+		b->bad = true;
+		return;
+	}
+	put_be64(raw, v);
+	put(b, raw, sizeof(raw));
+}
+
+static void put_segment(struct blob *b, struct json_object *s)
+{
+	const char *size = coffer_json_string(s, "size");
+	const char *type = coffer_json_string(s, "type");
+	uint32_t sector_size = 0;
+	uint8_t raw[4];
+
+	put_text(b, s, "type");
+	put_number(b, s, "offset");
+	if (size && strcmp(size, "dynamic") == 0)
+		put(b, size, strlen(size));
+	else
+		put_number(b, s, "size");
+	if (!type || strcmp(type, "crypt") != 0)
+		return;
+	put_number(b, s, "iv_tweak");
+	put_text(b, s, "encryption");
+	if (coffer_json_u32(s, "sector_size", &sector_size) < 0)
+		b->bad = true;
+	put_be32(raw, sector_size);
+	put(b, raw, sizeof(raw));
+}
+
+int coffer_metadigest_verify(struct json_object *keyslot, struct json_object *previous,
+	struct json_object *final, struct json_object *moved, struct json_object *digest,
+	const uint8_t *key, size_t key_size, struct coffer_err *e)
+{
+	struct json_object *area = coffer_json_object(keyslot, "area");
+	_cleanup_secret_ struct coffer_secret *s = NULL;
+	uint8_t salt[SALT_SIZE + 3], want[MAX_DIGEST + 3], have[MAX_DIGEST];
+	size_t salt_size, want_size;
+	uint32_t iterations;
+	struct blob b = {0};
+	int r;
+
+	r = coffer_secret_new(MAX_BLOB, &s, e);
+	if (r < 0)
+		return r;
+	b.s = s;
+	put(&b, "v2", 2);
+	put(&b, key, key_size);
+	put_text(&b, keyslot, "mode");
+	put_text(&b, keyslot, "direction");
+	put_text(&b, area, "type");
+	put_number(&b, area, "offset");
+	put_number(&b, area, "size");
+	put_number(&b, area, "shift_size");
+	put_segment(&b, previous);
+	put_segment(&b, final);
+	put_segment(&b, moved);
+
+	if (b.bad || coffer_json_u32(digest, "iterations", &iterations) < 0 || iterations == 0 ||
+		!coffer_json_string(digest, "hash") ||
+		coffer_base64_decode(
+			coffer_json_string(digest, "salt"), salt, sizeof(salt), &salt_size) < 0 ||
+		salt_size != SALT_SIZE ||
+		coffer_base64_decode(
+			coffer_json_string(digest, "digest"), want, sizeof(want), &want_size) < 0 ||
+		want_size < 20 || want_size > MAX_DIGEST)
+		return coffer_err_set(e, EBADMSG,
+			"the reencryption metadata or its digest is broken, or of a kind that "
+			"coffer does not check; 'cryptsetup reencrypt --resume-only' may go on");
+	r = coffer_pbkdf2(coffer_json_string(digest, "hash"), s->data, b.n, salt, salt_size,
+		iterations, have, want_size);
+	if (r < 0)
+		return coffer_err_set(e, -r,
+			"libcrypto cannot compute the digest '%s' of the reencryption metadata; "
+			"'cryptsetup reencrypt --resume-only' may",
+			coffer_json_string(digest, "hash"));
+	if (!coffer_equal_secret(have, want, want_size))
+		return coffer_err_set(e, EKEYREJECTED,
+			"the reencryption metadata does not match its digest: somebody changed it");
+	return 0;
+}

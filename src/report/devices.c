@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+
+#include "base/array.h"
+#include "base/err.h"
+#include "coffer/status.h"
+#include "block/devices.h"
+
+int coffer_device_list(char ***ret, struct coffer_err *e)
+{
+	_cleanup_blockdevs_ struct coffer_blockdevs b = {0};
+	const int r = coffer_blockdevs_read("", &b, e);
+
+	if (r < 0)
+		return r;
+	if (!ARRAY_ROOM(b.items, b.n))
+		return coffer_err_errno(e, ENOMEM, "list the block devices");
+	b.items[b.n] = NULL;
+	*ret = TAKE_PTR(b.items);
+	b.n = 0;
+	return 0;
+}
+
+void coffer_device_list_free(char **list)
+{
+	for (char **p = list; p && *p; p++)
+		free(*p);
+	free(list);
+}

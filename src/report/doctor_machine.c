@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* doctor_machine.c - the machine: locks, kernel, udev, swap, memory, tools */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/findings.h"
+#include "base/err.h"
+#include "base/secret.h"
+#include "report/judge_tools.h"
+#include "block/dm_scan.h"
+#include "report/kernel.h"
+#include "luks2/lock_files.h"
+#include "fs/signatures.h"
+#include "io/programs.h"
+#include "io/udev.h"
+#include "report/doctor.h"
+#include "convert/session.h"
+
+enum {
+	/* Passphrase, volume key and the keys between them, in pages of their own. */
+	LOCKED = COFFER_MAX_PASSPHRASE + (24 << 10)
+};
+
+static int add_locks(struct coffer_checks *l)
+{
+	_cleanup_lock_files_ struct coffer_lock_files files = {0};
+	_cleanup_pids_ struct coffer_pids pids = {0};
+	struct coffer_err why = {0};
+	bool complete = true;
+	int r;
+
+	r = coffer_pids_read(&pids, &complete);
+	if (r < 0)
+		return r;
+	r = coffer_lock_files_read(&pids, &files, &why);
+	if (r == -ENOMEM)
+		return r;
+	if (r == -EACCES || r == -EPERM)
+		return coffer_checks_add(l, "locks", COFFER_CHECK_UNCHECKED,
+			"which locks are held only root can see");
+	if (r < 0)
+		return coffer_checks_add(l, "locks", COFFER_CHECK_UNCHECKED, "%s", why.msg);
+	for (size_t i = 0; i < files.n; i++)
+		files.items[i].complete &= complete;
+	return coffer_judge_locks(files.items, files.n, l);
+}
+
+static int look_at_locks(struct coffer_checks *l)
+{
+	struct coffer_lock_dir_facts dir;
+	int r;
+
+	coffer_lock_dir_look(&dir);
+	r = coffer_judge_lock_dir(&dir, l);
+	if (r == 0 && dir.dir == COFFER_ENTRY_FOLDER)
+		r = add_locks(l);
+	return r;
+}
+
+static int look_at_swap(struct coffer_checks *l)
+{
+	struct coffer_swap_list swaps = {0};
+	int r;
+
+	r = coffer_crypts_swaps(&swaps);
+	if (r == 0)
+		r = coffer_judge_swaps(swaps.items, swaps.n, coffer_crypts_open(), l);
+	free(swaps.items);
+	return r;
+}
+
+static int look_for_hibernation(bool root, struct coffer_checks *l)
+{
+	struct coffer_err why = {0};
+	int r;
+
+	if (!root)
+		return coffer_checks_add(l, "hibernation", COFFER_CHECK_UNCHECKED,
+			"only root can see whether a swap holds a hibernated system");
+	if (coffer_refuse_hibernation(&why) == 0)
+		return coffer_checks_add(l, "hibernation", COFFER_CHECK_OK,
+			"no hibernated system is to be seen on this machine's swaps");
+	r = coffer_checks_add(
+		l, "hibernation", COFFER_CHECK_BAD, "%.*s", (int)strcspn(why.msg, ";"), why.msg);
+	coffer_checks_remedy(l, "%s", why.msg + strcspn(why.msg, ";") + 2);
+	return r;
+}
+
+/* Not by the limit: whoever may pass over it is not bound by it. */
+static int look_at_memory_lock(struct coffer_checks *l)
+{
+	struct coffer_secret *s = NULL;
+	const int r = coffer_secret_new(LOCKED, &s, NULL);
+
+	coffer_secret_free(s);
+	return coffer_judge_memory_lock(LOCKED, -r, l);
+}
+
+static int look_at_tool(const struct coffer_tool *t, struct coffer_checks *l)
+{
+	struct coffer_tool_facts f = {.output = ""};
+	char path[4096], output[4096];
+
+	if (coffer_program_find(t->name, path, sizeof(path)))
+		f.path = path;
+	if (f.path && t->option) {
+		f.error = -coffer_program_ask(path, t->option, output, sizeof(output), &f.status);
+		f.output = output;
+	}
+	return coffer_judge_tool(t, &f, l);
+}
+
+static int look_at_tools(struct coffer_checks *l)
+{
+	char library[512];
+	const struct coffer_tool *tools;
+	size_t n;
+	int r;
+
+	coffer_kernel_library(library, sizeof(library));
+	r = coffer_judge_library(COFFER_LIBCRYPTSETUP, library, l);
+	tools = coffer_tools(&n);
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = look_at_tool(&tools[i], l);
+	return r;
+}
+
+int coffer_doctor_machine(struct coffer_checks *l, struct coffer_err *e)
+{
+	struct coffer_kernel_facts kernel;
+	int r;
+
+	coffer_kernel_look(&kernel);
+	r = look_at_locks(l);
+	if (r == 0)
+		r = coffer_judge_dm_crypt(&kernel, l);
+	if (r == 0)
+		r = coffer_judge_udev(coffer_udev_look(), l);
+	if (r == 0)
+		r = coffer_judge_cpu(coffer_kernel_aes(), l);
+	if (r == 0)
+		r = look_at_swap(l);
+	if (r == 0)
+		r = look_for_hibernation(geteuid() == 0, l);
+	if (r == 0)
+		r = look_at_memory_lock(l);
+	if (r == 0)
+		r = look_at_tools(l);
+	return r < 0 ? coffer_err_errno(e, -r, "look at this machine") : 0;
+}

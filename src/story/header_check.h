@@ -1,8 +1,0 @@
-/* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* header_check.h - the checks of coffer_header_check, of a device that is open */
-#pragma once
-#include "coffer/check.h"
-#include "os/dev.h"
-
-/* *ret, for coffer_checks_free, is empty where there is no LUKS2 header. -errno of reads. */
-int coffer_header_checks(struct coffer_dev *dev, struct coffer_checks *ret, struct coffer_err *e);

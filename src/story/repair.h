@@ -1,9 +1,0 @@
-/* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* repair.h - the public verb over any device, for tests that bring their own */
-#pragma once
-#include "coffer/repair.h"
-#include "os/dev.h"
-
-/* As coffer_repair; @dev is closed in any case, @o->device is not looked at. */
-int coffer_repair_dev(struct coffer_dev *dev, const struct coffer_repair_options *o,
-	struct coffer_repair_result **ret, struct coffer_err *e);

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Input: a text that calls itself LUKS2 metadata. Whatever it says, it is judged in full, the list
+ * stays short, and what is accepted has sizes that others may count with. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/findings.h"
+#include "base/cleanup.h"
+#include "luks2/keyslots.h"
+#include "luks2/copy_check.h"
+#include "luks2/metadata.h"
+
+enum {
+	COPY = 65536,
+	MOST = 9 * 14 /* checks: of each section a few, and how many more there are */
+};
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+static const char *const ids[] = {"json", "config", "requirement", "keyslot", "area", "token",
+	"digest", "segment", "reencryption"};
+
+static bool judge(struct json_object *json, const char *text, size_t n, struct coffer_checks *l)
+{
+	const struct coffer_meta m = {.json = json,
+		.text = text,
+		.text_size = n,
+		.copy_size = COPY,
+		.device_size = UINT64_C(1) << 30,
+		.device = "disk",
+		.copy = ""};
+	bool accepted = false;
+
+	if (coffer_meta_check(&m, l, &accepted) < 0 || l->n > MOST)
+		abort();
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
+		if (!coffer_checks_find(l, ids[i]) && coffer_checks_count(l, COFFER_CHECK_BAD) == 0)
+			abort(); /* something was not looked at */
+	if (!accepted && coffer_checks_count(l, COFFER_CHECK_BAD) == 0)
+		abort();
+	return accepted;
+}
+
+/* Sizes that the rest of the program counts with. */
+static void check_sizes(struct json_object *json)
+{
+	const uint64_t header = coffer_meta_header_size(json, COPY);
+	const uint64_t data = coffer_meta_data_offset(json);
+	struct coffer_keys keys;
+
+	if (header < 2 * COPY || header > 2 * COPY + (UINT64_C(128) << 20) ||
+		(data != 0 && data < header))
+		abort();
+	coffer_keys_read(json, &keys);
+	for (size_t i = 0; i < keys.n_slots; i++)
+		if (keys.slots[i].material > 0 &&
+			(keys.slots[i].offset < 2 * COPY || keys.slots[i].offset > header ||
+				keys.slots[i].material > header - keys.slots[i].offset))
+			abort();
+}
+
+/* The same judgement of the same thing, written anew; only names that came twice are gone. */
+static void check_again(struct json_object *json, bool accepted, const struct coffer_checks *l)
+{
+	const char *text = coffer_json_text(json);
+	_cleanup_json_ struct json_object *again = NULL;
+	struct coffer_checks second = {0};
+	char name[8];
+
+	if (!text || coffer_json_parse(text, strlen(text), &again) < 0)
+		return; /* a number that JSON does not have */
+	if (coffer_json_duplicate(text, strlen(text), name, sizeof(name)) != 0)
+		abort();
+	if (judge(again, text, strlen(text), &second) != accepted || second.n > l->n)
+		abort();
+	coffer_checks_free(&second);
+}
+
+static void check_text(const char *text, size_t n)
+{
+	_cleanup_json_ struct json_object *json = NULL;
+	struct coffer_checks l = {0};
+	bool accepted;
+
+	if (coffer_json_parse(text, n, &json) < 0)
+		return;
+	accepted = judge(json, text, n, &l);
+	if (accepted)
+		check_sizes(json);
+	check_again(json, accepted, &l);
+	coffer_checks_free(&l);
+}
+
+/* The same text as the area of a header copy whose first bytes are the input's, too. */
+static void check_copy(const uint8_t *data, size_t n)
+{
+	struct coffer_luks2_look look = {0};
+	struct coffer_checks l = {0};
+	uint8_t *copy = calloc(1, COPY);
+
+	if (!copy)
+		return;
+	memcpy(copy, "LUKS\xba\xbe\0\2\0\0\0\0\0\1\0\0", 16);
+	memcpy(copy + 72, "sha256", 7);
+	if (n > 500)
+		memcpy(copy + 24, data + n - 48, 48);
+	memcpy(copy + COFFER_LUKS2_BIN, data,
+		n < COPY - COFFER_LUKS2_BIN ? n : COPY - COFFER_LUKS2_BIN);
+	if (n % 2)
+		copy[data[0] % 16] ^= data[n / 2];
+	if (coffer_luks2_look_at(copy, COPY, &look, &l) < 0 || l.n == 0 || l.n > 8)
+		abort();
+	if (!look.whole && coffer_checks_count(&l, COFFER_CHECK_BAD) == 0 && !look.luks1)
+		abort();
+	coffer_checks_free(&l);
+	coffer_luks2_look_reset(&look);
+	free(copy);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+	if (n == 0 || n > COPY)
+		return 0;
+	check_text((const char *)data, n);
+	check_copy(data, n);
+	return 0;
+}

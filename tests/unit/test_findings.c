@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/findings.h"
+
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "tap.h"
+
+static void check_names(void)
+{
+	static const struct {
+		enum coffer_verdict v;
+		const char *name;
+	} rows[] = {
+		{COFFER_CHECK_OK, "ok"},
+		{COFFER_CHECK_NOTE, "note"},
+		{COFFER_CHECK_UNCHECKED, "unchecked"},
+		{COFFER_CHECK_BAD, "bad"},
+		{COFFER_N_VERDICTS, "unknown"},
+		{(enum coffer_verdict) - 1, "unknown"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		ok(strcmp(coffer_verdict_name(rows[i].v), rows[i].name) == 0, "verdict %d is '%s'",
+			(int)rows[i].v, rows[i].name);
+}
+
+static void check_list(void)
+{
+	struct coffer_checks l = {0};
+	const struct coffer_check *c;
+	int r = 0;
+
+	coffer_checks_remedy(&l, "of nothing");
+	ok(l.n == 0 && !coffer_checks_find(&l, "room"), "an empty list");
+	for (int i = 0; i < 20 && r == 0; i++)
+		r = coffer_checks_add(&l, i == 7 ? "room" : "other",
+			i % 2 ? COFFER_CHECK_BAD : COFFER_CHECK_OK, "number %d", i);
+	coffer_checks_remedy(&l, "do %s", "this");
+	ok(r == 0 && l.n == 20 && strcmp(l.items[19].text, "number 19") == 0 &&
+			strcmp(l.items[19].remedy, "do this") == 0,
+		"sentence and remedy of the last one");
+	ok(!l.items[18].remedy[0] && strcmp(l.items[18].text, "number 18") == 0,
+		"the one before is left alone");
+	ok(coffer_checks_count(&l, COFFER_CHECK_BAD) == 10 &&
+			coffer_checks_count(&l, COFFER_CHECK_NOTE) == 0,
+		"how many of a verdict");
+	c = coffer_checks_find(&l, "room");
+	ok(c == &l.items[7] && c->verdict == COFFER_CHECK_BAD, "found by its id");
+	coffer_checks_free(&l);
+	ok(l.n == 0 && !l.items, "freed: an empty list again");
+	coffer_checks_free(&l);
+}
+
+static void check_long_texts(void)
+{
+	struct coffer_checks l = {0};
+	const size_t most = sizeof(l.items->text) - 1;
+	int r;
+
+	r = coffer_checks_add(&l, "id", COFFER_CHECK_OK, "%*d", (int)most, 1);
+	ok(r == 0 && strlen(l.items[0].text) == most && l.items[0].text[most - 1] == '1',
+		"the longest that fits is not cut");
+	r = coffer_checks_add(&l, "id", COFFER_CHECK_OK, "%*d", (int)most + 1, 1);
+	ok(r == 0 && strlen(l.items[1].text) == most &&
+			strcmp(l.items[1].text + most - 3, "...") == 0,
+		"a longer one is cut with three dots");
+	coffer_checks_free(&l);
+}
+
+int main(void)
+{
+	check_names();
+	check_list();
+	check_long_texts();
+	return done_testing();
+}
