@@ -9,8 +9,8 @@
 
 #include <stddef.h>
 
-#include "coffer/finding.h"
 #include "coffer/err.h"
+#include "coffer/finding.h"
 #include "coffer/status.h"
 
 #ifdef __cplusplus

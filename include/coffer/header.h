@@ -10,8 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "coffer/finding.h"
 #include "coffer/err.h"
+#include "coffer/finding.h"
 
 #ifdef __cplusplus
 extern "C" {

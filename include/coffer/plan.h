@@ -10,9 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "coffer/finding.h"
 #include "coffer/encrypt.h"
 #include "coffer/err.h"
+#include "coffer/finding.h"
 #include "coffer/status.h"
 
 #ifdef __cplusplus

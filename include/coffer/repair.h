@@ -11,9 +11,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "coffer/finding.h"
 #include "coffer/encrypt.h"
 #include "coffer/err.h"
+#include "coffer/finding.h"
 #include "coffer/repair_action.h"
 #include "coffer/stage.h"
 #include "coffer/status.h"

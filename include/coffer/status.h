@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 #include "coffer/err.h"
-#include "coffer/stage.h"
 #include "coffer/holder.h"
+#include "coffer/stage.h"
 
 #ifdef __cplusplus
 extern "C" {

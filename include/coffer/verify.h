@@ -8,9 +8,9 @@
 
 #include <stdbool.h>
 
-#include "coffer/finding.h"
 #include "coffer/encrypt.h"
 #include "coffer/err.h"
+#include "coffer/finding.h"
 #include "coffer/status.h"
 
 #ifdef __cplusplus

@@ -7,6 +7,11 @@
 #include <stdint.h>
 #include <string.h>
 
+#define COFFER_SECTOR 512u /* the smallest transfer of any disk */
+#define COFFER_BLOCK                                                                               \
+	4096u /* of headers and records, and the unit in which filesystems are read                \
+	       */
+
 #define DEFINE_GET(bits, order)                                                                    \
 	static inline uint##bits##_t get_##order##bits(const void *p)                              \
 	{                                                                                          \

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* crypto.c - the only door to OpenSSL: digests, PBKDF2, AES-XTS over sectors, random bytes */
 #include "base/crypto.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* err.c - set an error where it happens, wrap it on the way up */
 #include "base/err.h"
 
 #include <stdio.h>

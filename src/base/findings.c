@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* findings.c - build the list of what was looked at */
 #include "base/findings.h"
 
 #include <assert.h>

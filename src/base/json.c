@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* json.c - the only door to json-c: typed getters that fail loudly, builders, compact text */
 #include "base/json.h"
 
 #include <errno.h>

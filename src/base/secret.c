@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* secret.c - keys and passphrases: locked in RAM, kept out of core dumps, wiped when freed */
 #include "base/secret.h"
 
 #include <errno.h>

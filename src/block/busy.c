@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* busy.c - refusals that say who uses a disk, and what to do about it */
 #include "block/busy.h"
 
 #include <errno.h>
@@ -8,8 +9,8 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "io/sysfs.h"
 #include "block/holders.h"
+#include "io/sysfs.h"
 
 enum {
 	MANY = 3 /* processes in one sentence */

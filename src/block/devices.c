@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* devices.c - the block devices of this machine */
 #include "block/devices.h"
 
 #include <ctype.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* dm_scan.c - which block devices of this machine are encrypted by device-mapper, from sysfs */
 #include "block/dm_scan.h"
 
 #include <dirent.h>

@@ -3,7 +3,17 @@
 #pragma once
 #include <stddef.h>
 
-#include "report/judge_kernel.h"
+enum coffer_swap_kind {
+	COFFER_SWAP_MEMORY, /* compressed, in memory */
+	COFFER_SWAP_ENCRYPTED,
+	COFFER_SWAP_PLAIN,
+	COFFER_SWAP_UNKNOWN,
+};
+
+struct coffer_swap {
+	char name[256];
+	enum coffer_swap_kind kind;
+};
 
 /* How many encrypted volumes are open now. */
 size_t coffer_crypts_open(void);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* holders.c - who is at work on a block device or image file */
 #include "block/holders.h"
 
 #include <assert.h>
@@ -14,12 +15,11 @@
 #include "base/array.h"
 #include "base/err.h"
 #include "block/devices.h"
-#include "luks2/locks.h"
 #include "block/loops.h"
 #include "block/mounts.h"
 #include "block/processes.h"
-#include "io/sysfs.h"
 #include "io/device_id.h"
+#include "io/sysfs.h"
 
 static const char *const kind_names[] = {
 	[COFFER_USER_MOUNT] = "mount",
@@ -331,16 +331,14 @@ static int walk_devices(struct walk *w, const struct stat *st)
 
 /* --- processes --- */
 
-/* The lock file of the volume; false when there is none. Its name alone proves nothing: whoever is
- * killed leaves it behind. */
-static bool find_lock(const char *uuid, struct coffer_thing *ret, bool *complete)
+/* The lock file @path; false when there is none. Its name alone proves nothing: whoever is killed
+ * leaves it behind. */
+static bool find_lock(const char *path, struct coffer_thing *ret, bool *complete)
 {
-	char path[PATH_MAX];
 	struct stat st;
 
-	if (!uuid || !uuid[0] || strchr(uuid, '/'))
+	if (!path || !path[0])
 		return false;
-	(void)snprintf(path, sizeof(path), COFFER_LOCK_DIR "/" COFFER_REENCRYPTION_LOCK "%s", uuid);
 	if (lstat(path, &st) < 0) {
 		if (errno != ENOENT)
 			*complete = false;
@@ -350,7 +348,7 @@ static bool find_lock(const char *uuid, struct coffer_thing *ret, bool *complete
 	return true;
 }
 
-static int walk_processes(struct walk *w, const char *uuid)
+static int walk_processes(struct walk *w, const char *lock_path)
 {
 	_cleanup_processes_ struct coffer_processes found = {0};
 	_cleanup_free_ struct coffer_thing *things = calloc(w->n, sizeof(*things));
@@ -362,7 +360,7 @@ static int walk_processes(struct walk *w, const char *uuid)
 		return -ENOMEM;
 	for (size_t i = 0; i < w->n; i++)
 		things[i] = w->nodes[i].what;
-	has_lock = find_lock(uuid, &lock, &w->users.complete);
+	has_lock = find_lock(lock_path, &lock, &w->users.complete);
 	r = coffer_processes_find(
 		&w->pids, things, w->n, has_lock ? &lock : NULL, &found, &w->users.complete);
 	for (size_t i = 0; i < found.n && r == 0; i++) {
@@ -378,15 +376,15 @@ static int walk_processes(struct walk *w, const char *uuid)
 	return r;
 }
 
-static int find(const struct stat *st, bool processes, const char *uuid, struct coffer_users *ret,
-	struct coffer_err *e)
+static int find(const struct stat *st, bool processes, const char *lock_path,
+	struct coffer_users *ret, struct coffer_err *e)
 {
 	_cleanup_(walk_free) struct walk w = {.users.complete = true};
 	int r;
 
 	r = walk_devices(&w, st);
 	if (r == 0 && processes)
-		r = walk_processes(&w, uuid);
+		r = walk_processes(&w, lock_path);
 	if (r < 0)
 		return coffer_err_errno(e, -r, "look who uses it");
 	*ret = w.users;
@@ -394,10 +392,10 @@ static int find(const struct stat *st, bool processes, const char *uuid, struct 
 	return 0;
 }
 
-int coffer_users_find(
-	const struct stat *st, const char *uuid, struct coffer_users *ret, struct coffer_err *e)
+int coffer_users_find(const struct stat *st, const char *lock_path, struct coffer_users *ret,
+	struct coffer_err *e)
 {
-	return find(st, true, uuid, ret, e);
+	return find(st, true, lock_path, ret, e);
 }
 
 int coffer_users_find_devices(const struct stat *st, struct coffer_users *ret, struct coffer_err *e)

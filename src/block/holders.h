@@ -23,10 +23,11 @@ struct coffer_users {
 	bool complete; /* false: there may be others that are hidden from us */
 };
 
-/* Everybody. @st is of the opened device or file; @uuid of the LUKS volume on it, or NULL or "".
+/* Everybody. @st is of the opened device or file; @lock_path of the file that
+ * is locked while its volume is reencrypted, or NULL or "".
  * 0, also when nobody is there; -ENOMEM. */
-int coffer_users_find(
-	const struct stat *st, const char *uuid, struct coffer_users *ret, struct coffer_err *e);
+int coffer_users_find(const struct stat *st, const char *lock_path, struct coffer_users *ret,
+	struct coffer_err *e);
 
 /* The same without a look at the descriptors of processes, which takes the longest: mounts, swap,
  * holders and loop devices only. */

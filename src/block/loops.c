@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* loops.c - loop devices, and what is below them */
 #include "block/loops.h"
 
 #include <dirent.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* mounts.c - libmount: which block devices are mounted where, what is swapped on */
 #include "block/mounts.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* proc.c - what /proc says in text: locks, how a descriptor was opened, processes, the kernel */
 #include "block/proc.h"
 
 #include <errno.h>

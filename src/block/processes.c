@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* processes.c - who has a device or file open, from /proc */
 #include "block/processes.h"
 
 #include <dirent.h>

@@ -3,9 +3,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "base/findings.h"
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/findings.h"
 #include "cli/cli.h"
 #include "cli/show.h"
 #include "coffer/header.h"

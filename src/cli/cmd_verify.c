@@ -2,9 +2,9 @@
 /* cmd_verify.c - coffer verify */
 #include <stdio.h>
 
-#include "base/findings.h"
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/findings.h"
 #include "cli/cli.h"
 #include "cli/show.h"
 #include "coffer/verify.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* show.c - what the reporting verbs print: sentences for people, objects for programs */
 #include "cli/show.h"
 
 #include <stdarg.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* conversion.c - progress of an encryption in place, as LUKS2 metadata tells it */
 #include "convert/conversion.h"
 
 #include <errno.h>

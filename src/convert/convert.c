@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* convert.c - move and encrypt the data, step by step, with a commit after each */
 #include "convert/convert.h"
 
 #include <inttypes.h>
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "convert/step.h"
 #include "convert/engine.h"
+#include "convert/step.h"
 
 /* A slow device takes long for a large one, and a wish to stop should not wait for it. */
 #define DISCARD_PIECE (UINT64_C(1) << 30)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* decide.c - what to do with a disk: a pure function of facts read from it (law 5) */
 #include "convert/decide.h"
 
 #include <assert.h>
@@ -36,7 +37,8 @@ const char *coffer_action_name(enum coffer_action a)
  * one is the copy that was behind when the record was written. */
 static bool record_counts(const struct coffer_facts *f, enum coffer_placement_kind kind)
 {
-	return f->has_record[kind] && f->record[kind].seqid >= f->copy[f->newest].seqid;
+	return f->has_record[kind] &&
+	       f->record[kind].seqid >= f->header.copy[f->header.newest].seqid;
 }
 
 /* The mark of an abort is written behind its durable record, and before the second header copy is
@@ -45,7 +47,7 @@ static bool is_abort_without_record(const struct coffer_facts *f)
 {
 	const struct coffer_conversion *c = &f->conversion;
 
-	return f->newest == 1 && f->kind == COFFER_LUKS2_CONVERTING && f->kind_error == 0 &&
+	return f->header.newest == 1 && f->kind == COFFER_LUKS2_CONVERTING && f->kind_error == 0 &&
 	       c->pointer == c->geometry.length && !c->hot && f->transition_error == 0 &&
 	       f->transition.kind == COFFER_RESTORE && !f->has_record[COFFER_RESTORE];
 }
@@ -128,23 +130,23 @@ enum coffer_action coffer_decide(const struct coffer_facts *f, char *why, size_t
 	why[0] = '\0';
 	/* A second copy without a trace of coffer or LUKS in block 0 is no header: it may be bytes
 	 * of a file, put there by whoever may write files, over a filesystem that is alive. */
-	if (f->newest == 1 && !f->block_0_is_ours)
+	if (f->header.newest == 1 && !f->block_0_is_ours)
 		return COFFER_ACT_START;
 	/* To go by either would overwrite the only copy of the other, which may be the right one.
 	 */
-	if (f->two_volumes)
+	if (f->header.two_volumes)
 		return DAMAGED("its two header copies are of two different volumes, with sequence "
 			       "numbers %" PRIu64 " and %" PRIu64,
-			f->copy[0].seqid, f->copy[1].seqid);
-	if (f->newest < 0) {
+			f->header.copy[0].seqid, f->header.copy[1].seqid);
+	if (f->header.newest < 0) {
 		if (f->transition_error == 0)
 			return decide_transition(f, why, why_size);
 		if (f->transition_error == -EBADMSG)
 			return DAMAGED("block 0 has sectors of two different placements");
-		if (f->copy[0].refused || f->copy[1].refused)
+		if (f->header.copy[0].refused || f->header.copy[1].refused)
 			return DAMAGED("there is a LUKS2 header, but libcryptsetup refuses what it "
 				       "says: 'coffer header check' tells why");
-		if (f->copy[0].magic || f->copy[1].magic)
+		if (f->header.copy[0].magic || f->header.copy[1].magic)
 			return DAMAGED(
 				"there is a LUKS2 header, but neither of its copies is whole");
 		return COFFER_ACT_START;
@@ -168,10 +170,10 @@ enum coffer_action coffer_decide(const struct coffer_facts *f, char *why, size_t
 
 const char *coffer_volume_uuid(const struct coffer_facts *f)
 {
-	if (f->newest == 1 && !f->block_0_is_ours)
+	if (f->header.newest == 1 && !f->block_0_is_ours)
 		return NULL;
-	if (f->newest >= 0)
-		return f->uuid;
+	if (f->header.newest >= 0)
+		return f->header.uuid;
 	return f->transition_error == 0 ? f->transition.uuid : NULL;
 }
 
@@ -189,9 +191,10 @@ bool coffer_can_abort(enum coffer_action a, const struct coffer_facts *f)
 	case COFFER_ACT_DAMAGED:
 		/* The half placed header whose image is lost: the head is all that is needed. But
 		 * only where the filesystem cannot have lived on without its saved head. */
-		return (is_abort_without_record(f) && !f->two_volumes) ||
-		       (f->newest < 0 && f->transition_error == 0 && f->head_intact && f->veiled &&
-			       f->transition.kind == COFFER_PLACE && f->has_record[COFFER_PLACE] &&
+		return (is_abort_without_record(f) && !f->header.two_volumes) ||
+		       (f->header.newest < 0 && f->transition_error == 0 && f->head_intact &&
+			       f->veiled && f->transition.kind == COFFER_PLACE &&
+			       f->has_record[COFFER_PLACE] &&
 			       f->device_size >= f->transition.geometry.device);
 	case COFFER_ACT_START:
 	case COFFER_ACT_END:

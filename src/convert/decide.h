@@ -8,27 +8,14 @@
 
 #include "convert/conversion.h"
 #include "convert/record.h"
-
-/* One header copy, judged by itself. */
-struct coffer_copy_facts {
-	bool magic; /* a binary block of LUKS2 with possible sizes stands there */
-	bool whole; /* and its checksum, JSON and form are right, and libcryptsetup would load it */
-	bool refused; /* it would be whole, but libcryptsetup refuses what it says */
-	uint64_t seqid;
-	char uuid[41]; /* as the binary block says, right or torn */
-};
+#include "luks2/header.h"
 
 struct coffer_facts {
 	uint64_t device_size; /* now */
-	struct coffer_copy_facts copy[2];
+	struct coffer_copies header;
 	bool block_0_is_ours;  /* block 0 has a LUKS magic, or a transition sector of the header
 				  found */
 	bool block_0_is_empty; /* zeros */
-	int newest;	       /* index of the copy that counts; -1: none is whole */
-	char uuid[41];	       /* of the newest copy */
-	uint64_t copy_size;    /* likewise */
-	bool copies_agree;     /* both are whole and say the same */
-	bool two_volumes;      /* both are whole, and of two: nobody knows whose data these are */
 	bool other_converting; /* the other copy is whole and tells of a conversion */
 	enum coffer_luks2_kind kind;	     /* of the newest copy */
 	int kind_error;			     /* its metadata contradict themselves: -errno */

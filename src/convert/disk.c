@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* disk.c - an opened disk and what is known of it; examine reads, decide judges */
 #include "convert/disk.h"
 
 #include <errno.h>
@@ -8,8 +9,8 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/quote.h"
-#include "luks2/copy.h"
 #include "convert/stage.h"
+#include "luks2/copy.h"
 #include "luks2/locks.h"
 
 enum {
@@ -243,6 +244,30 @@ static bool block_0_is_ours(const uint8_t *block, const struct coffer_disk *disk
 	       f->transition.geometry.shift == g->shift;
 }
 
+/* The copy that does not count may tell of a conversion all the same. */
+static void read_other(struct coffer_facts *f, const struct coffer_header *h)
+{
+	enum coffer_luks2_kind kind;
+
+	f->other_converting =
+		h->other_json &&
+		coffer_conversion_read(h->other_json, &kind, &f->conversion, NULL) == 0 &&
+		kind == COFFER_LUKS2_CONVERTING;
+}
+
+int coffer_facts_read_header(struct coffer_dev *d, struct coffer_facts *f,
+	struct coffer_header **ret, struct coffer_err *e)
+{
+	const int r = coffer_header_read(d, &f->header, ret, e);
+
+	if (r < 0 || !*ret)
+		return r;
+	read_other(f, *ret);
+	f->kind_error =
+		coffer_conversion_read((*ret)->json, &f->kind, &f->conversion, &f->kind_reason);
+	return 0;
+}
+
 static int examine_locked(struct coffer_dev *d, struct coffer_disk *disk, struct coffer_err *e)
 {
 	_cleanup_free_ uint8_t *block = coffer_dev_buffer(COFFER_BLOCK);
@@ -253,7 +278,7 @@ static int examine_locked(struct coffer_dev *d, struct coffer_disk *disk, struct
 	disk->facts.device_size = d->size;
 	disk->facts.transition_error = -ENODATA;
 	if (d->size < COFFER_BLOCK) {
-		disk->facts.newest = -1;
+		disk->facts.header.newest = -1;
 		return 0;
 	}
 	/* What a killed run has left in a cache must not be taken for what is on the disk: made
@@ -264,7 +289,7 @@ static int examine_locked(struct coffer_dev *d, struct coffer_disk *disk, struct
 			return r;
 		coffer_dev_forget(d, 0, d->size);
 	}
-	r = coffer_header_read(d, &disk->facts, &disk->header, e);
+	r = coffer_facts_read_header(d, &disk->facts, &disk->header, e);
 	if (r == 0)
 		r = coffer_dev_read(d, block, COFFER_BLOCK, 0, e);
 	if (r < 0)
@@ -275,7 +300,7 @@ static int examine_locked(struct coffer_dev *d, struct coffer_disk *disk, struct
 	disk->facts.transition_error = r;
 	disk->facts.block_0_is_ours = block_0_is_ours(block, disk);
 	disk->facts.block_0_is_empty = bytes_are_zero(block, COFFER_BLOCK);
-	if (disk->header && disk->facts.newest == 1 && !disk->facts.block_0_is_ours) {
+	if (disk->header && disk->facts.header.newest == 1 && !disk->facts.block_0_is_ours) {
 		coffer_header_free(TAKE_PTR(disk->header));
 		return 0;
 	}
@@ -319,7 +344,8 @@ void coffer_disk_reset(struct coffer_disk *disk)
 
 static uint64_t wanted_size(const struct coffer_facts *f)
 {
-	return f->newest >= 0 ? f->conversion.geometry.device : f->transition.geometry.device;
+	return f->header.newest >= 0 ? f->conversion.geometry.device
+				     : f->transition.geometry.device;
 }
 
 int coffer_refuse_action(const struct coffer_disk *disk, struct coffer_err *e)

@@ -5,8 +5,8 @@
  * from what is on the disk and never from what the program believes it did. */
 #pragma once
 #include "convert/decide.h"
-#include "io/dev.h"
 #include "fs/signatures.h"
+#include "io/dev.h"
 #include "luks2/header.h"
 
 struct coffer_disk {
@@ -18,6 +18,11 @@ struct coffer_disk {
 	char why[512]; /* for DAMAGED */
 	bool unlocked; /* read without the metadata lock: this user has no access to it */
 };
+
+/* Read both header copies, and what they say of a conversion. *ret is NULL when none is whole.
+ * -errno of reads only. */
+int coffer_facts_read_header(struct coffer_dev *d, struct coffer_facts *f,
+	struct coffer_header **ret, struct coffer_err *e);
 
 /* Read everything that decides, from the disk and not from a cache. Changes no byte: it flushes
  * what an earlier run may have left, and takes the metadata lock shared. */

@@ -10,13 +10,14 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/quote.h"
+#include "block/open.h"
 #include "convert/convert.h"
 #include "convert/encrypt.h"
-#include "convert/moved_segment_read.h"
-#include "convert/preflight.h"
 #include "convert/image.h"
+#include "convert/moved_segment_read.h"
 #include "convert/new_header.h"
 #include "convert/place.h"
+#include "convert/preflight.h"
 #include "convert/used.h"
 
 /* More stages than any disk can need; a loop that finds the same thing again and again ends. */

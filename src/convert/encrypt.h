@@ -2,8 +2,8 @@
 /* encrypt.h - the public verbs over any device, for tests that bring their own */
 #pragma once
 #include "coffer/encrypt.h"
-#include "io/dev.h"
 #include "convert/session.h"
+#include "io/dev.h"
 
 /* All stages until nothing is left to do, in a session that may have done other work before. */
 int coffer_encrypt_story(struct coffer_session *s, struct coffer_err *e);

@@ -12,8 +12,8 @@
 #include "base/err.h"
 #include "convert/step.h"
 #include "io/clock.h"
-#include "io/threads.h"
 #include "io/parallel.h"
+#include "io/threads.h"
 
 enum {
 	PIECE = 1 << 20,

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* exclusive.c - could a run have the disk for itself? Asked without opening it for work */
 #include "convert/exclusive.h"
 
 #include <errno.h>
 
-#include "base/findings.h"
 #include "base/err.h"
-#include "luks2/locks.h"
+#include "base/findings.h"
+#include "block/open.h"
 #include "convert/preflight.h"
+#include "luks2/locks.h"
 
 /* A process of a kind, one that writes where @writes. */
 static const struct coffer_user *find_process(

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* fingerprint.c - the hash of what any use of a filesystem changes */
 #include "convert/fingerprint.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* fs_check.c - what a filesystem's own checker says of the plain filesystem on a disk */
 #include "convert/fs_check.h"
 
 #include <errno.h>
@@ -6,9 +7,10 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "block/open.h"
+#include "convert/moved_segment_read.h"
 #include "fs/fsck.h"
 #include "fs/scrub.h"
-#include "convert/moved_segment_read.h"
 
 #define MAX_HEAD (UINT64_C(256) << 20) /* the largest that people move away */
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* fs_check.h - what a filesystem's own checker says of the plain filesystem on a disk */
 #pragma once
+#include "convert/session.h"
 #include "fs/superblock.h"
 #include "io/child.h"
-#include "convert/session.h"
 
 /* Ask about the filesystem @fs at byte 0 of @d. 0: it is sound. -EBADMSG: it is not. -ENODATA: a
  * device of a test's own, which no checker can open. Others: it could not be asked; @e says why. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* geometry.c - where everything lies during a conversion, and which step comes next */
 #include "convert/geometry.h"
 
 #include <errno.h>

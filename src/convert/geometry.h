@@ -13,10 +13,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/bytes.h"
 #include "coffer/err.h"
 
-#define COFFER_SECTOR 512u
-#define COFFER_BLOCK  4096u
 #define COFFER_MIN_SHIFT                                                                           \
 	(UINT64_C(1) << 20) /* room for two small header copies and two keyslots                   \
 			     */

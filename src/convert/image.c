@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* image.c - a finished header in a memfd, as the extents that a placement will write */
 #include "convert/image.h"
 
 #include <errno.h>
@@ -11,9 +12,9 @@
 #include "base/json.h"
 #include "convert/conversion.h"
 #include "convert/moved_segment.h"
-#include "luks2/copy.h"
 #include "convert/stored_map.h"
 #include "io/dev.h"
+#include "luks2/copy.h"
 
 static int read_memfd(int fd, void *buf, size_t n, uint64_t off, struct coffer_err *e)
 {

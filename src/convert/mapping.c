@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* mapping.c - where each byte of a volume lies, and whether it is encrypted there */
 #include "convert/mapping.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* moved_segment.c - what the rest of a disk says where its header says nothing that counts */
 #include "convert/moved_segment.h"
 
 #include <inttypes.h>
@@ -6,8 +7,8 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "luks2/copy.h"
 #include "convert/stored_map.h"
+#include "luks2/copy.h"
 
 enum {
 	MIN_VALUES = 160

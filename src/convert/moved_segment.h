@@ -11,9 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "fs/superblock.h"
 #include "convert/geometry.h"
 #include "convert/record.h"
+#include "fs/superblock.h"
 
 struct coffer_evidence {
 	bool has_head; /* what begins at byte 0 is a filesystem: head tells which */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* moved_segment_read.c - collect what the rest of a disk says */
 #include "convert/moved_segment_read.h"
 
 #include <errno.h>
@@ -8,11 +9,11 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/json.h"
-#include "luks2/copy.h"
-#include "convert/stored_map.h"
-#include "luks2/locks.h"
-#include "fs/signatures.h"
 #include "convert/image.h"
+#include "convert/stored_map.h"
+#include "fs/signatures.h"
+#include "luks2/copy.h"
+#include "luks2/locks.h"
 
 enum {
 	PIECE = 1 << 20,
@@ -475,19 +476,19 @@ static int collect(struct search *s, const struct coffer_disk *disk, struct coff
 	if (disk->action == COFFER_ACT_CONVERT &&
 		f->conversion.pointer == f->conversion.geometry.length)
 		return check_placed(s, disk, e);
-	if (disk->action == COFFER_ACT_DAMAGED && f->newest < 0 && f->transition_error == 0 &&
-		f->transition.geometry.device <= s->dev->size)
+	if (disk->action == COFFER_ACT_DAMAGED && f->header.newest < 0 &&
+		f->transition_error == 0 && f->transition.geometry.device <= s->dev->size)
 		return try_copy(s, &f->transition.geometry, e);
 	if (disk->action != COFFER_ACT_START &&
-		!(disk->action == COFFER_ACT_DAMAGED && f->newest < 0))
+		!(disk->action == COFFER_ACT_DAMAGED && f->header.newest < 0))
 		return 0;
-	if (f->newest >= 0 && f->kind_error == 0 && f->kind == COFFER_LUKS2_CONVERTING &&
+	if (f->header.newest >= 0 && f->kind_error == 0 && f->kind == COFFER_LUKS2_CONVERTING &&
 		f->conversion.geometry.device <= s->dev->size)
 		r = try_copy(s, &f->conversion.geometry, e);
 	else
 		r = search_copy(s, e);
 	/* A copy that is behind is so by one commit, and each step waits for both copies. */
-	if (f->newest >= 0)
+	if (f->header.newest >= 0)
 		s->v->unconverted = f->kind_error == 0 && f->kind == COFFER_LUKS2_CONVERTING &&
 				    f->conversion.pointer == f->conversion.geometry.length;
 	if (r == 0 && disk->action == COFFER_ACT_START)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* moved_segment_read.h - collect what the rest of a disk says (see convert/moved_segment.h); only reads */
+/* moved_segment_read.h - collect what the rest of a disk says (see convert/moved_segment.h); only
+ * reads */
 #pragma once
-#include "convert/moved_segment.h"
 #include "convert/disk.h"
+#include "convert/moved_segment.h"
 
 /* Look for a copy of the head, for remains of a header and for a record that nothing points to, as
  * far as the examined @disk leaves a question open; all is false where it leaves none. */

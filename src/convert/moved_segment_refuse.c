@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* moved_segment_refuse.c - what an interrupted cryptsetup has left, and nobody may begin on or go on with */
+/* moved_segment_refuse.c - what an interrupted cryptsetup has left, and nobody may begin on or go
+ * on with */
 #include <errno.h>
 #include <inttypes.h>
 

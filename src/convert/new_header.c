@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* new_header.c - the header that a conversion begins with: its options, and it itself in a memfd */
 #include "convert/new_header.h"
 
 #include <errno.h>
@@ -95,13 +96,15 @@ int coffer_newheader_check_options(const struct coffer_luks2_format *f, struct c
 int coffer_newheader_build(struct coffer_session *s, const struct coffer_luks2_format *f,
 	const struct coffer_geometry *g, int *ret_fd, struct coffer_err *e)
 {
+	const struct coffer_luks2_layout layout = {
+		.device_size = g->device, .data_offset = g->shift, .sector_size = g->sector_size};
 	const struct coffer_stop stop = {
 		.wanted = s->o->callbacks.stop, .user = s->o->callbacks.user};
 	_cleanup_close_ int fd = -1;
 	int r;
 
 	coffer_session_progress(s, COFFER_PHASE_DERIVE, 0, 0);
-	r = coffer_luks2_build(f, g, s->passphrase, &stop, &fd, e);
+	r = coffer_luks2_build(f, &layout, s->passphrase, &stop, &fd, e);
 	if (r == -EINTR)
 		return coffer_session_check_stop(s, e);
 	if (r == 0)

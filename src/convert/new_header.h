@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* new_header.h - the header that a conversion begins with: its options, and it itself in a memfd */
 #pragma once
-#include "luks2/libcryptsetup.h"
 #include "convert/session.h"
+#include "luks2/libcryptsetup.h"
 
 /* What @o asks for, and the usual for the rest. Strings are borrowed from @o. */
 struct coffer_luks2_format coffer_newheader_format(

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* place.c - placement, forward */
 #include "convert/place.h"
 
 #include <errno.h>
@@ -8,9 +9,9 @@
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "base/err.h"
-#include "luks2/locks.h"
 #include "convert/image.h"
 #include "convert/place_io.h"
+#include "luks2/locks.h"
 
 enum {
 	PIECE = 1 << 20,

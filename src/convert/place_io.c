@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* place_io.c - the writes that a placement and its undoing share */
 #include "convert/place_io.h"
 
 #include <errno.h>

@@ -7,10 +7,10 @@
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "base/err.h"
-#include "luks2/copy.h"
-#include "luks2/locks.h"
 #include "convert/place.h"
 #include "convert/place_io.h"
+#include "luks2/copy.h"
+#include "luks2/locks.h"
 
 enum {
 	PIECE = 1 << 20,
@@ -84,10 +84,10 @@ static int make_rescue_record(struct coffer_disk *disk, const struct coffer_geom
 		.geometry = *g,
 		.copy_size = COFFER_LUKS2_MIN_COPY};
 	(void)snprintf(rec->uuid, sizeof(rec->uuid), "00000000-0000-0000-0000-000000000000");
-	if (f->newest >= 0) {
-		rec->seqid = f->copy[f->newest].seqid;
-		rec->copy_size = f->copy_size;
-		memcpy(rec->uuid, f->uuid, sizeof(rec->uuid));
+	if (f->header.newest >= 0) {
+		rec->seqid = f->header.copy[f->header.newest].seqid;
+		rec->copy_size = f->header.copy_size;
+		memcpy(rec->uuid, f->header.uuid, sizeof(rec->uuid));
 	} else if (f->transition_error == 0) {
 		memcpy(rec->uuid, f->transition.uuid, sizeof(rec->uuid));
 	}
@@ -321,8 +321,8 @@ static int keep_torn_head(
 	const struct coffer_disk *disk, const struct coffer_geometry *g, struct coffer_err *e)
 {
 	const struct coffer_facts *f = &disk->facts;
-	const bool whole = f->copy[0].whole && f->copy[1].whole;
-	const uint64_t from = whole ? 2 * f->copy_size : COFFER_BLOCK;
+	const bool whole = f->header.copy[0].whole && f->header.copy[1].whole;
+	const uint64_t from = whole ? 2 * f->header.copy_size : COFFER_BLOCK;
 
 	return coffer_copy_verified(
 		disk->dev, from, coffer_gap(g) + from - COFFER_BLOCK, g->shift - from, e);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* preflight.c - everything that must be true before the first byte is written */
 #include "convert/preflight.h"
 
 #include <errno.h>
@@ -7,11 +8,10 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "base/findings.h"
 #include "base/err.h"
+#include "base/findings.h"
 #include "base/quote.h"
 #include "base/size.h"
-#include "rescue/diagnose.h"
 #include "convert/disk.h"
 #include "convert/new_header.h"
 
@@ -53,7 +53,7 @@ static int refuse_luks2(struct coffer_dev *d, struct coffer_err *e)
 
 	r = coffer_examine(d, &now, e);
 	placed = r == 0 && now.action != COFFER_ACT_START;
-	second = r == 0 && now.facts.newest == 1;
+	second = r == 0 && now.facts.header.newest == 1;
 	coffer_disk_reset(&now);
 	if (r < 0)
 		return r;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* record.c - what makes the placement of a header redoable: transition block, record, image */
 #include "convert/record.h"
 
 #include <errno.h>

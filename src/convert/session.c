@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* session.c - what one run of encrypt or abort carries from stage to stage */
 #include "convert/session.h"
 
 #include <errno.h>
@@ -8,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "block/open.h"
 #include "luks2/libcryptsetup.h"
 
 static const char *const phase_names[] = {

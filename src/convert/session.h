@@ -3,9 +3,9 @@
 #pragma once
 #include "base/secret.h"
 #include "coffer/encrypt.h"
+#include "convert/disk.h"
 #include "convert/stored_map.h"
 #include "luks2/locks.h"
-#include "convert/disk.h"
 
 /* The passphrase's buffer must fit the smallest usual limit on locked memory, 64 KiB, with the
  * other secrets beside it. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* stage.c - the facts of a disk in the words of its owner: which stage, which command comes next */
 #include "convert/stage.h"
 
 #include <assert.h>
@@ -97,9 +98,9 @@ enum coffer_next coffer_next_of(enum coffer_stage s, const struct coffer_facts *
 		return COFFER_NEXT_ENCRYPT;
 	case COFFER_STAGE_ENCRYPTED:
 		/* newest < 0: LUKS1, which has one header and needs nothing of coffer */
-		if (f->newest < 0)
+		if (f->header.newest < 0)
 			return COFFER_NEXT_NOTHING;
-		return f->copies_agree ? COFFER_NEXT_VERIFY : COFFER_NEXT_REPAIR;
+		return f->header.agree ? COFFER_NEXT_VERIFY : COFFER_NEXT_REPAIR;
 	case COFFER_STAGE_RESTORING:
 		return COFFER_NEXT_ABORT;
 	case COFFER_STAGE_OTHER:

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* step.c - what a step has to do, piece by piece */
 #include "convert/step.h"
 
 #include "base/bytes.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* stored_map.c - the used map as it waits on the disk for a resume */
 #include "convert/stored_map.h"
 
 #include <errno.h>

@@ -9,9 +9,9 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "fs/fsmap.h"
 #include "convert/fingerprint.h"
 #include "convert/image.h"
+#include "fs/fsmap.h"
 
 /* A gap of free bytes shorter than this is moved along with what surrounds it: to go around it
  * costs a request more, which takes a disk about as long as these bytes. */

@@ -6,11 +6,11 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "luks2/locks.h"
 #include "convert/fingerprint.h"
 #include "convert/image.h"
 #include "convert/used.h"
 #include "convert/volume.h"
+#include "luks2/locks.h"
 
 enum {
 	PIECE = 1 << 20

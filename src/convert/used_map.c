@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* used_map.c - which bytes of the plain filesystem hold something */
 #include "convert/used_map.h"
 
 #include <errno.h>
@@ -6,7 +7,6 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "convert/geometry.h"
 
 void coffer_used_map_free(struct coffer_used_map *m)
 {

@@ -12,10 +12,7 @@
 
 #include "base/cleanup.h"
 #include "coffer/err.h"
-
-struct coffer_range {
-	uint64_t start, end; /* [start, end) */
-};
+#include "fs/ranges.h"
 
 /* NULL stands for a map that says: everything is used. */
 struct coffer_used_map {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* volume.c - read a volume through its key, finished or at any stage of a conversion */
 #include "convert/volume.h"
 
 #include <errno.h>

@@ -3,8 +3,8 @@
 #pragma once
 #include "base/crypto.h"
 #include "base/secret.h"
-#include "fs/superblock.h"
 #include "convert/mapping.h"
+#include "fs/superblock.h"
 #include "io/dev.h"
 
 struct coffer_volume {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* fsck.c - run a filesystem's own checker, such that it changes nothing */
 #include "fs/fsck.h"
 
 #include <errno.h>

@@ -5,24 +5,9 @@
  * device, where that is possible (root), and of libext2fs for ext4 elsewhere. Nothing is written,
  * no journal is replayed. Any doubt is an error, and the caller then takes everything for used. */
 #pragma once
+#include "fs/free_map.h"
 #include "fs/superblock.h"
-#include "convert/used_map.h"
 #include "io/dev.h"
-
-struct coffer_fsmap {
-	struct coffer_range *free; /* positively free; any order */
-	size_t n_free;
-	struct coffer_range *fixed; /* used, whatever else says: superblocks, mirrors, backups */
-	size_t n_fixed;
-	/* What any use of the filesystem changes: the superblock first, then journal or log, then
-	 * mirrors; multiples of 512, in the order of a fingerprint. At most
-	 * COFFER_STORED_MAP_MAX_PRINTS. */
-	struct coffer_range *prints;
-	size_t n_prints;
-	const char *source; /* "kernel", "libext2fs": who told */
-};
-
-void coffer_fsmap_reset(struct coffer_fsmap *m); /* frees what it holds */
 
 /* Read it of the filesystem @fs, as coffer_fs_read found it at byte 0 of @d, which the caller has
  * for itself. @mount: the kernel may be asked; else only libext2fs, for ext4. -ENOMEM; -EUCLEAN: it

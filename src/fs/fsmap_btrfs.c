@@ -13,8 +13,9 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "fs/fsmap_btrfs.h"
-#include "fs/fsmap_parts.h"
+#include "fs/btrfs_id.h"
+#include "fs/fsmap_btrfs_trees.h"
+#include "fs/fsmap_kinds.h"
 
 enum {
 	SUPER_AT = 64 << 10,
@@ -73,27 +74,6 @@ static int check_super(struct btrfs *b, const uint8_t *s)
 	return 0;
 }
 
-static struct coffer_btrfs_id id_of(const uint8_t *s)
-{
-	struct coffer_btrfs_id id = {.total = get_le64(s + 112), .device = get_le64(s + 201)};
-
-	memcpy(id.fsid, s + 32, sizeof(id.fsid));
-	return id;
-}
-
-int coffer_btrfs_read_id(struct coffer_dev *d, struct coffer_btrfs_id *ret, struct coffer_err *e)
-{
-	_cleanup_free_ uint8_t *s = coffer_dev_buffer(SUPER_SIZE);
-	int r;
-
-	if (!s)
-		return coffer_err_errno(e, ENOMEM, "read its superblock");
-	r = coffer_dev_read(d, s, SUPER_SIZE, SUPER_AT, e);
-	if (r == 0)
-		*ret = id_of(s);
-	return r;
-}
-
 static int read_super(struct coffer_dev *d, struct btrfs *b)
 {
 	_cleanup_free_ uint8_t *s = coffer_dev_buffer(SUPER_SIZE);
@@ -106,7 +86,7 @@ static int read_super(struct coffer_dev *d, struct btrfs *b)
 		r = check_super(b, s);
 	if (r < 0)
 		return r;
-	b->id = id_of(s);
+	b->id = coffer_btrfs_id_of(s);
 	b->fs.device = b->id.device;
 	b->fs.node = get_le32(s + 148);
 	b->fs.group_tree = (get_le64(s + 180) & BLOCK_GROUP_TREE) != 0;
@@ -133,25 +113,6 @@ static int add_fixed(struct btrfs *b)
 }
 
 /* --- the mount --- */
-
-int coffer_btrfs_check_mount(
-	const struct coffer_hidden_mount *h, const struct coffer_btrfs_id *id, struct coffer_err *e)
-{
-	struct btrfs_ioctl_fs_info_args fs = {0};
-	struct btrfs_ioctl_dev_info_args dev = {.devid = id->device};
-	struct stat st;
-
-	if (ioctl(h->root, BTRFS_IOC_FS_INFO, &fs) < 0 ||
-		ioctl(h->root, BTRFS_IOC_DEV_INFO, &dev) < 0)
-		return coffer_err_errno(e, errno, "ask the kernel what it has mounted");
-	dev.path[sizeof(dev.path) - 1] = '\0';
-	if (fs.num_devices != 1 || memcmp(fs.fsid, id->fsid, sizeof(id->fsid)) != 0 ||
-		dev.total_bytes != id->total || stat((const char *)dev.path, &st) < 0 ||
-		!S_ISBLK(st.st_mode) || st.st_rdev != h->dev)
-		return coffer_err_set(
-			e, EOPNOTSUPP, "the kernel knows a second device with the same filesystem");
-	return 0;
-}
 
 static int ask_search(const struct coffer_btrfs *b, struct btrfs_ioctl_search_args_v2 *args)
 {

@@ -11,9 +11,9 @@
 
 #include "base/array.h"
 #include "base/bytes.h"
+#include "base/cleanup.h"
 #include "base/err.h"
-#include "fs/fsmap_btrfs.h"
-#include "fs/fsmap_parts.h"
+#include "fs/fsmap_btrfs_trees.h"
 
 enum {
 	MAX_COPIES = 2,

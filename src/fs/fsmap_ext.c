@@ -22,7 +22,8 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "fs/fsmap_parts.h"
+#include "fs/fsmap_kernel.h"
+#include "fs/fsmap_kinds.h"
 
 enum {
 	/* Not: lazy_bg and snapshots, which are history; the rest nobody has tried. */

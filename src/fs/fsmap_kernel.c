@@ -9,7 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "fs/fsmap_parts.h"
+#include "fs/fsmap_kernel.h"
 
 enum {
 	RECORDS = 16384 /* 1 MiB */

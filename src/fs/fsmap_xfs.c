@@ -9,7 +9,8 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "fs/fsmap_parts.h"
+#include "fs/fsmap_kernel.h"
+#include "fs/fsmap_kinds.h"
 
 enum {
 	VERSION_MASK = 0xf,

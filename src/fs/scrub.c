@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* scrub.c - let btrfs compare what lies at the start of a device with its checksums */
 #include "fs/scrub.h"
 
 #include <errno.h>
@@ -7,7 +8,7 @@
 #include <sys/ioctl.h>
 
 #include "base/err.h"
-#include "fs/fsmap_parts.h"
+#include "fs/btrfs_id.h"
 
 int coffer_scrub_btrfs(struct coffer_dev *d, uint64_t end, struct coffer_err *e)
 {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* signatures.c - the only door to libblkid: what is on a device, and hibernated systems */
 #include "fs/signatures.h"
 
 #include <errno.h>

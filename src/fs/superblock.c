@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* superblock.c - where a filesystem ends, read from its superblock */
 #include "fs/superblock.h"
 
 #include <assert.h>

@@ -3,6 +3,7 @@
 #include "header/backup.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,14 +12,15 @@
 #include <time.h>
 
 #include "base/bytes.h"
-#include "base/findings.h"
 #include "base/err.h"
+#include "base/findings.h"
 #include "base/quote.h"
 #include "block/devices.h"
-#include "luks2/locks.h"
-#include "luks2/libcryptsetup.h"
+#include "block/holders.h"
 #include "convert/disk.h"
 #include "luks2/header.h"
+#include "luks2/libcryptsetup.h"
+#include "luks2/locks.h"
 
 enum {
 	TRIES = 5
@@ -96,8 +98,8 @@ static int no_header(const struct coffer_disk *disk, struct coffer_err *e)
 		coffer_err_outcome(e, COFFER_NO);
 		return -ENODATA;
 	}
-	if (f->transition_error == 0 || f->copy[0].magic ||
-		(f->copy[1].magic && f->block_0_is_ours))
+	if (f->transition_error == 0 || f->header.copy[0].magic ||
+		(f->header.copy[1].magic && f->block_0_is_ours))
 		return coffer_err_repair(e, EUCLEAN, "no header copy on %s is whole; see %s", name,
 			coffer_command("coffer repair --dry-run", name).s);
 	(void)coffer_err_set(e, ENODATA, "there is no LUKS2 header on %s", name);
@@ -117,7 +119,7 @@ static int look(struct backup *b, struct coffer_err *e)
 	b->unlocked = disk.unlocked;
 	if (!disk.header)
 		r = no_header(&disk, e);
-	else if (disk.facts.two_volumes)
+	else if (disk.facts.header.two_volumes)
 		r = coffer_err_repair(e, EUCLEAN, "%s: %s; nothing tells which of the two to save",
 			b->dev->name, disk.why);
 	else if (disk.facts.kind_error < 0)
@@ -131,7 +133,7 @@ static int look(struct backup *b, struct coffer_err *e)
 static int read_part(
 	struct backup *b, struct coffer_header **ret, int *ret_fd, struct coffer_err *e)
 {
-	struct coffer_facts f = {0};
+	struct coffer_copies f;
 	int r;
 
 	r = coffer_header_read(b->dev, &f, ret, e);
@@ -369,6 +371,45 @@ int coffer_header_backup_dev(struct coffer_dev *dev, const struct coffer_newfile
 	return r;
 }
 
+/* btrfs has a device number for each subvolume, so the mount is compared as well. */
+static bool same_mount(int folder, const char *path)
+{
+	const unsigned int want = STATX_BASIC_STATS | STATX_MNT_ID;
+	struct statx here, there;
+
+	if (statx(folder, "", AT_EMPTY_PATH, want, &here) < 0 ||
+		statx(AT_FDCWD, path, AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, want, &there) < 0)
+		return false;
+	if (here.stx_dev_major == there.stx_dev_major && here.stx_dev_minor == there.stx_dev_minor)
+		return true;
+	return (here.stx_mask & there.stx_mask & STATX_MNT_ID) &&
+	       here.stx_mnt_id == there.stx_mnt_id;
+}
+
+/* REFUSED with -EXDEV: the folder is on a filesystem that lies on @d, directly or through mappings
+ * and loop devices. What is mounted only in other mount namespaces is not found. */
+static int refuse_on_device(
+	const struct coffer_newfile *f, const struct coffer_dev *d, struct coffer_err *e)
+{
+	_cleanup_users_ struct coffer_users all = {0};
+	struct stat st;
+	int r;
+
+	if (d->fd < 0)
+		return 0;
+	if (fstat(d->fd, &st) < 0)
+		return coffer_err_errno(e, errno, "look at %s", d->name);
+	r = coffer_users_find_devices(&st, &all, e);
+	for (size_t i = 0; i < all.n && r == 0; i++)
+		if (all.items[i].kind == COFFER_USER_MOUNT && all.items[i].pid == 0 &&
+			same_mount(f->folder, all.items[i].name))
+			r = coffer_err_refuse(e, EXDEV,
+				"%s would lie on %s itself, where it cannot be read when it is "
+				"needed; take another disk, or /run to carry it away from there",
+				f->path, d->name);
+	return r;
+}
+
 int coffer_header_backup(const struct coffer_header_backup_options *o,
 	struct coffer_header_backup_result **ret, struct coffer_err *e)
 {
@@ -383,7 +424,7 @@ int coffer_header_backup(const struct coffer_header_backup_options *o,
 	if (r == 0)
 		r = coffer_dev_open_reading(o->device, &dev, e);
 	if (r == 0) {
-		r = coffer_newfile_refuse_on(&file, dev, e);
+		r = refuse_on_device(&file, dev, e);
 		if (r < 0)
 			coffer_dev_close(TAKE_PTR(dev));
 	}

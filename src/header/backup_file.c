@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* backup_file.c - a backup file: its trailer, and what is believed of the rest */
 #include "header/backup_file.h"
 
 #include <errno.h>
@@ -8,9 +9,9 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "base/findings.h"
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/findings.h"
 #include "luks2/copy.h"
 #include "luks2/metadata.h"
 

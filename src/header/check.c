@@ -8,15 +8,15 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "base/findings.h"
 #include "base/err.h"
+#include "base/findings.h"
 #include "base/quote.h"
-#include "luks2/metadata.h"
 #include "convert/record.h"
-#include "report/judge_volume.h"
 #include "fs/signatures.h"
 #include "header/check.h"
+#include "header/judge_copies.h"
 #include "luks2/header_read.h"
+#include "luks2/metadata.h"
 
 enum kind {
 	KIND_NONE,

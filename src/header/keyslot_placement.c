@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* keyslot_placement.c - which keyslot is written where first, so that a set of keys always works */
 #include "header/keyslot_placement.h"
 
 #include <errno.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* keyslot_placement.h - in which order keyslots are written, so that a set of keys works at every instant
+/* keyslot_placement.h - in which order keyslots are written, so that a set of keys works at every
+ * instant
  */
 #pragma once
 #include <stdint.h>

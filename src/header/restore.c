@@ -7,13 +7,14 @@
 #include <sys/stat.h>
 
 #include "base/bytes.h"
-#include "base/findings.h"
 #include "base/err.h"
-#include "luks2/copy.h"
-#include "header/restore_judge.h"
+#include "base/findings.h"
 #include "block/holders.h"
+#include "block/open.h"
+#include "header/restore_judge.h"
 #include "header/restore_read.h"
 #include "header/restore_write.h"
+#include "luks2/copy.h"
 
 _Static_assert(COFFER_ALLOW_UUID == (int)COFFER_RESTORE_UUID &&
 		       COFFER_ALLOW_GEOMETRY == (int)COFFER_RESTORE_GEOMETRY &&
@@ -145,7 +146,7 @@ static int judge(struct coffer_restore *s, struct coffer_err *e)
 		.copy_size = s->header ? s->header->copy_size : 0,
 		.torn = coffer_restore_torn(&s->facts),
 		.content = s->content,
-		.beside = s->facts.copy[0].whole,
+		.beside = s->facts.header.copy[0].whole,
 		.active = s->active,
 		.allow = s->o->allow,
 	};
@@ -174,9 +175,10 @@ static int judge(struct coffer_restore *s, struct coffer_err *e)
 static bool same_copies(const struct coffer_facts *a, const struct coffer_facts *b)
 {
 	for (int i = 0; i < 2; i++)
-		if (a->copy[i].magic != b->copy[i].magic || a->copy[i].whole != b->copy[i].whole ||
-			a->copy[i].seqid != b->copy[i].seqid ||
-			strcmp(a->copy[i].uuid, b->copy[i].uuid) != 0)
+		if (a->header.copy[i].magic != b->header.copy[i].magic ||
+			a->header.copy[i].whole != b->header.copy[i].whole ||
+			a->header.copy[i].seqid != b->header.copy[i].seqid ||
+			strcmp(a->header.copy[i].uuid, b->header.copy[i].uuid) != 0)
 			return false;
 	return true;
 }
@@ -218,11 +220,11 @@ static int check_unchanged(struct coffer_restore *s, struct coffer_err *e)
 	if (r < 0)
 		return r;
 	if (!same || !before != !s->header || content[0] || !same_copies(&facts, &s->facts) ||
-		(before &&
-			(before->seqid != s->header->seqid ||
-				before->copy_size != s->header->copy_size ||
-				memcmp(before->copy[s->facts.newest],
-					s->header->copy[s->facts.newest], before->copy_size) != 0)))
+		(before && (before->seqid != s->header->seqid ||
+				   before->copy_size != s->header->copy_size ||
+				   memcmp(before->copy[s->facts.header.newest],
+					   s->header->copy[s->facts.header.newest],
+					   before->copy_size) != 0)))
 		return coffer_err_refuse(e, EAGAIN,
 			"%s was changed by another program in between; nothing was written",
 			s->dev->name);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* restore_judge.c - may a backup of a LUKS2 header go back onto a disk? */
 #include "header/restore_judge.h"
 
 #include <errno.h>
@@ -534,9 +535,9 @@ int coffer_restore_judge(const struct coffer_restore_facts *f, struct coffer_che
 
 const struct coffer_copy_facts *coffer_restore_torn(const struct coffer_facts *f)
 {
-	const struct coffer_copy_facts *first = &f->copy[0], *second = &f->copy[1];
+	const struct coffer_copy_facts *first = &f->header.copy[0], *second = &f->header.copy[1];
 
-	if (f->newest >= 0 || (!first->magic && !second->magic))
+	if (f->header.newest >= 0 || (!first->magic && !second->magic))
 		return NULL;
 	if (!first->magic || (second->magic && strcmp(first->uuid, second->uuid) == 0 &&
 				     second->seqid > first->seqid))

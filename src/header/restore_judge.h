@@ -5,8 +5,8 @@
 #include <stdint.h>
 
 #include "base/findings.h"
-#include "header/backup_file.h"
 #include "convert/decide.h"
+#include "header/backup_file.h"
 
 /* What a caller may allow although it is refused otherwise. The values are public. */
 enum coffer_restore_word {

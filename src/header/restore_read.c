@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* restore_read.c - one restore, and what it finds on the disk */
 #include "header/restore_read.h"
 
 #include <errno.h>
@@ -7,10 +8,10 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "convert/moved_segment_read.h"
+#include "fs/signatures.h"
 #include "header/restore_judge.h"
 #include "luks2/header_compare.h"
-#include "fs/signatures.h"
-#include "convert/moved_segment_read.h"
 
 int coffer_restore_lock(struct coffer_restore *s, bool exclusive, struct coffer_err *e)
 {
@@ -42,7 +43,7 @@ int coffer_restore_content(struct coffer_restore *s, char *ret, size_t size, str
 	if (r < 0)
 		return r;
 	/* A RAID's superblock at the end makes of the header one that another device has. */
-	if (s->facts.copy[0].whole) {
+	if (s->facts.header.copy[0].whole) {
 		if (c.foreign[0])
 			(void)snprintf(ret, size, "a signature of %s at byte %" PRIu64, c.foreign,
 				c.foreign_at);
@@ -68,7 +69,7 @@ static int find_traces(struct coffer_restore *s, struct coffer_err *e)
 	int r;
 
 	r = coffer_examine(s->dev, &disk, e);
-	if (r == 0 && disk.facts.newest < 0 && disk.facts.transition_error != 0)
+	if (r == 0 && disk.facts.header.newest < 0 && disk.facts.transition_error != 0)
 		r = coffer_evidence_collect(&disk, &v, e);
 	if (r == 0 && disk.facts.transition_error == 0)
 		(void)snprintf(
@@ -84,7 +85,7 @@ int coffer_restore_header(struct coffer_restore *s, struct coffer_err *e)
 {
 	coffer_header_free(TAKE_PTR(s->header));
 	memset(&s->facts, 0, sizeof(s->facts));
-	return coffer_header_read(s->dev, &s->facts, &s->header, e);
+	return coffer_facts_read_header(s->dev, &s->facts, &s->header, e);
 }
 
 /* Are @n bytes at @at of the device those at @off of the backup? */
@@ -146,7 +147,7 @@ int coffer_restore_look(struct coffer_restore *s, struct coffer_err *e)
 	if (r < 0)
 		return r;
 	r = coffer_restore_header(s, e);
-	if (r == 0 && (s->facts.copy[0].whole || !s->content[0]))
+	if (r == 0 && (s->facts.header.copy[0].whole || !s->content[0]))
 		r = coffer_restore_content(s, s->content, sizeof(s->content), e);
 	coffer_restore_unlock(s);
 	return r;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* restore_read.h - one restore, and what it finds on the disk */
 #pragma once
-#include "header/restore_judge.h"
-#include "header/keyslot_placement.h"
-#include "luks2/locks.h"
-#include "header/backup.h"
 #include "convert/disk.h"
+#include "header/backup.h"
+#include "header/keyslot_placement.h"
+#include "header/restore_judge.h"
+#include "luks2/locks.h"
 
 struct coffer_restore {
 	const struct coffer_header_restore_options *o;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* restore_write.c - the writes that put a header back, in an order that a cut cannot harm */
 #include "header/restore_write.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* child.c - one job in a process of its own */
 #include "io/child.h"
 
 #include <errno.h>

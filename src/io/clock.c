@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* clock.c - a clock that never jumps */
 #include "io/clock.h"
 
 #include <time.h>

@@ -75,17 +75,13 @@ void *coffer_dev_buffer(size_t n);
  * from it and write reports to it. -1 and errno when @fd is negative or cannot be moved. */
 int coffer_high_fd(int fd);
 
-/* Open @path (symlinks are followed) for I/O, alone: O_EXCL on a block device, an OFD lock on
- * either kind. Outcome REFUSED with -EBUSY (mounted, held, or another coffer is at work: @e says
- * which is known), -EROFS, -ENOTBLK (neither block device nor regular file). Other -errno as
- * open(2) gives them. */
-int coffer_dev_open(const char *path, struct coffer_dev **ret, struct coffer_err *e);
-
-/* The same beside others: no O_EXCL on a block device, so it may be mapped or mounted; the OFD lock
- * keeps other coffers away. For work on the header of a volume that is in use, which nobody who
- * uses it reads again, and for nothing else. An image file is opened as above: a loop device over
- * it keeps blocks of it in a cache of its own. */
-int coffer_dev_open_shared(const char *path, struct coffer_dev **ret, struct coffer_err *e);
+/* Open @path (symlinks are followed) for I/O: with O_EXCL on a block device where @exclusive, and
+ * an OFD lock on either kind, which keeps other coffers out. block/open.h names who is in the way.
+ * Outcome REFUSED with -EBUSY: the kernel says that it is in use; -EAGAIN: another program has the
+ * lock; -EROFS, -EACCES, -EPERM, -ETXTBSY; -ENOTBLK: neither block device nor regular file. Other
+ * -errno as open(2) gives them. */
+int coffer_dev_open_writing(
+	const char *path, bool exclusive, struct coffer_dev **ret, struct coffer_err *e);
 
 /* A device over the open file @fd, which it takes over, also when it fails. @name is for messages.
  */
@@ -96,10 +92,6 @@ int coffer_dev_from_fd(int fd, const char *name, struct coffer_dev **ret, struct
  * -EBADF. REFUSED with -ENOTBLK as above. */
 int coffer_dev_open_reading(const char *path, struct coffer_dev **ret, struct coffer_err *e);
 
-/* What coffer_dev_open would refuse, asked of a device that was opened for reading; nobody is kept
- * away for that. REFUSED with -EBUSY: it could not be had alone. That is as much as can be seen: a
- * process that holds a block device with O_EXCL shows only when it is opened. */
-int coffer_dev_check_alone(const struct coffer_dev *d, struct coffer_err *e);
 /* Does a run of coffer's hold its lock on @d? Asked without taking it; whoever holds it may be in
  * another namespace. */
 bool coffer_dev_is_locked(const struct coffer_dev *d);

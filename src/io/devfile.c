@@ -12,7 +12,6 @@
 #include <sys/sysmacros.h>
 
 #include "base/err.h"
-#include "block/busy.h"
 
 /* What O_DIRECT asks of offsets and sizes here: the largest block size in common use, so that
  * nobody needs to ask each filesystem for its own. */
@@ -222,14 +221,14 @@ static int check_writable(const struct coffer_dev *d, struct coffer_err *e)
 
 /* Keep other coffers out for as long as the descriptor lives. Not flock: on an image file that
  * *is* cryptsetup's metadata lock, and a whole run would hang its luksDump. */
-static int keep_others_out(struct coffer_dev *d, const struct stat *st, struct coffer_err *e)
+static int keep_others_out(struct coffer_dev *d, struct coffer_err *e)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
 	if (fcntl(d->fd, F_OFD_SETLK, &lock) == 0)
 		return 0;
 	if (errno == EAGAIN || errno == EACCES)
-		return coffer_explain_locked(d->name, st, e);
+		return coffer_err_refuse(e, EAGAIN, "another program is at work on %s", d->name);
 	return coffer_err_errno(e, errno, "lock %s", d->name);
 }
 
@@ -267,12 +266,11 @@ static int open_fd(struct coffer_dev *d, int flags, bool alone, struct stat *ret
 	return 0;
 }
 
-static int explain_open(
-	const struct coffer_dev *d, const struct stat *st, int code, int r, struct coffer_err *e)
+static int explain_open(const struct coffer_dev *d, int code, int r, struct coffer_err *e)
 {
 	switch (code) {
 	case EBUSY:
-		return coffer_explain_busy(d->name, st, e);
+		return coffer_err_refuse(e, code, "%s is in use", d->name);
 	case EROFS:
 	case EACCES:
 	case EPERM:
@@ -296,44 +294,27 @@ static struct coffer_dev *dev_new(const char *path)
 	return d->name ? TAKE_PTR(d) : NULL;
 }
 
-static int open_for_writing(
-	const char *path, bool alone, struct coffer_dev **ret, struct coffer_err *e)
+int coffer_dev_open_writing(
+	const char *path, bool exclusive, struct coffer_dev **ret, struct coffer_err *e)
 {
 	_cleanup_dev_ struct coffer_dev *d = dev_new(path);
-	struct coffer_err why = {0};
 	struct stat st = {0};
 	int r, code;
 
 	if (!d)
 		return coffer_err_errno(e, ENOMEM, "open %s", path);
-	r = open_fd(d, O_RDWR, alone, &st, &code, &why);
-	if (r < 0 && e)
-		*e = why;
+	r = open_fd(d, O_RDWR, exclusive, &st, &code, e);
 	if (r < 0)
-		return explain_open(d, &st, code, r, e);
+		return explain_open(d, code, r, e);
 	r = read_geometry(d, &st, e);
-	if (r < 0)
-		return r;
-	r = check_writable(d, e);
 	if (r == 0)
-		r = keep_others_out(d, &st, e);
-	/* A loop device keeps its own view of an image file's blocks. */
-	if (r == 0 && (alone || !d->is_block))
-		r = coffer_refuse_attached(d->name, &st, e);
+		r = check_writable(d, e);
+	if (r == 0)
+		r = keep_others_out(d, e);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(d);
 	return 0;
-}
-
-int coffer_dev_open(const char *path, struct coffer_dev **ret, struct coffer_err *e)
-{
-	return open_for_writing(path, true, ret, e);
-}
-
-int coffer_dev_open_shared(const char *path, struct coffer_dev **ret, struct coffer_err *e)
-{
-	return open_for_writing(path, false, ret, e);
 }
 
 int coffer_dev_from_fd(int fd, const char *name, struct coffer_dev **ret, struct coffer_err *e)
@@ -378,21 +359,6 @@ bool coffer_dev_is_locked(const struct coffer_dev *d)
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
 	return fcntl(d->fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
-}
-
-int coffer_dev_check_alone(const struct coffer_dev *d, struct coffer_err *e)
-{
-	struct stat st;
-	int r;
-
-	if (fstat(d->fd, &st) < 0)
-		return coffer_err_errno(e, errno, "look at %s", d->name);
-	r = coffer_refuse_attached(d->name, &st, e);
-	if (r < 0)
-		return r;
-	if (coffer_dev_is_locked(d))
-		return coffer_explain_locked(d->name, &st, e);
-	return 0;
 }
 
 int coffer_dev_check_writable(const struct coffer_dev *d, struct coffer_err *e)

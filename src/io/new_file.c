@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* new_file.c - files that are written as a whole and durably or not at all, and read as a whole */
 #include "io/new_file.h"
 
 #include <errno.h>
@@ -11,7 +12,6 @@
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "base/err.h"
-#include "block/holders.h"
 
 enum {
 	MODE = 0400
@@ -51,43 +51,6 @@ void coffer_newfile_close(struct coffer_newfile *f)
 	free(f->name);
 	free(f->path);
 	*f = (struct coffer_newfile){.folder = -1};
-}
-
-/* btrfs has a device number for each subvolume, so the mount is compared as well. */
-static bool same_mount(int folder, const char *path)
-{
-	const unsigned int want = STATX_BASIC_STATS | STATX_MNT_ID;
-	struct statx here, there;
-
-	if (statx(folder, "", AT_EMPTY_PATH, want, &here) < 0 ||
-		statx(AT_FDCWD, path, AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, want, &there) < 0)
-		return false;
-	if (here.stx_dev_major == there.stx_dev_major && here.stx_dev_minor == there.stx_dev_minor)
-		return true;
-	return (here.stx_mask & there.stx_mask & STATX_MNT_ID) &&
-	       here.stx_mnt_id == there.stx_mnt_id;
-}
-
-int coffer_newfile_refuse_on(
-	const struct coffer_newfile *f, const struct coffer_dev *d, struct coffer_err *e)
-{
-	_cleanup_users_ struct coffer_users all = {0};
-	struct stat st;
-	int r;
-
-	if (d->fd < 0)
-		return 0;
-	if (fstat(d->fd, &st) < 0)
-		return coffer_err_errno(e, errno, "look at %s", d->name);
-	r = coffer_users_find_devices(&st, &all, e);
-	for (size_t i = 0; i < all.n && r == 0; i++)
-		if (all.items[i].kind == COFFER_USER_MOUNT && all.items[i].pid == 0 &&
-			same_mount(f->folder, all.items[i].name))
-			r = coffer_err_refuse(e, EXDEV,
-				"%s would lie on %s itself, where it cannot be read when it is "
-				"needed; take another disk, or /run to carry it away from there",
-				f->path, d->name);
-	return r;
 }
 
 static int write_all(int fd, const uint8_t *p, size_t n)

@@ -21,11 +21,6 @@ int coffer_newfile_open(const char *path, struct coffer_newfile *ret, struct cof
 void coffer_newfile_close(struct coffer_newfile *f);
 #define _cleanup_newfile_ _cleanup_(coffer_newfile_close)
 
-/* REFUSED with -EXDEV: the folder is on a filesystem that lies on @d, directly or through mappings
- * and loop devices. What is mounted only in other mount namespaces is not found. */
-int coffer_newfile_refuse_on(
-	const struct coffer_newfile *f, const struct coffer_dev *d, struct coffer_err *e);
-
 /* Give it @n bytes; only the owner may read it. It gets its name when they are durable, nothing is
  * ever replaced, and the name is durable too. On failure there is no such file. */
 int coffer_newfile_write(

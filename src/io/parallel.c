@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* parallel.c - the same job on many pieces, on several threads */
 #include "io/parallel.h"
 
 #include <errno.h>

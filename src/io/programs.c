@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* programs.c - find a program, and ask one what it has to say about itself */
 #include "io/programs.h"
 
 #include <errno.h>

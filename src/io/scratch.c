@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* scratch.c - a file without a name, to try things on that must not be tried on a disk */
 #include "io/scratch.h"
 
 #include <errno.h>

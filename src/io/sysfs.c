@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* sysfs.c - small files of /proc and /sys */
 #include "io/sysfs.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* threads.c - threads that share one state under one lock, until there is nothing left to do */
 #include "io/threads.h"
 
 #include <pthread.h>

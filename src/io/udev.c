@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* udev.c - is there a udev that answers */
 #include "io/udev.h"
 
 #include <errno.h>

@@ -2,7 +2,13 @@
 /* udev.h - is there a udev that answers? Its socket alone says nothing: in a container it may be a
  * leftover, and who waits for udev there waits for ever. */
 #pragma once
-#include "report/judge_kernel.h"
+
+enum coffer_udev {
+	COFFER_UDEV_NONE, /* it was never here */
+	COFFER_UDEV_ANSWERS,
+	COFFER_UDEV_SILENT, /* its socket is there, and nobody behind it */
+	COFFER_UDEV_HIDDEN, /* this user may not ask */
+};
 
 /* Asked by connecting to its socket; nothing is sent. */
 enum coffer_udev coffer_udev_look(void);

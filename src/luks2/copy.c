@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* copy.c - one copy of a LUKS2 header: binary block and JSON area */
 #include "luks2/copy.h"
 
 #include <errno.h>

@@ -2,8 +2,9 @@
 /* copy.h - one copy of a LUKS2 header: binary block and JSON area
  *
  * Only what progress commits need and libcryptsetup cannot do: judge a copy without repairing it,
- * and seal a changed one. Everything else about LUKS2 stays in libcryptsetup (luks2/libcryptsetup.h).
- * Source: LUKS2 on-disk format 1.1, chapter 2. Numbers on disk are big-endian. */
+ * and seal a changed one. Everything else about LUKS2 stays in libcryptsetup
+ * (luks2/libcryptsetup.h). Source: LUKS2 on-disk format 1.1, chapter 2. Numbers on disk are
+ * big-endian. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* copy_check.c - one copy of a LUKS2 header, looked at closely; and two held against each other */
 #include "luks2/copy_check.h"
 
 #include <errno.h>

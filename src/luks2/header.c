@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* header.c - the two LUKS2 header copies of a disk, in memory, and commits to them */
 #include "luks2/header.h"
 
 #include <errno.h>
@@ -8,10 +9,10 @@
 #include "base/crypto.h"
 #include "base/err.h"
 #include "luks2/copy.h"
-#include "luks2/metadata.h"
 #include "luks2/header_compare.h"
-#include "luks2/locks.h"
 #include "luks2/libcryptsetup.h"
+#include "luks2/locks.h"
+#include "luks2/metadata.h"
 
 enum {
 	PIECE = 1 << 20
@@ -95,7 +96,7 @@ static bool tells_more(
 
 /* The second copy lies where the first one says. Without a whole first one it may lie at any of
  * nine places: what a torn one says of its size may be what is torn. */
-static int read_secondary(struct coffer_dev *d, const struct coffer_facts *f,
+static int read_secondary(struct coffer_dev *d, const struct coffer_copies *f,
 	const struct found *primary, struct coffer_copy_facts *facts, struct found *ret,
 	struct coffer_err *e)
 {
@@ -128,25 +129,16 @@ static int read_secondary(struct coffer_dev *d, const struct coffer_facts *f,
 }
 
 /* As cryptsetup has it: the higher sequence number, whatever volume it is of. */
-static int newest_copy(const struct coffer_facts *f, const struct found c[2])
+static int newest_copy(const struct coffer_copies *f, const struct found c[2])
 {
 	if (f->copy[0].whole && f->copy[1].whole)
 		return c[1].bin.seqid > c[0].bin.seqid;
 	return f->copy[0].whole ? 0 : f->copy[1].whole ? 1 : -1;
 }
 
-static bool other_is_converting(struct coffer_facts *f, const struct found *other)
-{
-	enum coffer_luks2_kind kind;
-
-	return f->copy[!f->newest].whole &&
-	       coffer_conversion_read(other->json, &kind, &f->conversion, NULL) == 0 &&
-	       kind == COFFER_LUKS2_CONVERTING;
-}
-
 /* Take the newest copy as it is; the other is as read where it says the same, else built anew. */
 static int make_header(
-	struct coffer_facts *f, struct found c[2], struct coffer_header *h, struct coffer_err *e)
+	struct coffer_copies *f, struct found c[2], struct coffer_header *h, struct coffer_err *e)
 {
 	const int newest = f->newest, other = !newest;
 	const bool same = f->copy[other].whole && c[other].bin.seqid == c[newest].bin.seqid &&
@@ -162,6 +154,8 @@ static int make_header(
 	h->current[other] = same;
 	h->copy[newest] = TAKE_PTR(c[newest].data);
 	h->json = TAKE_PTR(c[newest].json);
+	if (f->copy[other].whole)
+		h->other_json = TAKE_PTR(c[other].json);
 	if (same) {
 		h->copy[other] = TAKE_PTR(c[other].data);
 		return 0;
@@ -175,14 +169,14 @@ static int make_header(
 	return 0;
 }
 
-int coffer_header_read(struct coffer_dev *d, struct coffer_facts *f, struct coffer_header **ret,
+int coffer_header_read(struct coffer_dev *d, struct coffer_copies *f, struct coffer_header **ret,
 	struct coffer_err *e)
 {
 	_cleanup_header_ struct coffer_header *h = calloc(1, sizeof(*h));
 	struct found c[2] = {0};
 	int r;
 
-	f->newest = -1;
+	*f = (struct coffer_copies){.newest = -1};
 	if (!h)
 		return coffer_err_errno(e, ENOMEM, "read the LUKS2 header of %s", d->name);
 	r = read_copy(d, 0, &f->copy[0], &c[0], e);
@@ -196,11 +190,10 @@ int coffer_header_read(struct coffer_dev *d, struct coffer_facts *f, struct coff
 			 !(coffer_same_member(c[0].json, c[1].json, "digests") &&
 				 coffer_same_member(c[0].json, c[1].json, "segments"));
 	if (f->newest >= 0) {
-		f->other_converting = other_is_converting(f, &c[!f->newest]);
 		r = make_header(f, c, h, e);
 		memcpy(f->uuid, c[f->newest].bin.uuid, sizeof(f->uuid));
 		f->copy_size = c[f->newest].bin.copy_size;
-		f->copies_agree = r == 0 && h->current[!f->newest];
+		f->agree = r == 0 && h->current[!f->newest];
 	}
 	free_found(&c[0]);
 	free_found(&c[1]);
@@ -208,7 +201,6 @@ int coffer_header_read(struct coffer_dev *d, struct coffer_facts *f, struct coff
 		*ret = NULL;
 		return r;
 	}
-	f->kind_error = coffer_conversion_read(h->json, &f->kind, &f->conversion, &f->kind_reason);
 	*ret = TAKE_PTR(h);
 	return 0;
 }
@@ -237,6 +229,7 @@ void coffer_header_free(struct coffer_header *h)
 	free(h->disk[0]);
 	free(h->disk[1]);
 	coffer_json_free(h->json);
+	coffer_json_free(h->other_json);
 	free(h);
 }
 

@@ -8,8 +8,26 @@
 #include <stdint.h>
 
 #include "base/json.h"
-#include "convert/decide.h"
 #include "io/dev.h"
+
+/* One header copy, judged by itself. */
+struct coffer_copy_facts {
+	bool magic; /* a binary block of LUKS2 with possible sizes stands there */
+	bool whole; /* and its checksum, JSON and form are right, and libcryptsetup would load it */
+	bool refused; /* it would be whole, but libcryptsetup refuses what it says */
+	uint64_t seqid;
+	char uuid[41]; /* as the binary block says, right or torn */
+};
+
+/* Both of them. */
+struct coffer_copies {
+	struct coffer_copy_facts copy[2];
+	int newest;	    /* index of the copy that counts; -1: none is whole */
+	char uuid[41];	    /* of the newest copy */
+	uint64_t copy_size; /* likewise */
+	bool agree;	    /* both are whole and say the same */
+	bool two_volumes;   /* both are whole, and of two: nobody knows whose data these are */
+};
 
 struct coffer_header {
 	uint64_t copy_size;
@@ -19,16 +37,17 @@ struct coffer_header {
 	uint8_t *disk[2]; /* as this run wrote and flushed them last; NULL: it has not yet */
 	bool current[2];  /* the copy on the disk was whole and the newest when it was read */
 	struct json_object *json;
+	struct json_object
+		*other_json; /* of the copy that is not the newest; NULL: it is not whole */
 };
 
 /* From here on a header has too few numbers left: a conversion of 2^63 bytes has less than 2^44
  * commits, and a number that wraps makes the older copy the one that counts. */
 #define COFFER_LAST_SEQID (UINT64_MAX - (UINT64_C(1) << 44))
 
-/* Read both copies and judge them. *ret is NULL when none is whole; the facts about the copies,
- * kind and conversion are put into @f. -errno of reads only. */
-int coffer_header_read(struct coffer_dev *d, struct coffer_facts *f, struct coffer_header **ret,
-	struct coffer_err *e);
+/* Read both copies and judge them. *ret is NULL when none is whole. -errno of reads only. */
+int coffer_header_read(struct coffer_dev *d, struct coffer_copies *ret_copies,
+	struct coffer_header **ret, struct coffer_err *e);
 /* A header that is not on the disk yet, with copies of @copy_size bytes of zeros and no metadata;
  * NULL: no memory. */
 struct coffer_header *coffer_header_new(uint64_t copy_size);

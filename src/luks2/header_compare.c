@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* header_compare.c - have the metadata of two LUKS2 headers the same keys? */
 #include "luks2/header_compare.h"
 
 #include <stdio.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* header_read.c - both header copies as they lie on a disk, of one moment */
 #include "luks2/header_read.h"
 
 #include <errno.h>

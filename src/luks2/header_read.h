@@ -5,8 +5,8 @@
 #include <stdint.h>
 
 #include "coffer/err.h"
-#include "luks2/copy_check.h"
 #include "io/dev.h"
+#include "luks2/copy_check.h"
 
 struct coffer_header_look {
 	struct coffer_luks2_look copy[2];

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* keyslots.c - which keys a LUKS2 header knows: keyslots, tokens, digests */
 #include "luks2/keyslots.h"
 
 #include <stdio.h>

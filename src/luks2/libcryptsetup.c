@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* libcryptsetup.c - the only door to libcryptsetup */
 #include "luks2/libcryptsetup.h"
 
 #include <errno.h>
@@ -13,6 +14,7 @@
 
 #include <libcryptsetup.h>
 
+#include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/crypto.h"
 #include "base/err.h"
@@ -161,15 +163,15 @@ static int split_cipher(const char *spec, char cipher[64], const char **mode)
 }
 
 static int format(struct crypt_device *cd, const struct coffer_luks2_format *f,
-	const struct coffer_geometry *g, const char *data, const char *cipher, const char *mode)
+	const struct coffer_luks2_layout *l, const char *data, const char *cipher, const char *mode)
 {
 	struct crypt_params_luks2 params = {
-		.sector_size = g->sector_size, .data_device = data, .label = f->label};
+		.sector_size = l->sector_size, .data_device = data, .label = f->label};
 	int r;
 
 	r = set_pbkdf(cd, f);
 	if (r == 0)
-		r = crypt_set_data_offset(cd, g->shift / COFFER_SECTOR);
+		r = crypt_set_data_offset(cd, l->data_offset / COFFER_SECTOR);
 	if (r == 0)
 		r = crypt_set_metadata_size(cd, f->metadata_size, f->keyslots_size);
 	if (r == 0)
@@ -179,16 +181,16 @@ static int format(struct crypt_device *cd, const struct coffer_luks2_format *f,
 }
 
 static int start_reencryption(struct crypt_device *cd, const struct coffer_luks2_format *f,
-	const struct coffer_geometry *g, const struct coffer_secret *pass, const char *cipher,
+	const struct coffer_luks2_layout *l, const struct coffer_secret *pass, const char *cipher,
 	const char *mode)
 {
-	const struct crypt_params_luks2 luks2 = {.sector_size = g->sector_size};
+	const struct crypt_params_luks2 luks2 = {.sector_size = l->sector_size};
 	const struct crypt_params_reencrypt params = {
 		.mode = CRYPT_REENCRYPT_ENCRYPT,
 		.direction = CRYPT_REENCRYPT_BACKWARD,
 		.resilience = "datashift",
 		.hash = f->hash ? f->hash : "sha256",
-		.data_shift = g->shift / COFFER_SECTOR,
+		.data_shift = l->data_offset / COFFER_SECTOR,
 		.luks2 = &luks2,
 		.flags = CRYPT_REENCRYPT_INITIALIZE_ONLY | CRYPT_REENCRYPT_MOVE_FIRST_SEGMENT,
 	};
@@ -207,7 +209,7 @@ static int start_reencryption(struct crypt_device *cd, const struct coffer_luks2
  * that does not exist yet, and an ordinary user has none. Switching them off is for the life of
  * the process and for all its handles, which is why this runs in a child. */
 static int build_in_child(int header, int data, const struct coffer_luks2_format *f,
-	const struct coffer_geometry *g, const struct coffer_secret *pass, struct coffer_err *e)
+	const struct coffer_luks2_layout *l, const struct coffer_secret *pass, struct coffer_err *e)
 {
 	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
 	const struct fd_path header_path = path_of(header), data_path = path_of(data);
@@ -231,10 +233,10 @@ static int build_in_child(int header, int data, const struct coffer_luks2_format
 	if (f->pbkdf && !crypt_get_pbkdf_type_params(f->pbkdf))
 		return coffer_err_set(e, EINVAL,
 			"'%s' is no key derivation; take argon2id, argon2i or pbkdf2", f->pbkdf);
-	r = format(cd, f, g, data_path.text, cipher, mode);
+	r = format(cd, f, l, data_path.text, cipher, mode);
 	if (r < 0)
 		return complain(e, r, &log, "make the LUKS2 header");
-	r = start_reencryption(cd, f, g, pass, cipher, mode);
+	r = start_reencryption(cd, f, l, pass, cipher, mode);
 	if (r < 0)
 		return complain(e, r, &log, "prepare the LUKS2 header for an encryption in place");
 	return 0;
@@ -243,7 +245,7 @@ static int build_in_child(int header, int data, const struct coffer_luks2_format
 struct build {
 	int header, data;
 	const struct coffer_luks2_format *f;
-	const struct coffer_geometry *g;
+	const struct coffer_luks2_layout *l;
 	const struct coffer_secret *pass;
 };
 
@@ -254,10 +256,10 @@ static int build_job(void *arg, const struct coffer_child *c, struct coffer_err 
 	const struct build *b = arg;
 
 	(void)c;
-	if (ftruncate(b->header, 0) < 0 || ftruncate(b->header, (off_t)b->g->shift) < 0 ||
-		ftruncate(b->data, 0) < 0 || ftruncate(b->data, (off_t)b->g->device) < 0)
+	if (ftruncate(b->header, 0) < 0 || ftruncate(b->header, (off_t)b->l->data_offset) < 0 ||
+		ftruncate(b->data, 0) < 0 || ftruncate(b->data, (off_t)b->l->device_size) < 0)
 		return coffer_err_errno(e, errno, "make a file in memory");
-	return build_in_child(b->header, b->data, b->f, b->g, b->pass, e);
+	return build_in_child(b->header, b->data, b->f, b->l, b->pass, e);
 }
 
 /* libcryptsetup would ask libuuid, which seeds libc's random numbers: a lock that another thread of
@@ -277,12 +279,12 @@ static int random_uuid(char ret[37])
 	return 0;
 }
 
-int coffer_luks2_build(const struct coffer_luks2_format *f, const struct coffer_geometry *g,
+int coffer_luks2_build(const struct coffer_luks2_format *f, const struct coffer_luks2_layout *l,
 	const struct coffer_secret *passphrase, const struct coffer_stop *stop, int *ret_fd,
 	struct coffer_err *e)
 {
 	struct coffer_luks2_format format = *f;
-	struct build b = {.f = &format, .g = g, .pass = passphrase};
+	struct build b = {.f = &format, .l = l, .pass = passphrase};
 	_cleanup_close_ int header = -1, data = -1;
 	char uuid[37];
 	int r;
@@ -292,9 +294,9 @@ int coffer_luks2_build(const struct coffer_luks2_format *f, const struct coffer_
 			return coffer_err_set(e, EIO, "libcrypto has no random bytes");
 		format.uuid = uuid;
 	}
-	r = coffer_memfd("coffer-header", g->shift, &header, e);
+	r = coffer_memfd("coffer-header", l->data_offset, &header, e);
 	if (r == 0)
-		r = coffer_memfd("coffer-no-data", g->device, &data, e);
+		r = coffer_memfd("coffer-no-data", l->device_size, &data, e);
 	if (r < 0)
 		return r;
 	b.header = header;

@@ -10,7 +10,6 @@
 
 #include "base/secret.h"
 #include "coffer/err.h"
-#include "convert/geometry.h"
 #include "io/child.h"
 
 /* Zero or NULL is libcryptsetup's default everywhere. */
@@ -29,6 +28,13 @@ struct coffer_luks2_format {
 	uint64_t keyslots_size; /* bytes; never 0 */
 };
 
+/* Of the volume; bytes. */
+struct coffer_luks2_layout {
+	uint64_t device_size;
+	uint64_t data_offset; /* how far an encryption in place moves the data */
+	uint32_t sector_size;
+};
+
 /* The key derivation that @f names, or the one that this libcryptsetup takes by itself. */
 const char *coffer_luks2_pbkdf(const struct coffer_luks2_format *f);
 
@@ -37,13 +43,13 @@ const char *coffer_luks2_pbkdf(const struct coffer_luks2_format *f);
 int coffer_luks2_check_format(const struct coffer_luks2_format *f, struct coffer_err *e);
 
 /* A new header with a random volume key and @passphrase in keyslot 0, ready to encrypt in place a
- * device of the layout @g. *ret_fd is a memfd of S bytes with it.
+ * device of this @layout. *ret_fd is a memfd of data_offset bytes with it.
  * -EINVAL and others of libcryptsetup, whose own words are in @e. -EINTR: @stop wanted it.
  * Forks. Where the caller has more threads, the child may wait for a lock that is nobody's any
  * more; then it is ended and another one begun. -EDEADLK: that has not helped. */
-int coffer_luks2_build(const struct coffer_luks2_format *f, const struct coffer_geometry *g,
-	const struct coffer_secret *passphrase, const struct coffer_stop *stop, int *ret_fd,
-	struct coffer_err *e);
+int coffer_luks2_build(const struct coffer_luks2_format *f,
+	const struct coffer_luks2_layout *layout, const struct coffer_secret *passphrase,
+	const struct coffer_stop *stop, int *ret_fd, struct coffer_err *e);
 
 /* The volume key from the header in memfd @fd. -EPERM: no keyslot opens with @passphrase;
  * -EINVAL: libcryptsetup does not accept the header. */

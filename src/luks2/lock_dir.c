@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* lock_dir.c - files in cryptsetup's lock folder: how one is opened, locked and removed */
 #include "luks2/lock_dir.h"
 
 #include <errno.h>
@@ -10,7 +11,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "io/clock.h"
-#include "luks2/locks.h"
+#include "luks2/lock_name.h"
 
 /* What a lock's place is instead, in words; NULL: that is not what @code says. */
 static const char *wrong_kind(int code)

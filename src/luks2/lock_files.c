@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* lock_files.c - cryptsetup's locks, looked at and not taken */
 #include "luks2/lock_files.h"
 
 #include <dirent.h>
@@ -15,8 +16,8 @@
 #include "base/array.h"
 #include "base/err.h"
 #include "block/proc.h"
-#include "luks2/locks.h"
 #include "io/sysfs.h"
+#include "luks2/locks.h"
 
 static enum coffer_entry entry_of(int dir_fd, const char *path, struct stat *st)
 {
@@ -88,7 +89,7 @@ static void tell_process(pid_t pid, struct coffer_lock_process *ret)
 /* Processes that wait, by the kernel's table, and whether somebody holds it: there may be a holder
  * that no descriptor tells of. */
 static void read_table(const char *text, size_t left, const struct coffer_thing *lock,
-	struct coffer_lock_file *f, bool *held)
+	struct coffer_lock_entry *f, bool *held)
 {
 	struct coffer_lock_line line;
 	const char *at;
@@ -107,8 +108,8 @@ static void read_table(const char *text, size_t left, const struct coffer_thing 
 	}
 }
 
-static int find_holders(
-	const struct coffer_pids *pids, const struct coffer_thing *lock, struct coffer_lock_file *f)
+static int find_holders(const struct coffer_pids *pids, const struct coffer_thing *lock,
+	struct coffer_lock_entry *f)
 {
 	_cleanup_processes_ struct coffer_processes found = {0};
 	const int r = coffer_processes_find(pids, NULL, 0, lock, &found, &f->complete);
@@ -124,7 +125,7 @@ static int find_holders(
 }
 
 /* Which block device has that number now? */
-static void find_device(struct coffer_lock_file *f)
+static void find_device(struct coffer_lock_entry *f)
 {
 	struct coffer_lock_name name;
 	char path[64], target[PATH_MAX];
@@ -133,7 +134,7 @@ static void find_device(struct coffer_lock_file *f)
 
 	coffer_lock_name_parse(f->name, &name);
 	f->devices_known = access("/sys/dev/block", F_OK) == 0;
-	if (name.kind != COFFER_LOCK_DEVICE && name.kind != COFFER_LOCK_OPAL)
+	if (name.kind != COFFER_LOCK_ENTRY_DEVICE && name.kind != COFFER_LOCK_ENTRY_OPAL)
 		return;
 	(void)snprintf(path, sizeof(path), "/sys/dev/block/%u:%u", name.major, name.minor);
 	n = readlink(path, target, sizeof(target) - 1);
@@ -149,7 +150,7 @@ static int add(
 	const struct coffer_pids *pids, int dir_fd, const char *name, struct coffer_lock_files *ret)
 {
 	_cleanup_free_ char *table = NULL;
-	struct coffer_lock_file f = {.complete = true};
+	struct coffer_lock_entry f = {.complete = true};
 	struct coffer_thing lock;
 	struct stat st = {0};
 	bool held = false;
@@ -178,7 +179,7 @@ static int add(
 
 static int by_name(const void *a, const void *b)
 {
-	const struct coffer_lock_file *one = a, *other = b;
+	const struct coffer_lock_entry *one = a, *other = b;
 
 	return strverscmp(one->name, other->name);
 }

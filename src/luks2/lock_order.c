@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* lock_order.c - which lock may be taken while others are held */
 #include "luks2/lock_order.h"
 
 #include <assert.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* locks.c - cryptsetup's locks, so that coffer and stock tools can share a disk */
 #include "luks2/locks.h"
 
 #include <errno.h>
@@ -9,10 +10,10 @@
 #include <sys/sysmacros.h>
 
 #include "base/err.h"
-#include "luks2/lock_order.h"
-#include "luks2/lock_dir.h"
 #include "block/processes.h"
 #include "io/sysfs.h"
+#include "luks2/lock_dir.h"
+#include "luks2/lock_order.h"
 
 enum {
 	WAIT = 30,	       /* seconds: a commit takes a fraction of one */

@@ -7,9 +7,9 @@
  * needs no more than read access. Beside them, flock on a whole disk keeps udev off.
  *
  * A lock is taken for the run that has @d open, and the run's locks in one order
- * (luks2/lock_order.h). -EDEADLK: this call breaks it, and nothing was locked; a debug build aborts.
- * Locks are taken and released by one thread. A device without a descriptor has no locks, and the
- * order all the same.
+ * (luks2/lock_order.h). -EDEADLK: this call breaks it, and nothing was locked; a debug build
+ * aborts. Locks are taken and released by one thread. A device without a descriptor has no locks,
+ * and the order all the same.
  *
  * Outcome REFUSED: -EBUSY, somebody holds the lock, and @e names the process where that can be
  * told; -ELOOP, -ENOTDIR, -EISDIR, -ENOENT, -EINVAL: folder or lock file are not what they must be
@@ -22,11 +22,9 @@
 #include "base/cleanup.h"
 #include "coffer/err.h"
 #include "io/dev.h"
+#include "luks2/lock_name.h"
 
 struct coffer_lock;
-
-#define COFFER_LOCK_DIR		 "/run/cryptsetup"
-#define COFFER_REENCRYPTION_LOCK "LN_LUKS2-reencryption-"
 
 /* The reencryption lock of @uuid, for a whole run. Never waits, as with stock: whoever holds it may
  * do so for hours.

@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "luks2/copy.h"
+#include "luks2/metadata.h"
 #include "luks2/metadata_parts.h"
 
 #define MAX_KEYSLOTS_SIZE (UINT64_C(128) << 20)

@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/crypto.h"
+#include "luks2/metadata.h"
 #include "luks2/metadata_parts.h"
 
 enum {

@@ -5,7 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "luks2/metadata.h"
+#include "base/json.h"
+#include "coffer/finding.h"
 
 enum coffer_meta_section {
 	COFFER_META_JSON,
@@ -27,6 +28,7 @@ enum coffer_meta_level {
 };
 
 enum {
+	COFFER_META_MOST = 12, /* findings that are told of one section */
 	/* More than the format allows of anything, so that all of it can be told; and few enough
 	 * that a hostile header costs no time. */
 	COFFER_META_MAX = 64,
@@ -45,8 +47,12 @@ struct coffer_meta_requirements {
 	unsigned int version;	 /* of the one that is known: 1 to 3; 0: none is under way */
 };
 
+struct coffer_meta;
+
 struct coffer_meta_run {
 	const struct coffer_meta *m;
+	const char *copy; /* in front of each sentence: "", or which of two copies it is */
+	bool only_bad;	  /* leave out what is OK, and notes */
 	struct coffer_checks *l;
 	struct json_object *config, *keyslots, *tokens, *digests, *segments;
 	size_t said[COFFER_META_N_SECTIONS]; /* findings, those that were not told too */
@@ -69,6 +75,10 @@ struct coffer_meta_at {
 };
 struct coffer_meta_at coffer_meta_at(struct coffer_meta_run *run, enum coffer_meta_section section,
 	const char *what, const char *name);
+
+/* One finding, whatever was told before. */
+void coffer_meta_add(struct coffer_meta_run *run, enum coffer_meta_section section,
+	enum coffer_verdict verdict, const char *who, const char *text);
 
 void coffer_meta_say(const struct coffer_meta_at *at, enum coffer_meta_level level, const char *fmt,
 	...) __attribute__((format(printf, 3, 4)));

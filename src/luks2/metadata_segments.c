@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "luks2/metadata.h"
 #include "luks2/metadata_parts.h"
 
 enum {

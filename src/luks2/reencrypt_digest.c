@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* reencrypt_digest.c - the keyed digest that protects reencryption metadata */
 #include "luks2/reencrypt_digest.h"
 
 #include <errno.h>

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* devices.c - the list of block devices, for callers of the library */
 #include <errno.h>
 
 #include "base/array.h"
 #include "base/err.h"
-#include "coffer/status.h"
 #include "block/devices.h"
+#include "coffer/status.h"
 
 int coffer_device_list(char ***ret, struct coffer_err *e)
 {

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/array.h"
-#include "base/findings.h"
 #include "base/err.h"
+#include "base/findings.h"
 
 DEFINE_CLEANUP(struct coffer_doctor_report *, report, coffer_doctor_free);
 

@@ -5,16 +5,17 @@
 #include <unistd.h>
 
 #include "base/array.h"
-#include "base/findings.h"
 #include "base/err.h"
+#include "base/findings.h"
 #include "base/quote.h"
+#include "fs/signatures.h"
+#include "header/check.h"
+#include "header/judge_copies.h"
+#include "io/clock.h"
+#include "report/doctor.h"
 #include "report/judge_disk.h"
 #include "report/judge_volume.h"
-#include "io/clock.h"
 #include "report/kernel.h"
-#include "fs/signatures.h"
-#include "report/doctor.h"
-#include "header/check.h"
 #include "report/status.h"
 
 enum {
@@ -81,11 +82,11 @@ static int look_at_header(struct coffer_dev *dev, const struct coffer_disk *disk
 	const struct coffer_facts *f = &disk->facts;
 	int r;
 
-	if (!disk->header && !f->copy[0].magic && !f->copy[1].magic)
+	if (!disk->header && !f->header.copy[0].magic && !f->header.copy[1].magic)
 		return 0;
 	if (!disk->header && s->stage != COFFER_STAGE_DAMAGED)
 		return 0;
-	if (!f->copies_agree && (find_user(s, COFFER_USER_REENCRYPTS) || coffer_dev_is_locked(dev)))
+	if (!f->header.agree && (find_user(s, COFFER_USER_REENCRYPTS) || coffer_dev_is_locked(dev)))
 		return coffer_checks_add(l, "header-copies", COFFER_CHECK_UNCHECKED,
 			       "the header is being written at this moment") < 0
 			       ? coffer_err_errno(e, ENOMEM, "look at %s", dev->name)
@@ -142,8 +143,9 @@ static int read_disk(struct coffer_dev *dev, struct coffer_status **ret_status,
 		coffer_disk_reset(ret_disk);
 		coffer_status_free(TAKE_PTR(*ret_status));
 		r = coffer_status_of(dev, ret_status, ret_disk, NULL, e);
-		if (r < 0 || ret_disk->facts.copies_agree ||
-			(!ret_disk->facts.copy[0].magic && !ret_disk->facts.copy[1].magic))
+		if (r < 0 || ret_disk->facts.header.agree ||
+			(!ret_disk->facts.header.copy[0].magic &&
+				!ret_disk->facts.header.copy[1].magic))
 			break;
 	}
 	return r;

@@ -4,18 +4,19 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/findings.h"
 #include "base/err.h"
+#include "base/findings.h"
 #include "base/secret.h"
-#include "report/judge_tools.h"
 #include "block/dm_scan.h"
-#include "report/kernel.h"
-#include "luks2/lock_files.h"
+#include "convert/session.h"
 #include "fs/signatures.h"
 #include "io/programs.h"
 #include "io/udev.h"
+#include "luks2/lock_files.h"
 #include "report/doctor.h"
-#include "convert/session.h"
+#include "report/judge_locks.h"
+#include "report/judge_tools.h"
+#include "report/kernel.h"
 
 enum {
 	/* Passphrase, volume key and the keys between them, in pages of their own. */

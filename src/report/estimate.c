@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* estimate.c - from timed rounds on a scratch file to the time of a run */
 #include "report/estimate.h"
 
 #include <stdlib.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* judge_disk.c - what an operator should know of one disk, from facts that need no key */
 #include "report/judge_disk.h"
 
 #include <inttypes.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* judge_kernel.c - can this machine open volumes, and does it keep their secrets */
 #include "report/judge_kernel.h"
 
 #include <errno.h>

@@ -7,7 +7,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "block/dm_scan.h"
 #include "coffer/finding.h"
+#include "io/udev.h"
 
 enum coffer_module {
 	COFFER_MODULE_UNKNOWN, /* there is no list of this kernel's modules */
@@ -32,27 +34,8 @@ int coffer_judge_dm_crypt(const struct coffer_kernel_facts *f, struct coffer_che
  * -ENOMEM. */
 int coffer_judge_cpu(int has, struct coffer_checks *l);
 
-enum coffer_udev {
-	COFFER_UDEV_NONE, /* it was never here */
-	COFFER_UDEV_ANSWERS,
-	COFFER_UDEV_SILENT, /* its socket is there, and nobody behind it */
-	COFFER_UDEV_HIDDEN, /* this user may not ask */
-};
-
 /* Add the check "udev". -ENOMEM. */
 int coffer_judge_udev(enum coffer_udev u, struct coffer_checks *l);
-
-enum coffer_swap_kind {
-	COFFER_SWAP_MEMORY, /* compressed, in memory */
-	COFFER_SWAP_ENCRYPTED,
-	COFFER_SWAP_PLAIN,
-	COFFER_SWAP_UNKNOWN,
-};
-
-struct coffer_swap {
-	char name[256];
-	enum coffer_swap_kind kind;
-};
 
 /* Add checks "swap" for @n swaps while @volumes encrypted volumes are open. -ENOMEM. */
 int coffer_judge_swaps(

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* judge_locks.c - what is wrong with cryptsetup's lock directory and the locks in it */
 #include "report/judge_locks.h"
 
 #include <inttypes.h>
@@ -113,58 +114,6 @@ int coffer_judge_lock_dir(const struct coffer_lock_dir_facts *f, struct coffer_c
 
 /* --- the locks --- */
 
-/* Digits only, as cryptsetup prints a device's number. */
-static bool read_number(const char **at, uint32_t *ret)
-{
-	const char *p = *at;
-	uint64_t v = 0;
-
-	while (*p >= '0' && *p <= '9' && v <= UINT32_MAX)
-		v = 10 * v + (uint64_t)(*p++ - '0');
-	if (p == *at || v > UINT32_MAX || (**at == '0' && p - *at > 1))
-		return false;
-	*at = p;
-	*ret = (uint32_t)v;
-	return true;
-}
-
-static bool read_device(const char *text, struct coffer_lock_name *n)
-{
-	return read_number(&text, &n->major) && *text++ == ':' && read_number(&text, &n->minor) &&
-	       !*text;
-}
-
-static const char *behind(const char *text, const char *prefix)
-{
-	const size_t n = strlen(prefix);
-
-	return strncmp(text, prefix, n) == 0 ? text + n : NULL;
-}
-
-void coffer_lock_name_parse(const char *name, struct coffer_lock_name *ret)
-{
-	struct coffer_lock_name n = {.kind = COFFER_LOCK_UNKNOWN};
-	const char *rest;
-
-	if ((rest = behind(name, "LN_LUKS2-reencryption-"))) {
-		const size_t len = strspn(rest, "0123456789abcdefABCDEF-");
-
-		if (len > 0 && len < sizeof(n.uuid) && !rest[len]) {
-			memcpy(n.uuid, rest, len);
-			n.kind = COFFER_LOCK_REENCRYPTION;
-		}
-	} else if (strcmp(name, "LN_memory-hard-access") == 0) {
-		n.kind = COFFER_LOCK_MEMORY;
-	} else if ((rest = behind(name, "LN_OPAL_")) && read_device(rest, &n)) {
-		n.kind = COFFER_LOCK_OPAL;
-	} else if ((rest = behind(name, "L_")) && read_device(rest, &n)) {
-		n.kind = COFFER_LOCK_DEVICE;
-	}
-	if (n.kind == COFFER_LOCK_UNKNOWN)
-		n = (struct coffer_lock_name){.kind = COFFER_LOCK_UNKNOWN};
-	*ret = n;
-}
-
 /* "2 h 5 min" */
 static void print_age(uint64_t seconds, char *ret, size_t size)
 {
@@ -198,32 +147,33 @@ static void print_process(const struct coffer_lock_process *p, char *ret, size_t
 
 /* What the lock is for, as the object of a sentence. */
 static void print_object(
-	const struct coffer_lock_file *f, const struct coffer_lock_name *n, char *ret, size_t size)
+	const struct coffer_lock_entry *f, const struct coffer_lock_name *n, char *ret, size_t size)
 {
 	switch (n->kind) {
-	case COFFER_LOCK_DEVICE:
-	case COFFER_LOCK_OPAL:
+	case COFFER_LOCK_ENTRY_DEVICE:
+	case COFFER_LOCK_ENTRY_OPAL:
 		(void)snprintf(ret, size, "%s of %s%s (%s)",
-			n->kind == COFFER_LOCK_OPAL ? "the OPAL drive below" : "the LUKS2 metadata",
+			n->kind == COFFER_LOCK_ENTRY_OPAL ? "the OPAL drive below"
+							  : "the LUKS2 metadata",
 			f->device[0]	   ? "/dev/"
 			: f->devices_known ? "a device that is gone"
 					   : "a device",
 			f->device, f->name);
 		return;
-	case COFFER_LOCK_REENCRYPTION:
+	case COFFER_LOCK_ENTRY_REENCRYPTION:
 		(void)snprintf(ret, size, "the reencryption of the volume %s", n->uuid);
 		return;
-	case COFFER_LOCK_MEMORY:
+	case COFFER_LOCK_ENTRY_MEMORY:
 		(void)snprintf(ret, size, "key derivations that need much memory (%s)", f->name);
 		return;
-	case COFFER_LOCK_UNKNOWN:
+	case COFFER_LOCK_ENTRY_UNKNOWN:
 		break;
 	}
 	(void)snprintf(ret, size, "what '%s' is for", f->name);
 }
 
-static int judge_held(
-	const struct coffer_lock_file *f, const struct coffer_lock_name *n, struct coffer_checks *l)
+static int judge_held(const struct coffer_lock_entry *f, const struct coffer_lock_name *n,
+	struct coffer_checks *l)
 {
 	const bool stopped = f->holder.state == 'T';
 	char object[400], holder[160], waiter[160], more[240] = "";
@@ -254,7 +204,7 @@ static int judge_held(
 	return 0;
 }
 
-int coffer_judge_lock(const struct coffer_lock_file *f, struct coffer_checks *l)
+int coffer_judge_lock(const struct coffer_lock_entry *f, struct coffer_checks *l)
 {
 	struct coffer_lock_name n;
 	int r;
@@ -262,7 +212,7 @@ int coffer_judge_lock(const struct coffer_lock_file *f, struct coffer_checks *l)
 	coffer_lock_name_parse(f->name, &n);
 	if (f->entry == COFFER_ENTRY_FILE && f->holders > 0)
 		return judge_held(f, &n, l);
-	if (n.kind == COFFER_LOCK_UNKNOWN)
+	if (n.kind == COFFER_LOCK_ENTRY_UNKNOWN)
 		return coffer_checks_add(l, "lock", COFFER_CHECK_NOTE,
 			"'%s' in " DIR " is no lock that is known", f->name);
 	if (f->entry == COFFER_ENTRY_FILE || f->entry == COFFER_ENTRY_MISSING ||
@@ -279,17 +229,18 @@ int coffer_judge_lock(const struct coffer_lock_file *f, struct coffer_checks *l)
 	return 0;
 }
 
-static bool is_left(const struct coffer_lock_file *f)
+static bool is_left(const struct coffer_lock_entry *f)
 {
 	struct coffer_lock_name n;
 
 	coffer_lock_name_parse(f->name, &n);
-	return f->entry == COFFER_ENTRY_FILE && f->holders == 0 && n.kind != COFFER_LOCK_UNKNOWN;
+	return f->entry == COFFER_ENTRY_FILE && f->holders == 0 &&
+	       n.kind != COFFER_LOCK_ENTRY_UNKNOWN;
 }
 
-int coffer_judge_locks(const struct coffer_lock_file *files, size_t n, struct coffer_checks *l)
+int coffer_judge_locks(const struct coffer_lock_entry *files, size_t n, struct coffer_checks *l)
 {
-	const struct coffer_lock_file *first = NULL;
+	const struct coffer_lock_entry *first = NULL;
 	bool complete = true;
 	size_t left = 0;
 	int r = 0;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* judge_tools.c - the tools beside coffer: which there are, and which versions are known to harm */
 #include "report/judge_tools.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/findings.h"
 #include "base/cleanup.h"
+#include "base/findings.h"
 
 static const struct coffer_tool tools[] = {
 	{"cryptsetup", "--version", "to open volumes and to change their keys"},

@@ -6,16 +6,9 @@
 #pragma once
 #include "coffer/finding.h"
 #include "convert/decide.h"
+#include "convert/mapping.h"
 #include "fs/superblock.h"
 #include "luks2/keyslots.h"
-#include "convert/mapping.h"
-
-/* What to do about the header copy that does not count, where the other one does: the same words
- * for every verb. @foreign: something else than a header lies in the first one's place. */
-void coffer_copy_remedy(const char *device, bool foreign, char *ret, size_t size);
-
-/* "header-primary", "header-secondary": each copy by itself, and against the other one. */
-int coffer_judge_copies(const struct coffer_facts *f, const char *device, struct coffer_checks *l);
 
 /* "conversion", "wipe-pending": how far it is, whatever it is. */
 int coffer_judge_progress(enum coffer_action a, const struct coffer_facts *f, const char *device,

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* kernel.c - what this kernel and processor can do */
 #include "report/kernel.h"
 
 #include <dirent.h>

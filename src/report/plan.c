@@ -8,21 +8,21 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
-#include "base/findings.h"
 #include "base/err.h"
+#include "base/findings.h"
 #include "base/size.h"
-#include "report/estimate.h"
-#include "convert/stored_map.h"
-#include "luks2/locks.h"
 #include "convert/exclusive.h"
-#include "convert/moved_segment_read.h"
-#include "convert/preflight.h"
 #include "convert/image.h"
+#include "convert/moved_segment_read.h"
 #include "convert/new_header.h"
 #include "convert/place_io.h"
+#include "convert/preflight.h"
+#include "convert/stored_map.h"
+#include "convert/used.h"
+#include "luks2/locks.h"
+#include "report/estimate.h"
 #include "report/speed.h"
 #include "report/status.h"
-#include "convert/used.h"
 
 DEFINE_CLEANUP(struct coffer_plan *, plan, coffer_plan_free);
 #define _cleanup_plan_ _cleanup_(cleanup_plan)

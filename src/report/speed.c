@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* speed.c - small steps of a conversion on a scratch file, timed one by one */
 #include "report/speed.h"
 
 #include <errno.h>
@@ -8,9 +9,9 @@
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "base/err.h"
+#include "convert/engine.h"
 #include "io/clock.h"
 #include "io/scratch.h"
-#include "convert/engine.h"
 
 enum {
 	PIECE = 1 << 20,

@@ -5,8 +5,8 @@
  * header copies with a flush each. The disk itself is never written. */
 #pragma once
 #include "coffer/plan.h"
-#include "report/estimate.h"
 #include "io/dev.h"
+#include "report/estimate.h"
 
 enum {
 	COFFER_MAX_ROUNDS = 9

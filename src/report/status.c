@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* status.c - the public status, of a device that is open already */
 #include "report/status.h"
 
 #include <errno.h>
@@ -8,15 +9,16 @@
 #include <sys/stat.h>
 
 #include "base/bytes.h"
-#include "base/findings.h"
 #include "base/err.h"
+#include "base/findings.h"
 #include "base/json.h"
 #include "base/quote.h"
-#include "convert/stage.h"
-#include "fs/signatures.h"
 #include "block/holders.h"
 #include "convert/moved_segment_read.h"
 #include "convert/preflight.h"
+#include "convert/stage.h"
+#include "fs/signatures.h"
+#include "luks2/lock_name.h"
 
 enum {
 	MAX_LOOKS = 20 /* at a disk that changes meanwhile */
@@ -186,7 +188,7 @@ static void tell_facts(struct coffer_status *s, const struct coffer_disk *disk)
 	s->locked = !disk->unlocked;
 	if (disk->header)
 		tell_header(s, disk);
-	else if (f->newest < 0 && f->transition_error == 0)
+	else if (f->header.newest < 0 && f->transition_error == 0)
 		tell_transition(s, f);
 	if (disk->action == COFFER_ACT_DAMAGED)
 		say_why(s, disk->why);
@@ -195,12 +197,13 @@ static void tell_facts(struct coffer_status *s, const struct coffer_disk *disk)
 			"it has %" PRIu64 " bytes now, but holds a conversion of %" PRIu64
 			" bytes; give it its size back",
 			s->size, s->device_size);
-	if (disk->header && !f->copies_agree && !s->why[0])
+	if (disk->header && !f->header.agree && !s->why[0])
 		say_why(s, "one of the two header copies is torn or behind the other");
 }
 
 static int tell_users(struct coffer_dev *dev, struct coffer_status *s, struct coffer_err *e)
 {
+	char lock_path[COFFER_LOCK_PATH];
 	struct coffer_users users = {0};
 	struct stat st;
 	int r;
@@ -209,7 +212,8 @@ static int tell_users(struct coffer_dev *dev, struct coffer_status *s, struct co
 		return 0;
 	if (fstat(dev->fd, &st) < 0)
 		return coffer_err_errno(e, errno, "look at %s", dev->name);
-	r = coffer_users_find(&st, s->uuid, &users, e);
+	coffer_lock_path_reencryption(s->uuid, lock_path);
+	r = coffer_users_find(&st, lock_path, &users, e);
 	if (r < 0)
 		return r;
 	s->users = users.items;

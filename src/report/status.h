@@ -2,8 +2,8 @@
 /* status.h - the public status, of a device that is open already */
 #pragma once
 #include "coffer/status.h"
-#include "convert/moved_segment.h"
 #include "convert/disk.h"
+#include "convert/moved_segment.h"
 
 /* Examine @dev, opened for reading or for work, and tell its status. Where they are wanted,
  * @ret_disk (for coffer_disk_reset) gets the facts and @ret_evidence what else was found.

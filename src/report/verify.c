@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/findings.h"
 #include "base/err.h"
+#include "base/findings.h"
 #include "base/quote.h"
 #include "report/judge_volume.h"
 #include "report/status.h"

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* verify.h - what one verification carries from check to check */
 #pragma once
-#include "coffer/verify.h"
 #include "base/secret.h"
-#include "convert/moved_segment.h"
-#include "luks2/keyslots.h"
-#include "io/child.h"
-#include "fs/signatures.h"
+#include "coffer/verify.h"
 #include "convert/disk.h"
+#include "convert/moved_segment.h"
 #include "convert/volume.h"
+#include "fs/signatures.h"
+#include "io/child.h"
+#include "luks2/keyslots.h"
 
 struct coffer_verifier {
 	const struct coffer_verify_options *o;

@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "base/findings.h"
 #include "base/err.h"
-#include "report/judge_volume.h"
+#include "base/findings.h"
 #include "luks2/libcryptsetup.h"
+#include "report/judge_volume.h"
 #include "report/verify.h"
 
 enum {

@@ -2,8 +2,8 @@
 /* verify_fs.c - let the filesystem's own checker look at it, through a mapping or plain */
 #include <errno.h>
 
-#include "base/findings.h"
 #include "base/err.h"
+#include "base/findings.h"
 #include "fs/fsck.h"
 #include "luks2/libcryptsetup.h"
 #include "report/verify.h"

@@ -6,13 +6,14 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "base/findings.h"
 #include "base/err.h"
-#include "luks2/copy.h"
-#include "report/judge_volume.h"
-#include "luks2/locks.h"
-#include "luks2/libcryptsetup.h"
+#include "base/findings.h"
 #include "convert/session.h"
+#include "header/judge_copies.h"
+#include "luks2/copy.h"
+#include "luks2/libcryptsetup.h"
+#include "luks2/locks.h"
+#include "report/judge_volume.h"
 #include "report/verify.h"
 
 /* Two header copies and the keyslots area, as large as LUKS2 has them. */
@@ -24,7 +25,7 @@
 static int header_changed(struct coffer_verifier *s, bool *ret, struct coffer_err *e)
 {
 	const struct coffer_header *h = s->disk.header;
-	const int newest = s->disk.facts.newest;
+	const int newest = s->disk.facts.header.newest;
 	_cleanup_free_ uint8_t *block = coffer_dev_buffer(COFFER_LUKS2_BIN);
 	int r;
 
@@ -85,7 +86,7 @@ int coffer_verify_header(struct coffer_verifier *s, struct coffer_err *e)
 	const struct coffer_facts *f = &s->disk.facts;
 	struct coffer_checks *l = &s->v->checks;
 	const bool torn = s->v->status->stage == COFFER_STAGE_DAMAGED && f->transition_error < 0 &&
-			  (f->copy[0].magic || f->copy[1].magic);
+			  (f->header.copy[0].magic || f->header.copy[1].magic);
 	int r = 0;
 
 	if (s->v->status->luks_version == 1)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* work.c - what a run would read, write and flush, counted from the order of its writes */
 #include "report/work.h"
 
 #include "base/bytes.h"

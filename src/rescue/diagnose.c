@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* diagnose.c - what is wrong with a disk, and what may be done about it: pure, as decide.h is */
 #include "rescue/diagnose.h"
 
 #include <assert.h>
@@ -8,9 +9,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/findings.h"
 #include "base/cleanup.h"
+#include "base/findings.h"
 #include "base/quote.h"
+#include "convert/preflight.h"
 #include "convert/stage.h"
 
 static const char *const names[] = {
@@ -110,18 +112,18 @@ static void act_restore_head(struct build *b, const struct coffer_evidence *v)
 static void check_copies(struct build *b, bool sync)
 {
 	const struct coffer_facts *f = b->s->facts;
-	const int other = !f->newest;
+	const int other = !f->header.newest;
 
-	if (f->copies_agree)
+	if (f->header.agree)
 		return;
-	if (f->copy[other].whole)
+	if (f->header.copy[other].whole)
 		find(b, "header-copies", COFFER_CHECK_BAD,
 			"the %s header copy has sequence number %" PRIu64 ", the %s one %" PRIu64,
-			other ? "second" : "first", f->copy[other].seqid,
-			other ? "first" : "second", f->copy[f->newest].seqid);
+			other ? "second" : "first", f->header.copy[other].seqid,
+			other ? "first" : "second", f->header.copy[f->header.newest].seqid);
 	else
 		find(b, "header-copies", COFFER_CHECK_BAD,
-			f->copy[other].refused
+			f->header.copy[other].refused
 				? "the %s header copy says what libcryptsetup refuses"
 				: "the %s header copy is not whole",
 			other ? "second" : "first");
@@ -130,7 +132,7 @@ static void check_copies(struct build *b, bool sync)
 			"write the %s header copy as the whole one (sequence number %" PRIu64
 			") says; the whole one is not touched before the other is safe on the "
 			"disk",
-			other ? "second" : "first", f->copy[f->newest].seqid);
+			other ? "second" : "first", f->header.copy[f->header.newest].seqid);
 }
 
 /* --- one for each state of the disk ------------------------------------------------------------
@@ -148,7 +150,7 @@ static bool first_copy_is_lost(const struct coffer_symptoms *s)
 {
 	const struct coffer_facts *f = s->facts;
 
-	return coffer_lost_copy_is_ours(&s->lost) && f->newest == 1 && f->kind_error == 0 &&
+	return coffer_lost_copy_is_ours(&s->lost) && f->header.newest == 1 && f->kind_error == 0 &&
 	       (f->kind != COFFER_LUKS2_CONVERTING ||
 		       f->conversion.pointer < f->conversion.geometry.length);
 }
@@ -161,17 +163,17 @@ static void diagnose_lost_copy(struct build *b)
 		find(b, "header-copies", COFFER_CHECK_BAD,
 			"the first header copy was overwritten with zeros; the second one is whole "
 			"(sequence number %" PRIu64 ")",
-			f->copy[1].seqid);
+			f->header.copy[1].seqid);
 	else
 		find(b, "header-copies", COFFER_CHECK_BAD,
 			"the first header copy has lost its magic, %" PRIu64
 			" sectors of its metadata are left; the second one is whole (sequence "
 			"number %" PRIu64 ")",
-			b->s->lost.same, f->copy[1].seqid);
+			b->s->lost.same, f->header.copy[1].seqid);
 	act(b, COFFER_REPAIR_SYNC_HEADER,
 		"write the first header copy as the second one says (sequence number %" PRIu64
 		"); the second one is not touched before the first is safe on the disk",
-		f->copy[1].seqid);
+		f->header.copy[1].seqid);
 	if (f->kind == COFFER_LUKS2_CONVERTING) {
 		find(b, "conversion", COFFER_CHECK_BAD,
 			"the second copy tells of a conversion under way");
@@ -242,7 +244,7 @@ static void diagnose_plain(struct build *b)
 		return;
 	}
 	if (b->s->plain_luks2) {
-		const bool second = b->s->facts->newest == 1;
+		const bool second = b->s->facts->header.newest == 1;
 
 		find(b, "header-copies", COFFER_CHECK_BAD, "%s%s%s",
 			second ? "the first copy of the LUKS2 header is lost"
@@ -334,7 +336,7 @@ static void diagnose_placed(struct build *b)
 	const struct coffer_facts *f = b->s->facts;
 	const struct coffer_evidence *v = b->s->evidence;
 	/* A commit leaves a magic in either copy, at every instant. */
-	const bool copy_torn = !f->copies_agree && !f->copy[!f->newest].magic;
+	const bool copy_torn = !f->header.agree && !f->header.copy[!f->header.newest].magic;
 	char why[512];
 
 	if (v->keyslot_torn || copy_torn) {
@@ -407,9 +409,9 @@ static bool mark_is_idle(const struct coffer_facts *f, const struct coffer_evide
 
 static bool head_lives_on(const struct coffer_facts *f)
 {
-	return f->newest < 0 && f->transition_error == 0 && f->transition.kind == COFFER_PLACE &&
-	       f->has_record[COFFER_PLACE] && f->head_intact && f->image_intact && f->strange > 0 &&
-	       f->placed == 0;
+	return f->header.newest < 0 && f->transition_error == 0 &&
+	       f->transition.kind == COFFER_PLACE && f->has_record[COFFER_PLACE] &&
+	       f->head_intact && f->image_intact && f->strange > 0 && f->placed == 0;
 }
 
 /* The record of the copy's own placement names another hash. Part of what the copy lost may still
@@ -427,7 +429,7 @@ static void diagnose_damaged(struct build *b)
 	char why[512] = "";
 
 	find(b, "damage", COFFER_CHECK_BAD, "%s", b->s->reason);
-	if (f->two_volumes) {
+	if (f->header.two_volumes) {
 		coffer_checks_remedy(b->l,
 			"keep a copy of the disk before any program that mends headers reads it: "
 			"cryptsetup goes by the one with the higher number and overwrites the "
@@ -439,23 +441,23 @@ static void diagnose_damaged(struct build *b)
 			"give the plain filesystem back, as 'coffer abort' does: its first bytes "
 			"%s their copy at byte %" PRIu64,
 			/* with the record their hash is lost as well */
-			f->newest >= 0 ? "come back from" : "are whole in",
+			f->header.newest >= 0 ? "come back from" : "are whole in",
 			coffer_head_copy(&f->transition.geometry));
 	} else if (head_lives_on(f)) {
 		act(b, COFFER_REPAIR_RESTORE_BLOCK_0,
 			"put back the sectors of block 0 that hold coffer's mark, and nothing "
 			"else: the header was never placed, and the filesystem was used since");
-	} else if (f->newest < 0 && f->transition_error == 0 &&
+	} else if (f->header.newest < 0 && f->transition_error == 0 &&
 		   f->transition.kind == COFFER_RESTORED && mark_is_idle(f, v)) {
 		act(b, COFFER_REPAIR_ERASE_MARK,
 			"erase coffer's mark from block 0: the %s filesystem is back and keeps "
 			"nothing there",
 			coffer_fs_name(v->head.kind));
-	} else if (f->newest < 0 && !copy_is_disproved(f) &&
+	} else if (f->header.newest < 0 && !copy_is_disproved(f) &&
 		   coffer_head_is_torn(v, why, sizeof(why))) {
 		act_restore_head(b, v);
 	} else {
-		if (f->newest < 0 && why[0])
+		if (f->header.newest < 0 && why[0])
 			coffer_checks_remedy(
 				b->l, "%s; keep a copy of the disk before you try anything", why);
 		else
@@ -481,7 +483,8 @@ static void diagnose_foreign(struct build *b)
 	find(b, "size", COFFER_CHECK_BAD,
 		"the device has %" PRIu64 " bytes now, but holds a conversion of %" PRIu64,
 		f->device_size,
-		f->newest >= 0 ? f->conversion.geometry.device : f->transition.geometry.device);
+		f->header.newest >= 0 ? f->conversion.geometry.device
+				      : f->transition.geometry.device);
 	coffer_checks_remedy(b->l, "give it its size back, then run the same command again");
 }
 

@@ -9,11 +9,6 @@
 #include "convert/decide.h"
 #include "convert/moved_segment.h"
 
-/* Of a disk with something on it that nobody knows. */
-#define COFFER_LOST_HEADER                                                                         \
-	"if it was a LUKS2 volume, its header is lost, 'coffer header restore' puts a backup "     \
-	"back, and an encryption would destroy the data"
-
 struct coffer_diagnosis {
 	struct coffer_repair_action actions[COFFER_MAX_REPAIRS];
 	size_t n_actions;

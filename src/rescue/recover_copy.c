@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* recover_copy.c - a first header copy that is gone, while the second one is whole */
 #include "rescue/recover_copy.h"
 
 #include <errno.h>
@@ -6,22 +7,23 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "fs/signatures.h"
 #include "luks2/copy.h"
 #include "luks2/locks.h"
-#include "fs/signatures.h"
 
 /* The header that the second copy tells of; both copies of it, in memory. */
 static int read_header(struct coffer_disk *disk, struct coffer_header **ret, struct coffer_err *e)
 {
 	_cleanup_header_ struct coffer_header *h = NULL;
-	struct coffer_facts f = {0};
+	struct coffer_copies f;
 	int r;
 
 	r = coffer_header_read(disk->dev, &f, &h, e);
 	if (r < 0)
 		return r;
-	if (!h || f.newest != 1 || f.copy[0].whole || strcmp(f.uuid, disk->facts.uuid) != 0 ||
-		f.copy[1].seqid != disk->facts.copy[1].seqid)
+	if (!h || f.newest != 1 || f.copy[0].whole ||
+		strcmp(f.uuid, disk->facts.header.uuid) != 0 ||
+		f.copy[1].seqid != disk->facts.header.copy[1].seqid)
 		return coffer_err_repair(e, ESTALE,
 			"the second header copy of %s is not the one that was examined; nothing "
 			"was written",

@@ -4,8 +4,8 @@
  * Nothing at byte 0 says LUKS any more, so the second copy may as well lie in a file of a living
  * filesystem. What is left of the first one decides. */
 #pragma once
-#include "rescue/diagnose.h"
 #include "convert/disk.h"
+#include "rescue/diagnose.h"
 
 /* What is left of it. Reads only, under the metadata lock. */
 int coffer_mend_look(struct coffer_disk *disk, struct coffer_lost_copy *ret, struct coffer_err *e);

@@ -7,19 +7,20 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/findings.h"
 #include "base/err.h"
-#include "rescue/diagnose.h"
-#include "convert/stage.h"
-#include "fs/signatures.h"
+#include "base/findings.h"
 #include "block/holders.h"
-#include "convert/fs_check.h"
+#include "block/open.h"
 #include "convert/convert.h"
 #include "convert/encrypt.h"
+#include "convert/fs_check.h"
 #include "convert/moved_segment_read.h"
-#include "rescue/recover_copy.h"
 #include "convert/place.h"
+#include "convert/stage.h"
+#include "fs/signatures.h"
 #include "report/status.h"
+#include "rescue/diagnose.h"
+#include "rescue/recover_copy.h"
 
 enum {
 	MAX_LOOKS = 20 /* at a disk that changes meanwhile */
@@ -60,7 +61,7 @@ static int diagnose(
 		.can_resume = p->o->callbacks.passphrase != NULL};
 	int r = 0;
 
-	if (s->disk.action == COFFER_ACT_START && s->disk.facts.newest == 1)
+	if (s->disk.action == COFFER_ACT_START && s->disk.facts.header.newest == 1)
 		r = coffer_mend_look(&s->disk, &symptoms.lost, e);
 	if (r < 0)
 		return r;
@@ -73,7 +74,7 @@ static int lock_volume(struct coffer_session *s, struct coffer_err *e)
 {
 	/* Also where only a second copy is whole: cryptsetup goes on with that one. */
 	const struct coffer_facts *f = &s->disk.facts;
-	const char *uuid = f->newest >= 0 ? f->uuid : coffer_volume_uuid(f);
+	const char *uuid = f->header.newest >= 0 ? f->header.uuid : coffer_volume_uuid(f);
 	int r;
 
 	if (!uuid || s->reencryption)
@@ -300,7 +301,7 @@ static int refuse_in_use(
 {
 	struct stat st;
 	bool mends = s->disk.header != NULL && fstat(s->dev->fd, &st) == 0 &&
-		     coffer_users_only_map(&st, s->disk.facts.uuid);
+		     coffer_users_only_map(&st, s->disk.facts.header.uuid);
 
 	for (size_t i = 0; i < p->diagnosis.n_actions; i++)
 		mends = mends && p->diagnosis.actions[i].kind == COFFER_REPAIR_SYNC_HEADER;

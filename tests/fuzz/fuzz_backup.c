@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "luks2/copy.h"
-#include "header/restore_judge.h"
 #include "header/keyslot_placement.h"
+#include "header/restore_judge.h"
+#include "luks2/copy.h"
 
 enum {
 	MAX_FILE = 1 << 20,

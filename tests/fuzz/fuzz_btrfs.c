@@ -5,9 +5,9 @@
  * more. */
 #include <linux/btrfs_tree.h>
 
+#include "fs/fsmap_btrfs_trees.h"
+#include "fs/fsmap_kinds.h"
 #include "memdev.h"
-#include "fs/fsmap_btrfs.h"
-#include "fs/fsmap_parts.h"
 
 enum {
 	UNIT = 64 << 10, /* of all places and lengths */

@@ -10,16 +10,16 @@
 #include <stdio.h>
 
 #include "base/findings.h"
-#include "crashrun.h"
-#include "memdev.h"
-#include "luks2/copy.h"
-#include "convert/stored_map.h"
-#include "header/backup.h"
 #include "convert/moved_segment_read.h"
+#include "convert/stored_map.h"
+#include "crashrun.h"
+#include "header/backup.h"
 #include "header/check.h"
+#include "luks2/copy.h"
+#include "memdev.h"
 #include "report/plan.h"
-#include "rescue/repair.h"
 #include "report/status.h"
+#include "rescue/repair.h"
 
 enum {
 	SHIFT = 1 << 20,

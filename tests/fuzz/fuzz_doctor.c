@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "block/proc.h"
 #include "report/judge_locks.h"
 #include "report/judge_tools.h"
-#include "block/proc.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -21,18 +21,18 @@ static void check_lock_name(const char *name)
 
 	coffer_lock_name_parse(name, &l);
 	switch (l.kind) {
-	case COFFER_LOCK_DEVICE:
-	case COFFER_LOCK_OPAL:
+	case COFFER_LOCK_ENTRY_DEVICE:
+	case COFFER_LOCK_ENTRY_OPAL:
 		(void)snprintf(again, sizeof(again), "%s%" PRIu32 ":%" PRIu32,
-			l.kind == COFFER_LOCK_DEVICE ? "L_" : "LN_OPAL_", l.major, l.minor);
+			l.kind == COFFER_LOCK_ENTRY_DEVICE ? "L_" : "LN_OPAL_", l.major, l.minor);
 		break;
-	case COFFER_LOCK_REENCRYPTION:
+	case COFFER_LOCK_ENTRY_REENCRYPTION:
 		(void)snprintf(again, sizeof(again), "LN_LUKS2-reencryption-%s", l.uuid);
 		break;
-	case COFFER_LOCK_MEMORY:
+	case COFFER_LOCK_ENTRY_MEMORY:
 		(void)snprintf(again, sizeof(again), "LN_memory-hard-access");
 		break;
-	case COFFER_LOCK_UNKNOWN:
+	case COFFER_LOCK_ENTRY_UNKNOWN:
 		if (l.major || l.minor || l.uuid[0])
 			abort();
 		return;

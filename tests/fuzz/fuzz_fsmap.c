@@ -8,8 +8,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "convert/used_map.h"
+#include "fs/fsmap.h"
+#include "fs/fsmap_kinds.h"
 #include "memdev.h"
-#include "fs/fsmap_parts.h"
 
 enum {
 	SIZE = 4 << 20,

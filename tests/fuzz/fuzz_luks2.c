@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "luks2/keyslots.h"
-#include "luks2/copy.h"
 #include "convert/mapping.h"
+#include "luks2/copy.h"
+#include "luks2/keyslots.h"
 
 enum {
 	BINARY = 512,

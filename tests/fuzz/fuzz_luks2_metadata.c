@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/findings.h"
 #include "base/cleanup.h"
-#include "luks2/keyslots.h"
+#include "base/findings.h"
 #include "luks2/copy_check.h"
+#include "luks2/keyslots.h"
 #include "luks2/metadata.h"
 
 enum {

@@ -15,10 +15,10 @@
 
 #include "base/quote.h"
 #include "base/size.h"
+#include "block/mounts.h"
 #include "cli/cli.h"
 #include "fs/fsck.h"
-#include "fs/fsmap_parts.h"
-#include "block/mounts.h"
+#include "fs/hidden_mount.h"
 #include "io/sysfs.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);

@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "stock.h"
 #include "convert/disk.h"
 #include "convert/encrypt.h"
 #include "convert/moved_segment_read.h"
-#include "rescue/repair.h"
 #include "report/status.h"
+#include "rescue/repair.h"
+#include "stock.h"
 
 struct coffer_facts state_facts(struct lab *l, enum coffer_action *action)
 {
@@ -116,8 +116,9 @@ static void check_stock(struct lab *l, const struct coffer_facts *f)
 	static unsigned int programs; /* of all scenarios */
 	bool program, mend, done;
 
-	if (f->newest < 0 || f->kind != COFFER_LUKS2_CONVERTING || f->conversion.pointer == 0 ||
-		f->has_record[COFFER_RESTORE] || t->states % l->effort.stock != 0)
+	if (f->header.newest < 0 || f->kind != COFFER_LUKS2_CONVERTING ||
+		f->conversion.pointer == 0 || f->has_record[COFFER_RESTORE] ||
+		t->states % l->effort.stock != 0)
 		return;
 	program = t->stock % l->effort.program == 0;
 	/* Who is careful runs 'cryptsetup repair' first. A scenario may have one such state only.
@@ -356,7 +357,7 @@ void judge_conversion(struct lab *l)
 	enum coffer_action action;
 	const struct coffer_facts f = state_facts(l, &action);
 
-	l->tally->keyslots += f.newest >= 0 && lab_stray_keyslot(l, l->state.mem) > 0;
+	l->tally->keyslots += f.header.newest >= 0 && lab_stray_keyslot(l, l->state.mem) > 0;
 	count_shut(l);
 	check_encrypt(l, action);
 	check_abort(l, action, &f);

@@ -2,8 +2,8 @@
 /* crashrun.h - disks for crash tests, and coffer's verbs on copies of them in memory */
 #pragma once
 #include "coffer/encrypt.h"
-#include "crashdev.h"
 #include "convert/decide.h"
+#include "crashdev.h"
 #include "stock.h"
 
 #define MIB	 (UINT64_C(1) << 20)

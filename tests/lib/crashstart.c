@@ -105,7 +105,7 @@ static bool is_placed(const struct row *row, const uint8_t *disk, enum coffer_ac
 {
 	(void)row;
 	(void)disk;
-	return a == COFFER_ACT_CONVERT && f->copies_agree;
+	return a == COFFER_ACT_CONVERT && f->header.agree;
 }
 
 static bool is_half(const struct row *row, const uint8_t *disk, enum coffer_action a,
@@ -119,7 +119,7 @@ static bool is_at_end(const struct row *row, const uint8_t *disk, enum coffer_ac
 {
 	(void)row;
 	(void)disk;
-	return a == COFFER_ACT_END && f->copies_agree;
+	return a == COFFER_ACT_END && f->header.agree;
 }
 
 static bool is_marked(const struct row *row, const uint8_t *disk, enum coffer_action a,

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "crashjudge.h"
 #include "convert/encrypt.h"
+#include "crashjudge.h"
 
 enum {
 	SECTOR = 512,

@@ -55,6 +55,8 @@ uint8_t *stock_header(const struct coffer_geometry *g, const char *cipher, uint3
 		.metadata_size = 16384,
 		.keyslots_size = (UINT64_C(1) << 20) - 32768,
 	};
+	const struct coffer_luks2_layout layout = {
+		.device_size = g->device, .data_offset = g->shift, .sector_size = g->sector_size};
 	_cleanup_secret_ struct coffer_secret *pass = NULL;
 	_cleanup_close_ int fd = -1;
 	struct coffer_err e = {0};
@@ -63,7 +65,7 @@ uint8_t *stock_header(const struct coffer_geometry *g, const char *cipher, uint3
 	if (!p || coffer_secret_new(strlen(STOCK_PASSPHRASE), &pass, &e) < 0)
 		abort();
 	memcpy(pass->data, STOCK_PASSPHRASE, pass->size);
-	if (coffer_luks2_build(&f, g, pass, NULL, &fd, &e) < 0 ||
+	if (coffer_luks2_build(&f, &layout, pass, NULL, &fd, &e) < 0 ||
 		!transfer(fd, p, g->shift, false)) {
 		printf("# no header: %s\n", e.msg);
 		free(p);

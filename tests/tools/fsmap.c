@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/dev.h"
+#include "block/open.h"
 #include "fs/fsmap.h"
+#include "io/dev.h"
 
 static void print_ranges(const char *name, const struct coffer_range *items, size_t n)
 {

@@ -8,9 +8,10 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "coffer/status.h"
 #include "block/devices.h"
 #include "block/holders.h"
+#include "coffer/status.h"
+#include "luks2/lock_name.h"
 
 static int fail(const struct coffer_err *e)
 {
@@ -28,6 +29,7 @@ static int list_users(const char *path, const char *uuid)
 {
 	_cleanup_users_ struct coffer_users u = {0};
 	struct coffer_err e = {0};
+	char lock_path[COFFER_LOCK_PATH];
 	struct json_object *o;
 	struct stat st;
 
@@ -35,7 +37,8 @@ static int list_users(const char *path, const char *uuid)
 		perror(path);
 		return 1;
 	}
-	if (coffer_users_find(&st, uuid, &u, &e) < 0)
+	coffer_lock_path_reencryption(uuid, lock_path);
+	if (coffer_users_find(&st, lock_path, &u, &e) < 0)
 		return fail(&e);
 	for (size_t i = 0; i < u.n; i++) {
 		o = coffer_json_object_new();

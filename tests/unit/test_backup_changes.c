@@ -11,9 +11,9 @@
 
 #include "base/bytes.h"
 #include "crashdev.h"
-#include "lib/keydisk.h"
-#include "io/new_file.h"
 #include "header/backup.h"
+#include "io/new_file.h"
+#include "lib/keydisk.h"
 #include "tap.h"
 
 enum {

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "crashjudge.h"
 #include "convert/encrypt.h"
+#include "crashjudge.h"
 #include "tap.h"
 
 static const struct row row_small = {"a size of odd sectors", 1 * MIB + 3 * 512, 512};

@@ -90,9 +90,10 @@ static void show(const struct coffer_facts *f, enum coffer_action a)
 	note("action %s, can abort %d", coffer_action_name(a), coffer_can_abort(a, f));
 	note("  newest %d, copies %d%d/%" PRIu64 " %d%d/%" PRIu64 ", kind %d error %d, other "
 	     "converting %d, device %" PRIu64,
-		f->newest, f->copy[0].magic, f->copy[0].whole, f->copy[0].seqid, f->copy[1].magic,
-		f->copy[1].whole, f->copy[1].seqid, (int)f->kind, f->kind_error,
-		f->other_converting, f->device_size);
+		f->header.newest, f->header.copy[0].magic, f->header.copy[0].whole,
+		f->header.copy[0].seqid, f->header.copy[1].magic, f->header.copy[1].whole,
+		f->header.copy[1].seqid, (int)f->kind, f->kind_error, f->other_converting,
+		f->device_size);
 	note("  pointer %" PRIu64 " hot %d, transition %d kind %d, records %d/%" PRIu64
 	     " %d/%" PRIu64 ", head %d image %d veiled %d strange %" PRIu64,
 		f->conversion.pointer, f->conversion.hot, f->transition_error,
@@ -115,14 +116,15 @@ static void holds(enum law l, bool good)
 /* A record beside a header: what it says is about that header only if it is not older. */
 static bool is_current(const struct coffer_facts *f, enum coffer_placement_kind kind)
 {
-	return f->has_record[kind] && !(f->record[kind].seqid < f->copy[f->newest].seqid);
+	return f->has_record[kind] &&
+	       !(f->record[kind].seqid < f->header.copy[f->header.newest].seqid);
 }
 
 /* The mark of an abort over a placed header whose second copy is still whole; the record that was
  * durable before the mark is not there. */
 static bool has_lost_record(const struct coffer_facts *f)
 {
-	return f->newest == 1 && f->kind_error == 0 && f->kind == COFFER_LUKS2_CONVERTING &&
+	return f->header.newest == 1 && f->kind_error == 0 && f->kind == COFFER_LUKS2_CONVERTING &&
 	       f->conversion.pointer == geometry.length && !f->conversion.hot &&
 	       f->transition_error == 0 && f->transition.kind == COFFER_RESTORE &&
 	       !f->has_record[COFFER_RESTORE];
@@ -130,17 +132,17 @@ static bool has_lost_record(const struct coffer_facts *f)
 
 static void check_actions(const struct coffer_facts *f, enum coffer_action a)
 {
-	const bool header = f->newest >= 0;
+	const bool header = f->header.newest >= 0;
 	const bool sane = header && f->kind_error == 0;
 	const bool converting = sane && f->kind == COFFER_LUKS2_CONVERTING;
 	const bool finished = sane && f->kind == COFFER_LUKS2_ENCRYPTED;
 	const bool veil = !header && f->transition_error == 0;
 	const bool riddle = !header && f->transition_error == -EBADMSG;
-	const bool magic = f->copy[0].magic || f->copy[1].magic;
+	const bool magic = f->header.copy[0].magic || f->header.copy[1].magic;
 	const bool untouched =
 		converting && f->conversion.pointer == geometry.length && !f->conversion.hot;
 	const bool small = (converting || veil) && f->device_size < geometry.device;
-	const struct coffer_copy_facts *other = &f->copy[f->newest == 0 ? 1 : 0];
+	const struct coffer_copy_facts *other = &f->header.copy[f->header.newest == 0 ? 1 : 0];
 
 	holds(LAW_SHRUNK, (a == COFFER_ACT_SHRUNK) == small);
 	if (a == COFFER_ACT_START)
@@ -168,10 +170,11 @@ static void check_actions(const struct coffer_facts *f, enum coffer_action a)
 		(a == COFFER_ACT_END) == (converting && !small && f->conversion.pointer == 0));
 	if (a == COFFER_ACT_SYNC_FINAL)
 		holds(LAW_SYNC,
-			finished &&
-				(other->whole ? f->other_converting
-					      : other->magic &&
-							other->seqid <= f->copy[f->newest].seqid));
+			finished && (other->whole ? f->other_converting
+						  : other->magic &&
+							    other->seqid <=
+								    f->header.copy[f->header.newest]
+									    .seqid));
 	if (finished && other->whole && f->other_converting)
 		holds(LAW_SYNC_WHEN, a == COFFER_ACT_SYNC_FINAL);
 	if (a == COFFER_ACT_ENCRYPTED)
@@ -199,17 +202,17 @@ static void check_abort(const struct coffer_facts *f, enum coffer_action a)
 	const bool can = coffer_can_abort(a, f);
 	const bool at_start = f->conversion.pointer == geometry.length;
 
-	if (can && f->newest >= 0)
+	if (can && f->header.newest >= 0)
 		holds(LAW_ABORT_NO_STEP, f->kind_error == 0 && f->kind == COFFER_LUKS2_CONVERTING &&
 						 at_start && f->device_size >= geometry.device);
-	if (can && f->newest < 0)
+	if (can && f->header.newest < 0)
 		holds(LAW_ABORT_NO_STEP, f->transition_error == 0 && f->head_intact &&
 						 f->device_size >= geometry.device);
 	if (can && a == COFFER_ACT_DAMAGED)
 		holds(LAW_ABORT_HEAD,
 			(f->head_intact && f->veiled && f->has_record[COFFER_PLACE]) ||
 				has_lost_record(f));
-	if (f->newest >= 0 && f->kind_error == 0 && f->kind == COFFER_LUKS2_CONVERTING &&
+	if (f->header.newest >= 0 && f->kind_error == 0 && f->kind == COFFER_LUKS2_CONVERTING &&
 		at_start && f->device_size >= geometry.device)
 		holds(LAW_ABORT_WHEN, can);
 	if (a == COFFER_ACT_START || a == COFFER_ACT_END || a == COFFER_ACT_SYNC_FINAL ||
@@ -220,7 +223,7 @@ static void check_abort(const struct coffer_facts *f, enum coffer_action a)
 static void check_volume(const struct coffer_facts *f)
 {
 	const char *uuid = coffer_volume_uuid(f);
-	const char *wanted = f->newest >= 0		? f->uuid
+	const char *wanted = f->header.newest >= 0	? f->header.uuid
 			     : f->transition_error == 0 ? f->transition.uuid
 							: NULL;
 
@@ -249,7 +252,7 @@ static void check_block_0(struct coffer_facts *f)
 {
 	char why[512];
 
-	if (f->newest != 1)
+	if (f->header.newest != 1)
 		return;
 	f->block_0_is_ours = false;
 	holds(LAW_BLOCK_0, coffer_decide(f, why, sizeof(why)) == COFFER_ACT_START &&
@@ -264,12 +267,12 @@ static void check_two_volumes(struct coffer_facts *f)
 	enum coffer_action a;
 	char why[512];
 
-	if (!f->copy[0].whole || !f->copy[1].whole)
+	if (!f->header.copy[0].whole || !f->header.copy[1].whole)
 		return;
-	f->two_volumes = true;
+	f->header.two_volumes = true;
 	a = coffer_decide(f, why, sizeof(why));
 	holds(LAW_TWO_VOLUMES, a == COFFER_ACT_DAMAGED && why[0] && !coffer_can_abort(a, f));
-	f->two_volumes = false;
+	f->header.two_volumes = false;
 }
 
 /* --- the facts, one digit of a number each --- */
@@ -291,16 +294,16 @@ static bool set_copies(struct coffer_facts *f, uint64_t *n)
 	for (unsigned int i = 0; i < 2; i++) {
 		const unsigned int state = digit(n, 3);
 
-		f->copy[i].magic = state > 0;
-		f->copy[i].whole = state > 1;
-		f->copy[i].seqid = state > 0 ? seqids[s][i] : 0;
+		f->header.copy[i].magic = state > 0;
+		f->header.copy[i].whole = state > 1;
+		f->header.copy[i].seqid = state > 0 ? seqids[s][i] : 0;
 	}
-	if (f->copy[0].whole && f->copy[1].whole)
-		f->newest = f->copy[1].seqid > f->copy[0].seqid;
+	if (f->header.copy[0].whole && f->header.copy[1].whole)
+		f->header.newest = f->header.copy[1].seqid > f->header.copy[0].seqid;
 	else
-		f->newest = f->copy[0].whole ? 0 : f->copy[1].whole ? 1 : -1;
+		f->header.newest = f->header.copy[0].whole ? 0 : f->header.copy[1].whole ? 1 : -1;
 	f->other_converting = digit(n, 2);
-	return !f->other_converting || (f->copy[0].whole && f->copy[1].whole);
+	return !f->other_converting || (f->header.copy[0].whole && f->header.copy[1].whole);
 }
 
 /* What a header tells; without one it tells nothing. */
@@ -319,7 +322,7 @@ static bool set_header(struct coffer_facts *f, uint64_t *n)
 		f->conversion.geometry = geometry;
 	else if (hot || pointer) /* only a conversion has these */
 		return false;
-	return f->newest >= 0 || (kind == 0 && !error && !hot && !pointer);
+	return f->header.newest >= 0 || (kind == 0 && !error && !hot && !pointer);
 }
 
 static bool set_placement(struct coffer_facts *f, uint64_t *n)

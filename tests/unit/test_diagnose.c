@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/findings.h"
 #include "base/cleanup.h"
+#include "base/findings.h"
 #include "tap.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -29,10 +29,10 @@ struct disk {
 
 static void both_whole(struct disk *d)
 {
-	d->facts.copy[0] = d->facts.copy[1] =
+	d->facts.header.copy[0] = d->facts.header.copy[1] =
 		(struct coffer_copy_facts){.magic = true, .whole = true, .seqid = 9};
-	d->facts.copies_agree = true;
-	d->facts.newest = 0;
+	d->facts.header.agree = true;
+	d->facts.header.newest = 0;
 	d->facts.conversion.geometry = geometry;
 	d->facts.conversion.pointer = L;
 }
@@ -40,10 +40,10 @@ static void both_whole(struct disk *d)
 static void torn_copy(struct disk *d, int which, bool magic)
 {
 	both_whole(d);
-	d->facts.copy[which].whole = false;
-	d->facts.copy[which].magic = magic;
-	d->facts.copies_agree = false;
-	d->facts.newest = !which;
+	d->facts.header.copy[which].whole = false;
+	d->facts.header.copy[which].magic = magic;
+	d->facts.header.agree = false;
+	d->facts.header.newest = !which;
 }
 
 /* A head that cryptsetup has half overwritten, and all that proves it. */
@@ -229,7 +229,8 @@ static void step_done_second_torn(struct disk *d)
 static void step_done_second_behind(struct disk *d)
 {
 	step_done_second_torn(d);
-	d->facts.copy[1] = (struct coffer_copy_facts){.magic = true, .whole = true, .seqid = 8};
+	d->facts.header.copy[1] =
+		(struct coffer_copy_facts){.magic = true, .whole = true, .seqid = 8};
 }
 
 static void hot(struct disk *d)
@@ -350,7 +351,7 @@ static void record_lost(struct disk *d)
 
 static void neither_whole(struct disk *d)
 {
-	d->facts.copy[0].magic = d->facts.copy[1].magic = true;
+	d->facts.header.copy[0].magic = d->facts.header.copy[1].magic = true;
 }
 
 static void mark(struct disk *d, enum coffer_fs_kind kind, uint32_t sectors)
@@ -543,7 +544,7 @@ static void check_row(const struct row *row, bool seen[COFFER_N_REPAIRS])
 		abort();
 	d->action = row->action;
 	d->facts.device_size = geometry.device;
-	d->facts.newest = -1;
+	d->facts.header.newest = -1;
 	d->facts.transition_error = -ENODATA;
 	row->make(d);
 	r = coffer_diagnose(&(const struct coffer_symptoms){.device = "disk",

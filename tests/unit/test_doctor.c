@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/findings.h"
 #include "base/cleanup.h"
+#include "base/findings.h"
 #include "report/judge_disk.h"
 #include "report/judge_kernel.h"
 #include "report/judge_locks.h"
@@ -122,35 +122,36 @@ static void check_lock_names(void)
 		const char *name;
 		struct coffer_lock_name n;
 	} rows[] = {
-		{"L_8:2", {.kind = COFFER_LOCK_DEVICE, .major = 8, .minor = 2}},
-		{"L_259:1048575", {.kind = COFFER_LOCK_DEVICE, .major = 259, .minor = 1048575}},
-		{"L_0:4294967295", {.kind = COFFER_LOCK_DEVICE, .minor = UINT32_MAX}},
-		{"LN_OPAL_8:0", {.kind = COFFER_LOCK_OPAL, .major = 8}},
-		{"LN_memory-hard-access", {.kind = COFFER_LOCK_MEMORY}},
+		{"L_8:2", {.kind = COFFER_LOCK_ENTRY_DEVICE, .major = 8, .minor = 2}},
+		{"L_259:1048575",
+			{.kind = COFFER_LOCK_ENTRY_DEVICE, .major = 259, .minor = 1048575}},
+		{"L_0:4294967295", {.kind = COFFER_LOCK_ENTRY_DEVICE, .minor = UINT32_MAX}},
+		{"LN_OPAL_8:0", {.kind = COFFER_LOCK_ENTRY_OPAL, .major = 8}},
+		{"LN_memory-hard-access", {.kind = COFFER_LOCK_ENTRY_MEMORY}},
 		{"LN_LUKS2-reencryption-8a6e-4B",
-			{.kind = COFFER_LOCK_REENCRYPTION, .uuid = "8a6e-4B"}},
+			{.kind = COFFER_LOCK_ENTRY_REENCRYPTION, .uuid = "8a6e-4B"}},
 		{"LN_LUKS2-reencryption-0123456789012345678901234567890123456789",
-			{.kind = COFFER_LOCK_REENCRYPTION,
+			{.kind = COFFER_LOCK_ENTRY_REENCRYPTION,
 				.uuid = "0123456789012345678901234567890123456789"}},
 
-		{"", {.kind = COFFER_LOCK_UNKNOWN}},
-		{"L_", {.kind = COFFER_LOCK_UNKNOWN}},
-		{"L_8", {.kind = COFFER_LOCK_UNKNOWN}},
-		{"L_8:", {.kind = COFFER_LOCK_UNKNOWN}},
-		{"L_:2", {.kind = COFFER_LOCK_UNKNOWN}},
-		{"L_8:2 ", {.kind = COFFER_LOCK_UNKNOWN}},
-		{"L_8:-2", {.kind = COFFER_LOCK_UNKNOWN}},
-		{"L_08:2", {.kind = COFFER_LOCK_UNKNOWN}},
-		{"L_8:4294967296", {.kind = COFFER_LOCK_UNKNOWN}},
-		{"L_8:99999999999999999999999", {.kind = COFFER_LOCK_UNKNOWN}},
-		{"l_8:2", {.kind = COFFER_LOCK_UNKNOWN}},
-		{"LN_", {.kind = COFFER_LOCK_UNKNOWN}},
-		{"LN_OPAL_8", {.kind = COFFER_LOCK_UNKNOWN}},
-		{"LN_memory-hard-access2", {.kind = COFFER_LOCK_UNKNOWN}},
-		{"LN_LUKS2-reencryption-", {.kind = COFFER_LOCK_UNKNOWN}},
-		{"LN_LUKS2-reencryption-$(x)", {.kind = COFFER_LOCK_UNKNOWN}},
+		{"", {.kind = COFFER_LOCK_ENTRY_UNKNOWN}},
+		{"L_", {.kind = COFFER_LOCK_ENTRY_UNKNOWN}},
+		{"L_8", {.kind = COFFER_LOCK_ENTRY_UNKNOWN}},
+		{"L_8:", {.kind = COFFER_LOCK_ENTRY_UNKNOWN}},
+		{"L_:2", {.kind = COFFER_LOCK_ENTRY_UNKNOWN}},
+		{"L_8:2 ", {.kind = COFFER_LOCK_ENTRY_UNKNOWN}},
+		{"L_8:-2", {.kind = COFFER_LOCK_ENTRY_UNKNOWN}},
+		{"L_08:2", {.kind = COFFER_LOCK_ENTRY_UNKNOWN}},
+		{"L_8:4294967296", {.kind = COFFER_LOCK_ENTRY_UNKNOWN}},
+		{"L_8:99999999999999999999999", {.kind = COFFER_LOCK_ENTRY_UNKNOWN}},
+		{"l_8:2", {.kind = COFFER_LOCK_ENTRY_UNKNOWN}},
+		{"LN_", {.kind = COFFER_LOCK_ENTRY_UNKNOWN}},
+		{"LN_OPAL_8", {.kind = COFFER_LOCK_ENTRY_UNKNOWN}},
+		{"LN_memory-hard-access2", {.kind = COFFER_LOCK_ENTRY_UNKNOWN}},
+		{"LN_LUKS2-reencryption-", {.kind = COFFER_LOCK_ENTRY_UNKNOWN}},
+		{"LN_LUKS2-reencryption-$(x)", {.kind = COFFER_LOCK_ENTRY_UNKNOWN}},
 		{"LN_LUKS2-reencryption-01234567890123456789012345678901234567890",
-			{.kind = COFFER_LOCK_UNKNOWN}},
+			{.kind = COFFER_LOCK_ENTRY_UNKNOWN}},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -176,7 +177,7 @@ static void check_locks(void)
 {
 	static const struct {
 		const char *name;
-		struct coffer_lock_file f;
+		struct coffer_lock_entry f;
 		enum coffer_verdict v;
 		const char *words, *remedy;
 	} rows[] = {
@@ -256,7 +257,7 @@ static void check_left(void)
 {
 	static const struct {
 		const char *name;
-		struct coffer_lock_file f[2];
+		struct coffer_lock_entry f[2];
 		size_t n;
 		enum coffer_verdict v;
 		const char *words;
@@ -274,7 +275,7 @@ static void check_left(void)
 			"nobody holds L_8:2 and others; processes that were killed have left "
 			"these"},
 	};
-	static const struct coffer_lock_file held[] = {
+	static const struct coffer_lock_entry held[] = {
 		{.name = "L_8:2", HELD('S')}, {.name = "L_8:3", LEFT}};
 	struct coffer_checks l = {0};
 

@@ -8,9 +8,9 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "lib/crashdev.h"
 #include "convert/step.h"
 #include "io/clock.h"
+#include "lib/crashdev.h"
 #include "tap.h"
 
 #define MIB   (UINT64_C(1) << 20)

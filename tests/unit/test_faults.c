@@ -12,9 +12,9 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "convert/encrypt.h"
 #include "crashstart.h"
 #include "explore.h"
-#include "convert/encrypt.h"
 #include "tap.h"
 
 enum {

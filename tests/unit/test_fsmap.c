@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fs/fsmap_parts.h"
+#include "fs/fsmap.h"
+#include "fs/fsmap_kinds.h"
 #include "tap.h"
 
 struct row {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "header/judge_copies.h"
 #include "report/judge_volume.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "base/findings.h"
 #include "base/cleanup.h"
+#include "base/findings.h"
 #include "tap.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -75,13 +76,13 @@ static void test_copies(void)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(copy_rows); i++) {
 		_cleanup_(coffer_checks_free) struct coffer_checks l = {0};
-		struct coffer_facts f = {.newest = copy_rows[i].newest,
-			.copies_agree = copy_rows[i].agree,
+		struct coffer_facts f = {.header.newest = copy_rows[i].newest,
+			.header.agree = copy_rows[i].agree,
 			.block_0_is_empty = copy_rows[i].empty,
-			.two_volumes = copy_rows[i].two_volumes};
+			.header.two_volumes = copy_rows[i].two_volumes};
 		const char *bad;
 
-		memcpy(f.copy, copy_rows[i].copy, sizeof(f.copy));
+		memcpy(f.header.copy, copy_rows[i].copy, sizeof(f.header.copy));
 		bad = strcmp(copy_rows[i].first, "bad") == 0 ? "header-primary"
 							     : "header-secondary";
 		ok(coffer_judge_copies(&f, "'a b'", &l) == 0 && l.n == 2 &&

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* test_keyslot_placement.c - every way in which the keyslots of two headers can lie in a small area */
+/* test_keyslot_placement.c - every way in which the keyslots of two headers can lie in a small area
+ */
 #include <errno.h>
 #include <string.h>
 

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "convert/geometry.h"
 #include "luks2/libcryptsetup.h"
 #include "tap.h"
 
@@ -68,6 +69,8 @@ static int build(int hang, const struct coffer_stop *stop, struct coffer_err *e)
 		.pbkdf_iterations = 1000,
 		.metadata_size = 16384,
 		.keyslots_size = 512 << 10};
+	const struct coffer_luks2_layout layout = {
+		.device_size = g.device, .data_offset = g.shift, .sector_size = g.sector_size};
 	_cleanup_secret_ struct coffer_secret *pass = NULL, *key = NULL;
 	_cleanup_close_ int fd = -1;
 	int r;
@@ -77,7 +80,7 @@ static int build(int hang, const struct coffer_stop *stop, struct coffer_err *e)
 	if (coffer_secret_new(8, &pass, e) < 0)
 		return -ENOMEM;
 	memcpy(pass->data, "sesame!!", 8);
-	r = coffer_luks2_build(&f, &g, pass, stop, &fd, e);
+	r = coffer_luks2_build(&f, &layout, pass, stop, &fd, e);
 	if (r == 0)
 		r = coffer_luks2_unlock(fd, pass, &key, e);
 	return r;

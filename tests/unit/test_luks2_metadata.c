@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/findings.h"
 #include "base/cleanup.h"
+#include "base/findings.h"
 #include "luks2/copy_check.h"
 #include "tap.h"
 

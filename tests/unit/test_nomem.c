@@ -10,18 +10,18 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
-#include "base/findings.h"
 #include "base/crypto.h"
 #include "base/err.h"
+#include "base/findings.h"
+#include "convert/encrypt.h"
 #include "crashjudge.h"
+#include "header/backup.h"
+#include "header/check.h"
+#include "io/new_file.h"
 #include "lib/keydisk.h"
 #include "nomem.h"
-#include "io/new_file.h"
-#include "header/backup.h"
-#include "convert/encrypt.h"
-#include "header/check.h"
-#include "rescue/repair.h"
 #include "report/status.h"
+#include "rescue/repair.h"
 #include "tap.h"
 
 #ifdef __SANITIZE_ADDRESS__
@@ -63,7 +63,7 @@ struct subject {
 static bool is_placed(const struct row *row, enum coffer_action a, const struct coffer_facts *f)
 {
 	(void)row;
-	return a == COFFER_ACT_CONVERT && f->copies_agree;
+	return a == COFFER_ACT_CONVERT && f->header.agree;
 }
 
 static bool is_half(const struct row *row, enum coffer_action a, const struct coffer_facts *f)
@@ -81,7 +81,7 @@ static bool is_marked(const struct row *row, enum coffer_action a, const struct 
 static bool is_at_end(const struct row *row, enum coffer_action a, const struct coffer_facts *f)
 {
 	(void)row;
-	return a == COFFER_ACT_END && f->copies_agree;
+	return a == COFFER_ACT_END && f->header.agree;
 }
 
 static bool is_restoring(const struct row *row, enum coffer_action a, const struct coffer_facts *f)

@@ -275,17 +275,17 @@ static void test_torn(void)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(torn); i++) {
-		struct coffer_facts f = {.newest = torn[i].whole ? 0 : -1};
+		struct coffer_facts f = {.header.newest = torn[i].whole ? 0 : -1};
 		const struct coffer_copy_facts *c;
 
 		for (int k = 0; k < 2; k++) {
-			f.copy[k].magic = torn[i].uuid[k] != NULL;
-			f.copy[k].seqid = torn[i].seqid[k];
-			(void)snprintf(f.copy[k].uuid, sizeof(f.copy[k].uuid), "%s",
+			f.header.copy[k].magic = torn[i].uuid[k] != NULL;
+			f.header.copy[k].seqid = torn[i].seqid[k];
+			(void)snprintf(f.header.copy[k].uuid, sizeof(f.header.copy[k].uuid), "%s",
 				torn[i].uuid[k] ? torn[i].uuid[k] : "");
 		}
 		c = coffer_restore_torn(&f);
-		ok(c == (torn[i].want < 0 ? NULL : &f.copy[torn[i].want]), "torn copies: %s",
+		ok(c == (torn[i].want < 0 ? NULL : &f.header.copy[torn[i].want]), "torn copies: %s",
 			torn[i].name);
 	}
 }

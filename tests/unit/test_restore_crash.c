@@ -11,8 +11,8 @@
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "crashdev.h"
-#include "lib/keydisk.h"
 #include "header/backup.h"
+#include "lib/keydisk.h"
 #include "tap.h"
 
 /* With sanitizers a state takes half a second: then each tenth cut, and all of them without. */

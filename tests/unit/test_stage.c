@@ -65,8 +65,8 @@ static void judge(enum coffer_action a, const struct coffer_facts *f,
 	if (a == COFFER_ACT_ENCRYPTED || a == COFFER_ACT_SYNC_FINAL)
 		holds(s == COFFER_STAGE_ENCRYPTED, "encrypted", a, bits);
 	if (s == COFFER_STAGE_ENCRYPTED)
-		holds(n == (f->newest < 0	     ? COFFER_NEXT_NOTHING
-				   : f->copies_agree ? COFFER_NEXT_VERIFY
+		holds(n == (f->header.newest < 0     ? COFFER_NEXT_NOTHING
+				   : f->header.agree ? COFFER_NEXT_VERIFY
 						     : COFFER_NEXT_REPAIR),
 			"of an encrypted volume repair is next when its copies differ", a, bits);
 	if (s == COFFER_STAGE_OTHER)
@@ -85,7 +85,7 @@ static void every_combination(void)
 				.torn = bits & 8,
 				.readable = true};
 			struct coffer_facts f = {
-				.newest = bits & 16 ? -1 : 0, .copies_agree = bits & 32};
+				.header.newest = bits & 16 ? -1 : 0, .header.agree = bits & 32};
 
 			f.conversion.geometry = geometry;
 			f.conversion.hot = bits & 64;

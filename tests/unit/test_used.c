@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "crashlab.h"
-#include "convert/stored_map.h"
 #include "convert/encrypt.h"
+#include "convert/stored_map.h"
+#include "crashlab.h"
 #include "rescue/repair.h"
 #include "tap.h"
 #include "usedfs.h"
@@ -53,7 +53,7 @@ static uint8_t *state_for(const struct row *row, const uint8_t *content, enum co
 			continue;
 		crash_state(content, disk_size(row), &log, k, CRASH_ALL, 0, state);
 		f = facts_of(row, state, &action);
-		if (action == wanted && f.copies_agree &&
+		if (action == wanted && f.header.agree &&
 			f.conversion.pointer < f.conversion.geometry.length)
 			break;
 	}

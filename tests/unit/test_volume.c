@@ -9,9 +9,9 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "convert/disk.h"
 #include "crashrun.h"
 #include "luks2/libcryptsetup.h"
-#include "convert/disk.h"
 #include "tap.h"
 
 static const struct row rows[] = {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* hidden_mount.c - a read-only mount of a device that no namespace sees */
 /* fsmap_mount.c - a read-only mount that nobody sees
  *
  * The loop device is read-only for the kernel, too: whatever a filesystem's code would like to
@@ -19,7 +20,7 @@
 #include <time.h>
 
 #include "base/err.h"
-#include "fs/fsmap_parts.h"
+#include "fs/hidden_mount.h"
 #include "io/sysfs.h"
 
 enum {

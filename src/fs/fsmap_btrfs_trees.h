@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fsmap_btrfs.h - what btrfs' trees say, for fsmap_btrfs.c and for tests that bring their own */
+/* fsmap_btrfs_trees.h - what btrfs' trees say, for fsmap_btrfs.c and for tests that bring their own
+ */
 #pragma once
 #include <linux/btrfs.h>
+#include <stdbool.h>
+#include <stdint.h>
 
-#include "fs/fsmap.h"
+#include "fs/free_map.h"
 
 struct coffer_btrfs {
 	uint64_t end;
