@@ -10,10 +10,10 @@
 
 #include <coffer/backup.h>
 
-static void print(const struct coffer_checks *checks)
+static void print(const struct coffer_findings *checks)
 {
 	for (size_t i = 0; i < checks->n; i++) {
-		const struct coffer_check *c = &checks->items[i];
+		const struct coffer_finding *c = &checks->items[i];
 
 		(void)printf("%-9s %-12s %s\n", coffer_verdict_name(c->verdict), c->id, c->text);
 		if (c->remedy[0])

@@ -9,12 +9,12 @@
 
 #include <coffer/doctor.h>
 
-static void show(const char *where, const struct coffer_checks *checks)
+static void show(const char *where, const struct coffer_findings *checks)
 {
 	for (size_t i = 0; i < checks->n; i++) {
-		const struct coffer_check *c = &checks->items[i];
+		const struct coffer_finding *c = &checks->items[i];
 
-		if (c->verdict != COFFER_CHECK_BAD)
+		if (c->verdict != COFFER_VERDICT_BAD)
 			continue;
 		(void)printf("%s: %s: %s\n", where, c->id, c->text);
 		if (c->remedy[0])

@@ -22,17 +22,17 @@ static void on_signal(int sig)
 }
 
 /* Asked before each step. The run ends at its next commit, and the same call goes on from there. */
-static bool stop(void *user)
+static bool stop(void *userdata)
 {
-	(void)user;
+	(void)userdata;
 	return wanted;
 }
 
 /* @buf is locked memory of the library's, which it wipes: better read into it than copy. */
 static int passphrase(
-	void *user, enum coffer_ask why, uint8_t *buf, size_t size, struct coffer_err *e)
+	void *userdata, enum coffer_ask why, uint8_t *buf, size_t size, struct coffer_err *e)
 {
-	FILE *f = fopen(user, "re");
+	FILE *f = fopen(userdata, "re");
 	size_t n = 0;
 
 	(void)why; /* only where a person types it a new one is asked for twice */
@@ -44,13 +44,13 @@ static int passphrase(
 	if (n > 0 && n < size)
 		return (int)n;
 	*e = (struct coffer_err){.code = EIO, .outcome = COFFER_FAILED};
-	(void)snprintf(e->msg, sizeof(e->msg), "no key in %s", (const char *)user);
+	(void)snprintf(e->msg, sizeof(e->msg), "no key in %s", (const char *)userdata);
 	return -EIO;
 }
 
-static void progress(void *user, const struct coffer_progress *p)
+static void progress(void *userdata, const struct coffer_progress *p)
 {
-	(void)user;
+	(void)userdata;
 	(void)fprintf(stderr, "\r%-8s %3.0f %%", coffer_phase_name(p->phase),
 		p->total ? 100.0 * (double)p->done / (double)p->total : 0);
 }
@@ -72,7 +72,7 @@ int main(int argc, char **argv)
 		.passphrase = passphrase,
 		.progress = progress,
 		.stop = stop,
-		.user = argv[argc - 1],
+		.userdata = argv[argc - 1],
 	};
 	(void)signal(SIGINT, on_signal);
 	(void)signal(SIGTERM, on_signal);

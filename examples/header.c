@@ -25,9 +25,9 @@ int main(int argc, char **argv)
 	r = coffer_header_check(&o, &report, &e);
 	/* What was looked at is told also where something is wrong. */
 	for (size_t i = 0; report && i < report->checks.n; i++) {
-		const struct coffer_check *c = &report->checks.items[i];
+		const struct coffer_finding *c = &report->checks.items[i];
 
-		if (c->verdict == COFFER_CHECK_OK)
+		if (c->verdict == COFFER_VERDICT_OK)
 			continue;
 		(void)printf("%-9s %-16s %s\n", coffer_verdict_name(c->verdict), c->id, c->text);
 		if (c->remedy[0])

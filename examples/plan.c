@@ -27,8 +27,8 @@ int main(int argc, char **argv)
 		return (int)e.outcome;
 	}
 	/* Ids and verdicts are for programs, texts for people. */
-	for (size_t i = 0; i < p->guards.n; i++) {
-		const struct coffer_check *c = &p->guards.items[i];
+	for (size_t i = 0; i < p->preflight.n; i++) {
+		const struct coffer_finding *c = &p->preflight.items[i];
 
 		(void)printf("%-9s %-16s %s\n", coffer_verdict_name(c->verdict), c->id, c->text);
 		if (c->remedy[0])
@@ -40,8 +40,8 @@ int main(int argc, char **argv)
 	if (p->seconds > 0)
 		(void)printf("about %.0f s, between %.0f and %.0f\n", p->seconds, p->seconds_low,
 			p->seconds_high);
-	for (size_t i = 0; i < p->n_stages; i++)
-		(void)printf("power cut at '%s': %s\n", p->stages[i].stage, p->stages[i].worst);
+	for (size_t i = 0; i < p->n_phases; i++)
+		(void)printf("power cut at '%s': %s\n", p->phases[i].phase, p->phases[i].worst);
 	code = (int)p->outcome; /* what the run would say before it writes anything */
 	coffer_plan_free(p);
 	return code;

@@ -10,17 +10,17 @@
 
 #include <coffer/repair.h>
 
-static bool confirm(void *user, const struct coffer_repair_result *r)
+static bool confirm(void *userdata, const struct coffer_repair_result *r)
 {
 	char answer[16];
 
-	(void)user;
+	(void)userdata;
 	for (size_t i = 0; i < r->findings.n; i++)
 		(void)printf("%s: %s\n", coffer_verdict_name(r->findings.items[i].verdict),
 			r->findings.items[i].text);
 	for (size_t i = 0; i < r->n_actions; i++)
-		(void)printf(
-			"%s: %s\n", coffer_repair_name(r->actions[i].kind), r->actions[i].text);
+		(void)printf("%s: %s\n", coffer_repair_kind_name(r->actions[i].kind),
+			r->actions[i].text);
 	(void)printf("Do it? (yes/no) ");
 	(void)fflush(stdout);
 	return fgets(answer, sizeof(answer), stdin) && answer[0] == 'y';

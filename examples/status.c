@@ -23,9 +23,9 @@ static int show(const char *device)
 	(void)printf("\n");
 	if (s->why[0])
 		(void)printf("\twhy: %s\n", s->why);
-	for (size_t i = 0; i < s->n_users; i++)
-		(void)printf("\tin use: %s %s\n", coffer_user_kind_name(s->users[i].kind),
-			s->users[i].name);
+	for (size_t i = 0; i < s->n_holders; i++)
+		(void)printf("\tin use: %s %s\n", coffer_holder_kind_name(s->holders[i].kind),
+			s->holders[i].name);
 	if (s->next[0])
 		(void)printf("\tnext: %s\n", s->next);
 	coffer_status_free(s);

@@ -11,9 +11,9 @@
 #include <coffer/verify.h>
 
 static int passphrase(
-	void *user, enum coffer_ask why, uint8_t *buf, size_t size, struct coffer_err *e)
+	void *userdata, enum coffer_ask why, uint8_t *buf, size_t size, struct coffer_err *e)
 {
-	FILE *f = fopen(user, "re");
+	FILE *f = fopen(userdata, "re");
 	size_t n = 0;
 
 	(void)why; /* a verification asks for existing ones only */
@@ -25,7 +25,7 @@ static int passphrase(
 	if (n > 0 && n < size)
 		return (int)n;
 	*e = (struct coffer_err){.code = EIO, .outcome = COFFER_FAILED};
-	(void)snprintf(e->msg, sizeof(e->msg), "no key in %s", (const char *)user);
+	(void)snprintf(e->msg, sizeof(e->msg), "no key in %s", (const char *)userdata);
 	return -EIO;
 }
 
@@ -43,12 +43,12 @@ int main(int argc, char **argv)
 	o.device = argv[1];
 	if (argc == 3) {
 		o.callbacks.passphrase = passphrase;
-		o.callbacks.user = argv[2];
+		o.callbacks.userdata = argv[2];
 	}
 	r = coffer_verify(&o, &v, &e);
 	/* What was looked at is told also where the answer is no. */
 	for (size_t i = 0; v && i < v->checks.n; i++) {
-		const struct coffer_check *c = &v->checks.items[i];
+		const struct coffer_finding *c = &v->checks.items[i];
 
 		(void)printf("%-9s %-16s %s\n", coffer_verdict_name(c->verdict), c->id, c->text);
 		if (c->remedy[0])

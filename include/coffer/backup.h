@@ -44,14 +44,14 @@ struct coffer_backup_info {
 
 struct coffer_header_backup_options {
 	const char *device;
-	const char *file;	  /* must not exist; never on the device itself */
-	bool (*stop)(void *user); /* as in coffer_encrypt; may be NULL */
-	void *user;
+	const char *file;	      /* must not exist; never on the device itself */
+	bool (*stop)(void *userdata); /* as in coffer_encrypt; may be NULL */
+	void *userdata;
 };
 
 struct coffer_header_backup_result {
 	struct coffer_backup_info info;
-	struct coffer_checks notes; /* what is worth knowing of this backup */
+	struct coffer_findings notes; /* what is worth knowing of this backup */
 };
 
 /* Write a backup of @o->device's header to @o->file, which appears whole and durable, or not at
@@ -73,9 +73,9 @@ enum coffer_restore_allow {
 
 struct coffer_header_restore_result {
 	struct coffer_backup_info info;
-	struct coffer_checks checks; /* what speaks for and against; BAD ones are refused */
-	bool header_whole;	     /* there was a whole header on the disk before */
-	bool same;		     /* nothing was to be done: it is there already */
+	struct coffer_findings checks; /* what speaks for and against; BAD ones are refused */
+	bool header_whole;	       /* there was a whole header on the disk before */
+	bool same;		       /* nothing was to be done: it is there already */
 	bool changed;
 	uint64_t seqid; /* of the header that is there now, once it was changed */
 };
@@ -87,9 +87,9 @@ struct coffer_header_restore_options {
 	unsigned int allow; /* of enum coffer_restore_allow */
 	/* May it be restored? NULL: yes. Called once, after all checks, and not where nothing is to
 	 * be done. */
-	bool (*confirm)(void *user, const struct coffer_header_restore_result *r);
-	bool (*stop)(void *user); /* asked before the first write; may be NULL */
-	void *user;
+	bool (*confirm)(void *userdata, const struct coffer_header_restore_result *r);
+	bool (*stop)(void *userdata); /* asked before the first write; may be NULL */
+	void *userdata;
 };
 
 /* Put the header in @o->file back onto @o->device. Where the disk has a whole header of the same

@@ -26,11 +26,11 @@ struct coffer_doctor_options {
 struct coffer_doctor_disk {
 	char *device;
 	struct coffer_status *status; /* NULL: it could not be read, as check "disk" tells */
-	struct coffer_checks checks;
+	struct coffer_findings checks;
 };
 
 struct coffer_doctor_report {
-	struct coffer_checks machine; /* locks, kernel, tools, ... */
+	struct coffer_findings machine; /* locks, kernel, tools, ... */
 	struct coffer_doctor_disk *disks;
 	size_t n_disks;
 };

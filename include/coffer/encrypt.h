@@ -13,18 +13,19 @@
 #include <stdint.h>
 
 #include "coffer/err.h"
+#include "coffer/operation.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 enum coffer_phase {
-	COFFER_PHASE_PREPARE, /* examine, guards, header: the device is only read */
-	COFFER_PHASE_DERIVE,  /* the key derivation: takes seconds, on purpose */
-	COFFER_PHASE_PLACE,   /* the header takes the place of the first bytes */
-	COFFER_PHASE_CONVERT, /* step by step */
-	COFFER_PHASE_END,     /* wipe the copy of the head, final header */
-	COFFER_PHASE_RESTORE, /* the first bytes come back (abort) */
+	COFFER_PHASE_PREPARE,  /* examine, guards, header: the device is only read */
+	COFFER_PHASE_DERIVE,   /* the key derivation: takes seconds, on purpose */
+	COFFER_PHASE_PLACE,    /* the header takes the place of the first bytes */
+	COFFER_PHASE_CONVERT,  /* step by step */
+	COFFER_PHASE_FINALIZE, /* wipe the copy of the head, final header */
+	COFFER_PHASE_UNDO,     /* the first bytes come back (abort) */
 	COFFER_N_PHASES,
 };
 /* "prepare", "derive", ...; "unknown" for anything else. */
@@ -47,13 +48,13 @@ enum coffer_ask {
 struct coffer_encrypt_callbacks {
 	/* Put a passphrase or key of at most @size bytes into @buf (locked memory, wiped by the
 	 * callee) and return its length, or -errno with @e set. */
-	int (*passphrase)(
-		void *user, enum coffer_ask why, uint8_t *buf, size_t size, struct coffer_err *e);
+	int (*passphrase)(void *userdata, enum coffer_ask why, uint8_t *buf, size_t size,
+		struct coffer_err *e);
 	/* At least once per phase and commit. */
-	void (*progress)(void *user, const struct coffer_progress *p);
+	void (*progress)(void *userdata, const struct coffer_progress *p);
 	/* True stops at the next commit with -EINTR and outcome INTERRUPTED. */
-	bool (*stop)(void *user);
-	void *user;
+	bool (*stop)(void *userdata);
+	void *userdata;
 };
 
 /* Is only that encrypted which the filesystem uses? */
@@ -128,15 +129,15 @@ struct coffer_encrypt_result {
 					    * volume; DEFAULT: nothing was left out */
 	bool used_only;			   /* this call followed a map of what is used */
 	char all_because[256]; /* why everything counts as used, where that was not asked for */
-	char found[24];	       /* what the disk asked for at the start: "start", "convert", ... */
-	bool changed;	       /* this call has written to the device */
-	bool resumed;	       /* an earlier run had begun */
-	bool finished;	       /* nothing is left to do */
-	bool aborted;	       /* the plain filesystem is back */
-	bool unlocked_run;   /* this user has no access to cryptsetup's locks: stock tools were not
-			      * kept out, other coffers were */
-	bool head_copy_kept; /* the filesystem has grown into the head copy's place meanwhile: not
-			      * wiped; plain old blocks may be left in its free space */
+	enum coffer_operation operation; /* what the disk asked for at the start */
+	bool changed;			 /* this call has written to the device */
+	bool resumed;			 /* an earlier run had begun */
+	bool finished;			 /* nothing is left to do */
+	bool aborted;			 /* the plain filesystem is back */
+	bool unlocked_run; /* this user has no access to cryptsetup's locks: stock tools were not
+			    * kept out, other coffers were */
+	bool segment_copy_kept; /* the filesystem has grown into the head copy's place meanwhile:
+				 * not wiped; plain old blocks may be left in its free space */
 };
 
 /* Encrypt, or go on. @ret is filled as far as things are known, on failure too.

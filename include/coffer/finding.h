@@ -16,24 +16,24 @@ extern "C" {
 #endif
 
 enum coffer_verdict {
-	COFFER_CHECK_OK,	/* as it must be */
-	COFFER_CHECK_NOTE,	/* worth knowing; nothing has to be done */
-	COFFER_CHECK_UNCHECKED, /* could not be looked at; the text says why */
-	COFFER_CHECK_BAD,	/* not as it must be */
+	COFFER_VERDICT_OK,	  /* as it must be */
+	COFFER_VERDICT_NOTE,	  /* worth knowing; nothing has to be done */
+	COFFER_VERDICT_UNCHECKED, /* could not be looked at; the text says why */
+	COFFER_VERDICT_BAD,	  /* not as it must be */
 	COFFER_N_VERDICTS,
 };
 /* "ok", "note", "unchecked", "bad"; "unknown" for anything else. */
 COFFER_API const char *coffer_verdict_name(enum coffer_verdict v);
 
-struct coffer_check {
+struct coffer_finding {
 	const char *id; /* "header-primary", "room", ... */
 	enum coffer_verdict verdict;
 	char text[512];	   /* a sentence, without a full stop */
 	char remedy[1024]; /* what to do; "": nothing */
 };
 
-struct coffer_checks {
-	struct coffer_check *items;
+struct coffer_findings {
+	struct coffer_finding *items;
 	size_t n;
 };
 

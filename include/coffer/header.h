@@ -45,7 +45,7 @@ struct coffer_header_report {
 	bool locked;	  /* read under cryptsetup's lock, so both copies are of one moment */
 	struct coffer_header_copy copies[2];
 	int counts; /* which of them libcryptsetup goes by; -1: none is usable */
-	struct coffer_checks checks;
+	struct coffer_findings checks;
 };
 
 /* Judge the header of @o->device: both copies by themselves and against each other, every rule of

@@ -12,22 +12,23 @@
 extern "C" {
 #endif
 
-enum coffer_user_kind {
-	COFFER_USER_MOUNT,	/* name: where; pid: of a process that sees it there, when it is in
-				 * another mount namespace than the caller's */
-	COFFER_USER_HOLDER,	/* name: of the block device on top, "dm-0" */
-	COFFER_USER_LOOP,	/* name: of the loop device over it, "/dev/loop0" */
-	COFFER_USER_SWAP,	/* name: as /proc/swaps has it */
-	COFFER_USER_PROCESS,	/* pid, and name: the command; has it open */
-	COFFER_USER_REENCRYPTS, /* pid and name likewise; holds the volume's reencryption lock */
-	COFFER_N_USER_KINDS,
+enum coffer_holder_kind {
+	COFFER_HOLDER_MOUNT,   /* name: where; pid: of a process that sees it there, when it is in
+				* another mount namespace than the caller's */
+	COFFER_HOLDER_DEVICE,  /* name: of the block device on top, "dm-0" */
+	COFFER_HOLDER_LOOP,    /* name: of the loop device over it, "/dev/loop0" */
+	COFFER_HOLDER_SWAP,    /* name: as /proc/swaps has it */
+	COFFER_HOLDER_PROCESS, /* pid, and name: the command; has it open */
+	COFFER_HOLDER_REENCRYPTION, /* pid and name likewise; holds the volume's reencryption lock
+				     */
+	COFFER_N_HOLDER_KINDS,
 };
-/* "mount", "holder", "loop", "swap", "process", "reencrypts"; "unknown" for anything else. */
-COFFER_API const char *coffer_user_kind_name(enum coffer_user_kind k);
+/* "mount", "holder", "loop", "swap", "process", "reencryption"; "unknown" for anything else. */
+COFFER_API const char *coffer_holder_kind_name(enum coffer_holder_kind k);
 
 /* Never the caller's own process. */
-struct coffer_user {
-	enum coffer_user_kind kind;
+struct coffer_holder {
+	enum coffer_holder_kind kind;
 	pid_t pid;	/* 0 where there is none, or it cannot be told */
 	bool writes;	/* a process that has it open for writing */
 	char name[256]; /* as it is in the kernel's tables, cut to fit; may hold any byte but NUL */

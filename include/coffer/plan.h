@@ -36,8 +36,8 @@ struct coffer_speed {
 };
 
 /* The worst that a power cut can do while the run is at a stage. */
-struct coffer_plan_stage {
-	const char *stage; /* "restore", "save", "place", "convert", "end": those that are due */
+struct coffer_plan_phase {
+	const char *phase; /* "restore", "save", "place", "convert", "end": those that are due */
 	const char *does;
 	const char *worst;
 	uint64_t bytes; /* that the stage writes */
@@ -47,7 +47,7 @@ struct coffer_plan {
 	struct coffer_status *status; /* of the disk as it is now */
 	bool possible;		      /* no guard is in the way: 'coffer encrypt' would go ahead */
 	enum coffer_outcome outcome;  /* DONE; else what is in the way: REFUSED, NEEDS_REPAIR */
-	struct coffer_checks guards;
+	struct coffer_findings preflight;
 	uint64_t to_move;   /* bytes of data that are read, encrypted and written */
 	uint64_t to_write;  /* bytes written in all, at most: data, copies, header commits */
 	uint64_t to_commit; /* of them, those of commits: later ones leave out what is the same */
@@ -63,8 +63,8 @@ struct coffer_plan {
 	char cipher[64];
 	struct coffer_speed speed;
 	double seconds_low, seconds, seconds_high; /* 0: not known; without the key derivation */
-	struct coffer_plan_stage *stages;
-	size_t n_stages;
+	struct coffer_plan_phase *phases;
+	size_t n_phases;
 };
 
 struct coffer_plan_options {

@@ -24,7 +24,7 @@ extern "C" {
 
 struct coffer_repair_result {
 	struct coffer_status *status; /* before */
-	struct coffer_checks findings;
+	struct coffer_findings findings;
 	struct coffer_repair_action actions[COFFER_MAX_REPAIRS];
 	size_t n_actions;
 	bool done[COFFER_MAX_REPAIRS]; /* by this call: cryptsetup may have been faster */
@@ -44,7 +44,7 @@ struct coffer_repair_options {
 	uint64_t max_rate;
 	bool verify;
 	/* May all of @r->actions be done? NULL: yes. Called once, when there is one. */
-	bool (*confirm)(void *user, const struct coffer_repair_result *r);
+	bool (*confirm)(void *userdata, const struct coffer_repair_result *r);
 	/* as in coffer_encrypt; passphrase is called for RESUME only, and may be NULL: then a
 	 * conversion is left where it stands, and the action is not in the list */
 	struct coffer_encrypt_callbacks callbacks;

@@ -9,24 +9,24 @@
 extern "C" {
 #endif
 
-enum coffer_action_kind {
-	COFFER_REPAIR_SYNC_HEADER,	/* write both header copies as the newest whole one says */
+enum coffer_repair_kind {
+	COFFER_REPAIR_RECOVER_COPY,	/* write both header copies as the newest whole one says */
 	COFFER_REPAIR_REDO_PLACEMENT,	/* place the header again */
 	COFFER_REPAIR_FINISH_PLACEMENT, /* it is placed: erase record and image */
-	COFFER_REPAIR_REDO_RESTORE,	/* finish an abort */
+	COFFER_REPAIR_FINISH_UNDO,	/* finish an abort */
 	COFFER_REPAIR_UNDO_PLACEMENT,	/* give the saved head back: the header is lost */
-	COFFER_REPAIR_RESTORE_BLOCK_0,	/* give block 0 back; all else has lived on */
-	COFFER_REPAIR_RESTORE_HEAD,	/* put the head back that cryptsetup had moved away */
-	COFFER_REPAIR_ERASE_MARK,	/* take coffer's mark out of block 0 */
-	COFFER_REPAIR_ERASE_RECORD,	/* erase the record of a placement that never began */
-	COFFER_REPAIR_RESUME,		/* go on with the conversion, to its end: needs a key */
+	COFFER_REPAIR_UNDO_BLOCK_0,	/* give block 0 back; all else has lived on */
+	COFFER_REPAIR_UNDO_STOCK_PLACEMENT, /* put the head back that cryptsetup had moved away */
+	COFFER_REPAIR_ERASE_TRANSITION,	    /* take coffer's mark out of block 0 */
+	COFFER_REPAIR_ERASE_RECORD,	    /* erase the record of a placement that never began */
+	COFFER_REPAIR_RESUME,		    /* go on with the conversion, to its end: needs a key */
 	COFFER_N_REPAIRS,
 };
-/* "sync-header", "redo-placement", ... */
-COFFER_API const char *coffer_repair_name(enum coffer_action_kind k);
+/* "recover-header-copy", "redo-placement", ... */
+COFFER_API const char *coffer_repair_kind_name(enum coffer_repair_kind k);
 
 struct coffer_repair_action {
-	enum coffer_action_kind kind;
+	enum coffer_repair_kind kind;
 	char text[512]; /* what it does and why nothing is lost by it */
 };
 

@@ -17,7 +17,7 @@ enum coffer_stage {
 	COFFER_STAGE_CONVERTING,   /* steps were committed */
 	COFFER_STAGE_WIPE_PENDING, /* all is converted; the copy of the head is still to be wiped */
 	COFFER_STAGE_ENCRYPTED,	   /* LUKS, with nothing under way */
-	COFFER_STAGE_RESTORING,	   /* an abort is half done */
+	COFFER_STAGE_UNDOING,	   /* an abort is half done */
 	COFFER_STAGE_OTHER,	   /* a reencryption that is cryptsetup's to resume */
 	COFFER_STAGE_SHRUNK,	   /* the device is smaller than the conversion it holds */
 	COFFER_STAGE_DAMAGED,	   /* none of these: see why */

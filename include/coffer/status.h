@@ -12,6 +12,7 @@
 
 #include "coffer/err.h"
 #include "coffer/holder.h"
+#include "coffer/operation.h"
 #include "coffer/stage.h"
 
 #ifdef __cplusplus
@@ -23,7 +24,7 @@ struct coffer_status {
 	uint64_t size;
 	bool is_block;
 	enum coffer_stage stage;
-	char found[24];	     /* what 'coffer encrypt' would begin with: "start", "convert", ... */
+	enum coffer_operation operation; /* what 'coffer encrypt' would do first */
 	char filesystem[32]; /* of a plain disk, as libblkid calls it; "": none that is known */
 	int luks_version;    /* 2, 1; 0: no LUKS header that counts */
 	char uuid[41];	     /* of the LUKS volume */
@@ -32,16 +33,16 @@ struct coffer_status {
 	uint64_t data_offset; /* S; 0: not known */
 	uint64_t data_size;   /* L; 0: not known */
 	uint32_t sector_size;
-	uint64_t converted;	   /* bytes of data_size */
-	bool can_abort;		   /* 'coffer abort' gives the plain filesystem back */
-	struct coffer_user *users; /* who is at work on it */
-	size_t n_users;
-	bool users_complete; /* false: this user may not see everybody's processes */
-	bool locked;	     /* false: it was read without cryptsetup's locks (this user has no
-			      * access to them, or coffer_doctor was called), so the header may
-			      * have been read while it was written */
-	char why[512];	     /* why it is at this stage, where the stage alone does not tell */
-	char next[512];	     /* the command that comes next, quoted for a shell; "": none */
+	uint64_t converted;	       /* bytes of data_size */
+	bool can_abort;		       /* 'coffer abort' gives the plain filesystem back */
+	struct coffer_holder *holders; /* who is at work on it */
+	size_t n_holders;
+	bool holders_complete; /* false: this user may not see everybody's processes */
+	bool locked;	       /* false: it was read without cryptsetup's locks (this user has no
+				* access to them, or coffer_doctor was called), so the header may
+				* have been read while it was written */
+	char why[512];	       /* why it is at this stage, where the stage alone does not tell */
+	char next[512];	       /* the command that comes next, quoted for a shell; "": none */
 };
 
 /* Look at @device, a block device or image file.

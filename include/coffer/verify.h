@@ -30,7 +30,7 @@ struct coffer_verify_options {
 
 struct coffer_verification {
 	struct coffer_status *status;
-	struct coffer_checks checks;
+	struct coffer_findings checks;
 };
 
 /* Verify @o->device. *ret, for coffer_verification_free, is also set where the outcome is NO or

@@ -32,7 +32,7 @@ int coffer_err_set(struct coffer_err *e, int code, const char *fmt, ...)
 int coffer_err_errno(struct coffer_err *e, int code, const char *fmt, ...)
 {
 	SET_WITH(COFFER_FAILED);
-	coffer_err_add(e, ": %s", strerror(code));
+	coffer_err_append(e, ": %s", strerror(code));
 	return -code;
 }
 
@@ -42,7 +42,7 @@ int coffer_err_refuse(struct coffer_err *e, int code, const char *fmt, ...)
 	return -code;
 }
 
-int coffer_err_repair(struct coffer_err *e, int code, const char *fmt, ...)
+int coffer_err_needs_repair(struct coffer_err *e, int code, const char *fmt, ...)
 {
 	SET_WITH(COFFER_NEEDS_REPAIR);
 	return -code;
@@ -85,7 +85,7 @@ void coffer_err_outcome(struct coffer_err *e, enum coffer_outcome outcome)
 		e->outcome = outcome;
 }
 
-void coffer_err_add(struct coffer_err *e, const char *fmt, ...)
+void coffer_err_append(struct coffer_err *e, const char *fmt, ...)
 {
 	size_t used;
 	va_list ap;

@@ -15,7 +15,7 @@ int coffer_err_errno(struct coffer_err *e, int code, const char *fmt, ...)
 /* The same with an outcome other than COFFER_FAILED. */
 int coffer_err_refuse(struct coffer_err *e, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
-int coffer_err_repair(struct coffer_err *e, int code, const char *fmt, ...)
+int coffer_err_needs_repair(struct coffer_err *e, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 int coffer_err_usage(struct coffer_err *e, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -28,7 +28,7 @@ int coffer_err_wrap(struct coffer_err *e, int r, const char *fmt, ...)
 void coffer_err_outcome(struct coffer_err *e, enum coffer_outcome outcome);
 
 /* Add a sentence behind the message, say the way out. */
-void coffer_err_add(struct coffer_err *e, const char *fmt, ...)
+void coffer_err_append(struct coffer_err *e, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /* The exit code for a call that returned @r: the outcome of @e, or FAILED where nobody set one. */

@@ -12,10 +12,10 @@
 #include "base/cleanup.h"
 
 static const char *const names[] = {
-	[COFFER_CHECK_OK] = "ok",
-	[COFFER_CHECK_NOTE] = "note",
-	[COFFER_CHECK_UNCHECKED] = "unchecked",
-	[COFFER_CHECK_BAD] = "bad",
+	[COFFER_VERDICT_OK] = "ok",
+	[COFFER_VERDICT_NOTE] = "note",
+	[COFFER_VERDICT_UNCHECKED] = "unchecked",
+	[COFFER_VERDICT_BAD] = "bad",
 };
 static_assert(ARRAY_SIZE(names) == COFFER_N_VERDICTS, "every verdict has a name");
 
@@ -31,25 +31,25 @@ __attribute__((format(printf, 3, 0))) static void print(
 		memcpy(text + size - 4, "...", 4);
 }
 
-int coffer_checks_add(
-	struct coffer_checks *l, const char *id, enum coffer_verdict v, const char *fmt, ...)
+int coffer_findings_add(
+	struct coffer_findings *l, const char *id, enum coffer_verdict v, const char *fmt, ...)
 {
-	struct coffer_check *items = reallocarray(l->items, l->n + 1, sizeof(*items));
-	struct coffer_check *c;
+	struct coffer_finding *items = reallocarray(l->items, l->n + 1, sizeof(*items));
+	struct coffer_finding *c;
 	va_list ap;
 
 	if (!items)
 		return -ENOMEM;
 	l->items = items;
 	c = &items[l->n++];
-	*c = (struct coffer_check){.id = id, .verdict = v};
+	*c = (struct coffer_finding){.id = id, .verdict = v};
 	va_start(ap, fmt);
 	print(c->text, sizeof(c->text), fmt, ap);
 	va_end(ap);
 	return 0;
 }
 
-void coffer_checks_remedy(struct coffer_checks *l, const char *fmt, ...)
+void coffer_findings_remedy(struct coffer_findings *l, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -60,7 +60,7 @@ void coffer_checks_remedy(struct coffer_checks *l, const char *fmt, ...)
 	va_end(ap);
 }
 
-size_t coffer_checks_count(const struct coffer_checks *l, enum coffer_verdict v)
+size_t coffer_findings_count(const struct coffer_findings *l, enum coffer_verdict v)
 {
 	size_t n = 0;
 
@@ -69,7 +69,7 @@ size_t coffer_checks_count(const struct coffer_checks *l, enum coffer_verdict v)
 	return n;
 }
 
-const struct coffer_check *coffer_checks_find(const struct coffer_checks *l, const char *id)
+const struct coffer_finding *coffer_findings_find(const struct coffer_findings *l, const char *id)
 {
 	for (size_t i = 0; i < l->n; i++)
 		if (strcmp(l->items[i].id, id) == 0)
@@ -77,8 +77,8 @@ const struct coffer_check *coffer_checks_find(const struct coffer_checks *l, con
 	return NULL;
 }
 
-void coffer_checks_free(struct coffer_checks *l)
+void coffer_findings_free(struct coffer_findings *l)
 {
 	free(l->items);
-	*l = (struct coffer_checks){0};
+	*l = (struct coffer_findings){0};
 }

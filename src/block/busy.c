@@ -16,21 +16,21 @@ enum {
 	MANY = 3 /* processes in one sentence */
 };
 
-static bool is_process(const struct coffer_user *u)
+static bool is_process(const struct coffer_holder *u)
 {
-	return u->kind == COFFER_USER_PROCESS || u->kind == COFFER_USER_REENCRYPTS;
+	return u->kind == COFFER_HOLDER_PROCESS || u->kind == COFFER_HOLDER_REENCRYPTION;
 }
 
 /* ", mounted on /mnt": of the block device @dev, a name with or without its folder. */
-static void tell_mount(const struct coffer_users *all, const char *dev, char *ret, size_t size)
+static void tell_mount(const struct coffer_holders *all, const char *dev, char *ret, size_t size)
 {
 	const char *slash = strrchr(dev, '/');
 
 	ret[0] = '\0';
 	for (size_t i = 0; i < all->n && !ret[0]; i++) {
-		const struct coffer_user *u = &all->items[i];
+		const struct coffer_holder *u = &all->items[i];
 
-		if (u->kind == COFFER_USER_MOUNT && strcmp(u->on, slash ? slash + 1 : dev) == 0)
+		if (u->kind == COFFER_HOLDER_MOUNT && strcmp(u->on, slash ? slash + 1 : dev) == 0)
 			(void)snprintf(ret, size, ", mounted on %s", u->name);
 	}
 }
@@ -39,34 +39,34 @@ static void tell_mount(const struct coffer_users *all, const char *dev, char *re
  */
 static void tell_label(const char *dev, char *ret, size_t size)
 {
-	char path[sizeof(((struct coffer_user *)NULL)->name) + 32], label[128];
+	char path[sizeof(((struct coffer_holder *)NULL)->name) + 32], label[128];
 
 	ret[0] = '\0';
 	(void)snprintf(path, sizeof(path), "/sys/class/block/%s/dm/name", dev);
-	if (coffer_text_line(AT_FDCWD, path, label, sizeof(label)))
+	if (coffer_sysfs_read_line(AT_FDCWD, path, label, sizeof(label)))
 		(void)snprintf(ret, size, " (%s)", label);
 }
 
 /* @u is not a process. */
-static int refuse_for(const char *name, const struct coffer_users *all, const struct coffer_user *u,
-	struct coffer_err *e)
+static int refuse_for(const char *name, const struct coffer_holders *all,
+	const struct coffer_holder *u, struct coffer_err *e)
 {
 	const char *through = u->on[0] ? " is in use: " : "";
 	char more[sizeof(u->name) + 32], label[160];
 
 	tell_mount(all, u->name, more, sizeof(more));
-	if (u->kind == COFFER_USER_MOUNT && u->pid)
+	if (u->kind == COFFER_HOLDER_MOUNT && u->pid)
 		return coffer_err_refuse(e, EBUSY,
 			"%s%s%s is mounted on %s in the mount namespace of process %d; unmount it "
 			"there first, or end that process",
 			name, through, u->on, u->name, (int)u->pid);
-	if (u->kind == COFFER_USER_MOUNT)
+	if (u->kind == COFFER_HOLDER_MOUNT)
 		return coffer_err_refuse(e, EBUSY, "%s%s%s is mounted on %s; unmount it first",
 			name, through, u->on, u->name);
-	if (u->kind == COFFER_USER_SWAP)
+	if (u->kind == COFFER_HOLDER_SWAP)
 		return coffer_err_refuse(e, EBUSY, "%s%s%s is in use as swap; run swapoff %s first",
 			name, through, u->on, u->name);
-	if (u->kind == COFFER_USER_LOOP)
+	if (u->kind == COFFER_HOLDER_LOOP)
 		return coffer_err_refuse(e, EBUSY,
 			"%s%s%s is attached to %s%s; detach it first (losetup -d %s)", name,
 			through, u->on, u->name, more, u->name);
@@ -77,7 +77,7 @@ static int refuse_for(const char *name, const struct coffer_users *all, const st
 }
 
 /* The first user of one of @kinds, a set of bits; NULL: there is none. */
-static const struct coffer_user *first_of(const struct coffer_users *all, unsigned int kinds)
+static const struct coffer_holder *first_of(const struct coffer_holders *all, unsigned int kinds)
 {
 	for (size_t i = 0; i < all->n; i++)
 		if (kinds & 1U << all->items[i].kind)
@@ -87,13 +87,13 @@ static const struct coffer_user *first_of(const struct coffer_users *all, unsign
 
 /* "cryptsetup (process 812), coffer (process 813)"; "" for none. */
 static void tell_processes(
-	const struct coffer_users *all, bool writers_only, char *ret, size_t size)
+	const struct coffer_holders *all, bool writers_only, char *ret, size_t size)
 {
 	size_t used = 0, told = 0;
 
 	ret[0] = '\0';
 	for (size_t i = 0; i < all->n && told < MANY && used < size; i++) {
-		const struct coffer_user *u = &all->items[i];
+		const struct coffer_holder *u = &all->items[i];
 
 		if (!is_process(u) || (writers_only && !u->writes))
 			continue;
@@ -103,18 +103,18 @@ static void tell_processes(
 	}
 }
 
-int coffer_explain_busy(const char *name, const struct stat *st, struct coffer_err *e)
+int coffer_busy_explain(const char *name, const struct stat *st, struct coffer_err *e)
 {
-	_cleanup_users_ struct coffer_users all = {0};
-	const struct coffer_user *u;
+	_cleanup_holders_ struct coffer_holders all = {0};
+	const struct coffer_holder *u;
 	char who[256];
 	int r;
 
-	r = coffer_users_find(st, NULL, &all, e);
+	r = coffer_holders_find(st, NULL, &all, e);
 	if (r < 0)
 		return r;
-	u = first_of(
-		&all, 1U << COFFER_USER_MOUNT | 1U << COFFER_USER_HOLDER | 1U << COFFER_USER_SWAP);
+	u = first_of(&all,
+		1U << COFFER_HOLDER_MOUNT | 1U << COFFER_HOLDER_DEVICE | 1U << COFFER_HOLDER_SWAP);
 	if (u)
 		return refuse_for(name, &all, u, e);
 	tell_processes(&all, false, who, sizeof(who));
@@ -127,13 +127,13 @@ int coffer_explain_busy(const char *name, const struct stat *st, struct coffer_e
 		name, all.complete ? "" : " by somebody whom this user cannot see");
 }
 
-int coffer_explain_locked(const char *name, const struct stat *st, struct coffer_err *e)
+int coffer_busy_explain_locked(const char *name, const struct stat *st, struct coffer_err *e)
 {
-	_cleanup_users_ struct coffer_users all = {0};
+	_cleanup_holders_ struct coffer_holders all = {0};
 	char who[256];
 	int r;
 
-	r = coffer_users_find(st, NULL, &all, e);
+	r = coffer_holders_find(st, NULL, &all, e);
 	if (r < 0)
 		return r;
 	/* An exclusive lock takes a descriptor that may write. */
@@ -143,10 +143,10 @@ int coffer_explain_locked(const char *name, const struct stat *st, struct coffer
 		who[0] ? who : "a coffer, or a virtual machine");
 }
 
-int coffer_refuse_attached(const char *name, const struct stat *st, struct coffer_err *e)
+int coffer_busy_refuse_attached(const char *name, const struct stat *st, struct coffer_err *e)
 {
-	_cleanup_users_ struct coffer_users all = {0};
-	const int r = coffer_users_find_devices(st, &all, e);
+	_cleanup_holders_ struct coffer_holders all = {0};
+	const int r = coffer_holders_find_devices(st, &all, e);
 
 	return r < 0 || all.n == 0 ? r : refuse_for(name, &all, &all.items[0], e);
 }

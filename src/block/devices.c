@@ -29,7 +29,8 @@ static bool has_size(int sys, const char *name)
 	char path[NAME_MAX + 32], text[32];
 
 	(void)snprintf(path, sizeof(path), "%s/size", name);
-	return coffer_text_line(sys, path, text, sizeof(text)) && strtoull(text, NULL, 10) > 0;
+	return coffer_sysfs_read_line(sys, path, text, sizeof(text)) &&
+	       strtoull(text, NULL, 10) > 0;
 }
 
 static bool is_free_loop(int sys, const char *name)
@@ -62,11 +63,11 @@ static bool find_node(const char *root, int sys, const char *name, char *ret, si
 	dev_t dev;
 
 	(void)snprintf(path, sizeof(path), "%s/dev", name);
-	if (!coffer_text_dev(sys, path, &dev))
+	if (!coffer_sysfs_read_dev(sys, path, &dev))
 		return false;
 	/* A name that means something, and stays the same after the next boot. */
 	(void)snprintf(path, sizeof(path), "%s/dm/name", name);
-	if (coffer_text_line(sys, path, label, sizeof(label))) {
+	if (coffer_sysfs_read_line(sys, path, label, sizeof(label))) {
 		(void)snprintf(ret, size, "/dev/mapper/%s", label);
 		if (is_node(root, ret, dev))
 			return true;
@@ -78,7 +79,7 @@ static bool find_node(const char *root, int sys, const char *name, char *ret, si
 	return is_node(root, ret, dev);
 }
 
-static int add(struct coffer_blockdevs *b, const char *name)
+static int add(struct coffer_devices *b, const char *name)
 {
 	char *copy = strdup(name);
 
@@ -95,7 +96,7 @@ static int by_name(const void *a, const void *b)
 	return strverscmp(*(char *const *)a, *(char *const *)b);
 }
 
-static int read_all(const char *root, DIR *dir, struct coffer_blockdevs *b)
+static int read_all(const char *root, DIR *dir, struct coffer_devices *b)
 {
 	const struct dirent *d;
 	char node[NAME_MAX + 32];
@@ -111,9 +112,9 @@ static int read_all(const char *root, DIR *dir, struct coffer_blockdevs *b)
 	return r;
 }
 
-int coffer_blockdevs_read(const char *root, struct coffer_blockdevs *ret, struct coffer_err *e)
+int coffer_devices_read(const char *root, struct coffer_devices *ret, struct coffer_err *e)
 {
-	_cleanup_blockdevs_ struct coffer_blockdevs b = {0};
+	_cleanup_devices_ struct coffer_devices b = {0};
 	char path[PATH_MAX];
 	DIR *dir;
 	int r;
@@ -127,19 +128,19 @@ int coffer_blockdevs_read(const char *root, struct coffer_blockdevs *ret, struct
 	if (r < 0)
 		return coffer_err_errno(e, -r, "list the block devices");
 	*ret = b;
-	b = (struct coffer_blockdevs){0};
+	b = (struct coffer_devices){0};
 	return 0;
 }
 
-void coffer_blockdevs_free(struct coffer_blockdevs *b)
+void coffer_devices_free(struct coffer_devices *b)
 {
 	for (size_t i = 0; i < b->n; i++)
 		free(b->items[i]);
 	free(b->items);
-	*b = (struct coffer_blockdevs){0};
+	*b = (struct coffer_devices){0};
 }
 
-void coffer_blockdev_link(const char *folder, dev_t dev, char *ret, size_t size)
+void coffer_device_find_link(const char *folder, dev_t dev, char *ret, size_t size)
 {
 	const struct dirent *d;
 	struct stat st;
@@ -159,7 +160,7 @@ void coffer_blockdev_link(const char *folder, dev_t dev, char *ret, size_t size)
 	(void)closedir(dir);
 }
 
-bool coffer_blockdev_maps(const char *name, const char *uuid)
+bool coffer_device_maps_volume(const char *name, const char *uuid)
 {
 	char path[NAME_MAX + 64], found[256], want[64] = "CRYPT-LUKS2-";
 	size_t n = strlen(want);
@@ -170,6 +171,6 @@ bool coffer_blockdev_maps(const char *name, const char *uuid)
 	want[n++] = '-';
 	want[n] = '\0';
 	(void)snprintf(path, sizeof(path), "/sys/class/block/%s/dm/uuid", name);
-	return coffer_text_line(AT_FDCWD, path, found, sizeof(found)) &&
+	return coffer_sysfs_read_line(AT_FDCWD, path, found, sizeof(found)) &&
 	       strncmp(found, want, n) == 0;
 }

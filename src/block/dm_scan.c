@@ -26,11 +26,11 @@ static bool is_crypt(const char *folder)
 	char path[PATH_MAX], uuid[160];
 
 	return snprintf(path, sizeof(path), "%s/dm/uuid", folder) < (int)sizeof(path) &&
-	       coffer_text_line(AT_FDCWD, path, uuid, sizeof(uuid)) &&
+	       coffer_sysfs_read_line(AT_FDCWD, path, uuid, sizeof(uuid)) &&
 	       strncmp(uuid, "CRYPT-", 6) == 0;
 }
 
-size_t coffer_crypts_open(void)
+size_t coffer_dm_scan_count(void)
 {
 	DIR *dir = opendir("/sys/class/block");
 	const struct dirent *d;
@@ -99,7 +99,7 @@ static enum coffer_swap_kind kind_of(const char *folder, int depth)
 }
 
 /* A file lies on the device of its filesystem; a btrfs has a number that no device has. */
-static enum coffer_swap_kind kind_of_thing(struct coffer_thing what)
+static enum coffer_swap_kind kind_of_id(struct coffer_device_id what)
 {
 	char path[64];
 
@@ -108,7 +108,7 @@ static enum coffer_swap_kind kind_of_thing(struct coffer_thing what)
 	return kind_of(path, 0);
 }
 
-int coffer_crypts_swaps(struct coffer_swap_list *ret)
+int coffer_dm_scan_swaps(struct coffer_swap_list *ret)
 {
 	_cleanup_mounts_ struct coffer_mounts swaps = {0};
 	struct coffer_swap_list list = {0};
@@ -120,8 +120,7 @@ int coffer_crypts_swaps(struct coffer_swap_list *ret)
 			r = -ENOMEM;
 			break;
 		}
-		list.items[list.n] =
-			(struct coffer_swap){.kind = kind_of_thing(swaps.items[i].what)};
+		list.items[list.n] = (struct coffer_swap){.kind = kind_of_id(swaps.items[i].what)};
 		(void)snprintf(list.items[list.n].name, sizeof(list.items->name), "%s",
 			swaps.items[i].name);
 		list.n++;

@@ -16,7 +16,7 @@ struct coffer_swap {
 };
 
 /* How many encrypted volumes are open now. */
-size_t coffer_crypts_open(void);
+size_t coffer_dm_scan_count(void);
 
 struct coffer_swap_list {
 	struct coffer_swap *items;
@@ -24,4 +24,4 @@ struct coffer_swap_list {
 };
 
 /* What is swapped on, and whether that lies on an encrypted volume. -ENOMEM. */
-int coffer_crypts_swaps(struct coffer_swap_list *ret);
+int coffer_dm_scan_swaps(struct coffer_swap_list *ret);

@@ -22,34 +22,34 @@
 #include "io/sysfs.h"
 
 static const char *const kind_names[] = {
-	[COFFER_USER_MOUNT] = "mount",
-	[COFFER_USER_HOLDER] = "holder",
-	[COFFER_USER_LOOP] = "loop",
-	[COFFER_USER_SWAP] = "swap",
-	[COFFER_USER_PROCESS] = "process",
-	[COFFER_USER_REENCRYPTS] = "reencrypts",
+	[COFFER_HOLDER_MOUNT] = "mount",
+	[COFFER_HOLDER_DEVICE] = "device",
+	[COFFER_HOLDER_LOOP] = "loop",
+	[COFFER_HOLDER_SWAP] = "swap",
+	[COFFER_HOLDER_PROCESS] = "process",
+	[COFFER_HOLDER_REENCRYPTION] = "reencryption",
 };
-static_assert(ARRAY_SIZE(kind_names) == COFFER_N_USER_KINDS, "every kind of user has a name");
+static_assert(ARRAY_SIZE(kind_names) == COFFER_N_HOLDER_KINDS, "every kind of user has a name");
 
-const char *coffer_user_kind_name(enum coffer_user_kind k)
+const char *coffer_holder_kind_name(enum coffer_holder_kind k)
 {
-	return (unsigned int)k < COFFER_N_USER_KINDS ? kind_names[k] : "unknown";
+	return (unsigned int)k < COFFER_N_HOLDER_KINDS ? kind_names[k] : "unknown";
 }
 
-void coffer_users_free(struct coffer_users *u)
+void coffer_holders_free(struct coffer_holders *u)
 {
 	free(u->items);
-	*u = (struct coffer_users){0};
+	*u = (struct coffer_holders){0};
 }
 
 /* A block device that was visited; the first one is what was asked for, and may be a file. */
 struct node {
-	struct coffer_thing what;
+	struct coffer_device_id what;
 	char name[32]; /* "loop0p1"; "": what was asked for */
 };
 
 struct walk {
-	struct coffer_users users;
+	struct coffer_holders holders;
 	struct node *nodes;
 	size_t n;
 	struct coffer_pids pids;
@@ -60,7 +60,7 @@ struct walk {
 
 static void walk_free(struct walk *w)
 {
-	coffer_users_free(&w->users);
+	coffer_holders_free(&w->holders);
 	free(w->nodes);
 	coffer_pids_free(&w->pids);
 	coffer_mounts_free(&w->mounts);
@@ -68,32 +68,32 @@ static void walk_free(struct walk *w)
 	coffer_loops_free(&w->loops);
 }
 
-static int add_user(struct walk *w, struct coffer_user u, const char *name, const char *on)
+static int add_holder(struct walk *w, struct coffer_holder u, const char *name, const char *on)
 {
 	(void)snprintf(u.name, sizeof(u.name), "%s", name);
 	(void)snprintf(u.on, sizeof(u.on), "%s", on);
 	/* The same mount is seen in each mount namespace that was copied from another. */
-	for (size_t i = 0; i < w->users.n; i++) {
-		const struct coffer_user *v = &w->users.items[i];
+	for (size_t i = 0; i < w->holders.n; i++) {
+		const struct coffer_holder *v = &w->holders.items[i];
 
-		if (v->kind == u.kind && u.kind != COFFER_USER_PROCESS &&
-			u.kind != COFFER_USER_REENCRYPTS && strcmp(v->name, u.name) == 0 &&
+		if (v->kind == u.kind && u.kind != COFFER_HOLDER_PROCESS &&
+			u.kind != COFFER_HOLDER_REENCRYPTION && strcmp(v->name, u.name) == 0 &&
 			strcmp(v->on, u.on) == 0)
 			return 0;
 	}
-	if (!ARRAY_ROOM(w->users.items, w->users.n))
+	if (!ARRAY_ROOM(w->holders.items, w->holders.n))
 		return -ENOMEM;
-	w->users.items[w->users.n++] = u;
+	w->holders.items[w->holders.n++] = u;
 	return 0;
 }
 
-static int add_node(struct walk *w, struct coffer_thing what, const char *name)
+static int add_node(struct walk *w, struct coffer_device_id what, const char *name)
 {
 	struct node n = {.what = what};
 
 	(void)snprintf(n.name, sizeof(n.name), "%s", name);
 	for (size_t i = 0; i < w->n; i++)
-		if (coffer_thing_same(w->nodes[i].what, what))
+		if (coffer_device_id_equal(w->nodes[i].what, what))
 			return -EEXIST;
 	if (!ARRAY_ROOM(w->nodes, w->n))
 		return -ENOMEM;
@@ -121,7 +121,7 @@ static int each_device(struct walk *w, const char *path, const char *test,
 		if (faccessat(dirfd(dir), inner, F_OK, 0) < 0)
 			continue;
 		(void)snprintf(inner, sizeof(inner), "%s/dev", d->d_name);
-		if (coffer_text_dev(dirfd(dir), inner, &dev))
+		if (coffer_sysfs_read_dev(dirfd(dir), inner, &dev))
 			r = each(w, dev, d->d_name, arg);
 	}
 	if (dir)
@@ -152,16 +152,16 @@ static const char *device_name(dev_t dev, char *link, size_t size)
 
 static int add_mounts_of(struct walk *w, dev_t dev, const char *name, const void *on)
 {
-	const struct coffer_thing what = coffer_thing_block(dev);
+	const struct coffer_device_id what = coffer_device_id_block(dev);
 	int r = 0;
 
 	(void)name;
 	for (size_t i = 0; i < w->mounts.n && r == 0; i++) {
 		const struct coffer_mount *m = &w->mounts.items[i];
-		const struct coffer_user u = {.kind = COFFER_USER_MOUNT, .pid = m->pid};
+		const struct coffer_holder u = {.kind = COFFER_HOLDER_MOUNT, .pid = m->pid};
 
-		if (coffer_thing_same(m->what, what))
-			r = add_user(w, u, m->name, on);
+		if (coffer_device_id_equal(m->what, what))
+			r = add_holder(w, u, m->name, on);
 	}
 	return r;
 }
@@ -200,18 +200,18 @@ static int add_swaps(struct walk *w, const struct node *at)
 	int r = 0;
 
 	for (size_t i = 0; i < w->swaps.n && r == 0; i++)
-		if (coffer_thing_same(w->swaps.items[i].what, at->what))
-			r = add_user(w, (struct coffer_user){.kind = COFFER_USER_SWAP},
+		if (coffer_device_id_equal(w->swaps.items[i].what, at->what))
+			r = add_holder(w, (struct coffer_holder){.kind = COFFER_HOLDER_SWAP},
 				w->swaps.items[i].name, at->name);
 	return r;
 }
 
-static int visit(struct walk *w, struct coffer_thing what, const char *name);
+static int visit(struct walk *w, struct coffer_device_id what, const char *name);
 
 static int visit_part(struct walk *w, dev_t dev, const char *name, const void *arg)
 {
 	(void)arg;
-	return visit(w, coffer_thing_block(dev), name);
+	return visit(w, coffer_device_id_block(dev), name);
 }
 
 /* How far to look beyond a device on top of this one. */
@@ -220,16 +220,16 @@ struct reach {
 	bool deep;
 };
 
-static int add_holder(struct walk *w, dev_t dev, const char *name, const void *arg)
+static int add_stacked(struct walk *w, dev_t dev, const char *name, const void *arg)
 {
 	const struct reach *reach = arg;
 	int r;
 
-	r = add_user(w, (struct coffer_user){.kind = COFFER_USER_HOLDER}, name, reach->on);
-	return r == 0 && reach->deep ? visit(w, coffer_thing_block(dev), name) : r;
+	r = add_holder(w, (struct coffer_holder){.kind = COFFER_HOLDER_DEVICE}, name, reach->on);
+	return r == 0 && reach->deep ? visit(w, coffer_device_id_block(dev), name) : r;
 }
 
-static int add_loops(struct walk *w, struct coffer_thing what, const struct reach *reach)
+static int add_loops(struct walk *w, struct coffer_device_id what, const struct reach *reach)
 {
 	int r = 0;
 
@@ -237,12 +237,13 @@ static int add_loops(struct walk *w, struct coffer_thing what, const struct reac
 		const struct coffer_loop *l = &w->loops.items[i];
 		char path[64];
 
-		if (!coffer_thing_same(l->backing, what))
+		if (!coffer_device_id_equal(l->backing, what))
 			continue;
 		(void)snprintf(path, sizeof(path), "/dev/%s", l->name);
-		r = add_user(w, (struct coffer_user){.kind = COFFER_USER_LOOP}, path, reach->on);
+		r = add_holder(
+			w, (struct coffer_holder){.kind = COFFER_HOLDER_LOOP}, path, reach->on);
 		if (r == 0 && reach->deep)
-			r = visit(w, coffer_thing_block(l->dev), l->name);
+			r = visit(w, coffer_device_id_block(l->dev), l->name);
 	}
 	return r;
 }
@@ -261,13 +262,13 @@ static int add_direct(struct walk *w, const struct node *at, bool deep)
 			r = add_btrfs_mounts(w, at->what.dev, at->name);
 		device_path(path, sizeof(path), at->what.dev, "/holders");
 		if (r == 0)
-			r = each_device(w, path, "dev", add_holder, &reach);
+			r = each_device(w, path, "dev", add_stacked, &reach);
 	}
 	return r < 0 ? r : add_loops(w, at->what, &reach);
 }
 
 /* One device and all that is there through it. It ends: no device is visited twice. */
-static int visit(struct walk *w, struct coffer_thing what, const char *name)
+static int visit(struct walk *w, struct coffer_device_id what, const char *name)
 {
 	struct node at;
 	char path[64];
@@ -296,9 +297,9 @@ static int visit_whole(struct walk *w, dev_t dev)
 	if (access(path, F_OK) < 0)
 		return 0;
 	device_path(path, sizeof(path), dev, "/../dev");
-	if (!coffer_text_dev(AT_FDCWD, path, &dev))
+	if (!coffer_sysfs_read_dev(AT_FDCWD, path, &dev))
 		return 0;
-	whole.what = coffer_thing_block(dev);
+	whole.what = coffer_device_id_block(dev);
 	r = add_node(w, whole.what, device_name(dev, link, sizeof(link)));
 	if (r < 0)
 		return r == -EEXIST ? 0 : r;
@@ -308,24 +309,24 @@ static int visit_whole(struct walk *w, dev_t dev)
 
 static int walk_devices(struct walk *w, const struct stat *st)
 {
-	const struct coffer_thing what = coffer_thing_of(st);
+	const struct coffer_device_id what = coffer_device_id_of(st);
 	char path[64];
 	int r;
 
-	r = coffer_pids_read(&w->pids, &w->users.complete);
+	r = coffer_pids_read(&w->pids, &w->holders.complete);
 	if (r == 0)
-		r = coffer_mounts_read(&w->pids, &w->mounts, &w->users.complete);
+		r = coffer_mounts_read(&w->pids, &w->mounts, &w->holders.complete);
 	if (r == 0)
 		r = coffer_swaps_read(&w->swaps);
 	if (r == 0)
-		r = coffer_loops_read(&w->loops, &w->users.complete);
+		r = coffer_loops_read(&w->loops, &w->holders.complete);
 	if (r == 0)
 		r = visit(w, what, "");
 	if (r < 0 || !what.block)
 		return r;
 	device_path(path, sizeof(path), what.dev, "");
 	if (access(path, F_OK) < 0)
-		w->users.complete = false; /* no sysfs: who knows what is on top of it */
+		w->holders.complete = false; /* no sysfs: who knows what is on top of it */
 	return visit_whole(w, what.dev);
 }
 
@@ -333,7 +334,7 @@ static int walk_devices(struct walk *w, const struct stat *st)
 
 /* The lock file @path; false when there is none. Its name alone proves nothing: whoever is killed
  * leaves it behind. */
-static bool find_lock(const char *path, struct coffer_thing *ret, bool *complete)
+static bool find_lock(const char *path, struct coffer_device_id *ret, bool *complete)
 {
 	struct stat st;
 
@@ -344,42 +345,42 @@ static bool find_lock(const char *path, struct coffer_thing *ret, bool *complete
 			*complete = false;
 		return false;
 	}
-	*ret = coffer_thing_of(&st);
+	*ret = coffer_device_id_of(&st);
 	return true;
 }
 
 static int walk_processes(struct walk *w, const char *lock_path)
 {
 	_cleanup_processes_ struct coffer_processes found = {0};
-	_cleanup_free_ struct coffer_thing *things = calloc(w->n, sizeof(*things));
-	struct coffer_thing lock;
+	_cleanup_free_ struct coffer_device_id *ids = calloc(w->n, sizeof(*ids));
+	struct coffer_device_id lock;
 	bool has_lock;
 	int r;
 
-	if (!things)
+	if (!ids)
 		return -ENOMEM;
 	for (size_t i = 0; i < w->n; i++)
-		things[i] = w->nodes[i].what;
-	has_lock = find_lock(lock_path, &lock, &w->users.complete);
+		ids[i] = w->nodes[i].what;
+	has_lock = find_lock(lock_path, &lock, &w->holders.complete);
 	r = coffer_processes_find(
-		&w->pids, things, w->n, has_lock ? &lock : NULL, &found, &w->users.complete);
+		&w->pids, ids, w->n, has_lock ? &lock : NULL, &found, &w->holders.complete);
 	for (size_t i = 0; i < found.n && r == 0; i++) {
 		const struct coffer_process *p = &found.items[i];
-		const struct coffer_user u = {
-			.kind = p->locks ? COFFER_USER_REENCRYPTS : COFFER_USER_PROCESS,
+		const struct coffer_holder u = {
+			.kind = p->locks ? COFFER_HOLDER_REENCRYPTION : COFFER_HOLDER_PROCESS,
 			.pid = p->pid,
 			.writes = p->writes,
 		};
 
-		r = add_user(w, u, p->comm, p->thing < w->n ? w->nodes[p->thing].name : "");
+		r = add_holder(w, u, p->comm, p->id < w->n ? w->nodes[p->id].name : "");
 	}
 	return r;
 }
 
 static int find(const struct stat *st, bool processes, const char *lock_path,
-	struct coffer_users *ret, struct coffer_err *e)
+	struct coffer_holders *ret, struct coffer_err *e)
 {
-	_cleanup_(walk_free) struct walk w = {.users.complete = true};
+	_cleanup_(walk_free) struct walk w = {.holders.complete = true};
 	int r;
 
 	r = walk_devices(&w, st);
@@ -387,35 +388,36 @@ static int find(const struct stat *st, bool processes, const char *lock_path,
 		r = walk_processes(&w, lock_path);
 	if (r < 0)
 		return coffer_err_errno(e, -r, "look who uses it");
-	*ret = w.users;
-	w.users = (struct coffer_users){0};
+	*ret = w.holders;
+	w.holders = (struct coffer_holders){0};
 	return 0;
 }
 
-int coffer_users_find(const struct stat *st, const char *lock_path, struct coffer_users *ret,
+int coffer_holders_find(const struct stat *st, const char *lock_path, struct coffer_holders *ret,
 	struct coffer_err *e)
 {
 	return find(st, true, lock_path, ret, e);
 }
 
-int coffer_users_find_devices(const struct stat *st, struct coffer_users *ret, struct coffer_err *e)
+int coffer_holders_find_devices(
+	const struct stat *st, struct coffer_holders *ret, struct coffer_err *e)
 {
 	return find(st, false, NULL, ret, e);
 }
 
-bool coffer_users_only_map(const struct stat *st, const char *uuid)
+bool coffer_holders_only_map(const struct stat *st, const char *uuid)
 {
-	_cleanup_users_ struct coffer_users all = {0};
+	_cleanup_holders_ struct coffer_holders all = {0};
 	bool maps = false;
 
-	if (coffer_users_find_devices(st, &all, NULL) < 0)
+	if (coffer_holders_find_devices(st, &all, NULL) < 0)
 		return false;
 	for (size_t i = 0; i < all.n; i++) {
-		const struct coffer_user *u = &all.items[i];
+		const struct coffer_holder *u = &all.items[i];
 
 		if (u->on[0])
 			continue;
-		if (u->kind != COFFER_USER_HOLDER || !coffer_blockdev_maps(u->name, uuid))
+		if (u->kind != COFFER_HOLDER_DEVICE || !coffer_device_maps_volume(u->name, uuid))
 			return false;
 		maps = true;
 	}

@@ -16,9 +16,9 @@
 #include "coffer/err.h"
 #include "coffer/holder.h"
 
-struct coffer_users {
-	struct coffer_user *items; /* each one is followed by those that are there through it;
-				    * processes come last, in the order of pids */
+struct coffer_holders {
+	struct coffer_holder *items; /* each one is followed by those that are there through it;
+				      * processes come last, in the order of pids */
 	size_t n;
 	bool complete; /* false: there may be others that are hidden from us */
 };
@@ -26,17 +26,17 @@ struct coffer_users {
 /* Everybody. @st is of the opened device or file; @lock_path of the file that
  * is locked while its volume is reencrypted, or NULL or "".
  * 0, also when nobody is there; -ENOMEM. */
-int coffer_users_find(const struct stat *st, const char *lock_path, struct coffer_users *ret,
+int coffer_holders_find(const struct stat *st, const char *lock_path, struct coffer_holders *ret,
 	struct coffer_err *e);
 
 /* The same without a look at the descriptors of processes, which takes the longest: mounts, swap,
  * holders and loop devices only. */
-int coffer_users_find_devices(
-	const struct stat *st, struct coffer_users *ret, struct coffer_err *e);
+int coffer_holders_find_devices(
+	const struct stat *st, struct coffer_holders *ret, struct coffer_err *e);
 
 /* Is it in use by mappings of the LUKS2 volume @uuid, and by nobody else directly? Who uses it
  * through them does not count. False where nobody is to be seen: whoever holds it is not known. */
-bool coffer_users_only_map(const struct stat *st, const char *uuid);
+bool coffer_holders_only_map(const struct stat *st, const char *uuid);
 
-void coffer_users_free(struct coffer_users *u);
-#define _cleanup_users_ _cleanup_(coffer_users_free)
+void coffer_holders_free(struct coffer_holders *u);
+#define _cleanup_holders_ _cleanup_(coffer_holders_free)

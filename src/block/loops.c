@@ -15,7 +15,7 @@
 #include "io/sysfs.h"
 
 /* What the kernel holds open. A path may be stale, or of another mount namespace. */
-static bool backing_by_kernel(const char *name, dev_t dev, struct coffer_thing *ret)
+static bool backing_by_kernel(const char *name, dev_t dev, struct coffer_device_id *ret)
 {
 	_cleanup_close_ int fd = -1;
 	struct loop_info64 info;
@@ -27,18 +27,19 @@ static bool backing_by_kernel(const char *name, dev_t dev, struct coffer_thing *
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISBLK(st.st_mode) || st.st_rdev != dev ||
 		ioctl(fd, LOOP_GET_STATUS64, &info) < 0)
 		return false;
-	*ret = info.lo_rdevice ? coffer_thing_block(info.lo_rdevice)
-			       : (struct coffer_thing){.dev = info.lo_device, .ino = info.lo_inode};
+	*ret = info.lo_rdevice
+		       ? coffer_device_id_block(info.lo_rdevice)
+		       : (struct coffer_device_id){.dev = info.lo_device, .ino = info.lo_inode};
 	return true;
 }
 
-static bool backing_by_path(const char *path, struct coffer_thing *ret)
+static bool backing_by_path(const char *path, struct coffer_device_id *ret)
 {
 	struct stat st;
 
 	if (stat(path, &st) < 0)
 		return false;
-	*ret = coffer_thing_of(&st);
+	*ret = coffer_device_id_of(&st);
 	return true;
 }
 
@@ -48,11 +49,11 @@ static int add_loop(struct coffer_loops *l, int sys, const char *name, bool *com
 	char path[64], backing[PATH_MAX];
 
 	(void)snprintf(path, sizeof(path), "%.31s/loop/backing_file", name);
-	if (!coffer_text_line(sys, path, backing, sizeof(backing)))
+	if (!coffer_sysfs_read_line(sys, path, backing, sizeof(backing)))
 		return 0; /* it is over nothing */
 	(void)snprintf(loop.name, sizeof(loop.name), "%s", name);
 	(void)snprintf(path, sizeof(path), "%.31s/dev", name);
-	if (!coffer_text_dev(sys, path, &loop.dev))
+	if (!coffer_sysfs_read_dev(sys, path, &loop.dev))
 		return 0;
 	if (!backing_by_kernel(loop.name, loop.dev, &loop.backing) &&
 		!backing_by_path(backing, &loop.backing)) {

@@ -12,7 +12,7 @@
 struct coffer_loop {
 	char name[32]; /* "loop0" */
 	dev_t dev;
-	struct coffer_thing backing;
+	struct coffer_device_id backing;
 };
 
 struct coffer_loops {

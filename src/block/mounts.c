@@ -18,34 +18,34 @@ DEFINE_CLEANUP(struct libmnt_iter *, iter, mnt_free_iter);
  * it uses. Of other filesystems the name is not looked at: an ordinary user may mount a tmpfs, in a
  * namespace of his own, and name as its source whatever he likes. Only names below /dev are: any
  * other may be on a network filesystem whose server does not answer. */
-static bool mounted_device(struct libmnt_fs *fs, struct coffer_thing *ret)
+static bool mounted_device(struct libmnt_fs *fs, struct coffer_device_id *ret)
 {
 	const char *source = mnt_fs_get_source(fs), *type = mnt_fs_get_fstype(fs);
 	const dev_t dev = mnt_fs_get_devno(fs);
 	struct stat st;
 
-	*ret = coffer_thing_block(dev);
+	*ret = coffer_device_id_block(dev);
 	if (major(dev) != 0)
 		return true;
 	if (!type || strcmp(type, "btrfs") != 0 || !source || strncmp(source, "/dev/", 5) != 0 ||
 		stat(source, &st) < 0 || !S_ISBLK(st.st_mode))
 		return false;
-	*ret = coffer_thing_of(&st);
+	*ret = coffer_device_id_of(&st);
 	return true;
 }
 
-static bool swapped_thing(struct libmnt_fs *fs, struct coffer_thing *ret)
+static bool swapped_id(struct libmnt_fs *fs, struct coffer_device_id *ret)
 {
 	const char *source = mnt_fs_get_source(fs);
 	struct stat st;
 
 	if (!source || stat(source, &st) < 0)
 		return false;
-	*ret = coffer_thing_of(&st);
+	*ret = coffer_device_id_of(&st);
 	return true;
 }
 
-static int add(struct coffer_mounts *m, struct coffer_thing what, pid_t pid, const char *name)
+static int add(struct coffer_mounts *m, struct coffer_device_id what, pid_t pid, const char *name)
 {
 	char *copy = strdup(name ? name : "");
 
@@ -66,9 +66,9 @@ static int add_table(struct coffer_mounts *m, struct libmnt_table *table, pid_t 
 	if (!it)
 		return -ENOMEM;
 	while (r == 0 && mnt_table_next_fs(table, it, &fs) == 0) {
-		struct coffer_thing what;
+		struct coffer_device_id what;
 
-		if (swaps && swapped_thing(fs, &what))
+		if (swaps && swapped_id(fs, &what))
 			r = add(m, what, pid, mnt_fs_get_source(fs));
 		else if (!swaps && mounted_device(fs, &what))
 			r = add(m, what, pid, mnt_fs_get_target(fs));

@@ -10,7 +10,7 @@
 #include "io/device_id.h"
 
 struct coffer_mount {
-	struct coffer_thing what;
+	struct coffer_device_id what;
 	pid_t pid;  /* one that sees it, of another mount namespace; 0: we see it too */
 	char *name; /* where; of swap, what */
 };

@@ -15,8 +15,8 @@ static int explain(const char *path, int r, struct coffer_err *e)
 
 	if ((r != -EBUSY && r != -EAGAIN) || stat(path, &st) < 0)
 		return r;
-	return r == -EBUSY ? coffer_explain_busy(path, &st, e)
-			   : coffer_explain_locked(path, &st, e);
+	return r == -EBUSY ? coffer_busy_explain(path, &st, e)
+			   : coffer_busy_explain_locked(path, &st, e);
 }
 
 static int refuse_attached(const struct coffer_dev *d, struct coffer_err *e)
@@ -25,7 +25,7 @@ static int refuse_attached(const struct coffer_dev *d, struct coffer_err *e)
 
 	if (fstat(d->fd, &st) < 0)
 		return coffer_err_errno(e, errno, "look at %s", d->name);
-	return coffer_refuse_attached(d->name, &st, e);
+	return coffer_busy_refuse_attached(d->name, &st, e);
 }
 
 static int open_for_work(
@@ -56,7 +56,7 @@ int coffer_dev_open_shared(const char *path, struct coffer_dev **ret, struct cof
 	return open_for_work(path, false, ret, e);
 }
 
-int coffer_dev_check_alone(const struct coffer_dev *d, struct coffer_err *e)
+int coffer_dev_check_exclusive(const struct coffer_dev *d, struct coffer_err *e)
 {
 	struct stat st;
 	int r;
@@ -66,5 +66,5 @@ int coffer_dev_check_alone(const struct coffer_dev *d, struct coffer_err *e)
 		return r;
 	if (fstat(d->fd, &st) < 0)
 		return coffer_err_errno(e, errno, "look at %s", d->name);
-	return coffer_explain_locked(d->name, &st, e);
+	return coffer_busy_explain_locked(d->name, &st, e);
 }

@@ -19,4 +19,4 @@ int coffer_dev_open_shared(const char *path, struct coffer_dev **ret, struct cof
 /* What coffer_dev_open would refuse, asked of a device that was opened for reading; nobody is kept
  * away for that. REFUSED with -EBUSY: it could not be had alone. That is as much as can be seen: a
  * process that holds a block device with O_EXCL shows only when it is opened. */
-int coffer_dev_check_alone(const struct coffer_dev *d, struct coffer_err *e);
+int coffer_dev_check_exclusive(const struct coffer_dev *d, struct coffer_err *e);

@@ -82,7 +82,7 @@ void coffer_pids_free(struct coffer_pids *p)
 
 /* --- the lock, as the kernel's table has it --- */
 
-static bool is_held(const char *line, size_t n, const struct coffer_thing *lock, pid_t *ret)
+static bool is_held(const char *line, size_t n, const struct coffer_device_id *lock, pid_t *ret)
 {
 	struct coffer_lock_line l;
 
@@ -95,12 +95,12 @@ static bool is_held(const char *line, size_t n, const struct coffer_thing *lock,
 
 /* Who took the lock: its pid, 0 when that is not known, -1 when nobody holds it. It may have ended
  * since: a flock belongs to the open file, which a child inherits. */
-static int read_locks(const struct coffer_thing *lock, pid_t *ret, bool *complete)
+static int read_locks(const struct coffer_device_id *lock, pid_t *ret, bool *complete)
 {
 	_cleanup_free_ char *text = NULL;
 	const char *at, *line;
 	size_t left, n;
-	const int r = coffer_text_read(AT_FDCWD, "/proc/locks", &text, &left);
+	const int r = coffer_sysfs_read(AT_FDCWD, "/proc/locks", &text, &left);
 
 	*ret = -1;
 	if (r == -ENOMEM)
@@ -119,12 +119,12 @@ static int read_locks(const struct coffer_thing *lock, pid_t *ret, bool *complet
 /* --- descriptors --- */
 
 struct scan {
-	const struct coffer_thing *things;
+	const struct coffer_device_id *ids;
 	size_t n;
-	const struct coffer_thing *lock;
+	const struct coffer_device_id *lock;
 };
 
-static bool fd_is(int dir_fd, const char *name, struct coffer_thing *ret, bool *refused)
+static bool fd_is(int dir_fd, const char *name, struct coffer_device_id *ret, bool *refused)
 {
 	struct statx st;
 
@@ -135,37 +135,38 @@ static bool fd_is(int dir_fd, const char *name, struct coffer_thing *ret, bool *
 		return false;
 	}
 	if (S_ISBLK(st.stx_mode)) {
-		*ret = coffer_thing_block(makedev(st.stx_rdev_major, st.stx_rdev_minor));
+		*ret = coffer_device_id_block(makedev(st.stx_rdev_major, st.stx_rdev_minor));
 		return true;
 	}
-	*ret = (struct coffer_thing){
+	*ret = (struct coffer_device_id){
 		.dev = makedev(st.stx_dev_major, st.stx_dev_minor), .ino = st.stx_ino};
 	return S_ISREG(st.stx_mode);
 }
 
 /* One descriptor that leads to what we look for, or to the lock. */
-static bool add_fd(const struct scan *s, struct coffer_thing what, int fd, struct coffer_process *p)
+static bool add_fd(
+	const struct scan *s, struct coffer_device_id what, int fd, struct coffer_process *p)
 {
-	const bool is_lock = s->lock && coffer_thing_same(what, *s->lock);
+	const bool is_lock = s->lock && coffer_device_id_equal(what, *s->lock);
 	_cleanup_free_ char *text = NULL;
 	struct coffer_fdinfo info;
 	size_t i, n;
 	char path[64];
 	int r;
 
-	for (i = 0; i < s->n && !coffer_thing_same(what, s->things[i]); i++)
+	for (i = 0; i < s->n && !coffer_device_id_equal(what, s->ids[i]); i++)
 		;
 	if (i == s->n && !is_lock)
 		return true;
 	(void)snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", (int)p->pid, fd);
-	r = coffer_text_read(AT_FDCWD, path, &text, &n);
+	r = coffer_sysfs_read(AT_FDCWD, path, &text, &n);
 	if (r < 0 || coffer_fdinfo_parse(text, n, &info) < 0)
 		return r == 0 || !denied(-r);
 	if (is_lock && info.flocked)
 		p->locks = true;
 	if (i < s->n && !(info.flags & O_PATH)) {
-		if (i < p->thing)
-			p->thing = i;
+		if (i < p->id)
+			p->id = i;
 		p->writes |= (info.flags & O_ACCMODE) != O_RDONLY;
 	}
 	return true;
@@ -185,7 +186,7 @@ static bool scan_process(const struct scan *s, struct coffer_process *p)
 		return !denied(errno);
 	while ((d = readdir(dir)) && !refused) {
 		const int fd = name_number(d->d_name);
-		struct coffer_thing what;
+		struct coffer_device_id what;
 
 		if (fd >= 0 && fd_is(dirfd(dir), d->d_name, &what, &refused))
 			refused |= !add_fd(s, what, fd, p);
@@ -200,7 +201,7 @@ static int add_process(struct coffer_processes *ret, struct coffer_process *p)
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)p->pid);
 	if (p->pid > 0)
-		(void)coffer_text_line(AT_FDCWD, path, p->comm, sizeof(p->comm));
+		(void)coffer_sysfs_read_line(AT_FDCWD, path, p->comm, sizeof(p->comm));
 	if (!ARRAY_ROOM(ret->items, ret->n))
 		return -ENOMEM;
 	ret->items[ret->n++] = *p;
@@ -209,9 +210,9 @@ static int add_process(struct coffer_processes *ret, struct coffer_process *p)
 
 /* The table says that the lock is held, and no descriptor tells by whom. */
 static int add_unknown(
-	const struct coffer_thing *lock, struct coffer_processes *ret, bool *complete)
+	const struct coffer_device_id *lock, struct coffer_processes *ret, bool *complete)
 {
-	struct coffer_process p = {.thing = SIZE_MAX, .locks = true};
+	struct coffer_process p = {.id = SIZE_MAX, .locks = true};
 	pid_t owner;
 	int r;
 
@@ -220,11 +221,11 @@ static int add_unknown(
 	return r < 0 || owner < 0 ? r : add_process(ret, &p);
 }
 
-int coffer_processes_find(const struct coffer_pids *pids, const struct coffer_thing *things,
-	size_t n, const struct coffer_thing *lock, struct coffer_processes *ret, bool *complete)
+int coffer_processes_find(const struct coffer_pids *pids, const struct coffer_device_id *ids,
+	size_t n, const struct coffer_device_id *lock, struct coffer_processes *ret, bool *complete)
 {
 	_cleanup_processes_ struct coffer_processes found = {0};
-	const struct scan s = {.things = things, .n = n, .lock = lock};
+	const struct scan s = {.ids = ids, .n = n, .lock = lock};
 	bool lock_found = false;
 	pid_t owner = -1;
 	int r = 0;
@@ -232,14 +233,14 @@ int coffer_processes_find(const struct coffer_pids *pids, const struct coffer_th
 	if (lock)
 		r = read_locks(lock, &owner, complete);
 	for (size_t i = 0; i < pids->n && r == 0; i++) {
-		struct coffer_process p = {.pid = pids->items[i], .thing = SIZE_MAX};
+		struct coffer_process p = {.pid = pids->items[i], .id = SIZE_MAX};
 
 		if (!scan_process(&s, &p)) {
 			*complete = false;
 			p.locks |= p.pid == owner; /* the table's word is the best there is */
 		}
 		lock_found |= p.locks;
-		if (p.locks || p.thing < n)
+		if (p.locks || p.id < n)
 			r = add_process(&found, &p);
 	}
 	if (r == 0 && owner >= 0 && owner != getpid() && !lock_found)

@@ -23,10 +23,10 @@ void coffer_pids_free(struct coffer_pids *p);
 #define _cleanup_pids_ _cleanup_(coffer_pids_free)
 
 struct coffer_process {
-	pid_t pid;    /* 0: holds the lock, but cannot be told */
-	size_t thing; /* which one it has open; SIZE_MAX: none */
-	bool writes;  /* for writing */
-	bool locks;   /* it has the lock file open, and a lock of flock(2) on it */
+	pid_t pid;   /* 0: holds the lock, but cannot be told */
+	size_t id;   /* which one it has open; SIZE_MAX: none */
+	bool writes; /* for writing */
+	bool locks;  /* it has the lock file open, and a lock of flock(2) on it */
 	char comm[64];
 };
 
@@ -38,7 +38,8 @@ struct coffer_processes {
 /* Of @pids those that have one of the @n @things open (the first of them counts), or hold @lock, a
  * lock file; NULL for none. *@complete becomes false when one of them does not let us look.
  * -ENOMEM. */
-int coffer_processes_find(const struct coffer_pids *pids, const struct coffer_thing *things,
-	size_t n, const struct coffer_thing *lock, struct coffer_processes *ret, bool *complete);
+int coffer_processes_find(const struct coffer_pids *pids, const struct coffer_device_id *ids,
+	size_t n, const struct coffer_device_id *lock, struct coffer_processes *ret,
+	bool *complete);
 void coffer_processes_free(struct coffer_processes *p);
 #define _cleanup_processes_ _cleanup_(coffer_processes_free)

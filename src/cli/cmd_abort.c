@@ -3,9 +3,9 @@
 #include "base/err.h"
 #include "cli/cli.h"
 
-static void progress(void *user, const struct coffer_progress *p)
+static void progress(void *userdata, const struct coffer_progress *p)
 {
-	coffer_report_progress(user, p);
+	coffer_report_progress(userdata, p);
 }
 
 static int run_abort(const struct coffer_cmd *cmd, const struct coffer_args *args)
@@ -19,7 +19,7 @@ static int run_abort(const struct coffer_cmd *cmd, const struct coffer_args *arg
 	coffer_signals_install();
 	coffer_report_begin(&report, args, cmd->name);
 	options.callbacks = (struct coffer_encrypt_callbacks){
-		.progress = progress, .stop = coffer_signals_stop, .user = &report};
+		.progress = progress, .stop = coffer_signals_stop, .userdata = &report};
 	r = coffer_abort(&options, &result, &e);
 	return coffer_report_end(&report, r, &result, &e);
 }

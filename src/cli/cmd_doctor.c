@@ -17,14 +17,14 @@ static int end_json(const struct coffer_doctor_report *d, int code, const struct
 	struct json_object *disks = coffer_json_array_new();
 
 	if (d)
-		coffer_json_put_checks(o, "machine", &d->machine);
+		coffer_json_put_findings(o, "machine", &d->machine);
 	for (size_t i = 0; d && i < d->n_disks; i++) {
 		struct json_object *disk = coffer_json_object_new();
 
 		coffer_json_put_text(disk, "device", d->disks[i].device);
 		if (d->disks[i].status)
 			coffer_json_put_status(disk, "status", d->disks[i].status);
-		coffer_json_put_checks(disk, "checks", &d->disks[i].checks);
+		coffer_json_put_findings(disk, "checks", &d->disks[i].checks);
 		(void)coffer_json_append(disks, disk);
 	}
 	(void)coffer_json_put(o, "disks", disks);
@@ -32,16 +32,17 @@ static int end_json(const struct coffer_doctor_report *d, int code, const struct
 }
 
 /* What is in order is told only to whoever does not want it quiet. */
-static void show_part(const char *name, const char *stage, const struct coffer_checks *c, bool all)
+static void show_part(
+	const char *name, const char *stage, const struct coffer_findings *c, bool all)
 {
-	const size_t bad = coffer_checks_count(c, COFFER_CHECK_BAD);
+	const size_t bad = coffer_findings_count(c, COFFER_VERDICT_BAD);
 
 	if (!all && bad == 0)
 		return;
 	coffer_show_text(stdout, name);
 	(void)printf("%s%s: %zu checks, %zu bad, %zu not possible\n", *stage ? ": " : "", stage,
-		c->n, bad, coffer_checks_count(c, COFFER_CHECK_UNCHECKED));
-	coffer_show_checks(stdout, c, all);
+		c->n, bad, coffer_findings_count(c, COFFER_VERDICT_UNCHECKED));
+	coffer_show_findings(stdout, c, all);
 }
 
 static int end_text(const struct coffer_doctor_report *d, int code, const struct coffer_args *args,

@@ -13,19 +13,20 @@ struct run {
 	bool locked;
 };
 
-static int ask(void *user, enum coffer_ask why, uint8_t *buf, size_t size, struct coffer_err *e)
+static int ask(void *userdata, enum coffer_ask why, uint8_t *buf, size_t size, struct coffer_err *e)
 {
-	const struct run *run = user;
+	const struct run *run = userdata;
 
 	return coffer_read_key(&run->args, why, buf, size, e);
 }
 
-static void progress(void *user, const struct coffer_progress *p)
+static void progress(void *userdata, const struct coffer_progress *p)
 {
-	struct run *run = user;
+	struct run *run = userdata;
 
 	/* From here on there is a volume key in the ciphers of the engine. */
-	if ((p->phase == COFFER_PHASE_CONVERT || p->phase == COFFER_PHASE_END) && !run->locked) {
+	if ((p->phase == COFFER_PHASE_CONVERT || p->phase == COFFER_PHASE_FINALIZE) &&
+		!run->locked) {
 		coffer_memory_lock();
 		run->locked = true;
 	}
@@ -38,7 +39,7 @@ static int try_key(struct run *run, const struct coffer_encrypt_result *res, str
 {
 	const struct coffer_args *a = &run->args;
 	const bool is_new =
-		strcmp(res->found, "start") == 0 || strcmp(res->found, "redo-restore") == 0;
+		res->operation == COFFER_OP_START || res->operation == COFFER_OP_FINISH_UNDO;
 	_cleanup_secret_ struct coffer_secret *key = NULL;
 	int r;
 
@@ -62,8 +63,10 @@ static int run_encrypt(const struct coffer_cmd *cmd, const struct coffer_args *a
 
 	coffer_signals_install();
 	coffer_report_begin(&run.report, &run.args, cmd->name);
-	run.args.encrypt.callbacks = (struct coffer_encrypt_callbacks){
-		.passphrase = ask, .progress = progress, .stop = coffer_signals_stop, .user = &run};
+	run.args.encrypt.callbacks = (struct coffer_encrypt_callbacks){.passphrase = ask,
+		.progress = progress,
+		.stop = coffer_signals_stop,
+		.userdata = &run};
 	r = coffer_encrypt(&run.args.encrypt, &result, &e);
 	if (r == 0)
 		r = try_key(&run, &result, &e);

@@ -20,7 +20,7 @@ static int end_json(const struct coffer_args *args, int code,
 		coffer_json_put_text(o, "file", args->header_backup_file);
 	if (r) {
 		coffer_json_put_backup(o, "backup", &r->info);
-		coffer_json_put_checks(o, "notes", &r->notes);
+		coffer_json_put_findings(o, "notes", &r->notes);
 	}
 	return coffer_json_finish(o, code, e);
 }
@@ -41,7 +41,7 @@ static int end_text(const struct coffer_args *args, int code,
 			    "each of today's opens the volume for ever\n",
 			stderr);
 	}
-	coffer_show_checks(stderr, &r->notes, false);
+	coffer_show_findings(stderr, &r->notes, false);
 	return code;
 }
 

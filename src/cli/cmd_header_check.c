@@ -51,7 +51,7 @@ static int end_json(const struct coffer_header_report *r, int code, const struct
 		(void)coffer_json_put(o, "copies", TAKE_PTR(copies));
 		if (r->counts >= 0)
 			(void)coffer_json_put_string(o, "counts", copy_names[r->counts]);
-		coffer_json_put_checks(o, "checks", &r->checks);
+		coffer_json_put_findings(o, "checks", &r->checks);
 	}
 	return coffer_json_finish(o, code, e);
 }
@@ -60,9 +60,9 @@ static void show_report(const struct coffer_header_report *r, bool all)
 {
 	coffer_show_text(stdout, r->device);
 	(void)printf(": %zu checks, %zu bad, %zu not possible\n", r->checks.n,
-		coffer_checks_count(&r->checks, COFFER_CHECK_BAD),
-		coffer_checks_count(&r->checks, COFFER_CHECK_UNCHECKED));
-	coffer_show_checks(stdout, &r->checks, all);
+		coffer_findings_count(&r->checks, COFFER_VERDICT_BAD),
+		coffer_findings_count(&r->checks, COFFER_VERDICT_UNCHECKED));
+	coffer_show_findings(stdout, &r->checks, all);
 	if (r->counts >= 0)
 		coffer_show_field(stdout, "counts",
 			"the %s copy, UUID %s, sequence number %" PRIu64,

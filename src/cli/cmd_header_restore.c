@@ -48,12 +48,12 @@ static void show(FILE *f, struct run *run, const struct coffer_header_restore_re
 	coffer_show_text(f, r->info.uuid);
 	(void)fputc('\n', f);
 	show_origin(f, &r->info);
-	coffer_show_checks(f, &r->checks, true);
+	coffer_show_findings(f, &r->checks, true);
 }
 
-static bool confirm(void *user, const struct coffer_header_restore_result *r)
+static bool confirm(void *userdata, const struct coffer_header_restore_result *r)
 {
-	struct run *run = user;
+	struct run *run = userdata;
 
 	if (run->args->yes)
 		return true;
@@ -74,7 +74,7 @@ static int end_json(const struct run *run, int code, const struct coffer_header_
 	(void)coffer_json_put_bool(o, "dry_run", run->args->encrypt.dry_run);
 	if (r) {
 		coffer_json_put_backup(o, "backup", &r->info);
-		coffer_json_put_checks(o, "checks", &r->checks);
+		coffer_json_put_findings(o, "checks", &r->checks);
 		(void)coffer_json_put_bool(o, "header_whole", r->header_whole);
 		(void)coffer_json_put_bool(o, "same", r->same);
 		(void)coffer_json_put_bool(o, "changed", r->changed);
@@ -103,7 +103,7 @@ static void show_done(struct run *run, const struct coffer_header_restore_result
 	}
 	/* With --yes nobody has seen them, and "unchecked" is worth knowing afterwards, too. */
 	if (!run->shown)
-		coffer_show_checks(stderr, &r->checks, false);
+		coffer_show_findings(stderr, &r->checks, false);
 }
 
 static int end_text(struct run *run, int code, const struct coffer_header_restore_result *r,
@@ -133,7 +133,7 @@ static int run_restore(const struct coffer_cmd *cmd, const struct coffer_args *a
 		.allow = args->allow,
 		.confirm = confirm,
 		.stop = coffer_signals_stop,
-		.user = &run};
+		.userdata = &run};
 	struct coffer_err e = {0};
 	int r, code;
 

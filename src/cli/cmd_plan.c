@@ -47,7 +47,7 @@ static const char *about(const struct coffer_plan *p)
 {
 	if (p->exact)
 		return "";
-	return strcmp(p->status->found, "start") == 0 ? "about " : "at most ";
+	return p->status->operation == COFFER_OP_START ? "about " : "at most ";
 }
 
 static void show_title(const struct coffer_plan *p)
@@ -57,9 +57,9 @@ static void show_title(const struct coffer_plan *p)
 	coffer_show_text(stdout, s->device);
 	if (!p->possible)
 		(void)printf(": 'coffer encrypt' would not begin\n");
-	else if (s->stage == COFFER_STAGE_RESTORING)
+	else if (s->stage == COFFER_STAGE_UNDOING)
 		(void)printf(": a half done abort would be finished first\n");
-	else if (strcmp(s->found, "start") != 0)
+	else if (s->operation != COFFER_OP_START)
 		(void)printf(": a conversion would go on, %s%s of %s are still to do\n", about(p),
 			coffer_size_format(p->to_move).s, coffer_size_format(p->data_size).s);
 	else
@@ -124,15 +124,15 @@ static void show_work(const struct coffer_plan *p)
 	show_time(p);
 }
 
-static void show_stages(const struct coffer_plan *p)
+static void show_phases(const struct coffer_plan *p)
 {
-	if (p->n_stages == 0)
+	if (p->n_phases == 0)
 		return;
 	(void)printf("\nstages, and the worst that a power cut can do:\n");
-	for (size_t i = 0; i < p->n_stages; i++) {
-		const struct coffer_plan_stage *s = &p->stages[i];
+	for (size_t i = 0; i < p->n_phases; i++) {
+		const struct coffer_plan_phase *s = &p->phases[i];
 
-		coffer_show_field(stdout, s->stage, "%s (%s written)", s->does,
+		coffer_show_field(stdout, s->phase, "%s (%s written)", s->does,
 			coffer_size_format(s->bytes).s);
 		coffer_show_field(stdout, "", "worst: %s", s->worst);
 	}
@@ -143,8 +143,8 @@ static void show_plan(const struct coffer_plan *p)
 	show_title(p);
 	show_work(p);
 	(void)printf("\nguards:\n");
-	coffer_show_checks(stdout, &p->guards, true);
-	show_stages(p);
+	coffer_show_findings(stdout, &p->preflight, true);
+	show_phases(p);
 	(void)printf("\nnothing was changed%s\n",
 		p->possible ? "; 'coffer encrypt' with the same options does this" : "");
 }
@@ -182,17 +182,17 @@ static struct json_object *speed_json(const struct coffer_speed *s)
 	return o;
 }
 
-static struct json_object *stages_json(const struct coffer_plan *p)
+static struct json_object *phases_json(const struct coffer_plan *p)
 {
 	struct json_object *array = coffer_json_array_new();
 
-	for (size_t i = 0; i < p->n_stages; i++) {
+	for (size_t i = 0; i < p->n_phases; i++) {
 		struct json_object *o = coffer_json_object_new();
 
-		(void)coffer_json_put_string(o, "stage", p->stages[i].stage);
-		(void)coffer_json_put_string(o, "does", p->stages[i].does);
-		(void)coffer_json_put_string(o, "worst", p->stages[i].worst);
-		(void)coffer_json_put_u64(o, "bytes", p->stages[i].bytes);
+		(void)coffer_json_put_string(o, "phase", p->phases[i].phase);
+		(void)coffer_json_put_string(o, "does", p->phases[i].does);
+		(void)coffer_json_put_string(o, "worst", p->phases[i].worst);
+		(void)coffer_json_put_u64(o, "bytes", p->phases[i].bytes);
 		(void)coffer_json_append(array, o);
 	}
 	return array;
@@ -202,7 +202,7 @@ static void put_plan(struct json_object *o, const struct coffer_plan *p)
 {
 	(void)coffer_json_put_bool(o, "possible", p->possible);
 	coffer_json_put_status(o, "status", p->status);
-	coffer_json_put_checks(o, "guards", &p->guards);
+	coffer_json_put_findings(o, "preflight", &p->preflight);
 	if (p->data_size > 0) {
 		(void)coffer_json_put_u64(o, "to_move", p->to_move);
 		(void)coffer_json_put_u64(o, "to_write", p->to_write);
@@ -226,16 +226,16 @@ static void put_plan(struct json_object *o, const struct coffer_plan *p)
 	if (p->speed.measured)
 		put_rates(o, "seconds", p->seconds_low, p->seconds, p->seconds_high);
 	(void)coffer_json_put(o, "speed", speed_json(&p->speed));
-	(void)coffer_json_put(o, "stages", stages_json(p));
+	(void)coffer_json_put(o, "phases", phases_json(p));
 }
 
 /* The first guard that is in the way, as an error. */
 static void tell_obstacle(const struct coffer_plan *p, struct coffer_err *e)
 {
-	for (size_t i = 0; i < p->guards.n; i++) {
-		const struct coffer_check *c = &p->guards.items[i];
+	for (size_t i = 0; i < p->preflight.n; i++) {
+		const struct coffer_finding *c = &p->preflight.items[i];
 
-		if (c->verdict != COFFER_CHECK_BAD)
+		if (c->verdict != COFFER_VERDICT_BAD)
 			continue;
 		(void)snprintf(e->msg, sizeof(e->msg), "%.500s%s%.500s", c->text,
 			c->remedy[0] ? "; " : "", c->remedy);

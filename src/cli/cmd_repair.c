@@ -15,18 +15,19 @@ struct run {
 	bool shown; /* findings and actions: once is enough */
 };
 
-static int ask(void *user, enum coffer_ask why, uint8_t *buf, size_t size, struct coffer_err *e)
+static int ask(void *userdata, enum coffer_ask why, uint8_t *buf, size_t size, struct coffer_err *e)
 {
-	const struct run *run = user;
+	const struct run *run = userdata;
 
 	return coffer_read_key(&run->args, why, buf, size, e);
 }
 
-static void progress(void *user, const struct coffer_progress *p)
+static void progress(void *userdata, const struct coffer_progress *p)
 {
-	struct run *run = user;
+	struct run *run = userdata;
 
-	if ((p->phase == COFFER_PHASE_CONVERT || p->phase == COFFER_PHASE_END) && !run->locked) {
+	if ((p->phase == COFFER_PHASE_CONVERT || p->phase == COFFER_PHASE_FINALIZE) &&
+		!run->locked) {
 		coffer_memory_lock();
 		run->locked = true;
 	}
@@ -43,17 +44,18 @@ static void show_findings(FILE *f, const struct run *run, const struct coffer_re
 		return;
 	}
 	(void)fprintf(f, ": %s\n", coffer_stage_name(r->status->stage));
-	coffer_show_checks(f, &r->findings, true);
+	coffer_show_findings(f, &r->findings, true);
 	for (size_t i = 0; i < r->n_actions; i++) {
-		(void)fprintf(f, "  %zu. %-22s ", i + 1, coffer_repair_name(r->actions[i].kind));
+		(void)fprintf(
+			f, "  %zu. %-22s ", i + 1, coffer_repair_kind_name(r->actions[i].kind));
 		coffer_show_wrapped(f, 28, r->actions[i].text);
 	}
 }
 
 /* A person decides on a terminal; a script has said so beforehand. */
-static bool confirm(void *user, const struct coffer_repair_result *r)
+static bool confirm(void *userdata, const struct coffer_repair_result *r)
 {
-	struct run *run = user;
+	struct run *run = userdata;
 
 	if (run->args.yes)
 		return true;
@@ -71,7 +73,8 @@ static void put_actions(struct json_object *o, const struct coffer_repair_result
 	for (size_t i = 0; i < r->n_actions; i++) {
 		struct json_object *a = coffer_json_object_new();
 
-		(void)coffer_json_put_string(a, "action", coffer_repair_name(r->actions[i].kind));
+		(void)coffer_json_put_string(
+			a, "action", coffer_repair_kind_name(r->actions[i].kind));
 		coffer_json_put_text(a, "text", r->actions[i].text);
 		(void)coffer_json_put_bool(a, "done", r->done[i]);
 		(void)coffer_json_append(array, a);
@@ -88,7 +91,7 @@ static int end_json(const struct run *run, int code, const struct coffer_repair_
 	(void)coffer_json_put_bool(o, "dry_run", run->args.encrypt.dry_run);
 	if (r) {
 		coffer_json_put_status(o, "status", r->status);
-		coffer_json_put_checks(o, "findings", &r->findings);
+		coffer_json_put_findings(o, "findings", &r->findings);
 		put_actions(o, r);
 		(void)coffer_json_put_bool(o, "changed", r->changed);
 		if (r->changed) {
@@ -107,16 +110,17 @@ static void show_overtaken(const struct run *run, const struct coffer_repair_res
 		if (!r->done[i])
 			(void)fprintf(stderr,
 				"%s: '%s' was not needed any more: another program was faster\n",
-				run->args.encrypt.device, coffer_repair_name(r->actions[i].kind));
+				run->args.encrypt.device,
+				coffer_repair_kind_name(r->actions[i].kind));
 }
 
 /* Nobody was asked, and so nobody has read what the action leaves to do. */
 static void show_rest(const struct run *run, const struct coffer_repair_result *r)
 {
 	for (size_t i = 0; i < r->n_actions && !run->shown; i++)
-		if (r->done[i] && r->actions[i].kind == COFFER_REPAIR_RESTORE_HEAD)
+		if (r->done[i] && r->actions[i].kind == COFFER_REPAIR_UNDO_STOCK_PLACEMENT)
 			(void)fprintf(stderr, "%s: %s: %s\n", run->args.encrypt.device,
-				coffer_repair_name(r->actions[i].kind), r->actions[i].text);
+				coffer_repair_kind_name(r->actions[i].kind), r->actions[i].text);
 }
 
 static int end_text(const struct run *run, int code, const struct coffer_repair_result *r,
@@ -168,7 +172,7 @@ static int run_repair(const struct coffer_cmd *cmd, const struct coffer_args *ar
 		.callbacks = {.passphrase = ask,
 			.progress = progress,
 			.stop = coffer_signals_stop,
-			.user = &run}};
+			.userdata = &run}};
 	struct coffer_err e = {0};
 	int r, code;
 

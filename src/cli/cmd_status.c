@@ -25,7 +25,7 @@ static const char *const meanings[] = {
 	[COFFER_STAGE_WIPE_PENDING] =
 		"all is encrypted; the old copy of the first bytes is still to be wiped",
 	[COFFER_STAGE_ENCRYPTED] = "a LUKS volume with nothing under way",
-	[COFFER_STAGE_RESTORING] = "an abort is half done",
+	[COFFER_STAGE_UNDOING] = "an abort is half done",
 	[COFFER_STAGE_OTHER] = "a reencryption is under way that is cryptsetup's to finish",
 	[COFFER_STAGE_SHRUNK] = "the device is smaller than the conversion it holds",
 	[COFFER_STAGE_DAMAGED] = "damaged",
@@ -37,38 +37,38 @@ static unsigned int percent(const struct coffer_status *s)
 	return s->data_size ? (unsigned int)((double)s->converted * 100 / (double)s->data_size) : 0;
 }
 
-static void show_user(const struct coffer_user *u)
+static void show_holder(const struct coffer_holder *u)
 {
 	char on[sizeof(u->on) + 16] = "", elsewhere[64] = "";
 
 	if (u->on[0])
 		(void)snprintf(on, sizeof(on), "%s: ", u->on);
 	switch (u->kind) {
-	case COFFER_USER_MOUNT:
+	case COFFER_HOLDER_MOUNT:
 		if (u->pid > 0)
 			(void)snprintf(elsewhere, sizeof(elsewhere),
 				" in the mount namespace of process %d", (int)u->pid);
 		coffer_show_field(stdout, "in use", "%smounted on %s%s", on, u->name, elsewhere);
 		break;
-	case COFFER_USER_HOLDER:
+	case COFFER_HOLDER_DEVICE:
 		coffer_show_field(
 			stdout, "in use", "%sthe block device %s stands on it", on, u->name);
 		break;
-	case COFFER_USER_LOOP:
+	case COFFER_HOLDER_LOOP:
 		coffer_show_field(stdout, "in use", "%sattached to %s", on, u->name);
 		break;
-	case COFFER_USER_SWAP:
+	case COFFER_HOLDER_SWAP:
 		coffer_show_field(stdout, "in use", "%sas swap (%s)", on, u->name);
 		break;
-	case COFFER_USER_REENCRYPTS:
+	case COFFER_HOLDER_REENCRYPTION:
 		coffer_show_field(stdout, "at work", "process %d (%s) is converting it",
 			(int)u->pid, u->name);
 		break;
-	case COFFER_USER_PROCESS:
+	case COFFER_HOLDER_PROCESS:
 		coffer_show_field(stdout, "open by", "%sprocess %d (%s)%s", on, (int)u->pid,
 			u->name, u->writes ? ", for writing" : "");
 		break;
-	case COFFER_N_USER_KINDS:
+	case COFFER_N_HOLDER_KINDS:
 		break;
 	}
 }
@@ -102,9 +102,9 @@ static void show_status(const struct coffer_status *s)
 		coffer_show_field(stdout, "layout", "data offset %" PRIu64 ", sectors of %" PRIu32,
 			s->data_offset, s->sector_size);
 	}
-	for (size_t i = 0; i < s->n_users; i++)
-		show_user(&s->users[i]);
-	if (!s->users_complete)
+	for (size_t i = 0; i < s->n_holders; i++)
+		show_holder(&s->holders[i]);
+	if (!s->holders_complete)
 		coffer_show_field(
 			stdout, "note", "not everybody's processes can be seen by this user");
 	if (!s->locked)

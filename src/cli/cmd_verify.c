@@ -11,9 +11,9 @@
 
 DEFINE_CLEANUP(struct coffer_verification *, verification, coffer_verification_free);
 
-static int ask(void *user, enum coffer_ask why, uint8_t *buf, size_t size, struct coffer_err *e)
+static int ask(void *userdata, enum coffer_ask why, uint8_t *buf, size_t size, struct coffer_err *e)
 {
-	const int n = coffer_read_key(user, why, buf, size, e);
+	const int n = coffer_read_key(userdata, why, buf, size, e);
 
 	/* From here on there is a key, and soon a volume key in a cipher of libcrypto's. */
 	coffer_memory_lock();
@@ -28,7 +28,7 @@ static int end_json(const struct coffer_verification *v, int code, const char *d
 	coffer_json_put_text(o, "device", device);
 	if (v) {
 		coffer_json_put_status(o, "status", v->status);
-		coffer_json_put_checks(o, "checks", &v->checks);
+		coffer_json_put_findings(o, "checks", &v->checks);
 	}
 	return coffer_json_finish(o, code, e);
 }
@@ -40,9 +40,9 @@ static int end_text(const struct coffer_verification *v, int code, const struct 
 		coffer_show_text(stdout, v->status->device);
 		(void)printf(": %s; %zu checks, %zu bad, %zu not possible\n",
 			coffer_stage_name(v->status->stage), v->checks.n,
-			coffer_checks_count(&v->checks, COFFER_CHECK_BAD),
-			coffer_checks_count(&v->checks, COFFER_CHECK_UNCHECKED));
-		coffer_show_checks(stdout, &v->checks, !args->quiet);
+			coffer_findings_count(&v->checks, COFFER_VERDICT_BAD),
+			coffer_findings_count(&v->checks, COFFER_VERDICT_UNCHECKED));
+		coffer_show_findings(stdout, &v->checks, !args->quiet);
 	}
 	if (v && v->status->luks_version == 2 && !args->key_file && args->key_fd < 0 &&
 		!args->ask && !args->quiet)
@@ -62,7 +62,7 @@ static int run_verify(const struct coffer_cmd *cmd, const struct coffer_args *ar
 		.serialize_memory_hard_pbkdf = args->encrypt.serialize_memory_hard_pbkdf,
 		.callbacks = {.passphrase = key ? ask : NULL,
 			.stop = coffer_signals_stop,
-			.user = (void *)args}};
+			.userdata = (void *)args}};
 	struct coffer_err e = {0};
 	int r, code;
 

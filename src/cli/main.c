@@ -181,7 +181,7 @@ static int run_group(char **words)
 			"options go behind the whole verb, and '%s' wants a second word", group);
 	else
 		(void)coffer_err_usage(&e, "there is no verb '%s %s'", group, second);
-	coffer_err_add(&e, "; 'coffer %s --help' lists them", group);
+	coffer_err_append(&e, "; 'coffer %s --help' lists them", group);
 	return wrong_usage(group, wants_json(words), &e);
 }
 

@@ -202,8 +202,8 @@ static void end_json(const struct coffer_report *r, int code,
 	if (code != COFFER_DONE)
 		coffer_json_put_text(o, "message", e->msg);
 	(void)coffer_json_put_bool(o, "dry_run", r->args->encrypt.dry_run);
-	if (res->found[0])
-		(void)coffer_json_put_string(o, "found", res->found);
+	if (res->operation != COFFER_OP_UNKNOWN)
+		(void)coffer_json_put_string(o, "operation", coffer_operation_name(res->operation));
 	(void)coffer_json_put_bool(o, "resumed", res->resumed);
 	(void)coffer_json_put_bool(o, "finished", res->finished);
 	(void)coffer_json_put_bool(o, "aborted", res->aborted);
@@ -225,7 +225,7 @@ static void end_json(const struct coffer_report *r, int code,
 	(void)coffer_json_put_bool(o, "changed", res->changed);
 	if (res->changed)
 		(void)coffer_json_put_bool(o, "stock_tools_kept_out", !res->unlocked_run);
-	(void)coffer_json_put_bool(o, "head_copy_kept", res->head_copy_kept);
+	(void)coffer_json_put_bool(o, "segment_copy_kept", res->segment_copy_kept);
 	(void)coffer_json_print(o);
 }
 
@@ -309,7 +309,7 @@ static void say_dry_run(const struct coffer_report *r, const struct coffer_encry
 			"%s: the plain filesystem would come back: %s at its start from their "
 			"copy\n",
 			device, coffer_size_format(res->data_offset).s);
-	else if (strcmp(res->found, "redo-restore") == 0)
+	else if (res->operation == COFFER_OP_FINISH_UNDO)
 		(void)fprintf(stderr,
 			"%s: an interrupted abort would be finished, then a new conversion begun\n",
 			device);
@@ -360,7 +360,7 @@ static void say_unprotected(const struct coffer_encrypt_result *res)
 			what);
 	coffer_show_field(stderr, "unprotected",
 		"on flash, old plain blocks may survive where the drive keeps spare copies");
-	if (res->head_copy_kept)
+	if (res->segment_copy_kept)
 		coffer_show_field(stderr, "unprotected",
 			"the volume was used before the conversion ended and reaches into the last "
 			"%s; old plain blocks may be left there until its free space is filled",

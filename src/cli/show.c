@@ -146,20 +146,20 @@ void coffer_show_unlocked(FILE *f)
 		"this user has no access to /run/cryptsetup: stock tools were not kept out");
 }
 
-void coffer_show_checks(FILE *f, const struct coffer_checks *c, bool all)
+void coffer_show_findings(FILE *f, const struct coffer_findings *c, bool all)
 {
 	static const char *const marks[] = {
-		[COFFER_CHECK_OK] = "ok",
-		[COFFER_CHECK_NOTE] = "note",
-		[COFFER_CHECK_UNCHECKED] = "unchecked",
-		[COFFER_CHECK_BAD] = "BAD",
+		[COFFER_VERDICT_OK] = "ok",
+		[COFFER_VERDICT_NOTE] = "note",
+		[COFFER_VERDICT_UNCHECKED] = "unchecked",
+		[COFFER_VERDICT_BAD] = "BAD",
 	};
 	_Static_assert(ARRAY_SIZE(marks) == COFFER_N_VERDICTS, "every verdict has a mark");
 
 	for (size_t i = 0; i < c->n; i++) {
-		const struct coffer_check *k = &c->items[i];
+		const struct coffer_finding *k = &c->items[i];
 
-		if (k->verdict == COFFER_CHECK_OK && !all)
+		if (k->verdict == COFFER_VERDICT_OK && !all)
 			continue;
 		(void)fprintf(f, "  %-10s %-18s ", marks[k->verdict], k->id);
 		coffer_show_wrapped(f, 32, k->text);
@@ -203,7 +203,8 @@ void coffer_json_put_text(struct json_object *o, const char *key, const char *te
 	(void)coffer_json_put_string(o, key, clean);
 }
 
-void coffer_json_put_checks(struct json_object *o, const char *key, const struct coffer_checks *c)
+void coffer_json_put_findings(
+	struct json_object *o, const char *key, const struct coffer_findings *c)
 {
 	struct json_object *array = coffer_json_array_new();
 
@@ -252,21 +253,21 @@ void coffer_json_put_backup(
 	(void)coffer_json_put(o, key, info);
 }
 
-static struct json_object *users_json(const struct coffer_status *s)
+static struct json_object *holders_json(const struct coffer_status *s)
 {
 	struct json_object *array = coffer_json_array_new();
 
-	for (size_t i = 0; i < s->n_users; i++) {
-		const struct coffer_user *u = &s->users[i];
+	for (size_t i = 0; i < s->n_holders; i++) {
+		const struct coffer_holder *u = &s->holders[i];
 		struct json_object *o = coffer_json_object_new();
 
-		(void)coffer_json_put_string(o, "kind", coffer_user_kind_name(u->kind));
+		(void)coffer_json_put_string(o, "kind", coffer_holder_kind_name(u->kind));
 		coffer_json_put_text(o, "name", u->name);
 		if (u->on[0])
-			coffer_json_put_text(o, "on", u->on);
+			coffer_json_put_text(o, "device", u->on);
 		if (u->pid > 0)
 			(void)coffer_json_put_int(o, "pid", (int)u->pid);
-		if (u->kind == COFFER_USER_PROCESS || u->kind == COFFER_USER_REENCRYPTS)
+		if (u->kind == COFFER_HOLDER_PROCESS || u->kind == COFFER_HOLDER_REENCRYPTION)
 			(void)coffer_json_put_bool(o, "writes", u->writes);
 		(void)coffer_json_append(array, o);
 	}
@@ -281,7 +282,7 @@ static struct json_object *status_json(const struct coffer_status *s)
 	(void)coffer_json_put_u64(o, "size", s->size);
 	(void)coffer_json_put_bool(o, "block_device", s->is_block);
 	(void)coffer_json_put_string(o, "stage", coffer_stage_name(s->stage));
-	(void)coffer_json_put_string(o, "found", s->found);
+	(void)coffer_json_put_string(o, "operation", coffer_operation_name(s->operation));
 	if (s->filesystem[0])
 		coffer_json_put_text(o, "filesystem", s->filesystem);
 	if (s->luks_version)
@@ -301,8 +302,8 @@ static struct json_object *status_json(const struct coffer_status *s)
 		(void)coffer_json_put_u64(o, "bytes_converted", s->converted);
 	}
 	(void)coffer_json_put_bool(o, "can_abort", s->can_abort);
-	(void)coffer_json_put(o, "users", users_json(s));
-	(void)coffer_json_put_bool(o, "users_complete", s->users_complete);
+	(void)coffer_json_put(o, "holders", holders_json(s));
+	(void)coffer_json_put_bool(o, "holders_complete", s->holders_complete);
 	(void)coffer_json_put_bool(o, "locked", s->locked);
 	if (s->why[0])
 		coffer_json_put_text(o, "why", s->why);

@@ -29,7 +29,7 @@ void coffer_show_field(FILE *f, const char *name, const char *fmt, ...)
 /* The same of a run that had no access to cryptsetup's locks. */
 void coffer_show_unlocked(FILE *f);
 /* One line for each check, its remedy below; those that are OK only when @all. */
-void coffer_show_checks(FILE *f, const struct coffer_checks *c, bool all);
+void coffer_show_findings(FILE *f, const struct coffer_findings *c, bool all);
 /* @text as a shell takes it for one word, with a space in front. */
 void coffer_show_word(FILE *f, const char *text);
 
@@ -37,7 +37,8 @@ void coffer_show_word(FILE *f, const char *text);
 
 /* Put a string; bytes that are no UTF-8 become U+FFFD. */
 void coffer_json_put_text(struct json_object *o, const char *key, const char *text);
-void coffer_json_put_checks(struct json_object *o, const char *key, const struct coffer_checks *c);
+void coffer_json_put_findings(
+	struct json_object *o, const char *key, const struct coffer_findings *c);
 /* What a backup of a header says of itself, as an object under @key. */
 void coffer_json_put_backup(
 	struct json_object *o, const char *key, const struct coffer_backup_info *b);

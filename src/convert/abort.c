@@ -20,27 +20,27 @@ static int too_late(const struct coffer_disk *disk, struct coffer_err *e)
 	const struct coffer_conversion *c = &disk->facts.conversion;
 	const char *name = disk->dev->name;
 
-	switch (disk->action) {
-	case COFFER_ACT_START:
+	switch (disk->operation) {
+	case COFFER_OP_START:
 		(void)coffer_err_set(
 			e, EALREADY, "%s holds no conversion: nothing to take back", name);
 		break;
-	case COFFER_ACT_ENCRYPTED:
+	case COFFER_OP_ENCRYPTED:
 		(void)coffer_err_set(e, EALREADY,
 			"%s is encrypted to its end: nothing to take back; 'cryptsetup reencrypt "
 			"--decrypt' turns it into plain data again",
 			name);
 		break;
-	case COFFER_ACT_CONVERT:
-	case COFFER_ACT_END:
-	case COFFER_ACT_SYNC_FINAL:
+	case COFFER_OP_CONVERT:
+	case COFFER_OP_FINALIZE:
+	case COFFER_OP_SYNC_FINAL:
 		return coffer_err_refuse(e, EINVAL,
 			"%s: %" PRIu64 " of %" PRIu64 " bytes are converted already, and what was "
 			"used there is no longer plain; run %s to finish",
 			name, c->geometry.length - c->pointer, c->geometry.length,
 			coffer_command("coffer encrypt", name).s);
 	default:
-		return coffer_refuse_action(disk, e);
+		return coffer_disk_refuse(disk, e);
 	}
 	coffer_err_outcome(e, COFFER_NO);
 	return -EALREADY;
@@ -48,15 +48,16 @@ static int too_late(const struct coffer_disk *disk, struct coffer_err *e)
 
 /* Whoever goes on is refused where the copy of the head is not all there, and so is who goes back:
  * that would overwrite what is left of the head. */
-static int check_copy(struct coffer_session *s, struct coffer_evidence *v, struct coffer_err *e)
+static int check_copy(
+	struct coffer_session *s, struct coffer_moved_segment *v, struct coffer_err *e)
 {
 	char why[512];
 	int r;
 
-	r = coffer_evidence_collect(&s->disk, v, e);
-	if (r < 0 || !coffer_copy_is_incomplete(v, why, sizeof(why)))
+	r = coffer_moved_segment_read(&s->disk, v, e);
+	if (r < 0 || !coffer_moved_segment_copy_is_incomplete(v, why, sizeof(why)))
 		return r;
-	return coffer_err_repair(e, EUCLEAN,
+	return coffer_err_needs_repair(e, EUCLEAN,
 		"%s: %s; to put that back would overwrite what is left of them; nothing was "
 		"changed",
 		s->dev->name, why);
@@ -64,39 +65,40 @@ static int check_copy(struct coffer_session *s, struct coffer_evidence *v, struc
 
 /* A copy of coffer's own was verified; of cryptsetup's nobody knows, and what is in place of the
  * head may be all that there is of it. So that is kept. */
-static int undo(struct coffer_session *s, const struct coffer_evidence *v, struct coffer_err *e)
+static int undo(
+	struct coffer_session *s, const struct coffer_moved_segment *v, struct coffer_err *e)
 {
 	const struct coffer_stop stop = {
-		.wanted = s->o->callbacks.stop, .user = s->o->callbacks.user};
+		.wanted = s->o->callbacks.stop, .userdata = s->o->callbacks.userdata};
 	const struct coffer_geometry g = s->disk.facts.conversion.geometry;
 	int r;
 
-	if (s->disk.action != COFFER_ACT_CONVERT || v->own)
+	if (s->disk.operation != COFFER_OP_CONVERT || v->own)
 		return coffer_place_undo(&s->disk, e);
-	r = coffer_place_rescue(&s->disk, &g, e);
-	return r < 0 ? r : coffer_check_restored(s, &g, true, &stop, e);
+	r = coffer_place_undo_stock(&s->disk, &g, e);
+	return r < 0 ? r : coffer_fs_check_undone(s, &g, true, &stop, e);
 }
 
 static int run(struct coffer_session *s, struct coffer_err *e)
 {
-	struct coffer_evidence v = {0};
+	struct coffer_moved_segment v = {0};
 	const char *uuid;
 	int r;
 
-	r = coffer_examine(s->dev, &s->disk, e);
+	r = coffer_disk_examine(s->dev, &s->disk, e);
 	uuid = r == 0 ? coffer_volume_uuid(&s->disk.facts) : NULL;
 	if (uuid) {
 		if (s->disk.header)
 			(void)snprintf(s->result->uuid, sizeof(s->result->uuid), "%s", uuid);
 		r = coffer_session_lock(s, uuid, e);
 		if (r == 0) /* whoever held the lock until now may have gone on */
-			r = coffer_examine(s->dev, &s->disk, e);
+			r = coffer_disk_examine(s->dev, &s->disk, e);
 	}
 	if (r < 0)
 		return r;
-	if (!coffer_can_abort(s->disk.action, &s->disk.facts))
+	if (!coffer_can_abort(s->disk.operation, &s->disk.facts))
 		return too_late(&s->disk, e);
-	if (s->disk.action == COFFER_ACT_CONVERT)
+	if (s->disk.operation == COFFER_OP_CONVERT)
 		r = check_copy(s, &v, e);
 	if (r < 0)
 		return r;
@@ -109,7 +111,7 @@ static int run(struct coffer_session *s, struct coffer_err *e)
 	r = coffer_session_check_stop(s, e);
 	if (r < 0)
 		return r;
-	coffer_session_progress(s, COFFER_PHASE_RESTORE, 0, s->result->data_offset);
+	coffer_session_progress(s, COFFER_PHASE_UNDO, 0, s->result->data_offset);
 	s->changed = true;
 	r = undo(s, &v, e);
 	s->result->aborted = r == 0;

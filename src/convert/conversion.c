@@ -49,7 +49,7 @@ static void add_regular(struct table *t, const struct coffer_conversion *c)
 	if (p == 0) {
 		add(t, true, g->shift, DYNAMIC, 0, NULL);
 	} else {
-		add(t, false, coffer_head_copy(g), g->shift, 0, NULL);
+		add(t, false, coffer_segment_copy_offset(g), g->shift, 0, NULL);
 		if (p > g->shift)
 			add(t, false, g->shift, p - g->shift, 0, NULL);
 		if (p < g->length)
@@ -66,7 +66,7 @@ static void build_table(struct table *t, const struct coffer_conversion *c)
 	add_regular(t, c);
 	add(t, false, 0, g->length, 0, "backup-previous");
 	add(t, true, g->shift, DYNAMIC, 0, "backup-final");
-	add(t, false, coffer_head_copy(g), g->shift, 0, "backup-moved-segment");
+	add(t, false, coffer_segment_copy_offset(g), g->shift, 0, "backup-moved-segment");
 }
 
 /* The table while stock is inside the step [q, p): its ciphertext has a segment of its own. */
@@ -76,7 +76,7 @@ static void build_hot_table(struct table *t, const struct coffer_conversion *c, 
 
 	*t = (struct table){0};
 	if (q > 0)
-		add(t, false, coffer_head_copy(g), g->shift, 0, NULL);
+		add(t, false, coffer_segment_copy_offset(g), g->shift, 0, NULL);
 	if (q > g->shift)
 		add(t, false, g->shift, q - g->shift, 0, NULL);
 	add(t, true, g->shift + q, c->pointer - q, q, "in-reencryption");
@@ -512,7 +512,7 @@ int coffer_conversion_verify(
 	if (list.n != 1)
 		return coffer_err_set(e, EKEYREJECTED,
 			"the reencryption metadata has no digest: run 'cryptsetup repair' first");
-	return coffer_metadigest_verify(slot.keyslot, find_flag(segments, "backup-previous"),
+	return coffer_reencrypt_digest_verify(slot.keyslot, find_flag(segments, "backup-previous"),
 		find_flag(segments, "backup-final"), find_flag(segments, "backup-moved-segment"),
 		coffer_json_object(coffer_json_object(json, "digests"), list.names[0]), key,
 		key_size, e);

@@ -37,7 +37,7 @@ static int commit(struct coffer_session *s, struct coffer_err *e)
  * depends on it, so that is no reason to fail, but the result must not claim it. */
 static bool discard_piece(struct coffer_session *s, uint64_t off, uint64_t n)
 {
-	const struct coffer_stop stop = {s->o->callbacks.stop, s->o->callbacks.user};
+	const struct coffer_stop stop = {s->o->callbacks.stop, s->o->callbacks.userdata};
 
 	if (coffer_stop_wanted(&stop) || coffer_dev_discard(s->dev, off, n, NULL) < 0) {
 		s->no_discard = true;
@@ -122,7 +122,7 @@ int coffer_convert(struct coffer_session *s, struct coffer_err *e)
 		.threads = s->o->threads,
 		.verify = s->o->verify,
 		.max_rate = s->o->max_rate,
-		.stop = {s->o->callbacks.stop, s->o->callbacks.user},
+		.stop = {s->o->callbacks.stop, s->o->callbacks.userdata},
 	};
 	_cleanup_engine_ struct coffer_engine *en = NULL;
 	int r;
@@ -130,7 +130,7 @@ int coffer_convert(struct coffer_session *s, struct coffer_err *e)
 	r = coffer_engine_open(&setup, &en, e);
 	if (r < 0)
 		return r;
-	coffer_use_direct(s->dev, &c->geometry);
+	coffer_dev_use_direct(s->dev, &c->geometry);
 	tell_progress(s);
 	/* The pointer was read from the disk or from a cache in front of it, and a copy may be torn
 	 * or behind. A commit of the same state first: then both copies say it, durably, before

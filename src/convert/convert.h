@@ -8,7 +8,7 @@
 int coffer_convert(struct coffer_session *s, struct coffer_err *e);
 
 /* Wipe the head copy and write the final header (END). */
-int coffer_convert_end(struct coffer_session *s, struct coffer_err *e);
+int coffer_convert_finalize(struct coffer_session *s, struct coffer_err *e);
 
 /* Bring the final header's torn or late copy in line (SYNC_FINAL). */
 int coffer_convert_sync(struct coffer_session *s, struct coffer_err *e);

@@ -11,26 +11,27 @@
 #include "base/cleanup.h"
 
 static const char *const names[] = {
-	[COFFER_ACT_START] = "start",
-	[COFFER_ACT_REDO_PLACEMENT] = "redo-placement",
-	[COFFER_ACT_FINISH_PLACEMENT] = "finish-placement",
-	[COFFER_ACT_CONVERT] = "convert",
-	[COFFER_ACT_END] = "end",
-	[COFFER_ACT_SYNC_FINAL] = "sync-final",
-	[COFFER_ACT_ENCRYPTED] = "encrypted",
-	[COFFER_ACT_REDO_RESTORE] = "redo-restore",
-	[COFFER_ACT_OTHER] = "other-reencryption",
-	[COFFER_ACT_SHRUNK] = "shrunk",
-	[COFFER_ACT_DAMAGED] = "damaged",
+	[COFFER_OP_UNKNOWN] = "unknown",
+	[COFFER_OP_START] = "start",
+	[COFFER_OP_REDO_PLACEMENT] = "redo-placement",
+	[COFFER_OP_FINISH_PLACEMENT] = "finish-placement",
+	[COFFER_OP_CONVERT] = "convert",
+	[COFFER_OP_FINALIZE] = "finalize",
+	[COFFER_OP_SYNC_FINAL] = "sync-final",
+	[COFFER_OP_ENCRYPTED] = "encrypted",
+	[COFFER_OP_FINISH_UNDO] = "finish-undo",
+	[COFFER_OP_OTHER] = "other-reencryption",
+	[COFFER_OP_SHRUNK] = "shrunk",
+	[COFFER_OP_DAMAGED] = "damaged",
 };
-static_assert(ARRAY_SIZE(names) == COFFER_N_ACTIONS, "every action has a name");
+static_assert(ARRAY_SIZE(names) == COFFER_N_OPERATIONS, "every action has a name");
 
-const char *coffer_action_name(enum coffer_action a)
+const char *coffer_operation_name(enum coffer_operation a)
 {
-	return names[a];
+	return (unsigned int)a < COFFER_N_OPERATIONS ? names[a] : "unknown";
 }
 
-#define DAMAGED(...) (snprintf(why, why_size, __VA_ARGS__), COFFER_ACT_DAMAGED)
+#define DAMAGED(...) (snprintf(why, why_size, __VA_ARGS__), COFFER_OP_DAMAGED)
 
 /* No step was committed, so the gap may still hold a record; later it is ciphertext and never
  * read as one. A header that was changed since (a higher seqid) has outlived its record; a lower
@@ -49,25 +50,25 @@ static bool is_abort_without_record(const struct coffer_facts *f)
 
 	return f->header.newest == 1 && f->kind == COFFER_LUKS2_CONVERTING && f->kind_error == 0 &&
 	       c->pointer == c->geometry.length && !c->hot && f->transition_error == 0 &&
-	       f->transition.kind == COFFER_RESTORE && !f->has_record[COFFER_RESTORE];
+	       f->transition.kind == COFFER_RECORD_UNDO && !f->has_record[COFFER_RECORD_UNDO];
 }
 
-static enum coffer_action decide_converting(
+static enum coffer_operation decide_converting(
 	const struct coffer_facts *f, char *why, size_t why_size)
 {
 	const struct coffer_conversion *c = &f->conversion;
 
 	if (f->device_size < c->geometry.device)
-		return COFFER_ACT_SHRUNK;
+		return COFFER_OP_SHRUNK;
 	if (c->pointer == 0)
-		return COFFER_ACT_END;
+		return COFFER_OP_FINALIZE;
 	if (c->pointer < c->geometry.length || c->hot)
-		return COFFER_ACT_CONVERT;
-	if (record_counts(f, COFFER_RESTORE)) {
+		return COFFER_OP_CONVERT;
+	if (record_counts(f, COFFER_RECORD_UNDO)) {
 		/* While the header is whole somebody may have opened the volume and written to its
 		 * head: then the abort begins anew with what is there now. That is the caller's
 		 * choice, and going on is as safe: nothing of [0,S) counts, all of it is in D-S. */
-		return COFFER_ACT_REDO_RESTORE;
+		return COFFER_OP_FINISH_UNDO;
 	}
 	/* It veils blocks of the keyslots before anything else, so no key may open this any more.
 	 */
@@ -75,63 +76,64 @@ static enum coffer_action decide_converting(
 		return DAMAGED("an abort is half done, but its record at byte %" PRIu64
 			       " is missing or damaged; the saved head should lie at byte %" PRIu64
 			       "; 'coffer abort' gives the filesystem back",
-			coffer_record_offset(&c->geometry, COFFER_RESTORE),
-			coffer_head_copy(&c->geometry));
-	if (record_counts(f, COFFER_PLACE))
-		return COFFER_ACT_FINISH_PLACEMENT;
-	return COFFER_ACT_CONVERT;
+			coffer_record_offset(&c->geometry, COFFER_RECORD_UNDO),
+			coffer_segment_copy_offset(&c->geometry));
+	if (record_counts(f, COFFER_RECORD_PLACE))
+		return COFFER_OP_FINISH_PLACEMENT;
+	return COFFER_OP_CONVERT;
 }
 
 /* No header copy is whole, and block 0 says that a placement is under way. */
-static enum coffer_action decide_transition(
+static enum coffer_operation decide_transition(
 	const struct coffer_facts *f, char *why, size_t why_size)
 {
 	const uint64_t d = f->transition.geometry.device;
 
 	if (f->device_size < d)
-		return COFFER_ACT_SHRUNK;
-	if (f->has_record[COFFER_RESTORE])
-		return f->head_intact ? COFFER_ACT_REDO_RESTORE
-				      : DAMAGED("an abort is half done, but the saved head at byte "
-						"%" PRIu64 " is not the one its record names",
-						coffer_head_copy(&f->transition.geometry));
-	if (f->transition.kind != COFFER_PLACE)
+		return COFFER_OP_SHRUNK;
+	if (f->has_record[COFFER_RECORD_UNDO])
+		return f->segment_intact
+			       ? COFFER_OP_FINISH_UNDO
+			       : DAMAGED("an abort is half done, but the saved head at byte "
+					 "%" PRIu64 " is not the one its record names",
+					 coffer_segment_copy_offset(&f->transition.geometry));
+	if (f->transition.kind != COFFER_RECORD_PLACE)
 		return DAMAGED("an abort is half done, but its record at byte %" PRIu64
 			       " is missing or damaged; the saved head should lie at byte %" PRIu64,
-			coffer_record_offset(&f->transition.geometry, COFFER_RESTORE),
-			coffer_head_copy(&f->transition.geometry));
-	if (!f->has_record[COFFER_PLACE])
+			coffer_record_offset(&f->transition.geometry, COFFER_RECORD_UNDO),
+			coffer_segment_copy_offset(&f->transition.geometry));
+	if (!f->has_record[COFFER_RECORD_PLACE])
 		return DAMAGED("a header is half placed, but its record at byte %" PRIu64
 			       " is missing or damaged; the saved head should lie at byte %" PRIu64,
-			coffer_gap(&f->transition.geometry),
-			coffer_head_copy(&f->transition.geometry));
-	if (!f->head_intact)
+			coffer_gap_offset(&f->transition.geometry),
+			coffer_segment_copy_offset(&f->transition.geometry));
+	if (!f->segment_intact)
 		return DAMAGED("a header is half placed, but the saved head at byte %" PRIu64
 			       " is not the one its record names",
-			coffer_head_copy(&f->transition.geometry));
+			coffer_segment_copy_offset(&f->transition.geometry));
 	if (!f->image_intact)
 		return DAMAGED("a header is half placed, but its image at byte %" PRIu64
 			       " is damaged; %s",
 			coffer_image_offset(&f->transition.geometry),
-			coffer_can_abort(COFFER_ACT_DAMAGED, f)
+			coffer_can_abort(COFFER_OP_DAMAGED, f)
 				? "'coffer abort' gives the filesystem back"
 				: "not all of the filesystem was out of reach since, so 'coffer "
 				  "abort' does not put its saved head over it");
-	if (f->strange)
+	if (f->unexpected)
 		return DAMAGED("a header is half placed, but %" PRIu64
 			       " sectors (the first at byte %" PRIu64
 			       ") hold something that was never written by the placement",
-			f->strange, f->first_strange);
-	return COFFER_ACT_REDO_PLACEMENT;
+			f->unexpected, f->first_unexpected);
+	return COFFER_OP_REDO_PLACEMENT;
 }
 
-enum coffer_action coffer_decide(const struct coffer_facts *f, char *why, size_t why_size)
+enum coffer_operation coffer_decide(const struct coffer_facts *f, char *why, size_t why_size)
 {
 	why[0] = '\0';
 	/* A second copy without a trace of coffer or LUKS in block 0 is no header: it may be bytes
 	 * of a file, put there by whoever may write files, over a filesystem that is alive. */
 	if (f->header.newest == 1 && !f->block_0_is_ours)
-		return COFFER_ACT_START;
+		return COFFER_OP_START;
 	/* To go by either would overwrite the only copy of the other, which may be the right one.
 	 */
 	if (f->header.two_volumes)
@@ -149,13 +151,13 @@ enum coffer_action coffer_decide(const struct coffer_facts *f, char *why, size_t
 		if (f->header.copy[0].magic || f->header.copy[1].magic)
 			return DAMAGED(
 				"there is a LUKS2 header, but neither of its copies is whole");
-		return COFFER_ACT_START;
+		return COFFER_OP_START;
 	}
 	if (f->kind_error < 0)
 		return DAMAGED("the LUKS2 metadata contradict themselves: %s", f->kind_reason.msg);
 	switch (f->kind) {
 	case COFFER_LUKS2_OTHER:
-		return COFFER_ACT_OTHER;
+		return COFFER_OP_OTHER;
 	case COFFER_LUKS2_CONVERTING:
 		return decide_converting(f, why, why_size);
 	case COFFER_LUKS2_ENCRYPTED:
@@ -164,8 +166,8 @@ enum coffer_action coffer_decide(const struct coffer_facts *f, char *why, size_t
 	/* A final commit that was cut between its copies. One that was cut inside the second copy
 	 * cannot be told from anybody else's torn copy; the next cryptsetup command mends it. */
 	if (f->other_converting)
-		return COFFER_ACT_SYNC_FINAL;
-	return COFFER_ACT_ENCRYPTED;
+		return COFFER_OP_SYNC_FINAL;
+	return COFFER_OP_ENCRYPTED;
 }
 
 const char *coffer_volume_uuid(const struct coffer_facts *f)
@@ -177,32 +179,33 @@ const char *coffer_volume_uuid(const struct coffer_facts *f)
 	return f->transition_error == 0 ? f->transition.uuid : NULL;
 }
 
-bool coffer_can_abort(enum coffer_action a, const struct coffer_facts *f)
+bool coffer_can_abort(enum coffer_operation a, const struct coffer_facts *f)
 {
 	switch (a) {
-	case COFFER_ACT_REDO_PLACEMENT:
-	case COFFER_ACT_FINISH_PLACEMENT:
-	case COFFER_ACT_REDO_RESTORE:
+	case COFFER_OP_REDO_PLACEMENT:
+	case COFFER_OP_FINISH_PLACEMENT:
+	case COFFER_OP_FINISH_UNDO:
 		return true;
-	case COFFER_ACT_CONVERT:
+	case COFFER_OP_CONVERT:
 		/* hot: stock may have written ciphertext, but only into the gap and above it,
 		 * where nothing of the plain filesystem lies that is not in place as well */
 		return f->conversion.pointer == f->conversion.geometry.length;
-	case COFFER_ACT_DAMAGED:
+	case COFFER_OP_DAMAGED:
 		/* The half placed header whose image is lost: the head is all that is needed. But
 		 * only where the filesystem cannot have lived on without its saved head. */
 		return (is_abort_without_record(f) && !f->header.two_volumes) ||
-		       (f->header.newest < 0 && f->transition_error == 0 && f->head_intact &&
-			       f->veiled && f->transition.kind == COFFER_PLACE &&
-			       f->has_record[COFFER_PLACE] &&
+		       (f->header.newest < 0 && f->transition_error == 0 && f->segment_intact &&
+			       f->masks_whole && f->transition.kind == COFFER_RECORD_PLACE &&
+			       f->has_record[COFFER_RECORD_PLACE] &&
 			       f->device_size >= f->transition.geometry.device);
-	case COFFER_ACT_START:
-	case COFFER_ACT_END:
-	case COFFER_ACT_SYNC_FINAL:
-	case COFFER_ACT_ENCRYPTED:
-	case COFFER_ACT_OTHER:
-	case COFFER_ACT_SHRUNK:
-	case COFFER_N_ACTIONS:
+	case COFFER_OP_START:
+	case COFFER_OP_FINALIZE:
+	case COFFER_OP_SYNC_FINAL:
+	case COFFER_OP_ENCRYPTED:
+	case COFFER_OP_OTHER:
+	case COFFER_OP_SHRUNK:
+	case COFFER_OP_UNKNOWN:
+	case COFFER_N_OPERATIONS:
 		break;
 	}
 	return false;

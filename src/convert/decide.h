@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "coffer/operation.h"
 #include "convert/conversion.h"
 #include "convert/record.h"
 #include "luks2/header.h"
@@ -25,38 +26,22 @@ struct coffer_facts {
 	struct coffer_transition transition;
 	/* Records that were found where header or transition block say they must be, with the same
 	 * UUID (and the same id as the transition block, where that is there). */
-	bool has_record[COFFER_RESTORE + 1]; /* by enum coffer_placement_kind */
-	struct coffer_record record[COFFER_RESTORE + 1];
-	bool head_intact;  /* the head copy has the hash that the deciding record names */
-	bool image_intact; /* likewise the image */
-	bool veiled;	   /* block 0 and all veils are such that nothing can mount the head */
-	uint64_t strange;  /* sectors of [0,S) that no placement wrote */
-	uint64_t first_strange;
+	bool has_record[COFFER_RECORD_UNDO + 1]; /* by enum coffer_placement_kind */
+	struct coffer_record record[COFFER_RECORD_UNDO + 1];
+	bool segment_intact; /* the head copy has the hash that the deciding record names */
+	bool image_intact;   /* likewise the image */
+	bool masks_whole;    /* block 0 and all veils are such that nothing can mount the head */
+	uint64_t unexpected; /* sectors of [0,S) that no placement wrote */
+	uint64_t first_unexpected;
 	uint64_t placed; /* sectors behind block 0 that only a placement can have written */
 };
 
-enum coffer_action {
-	COFFER_ACT_START,	     /* nothing of a conversion is on the disk */
-	COFFER_ACT_REDO_PLACEMENT,   /* the header is half placed: again, from the veil on */
-	COFFER_ACT_FINISH_PLACEMENT, /* it is placed; record and image are still there */
-	COFFER_ACT_CONVERT,	     /* go on from the pointer */
-	COFFER_ACT_END,		     /* all is converted: wipe the head copy, final header */
-	COFFER_ACT_SYNC_FINAL,	     /* the final header is in one copy only */
-	COFFER_ACT_ENCRYPTED,	     /* nothing left to do */
-	COFFER_ACT_REDO_RESTORE,     /* an abort is half done: again */
-	COFFER_ACT_OTHER,	     /* a reencryption that is cryptsetup's to resume */
-	COFFER_ACT_SHRUNK,	     /* the device is smaller than the conversion it holds */
-	COFFER_ACT_DAMAGED,	     /* none of the above fits: a person must decide */
-	COFFER_N_ACTIONS,
-};
-const char *coffer_action_name(enum coffer_action a);
-
 /* Decide. For DAMAGED, @why (at least 1 byte) gets the reason as a sentence. */
-enum coffer_action coffer_decide(const struct coffer_facts *f, char *why, size_t why_size);
+enum coffer_operation coffer_decide(const struct coffer_facts *f, char *why, size_t why_size);
 
 /* UUID of the volume that a run on this disk works for, whose reencryption lock it needs: the
  * header's, else the transition block's; NULL where neither counts. */
 const char *coffer_volume_uuid(const struct coffer_facts *f);
 
 /* May the conversion still be undone? Yes as long as no step was committed. */
-bool coffer_can_abort(enum coffer_action a, const struct coffer_facts *f);
+bool coffer_can_abort(enum coffer_operation a, const struct coffer_facts *f);

@@ -18,14 +18,14 @@ enum {
 	EMPTY = 17 << 20 /* a header area, and the first of the data behind it */
 };
 
-bool coffer_fits_direct(const struct coffer_geometry *g)
+bool coffer_geometry_fits_direct(const struct coffer_geometry *g)
 {
 	return g->device % COFFER_BLOCK == 0 && g->length % COFFER_BLOCK == 0;
 }
 
-void coffer_use_direct(struct coffer_dev *d, const struct coffer_geometry *g)
+void coffer_dev_use_direct(struct coffer_dev *d, const struct coffer_geometry *g)
 {
-	coffer_dev_set_direct(d, coffer_fits_direct(g));
+	coffer_dev_set_direct(d, coffer_geometry_fits_direct(g));
 }
 
 int coffer_dev_hash(struct coffer_dev *d, uint64_t off, uint64_t n, uint8_t ret[COFFER_SHA256_SIZE],
@@ -51,7 +51,7 @@ int coffer_dev_hash(struct coffer_dev *d, uint64_t off, uint64_t n, uint8_t ret[
 	return 0;
 }
 
-int coffer_dev_is_riddle(
+int coffer_dev_has_unknown_content(
 	struct coffer_dev *d, const struct coffer_content *content, bool *ret, struct coffer_err *e)
 {
 	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(PIECE);
@@ -107,8 +107,9 @@ static int check_head(struct coffer_dev *d, const struct coffer_record *rec, str
 	uint8_t hash[COFFER_SHA256_SIZE];
 	int r;
 
-	r = coffer_dev_hash(d, coffer_head_copy(&rec->geometry), rec->geometry.shift, hash, e);
-	f->head_intact = r == 0 && memcmp(hash, rec->head_hash, sizeof(hash)) == 0;
+	r = coffer_dev_hash(
+		d, coffer_segment_copy_offset(&rec->geometry), rec->geometry.shift, hash, e);
+	f->segment_intact = r == 0 && memcmp(hash, rec->segment_hash, sizeof(hash)) == 0;
 	return r;
 }
 
@@ -132,8 +133,8 @@ static int read_image(struct coffer_dev *d, const struct coffer_record *rec,
 }
 
 /* Can nothing mount what is in [0,S)? Then nobody has used the filesystem since the veil. */
-static int check_veil(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_facts *f,
-	struct coffer_err *e)
+static int check_masked(struct coffer_dev *d, const struct coffer_record *rec,
+	struct coffer_facts *f, struct coffer_err *e)
 {
 	_cleanup_free_ uint8_t *block = coffer_dev_buffer(2 * COFFER_BLOCK);
 	int r;
@@ -141,10 +142,10 @@ static int check_veil(struct coffer_dev *d, const struct coffer_record *rec, str
 	if (!block || coffer_transition_encode(rec, block + COFFER_BLOCK) < 0)
 		return coffer_err_errno(e, ENOMEM, "check the veil");
 	r = coffer_dev_read(d, block, COFFER_BLOCK, 0, e);
-	f->veiled = r == 0 && memcmp(block, block + COFFER_BLOCK, COFFER_BLOCK) == 0;
-	for (uint32_t i = 0; i < rec->n_veils && r == 0; i++) {
-		r = coffer_dev_read(d, block, COFFER_BLOCK, rec->veils[i], e);
-		f->veiled = f->veiled && r == 0 && bytes_are_zero(block, COFFER_BLOCK);
+	f->masks_whole = r == 0 && memcmp(block, block + COFFER_BLOCK, COFFER_BLOCK) == 0;
+	for (uint32_t i = 0; i < rec->n_masked && r == 0; i++) {
+		r = coffer_dev_read(d, block, COFFER_BLOCK, rec->masked[i], e);
+		f->masks_whole = f->masks_whole && r == 0 && bytes_are_zero(block, COFFER_BLOCK);
 	}
 	return r;
 }
@@ -155,7 +156,7 @@ static int compare_head(struct coffer_dev *d, const struct coffer_record *rec,
 {
 	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(3 * PIECE);
 	uint8_t *now, *head, *image;
-	const uint64_t copy = coffer_head_copy(&rec->geometry);
+	const uint64_t copy = coffer_segment_copy_offset(&rec->geometry);
 	int r;
 
 	if (!buf)
@@ -165,7 +166,7 @@ static int compare_head(struct coffer_dev *d, const struct coffer_record *rec,
 	image = buf + 2 * PIECE;
 	for (uint64_t at = 0; at < rec->geometry.shift; at += PIECE) {
 		const size_t n = min_u64(PIECE, rec->geometry.shift - at);
-		uint64_t strange, first = 0;
+		uint64_t unexpected, first = 0;
 
 		r = coffer_dev_read(d, now, n, at, e);
 		if (r == 0)
@@ -173,12 +174,12 @@ static int compare_head(struct coffer_dev *d, const struct coffer_record *rec,
 		if (r < 0)
 			return r;
 		coffer_image_expand(rec, disk->image, at, image, n);
-		r = coffer_strange_sectors(rec, at, now, head, image, n, &strange, &first);
+		r = coffer_unexpected_sectors(rec, at, now, head, image, n, &unexpected, &first);
 		if (r < 0)
 			return coffer_err_errno(e, -r, "compare the head");
-		if (strange > 0 && disk->facts.strange == 0)
-			disk->facts.first_strange = first;
-		disk->facts.strange += strange;
+		if (unexpected > 0 && disk->facts.unexpected == 0)
+			disk->facts.first_unexpected = first;
+		disk->facts.unexpected += unexpected;
 		disk->facts.placed += coffer_placed_sectors(rec, at, now, head, image, n);
 	}
 	return 0;
@@ -194,21 +195,22 @@ static int examine_transition(struct coffer_dev *d, struct coffer_disk *disk, st
 
 	if (t->geometry.device > d->size)
 		return 0;
-	r = read_record(d, &t->geometry, COFFER_PLACE, t->uuid,
-		t->kind == COFFER_PLACE ? t->id : NULL, f, e);
+	r = read_record(d, &t->geometry, COFFER_RECORD_PLACE, t->uuid,
+		t->kind == COFFER_RECORD_PLACE ? t->id : NULL, f, e);
 	if (r == 0)
-		r = read_record(d, &t->geometry, COFFER_RESTORE, t->uuid,
-			t->kind != COFFER_PLACE ? t->id : NULL, f, e);
-	if (r < 0 || (!f->has_record[COFFER_PLACE] && !f->has_record[COFFER_RESTORE]))
+		r = read_record(d, &t->geometry, COFFER_RECORD_UNDO, t->uuid,
+			t->kind != COFFER_RECORD_PLACE ? t->id : NULL, f, e);
+	if (r < 0 || (!f->has_record[COFFER_RECORD_PLACE] && !f->has_record[COFFER_RECORD_UNDO]))
 		return r;
-	rec = &f->record[f->has_record[COFFER_RESTORE] ? COFFER_RESTORE : COFFER_PLACE];
+	rec = &f->record[f->has_record[COFFER_RECORD_UNDO] ? COFFER_RECORD_UNDO
+							   : COFFER_RECORD_PLACE];
 	r = check_head(d, rec, f, e);
 	if (r == 0)
-		r = check_veil(d, rec, f, e);
-	if (r < 0 || rec->kind == COFFER_RESTORE)
+		r = check_masked(d, rec, f, e);
+	if (r < 0 || rec->kind == COFFER_RECORD_UNDO)
 		return r;
 	r = read_image(d, rec, disk, e);
-	if (r == 0 && f->head_intact && f->image_intact)
+	if (r == 0 && f->segment_intact && f->image_intact)
 		r = compare_head(d, rec, disk, e);
 	return r;
 }
@@ -222,11 +224,11 @@ static int examine_records(struct coffer_dev *d, struct coffer_disk *disk, struc
 	int r;
 
 	if (f->kind_error < 0 || f->kind != COFFER_LUKS2_CONVERTING || g->device > d->size ||
-		f->conversion.pointer != g->length || g->length != coffer_gap(g))
+		f->conversion.pointer != g->length || g->length != coffer_gap_offset(g))
 		return 0;
-	r = read_record(d, g, COFFER_PLACE, disk->header->uuid, NULL, f, e);
+	r = read_record(d, g, COFFER_RECORD_PLACE, disk->header->uuid, NULL, f, e);
 	if (r == 0)
-		r = read_record(d, g, COFFER_RESTORE, disk->header->uuid, NULL, f, e);
+		r = read_record(d, g, COFFER_RECORD_UNDO, disk->header->uuid, NULL, f, e);
 	return r;
 }
 
@@ -309,7 +311,7 @@ static int examine_locked(struct coffer_dev *d, struct coffer_disk *disk, struct
 	return disk->facts.transition_error == 0 ? examine_transition(d, disk, e) : 0;
 }
 
-int coffer_examine(struct coffer_dev *d, struct coffer_disk *ret, struct coffer_err *e)
+int coffer_disk_examine(struct coffer_dev *d, struct coffer_disk *ret, struct coffer_err *e)
 {
 	_cleanup_lock_ struct coffer_lock *lock = NULL;
 	struct coffer_err why = {0};
@@ -331,7 +333,7 @@ int coffer_examine(struct coffer_dev *d, struct coffer_disk *ret, struct coffer_
 		coffer_disk_reset(ret);
 		return coffer_err_wrap(e, r, "examine %s", d->name);
 	}
-	ret->action = coffer_decide(&ret->facts, ret->why, sizeof(ret->why));
+	ret->operation = coffer_decide(&ret->facts, ret->why, sizeof(ret->why));
 	return 0;
 }
 
@@ -348,28 +350,28 @@ static uint64_t wanted_size(const struct coffer_facts *f)
 				     : f->transition.geometry.device;
 }
 
-int coffer_refuse_action(const struct coffer_disk *disk, struct coffer_err *e)
+int coffer_disk_refuse(const struct coffer_disk *disk, struct coffer_err *e)
 {
 	const char *name = disk->dev->name;
 
-	switch (disk->action) {
-	case COFFER_ACT_SHRUNK:
+	switch (disk->operation) {
+	case COFFER_OP_SHRUNK:
 		return coffer_err_refuse(e, ENOSPC,
 			"%s has %" PRIu64 " bytes now, but holds a conversion of %" PRIu64
 			" bytes; give it its size back, then run the same command again",
 			name, disk->facts.device_size, wanted_size(&disk->facts));
-	case COFFER_ACT_OTHER:
+	case COFFER_OP_OTHER:
 		return coffer_err_refuse(e, EOPNOTSUPP, "%s: %s; finish it with %s", name,
 			disk->facts.kind_reason.msg,
 			coffer_command(coffer_next_command(
 					       coffer_next_of(COFFER_STAGE_OTHER, &disk->facts)),
 				name)
 				.s);
-	case COFFER_ACT_DAMAGED:
-		return coffer_err_repair(e, EUCLEAN, "%s: %s; nothing was changed; see %s", name,
-			disk->why, coffer_command("coffer repair --dry-run", name).s);
-	case COFFER_ACT_CONVERT:
-	case COFFER_ACT_END:
+	case COFFER_OP_DAMAGED:
+		return coffer_err_needs_repair(e, EUCLEAN, "%s: %s; nothing was changed; see %s",
+			name, disk->why, coffer_command("coffer repair --dry-run", name).s);
+	case COFFER_OP_CONVERT:
+	case COFFER_OP_FINALIZE:
 		if (disk->header->seqid <= COFFER_LAST_SEQID)
 			return 0;
 		return coffer_err_refuse(e, EOVERFLOW,
@@ -382,7 +384,7 @@ int coffer_refuse_action(const struct coffer_disk *disk, struct coffer_err *e)
 	}
 }
 
-int coffer_refuse_encrypted(const struct coffer_dev *d, struct coffer_err *e)
+int coffer_disk_refuse_encrypted(const struct coffer_dev *d, struct coffer_err *e)
 {
 	return coffer_err_refuse(e, EEXIST, "%s is LUKS already: nothing to encrypt; look with %s",
 		d->name, coffer_command("coffer status", d->name).s);

@@ -14,7 +14,7 @@ struct coffer_disk {
 	struct coffer_facts facts;
 	struct coffer_header *header; /* NULL: no copy is whole */
 	uint8_t *image;		      /* bytes of the PLACE record's image, if it was needed */
-	enum coffer_action action;
+	enum coffer_operation operation;
 	char why[512]; /* for DAMAGED */
 	bool unlocked; /* read without the metadata lock: this user has no access to it */
 };
@@ -26,15 +26,15 @@ int coffer_facts_read_header(struct coffer_dev *d, struct coffer_facts *f,
 
 /* Read everything that decides, from the disk and not from a cache. Changes no byte: it flushes
  * what an earlier run may have left, and takes the metadata lock shared. */
-int coffer_examine(struct coffer_dev *d, struct coffer_disk *ret, struct coffer_err *e);
+int coffer_disk_examine(struct coffer_dev *d, struct coffer_disk *ret, struct coffer_err *e);
 void coffer_disk_reset(struct coffer_disk *disk); /* frees what examine allocated */
 
 /* Is every transfer of a conversion of layout @g aligned for bypassing the page cache? Unaligned
  * sizes are rare; they take the cache throughout, since direct and cached transfers to one block do
  * not mix. */
-bool coffer_fits_direct(const struct coffer_geometry *g);
+bool coffer_geometry_fits_direct(const struct coffer_geometry *g);
 /* Bypass the page cache from now on, if they are. */
-void coffer_use_direct(struct coffer_dev *d, const struct coffer_geometry *g);
+void coffer_dev_use_direct(struct coffer_dev *d, const struct coffer_geometry *g);
 
 /* SHA-256 of [off, off + n) of the device. */
 int coffer_dev_hash(struct coffer_dev *d, uint64_t off, uint64_t n, uint8_t ret[COFFER_SHA256_SIZE],
@@ -43,12 +43,12 @@ int coffer_dev_hash(struct coffer_dev *d, uint64_t off, uint64_t n, uint8_t ret[
 /* Is there something, and libblkid, which has found @content, knows nothing of it? A volume whose
  * header is overwritten looks like that. A disk that begins with zeros, more than a header of the
  * usual size has, counts as empty. */
-int coffer_dev_is_riddle(struct coffer_dev *d, const struct coffer_content *content, bool *ret,
-	struct coffer_err *e);
+int coffer_dev_has_unknown_content(struct coffer_dev *d, const struct coffer_content *content,
+	bool *ret, struct coffer_err *e);
 
 /* The device's name and the way out, for actions that stop the story: SHRUNK, OTHER, DAMAGED;
  * CONVERT and END of a header whose sequence number leaves no room. 0 for all other actions. */
-int coffer_refuse_action(const struct coffer_disk *disk, struct coffer_err *e);
+int coffer_disk_refuse(const struct coffer_disk *disk, struct coffer_err *e);
 
 /* REFUSED with -EEXIST: there is nothing to encrypt. */
-int coffer_refuse_encrypted(const struct coffer_dev *d, struct coffer_err *e);
+int coffer_disk_refuse_encrypted(const struct coffer_dev *d, struct coffer_err *e);

@@ -28,10 +28,10 @@ enum {
 /* A run of its own may still find what an interrupted cryptsetup has left. */
 static int check_leftovers(struct coffer_session *s, struct coffer_err *e)
 {
-	struct coffer_evidence v;
-	const int r = coffer_evidence_collect(&s->disk, &v, e);
+	struct coffer_moved_segment v;
+	const int r = coffer_moved_segment_read(&s->disk, &v, e);
 
-	return r < 0 ? r : coffer_refuse_leftovers(&s->disk, &v, e);
+	return r < 0 ? r : coffer_moved_segment_refuse(&s->disk, &v, e);
 }
 
 /* The guards looked before a passphrase was asked for and a key derived from it. A block device was
@@ -41,18 +41,18 @@ static int confirm(struct coffer_session *s, struct coffer_err *e)
 	int r = 0;
 
 	if (s->dev->fd >= 0 && !s->dev->is_block)
-		r = coffer_dev_check_alone(s->dev, e);
+		r = coffer_dev_check_exclusive(s->dev, e);
 	return r < 0 ? r : coffer_used_confirm(s, e);
 }
 
 /* The new header, with a key derived for it. */
-static int derive_new(
-	struct coffer_session *s, const struct coffer_guarded *g, int *ret_fd, struct coffer_err *e)
+static int derive_new(struct coffer_session *s, const struct coffer_preflight *g, int *ret_fd,
+	struct coffer_err *e)
 {
 	_cleanup_lock_ struct coffer_lock *lock = NULL;
 	const int r = coffer_session_lock_derivation(s, &lock, e);
 
-	return r < 0 ? r : coffer_newheader_build(s, &g->format, &g->geometry, ret_fd, e);
+	return r < 0 ? r : coffer_new_header_build(s, &g->format, &g->geometry, ret_fd, e);
 }
 
 /* The lock for derivations is taken while no other is held. So the key comes before the lock of the
@@ -74,15 +74,15 @@ static int start(struct coffer_session *s, struct coffer_err *e)
 	_cleanup_close_ int header = -1;
 	struct coffer_record record = {0};
 	_cleanup_free_ uint8_t *image = NULL;
-	struct coffer_guarded found = {.dev = s->dev, .o = s->o};
+	struct coffer_preflight found = {.dev = s->dev, .o = s->o};
 	const struct coffer_geometry *g = &found.geometry;
 	int r;
 
 	r = check_leftovers(s, e);
 	if (r == 0)
-		r = coffer_guard(&found, e);
+		r = coffer_preflight_run(&found, e);
 	if (r == 0)
-		r = coffer_newheader_check_options(&found.format, e);
+		r = coffer_new_header_check_options(&found.format, e);
 	if (r < 0)
 		return r;
 	(void)snprintf(s->result->filesystem, sizeof(s->result->filesystem), "%s",
@@ -90,7 +90,7 @@ static int start(struct coffer_session *s, struct coffer_err *e)
 	coffer_session_note_geometry(s, g, found.format.cipher);
 	r = coffer_used_find(s, &found, e);
 	if (r == 0 && s->o->dry_run) {
-		r = coffer_newheader_try(s, found.format, g, &header, e);
+		r = coffer_new_header_try(s, found.format, g, &header, e);
 		return r < 0 ? r : coffer_used_store(s, header, e);
 	}
 	if (r == 0)
@@ -120,7 +120,7 @@ static int nothing_begun(const struct coffer_session *s, struct coffer_err *e)
 {
 	const char *name = s->dev->name;
 
-	if (s->disk.action == COFFER_ACT_REDO_RESTORE)
+	if (s->disk.operation == COFFER_OP_FINISH_UNDO)
 		(void)coffer_err_set(e, ENOENT,
 			"%s: an abort is under way; it would be finished, and then nothing be left "
 			"to go on with",
@@ -130,7 +130,7 @@ static int nothing_begun(const struct coffer_session *s, struct coffer_err *e)
 			"%s: the abort that was under way is finished and the plain filesystem is "
 			"back: nothing is left to go on with; %s begins anew",
 			name, coffer_command("coffer encrypt", name).s);
-	else if (s->disk.action == COFFER_ACT_ENCRYPTED)
+	else if (s->disk.operation == COFFER_OP_ENCRYPTED)
 		(void)coffer_err_set(e, ENOENT, "%s is encrypted: nothing to go on with", name);
 	else
 		(void)coffer_err_set(e, ENOENT,
@@ -147,7 +147,7 @@ static int redo_restore(struct coffer_session *s, struct coffer_err *e)
 	int r;
 
 	s->changed = true;
-	coffer_session_progress(s, COFFER_PHASE_RESTORE, 0, 0);
+	coffer_session_progress(s, COFFER_PHASE_UNDO, 0, 0);
 	r = coffer_place_undo(&s->disk, e);
 	s->result->aborted = r == 0 && s->o->resume_only;
 	return r;
@@ -158,10 +158,10 @@ static int rehearse(struct coffer_session *s, struct coffer_err *e)
 {
 	int r;
 
-	if (s->disk.action == COFFER_ACT_REDO_RESTORE && s->o->resume_only)
+	if (s->disk.operation == COFFER_OP_FINISH_UNDO && s->o->resume_only)
 		return nothing_begun(s, e);
-	r = coffer_refuse_action(&s->disk, e);
-	return r < 0 || s->disk.action != COFFER_ACT_CONVERT ? r : check_leftovers(s, e);
+	r = coffer_disk_refuse(&s->disk, e);
+	return r < 0 || s->disk.operation != COFFER_OP_CONVERT ? r : check_leftovers(s, e);
 }
 
 /* Whoever opens a finished volume mends it, too: then the next look finds it done. */
@@ -183,53 +183,56 @@ static int run_stage(struct coffer_session *s, bool *ret_done, struct coffer_err
 	const struct coffer_disk *disk = &s->disk;
 	int r = 0;
 
-	switch (disk->action) {
-	case COFFER_ACT_START:
+	switch (disk->operation) {
+	case COFFER_OP_START:
 		return s->o->resume_only ? nothing_begun(s, e) : start(s, e);
-	case COFFER_ACT_REDO_PLACEMENT:
+	case COFFER_OP_REDO_PLACEMENT:
 		s->changed = true;
-		return coffer_place_redo(s->dev, &disk->facts.record[COFFER_PLACE], disk->image, e);
-	case COFFER_ACT_FINISH_PLACEMENT:
+		return coffer_place_redo(
+			s->dev, &disk->facts.record[COFFER_RECORD_PLACE], disk->image, e);
+	case COFFER_OP_FINISH_PLACEMENT:
 		s->changed = true;
 		return coffer_place_finish(&s->disk, e);
-	case COFFER_ACT_REDO_RESTORE:
+	case COFFER_OP_FINISH_UNDO:
 		return redo_restore(s, e);
-	case COFFER_ACT_CONVERT:
-	case COFFER_ACT_END:
+	case COFFER_OP_CONVERT:
+	case COFFER_OP_FINALIZE:
 		if (!s->changed) /* this run's own placement leaves no such thing */
 			r = check_leftovers(s, e);
 		if (r == 0)
-			r = coffer_refuse_action(disk, e);
+			r = coffer_disk_refuse(disk, e);
 		if (r == 0)
 			r = coffer_session_unlock(s, e);
 		if (r < 0)
 			return r;
-		if (disk->action == COFFER_ACT_END)
-			return coffer_convert_end(s, e);
+		if (disk->operation == COFFER_OP_FINALIZE)
+			return coffer_convert_finalize(s, e);
 		r = coffer_used_load(s, e);
 		return r < 0 ? r : coffer_convert(s, e);
-	case COFFER_ACT_SYNC_FINAL:
+	case COFFER_OP_SYNC_FINAL:
 		return sync_final(s, e);
-	case COFFER_ACT_ENCRYPTED:
+	case COFFER_OP_ENCRYPTED:
 		*ret_done = true;
 		s->result->finished = true;
 		if (s->changed)
 			return 0;
-		return s->o->resume_only ? nothing_begun(s, e) : coffer_refuse_encrypted(s->dev, e);
-	case COFFER_ACT_OTHER:
-	case COFFER_ACT_SHRUNK:
-	case COFFER_ACT_DAMAGED:
-	case COFFER_N_ACTIONS:
+		return s->o->resume_only ? nothing_begun(s, e)
+					 : coffer_disk_refuse_encrypted(s->dev, e);
+	case COFFER_OP_OTHER:
+	case COFFER_OP_SHRUNK:
+	case COFFER_OP_DAMAGED:
+	case COFFER_OP_UNKNOWN:
+	case COFFER_N_OPERATIONS:
 		break;
 	}
-	return coffer_refuse_action(disk, e);
+	return coffer_disk_refuse(disk, e);
 }
 
 /* Does a run work for the volume that is there, so that it needs its reencryption lock? */
-static bool works_for_volume(enum coffer_action a)
+static bool works_for_volume(enum coffer_operation a)
 {
-	return a != COFFER_ACT_START && a != COFFER_ACT_ENCRYPTED && a != COFFER_ACT_OTHER &&
-	       a != COFFER_ACT_DAMAGED;
+	return a != COFFER_OP_START && a != COFFER_OP_ENCRYPTED && a != COFFER_OP_OTHER &&
+	       a != COFFER_OP_DAMAGED;
 }
 
 static void tell_volume(struct coffer_session *s, bool converting)
@@ -240,8 +243,8 @@ static void tell_volume(struct coffer_session *s, bool converting)
 	if (s->disk.header)
 		(void)snprintf(
 			s->result->uuid, sizeof(s->result->uuid), "%s", s->disk.header->uuid);
-	if (s->disk.action == COFFER_ACT_REDO_PLACEMENT)
-		coffer_session_note_geometry(s, &f->record[COFFER_PLACE].geometry, "");
+	if (s->disk.operation == COFFER_OP_REDO_PLACEMENT)
+		coffer_session_note_geometry(s, &f->record[COFFER_RECORD_PLACE].geometry, "");
 	if (!converting)
 		return;
 	coffer_session_note_geometry(s, &c->geometry, c->cipher);
@@ -257,24 +260,23 @@ static int examine(struct coffer_session *s, bool first, struct coffer_err *e)
 	int r;
 
 	coffer_dev_set_direct(s->dev, false);
-	r = coffer_examine(s->dev, &s->disk, e);
+	r = coffer_disk_examine(s->dev, &s->disk, e);
 	if (r < 0)
 		return r;
 	if (first) {
-		(void)snprintf(s->result->found, sizeof(s->result->found), "%s",
-			coffer_action_name(s->disk.action));
-		s->result->resumed = s->disk.action != COFFER_ACT_START &&
-				     s->disk.action != COFFER_ACT_ENCRYPTED;
+		s->result->operation = s->disk.operation;
+		s->result->resumed = s->disk.operation != COFFER_OP_START &&
+				     s->disk.operation != COFFER_OP_ENCRYPTED;
 	}
 	converting = s->disk.header && f->kind_error == 0 && f->kind == COFFER_LUKS2_CONVERTING;
 	tell_volume(s, converting);
 	uuid = coffer_volume_uuid(f);
 	if (!uuid) /* the volume whose lock is held is gone: a new one has a UUID of its own */
 		coffer_lock_free(TAKE_PTR(s->reencryption));
-	if (!uuid || !works_for_volume(s->disk.action))
+	if (!uuid || !works_for_volume(s->disk.operation))
 		return 0;
 	if (converting && s->o->serialize_memory_hard_pbkdf && !s->key && !s->o->dry_run &&
-		s->disk.action != COFFER_ACT_REDO_RESTORE) {
+		s->disk.operation != COFFER_OP_FINISH_UNDO) {
 		coffer_lock_free(TAKE_PTR(s->reencryption)); /* of a placement that was redone */
 		r = derive_first(s, e);
 	}
@@ -282,10 +284,10 @@ static int examine(struct coffer_session *s, bool first, struct coffer_err *e)
 		return r;
 	r = coffer_session_lock(s, uuid, e);
 	/* Whoever held the lock until now may have moved the pointer: read again under it. */
-	return r < 0 ? r : coffer_examine(s->dev, &s->disk, e);
+	return r < 0 ? r : coffer_disk_examine(s->dev, &s->disk, e);
 }
 
-int coffer_encrypt_story(struct coffer_session *s, struct coffer_err *e)
+int coffer_encrypt_run(struct coffer_session *s, struct coffer_err *e)
 {
 	bool done = false;
 	int r;
@@ -294,10 +296,10 @@ int coffer_encrypt_story(struct coffer_session *s, struct coffer_err *e)
 
 	for (int i = 0; i < MAX_STAGES; i++) {
 		r = examine(s, i == 0, e);
-		if (r == 0 && s->disk.action != COFFER_ACT_ENCRYPTED)
+		if (r == 0 && s->disk.operation != COFFER_OP_ENCRYPTED)
 			r = coffer_session_check_stop(s, e);
-		if (r == 0 && s->o->dry_run && s->disk.action != COFFER_ACT_START &&
-			s->disk.action != COFFER_ACT_ENCRYPTED)
+		if (r == 0 && s->o->dry_run && s->disk.operation != COFFER_OP_START &&
+			s->disk.operation != COFFER_OP_ENCRYPTED)
 			return rehearse(s, e);
 		if (r == 0)
 			r = run_stage(s, &done, e);
@@ -310,14 +312,14 @@ int coffer_encrypt_story(struct coffer_session *s, struct coffer_err *e)
 		if (s->o->dry_run)
 			return 0;
 	}
-	return coffer_err_repair(e, ELOOP, "%s: the disk asks for '%s' again and again",
-		s->dev->name, coffer_action_name(s->disk.action));
+	return coffer_err_needs_repair(e, ELOOP, "%s: the disk asks for '%s' again and again",
+		s->dev->name, coffer_operation_name(s->disk.operation));
 }
 
 int coffer_encrypt(const struct coffer_encrypt_options *o, struct coffer_encrypt_result *ret,
 	struct coffer_err *e)
 {
-	return coffer_session_run("encrypt", o, coffer_encrypt_story, ret, e);
+	return coffer_session_run("encrypt", o, coffer_encrypt_run, ret, e);
 }
 
 int coffer_resume(const struct coffer_encrypt_options *o, struct coffer_encrypt_result *ret,
@@ -326,11 +328,11 @@ int coffer_resume(const struct coffer_encrypt_options *o, struct coffer_encrypt_
 	struct coffer_encrypt_options resume = *o;
 
 	resume.resume_only = true;
-	return coffer_session_run("resume", &resume, coffer_encrypt_story, ret, e);
+	return coffer_session_run("resume", &resume, coffer_encrypt_run, ret, e);
 }
 
 int coffer_encrypt_dev(struct coffer_dev *dev, const struct coffer_encrypt_options *o,
 	struct coffer_encrypt_result *ret, struct coffer_err *e)
 {
-	return coffer_session_run_dev("encrypt", dev, o, coffer_encrypt_story, ret, e);
+	return coffer_session_run_dev("encrypt", dev, o, coffer_encrypt_run, ret, e);
 }

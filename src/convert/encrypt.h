@@ -6,7 +6,7 @@
 #include "io/dev.h"
 
 /* All stages until nothing is left to do, in a session that may have done other work before. */
-int coffer_encrypt_story(struct coffer_session *s, struct coffer_err *e);
+int coffer_encrypt_run(struct coffer_session *s, struct coffer_err *e);
 
 /* As coffer_encrypt and coffer_abort; @dev is closed in any case, @o->device is not looked at. */
 int coffer_encrypt_dev(struct coffer_dev *dev, const struct coffer_encrypt_options *o,

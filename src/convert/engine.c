@@ -50,7 +50,7 @@ struct coffer_engine {
 	const struct coffer_geometry *g;
 	const struct coffer_used_map *map;
 	struct coffer_stop stop;
-	struct coffer_crew *crew; /* NULL: all on the caller's thread */
+	struct coffer_threads *workers; /* NULL: all on the caller's thread */
 	unsigned int threads;
 	struct coffer_xts *xts[COFFER_MAX_THREADS];
 	uint8_t *bufs; /* of all slots, in one piece */
@@ -81,16 +81,16 @@ struct coffer_engine {
 
 static void lock(struct coffer_engine *en)
 {
-	if (en->crew)
-		coffer_crew_lock(en->crew);
+	if (en->workers)
+		coffer_threads_lock(en->workers);
 }
 
 static void unlock_and_wake(struct coffer_engine *en)
 {
-	if (!en->crew)
+	if (!en->workers)
 		return;
-	coffer_crew_wake(en->crew);
-	coffer_crew_unlock(en->crew);
+	coffer_threads_wake(en->workers);
+	coffer_threads_unlock(en->workers);
 }
 
 /* --- one piece ----------------------------------------------------------------------------- */
@@ -175,8 +175,9 @@ static bool next_job(
 		}
 		en->any_listing = false;
 		en->listing++;
-		if (en->crew)
-			coffer_crew_wake(en->crew); /* its last piece may be written already */
+		if (en->workers)
+			coffer_threads_wake(
+				en->workers); /* its last piece may be written already */
 	}
 	return false;
 }
@@ -218,7 +219,7 @@ static void note_failure(struct coffer_engine *en, int r, const struct coffer_er
 		en->r = r;
 		en->e = *e;
 	}
-	coffer_crew_wake(en->crew);
+	coffer_threads_wake(en->workers);
 }
 
 /* Write a piece of the step that may be written. False: none is ready. */
@@ -232,9 +233,9 @@ static bool write_one(struct coffer_engine *en)
 	if (!s)
 		return false;
 	s->state = WRITING;
-	coffer_crew_unlock(en->crew);
+	coffer_threads_unlock(en->workers);
 	r = write_piece(en, &s->job, s->buf, &e);
-	coffer_crew_lock(en->crew);
+	coffer_threads_lock(en->workers);
 	s->state = FREE;
 	step = step_number(en, s->step);
 	step->open--;
@@ -242,7 +243,7 @@ static bool write_one(struct coffer_engine *en)
 	if (r < 0)
 		note_failure(en, r, &e);
 	/* Room for another piece, or the step's end. */
-	coffer_crew_wake(en->crew);
+	coffer_threads_wake(en->workers);
 	return true;
 }
 
@@ -255,7 +256,7 @@ static void note_failure_ahead(
 		en->ahead_e = *e;
 		en->ahead_step = step;
 	}
-	coffer_crew_wake(en->crew);
+	coffer_threads_wake(en->workers);
 }
 
 /* Is it the turn of what could not be read? */
@@ -275,9 +276,9 @@ static bool fill_one(struct coffer_engine *en, unsigned int thread)
 		return false;
 	count_rate(en, s->job.n);
 	s->state = FILLING;
-	coffer_crew_unlock(en->crew);
+	coffer_threads_unlock(en->workers);
 	r = fill_piece(en, thread, &s->job, s->buf, &e);
-	coffer_crew_lock(en->crew);
+	coffer_threads_lock(en->workers);
 	s->state = r < 0 ? FREE : READY;
 	if (r < 0)
 		note_failure_ahead(en, s->step, r, &e);
@@ -288,16 +289,16 @@ static void work(void *arg, unsigned int thread)
 {
 	struct coffer_engine *en = arg;
 
-	coffer_crew_lock(en->crew);
+	coffer_threads_lock(en->workers);
 	while (!en->quit && en->r == 0) {
 		double wait;
 
 		if (write_one(en) || fill_one(en, thread))
 			continue;
 		wait = held_up(en);
-		coffer_crew_wait(en->crew, wait > 0 ? wait : -1);
+		coffer_threads_wait(en->workers, wait > 0 ? wait : -1);
 	}
-	coffer_crew_unlock(en->crew);
+	coffer_threads_unlock(en->workers);
 }
 
 /* --- steps ---------------------------------------------------------------------------------- */
@@ -329,14 +330,14 @@ static int step_together(struct coffer_engine *en, struct coffer_err *e)
 {
 	int r;
 
-	coffer_crew_lock(en->crew);
+	coffer_threads_lock(en->workers);
 	en->may_write = true;
-	coffer_crew_wake(en->crew);
+	coffer_threads_wake(en->workers);
 	while (en->r == 0 && !cannot_go_on(en) && !is_written(en)) {
-		coffer_crew_wait(en->crew, ASK_STOP);
+		coffer_threads_wait(en->workers, ASK_STOP);
 		if (en->interval > 0 && coffer_stop_wanted(&en->stop)) {
 			en->interval = 0;
-			coffer_crew_wake(en->crew);
+			coffer_threads_wake(en->workers);
 		}
 	}
 	en->may_write = false;
@@ -345,13 +346,13 @@ static int step_together(struct coffer_engine *en, struct coffer_err *e)
 	r = en->r;
 	if (r < 0 && e)
 		*e = en->e;
-	coffer_crew_unlock(en->crew);
+	coffer_threads_unlock(en->workers);
 	return r;
 }
 
 int coffer_engine_step(struct coffer_engine *en, struct coffer_step *ret, struct coffer_err *e)
 {
-	const int r = en->crew ? step_together(en, e) : step_alone(en, e);
+	const int r = en->workers ? step_together(en, e) : step_alone(en, e);
 
 	if (r < 0)
 		return r;
@@ -369,13 +370,13 @@ int coffer_engine_begin(struct coffer_engine *en, uint64_t p, uint64_t floor, st
 	en->p = p;
 	en->floor = floor;
 	unlock_and_wake(en);
-	if (en->threads == 1 || en->crew)
+	if (en->threads == 1 || en->workers)
 		return 0;
-	en->crew = coffer_crew_new();
-	if (!en->crew)
+	en->workers = coffer_threads_new();
+	if (!en->workers)
 		return coffer_err_errno(e, ENOMEM, "set up the engine");
-	if (coffer_crew_start(en->crew, en->threads, work, en) == 0) {
-		coffer_crew_end(TAKE_PTR(en->crew));
+	if (coffer_threads_start(en->workers, en->threads, work, en) == 0) {
+		coffer_threads_join(TAKE_PTR(en->workers));
 		en->threads = 1; /* no thread can be had: the caller's does the same work */
 	}
 	return 0;
@@ -438,7 +439,7 @@ int coffer_engine_verify(
 	if (r < 0)
 		(void)coffer_err_errno(e, ENOMEM, "read back what was written");
 	else
-		r = coffer_pool_run(en->checkers, c.n, check_piece, &c, e);
+		r = coffer_parallel_run(en->checkers, c.n, check_piece, &c, e);
 	free(c.jobs);
 	return r;
 }
@@ -520,7 +521,7 @@ void coffer_engine_close(struct coffer_engine *en)
 	lock(en);
 	en->quit = true;
 	unlock_and_wake(en);
-	coffer_crew_end(en->crew);
+	coffer_threads_join(en->workers);
 	free(en->bufs);
 	for (unsigned int i = 0; i < COFFER_MAX_THREADS; i++)
 		coffer_xts_free(en->xts[i]);

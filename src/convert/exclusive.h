@@ -7,6 +7,6 @@
 #include "coffer/status.h"
 #include "io/dev.h"
 
-/* Add "alone", "writable" and "locks" to @l. @dev was opened for reading. -ENOMEM. */
-int coffer_access_list(const struct coffer_dev *dev, const struct coffer_status *s,
-	struct coffer_checks *l, struct coffer_err *e);
+/* Add "exclusive", "writable" and "locks" to @l. @dev was opened for reading. -ENOMEM. */
+int coffer_exclusive_list(const struct coffer_dev *dev, const struct coffer_status *s,
+	struct coffer_findings *l, struct coffer_err *e);

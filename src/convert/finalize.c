@@ -33,7 +33,7 @@ static int may_wipe_all(
 		return r;
 	}
 	*ret = r == 0 && fs.kind != COFFER_FS_NONE &&
-	       fs.end <= coffer_gap(&s->disk.facts.conversion.geometry);
+	       fs.end <= coffer_gap_offset(&s->disk.facts.conversion.geometry);
 	return 0;
 }
 
@@ -57,7 +57,7 @@ static bool wipe_equal_sectors(uint8_t *there, const uint8_t *head, const uint8_
 static int wipe_equal(struct coffer_session *s, struct coffer_volume *v, uint64_t at,
 	const uint8_t *random, size_t n, struct coffer_err *e)
 {
-	const uint64_t copy = coffer_head_copy(&s->disk.facts.conversion.geometry);
+	const uint64_t copy = coffer_segment_copy_offset(&s->disk.facts.conversion.geometry);
 	_cleanup_free_ uint8_t *head = coffer_dev_buffer(PIECE);
 	_cleanup_free_ uint8_t *there = coffer_dev_buffer(PIECE);
 	int r;
@@ -70,7 +70,7 @@ static int wipe_equal(struct coffer_session *s, struct coffer_volume *v, uint64_
 	if (r < 0)
 		return r;
 	if (memcmp(there, head, n) != 0)
-		s->result->head_copy_kept = true;
+		s->result->segment_copy_kept = true;
 	/* What is not the head is written as it was read: nobody else is on the device. */
 	if (!wipe_equal_sectors(there, head, random, n))
 		return 0;
@@ -100,7 +100,7 @@ static int wipe_head_copy(struct coffer_session *s, struct coffer_err *e)
 
 		if (coffer_random(random, n) < 0)
 			return coffer_err_set(e, EIO, "libcrypto has no random bytes");
-		r = all ? coffer_dev_write(s->dev, random, n, coffer_head_copy(g) + at, e)
+		r = all ? coffer_dev_write(s->dev, random, n, coffer_segment_copy_offset(g) + at, e)
 			: wipe_equal(s, &v, at, random, n, e);
 	}
 	if (r == 0)
@@ -108,12 +108,12 @@ static int wipe_head_copy(struct coffer_session *s, struct coffer_err *e)
 	return r < 0 ? r : coffer_dev_flush(s->dev, e);
 }
 
-int coffer_convert_end(struct coffer_session *s, struct coffer_err *e)
+int coffer_convert_finalize(struct coffer_session *s, struct coffer_err *e)
 {
 	const struct coffer_conversion *c = &s->disk.facts.conversion;
 	int r = 0;
 
-	coffer_session_progress(s, COFFER_PHASE_END, c->geometry.length, c->geometry.length);
+	coffer_session_progress(s, COFFER_PHASE_FINALIZE, c->geometry.length, c->geometry.length);
 	s->changed = true;
 	/* Pointer 0 may have been read from a cache only: make it durable before the last plain
 	 * copy of the head is destroyed. */

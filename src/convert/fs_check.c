@@ -14,7 +14,7 @@
 
 #define MAX_HEAD (UINT64_C(256) << 20) /* the largest that people move away */
 
-int coffer_ask_checker(struct coffer_dev *d, const struct coffer_fs *fs,
+int coffer_fs_check(struct coffer_dev *d, const struct coffer_fs *fs,
 	const struct coffer_stop *stop, struct coffer_err *e)
 {
 	int r;
@@ -28,16 +28,16 @@ int coffer_ask_checker(struct coffer_dev *d, const struct coffer_fs *fs,
 }
 
 /* The filesystem at byte 0, if one is there and nothing of a conversion. */
-static int look(struct coffer_session *s, struct coffer_evidence *ret, bool *ret_plain,
+static int look(struct coffer_session *s, struct coffer_moved_segment *ret, bool *ret_plain,
 	struct coffer_err *e)
 {
 	int r;
 
 	coffer_dev_set_direct(s->dev, false);
-	r = coffer_examine(s->dev, &s->disk, e);
+	r = coffer_disk_examine(s->dev, &s->disk, e);
 	if (r == 0)
-		r = coffer_evidence_collect(&s->disk, ret, e);
-	*ret_plain = r == 0 && s->disk.action == COFFER_ACT_START && ret->has_head;
+		r = coffer_moved_segment_read(&s->disk, ret, e);
+	*ret_plain = r == 0 && s->disk.operation == COFFER_OP_START && ret->has_head;
 	return r;
 }
 
@@ -48,23 +48,24 @@ static int look(struct coffer_session *s, struct coffer_evidence *ret, bool *ret
 static int forget_copy(
 	struct coffer_session *s, const struct coffer_geometry *g, struct coffer_err *e)
 {
-	struct coffer_evidence v = {0};
+	struct coffer_moved_segment v = {0};
 	bool plain;
 	int r;
 
 	r = look(s, &v, &plain, e);
-	if (r < 0 || !plain || v.head.end > coffer_gap(g) ||
-		(!s->dev->is_block && coffer_dev_check_alone(s->dev, NULL) < 0))
+	if (r < 0 || !plain || v.head.end > coffer_gap_offset(g) ||
+		(!s->dev->is_block && coffer_dev_check_exclusive(s->dev, NULL) < 0))
 		return r;
 	r = coffer_dev_zero(s->dev,
-		coffer_head_copy(g) + round_down_u64(v.head.super, COFFER_BLOCK), COFFER_BLOCK, e);
+		coffer_segment_copy_offset(g) + round_down_u64(v.head.super, COFFER_BLOCK),
+		COFFER_BLOCK, e);
 	return r < 0 ? r : coffer_dev_flush(s->dev, e);
 }
 
-int coffer_check_restored(struct coffer_session *s, const struct coffer_geometry *g, bool kept,
+int coffer_fs_check_undone(struct coffer_session *s, const struct coffer_geometry *g, bool kept,
 	const struct coffer_stop *stop, struct coffer_err *e)
 {
-	struct coffer_evidence v = {0};
+	struct coffer_moved_segment v = {0};
 	struct coffer_err why = {0};
 	bool plain;
 	int r;
@@ -72,18 +73,18 @@ int coffer_check_restored(struct coffer_session *s, const struct coffer_geometry
 	r = look(s, &v, &plain, e);
 	if (r < 0 || !plain)
 		return r;
-	r = coffer_ask_checker(s->dev, &v.head, stop, &why);
+	r = coffer_fs_check(s->dev, &v.head, stop, &why);
 	if (r == 0)
 		return forget_copy(s, g, e);
 	if (r != -EBADMSG)
 		return 0;
-	r = coffer_err_repair(e, EUCLEAN,
+	r = coffer_err_needs_repair(e, EUCLEAN,
 		"%s: the first bytes are back from the copy that was on the disk, but the "
 		"filesystem's checker finds damage: %s; so the copy was not complete; keep a copy "
 		"of the disk before anything mends it",
 		s->dev->name, why.msg);
 	if (kept)
-		coffer_err_add(e, "; what was overwritten is kept from byte %" PRIu64 " on",
-			coffer_gap(g));
+		coffer_err_append(e, "; what was overwritten is kept from byte %" PRIu64 " on",
+			coffer_gap_offset(g));
 	return r;
 }

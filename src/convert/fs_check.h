@@ -7,12 +7,12 @@
 
 /* Ask about the filesystem @fs at byte 0 of @d. 0: it is sound. -EBADMSG: it is not. -ENODATA: a
  * device of a test's own, which no checker can open. Others: it could not be asked; @e says why. */
-int coffer_ask_checker(struct coffer_dev *d, const struct coffer_fs *fs,
+int coffer_fs_check(struct coffer_dev *d, const struct coffer_fs *fs,
 	const struct coffer_stop *stop, struct coffer_err *e);
 
 /* A head was put back from a copy that nobody had verified: it may never have been complete, or be
  * of an older try. Where nothing else tells it, the checker may: NEEDS_REPAIR. If it finds nothing
  * wrong, that copy is made one that nobody takes for a copy any more. @kept: what was overwritten
  * is kept in the gap. */
-int coffer_check_restored(struct coffer_session *s, const struct coffer_geometry *g, bool kept,
+int coffer_fs_check_undone(struct coffer_session *s, const struct coffer_geometry *g, bool kept,
 	const struct coffer_stop *stop, struct coffer_err *e);

@@ -83,5 +83,5 @@ bool coffer_pointer_ok(const struct coffer_geometry *g, uint64_t p)
 
 uint64_t coffer_plain_offset(const struct coffer_geometry *g, uint64_t x)
 {
-	return x < g->shift ? coffer_head_copy(g) + x : x;
+	return x < g->shift ? coffer_segment_copy_offset(g) + x : x;
 }

@@ -30,12 +30,12 @@ struct coffer_geometry {
 };
 
 /* D - S, D - 2S and the end of the gap's use; valid for a checked geometry only. */
-static inline uint64_t coffer_head_copy(const struct coffer_geometry *g)
+static inline uint64_t coffer_segment_copy_offset(const struct coffer_geometry *g)
 {
 	return g->device - g->shift;
 }
 
-static inline uint64_t coffer_gap(const struct coffer_geometry *g)
+static inline uint64_t coffer_gap_offset(const struct coffer_geometry *g)
 {
 	return g->device - 2 * g->shift;
 }

@@ -34,7 +34,7 @@ void coffer_mapping_converting(
 		add(ret, round_down_u64(device - g->shift, g->sector_size), g->shift, true);
 		return;
 	}
-	add(ret, g->shift, coffer_head_copy(g), false);
+	add(ret, g->shift, coffer_segment_copy_offset(g), false);
 	if (p > g->shift)
 		add(ret, p - g->shift, g->shift, false);
 	if (p < g->length)

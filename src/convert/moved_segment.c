@@ -105,12 +105,13 @@ bool coffer_may_be_header(const uint8_t *sector, uint64_t at, bool ours)
 
 #define NO(...) (snprintf(why, why_size, __VA_ARGS__), false)
 
-static bool mirror_exists(const struct coffer_evidence *v)
+static bool mirror_exists(const struct coffer_moved_segment *v)
 {
 	return v->fs.mirror > 0 && v->fs.mirror + v->fs.super >= v->geometry.shift;
 }
 
-bool coffer_head_is_doubtful(const struct coffer_evidence *v, char *text, size_t text_size)
+bool coffer_moved_segment_is_ambiguous(
+	const struct coffer_moved_segment *v, char *text, size_t text_size)
 {
 	text[0] = '\0';
 	if (v->has_copy && v->used_map) {
@@ -118,7 +119,7 @@ bool coffer_head_is_doubtful(const struct coffer_evidence *v, char *text, size_t
 			"a map of what is used, as coffer keeps it behind its header, lies in the "
 			"first bytes, and a copy of a filesystem's start at byte %" PRIu64
 			", but there is no header",
-			coffer_head_copy(&v->geometry));
+			coffer_segment_copy_offset(&v->geometry));
 		return true;
 	}
 	/* A copy of another filesystem, or of this one before it was used, is an old try's. */
@@ -134,7 +135,7 @@ bool coffer_head_is_doubtful(const struct coffer_evidence *v, char *text, size_t
 			"it wrote its header over them, and what they held is in the copy, if it "
 			"is anywhere",
 			v->geometry.shift, coffer_fs_name(v->fs.kind),
-			coffer_head_copy(&v->geometry), v->different, v->overwritten);
+			coffer_segment_copy_offset(&v->geometry), v->different, v->overwritten);
 	else
 		(void)snprintf(text, text_size,
 			"the first bytes hold no filesystem any more, but a copy of the first "
@@ -143,13 +144,14 @@ bool coffer_head_is_doubtful(const struct coffer_evidence *v, char *text, size_t
 			" of them may be a LUKS2 header's in the first bytes; nothing proves that "
 			"the copy is complete",
 			v->geometry.shift, coffer_fs_name(v->fs.kind),
-			coffer_head_copy(&v->geometry), v->different, v->overwritten);
+			coffer_segment_copy_offset(&v->geometry), v->different, v->overwritten);
 	return true;
 }
 
-bool coffer_copy_is_incomplete(const struct coffer_evidence *v, char *text, size_t text_size)
+bool coffer_moved_segment_copy_is_incomplete(
+	const struct coffer_moved_segment *v, char *text, size_t text_size)
 {
-	const uint64_t copy = coffer_head_copy(&v->geometry);
+	const uint64_t copy = coffer_segment_copy_offset(&v->geometry);
 
 	text[0] = '\0';
 	if (v->copy_lost)
@@ -179,9 +181,9 @@ bool coffer_copy_is_incomplete(const struct coffer_evidence *v, char *text, size
 	return text[0] != '\0';
 }
 
-bool coffer_head_is_torn(const struct coffer_evidence *v, char *why, size_t why_size)
+bool coffer_moved_segment_is_torn(const struct coffer_moved_segment *v, char *why, size_t why_size)
 {
-	const uint64_t copy = v->has_copy ? coffer_head_copy(&v->geometry) : 0;
+	const uint64_t copy = v->has_copy ? coffer_segment_copy_offset(&v->geometry) : 0;
 
 	why[0] = '\0';
 	if (!v->has_copy || v->different == 0 || v->saved)

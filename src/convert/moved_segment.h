@@ -15,7 +15,7 @@
 #include "convert/record.h"
 #include "fs/superblock.h"
 
-struct coffer_evidence {
+struct coffer_moved_segment {
 	bool has_head; /* what begins at byte 0 is a filesystem: head tells which */
 	struct coffer_fs head;
 	/* A copy of a head at D-S: there is a filesystem's superblock. */
@@ -51,18 +51,20 @@ struct coffer_evidence {
 
 /* Is it certain that the first S bytes are half written and are to be taken from the copy? @why
  * (at least 1 byte) gets what speaks against it; "" when there is no copy at all. */
-bool coffer_head_is_torn(const struct coffer_evidence *v, char *why, size_t why_size);
+bool coffer_moved_segment_is_torn(const struct coffer_moved_segment *v, char *why, size_t why_size);
 
 /* There is a copy, and parts of the head may have been overwritten with a header of which nothing
  * shows but random bytes; or the copy was never complete, and the head is whole: those bytes are a
  * file's. Nobody can tell, and to begin would overwrite what may be the only whole head. Or there
  * is a map of what is used, whose header is gone. @text (at least 1 byte) says what is where. */
-bool coffer_head_is_doubtful(const struct coffer_evidence *v, char *text, size_t text_size);
+bool coffer_moved_segment_is_ambiguous(
+	const struct coffer_moved_segment *v, char *text, size_t text_size);
 
 /* A whole header, no step committed: is the copy of the head certainly missing, or not complete? To
  * go on would encrypt something else, and to put it back would overwrite what is left of the head.
  * @text (at least 1 byte) says what is where. */
-bool coffer_copy_is_incomplete(const struct coffer_evidence *v, char *text, size_t text_size);
+bool coffer_moved_segment_copy_is_incomplete(
+	const struct coffer_moved_segment *v, char *text, size_t text_size);
 
 /* Could the @n bytes at @p, at least 512, be random or ciphertext? No when fewer than 160 of the
  * 256 values occur: in 512 random bytes that happens once in 10^36 times. */

@@ -28,7 +28,7 @@ struct search {
 	struct coffer_dev *dev;
 	uint8_t *buf; /* 3 * PIECE */
 	bool ours;    /* block 0 says that it was coffer's placement */
-	struct coffer_evidence *v;
+	struct coffer_moved_segment *v;
 };
 
 /* The filesystem that begins at byte @off; false when there is none that makes sense. */
@@ -43,7 +43,7 @@ static int read_fs(
 	r = coffer_dev_read(s->dev, s->buf, COFFER_FS_HEAD, off, e);
 	if (r < 0)
 		return r;
-	*found = coffer_fs_read(s->buf, COFFER_FS_HEAD, ret, NULL) == 0 &&
+	*found = coffer_superblock_read(s->buf, COFFER_FS_HEAD, ret, NULL) == 0 &&
 		 ret->kind != COFFER_FS_NONE;
 	return 0;
 }
@@ -55,7 +55,7 @@ static bool same_fs(const struct coffer_fs *a, const struct coffer_fs *b)
 
 static int check_mirror(struct search *s, struct coffer_err *e)
 {
-	struct coffer_evidence *v = s->v;
+	struct coffer_moved_segment *v = s->v;
 	struct coffer_fs fs;
 	bool found;
 	int r;
@@ -95,10 +95,10 @@ static int find_plain(struct search *s, uint64_t from, uint64_t to, bool *ret, s
 static int check_unconverted(struct search *s, struct coffer_err *e)
 {
 	const struct coffer_geometry *g = &s->v->geometry;
-	const uint64_t room = coffer_gap(g) - s->v->fs.end;
+	const uint64_t room = coffer_gap_offset(g) - s->v->fs.end;
 
-	return find_plain(s, coffer_gap(g) - round_down_u64(room, g->shift), coffer_head_copy(g),
-		&s->v->unconverted, e);
+	return find_plain(s, coffer_gap_offset(g) - round_down_u64(room, g->shift),
+		coffer_segment_copy_offset(g), &s->v->unconverted, e);
 }
 
 /* Both header copies and the first keyslot, which lies behind them, are written at once. A sector
@@ -106,7 +106,7 @@ static int check_unconverted(struct search *s, struct coffer_err *e)
  * it. Not one of zeros in a copy, which has such itself, nor the first two: a boot loader's. */
 static int check_reached(struct search *s, struct coffer_err *e)
 {
-	struct coffer_evidence *v = s->v;
+	struct coffer_moved_segment *v = s->v;
 	const uint64_t keyslot = 2 * v->copy_size, end = keyslot + FIRST_KEYSLOT;
 	uint8_t *now = s->buf, *copy = s->buf + PIECE;
 	int r = 0;
@@ -119,7 +119,7 @@ static int check_reached(struct search *s, struct coffer_err *e)
 		r = coffer_dev_read(s->dev, now, n, at, e);
 		if (r == 0)
 			r = coffer_dev_read(
-				s->dev, copy, n, coffer_head_copy(&v->geometry) + at, e);
+				s->dev, copy, n, coffer_segment_copy_offset(&v->geometry) + at, e);
 		for (size_t k = 0; k < n && r == 0; k += COFFER_SECTOR)
 			if (memcmp(now + k, copy + k, COFFER_SECTOR) == 0 &&
 				(at + k >= keyslot || !bytes_are_zero(now + k, COFFER_SECTOR)))
@@ -131,7 +131,7 @@ static int check_reached(struct search *s, struct coffer_err *e)
 /* Does this block differ from the copy's, and can it only be a header's? */
 static int check_trace(struct search *s, uint64_t at, struct coffer_err *e)
 {
-	struct coffer_evidence *v = s->v;
+	struct coffer_moved_segment *v = s->v;
 	uint8_t *now = s->buf, *copy = s->buf + PIECE;
 	int r;
 
@@ -139,8 +139,8 @@ static int check_trace(struct search *s, uint64_t at, struct coffer_err *e)
 		return 0;
 	r = coffer_dev_read(s->dev, now, COFFER_BLOCK, at, e);
 	if (r == 0)
-		r = coffer_dev_read(
-			s->dev, copy, COFFER_BLOCK, coffer_head_copy(&v->geometry) + at, e);
+		r = coffer_dev_read(s->dev, copy, COFFER_BLOCK,
+			coffer_segment_copy_offset(&v->geometry) + at, e);
 	for (size_t k = 0; k < COFFER_BLOCK && r == 0; k += COFFER_SECTOR)
 		if (memcmp(now + k, copy + k, COFFER_SECTOR) != 0)
 			v->traces += coffer_is_header_trace(now + k, at + k, &v->copy_size);
@@ -175,7 +175,7 @@ static bool may_be_header(const struct search *s, const uint8_t *sector, uint64_
 /* Compare [0,S) with the copy, sector by sector. */
 static int compare_copy(struct search *s, struct coffer_err *e)
 {
-	struct coffer_evidence *v = s->v;
+	struct coffer_moved_segment *v = s->v;
 	uint8_t *now = s->buf, *copy = s->buf + PIECE;
 	int r = 0;
 
@@ -187,7 +187,7 @@ static int compare_copy(struct search *s, struct coffer_err *e)
 		r = coffer_dev_read(s->dev, now, n, at, e);
 		if (r == 0)
 			r = coffer_dev_read(
-				s->dev, copy, n, coffer_head_copy(&v->geometry) + at, e);
+				s->dev, copy, n, coffer_segment_copy_offset(&v->geometry) + at, e);
 		for (size_t k = 0; k < n && r == 0; k += COFFER_SECTOR) {
 			if (memcmp(now + k, copy + k, COFFER_SECTOR) == 0)
 				continue;
@@ -206,7 +206,7 @@ static int compare_copy(struct search *s, struct coffer_err *e)
 
 static int check_used(struct search *s, struct coffer_err *e)
 {
-	struct coffer_evidence *v = s->v;
+	struct coffer_moved_segment *v = s->v;
 	uint8_t *now = s->buf, *copy = s->buf + PIECE;
 	const uint64_t at = round_down_u64(v->fs.super, COFFER_BLOCK);
 	int r;
@@ -216,8 +216,8 @@ static int check_used(struct search *s, struct coffer_err *e)
 		return 0;
 	r = coffer_dev_read(s->dev, now, COFFER_BLOCK, at, e);
 	if (r == 0)
-		r = coffer_dev_read(
-			s->dev, copy, COFFER_BLOCK, coffer_head_copy(&v->geometry) + at, e);
+		r = coffer_dev_read(s->dev, copy, COFFER_BLOCK,
+			coffer_segment_copy_offset(&v->geometry) + at, e);
 	now += v->fs.super - at;
 	copy += v->fs.super - at;
 	/* A sector that a header's write may have reached tells nothing about use. */
@@ -239,17 +239,18 @@ static int check_saved(
 	int r;
 
 	*ret = false;
-	r = coffer_dev_read(s->dev, s->buf, COFFER_BLOCK, coffer_record_offset(g, COFFER_SAVE), e);
+	r = coffer_dev_read(
+		s->dev, s->buf, COFFER_BLOCK, coffer_record_offset(g, COFFER_RECORD_SAVE), e);
 	if (r < 0)
 		return r;
 	r = coffer_record_decode(s->buf, &rec);
 	if (r == -ENOMEM || r == -EIO)
 		return coffer_err_errno(e, -r, "look for a record");
-	if (r < 0 || (rec.kind != COFFER_SAVE && rec.kind != COFFER_RESTORE) ||
+	if (r < 0 || (rec.kind != COFFER_RECORD_SAVE && rec.kind != COFFER_RECORD_UNDO) ||
 		rec.geometry.device != g->device || rec.geometry.shift != g->shift)
 		return 0;
 	r = coffer_dev_hash(s->dev, 0, g->shift, hash, e);
-	*ret = r == 0 && memcmp(hash, rec.head_hash, sizeof(hash)) == 0;
+	*ret = r == 0 && memcmp(hash, rec.segment_hash, sizeof(hash)) == 0;
 	return r;
 }
 
@@ -260,8 +261,8 @@ static int try_copy(struct search *s, const struct coffer_geometry *g, struct co
 	bool found;
 	int r;
 
-	r = read_fs(s, coffer_head_copy(g), &fs, &found, e);
-	if (r < 0 || !found || fs.spare || fs.end > coffer_gap(g))
+	r = read_fs(s, coffer_segment_copy_offset(g), &fs, &found, e);
+	if (r < 0 || !found || fs.spare || fs.end > coffer_gap_offset(g))
 		return r;
 	s->v->has_copy = true;
 	s->v->geometry = *g;
@@ -282,15 +283,15 @@ static int try_copy(struct search *s, const struct coffer_geometry *g, struct co
 }
 
 /* How much a copy tells: of several the first that tells the most counts. */
-static int weight(const struct coffer_evidence *v)
+static int weight(const struct coffer_moved_segment *v)
 {
 	char why[512];
 
 	if (v->saved)
 		return 3;
-	if (coffer_head_is_torn(v, why, sizeof(why)))
+	if (coffer_moved_segment_is_torn(v, why, sizeof(why)))
 		return 2;
-	return coffer_head_is_doubtful(v, why, sizeof(why)) ? 1 : 0;
+	return coffer_moved_segment_is_ambiguous(v, why, sizeof(why)) ? 1 : 0;
 }
 
 /* Nothing says what S was: look where people's choices would have put the copy. What lies there may
@@ -299,7 +300,7 @@ static int weight(const struct coffer_evidence *v)
  * there is a hash of the head beside it, which nobody knew who wrote a file. */
 static int search_copy(struct search *s, struct coffer_err *e)
 {
-	struct coffer_evidence best = *s->v;
+	struct coffer_moved_segment best = *s->v;
 	uint64_t n = 0, whole = 0; /* so much of the head is whole, says a record */
 
 	for (uint64_t mib = 1; mib <= MAX_MIB; mib = mib < MAX_STEP_MIB ? mib + 1 : mib * 2) {
@@ -359,7 +360,7 @@ static int check_keyslot(const char *name, struct json_object *keyslot, void *ar
 		r = coffer_dev_read(s->dev, now, COFFER_SECTOR, at, NULL);
 		if (r == 0)
 			r = coffer_dev_read(s->dev, copy, COFFER_SECTOR,
-				coffer_head_copy(&s->v->geometry) + at, NULL);
+				coffer_segment_copy_offset(&s->v->geometry) + at, NULL);
 		if (r < 0)
 			return r;
 		if (memcmp(now, copy, COFFER_SECTOR) == 0 ||
@@ -406,7 +407,7 @@ static int check_copy_lost(struct search *s, struct coffer_err *e)
 	if (r < 0 || s->v->copy_lost || s->dev->fd < 0) /* libblkid wants a descriptor */
 		return r;
 	coffer_dev_set_direct(s->dev, false);
-	r = coffer_probe(s->dev, coffer_head_copy(g), g->shift, &content, e);
+	r = coffer_signatures_read(s->dev, coffer_segment_copy_offset(g), g->shift, &content, e);
 	s->v->copy_unknown = r == 0 && !content.type[0] && !content.partitions[0];
 	return r;
 }
@@ -453,11 +454,11 @@ static int search_record(struct search *s, struct coffer_err *e)
 		r = coffer_record_decode(s->buf, &rec);
 		if (r == -ENOMEM || r == -EIO)
 			return coffer_err_errno(e, -r, "look for a record");
-		if (r < 0 || rec.kind != COFFER_PLACE || rec.geometry.device != s->dev->size ||
-			rec.geometry.shift != shift)
+		if (r < 0 || rec.kind != COFFER_RECORD_PLACE ||
+			rec.geometry.device != s->dev->size || rec.geometry.shift != shift)
 			continue;
 		/* Only where the filesystem that is there now has nothing to do with the room. */
-		if (s->v->has_head && s->v->head.end <= coffer_gap(&rec.geometry)) {
+		if (s->v->has_head && s->v->head.end <= coffer_gap_offset(&rec.geometry)) {
 			s->v->has_stale_record = true;
 			s->v->stale = rec;
 		}
@@ -473,14 +474,14 @@ static int collect(struct search *s, const struct coffer_disk *disk, struct coff
 	r = read_fs(s, 0, &s->v->head, &s->v->has_head, e);
 	if (r < 0)
 		return r;
-	if (disk->action == COFFER_ACT_CONVERT &&
+	if (disk->operation == COFFER_OP_CONVERT &&
 		f->conversion.pointer == f->conversion.geometry.length)
 		return check_placed(s, disk, e);
-	if (disk->action == COFFER_ACT_DAMAGED && f->header.newest < 0 &&
+	if (disk->operation == COFFER_OP_DAMAGED && f->header.newest < 0 &&
 		f->transition_error == 0 && f->transition.geometry.device <= s->dev->size)
 		return try_copy(s, &f->transition.geometry, e);
-	if (disk->action != COFFER_ACT_START &&
-		!(disk->action == COFFER_ACT_DAMAGED && f->header.newest < 0))
+	if (disk->operation != COFFER_OP_START &&
+		!(disk->operation == COFFER_OP_DAMAGED && f->header.newest < 0))
 		return 0;
 	if (f->header.newest >= 0 && f->kind_error == 0 && f->kind == COFFER_LUKS2_CONVERTING &&
 		f->conversion.geometry.device <= s->dev->size)
@@ -491,19 +492,19 @@ static int collect(struct search *s, const struct coffer_disk *disk, struct coff
 	if (f->header.newest >= 0)
 		s->v->unconverted = f->kind_error == 0 && f->kind == COFFER_LUKS2_CONVERTING &&
 				    f->conversion.pointer == f->conversion.geometry.length;
-	if (r == 0 && disk->action == COFFER_ACT_START)
+	if (r == 0 && disk->operation == COFFER_OP_START)
 		r = search_record(s, e);
-	if (r == 0 && disk->action == COFFER_ACT_START && !s->v->has_head && !s->v->has_copy)
+	if (r == 0 && disk->operation == COFFER_OP_START && !s->v->has_head && !s->v->has_copy)
 		r = find_orphan(s, 0, s->dev->size, &s->v->head_lost, e);
 	return r;
 }
 
-int coffer_evidence_collect(
-	const struct coffer_disk *disk, struct coffer_evidence *ret, struct coffer_err *e)
+int coffer_moved_segment_read(
+	const struct coffer_disk *disk, struct coffer_moved_segment *ret, struct coffer_err *e)
 {
 	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(3 * PIECE);
 	_cleanup_lock_ struct coffer_lock *lock = NULL;
-	struct coffer_evidence v = {0};
+	struct coffer_moved_segment v = {0};
 	struct search s = {
 		.dev = disk->dev, .buf = buf, .ours = disk->facts.transition_error == 0, .v = &v};
 	int r = 0;

@@ -7,11 +7,11 @@
 
 /* Look for a copy of the head, for remains of a header and for a record that nothing points to, as
  * far as the examined @disk leaves a question open; all is false where it leaves none. */
-int coffer_evidence_collect(
-	const struct coffer_disk *disk, struct coffer_evidence *ret, struct coffer_err *e);
+int coffer_moved_segment_read(
+	const struct coffer_disk *disk, struct coffer_moved_segment *ret, struct coffer_err *e);
 
 /* What cryptsetup leaves when the power fails while it puts its header in place: a disk that looks
  * like one to begin on, or one to go on with, and is neither. To begin would copy the torn head
  * over the only whole one. NEEDS_REPAIR with -EUCLEAN; 0 when there is nothing of that kind. */
-int coffer_refuse_leftovers(
-	const struct coffer_disk *disk, const struct coffer_evidence *v, struct coffer_err *e);
+int coffer_moved_segment_refuse(
+	const struct coffer_disk *disk, const struct coffer_moved_segment *v, struct coffer_err *e);

@@ -23,7 +23,7 @@ static uint64_t default_keyslots_size(uint64_t shift)
 	return round_down_u64(min_u64(shift / 2, 8 << 20), COFFER_BLOCK);
 }
 
-struct coffer_luks2_format coffer_newheader_format(
+struct coffer_luks2_format coffer_new_header_format(
 	const struct coffer_encrypt_options *o, uint64_t shift)
 {
 	return (struct coffer_luks2_format){
@@ -42,7 +42,7 @@ struct coffer_luks2_format coffer_newheader_format(
 	};
 }
 
-int coffer_newheader_check(
+int coffer_new_header_check(
 	const struct coffer_luks2_format *f, uint64_t shift, struct coffer_err *e)
 {
 	if (strcmp(f->cipher, COFFER_CIPHER) != 0)
@@ -80,7 +80,7 @@ static void make_cheap(struct coffer_luks2_format *f)
 }
 
 /* Without a fixed number of iterations libcryptsetup leaves some of it to its benchmark. */
-int coffer_newheader_check_options(const struct coffer_luks2_format *f, struct coffer_err *e)
+int coffer_new_header_check_options(const struct coffer_luks2_format *f, struct coffer_err *e)
 {
 	struct coffer_luks2_format cheap = *f;
 	int r;
@@ -93,13 +93,13 @@ int coffer_newheader_check_options(const struct coffer_luks2_format *f, struct c
 	return r;
 }
 
-int coffer_newheader_build(struct coffer_session *s, const struct coffer_luks2_format *f,
+int coffer_new_header_build(struct coffer_session *s, const struct coffer_luks2_format *f,
 	const struct coffer_geometry *g, int *ret_fd, struct coffer_err *e)
 {
 	const struct coffer_luks2_layout layout = {
 		.device_size = g->device, .data_offset = g->shift, .sector_size = g->sector_size};
 	const struct coffer_stop stop = {
-		.wanted = s->o->callbacks.stop, .user = s->o->callbacks.user};
+		.wanted = s->o->callbacks.stop, .userdata = s->o->callbacks.userdata};
 	_cleanup_close_ int fd = -1;
 	int r;
 
@@ -117,7 +117,7 @@ int coffer_newheader_build(struct coffer_session *s, const struct coffer_luks2_f
 	return 0;
 }
 
-int coffer_newheader_try(struct coffer_session *s, struct coffer_luks2_format f,
+int coffer_new_header_try(struct coffer_session *s, struct coffer_luks2_format f,
 	const struct coffer_geometry *g, int *ret_fd, struct coffer_err *e)
 {
 	int r;
@@ -126,5 +126,5 @@ int coffer_newheader_try(struct coffer_session *s, struct coffer_luks2_format f,
 	if (r < 0)
 		return r;
 	make_cheap(&f);
-	return coffer_newheader_build(s, &f, g, ret_fd, e);
+	return coffer_new_header_build(s, &f, g, ret_fd, e);
 }

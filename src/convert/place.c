@@ -51,10 +51,11 @@ static int erase_record(struct coffer_dev *d, const struct coffer_record *rec, s
 {
 	int r;
 
-	r = coffer_dev_zero(d, coffer_record_offset(&rec->geometry, COFFER_SAVE), COFFER_BLOCK, e);
+	r = coffer_dev_zero(
+		d, coffer_record_offset(&rec->geometry, COFFER_RECORD_SAVE), COFFER_BLOCK, e);
 	if (r == 0)
 		r = coffer_dev_zero(
-			d, coffer_gap(&rec->geometry), COFFER_BLOCK + rec->image_size, e);
+			d, coffer_gap_offset(&rec->geometry), COFFER_BLOCK + rec->image_size, e);
 	return r < 0 ? r : coffer_dev_flush(d, e);
 }
 
@@ -72,8 +73,8 @@ static int place_locked(struct coffer_dev *d, const struct coffer_record *rec, c
 	 * goes first and alone: with the veils in the same flush a cut could leave a filesystem
 	 * without superblock and nothing that says why. */
 	r = coffer_write_transition(d, rec, e);
-	for (uint32_t i = 0; i < rec->n_veils && r == 0; i++)
-		r = coffer_dev_write(d, zeros, COFFER_BLOCK, rec->veils[i], e);
+	for (uint32_t i = 0; i < rec->n_masked && r == 0; i++)
+		r = coffer_dev_write(d, zeros, COFFER_BLOCK, rec->masked[i], e);
 	if (r == 0)
 		r = coffer_dev_flush(d, e);
 	/* Nothing mounts or repairs the disk now, so the body may be torn at any sector. */
@@ -112,23 +113,24 @@ int coffer_place_redo(struct coffer_dev *d, const struct coffer_record *rec, con
  * takes the place of an old abort's, which would speak later. */
 static int save_head(struct coffer_dev *d, struct coffer_record *rec, struct coffer_err *e)
 {
-	const uint64_t shift = rec->geometry.shift, copy = coffer_head_copy(&rec->geometry);
+	const uint64_t shift = rec->geometry.shift,
+		       copy = coffer_segment_copy_offset(&rec->geometry);
 	struct coffer_record saving = *rec;
 	int r;
 
 	/* All of it lies in the first sector, as all of a record of RESTORE does: where it takes
 	 * the place of such a one, or of an older one of its kind, there is a whole one always. */
-	saving.kind = COFFER_SAVE;
+	saving.kind = COFFER_RECORD_SAVE;
 	saving.image_size = saving.n_extents = 0;
 	memset(saving.image_hash, 0, sizeof(saving.image_hash));
-	r = coffer_dev_hash(d, 0, shift, saving.head_hash, e);
+	r = coffer_dev_hash(d, 0, shift, saving.segment_hash, e);
 	if (r == 0)
 		r = coffer_write_record(d, &saving, e);
 	if (r == 0)
 		r = coffer_copy_verified(d, 0, copy, shift, e);
 	if (r == 0)
-		r = coffer_dev_hash(d, copy, shift, rec->head_hash, e);
-	if (r == 0 && memcmp(rec->head_hash, saving.head_hash, COFFER_SHA256_SIZE) != 0)
+		r = coffer_dev_hash(d, copy, shift, rec->segment_hash, e);
+	if (r == 0 && memcmp(rec->segment_hash, saving.segment_hash, COFFER_SHA256_SIZE) != 0)
 		r = coffer_err_set(e, EIO, "%s has changed while it was copied", d->name);
 	return r;
 }
@@ -137,18 +139,18 @@ int coffer_place_begin(
 	struct coffer_dev *d, const struct coffer_geometry *g, int header_fd, struct coffer_err *e)
 {
 	_cleanup_free_ uint8_t *image = NULL;
-	struct coffer_record rec = {.kind = COFFER_PLACE, .geometry = *g};
+	struct coffer_record rec = {.kind = COFFER_RECORD_PLACE, .geometry = *g};
 	int r;
 
 	r = coffer_image_load(header_fd, &rec, &image, e);
 	if (r == 0)
-		r = coffer_find_veils(d, 0, &rec, e);
+		r = coffer_find_masked(d, 0, &rec, e);
 	if (r < 0)
 		return r;
 	if (coffer_random(rec.id, sizeof(rec.id)) < 0)
 		return coffer_err_set(e, EIO, "libcrypto has no random bytes");
 	/* What is read back to be compared must come from the disk, not from a cache. */
-	coffer_use_direct(d, g);
+	coffer_dev_use_direct(d, g);
 
 	/* All of these lie in the reserve, where the guards found no filesystem: a cut here leaves
 	 * the filesystem as it was. */
@@ -172,6 +174,6 @@ int coffer_place_finish(struct coffer_disk *disk, struct coffer_err *e)
 	if (r == 0)
 		r = coffer_header_rewrite(disk->dev, disk->header, e);
 	if (r == 0)
-		r = erase_record(disk->dev, &disk->facts.record[COFFER_PLACE], e);
+		r = erase_record(disk->dev, &disk->facts.record[COFFER_RECORD_PLACE], e);
 	return coffer_err_wrap(e, r, "finish placing the header");
 }

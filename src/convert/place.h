@@ -25,11 +25,11 @@ int coffer_place_undo(struct coffer_disk *disk, struct coffer_err *e);
 
 /* Put the head of layout @g back from its copy where no record tells of it. What it overwrites in
  * [4096,S) is kept from D-2S on, unless coffer itself has made and verified that copy. */
-int coffer_place_rescue(
+int coffer_place_undo_stock(
 	struct coffer_disk *disk, const struct coffer_geometry *g, struct coffer_err *e);
 /* Take the mark and the veils of a placement away that has changed nothing else. */
-int coffer_place_unmark(struct coffer_disk *disk, struct coffer_err *e);
+int coffer_place_undo_transition(struct coffer_disk *disk, struct coffer_err *e);
 /* Zero the sectors of block 0 that are coffer's mark. */
-int coffer_place_erase_mark(struct coffer_disk *disk, struct coffer_err *e);
+int coffer_place_erase_transition(struct coffer_disk *disk, struct coffer_err *e);
 /* Erase a PLACE record and its image; the caller knows that nobody else uses that room. */
 int coffer_place_erase(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e);

@@ -61,33 +61,33 @@ int coffer_write_transition(
 
 /* Every block of the head, except block 0, in which libblkid sees a signature: until the body is
  * complete nothing may take the disk for a filesystem. btrfs' place is always among them. */
-int coffer_find_veils(
+int coffer_find_masked(
 	struct coffer_dev *d, uint64_t head, struct coffer_record *rec, struct coffer_err *e)
 {
 	struct coffer_content c = {0};
 	int r;
 
-	r = coffer_probe(d, head, rec->geometry.shift, &c, e);
+	r = coffer_signatures_read(d, head, rec->geometry.shift, &c, e);
 	if (r < 0)
 		return r;
 	if (c.n_magics == COFFER_MAX_MAGICS)
 		return coffer_err_refuse(e, E2BIG,
 			"%s: too many signatures in its first bytes; wipe the wrong ones (wipefs)",
 			d->name);
-	rec->veils[rec->n_veils++] = BTRFS_SUPERBLOCK;
+	rec->masked[rec->n_masked++] = BTRFS_SUPERBLOCK;
 	for (uint32_t i = 0; i < c.n_magics; i++) {
 		const uint64_t block = round_down_u64(c.magics[i], COFFER_BLOCK);
 		bool known = block == 0 || block >= rec->geometry.shift;
 
-		for (uint32_t k = 0; k < rec->n_veils; k++)
-			known = known || rec->veils[k] == block;
+		for (uint32_t k = 0; k < rec->n_masked; k++)
+			known = known || rec->masked[k] == block;
 		if (known)
 			continue;
-		if (rec->n_veils == COFFER_MAX_VEILS)
+		if (rec->n_masked == COFFER_MAX_MASKED)
 			return coffer_err_refuse(e, E2BIG,
 				"%s: more than %d signatures of filesystems in its first bytes",
-				d->name, COFFER_MAX_VEILS);
-		rec->veils[rec->n_veils++] = block;
+				d->name, COFFER_MAX_MASKED);
+		rec->masked[rec->n_masked++] = block;
 	}
 	return 0;
 }

@@ -22,5 +22,5 @@ int coffer_write_transition(
 
 /* Add to @rec's veils the blocks with a signature in the head, which lies at byte @head now. Not in
  * direct mode. REFUSED with -E2BIG when there are too many. */
-int coffer_find_veils(
+int coffer_find_masked(
 	struct coffer_dev *d, uint64_t head, struct coffer_record *rec, struct coffer_err *e);

@@ -21,12 +21,12 @@ static int finish_record(struct coffer_dev *d, struct coffer_record *rec, struct
 {
 	int r;
 
-	r = coffer_find_veils(d, coffer_head_copy(&rec->geometry), rec, e);
+	r = coffer_find_masked(d, coffer_segment_copy_offset(&rec->geometry), rec, e);
 	if (r < 0)
 		return r;
-	coffer_use_direct(d, &rec->geometry);
-	r = coffer_dev_hash(
-		d, coffer_head_copy(&rec->geometry), rec->geometry.shift, rec->head_hash, e);
+	coffer_dev_use_direct(d, &rec->geometry);
+	r = coffer_dev_hash(d, coffer_segment_copy_offset(&rec->geometry), rec->geometry.shift,
+		rec->segment_hash, e);
 	return r < 0 ? r : coffer_write_record(d, rec, e);
 }
 
@@ -36,13 +36,13 @@ static int make_undo_record(
 	struct coffer_disk *disk, bool keep, struct coffer_record *rec, struct coffer_err *e)
 {
 	const struct coffer_facts *f = &disk->facts;
-	const struct coffer_record *older = f->has_record[COFFER_RESTORE]
-						    ? &f->record[COFFER_RESTORE]
-					    : f->has_record[COFFER_PLACE] ? &f->record[COFFER_PLACE]
-									  : NULL;
+	const struct coffer_record *older =
+		f->has_record[COFFER_RECORD_UNDO]    ? &f->record[COFFER_RECORD_UNDO]
+		: f->has_record[COFFER_RECORD_PLACE] ? &f->record[COFFER_RECORD_PLACE]
+						     : NULL;
 
-	*rec = (struct coffer_record){.kind = COFFER_RESTORE, .keep = keep};
-	if (f->has_record[COFFER_RESTORE] && f->record[COFFER_RESTORE].keep)
+	*rec = (struct coffer_record){.kind = COFFER_RECORD_UNDO, .keep = keep};
+	if (f->has_record[COFFER_RECORD_UNDO] && f->record[COFFER_RECORD_UNDO].keep)
 		rec->keep = true;
 	/* Block 0 may hold a transition block of what was begun before; under the same id a torn
 	 * mixture of the two is no riddle. */
@@ -74,12 +74,12 @@ static int make_undo_record(
 /* The record of giving back a head that cryptsetup had moved away: of a header of which nothing
  * counts, or only the second copy. In that case it is named as the header is, so that the
  * transition block is known for that header's own. */
-static int make_rescue_record(struct coffer_disk *disk, const struct coffer_geometry *g, bool keep,
-	struct coffer_record *rec, struct coffer_err *e)
+static int make_undo_stock_record(struct coffer_disk *disk, const struct coffer_geometry *g,
+	bool keep, struct coffer_record *rec, struct coffer_err *e)
 {
 	const struct coffer_facts *f = &disk->facts;
 
-	*rec = (struct coffer_record){.kind = COFFER_RESTORE,
+	*rec = (struct coffer_record){.kind = COFFER_RECORD_UNDO,
 		.keep = keep,
 		.geometry = *g,
 		.copy_size = COFFER_LUKS2_MIN_COPY};
@@ -98,10 +98,10 @@ static int make_rescue_record(struct coffer_disk *disk, const struct coffer_geom
 	return finish_record(disk->dev, rec, e);
 }
 
-static bool is_veil(const struct coffer_record *rec, uint64_t block)
+static bool is_masked_block(const struct coffer_record *rec, uint64_t block)
 {
-	for (uint32_t i = 0; i < rec->n_veils; i++)
-		if (rec->veils[i] == block)
+	for (uint32_t i = 0; i < rec->n_masked; i++)
+		if (rec->masked[i] == block)
 			return true;
 	return false;
 }
@@ -110,7 +110,8 @@ static bool is_veil(const struct coffer_record *rec, uint64_t block)
 static int restore_body(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
 {
 	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(PIECE);
-	const uint64_t shift = rec->geometry.shift, copy = coffer_head_copy(&rec->geometry);
+	const uint64_t shift = rec->geometry.shift,
+		       copy = coffer_segment_copy_offset(&rec->geometry);
 	uint64_t at = COFFER_BLOCK;
 	int r = 0;
 
@@ -119,11 +120,11 @@ static int restore_body(struct coffer_dev *d, const struct coffer_record *rec, s
 	while (at < shift && r == 0) {
 		uint64_t end = at;
 
-		if (is_veil(rec, at)) {
+		if (is_masked_block(rec, at)) {
 			at += COFFER_BLOCK;
 			continue;
 		}
-		while (end < shift && end - at < PIECE && !is_veil(rec, end))
+		while (end < shift && end - at < PIECE && !is_masked_block(rec, end))
 			end += COFFER_BLOCK;
 		r = coffer_dev_read(d, buf, end - at, copy + at, e);
 		if (r == 0)
@@ -134,7 +135,7 @@ static int restore_body(struct coffer_dev *d, const struct coffer_record *rec, s
 }
 
 /* Block 0 gets the transition block, both header copies and all veiled blocks lose their magic. */
-static int veil_for_undo(
+static int mask_for_undo(
 	struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
 {
 	int r;
@@ -144,8 +145,8 @@ static int veil_for_undo(
 	r = coffer_write_transition(d, rec, e);
 	if (r == 0)
 		r = coffer_dev_zero(d, rec->copy_size, COFFER_BLOCK, e);
-	for (uint32_t i = 0; i < rec->n_veils && r == 0; i++)
-		r = coffer_dev_zero(d, rec->veils[i], COFFER_BLOCK, e);
+	for (uint32_t i = 0; i < rec->n_masked && r == 0; i++)
+		r = coffer_dev_zero(d, rec->masked[i], COFFER_BLOCK, e);
 	return r < 0 ? r : coffer_dev_flush(d, e);
 }
 
@@ -160,9 +161,9 @@ static int erase_reserve(
 	int r = 0;
 
 	if (!rec->keep) {
-		r = coffer_dev_zero(d, coffer_gap(g), g->shift - COFFER_BLOCK, e);
+		r = coffer_dev_zero(d, coffer_gap_offset(g), g->shift - COFFER_BLOCK, e);
 		if (r == 0)
-			r = coffer_dev_zero(d, coffer_head_copy(g), g->shift, e);
+			r = coffer_dev_zero(d, coffer_segment_copy_offset(g), g->shift, e);
 		if (r == 0)
 			r = coffer_dev_flush(d, e);
 	}
@@ -178,7 +179,7 @@ static int mark_body_restored(
 {
 	struct coffer_record mark = *rec;
 
-	mark.kind = COFFER_RESTORED;
+	mark.kind = COFFER_RECORD_UNDONE;
 	return coffer_write_transition(d, &mark, e);
 }
 
@@ -193,7 +194,7 @@ static bool still_ours(const uint8_t *now, const uint8_t *head)
 	return true;
 }
 
-static int unveil_block(
+static int unmask_block(
 	struct coffer_dev *d, const struct coffer_record *rec, uint64_t block, struct coffer_err *e)
 {
 	_cleanup_free_ uint8_t *now = coffer_dev_buffer(COFFER_BLOCK);
@@ -204,8 +205,8 @@ static int unveil_block(
 		return coffer_err_errno(e, ENOMEM, "put the head back");
 	r = coffer_dev_read(d, now, COFFER_BLOCK, block, e);
 	if (r == 0)
-		r = coffer_dev_read(
-			d, head, COFFER_BLOCK, coffer_head_copy(&rec->geometry) + block, e);
+		r = coffer_dev_read(d, head, COFFER_BLOCK,
+			coffer_segment_copy_offset(&rec->geometry) + block, e);
 	if (r < 0 || !still_ours(now, head))
 		return r;
 	return coffer_dev_write(d, head, COFFER_BLOCK, block, e);
@@ -226,13 +227,14 @@ static int restore_block_0(
 	head = buf + COFFER_BLOCK;
 	begun = buf + 2 * COFFER_BLOCK;
 	restored = buf + 3 * COFFER_BLOCK;
-	mark.kind = COFFER_RESTORED;
+	mark.kind = COFFER_RECORD_UNDONE;
 	if (coffer_transition_encode(rec, begun) < 0 ||
 		coffer_transition_encode(&mark, restored) < 0)
 		return coffer_err_set(e, EIO, "libcrypto failed to hash");
 	r = coffer_dev_read(d, now, COFFER_BLOCK, 0, e);
 	if (r == 0)
-		r = coffer_dev_read(d, head, COFFER_BLOCK, coffer_head_copy(&rec->geometry), e);
+		r = coffer_dev_read(
+			d, head, COFFER_BLOCK, coffer_segment_copy_offset(&rec->geometry), e);
 	if (r < 0)
 		return r;
 	for (size_t at = 0; at < COFFER_BLOCK; at += COFFER_SECTOR)
@@ -244,12 +246,12 @@ static int restore_block_0(
 }
 
 /* The last of an undo: the magics come back, those in block 0 at the very end. */
-static int unveil(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
+static int unmask(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
 {
 	int r = 0;
 
-	for (uint32_t i = 0; i < rec->n_veils && r == 0; i++)
-		r = unveil_block(d, rec, rec->veils[i], e);
+	for (uint32_t i = 0; i < rec->n_masked && r == 0; i++)
+		r = unmask_block(d, rec, rec->masked[i], e);
 	if (r == 0)
 		r = coffer_dev_flush(d, e);
 	return r < 0 ? r : restore_block_0(d, rec, e);
@@ -260,13 +262,13 @@ static int put_back(struct coffer_dev *d, const struct coffer_record *rec, struc
 {
 	int r;
 
-	r = veil_for_undo(d, rec, e);
+	r = mask_for_undo(d, rec, e);
 	if (r == 0)
 		r = restore_body(d, rec, e);
 	if (r == 0)
 		r = mark_body_restored(d, rec, e);
 	if (r == 0)
-		r = unveil(d, rec, e);
+		r = unmask(d, rec, e);
 	return r < 0 ? r : erase_reserve(d, rec, e);
 }
 
@@ -277,7 +279,7 @@ static int erase_records(struct coffer_disk *disk, struct coffer_err *e)
 	const struct coffer_facts *f = &disk->facts;
 	int r = 0;
 
-	for (int k = COFFER_PLACE; k <= COFFER_RESTORE && r == 0; k++)
+	for (int k = COFFER_RECORD_PLACE; k <= COFFER_RECORD_UNDO && r == 0; k++)
 		if (f->has_record[k])
 			r = coffer_dev_zero(disk->dev,
 				coffer_record_offset(&f->record[k].geometry, f->record[k].kind),
@@ -288,16 +290,16 @@ static int erase_records(struct coffer_disk *disk, struct coffer_err *e)
 static int undo_locked(struct coffer_disk *disk, struct coffer_err *e)
 {
 	const struct coffer_facts *f = &disk->facts;
-	struct coffer_record rec = f->record[COFFER_RESTORE];
+	struct coffer_record rec = f->record[COFFER_RECORD_UNDO];
 	int r = 0;
 
-	if (!disk->header && f->transition.kind == COFFER_RESTORED) {
+	if (!disk->header && f->transition.kind == COFFER_RECORD_UNDONE) {
 		/* Cut between the mark and block 0. The filesystem may have been used and even
 		 * have grown since, so of the reserve only the records are erased. */
-		r = unveil(disk->dev, &rec, e);
+		r = unmask(disk->dev, &rec, e);
 		return r < 0 ? r : erase_records(disk, e);
 	}
-	if (disk->header || !f->has_record[COFFER_RESTORE])
+	if (disk->header || !f->has_record[COFFER_RECORD_UNDO])
 		r = make_undo_record(disk, false, &rec, e);
 	return r < 0 ? r : put_back(disk->dev, &rec, e);
 }
@@ -325,10 +327,10 @@ static int keep_torn_head(
 	const uint64_t from = whole ? 2 * f->header.copy_size : COFFER_BLOCK;
 
 	return coffer_copy_verified(
-		disk->dev, from, coffer_gap(g) + from - COFFER_BLOCK, g->shift - from, e);
+		disk->dev, from, coffer_gap_offset(g) + from - COFFER_BLOCK, g->shift - from, e);
 }
 
-int coffer_place_rescue(
+int coffer_place_undo_stock(
 	struct coffer_disk *disk, const struct coffer_geometry *g, struct coffer_err *e)
 {
 	_cleanup_lock_ struct coffer_lock *lock = NULL;
@@ -347,16 +349,16 @@ int coffer_place_rescue(
 	if (r == 0 && disk->header)
 		r = make_undo_record(disk, keep, &rec, e);
 	else if (r == 0)
-		r = make_rescue_record(disk, g, keep, &rec, e);
+		r = make_undo_stock_record(disk, g, keep, &rec, e);
 	if (r == 0)
 		r = put_back(disk->dev, &rec, e);
 	return coffer_err_wrap(e, r, "put the filesystem's head back");
 }
 
-int coffer_place_unmark(struct coffer_disk *disk, struct coffer_err *e)
+int coffer_place_undo_transition(struct coffer_disk *disk, struct coffer_err *e)
 {
-	const struct coffer_record *rec = &disk->facts.record[COFFER_PLACE];
-	const bool veiled = disk->facts.transition.sectors == 0xff;
+	const struct coffer_record *rec = &disk->facts.record[COFFER_RECORD_PLACE];
+	const bool masks_whole = disk->facts.transition.sectors == 0xff;
 	_cleanup_lock_ struct coffer_lock *lock = NULL;
 	int r;
 
@@ -366,13 +368,13 @@ int coffer_place_unmark(struct coffer_disk *disk, struct coffer_err *e)
 	 * it is there, the same finding leads here again. */
 	r = coffer_lock_header(disk->dev, &lock, e);
 	if (r == 0)
-		r = veiled ? unveil(disk->dev, rec, e) : restore_block_0(disk->dev, rec, e);
+		r = masks_whole ? unmask(disk->dev, rec, e) : restore_block_0(disk->dev, rec, e);
 	if (r == 0)
 		r = erase_records(disk, e);
 	return coffer_err_wrap(e, r, "put block 0 back");
 }
 
-int coffer_place_erase_mark(struct coffer_disk *disk, struct coffer_err *e)
+int coffer_place_erase_transition(struct coffer_disk *disk, struct coffer_err *e)
 {
 	_cleanup_lock_ struct coffer_lock *lock = NULL;
 	_cleanup_free_ uint8_t *block = coffer_dev_buffer(COFFER_BLOCK);

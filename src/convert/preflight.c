@@ -18,7 +18,7 @@
 /* One guard's look at the disk. What it says is for the list, where it passes; "" stands for the
  * usual sentence of its row. */
 struct look {
-	struct coffer_guarded *g;
+	struct coffer_preflight *g;
 	enum coffer_verdict verdict;
 	char said[400];
 };
@@ -51,8 +51,8 @@ static int refuse_luks2(struct coffer_dev *d, struct coffer_err *e)
 	bool placed, second;
 	int r;
 
-	r = coffer_examine(d, &now, e);
-	placed = r == 0 && now.action != COFFER_ACT_START;
+	r = coffer_disk_examine(d, &now, e);
+	placed = r == 0 && now.operation != COFFER_OP_START;
 	second = r == 0 && now.facts.header.newest == 1;
 	coffer_disk_reset(&now);
 	if (r < 0)
@@ -62,11 +62,11 @@ static int refuse_luks2(struct coffer_dev *d, struct coffer_err *e)
 			"another program has just begun on %s; run the same command again",
 			d->name);
 	if (second)
-		return coffer_err_repair(e, EUCLEAN,
+		return coffer_err_needs_repair(e, EUCLEAN,
 			"%s has lost the first copy of its LUKS2 header, the second one is whole; "
 			"see what %s would do; nothing was changed",
 			d->name, coffer_command("coffer repair --dry-run", d->name).s);
-	return coffer_err_repair(e, EUCLEAN,
+	return coffer_err_needs_repair(e, EUCLEAN,
 		"%s has a magic of LUKS2, but no header to be trusted; restore a backup of "
 		"the header with 'coffer header restore'; keep a copy of the disk "
 		"first; nothing was changed",
@@ -79,13 +79,13 @@ static int check_content(struct look *l, struct coffer_err *e)
 	struct coffer_content *c = &l->g->content;
 	int r;
 
-	r = coffer_probe(d, 0, d->size, c, e);
+	r = coffer_signatures_read(d, 0, d->size, c, e);
 	if (r < 0)
 		return r;
 	if (c->luks2)
 		return refuse_luks2(d, e);
 	if (c->luks)
-		return coffer_refuse_encrypted(d, e);
+		return coffer_disk_refuse_encrypted(d, e);
 	if (c->suspended)
 		return coffer_err_refuse(e, EBUSY,
 			"%s holds the memory of a hibernated system; resume and shut it down, or "
@@ -108,7 +108,7 @@ static int read_superblock(struct coffer_dev *d, struct coffer_fs *fs, struct co
 	r = coffer_dev_read(d, head, COFFER_FS_HEAD, 0, e);
 	if (r < 0)
 		return r;
-	r = coffer_fs_read(head, COFFER_FS_HEAD, fs, e);
+	r = coffer_superblock_read(head, COFFER_FS_HEAD, fs, e);
 	if (r < 0) {
 		coffer_err_outcome(e, COFFER_REFUSED);
 		return coffer_err_wrap(e, r, "%s", d->name);
@@ -122,7 +122,7 @@ static int check_filesystem(struct look *l, struct coffer_err *e)
 	struct coffer_dev *d = l->g->dev;
 	const char *type = l->g->content.type;
 	struct coffer_fs *fs = &l->g->fs;
-	bool riddle;
+	bool unknown_content;
 	int r;
 
 	if (d->size < COFFER_FS_HEAD)
@@ -137,11 +137,11 @@ static int check_filesystem(struct look *l, struct coffer_err *e)
 			"%s looks like %s and like %s; wipe the wrong signature first (wipefs)",
 			d->name, type, coffer_fs_name(fs->kind));
 	if (fs->kind != COFFER_FS_NONE) {
-		say(l, COFFER_CHECK_OK, "it is %s and ends at byte %" PRIu64,
+		say(l, COFFER_VERDICT_OK, "it is %s and ends at byte %" PRIu64,
 			coffer_fs_name(fs->kind), fs->end);
 		return 0;
 	}
-	r = coffer_dev_is_riddle(d, &l->g->content, &riddle, e);
+	r = coffer_dev_has_unknown_content(d, &l->g->content, &unknown_content, e);
 	if (r < 0)
 		return r;
 	if (l->g->o->device_size == 0)
@@ -149,11 +149,12 @@ static int check_filesystem(struct look *l, struct coffer_err *e)
 			"%s holds %s, whose end coffer cannot tell%s; %s how many bytes are in "
 			"use with --device-size",
 			d->name, type[0] ? type : "nothing that is known",
-			riddle ? ": " COFFER_LOST_HEADER : "", riddle ? "else say" : "say");
-	say(l, COFFER_CHECK_NOTE,
+			unknown_content ? ": " COFFER_LOST_HEADER : "",
+			unknown_content ? "else say" : "say");
+	say(l, COFFER_VERDICT_NOTE,
 		"it holds %s; --device-size says that the first %" PRIu64 " bytes are in use%s",
 		type[0] ? type : "nothing that is known", l->g->o->device_size,
-		riddle ? "; " COFFER_LOST_HEADER : "");
+		unknown_content ? "; " COFFER_LOST_HEADER : "");
 	return 0;
 }
 
@@ -166,7 +167,7 @@ static int check_one_device(struct look *l, struct coffer_err *e)
 			"%s is %s, but %s; what is encrypted must lie on one device",
 			l->g->dev->name, coffer_fs_name(fs->kind), fs->other_part);
 	if (fs->kind == COFFER_FS_NONE)
-		say(l, COFFER_CHECK_UNCHECKED,
+		say(l, COFFER_VERDICT_UNCHECKED,
 			"whether a part of it lies elsewhere cannot be told of content that is not "
 			"known");
 	return 0;
@@ -190,9 +191,9 @@ static void name_fitting_reserve(const struct coffer_dev *d, uint64_t end, bool 
 	const uint64_t fits = fitting_reserve(d->size, end, explicit_size);
 
 	if (fits)
-		coffer_err_add(e, "%suse --reduce-device-size %" PRIu64 "M", before, fits >> 20);
+		coffer_err_append(e, "%suse --reduce-device-size %" PRIu64 "M", before, fits >> 20);
 	else
-		coffer_err_add(e, "; no smaller reserve fits either (2M is the least)");
+		coffer_err_append(e, "; no smaller reserve fits either (2M is the least)");
 }
 
 static void name_shrinking(const struct coffer_dev *d, uint64_t reserve, struct coffer_err *e)
@@ -202,10 +203,10 @@ static void name_shrinking(const struct coffer_dev *d, uint64_t reserve, struct 
 
 	coffer_quote(d->name, name, sizeof(name));
 	quote = coffer_quote_around(name);
-	coffer_err_add(e, "; an ext4 shrinks by %se2fsck -f %s && resize2fs %s %" PRIu64 "K%s",
+	coffer_err_append(e, "; an ext4 shrinks by %se2fsck -f %s && resize2fs %s %" PRIu64 "K%s",
 		quote, name, name, round_down_u64(d->size - reserve, 65536) / 1024, quote);
 	if (!d->is_block)
-		coffer_err_add(e,
+		coffer_err_append(e,
 			", then the image gets its size back by %struncate -s %" PRIu64 " %s%s",
 			quote, d->size, name, quote);
 }
@@ -222,7 +223,7 @@ static int no_room(const struct coffer_dev *d, uint64_t end, uint64_t reserve, b
 	if (kind == COFFER_FS_EXT && d->size > reserve)
 		name_shrinking(d, reserve, e);
 	if (kind == COFFER_FS_XFS)
-		coffer_err_add(e, "; an xfs cannot shrink, so make room behind it");
+		coffer_err_append(e, "; an xfs cannot shrink, so make room behind it");
 	return -ENOSPC;
 }
 
@@ -267,7 +268,7 @@ static int check_room(struct look *l, struct coffer_err *e)
 	g->length = g->device - reserve;
 	if (g->length < g->shift)
 		return too_little(d, g->length, end, reserve, o->device_size > 0, e);
-	say(l, COFFER_CHECK_OK, "%s lie behind the content's end, the reserve takes %s",
+	say(l, COFFER_VERDICT_OK, "%s lie behind the content's end, the reserve takes %s",
 		coffer_size_format(d->size - end).s, coffer_size_format(reserve).s);
 	return 0;
 }
@@ -307,7 +308,7 @@ static int check_sector_size(struct look *l, struct coffer_err *e)
 		coffer_err_outcome(e, COFFER_REFUSED);
 		return coffer_err_wrap(e, r, "%s", d->name);
 	}
-	say(l, COFFER_CHECK_OK, "the volume gets sectors of %" PRIu32 " bytes", g->sector_size);
+	say(l, COFFER_VERDICT_OK, "the volume gets sectors of %" PRIu32 " bytes", g->sector_size);
 	return 0;
 }
 
@@ -315,9 +316,9 @@ static int check_header(struct look *l, struct coffer_err *e)
 {
 	const uint64_t shift = l->g->geometry.shift;
 
-	l->g->format = coffer_newheader_format(l->g->o, shift);
-	say(l, COFFER_CHECK_OK, "a header with these options fits before byte %" PRIu64, shift);
-	return coffer_newheader_check(&l->g->format, shift, e);
+	l->g->format = coffer_new_header_format(l->g->o, shift);
+	say(l, COFFER_VERDICT_OK, "a header with these options fits before byte %" PRIu64, shift);
+	return coffer_new_header_check(&l->g->format, shift, e);
 }
 
 static int check_hibernation(struct look *l, struct coffer_err *e)
@@ -345,32 +346,32 @@ static const struct guard {
 	const char *gives;  /* to those that need it */
 	int needs;	    /* an earlier row that must have passed */
 	bool elsewhere;	    /* looks at other block devices: for a block device only */
-} guards[] = {
+} preflight[] = {
 	[CONTENT] = {"content", check_content,
 		"it holds no LUKS, no hibernated system and no partition table",
 		"content that can be encrypted", NOTHING, false},
 	[FILESYSTEM] = {"filesystem", check_filesystem, "", "the filesystem's end", CONTENT, false},
-	[ONE_DEVICE] = {"one-device", check_one_device,
+	[ONE_DEVICE] = {"single-device", check_one_device,
 		"no part of the filesystem lies on another device", "", FILESYSTEM, false},
-	[ROOM] = {"room", check_room, "", "the layout", FILESYSTEM, false},
+	[ROOM] = {"reserve", check_room, "", "the layout", FILESYSTEM, false},
 	[SECTOR_SIZE] = {"sector-size", check_sector_size, "", "", ROOM, false},
 	[HEADER] = {"header", check_header, "", "", NOTHING, false},
 	[HIBERNATION] = {"hibernation", check_hibernation,
 		"no hibernated system is to be seen on this machine's swaps", "", NOTHING, true},
 };
-_Static_assert(ARRAY_SIZE(guards) == N_GUARDS, "every guard has a row");
+_Static_assert(ARRAY_SIZE(preflight) == N_GUARDS, "every guard has a row");
 
-static void begin(struct coffer_guarded *g)
+static void begin(struct coffer_preflight *g)
 {
 	g->geometry.shift = (g->o->reserve ? g->o->reserve : COFFER_RESERVE) / 2;
 }
 
-static bool applies(const struct guard *t, const struct coffer_guarded *g, bool quick)
+static bool applies(const struct guard *t, const struct coffer_preflight *g, bool quick)
 {
 	return !t->elsewhere || (g->dev->is_block && !quick);
 }
 
-int coffer_guard(struct coffer_guarded *g, struct coffer_err *e)
+int coffer_preflight_run(struct coffer_preflight *g, struct coffer_err *e)
 {
 	int r = 0;
 
@@ -378,8 +379,8 @@ int coffer_guard(struct coffer_guarded *g, struct coffer_err *e)
 	for (int i = 0; i < N_GUARDS && r == 0; i++) {
 		struct look l = {.g = g};
 
-		if (applies(&guards[i], g, false))
-			r = guards[i].check(&l, e);
+		if (applies(&preflight[i], g, false))
+			r = preflight[i].check(&l, e);
 	}
 	return r;
 }
@@ -396,7 +397,7 @@ static int sentence(const char *text, size_t n)
 	return (int)(n > 0 && text[n - 1] == '.' ? n - 1 : n);
 }
 
-int coffer_guard_add_refusal(struct coffer_checks *l, const char *id, const char *name,
+int coffer_preflight_add_refusal(struct coffer_findings *l, const char *id, const char *name,
 	const struct coffer_err *why, struct coffer_err *e)
 {
 	const size_t n = strlen(name);
@@ -404,15 +405,15 @@ int coffer_guard_add_refusal(struct coffer_checks *l, const char *id, const char
 	const char *cut = strstr(strncmp(msg, name, n) == 0 ? msg + n : msg, "; ");
 	const size_t length = cut ? (size_t)(cut - msg) : strlen(msg);
 
-	if (coffer_checks_add(l, id, COFFER_CHECK_BAD, "%.*s", sentence(msg, length), msg) < 0)
+	if (coffer_findings_add(l, id, COFFER_VERDICT_BAD, "%.*s", sentence(msg, length), msg) < 0)
 		return coffer_err_errno(e, ENOMEM, "look at %s", name);
 	if (cut)
-		coffer_checks_remedy(l, "%.*s", sentence(cut + 2, strlen(cut + 2)), cut + 2);
+		coffer_findings_remedy(l, "%.*s", sentence(cut + 2, strlen(cut + 2)), cut + 2);
 	return 0;
 }
 
 /* Run one guard and add what it says. *ret_passed: those that need it can go on. */
-static int list_one(const struct guard *t, struct coffer_guarded *g, struct coffer_checks *list,
+static int list_one(const struct guard *t, struct coffer_preflight *g, struct coffer_findings *list,
 	bool *ret_passed, struct coffer_err *e)
 {
 	struct look l = {.g = g};
@@ -429,28 +430,28 @@ static int list_one(const struct guard *t, struct coffer_guarded *g, struct coff
 	if (why.outcome > g->outcome)
 		g->outcome = why.outcome;
 	if (r < 0)
-		return coffer_guard_add_refusal(list, t->id, g->dev->name, &why, e);
-	if (coffer_checks_add(list, t->id, l.verdict, "%s", l.said[0] ? l.said : t->passed) < 0)
+		return coffer_preflight_add_refusal(list, t->id, g->dev->name, &why, e);
+	if (coffer_findings_add(list, t->id, l.verdict, "%s", l.said[0] ? l.said : t->passed) < 0)
 		return coffer_err_errno(e, ENOMEM, "look at %s", g->dev->name);
 	return 0;
 }
 
-int coffer_guard_list(
-	struct coffer_guarded *g, bool quick, struct coffer_checks *l, struct coffer_err *e)
+int coffer_preflight_list(
+	struct coffer_preflight *g, bool quick, struct coffer_findings *l, struct coffer_err *e)
 {
 	bool passed[N_GUARDS] = {false};
 	int r = 0;
 
 	begin(g);
 	for (int i = 0; i < N_GUARDS && r == 0; i++) {
-		const struct guard *t = &guards[i];
+		const struct guard *t = &preflight[i];
 
 		if (!applies(t, g, quick))
 			continue;
 		if (t->needs == NOTHING || passed[t->needs])
 			r = list_one(t, g, l, &passed[i], e);
-		else if (coffer_checks_add(l, t->id, COFFER_CHECK_UNCHECKED, "needs %s",
-				 guards[t->needs].gives) < 0)
+		else if (coffer_findings_add(l, t->id, COFFER_VERDICT_UNCHECKED, "needs %s",
+				 preflight[t->needs].gives) < 0)
 			r = coffer_err_errno(e, ENOMEM, "look at %s", g->dev->name);
 	}
 	return r;

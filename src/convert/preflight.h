@@ -18,7 +18,7 @@
 	"back, and an encryption would destroy the data"
 
 /* What the guards share: dev and o are given, the rest they find out. */
-struct coffer_guarded {
+struct coffer_preflight {
 	struct coffer_dev *dev;			/* not in direct mode */
 	const struct coffer_encrypt_options *o; /* may be all zeros but for the device */
 	struct coffer_content content;
@@ -30,15 +30,15 @@ struct coffer_guarded {
 
 /* All in order; the first refusal ends it. Every refusal has outcome REFUSED (or NEEDS_REPAIR) and
  * names object, numbers and remedy. */
-int coffer_guard(struct coffer_guarded *g, struct coffer_err *e);
+int coffer_preflight_run(struct coffer_preflight *g, struct coffer_err *e);
 
 /* All of them, with their verdicts, added to @l: a refusal is BAD, and what cannot be told because
  * of it is UNCHECKED. @quick leaves out the one that looks at other devices ("hibernation").
  * -errno when the device cannot be read; @l is then not whole. */
-int coffer_guard_list(
-	struct coffer_guarded *g, bool quick, struct coffer_checks *l, struct coffer_err *e);
+int coffer_preflight_list(
+	struct coffer_preflight *g, bool quick, struct coffer_findings *l, struct coffer_err *e);
 
 /* Add a refusal to @l as BAD: what its sentence says behind the first semicolon is the remedy,
  * semicolons in @name, the device's, left aside. -ENOMEM. */
-int coffer_guard_add_refusal(struct coffer_checks *l, const char *id, const char *name,
+int coffer_preflight_add_refusal(struct coffer_findings *l, const char *id, const char *name,
 	const struct coffer_err *why, struct coffer_err *e);

@@ -71,7 +71,7 @@ static bool decode_common(const uint8_t *p, const char magic[16], enum coffer_pl
 	const uint32_t kind = get_be32(p + AT_KIND);
 
 	if (memcmp(p + AT_MAGIC, magic, 16) != 0 || get_be32(p + AT_VERSION) != VERSION ||
-		kind < COFFER_PLACE || kind > last)
+		kind < COFFER_RECORD_PLACE || kind > last)
 		return false;
 	*t = (struct coffer_transition){.kind = (enum coffer_placement_kind)kind};
 	memcpy(t->id, p + AT_ID, COFFER_ID_SIZE);
@@ -112,11 +112,11 @@ int coffer_record_encode(const struct coffer_record *r, uint8_t block[COFFER_BLO
 	put_be64(block + AT_COPY_SIZE, r->copy_size);
 	put_be64(block + AT_IMAGE_SIZE, r->image_size);
 	put_be32(block + AT_N_EXTENTS, r->n_extents);
-	put_be32(block + AT_N_VEILS, r->n_veils);
+	put_be32(block + AT_N_VEILS, r->n_masked);
 	memcpy(block + AT_IMAGE_HASH, r->image_hash, COFFER_SHA256_SIZE);
-	memcpy(block + AT_HEAD_HASH, r->head_hash, COFFER_SHA256_SIZE);
-	for (uint32_t i = 0; i < r->n_veils; i++)
-		put_be64(block + AT_VEILS + 8 * i, r->veils[i]);
+	memcpy(block + AT_HEAD_HASH, r->segment_hash, COFFER_SHA256_SIZE);
+	for (uint32_t i = 0; i < r->n_masked; i++)
+		put_be64(block + AT_VEILS + 8 * i, r->masked[i]);
 	for (uint32_t i = 0; i < r->n_extents; i++) {
 		put_be64(block + AT_EXTENTS + 16 * i, r->extents[i].offset);
 		put_be64(block + AT_EXTENTS + 16 * i + 8, r->extents[i].length);
@@ -146,8 +146,8 @@ static bool decode_lists(const uint8_t *block, struct coffer_record *r)
 	uint64_t sum = 0, end = 0;
 
 	r->n_extents = get_be32(block + AT_N_EXTENTS);
-	r->n_veils = get_be32(block + AT_N_VEILS);
-	if (r->n_extents > COFFER_MAX_EXTENTS || r->n_veils > COFFER_MAX_VEILS)
+	r->n_masked = get_be32(block + AT_N_VEILS);
+	if (r->n_extents > COFFER_MAX_EXTENTS || r->n_masked > COFFER_MAX_MASKED)
 		return false;
 	for (uint32_t i = 0; i < r->n_extents; i++) {
 		struct coffer_extent *x = &r->extents[i];
@@ -160,9 +160,9 @@ static bool decode_lists(const uint8_t *block, struct coffer_record *r)
 		end = x->offset + x->length;
 		sum += x->length;
 	}
-	for (uint32_t i = 0; i < r->n_veils; i++) {
-		r->veils[i] = get_be64(block + AT_VEILS + 8 * i);
-		if (r->veils[i] % COFFER_BLOCK || r->veils[i] == 0 || r->veils[i] >= shift)
+	for (uint32_t i = 0; i < r->n_masked; i++) {
+		r->masked[i] = get_be64(block + AT_VEILS + 8 * i);
+		if (r->masked[i] % COFFER_BLOCK || r->masked[i] == 0 || r->masked[i] >= shift)
 			return false;
 	}
 	return sum == r->image_size;
@@ -179,7 +179,7 @@ int coffer_record_decode(const uint8_t block[COFFER_BLOCK], struct coffer_record
 	status = check_sum(block, COFFER_BLOCK);
 	if (status < 0)
 		return status;
-	if (!decode_common(block, record_magic, COFFER_SAVE, &t))
+	if (!decode_common(block, record_magic, COFFER_RECORD_SAVE, &t))
 		return -EBADMSG;
 	r.kind = t.kind;
 	memcpy(r.id, t.id, sizeof(r.id));
@@ -190,9 +190,9 @@ int coffer_record_decode(const uint8_t block[COFFER_BLOCK], struct coffer_record
 	r.copy_size = get_be64(block + AT_COPY_SIZE);
 	r.image_size = get_be64(block + AT_IMAGE_SIZE);
 	memcpy(r.image_hash, block + AT_IMAGE_HASH, COFFER_SHA256_SIZE);
-	memcpy(r.head_hash, block + AT_HEAD_HASH, COFFER_SHA256_SIZE);
+	memcpy(r.segment_hash, block + AT_HEAD_HASH, COFFER_SHA256_SIZE);
 	if ((get_be32(block + AT_FLAGS) & ~(uint32_t)FLAG_KEEP) != 0 ||
-		(r.keep && r.kind != COFFER_RESTORE) ||
+		(r.keep && r.kind != COFFER_RECORD_UNDO) ||
 		!coffer_image_fits(&r.geometry, r.image_size) || !decode_lists(block, &r) ||
 		r.copy_size % COFFER_BLOCK || r.copy_size == 0 ||
 		r.copy_size > r.geometry.shift / 2)
@@ -211,7 +211,7 @@ int coffer_transition_find(const uint8_t block[COFFER_BLOCK], struct coffer_tran
 		const uint8_t *p = block + i * COFFER_SECTOR;
 		int r;
 
-		if (!decode_common(p, transition_magic, COFFER_RESTORED, &t) ||
+		if (!decode_common(p, transition_magic, COFFER_RECORD_UNDONE, &t) ||
 			get_be32(p + AT_INDEX) != i)
 			continue;
 		r = check_sum(p, COFFER_SECTOR);
@@ -249,20 +249,20 @@ void coffer_image_expand(const struct coffer_record *r, const uint8_t *image, ui
 	}
 }
 
-static bool is_veiled(const struct coffer_record *r, uint64_t offset)
+static bool is_masked(const struct coffer_record *r, uint64_t offset)
 {
-	for (uint32_t i = 0; i < r->n_veils; i++)
-		if (offset >= r->veils[i] && offset < r->veils[i] + COFFER_BLOCK)
+	for (uint32_t i = 0; i < r->n_masked; i++)
+		if (offset >= r->masked[i] && offset < r->masked[i] + COFFER_BLOCK)
 			return true;
 	return false;
 }
 
-int coffer_strange_sectors(const struct coffer_record *r, uint64_t offset, const uint8_t *disk,
+int coffer_unexpected_sectors(const struct coffer_record *r, uint64_t offset, const uint8_t *disk,
 	const uint8_t *head, const uint8_t *image, size_t n, uint64_t *ret, uint64_t *ret_first)
 {
 	uint8_t transition[COFFER_BLOCK];
 	const int status = coffer_transition_encode(r, transition);
-	uint64_t strange = 0;
+	uint64_t unexpected = 0;
 
 	if (status < 0)
 		return status;
@@ -275,12 +275,12 @@ int coffer_strange_sectors(const struct coffer_record *r, uint64_t offset, const
 			continue;
 		if (where < COFFER_BLOCK && memcmp(d, transition + where, COFFER_SECTOR) == 0)
 			continue;
-		if (is_veiled(r, where) && bytes_are_zero(d, COFFER_SECTOR))
+		if (is_masked(r, where) && bytes_are_zero(d, COFFER_SECTOR))
 			continue;
-		if (strange++ == 0 && ret_first)
+		if (unexpected++ == 0 && ret_first)
 			*ret_first = where;
 	}
-	*ret = strange;
+	*ret = unexpected;
 	return 0;
 }
 
@@ -290,7 +290,7 @@ uint64_t coffer_placed_sectors(const struct coffer_record *r, uint64_t offset, c
 	uint64_t placed = 0;
 
 	for (size_t at = 0; at < n; at += COFFER_SECTOR)
-		placed += offset + at >= COFFER_BLOCK && !is_veiled(r, offset + at) &&
+		placed += offset + at >= COFFER_BLOCK && !is_masked(r, offset + at) &&
 			  memcmp(disk + at, image + at, COFFER_SECTOR) == 0 &&
 			  memcmp(disk + at, head + at, COFFER_SECTOR) != 0;
 	return placed;

@@ -14,15 +14,16 @@
 #include "convert/geometry.h"
 
 enum coffer_placement_kind {
-	COFFER_PLACE = 1,    /* the header replaces the head */
-	COFFER_RESTORE = 2,  /* the head comes back */
-	COFFER_RESTORED = 3, /* transition block only: it is back but for the blocks with a magic */
-	COFFER_SAVE = 4,     /* record only: the head is being copied; head_hash is the head's */
+	COFFER_RECORD_PLACE = 1, /* the header replaces the head */
+	COFFER_RECORD_UNDO = 2,	 /* the head comes back */
+	COFFER_RECORD_UNDONE =
+		3, /* transition block only: it is back but for the blocks with a magic */
+	COFFER_RECORD_SAVE = 4, /* record only: the head is being copied; head_hash is the head's */
 };
 
 #define COFFER_ID_SIZE	   16
 #define COFFER_MAX_EXTENTS 64
-#define COFFER_MAX_VEILS   16
+#define COFFER_MAX_MASKED  16
 #define COFFER_MAX_IMAGE   (UINT64_C(32) << 20)
 
 struct coffer_extent {
@@ -37,15 +38,15 @@ struct coffer_record {
 	char uuid[41];	    /* of the LUKS2 header that is placed or taken away */
 	uint64_t seqid;	    /* of that header: a header with a higher one has lived on */
 	uint64_t copy_size; /* of one copy of that header */
-	/* RESTORE: what is overwritten is kept in the gap, see coffer_place_rescue */
+	/* RESTORE: what is overwritten is kept in the gap, see coffer_place_undo_stock */
 	bool keep;
 	uint64_t image_size;
 	uint32_t n_extents; /* where the image's bytes go, in order; all else in [0,S) is zero */
 	struct coffer_extent extents[COFFER_MAX_EXTENTS];
-	uint32_t n_veils; /* blocks below S, zeroed so that no tool knows the content */
-	uint64_t veils[COFFER_MAX_VEILS];
+	uint32_t n_masked; /* blocks below S, zeroed so that no tool knows the content */
+	uint64_t masked[COFFER_MAX_MASKED];
 	uint8_t image_hash[COFFER_SHA256_SIZE];
-	uint8_t head_hash[COFFER_SHA256_SIZE]; /* of the head copy; SAVE: of the head */
+	uint8_t segment_hash[COFFER_SHA256_SIZE]; /* of the head copy; SAVE: of the head */
 };
 
 /* Where they lie. A PLACE record begins the gap and its image follows it; a RESTORE record is the
@@ -54,12 +55,13 @@ struct coffer_record {
 static inline uint64_t coffer_record_offset(
 	const struct coffer_geometry *g, enum coffer_placement_kind kind)
 {
-	return kind == COFFER_PLACE ? coffer_gap(g) : coffer_head_copy(g) - COFFER_BLOCK;
+	return kind == COFFER_RECORD_PLACE ? coffer_gap_offset(g)
+					   : coffer_segment_copy_offset(g) - COFFER_BLOCK;
 }
 
 static inline uint64_t coffer_image_offset(const struct coffer_geometry *g)
 {
-	return coffer_gap(g) + COFFER_BLOCK;
+	return coffer_gap_offset(g) + COFFER_BLOCK;
 }
 
 /* Does an image of @size bytes fit between the two records? */
@@ -94,7 +96,7 @@ void coffer_image_expand(const struct coffer_record *r, const uint8_t *image, ui
 /* Count the sectors of disk[offset, offset + n) that are none of: head copy, image, transition
  * block, veil. @head and @image hold the same range. *ret_first is the first strange one. -ENOMEM
  * and -EIO (libcrypto) only. */
-int coffer_strange_sectors(const struct coffer_record *r, uint64_t offset, const uint8_t *disk,
+int coffer_unexpected_sectors(const struct coffer_record *r, uint64_t offset, const uint8_t *disk,
 	const uint8_t *head, const uint8_t *image, size_t n, uint64_t *ret, uint64_t *ret_first);
 
 /* Count those, outside block 0 and the veils, that are the image's and not the head's: none means

@@ -17,8 +17,8 @@ static const char *const phase_names[] = {
 	[COFFER_PHASE_DERIVE] = "derive",
 	[COFFER_PHASE_PLACE] = "place",
 	[COFFER_PHASE_CONVERT] = "convert",
-	[COFFER_PHASE_END] = "end",
-	[COFFER_PHASE_RESTORE] = "restore",
+	[COFFER_PHASE_FINALIZE] = "finalize",
+	[COFFER_PHASE_UNDO] = "undo",
 };
 _Static_assert(ARRAY_SIZE(phase_names) == COFFER_N_PHASES, "every phase has a name");
 
@@ -59,16 +59,16 @@ void coffer_session_progress(
 		.phase = phase, .done = done, .total = total, .moved = s->result->moved};
 
 	if (s->o->callbacks.progress)
-		s->o->callbacks.progress(s->o->callbacks.user, &p);
+		s->o->callbacks.progress(s->o->callbacks.userdata, &p);
 }
 
 int coffer_session_check_stop(struct coffer_session *s, struct coffer_err *e)
 {
-	if (!s->o->callbacks.stop || !s->o->callbacks.stop(s->o->callbacks.user))
+	if (!s->o->callbacks.stop || !s->o->callbacks.stop(s->o->callbacks.userdata))
 		return 0;
 	(void)coffer_err_set(e, EINTR, "stopped as asked");
 	if (!s->changed)
-		coffer_err_add(e, "; %s was not changed by this run", s->dev->name);
+		coffer_err_append(e, "; %s was not changed by this run", s->dev->name);
 	coffer_err_outcome(e, COFFER_INTERRUPTED);
 	return -EINTR;
 }
@@ -83,7 +83,8 @@ int coffer_session_ask(struct coffer_session *s, enum coffer_ask why, struct cof
 	r = coffer_secret_new(COFFER_MAX_PASSPHRASE, &pass, e);
 	if (r < 0)
 		return r;
-	r = s->o->callbacks.passphrase(s->o->callbacks.user, why, pass->data, pass->capacity, e);
+	r = s->o->callbacks.passphrase(
+		s->o->callbacks.userdata, why, pass->data, pass->capacity, e);
 	if (r < 0)
 		return r;
 	if (r == 0 && why == COFFER_ASK_NEW)
@@ -134,7 +135,7 @@ int coffer_session_unlock_fd(struct coffer_session *s, int fd, struct coffer_err
 	const int r = coffer_luks2_unlock(fd, s->passphrase, &s->key, e);
 
 	if (r == -EPERM)
-		coffer_err_add(e, " of %s", s->dev->name);
+		coffer_err_append(e, " of %s", s->dev->name);
 	return r;
 }
 
@@ -197,7 +198,7 @@ static void session_close(struct coffer_session *s)
 }
 
 int coffer_session_run_dev(const char *verb, struct coffer_dev *dev,
-	const struct coffer_encrypt_options *o, coffer_story story,
+	const struct coffer_encrypt_options *o, coffer_session_work story,
 	struct coffer_encrypt_result *ret, struct coffer_err *e)
 {
 	struct coffer_encrypt_result result = {0};
@@ -218,8 +219,8 @@ int coffer_session_run_dev(const char *verb, struct coffer_dev *dev,
 	return coffer_err_wrap(e, r, "%s", verb);
 }
 
-int coffer_session_run(const char *verb, const struct coffer_encrypt_options *o, coffer_story story,
-	struct coffer_encrypt_result *ret, struct coffer_err *e)
+int coffer_session_run(const char *verb, const struct coffer_encrypt_options *o,
+	coffer_session_work story, struct coffer_encrypt_result *ret, struct coffer_err *e)
 {
 	struct coffer_dev *dev = NULL;
 	int r;

@@ -23,7 +23,7 @@ struct coffer_session {
 	struct coffer_secret *key;	  /* volume key, once unlocked */
 	struct coffer_stored_map *stored; /* the used map, and in free_space what this run does with
 					   * the rest; NULL: everything counts as used */
-	bool looking;			  /* a plan: nothing may be mounted */
+	bool read_only;			  /* a plan: nothing may be mounted */
 	bool changed;	 /* this run has written: a failure leaves an interrupted disk */
 	bool no_discard; /* the device cannot */
 	bool converted;	 /* this run did the last step: nobody was on the device since */
@@ -60,10 +60,10 @@ void coffer_session_note_geometry(
 /* Open the device of @o, run @story, close everything, fill @ret and put @verb in front of an
  * error. A failure after the run's first write gets outcome INTERRUPTED unless it says otherwise.
  */
-typedef int (*coffer_story)(struct coffer_session *s, struct coffer_err *e);
-int coffer_session_run(const char *verb, const struct coffer_encrypt_options *o, coffer_story story,
-	struct coffer_encrypt_result *ret, struct coffer_err *e);
+typedef int (*coffer_session_work)(struct coffer_session *s, struct coffer_err *e);
+int coffer_session_run(const char *verb, const struct coffer_encrypt_options *o,
+	coffer_session_work story, struct coffer_encrypt_result *ret, struct coffer_err *e);
 /* The same on a device that is open; it is closed in any case. */
 int coffer_session_run_dev(const char *verb, struct coffer_dev *dev,
-	const struct coffer_encrypt_options *o, coffer_story story,
+	const struct coffer_encrypt_options *o, coffer_session_work story,
 	struct coffer_encrypt_result *ret, struct coffer_err *e);

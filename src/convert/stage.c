@@ -14,7 +14,7 @@ static const char *const stage_names[] = {
 	[COFFER_STAGE_CONVERTING] = "converting",
 	[COFFER_STAGE_WIPE_PENDING] = "wipe-pending",
 	[COFFER_STAGE_ENCRYPTED] = "encrypted",
-	[COFFER_STAGE_RESTORING] = "restoring",
+	[COFFER_STAGE_UNDOING] = "undoing",
 	[COFFER_STAGE_OTHER] = "other",
 	[COFFER_STAGE_SHRUNK] = "shrunk",
 	[COFFER_STAGE_DAMAGED] = "damaged",
@@ -53,33 +53,34 @@ static enum coffer_stage stage_of_plain(const struct coffer_plain_facts *plain)
 	return plain->ready ? COFFER_STAGE_RESERVED : COFFER_STAGE_PLAIN;
 }
 
-enum coffer_stage coffer_stage_of(
-	enum coffer_action a, const struct coffer_facts *f, const struct coffer_plain_facts *plain)
+enum coffer_stage coffer_stage_of(enum coffer_operation a, const struct coffer_facts *f,
+	const struct coffer_plain_facts *plain)
 {
 	switch (a) {
-	case COFFER_ACT_START:
+	case COFFER_OP_START:
 		return stage_of_plain(plain);
-	case COFFER_ACT_REDO_PLACEMENT:
-	case COFFER_ACT_FINISH_PLACEMENT:
+	case COFFER_OP_REDO_PLACEMENT:
+	case COFFER_OP_FINISH_PLACEMENT:
 		return COFFER_STAGE_PLACING;
-	case COFFER_ACT_CONVERT:
+	case COFFER_OP_CONVERT:
 		/* hot: stock has begun a step, so more than the header was written */
 		return f->conversion.pointer == f->conversion.geometry.length && !f->conversion.hot
 			       ? COFFER_STAGE_PLACED
 			       : COFFER_STAGE_CONVERTING;
-	case COFFER_ACT_END:
+	case COFFER_OP_FINALIZE:
 		return COFFER_STAGE_WIPE_PENDING;
-	case COFFER_ACT_SYNC_FINAL:
-	case COFFER_ACT_ENCRYPTED:
+	case COFFER_OP_SYNC_FINAL:
+	case COFFER_OP_ENCRYPTED:
 		return COFFER_STAGE_ENCRYPTED;
-	case COFFER_ACT_REDO_RESTORE:
-		return COFFER_STAGE_RESTORING;
-	case COFFER_ACT_OTHER:
+	case COFFER_OP_FINISH_UNDO:
+		return COFFER_STAGE_UNDOING;
+	case COFFER_OP_OTHER:
 		return COFFER_STAGE_OTHER;
-	case COFFER_ACT_SHRUNK:
+	case COFFER_OP_SHRUNK:
 		return COFFER_STAGE_SHRUNK;
-	case COFFER_ACT_DAMAGED:
-	case COFFER_N_ACTIONS:
+	case COFFER_OP_DAMAGED:
+	case COFFER_OP_UNKNOWN:
+	case COFFER_N_OPERATIONS:
 		break;
 	}
 	return COFFER_STAGE_DAMAGED;
@@ -101,7 +102,7 @@ enum coffer_next coffer_next_of(enum coffer_stage s, const struct coffer_facts *
 		if (f->header.newest < 0)
 			return COFFER_NEXT_NOTHING;
 		return f->header.agree ? COFFER_NEXT_VERIFY : COFFER_NEXT_REPAIR;
-	case COFFER_STAGE_RESTORING:
+	case COFFER_STAGE_UNDOING:
 		return COFFER_NEXT_ABORT;
 	case COFFER_STAGE_OTHER:
 		return f->conversion.hot ? COFFER_NEXT_STOCK_REPAIR : COFFER_NEXT_STOCK_RESUME;

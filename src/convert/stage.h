@@ -15,8 +15,8 @@ struct coffer_plain_facts {
 	bool readable; /* false: the content could not be looked at */
 };
 
-enum coffer_stage coffer_stage_of(
-	enum coffer_action a, const struct coffer_facts *f, const struct coffer_plain_facts *plain);
+enum coffer_stage coffer_stage_of(enum coffer_operation a, const struct coffer_facts *f,
+	const struct coffer_plain_facts *plain);
 
 /* What comes next on a disk that nobody is at work on. */
 enum coffer_next {

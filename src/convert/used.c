@@ -51,7 +51,7 @@ static int read_plain(void *arg, uint64_t x, uint8_t *buf, size_t n, struct coff
 
 /* What lies behind the filesystem's end: nothing of it, but with an explicit size somebody says
  * that there is something else. */
-static int add_behind(struct coffer_fsmap *f, const struct coffer_guarded *g)
+static int add_behind(struct coffer_fsmap *f, const struct coffer_preflight *g)
 {
 	struct coffer_range *all;
 
@@ -68,7 +68,7 @@ static int add_behind(struct coffer_fsmap *f, const struct coffer_guarded *g)
 /* The map of what the filesystem says. What the fingerprint is taken of is used in any case: a
  * free byte's content would be lost, and the fingerprint with it. */
 static int make_map(
-	struct coffer_fsmap *f, const struct coffer_guarded *g, struct coffer_used_map **ret)
+	struct coffer_fsmap *f, const struct coffer_preflight *g, struct coffer_used_map **ret)
 {
 	_cleanup_used_map_ struct coffer_used_map *map = NULL;
 	int r;
@@ -87,7 +87,7 @@ static int make_map(
 	return r;
 }
 
-static int make_stored(struct coffer_session *s, const struct coffer_guarded *g,
+static int make_stored(struct coffer_session *s, const struct coffer_preflight *g,
 	struct coffer_fsmap *f, struct coffer_err *e)
 {
 	struct coffer_stored_map *m = calloc(1, sizeof(*m));
@@ -115,10 +115,11 @@ static void tell(struct coffer_session *s)
 	s->result->free_space = (enum coffer_free_space)s->stored->free_space;
 }
 
-int coffer_used_find(struct coffer_session *s, const struct coffer_guarded *g, struct coffer_err *e)
+int coffer_used_find(
+	struct coffer_session *s, const struct coffer_preflight *g, struct coffer_err *e)
 {
 	struct coffer_fsmap f = {0};
-	struct coffer_err doubt = {0};
+	struct coffer_err ambiguity = {0};
 	int r;
 
 	coffer_used_all(s, NULL);
@@ -128,15 +129,16 @@ int coffer_used_find(struct coffer_session *s, const struct coffer_guarded *g, s
 		return coffer_used_give_up(
 			s, "its content is of a kind that coffer does not know", e);
 	r = coffer_fsmap_read(
-		s->dev, &g->fs, !s->looking && geteuid() == 0 && s->dev->fd >= 0, &f, &doubt);
+		s->dev, &g->fs, !s->read_only && geteuid() == 0 && s->dev->fd >= 0, &f, &ambiguity);
 	if (r == 0 && f.n_prints == 0)
-		r = coffer_err_set(&doubt, EOPNOTSUPP, "nothing of it tells whether it was used");
+		r = coffer_err_set(
+			&ambiguity, EOPNOTSUPP, "nothing of it tells whether it was used");
 	if (r == -ENOMEM)
 		return coffer_err_errno(e, ENOMEM, "find out what is used");
 	if (r < 0) {
 		coffer_fsmap_reset(&f);
-		(void)coffer_err_wrap(&doubt, r, "%s", coffer_fs_name(g->fs.kind));
-		return coffer_used_give_up(s, doubt.msg, e);
+		(void)coffer_err_wrap(&ambiguity, r, "%s", coffer_fs_name(g->fs.kind));
+		return coffer_used_give_up(s, ambiguity.msg, e);
 	}
 	r = make_stored(s, g, &f, e);
 	coffer_fsmap_reset(&f);

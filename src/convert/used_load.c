@@ -260,12 +260,12 @@ static int clear_gap(struct coffer_session *s, struct coffer_err *e)
 	for (uint64_t at = 0; at < g->shift && r == 0; at += PIECE) {
 		const size_t n = min_u64(PIECE, g->shift - at);
 
-		r = coffer_dev_read(s->dev, buf, n, coffer_gap(g) + at, e);
+		r = coffer_dev_read(s->dev, buf, n, coffer_gap_offset(g) + at, e);
 		if (r < 0 || bytes_are_zero(buf, n))
 			continue;
 		s->changed = true;
 		/* Durable with the commit that every run begins with. */
-		r = coffer_dev_zero(s->dev, coffer_gap(g) + at, n, e);
+		r = coffer_dev_zero(s->dev, coffer_gap_offset(g) + at, n, e);
 	}
 	return coffer_err_wrap(e, r, "clear the gap");
 }

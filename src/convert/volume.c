@@ -59,5 +59,5 @@ int coffer_volume_fs(struct coffer_volume *v, struct coffer_fs *ret, struct coff
 	if (!head)
 		return coffer_err_errno(e, ENOMEM, "look at the filesystem");
 	r = coffer_volume_read(v, 0, head, n, e);
-	return r < 0 ? r : coffer_fs_read(head, n, ret, e);
+	return r < 0 ? r : coffer_superblock_read(head, n, ret, e);
 }

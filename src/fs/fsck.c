@@ -178,7 +178,7 @@ static int wait_for(pid_t pid, const struct coffer_stop *stop, int *ret_status)
 	pid_t done;
 
 	while ((done = waitpid(pid, ret_status, WNOHANG)) == 0 || (done < 0 && errno == EINTR)) {
-		if (asked < 0 && stop && stop->wanted && stop->wanted(stop->user)) {
+		if (asked < 0 && stop && stop->wanted && stop->wanted(stop->userdata)) {
 			(void)kill(pid, SIGTERM);
 			asked = 0;
 		} else if (asked >= 0 && (asked += POLL_MS) > PATIENCE_MS) {

@@ -237,10 +237,10 @@ static int check_groups(struct ext *x)
 
 /* --- the journal --- */
 
-static int add_journal_block(
-	ext2_filsys fs, blk64_t *block, e2_blkcnt_t count, blk64_t ref, int ref_offset, void *user)
+static int add_journal_block(ext2_filsys fs, blk64_t *block, e2_blkcnt_t count, blk64_t ref,
+	int ref_offset, void *userdata)
 {
-	struct ext *x = user;
+	struct ext *x = userdata;
 	const uint64_t at = *block * fs->blocksize;
 
 	(void)ref, (void)ref_offset;

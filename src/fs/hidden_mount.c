@@ -212,7 +212,7 @@ static void wait_for_end(const struct coffer_hidden_mount *h, const char *backin
 
 	(void)snprintf(path, sizeof(path), BACKING, major(h->dev), minor(h->dev));
 	for (int i = 0; i < END_TRIES; i++) {
-		if (!coffer_text_line(AT_FDCWD, path, now, sizeof(now)) ||
+		if (!coffer_sysfs_read_line(AT_FDCWD, path, now, sizeof(now)) ||
 			strcmp(now, backing) != 0)
 			return;
 		pause_a_little();
@@ -229,7 +229,7 @@ void coffer_hidden_mount_close(struct coffer_hidden_mount *h)
 	if (h->loop >= 0 && h->is_btrfs)
 		forget(h); /* while the name is still ours */
 	if (h->loop >= 0) {
-		(void)coffer_text_line(AT_FDCWD, path, backing, sizeof(backing));
+		(void)coffer_sysfs_read_line(AT_FDCWD, path, backing, sizeof(backing));
 		(void)close(h->loop);
 		if (backing[0])
 			wait_for_end(h, backing);

@@ -51,18 +51,18 @@ static void add_finding(blkid_probe pr, struct coffer_content *c)
 		c->magics[c->n_magics++] = strtoull(offset, NULL, 10);
 }
 
-int coffer_probe(const struct coffer_dev *d, uint64_t off, uint64_t n, struct coffer_content *ret,
-	struct coffer_err *e)
+int coffer_signatures_read(const struct coffer_dev *d, uint64_t off, uint64_t n,
+	struct coffer_content *ret, struct coffer_err *e)
 {
 	if (d->fd < 0) {
 		*ret = (struct coffer_content){0};
 		return 0;
 	}
-	return coffer_probe_fd(d->fd, d->name, off, n, ret, e);
+	return coffer_signatures_read_fd(d->fd, d->name, off, n, ret, e);
 }
 
-int coffer_probe_fd(int fd, const char *name, uint64_t off, uint64_t n, struct coffer_content *ret,
-	struct coffer_err *e)
+int coffer_signatures_read_fd(int fd, const char *name, uint64_t off, uint64_t n,
+	struct coffer_content *ret, struct coffer_err *e)
 {
 	_cleanup_(cleanup_probe) blkid_probe pr = blkid_new_probe();
 	struct coffer_content c = {0};

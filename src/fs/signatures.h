@@ -28,12 +28,12 @@ struct coffer_content {
 /* Look for all signatures in [off, off + n), as if that were a device of its own. Reads through
  * @d->fd, which must not be in direct mode. -EIO when libblkid fails. A device without a
  * descriptor has no findings. */
-int coffer_probe(const struct coffer_dev *d, uint64_t off, uint64_t n, struct coffer_content *ret,
-	struct coffer_err *e);
+int coffer_signatures_read(const struct coffer_dev *d, uint64_t off, uint64_t n,
+	struct coffer_content *ret, struct coffer_err *e);
 
 /* The same of all @n bytes that begin at byte @off of the file @fd; @name is for errors. */
-int coffer_probe_fd(int fd, const char *name, uint64_t off, uint64_t n, struct coffer_content *ret,
-	struct coffer_err *e);
+int coffer_signatures_read_fd(int fd, const char *name, uint64_t off, uint64_t n,
+	struct coffer_content *ret, struct coffer_err *e);
 
 /* Refuse while a hibernated system's memory lies on any swap of this machine: the filesystems it
  * had mounted must not change. -EBUSY names the swap; 0 when none is to be seen. */

@@ -156,7 +156,8 @@ static int read_btrfs(const uint8_t *sb, struct coffer_fs *fs, struct coffer_err
 	return 0;
 }
 
-int coffer_fs_read(const uint8_t *head, size_t n, struct coffer_fs *ret, struct coffer_err *e)
+int coffer_superblock_read(
+	const uint8_t *head, size_t n, struct coffer_fs *ret, struct coffer_err *e)
 {
 	struct coffer_fs fs = {0};
 	int r = 0;

@@ -40,4 +40,5 @@ struct coffer_fs {
 
 /* Look for a superblock in the first @n bytes of the plain filesystem.
  * 0 and kind NONE when there is none; -EUCLEAN when one is there but makes no sense. */
-int coffer_fs_read(const uint8_t *head, size_t n, struct coffer_fs *ret, struct coffer_err *e);
+int coffer_superblock_read(
+	const uint8_t *head, size_t n, struct coffer_fs *ret, struct coffer_err *e);

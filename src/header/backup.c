@@ -32,7 +32,7 @@ static void copy_text(char *to, size_t size, const char *from)
 	(void)snprintf(to, size, "%s", from);
 }
 
-void coffer_backup_tell(const struct coffer_backup *b, struct coffer_backup_info *ret)
+void coffer_backup_info_fill(const struct coffer_backup *b, struct coffer_backup_info *ret)
 {
 	const struct coffer_trailer *t = &b->trailer;
 
@@ -90,7 +90,8 @@ static int no_header(const struct coffer_disk *disk, struct coffer_err *e)
 	const struct coffer_facts *f = &disk->facts;
 	const char *name = disk->dev->name;
 
-	if (disk->action == COFFER_ACT_REDO_PLACEMENT || disk->action == COFFER_ACT_REDO_RESTORE) {
+	if (disk->operation == COFFER_OP_REDO_PLACEMENT ||
+		disk->operation == COFFER_OP_FINISH_UNDO) {
 		(void)coffer_err_set(e, ENODATA,
 			"a LUKS2 header is half placed on %s, or half taken away: there is none to "
 			"save; see %s",
@@ -100,8 +101,8 @@ static int no_header(const struct coffer_disk *disk, struct coffer_err *e)
 	}
 	if (f->transition_error == 0 || f->header.copy[0].magic ||
 		(f->header.copy[1].magic && f->block_0_is_ours))
-		return coffer_err_repair(e, EUCLEAN, "no header copy on %s is whole; see %s", name,
-			coffer_command("coffer repair --dry-run", name).s);
+		return coffer_err_needs_repair(e, EUCLEAN, "no header copy on %s is whole; see %s",
+			name, coffer_command("coffer repair --dry-run", name).s);
 	(void)coffer_err_set(e, ENODATA, "there is no LUKS2 header on %s", name);
 	coffer_err_outcome(e, COFFER_NO);
 	return -ENODATA;
@@ -113,17 +114,17 @@ static int look(struct backup *b, struct coffer_err *e)
 	struct coffer_disk disk = {0};
 	int r;
 
-	r = coffer_examine(b->dev, &disk, e);
+	r = coffer_disk_examine(b->dev, &disk, e);
 	if (r < 0)
 		return r;
 	b->unlocked = disk.unlocked;
 	if (!disk.header)
 		r = no_header(&disk, e);
 	else if (disk.facts.header.two_volumes)
-		r = coffer_err_repair(e, EUCLEAN, "%s: %s; nothing tells which of the two to save",
-			b->dev->name, disk.why);
+		r = coffer_err_needs_repair(e, EUCLEAN,
+			"%s: %s; nothing tells which of the two to save", b->dev->name, disk.why);
 	else if (disk.facts.kind_error < 0)
-		r = coffer_err_repair(e, EUCLEAN, "the metadata on %s make no sense: %s",
+		r = coffer_err_needs_repair(e, EUCLEAN, "the metadata on %s make no sense: %s",
 			b->dev->name, disk.facts.kind_reason.msg);
 	coffer_disk_reset(&disk);
 	return r;
@@ -230,7 +231,7 @@ static int read_image(struct backup *b, int fd, struct coffer_err *e)
 
 	if (coffer_image_size(b->header->json, copy, &size) < 0 ||
 		coffer_areas_read(b->header->json, 2 * copy, size, &areas) < 0)
-		return coffer_err_repair(
+		return coffer_err_needs_repair(
 			e, EUCLEAN, "the keyslots of %s lie at impossible places", b->dev->name);
 	b->trailer.image_size = size;
 	b->file = coffer_dev_buffer(size + COFFER_TRAILER_SIZE);
@@ -249,7 +250,7 @@ static int read_image(struct backup *b, int fd, struct coffer_err *e)
 
 static int read_header(struct backup *b, struct coffer_err *e)
 {
-	const struct coffer_stop stop = {.wanted = b->o->stop, .user = b->o->user};
+	const struct coffer_stop stop = {.wanted = b->o->stop, .userdata = b->o->userdata};
 	_cleanup_close_ int fd = -1;
 	struct coffer_err why = {0};
 	int r;
@@ -267,7 +268,7 @@ static int read_header(struct backup *b, struct coffer_err *e)
 			*e = why;
 		return r;
 	}
-	return r < 0 ? coffer_err_repair(
+	return r < 0 ? coffer_err_needs_repair(
 			       e, EUCLEAN, "the header of %s is no good: %s", b->dev->name, why.msg)
 		     : 0;
 }
@@ -282,8 +283,8 @@ static void tell_names(const struct coffer_dev *d, struct coffer_trailer *t)
 	copy_text(t->device, sizeof(t->device), d->name);
 	if (!d->is_block)
 		return;
-	coffer_blockdev_link("/dev/disk/by-partuuid", dev, t->partuuid, sizeof(t->partuuid));
-	coffer_blockdev_link("/dev/disk/by-id", dev, t->id, sizeof(t->id));
+	coffer_device_find_link("/dev/disk/by-partuuid", dev, t->partuuid, sizeof(t->partuuid));
+	coffer_device_find_link("/dev/disk/by-id", dev, t->id, sizeof(t->id));
 }
 
 static int make_trailer(struct backup *b, struct coffer_err *e)
@@ -293,7 +294,7 @@ static int make_trailer(struct backup *b, struct coffer_err *e)
 	struct timespec now;
 
 	if (coffer_conversion_read(b->header->json, &t->kind, &c, NULL) < 0)
-		return coffer_err_repair(
+		return coffer_err_needs_repair(
 			e, EUCLEAN, "the metadata of %s make no sense", b->dev->name);
 	t->pointer = t->kind == COFFER_LUKS2_CONVERTING ? c.pointer : 0;
 	t->seqid = b->header->seqid;
@@ -310,21 +311,21 @@ static int make_trailer(struct backup *b, struct coffer_err *e)
 	return 0;
 }
 
-static int add_notes(const struct backup *b, struct coffer_checks *l)
+static int add_notes(const struct backup *b, struct coffer_findings *l)
 {
 	const enum coffer_luks2_kind kind = b->trailer.kind;
 	int r = 0;
 
 	if (kind != COFFER_LUKS2_ENCRYPTED)
-		r = coffer_checks_add(l, "conversion", COFFER_CHECK_NOTE,
+		r = coffer_findings_add(l, "conversion", COFFER_VERDICT_NOTE,
 			"a conversion is under way: with its next step this backup is worthless, "
 			"and to restore it would destroy the data; make another one at the end");
 	if (r == 0 && !(b->header->current[0] && b->header->current[1]))
-		r = coffer_checks_add(l, "metadata", COFFER_CHECK_NOTE,
+		r = coffer_findings_add(l, "metadata", COFFER_VERDICT_NOTE,
 			"one header copy on the disk is torn or behind; in the backup both are "
 			"whole");
 	if (r == 0 && b->unlocked)
-		r = coffer_checks_add(l, "locks", COFFER_CHECK_NOTE,
+		r = coffer_findings_add(l, "locks", COFFER_VERDICT_NOTE,
 			"read without the metadata lock, to which this user has no access");
 	return r;
 }
@@ -338,12 +339,12 @@ static int check_file(const struct backup *b, struct coffer_backup_info *info, s
 	r = coffer_backup_read(b->file, b->trailer.image_size + COFFER_TRAILER_SIZE, &read, e);
 	if (r < 0)
 		return r;
-	coffer_backup_tell(&read, info);
+	coffer_backup_info_fill(&read, info);
 	coffer_backup_reset(&read);
 	return 0;
 }
 
-int coffer_header_backup_dev(struct coffer_dev *dev, const struct coffer_newfile *file,
+int coffer_header_backup_dev(struct coffer_dev *dev, const struct coffer_new_file *file,
 	const struct coffer_header_backup_options *o, struct coffer_header_backup_result **ret,
 	struct coffer_err *e)
 {
@@ -360,7 +361,7 @@ int coffer_header_backup_dev(struct coffer_dev *dev, const struct coffer_newfile
 	if (r == 0 && add_notes(&b, &result->notes) < 0)
 		r = coffer_err_errno(e, ENOMEM, "back up the header");
 	if (r == 0)
-		r = coffer_newfile_write(
+		r = coffer_new_file_write(
 			file, b.file, b.trailer.image_size + COFFER_TRAILER_SIZE, e);
 	coffer_header_free(b.header);
 	free(b.file);
@@ -389,9 +390,9 @@ static bool same_mount(int folder, const char *path)
 /* REFUSED with -EXDEV: the folder is on a filesystem that lies on @d, directly or through mappings
  * and loop devices. What is mounted only in other mount namespaces is not found. */
 static int refuse_on_device(
-	const struct coffer_newfile *f, const struct coffer_dev *d, struct coffer_err *e)
+	const struct coffer_new_file *f, const struct coffer_dev *d, struct coffer_err *e)
 {
-	_cleanup_users_ struct coffer_users all = {0};
+	_cleanup_holders_ struct coffer_holders all = {0};
 	struct stat st;
 	int r;
 
@@ -399,9 +400,9 @@ static int refuse_on_device(
 		return 0;
 	if (fstat(d->fd, &st) < 0)
 		return coffer_err_errno(e, errno, "look at %s", d->name);
-	r = coffer_users_find_devices(&st, &all, e);
+	r = coffer_holders_find_devices(&st, &all, e);
 	for (size_t i = 0; i < all.n && r == 0; i++)
-		if (all.items[i].kind == COFFER_USER_MOUNT && all.items[i].pid == 0 &&
+		if (all.items[i].kind == COFFER_HOLDER_MOUNT && all.items[i].pid == 0 &&
 			same_mount(f->folder, all.items[i].name))
 			r = coffer_err_refuse(e, EXDEV,
 				"%s would lie on %s itself, where it cannot be read when it is "
@@ -413,14 +414,14 @@ static int refuse_on_device(
 int coffer_header_backup(const struct coffer_header_backup_options *o,
 	struct coffer_header_backup_result **ret, struct coffer_err *e)
 {
-	_cleanup_newfile_ struct coffer_newfile file = {.folder = -1};
+	_cleanup_new_file_ struct coffer_new_file file = {.folder = -1};
 	struct coffer_dev *dev = NULL;
 	int r = 0;
 
 	if (!o->file)
 		r = coffer_err_usage(e, "no file was named for the backup");
 	if (r == 0)
-		r = coffer_newfile_open(o->file, &file, e);
+		r = coffer_new_file_open(o->file, &file, e);
 	if (r == 0)
 		r = coffer_dev_open_reading(o->device, &dev, e);
 	if (r == 0) {
@@ -437,6 +438,6 @@ void coffer_header_backup_free(struct coffer_header_backup_result *r)
 {
 	if (!r)
 		return;
-	coffer_checks_free(&r->notes);
+	coffer_findings_free(&r->notes);
 	free(r);
 }

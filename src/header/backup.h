@@ -8,7 +8,7 @@
 #include "io/new_file.h"
 
 /* Close @dev in any case. */
-int coffer_header_backup_dev(struct coffer_dev *dev, const struct coffer_newfile *file,
+int coffer_header_backup_dev(struct coffer_dev *dev, const struct coffer_new_file *file,
 	const struct coffer_header_backup_options *o, struct coffer_header_backup_result **ret,
 	struct coffer_err *e);
 /* @file of @n bytes, from coffer_dev_buffer, is freed. @active: somebody uses the device. */
@@ -16,7 +16,7 @@ int coffer_header_restore_dev(struct coffer_dev *dev, uint8_t *file, uint64_t n,
 	const struct coffer_header_restore_options *o, struct coffer_header_restore_result **ret,
 	struct coffer_err *e);
 
-void coffer_backup_tell(const struct coffer_backup *b, struct coffer_backup_info *ret);
+void coffer_backup_info_fill(const struct coffer_backup *b, struct coffer_backup_info *ret);
 /* Does libcryptsetup accept the header of @size bytes at @image? */
 int coffer_image_accepted(
 	const uint8_t *image, uint64_t size, const struct coffer_stop *stop, struct coffer_err *e);

@@ -314,20 +314,20 @@ static int check_metadata(const struct coffer_backup *b, struct coffer_err *e)
 		.device = "",
 		.copy = "",
 		.only_bad = true};
-	struct coffer_checks found = {0};
+	struct coffer_findings found = {0};
 	bool accepted = false;
 	int r = coffer_meta_check(&m, &found, &accepted);
 
 	if (r < 0)
 		r = coffer_err_errno(e, -r, "judge the backup's metadata");
 	for (size_t i = 0; i < found.n && r == 0; i++)
-		if (found.items[i].verdict == COFFER_CHECK_BAD &&
+		if (found.items[i].verdict == COFFER_VERDICT_BAD &&
 			(!accepted || breaks_all(found.items[i].id)))
 			r = coffer_err_set(e, EBADMSG, "the backup's metadata are wrong: %s",
 				found.items[i].text);
 	if (r == 0 && !accepted)
 		r = coffer_err_set(e, EBADMSG, "libcryptsetup would refuse the backup's metadata");
-	coffer_checks_free(&found);
+	coffer_findings_free(&found);
 	return r;
 }
 

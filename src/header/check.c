@@ -28,7 +28,7 @@ enum kind {
 struct checker {
 	struct coffer_dev *dev;
 	struct coffer_header_report *report;
-	struct coffer_header_look look;
+	struct coffer_header_copies look;
 	char device[300]; /* quoted for a shell */
 	enum kind kind;
 	int counts;
@@ -41,7 +41,7 @@ void coffer_header_report_free(struct coffer_header_report *r)
 {
 	if (!r)
 		return;
-	coffer_checks_free(&r->checks);
+	coffer_findings_free(&r->checks);
 	free(r->device);
 	free(r);
 }
@@ -60,7 +60,7 @@ static bool both_whole(const struct checker *c)
 
 static bool have_one_text(const struct checker *c)
 {
-	const struct coffer_luks2_look *a = &c->look.copy[0], *b = &c->look.copy[1];
+	const struct coffer_luks2_copy *a = &c->look.copy[0], *b = &c->look.copy[1];
 
 	return both_whole(c) && a->text_size == b->text_size &&
 	       a->bin.copy_size == b->bin.copy_size && memcmp(a->text, b->text, a->text_size) == 0;
@@ -68,7 +68,7 @@ static bool have_one_text(const struct checker *c)
 
 /* A file that holds a header and no data, as a backup of a header does, and a header that lies on
  * another device than its data. */
-static void note_kind(struct checker *c, const struct coffer_luks2_look *look)
+static void note_kind(struct checker *c, const struct coffer_luks2_copy *look)
 {
 	c->header_size = coffer_meta_header_size(look->json, look->bin.copy_size);
 	c->data_offset = coffer_meta_data_offset(look->json);
@@ -79,7 +79,7 @@ static void note_kind(struct checker *c, const struct coffer_luks2_look *look)
 static struct coffer_meta meta_of(const struct checker *c, int i)
 {
 	static const char *const names[] = {"first header copy: ", "second header copy: "};
-	const struct coffer_luks2_look *look = &c->look.copy[i];
+	const struct coffer_luks2_copy *look = &c->look.copy[i];
 
 	return (struct coffer_meta){
 		.json = look->json,
@@ -96,9 +96,9 @@ static struct coffer_meta meta_of(const struct checker *c, int i)
 static int find_accepted(struct checker *c)
 {
 	for (int i = 0; i < 2; i++) {
-		struct coffer_luks2_look *look = &c->look.copy[i];
+		struct coffer_luks2_copy *look = &c->look.copy[i];
 		struct coffer_meta m = meta_of(c, i);
-		struct coffer_checks scratch = {0};
+		struct coffer_findings scratch = {0};
 		uint64_t size;
 		int r;
 
@@ -106,7 +106,7 @@ static int find_accepted(struct checker *c)
 			continue;
 		m.text = NULL; /* what only a person needs to know comes later */
 		r = coffer_meta_check(&m, &scratch, &look->accepted);
-		coffer_checks_free(&scratch);
+		coffer_findings_free(&scratch);
 		if (r < 0)
 			return r;
 		size = coffer_meta_header_size(look->json, look->bin.copy_size);
@@ -121,41 +121,41 @@ static int find_accepted(struct checker *c)
 
 static int check_copies(struct checker *c)
 {
-	struct coffer_checks *l = &c->report->checks;
+	struct coffer_findings *l = &c->report->checks;
 	int r = 0;
 
 	for (int i = 0; i < 2 && r == 0; i++) {
-		struct coffer_luks2_look again = {.offset = c->look.copy[i].offset};
+		struct coffer_luks2_copy again = {.offset = c->look.copy[i].offset};
 
-		r = coffer_luks2_look_at(c->look.data[i], c->look.n[i], &again, l);
-		coffer_luks2_look_reset(&again);
+		r = coffer_luks2_copy_judge(c->look.data[i], c->look.n[i], &again, l);
+		coffer_luks2_copy_reset(&again);
 	}
 	return r < 0 ? r : coffer_luks2_compare(c->look.copy, l);
 }
 
 static int check_size(struct checker *c)
 {
-	struct coffer_checks *l = &c->report->checks;
+	struct coffer_findings *l = &c->report->checks;
 	const uint64_t size = c->dev->size;
 	int r;
 
 	if (c->header_size == 0)
 		return 0; /* the metadata do not tell, which is a finding of its own */
 	if (c->header_size > size) {
-		r = coffer_checks_add(l, "size", COFFER_CHECK_BAD,
+		r = coffer_findings_add(l, "size", COFFER_VERDICT_BAD,
 			"the header and its keyslots take %" PRIu64 " bytes, and there are %" PRIu64
 			" only",
 			c->header_size, size);
-		coffer_checks_remedy(l, c->dev->is_block
-						? "give the device its size back"
-						: "it was cut short: take another copy of it");
+		coffer_findings_remedy(l, c->dev->is_block
+						  ? "give the device its size back"
+						  : "it was cut short: take another copy of it");
 		return r;
 	}
 	if (c->report->only_header)
-		return coffer_checks_add(l, "size", COFFER_CHECK_UNCHECKED,
+		return coffer_findings_add(l, "size", COFFER_VERDICT_UNCHECKED,
 			"the header and its keyslots are here, but no data: whether those are all "
 			"there cannot be told");
-	return coffer_checks_add(l, "size", COFFER_CHECK_OK,
+	return coffer_findings_add(l, "size", COFFER_VERDICT_OK,
 		"the header and its keyslots take %" PRIu64 " of %" PRIu64 " bytes", c->header_size,
 		size);
 }
@@ -163,7 +163,7 @@ static int check_size(struct checker *c)
 /* The rules of the metadata. First of the copy that counts, or of the first that is whole. */
 static int check_metadata(struct checker *c)
 {
-	const struct coffer_luks2_look *look = c->look.copy;
+	const struct coffer_luks2_copy *look = c->look.copy;
 	const int first = c->counts >= 0 ? c->counts : !look[0].whole;
 	struct coffer_meta m = meta_of(c, first);
 	bool accepted;
@@ -185,20 +185,20 @@ static int check_metadata(struct checker *c)
 /* Where another program's signature lies decides what can be done about it. */
 static void remedy_signature(struct checker *c, uint64_t at)
 {
-	struct coffer_checks *l = &c->report->checks;
-	const struct coffer_luks2_look *look = &c->look.copy[c->counts >= 0 ? c->counts : 0];
+	struct coffer_findings *l = &c->report->checks;
+	const struct coffer_luks2_copy *look = &c->look.copy[c->counts >= 0 ? c->counts : 0];
 
 	if (c->counts < 0 || at < 2 * look->bin.copy_size)
 		return; /* as for the copy in which it lies */
 	if (c->data_offset > 0 && at >= c->data_offset)
-		coffer_checks_remedy(l,
+		coffer_findings_remedy(l,
 			"it lies among the data: see what it belongs to before anything is wiped: "
 			"wipefs %s",
 			c->device);
 	else if (at >= c->header_size)
-		coffer_checks_remedy(l, "wipefs --backup --offset %" PRIu64 " %s", at, c->device);
+		coffer_findings_remedy(l, "wipefs --backup --offset %" PRIu64 " %s", at, c->device);
 	else
-		coffer_checks_remedy(l,
+		coffer_findings_remedy(l,
 			"it lies in the keyslots area: coffer verify %s tells whether a keyslot "
 			"was "
 			"overwritten; if none was: wipefs --backup --offset %" PRIu64 " %s",
@@ -207,17 +207,17 @@ static void remedy_signature(struct checker *c, uint64_t at)
 
 static int check_signatures(struct checker *c)
 {
-	struct coffer_checks *l = &c->report->checks;
+	struct coffer_findings *l = &c->report->checks;
 	struct coffer_content content;
 	struct coffer_err why = {0};
 	int r;
 
-	if (coffer_probe(c->dev, 0, c->dev->size, &content, &why) < 0)
-		return coffer_checks_add(l, "signature", COFFER_CHECK_UNCHECKED, "%s", why.msg);
+	if (coffer_signatures_read(c->dev, 0, c->dev->size, &content, &why) < 0)
+		return coffer_findings_add(l, "signature", COFFER_VERDICT_UNCHECKED, "%s", why.msg);
 	if (!content.foreign[0])
-		return coffer_checks_add(l, "signature", COFFER_CHECK_OK,
+		return coffer_findings_add(l, "signature", COFFER_VERDICT_OK,
 			"no other signature than that of LUKS is to be seen");
-	r = coffer_checks_add(l, "signature", COFFER_CHECK_BAD,
+	r = coffer_findings_add(l, "signature", COFFER_VERDICT_BAD,
 		"a signature of '%s' lies at byte %" PRIu64
 		" beside that of LUKS: other programs take the disk for that, or for nothing, and "
 		"cryptsetup does not mend a torn header copy by itself",
@@ -231,7 +231,7 @@ static int check_signatures(struct checker *c)
 /* What brings the copy back that does not count. */
 static void remedy_copy(struct checker *c, char *ret, size_t size)
 {
-	const struct coffer_luks2_look *look = c->look.copy, *other = &look[!c->counts];
+	const struct coffer_luks2_copy *look = c->look.copy, *other = &look[!c->counts];
 	const bool two = other->bin.uuid[0] && (!other->accepted || !have_one_text(c)) &&
 			 strcmp(other->bin.uuid, look[c->counts].bin.uuid) != 0;
 	char usual[sizeof(c->report->checks.items->remedy) - 80];
@@ -270,7 +270,7 @@ static bool is_of_a_copy(const char *id)
 /* Whatever is BAD and has no way out of its own. */
 static void add_remedies(struct checker *c)
 {
-	struct coffer_checks *l = &c->report->checks;
+	struct coffer_findings *l = &c->report->checks;
 	char copy[sizeof(l->items->remedy)] = "", all[sizeof(l->items->remedy)];
 
 	if (c->report->only_header && !c->dev->is_block)
@@ -283,10 +283,10 @@ static void add_remedies(struct checker *c)
 	if (c->counts >= 0)
 		remedy_copy(c, copy, sizeof(copy));
 	for (size_t i = 0; i < l->n; i++) {
-		struct coffer_check *k = &l->items[i];
+		struct coffer_finding *k = &l->items[i];
 		const bool of_copy = i >= c->judged || is_of_a_copy(k->id);
 
-		if (k->verdict == COFFER_CHECK_BAD && !k->remedy[0])
+		if (k->verdict == COFFER_VERDICT_BAD && !k->remedy[0])
 			(void)snprintf(k->remedy, sizeof(k->remedy), "%s",
 				c->counts >= 0 && of_copy ? copy : all);
 	}
@@ -296,7 +296,7 @@ static void fill_copies(struct checker *c)
 {
 	for (int i = 0; i < 2; i++) {
 		struct coffer_header_copy *to = &c->report->copies[i];
-		const struct coffer_luks2_look *from = &c->look.copy[i];
+		const struct coffer_luks2_copy *from = &c->look.copy[i];
 
 		to->offset = from->offset;
 		to->found = from->magic && !from->luks1;
@@ -319,23 +319,23 @@ static void fill_copies(struct checker *c)
 /* There is no header to judge: what is there instead? */
 static int tell_other(struct checker *c)
 {
-	struct coffer_checks *l = &c->report->checks;
+	struct coffer_findings *l = &c->report->checks;
 	int r;
 
 	if (c->kind == KIND_LUKS1)
-		return coffer_checks_add(l, "header-primary", COFFER_CHECK_NOTE,
+		return coffer_findings_add(l, "header-primary", COFFER_VERDICT_NOTE,
 			"the header is of LUKS1, which has one copy and no checksum: there is "
 			"nothing to check it by");
 	if (c->kind == KIND_NONE)
-		return coffer_checks_add(
-			l, "header-primary", COFFER_CHECK_BAD, "there is no LUKS2 header");
-	r = coffer_checks_add(l, "state", COFFER_CHECK_BAD,
+		return coffer_findings_add(
+			l, "header-primary", COFFER_VERDICT_BAD, "there is no LUKS2 header");
+	r = coffer_findings_add(l, "state", COFFER_VERDICT_BAD,
 		"coffer has begun to put a LUKS2 header here or to take it away, and was cut");
-	coffer_checks_remedy(l, "coffer status %s tells which command goes on", c->device);
+	coffer_findings_remedy(l, "coffer status %s tells which command goes on", c->device);
 	return r;
 }
 
-static int find_kind(const struct coffer_header_look *l, enum kind *ret)
+static int find_kind(const struct coffer_header_copies *l, enum kind *ret)
 {
 	struct coffer_transition t;
 	int r;
@@ -355,7 +355,7 @@ static int find_kind(const struct coffer_header_look *l, enum kind *ret)
 
 static int check_all(struct checker *c)
 {
-	const struct coffer_luks2_look *look = c->look.copy;
+	const struct coffer_luks2_copy *look = c->look.copy;
 	int r;
 
 	c->counts = -1;
@@ -386,7 +386,7 @@ static int note_unlocked(struct checker *c)
 {
 	if (!c->look.unlocked)
 		return 0;
-	return coffer_checks_add(&c->report->checks, "locks", COFFER_CHECK_NOTE,
+	return coffer_findings_add(&c->report->checks, "locks", COFFER_VERDICT_NOTE,
 		"read without cryptsetup's locks, which this user may not use");
 }
 
@@ -400,7 +400,7 @@ static int check(struct checker *c, struct coffer_err *e)
 	c->report->size = c->dev->size;
 	c->report->is_block = c->dev->is_block;
 	coffer_quote(c->dev->name, c->device, sizeof(c->device));
-	r = coffer_header_look(c->dev, &c->look, e);
+	r = coffer_header_copies(c->dev, &c->look, e);
 	if (r < 0)
 		return r;
 	r = check_all(c);
@@ -415,18 +415,18 @@ static int check(struct checker *c, struct coffer_err *e)
 /* The answer, once everything was looked at. */
 static int conclude(const struct checker *c, struct coffer_err *e)
 {
-	const struct coffer_checks *l = &c->report->checks;
-	const size_t bad = coffer_checks_count(l, COFFER_CHECK_BAD);
+	const struct coffer_findings *l = &c->report->checks;
+	const size_t bad = coffer_findings_count(l, COFFER_VERDICT_BAD);
 	const char *name = c->dev->name;
 	int r;
 
 	if (c->kind == KIND_LUKS2 && c->counts < 0 && c->cut_short)
-		return coffer_err_repair(e, EUCLEAN,
+		return coffer_err_needs_repair(e, EUCLEAN,
 			"%s is cut short: its LUKS2 header and the keyslots take %" PRIu64
 			" bytes, and it has %" PRIu64,
 			name, c->header_size, c->dev->size);
 	if (c->kind == KIND_LUKS2 && c->counts < 0)
-		return coffer_err_repair(
+		return coffer_err_needs_repair(
 			e, EUCLEAN, "%s has a LUKS2 header, but no usable copy of it", name);
 	if (c->kind == KIND_HALF)
 		r = coffer_err_set(e, ENOTSUP,
@@ -443,7 +443,7 @@ static int conclude(const struct checker *c, struct coffer_err *e)
 	return r;
 }
 
-int coffer_header_checks(struct coffer_dev *dev, struct coffer_checks *ret, struct coffer_err *e)
+int coffer_header_checks(struct coffer_dev *dev, struct coffer_findings *ret, struct coffer_err *e)
 {
 	struct checker c = {.dev = dev, .report = calloc(1, sizeof(*c.report))};
 	int r;
@@ -451,13 +451,13 @@ int coffer_header_checks(struct coffer_dev *dev, struct coffer_checks *ret, stru
 	if (!c.report)
 		return coffer_err_errno(e, ENOMEM, "look at the header of %s", dev->name);
 	r = check(&c, e);
-	*ret = (struct coffer_checks){0};
+	*ret = (struct coffer_findings){0};
 	if (r == 0 && c.kind == KIND_LUKS2) {
 		*ret = c.report->checks;
-		c.report->checks = (struct coffer_checks){0};
+		c.report->checks = (struct coffer_findings){0};
 	}
 	coffer_header_report_free(c.report);
-	coffer_header_look_reset(&c.look);
+	coffer_header_copies_reset(&c.look);
 	return r;
 }
 
@@ -479,7 +479,7 @@ int coffer_header_check(const struct coffer_header_check_options *o,
 		r = conclude(&c, e);
 		*ret = c.report;
 	}
-	coffer_header_look_reset(&c.look);
+	coffer_header_copies_reset(&c.look);
 	coffer_dev_close(c.dev);
 	return coffer_err_wrap(e, r, "header check");
 }

@@ -4,5 +4,5 @@
 #include "coffer/finding.h"
 #include "io/dev.h"
 
-/* *ret, for coffer_checks_free, is empty where there is no LUKS2 header. -errno of reads. */
-int coffer_header_checks(struct coffer_dev *dev, struct coffer_checks *ret, struct coffer_err *e);
+/* *ret, for coffer_findings_free, is empty where there is no LUKS2 header. -errno of reads. */
+int coffer_header_checks(struct coffer_dev *dev, struct coffer_findings *ret, struct coffer_err *e);

@@ -13,4 +13,5 @@
 void coffer_copy_remedy(const char *device, bool foreign, char *ret, size_t size);
 
 /* "header-primary", "header-secondary": each copy by itself, and against the other one. -ENOMEM. */
-int coffer_judge_copies(const struct coffer_facts *f, const char *device, struct coffer_checks *l);
+int coffer_judge_copies(
+	const struct coffer_facts *f, const char *device, struct coffer_findings *l);

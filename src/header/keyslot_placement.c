@@ -29,12 +29,12 @@ static int find_place(const struct coffer_areas *const lists[3], uint64_t size, 
 	return at <= to && size <= to - at ? 0 : -ENOSPC;
 }
 
-int coffer_slot_order_find(const struct coffer_areas *now, const struct coffer_areas *then,
-	uint32_t differ, uint64_t from, uint64_t to, struct coffer_slot_order *ret)
+int coffer_keyslot_placement_find(const struct coffer_areas *now, const struct coffer_areas *then,
+	uint32_t differ, uint64_t from, uint64_t to, struct coffer_keyslot_placement *ret)
 {
 	struct coffer_areas placed = {0};
 	const struct coffer_areas *const lists[3] = {now, then, &placed};
-	struct coffer_slot_order o = {0};
+	struct coffer_keyslot_placement o = {0};
 	int r;
 
 	for (size_t i = 0; i < then->n; i++) {
@@ -60,7 +60,7 @@ int coffer_slot_order_find(const struct coffer_areas *now, const struct coffer_a
 	return 0;
 }
 
-int coffer_slot_move(struct json_object *json, const struct coffer_slot_order *o)
+int coffer_keyslot_move(struct json_object *json, const struct coffer_keyslot_placement *o)
 {
 	struct json_object *slots = coffer_json_object(json, "keyslots");
 

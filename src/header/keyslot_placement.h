@@ -10,7 +10,7 @@
 
 /* The order of writes that lets the old key set work until the new one does. Keyslots do not know
  * where they lie, so one whose place the disk's header still uses goes to a free place first. */
-struct coffer_slot_order {
+struct coffer_keyslot_placement {
 	uint32_t direct; /* keyslots that are written to their place before the first commit */
 	uint32_t moved;	 /* these to @interim first, and to their place after that commit */
 	uint64_t interim[COFFER_MAX_KEYSLOTS]; /* by number of the keyslot */
@@ -19,8 +19,8 @@ struct coffer_slot_order {
 /* @now: the areas of the disk's header; @differ: keyslots of the backup whose place on the disk
  * holds other bytes; [@from, @to) is the keyslots area.
  * -ENOSPC: there is no free place for those that must move. */
-int coffer_slot_order_find(const struct coffer_areas *now, const struct coffer_areas *then,
-	uint32_t differ, uint64_t from, uint64_t to, struct coffer_slot_order *ret);
+int coffer_keyslot_placement_find(const struct coffer_areas *now, const struct coffer_areas *then,
+	uint32_t differ, uint64_t from, uint64_t to, struct coffer_keyslot_placement *ret);
 
 /* Let the keyslots @o->moved of @json lie at their interim place. -EBADMSG, -ENOMEM. */
-int coffer_slot_move(struct json_object *json, const struct coffer_slot_order *o);
+int coffer_keyslot_move(struct json_object *json, const struct coffer_keyslot_placement *o);

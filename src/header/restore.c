@@ -26,7 +26,7 @@ _Static_assert(COFFER_ALLOW_UUID == (int)COFFER_RESTORE_UUID &&
 
 static int read_backup(struct coffer_restore *s, uint64_t n, struct coffer_err *e)
 {
-	const struct coffer_stop stop = {.wanted = s->o->stop, .user = s->o->user};
+	const struct coffer_stop stop = {.wanted = s->o->stop, .userdata = s->o->userdata};
 	const struct coffer_trailer *t = &s->backup.trailer;
 	struct coffer_err why = {0};
 	int r;
@@ -43,7 +43,7 @@ static int read_backup(struct coffer_restore *s, uint64_t n, struct coffer_err *
 		return coffer_err_wrap(e, r, "%s", s->o->file);
 	/* What stock left there of keys that were removed does not go back. */
 	coffer_image_clean(s->file, t->image_size, t->copy_size, &s->backup.areas);
-	coffer_backup_tell(&s->backup, &s->result->info);
+	coffer_backup_info_fill(&s->backup, &s->result->info);
 	return 0;
 }
 
@@ -76,7 +76,7 @@ static bool is_same(const struct coffer_restore *s)
 	const uint64_t n = s->backup.trailer.copy_size;
 	const char *text = (const char *)s->backup.image + COFFER_LUKS2_BIN;
 
-	if (!s->guards)
+	if (!s->by_copy)
 		return false;
 	copy = malloc(n);
 	if (!copy)
@@ -90,7 +90,7 @@ static int read_areas(struct coffer_restore *s, struct coffer_areas *ret, struct
 {
 	*ret = (struct coffer_areas){0};
 	if (s->header && coffer_areas_read(s->header->json, 0, COFFER_MAX_HEADER_IMAGE, ret) < 0)
-		return coffer_err_repair(e, EUCLEAN,
+		return coffer_err_needs_repair(e, EUCLEAN,
 			"the keyslots of the header on %s lie at impossible places", s->dev->name);
 	return 0;
 }
@@ -107,18 +107,18 @@ static int plan(struct coffer_restore *s, struct coffer_err *e)
 		return r;
 	r = coffer_restore_compare(s, &now, e);
 	if (r == 0)
-		r = coffer_restore_leftovers(s->dev, &s->backup, &s->leftovers, e);
-	if (r < 0 || !s->guards)
+		r = coffer_restore_has_remnants(s->dev, &s->backup, &s->remnants, e);
+	if (r < 0 || !s->by_copy)
 		return r;
-	if (coffer_slot_order_find(&now, &s->backup.areas, s->differ, 2 * t->copy_size,
+	if (coffer_keyslot_placement_find(&now, &s->backup.areas, s->differ, 2 * t->copy_size,
 		    t->image_size, &s->order) == 0)
 		return 0;
-	if (coffer_checks_add(&s->result->checks, "room", COFFER_CHECK_BAD,
+	if (coffer_findings_add(&s->result->checks, "space", COFFER_VERDICT_BAD,
 		    "the keyslots area is too full to put the backup's keyslots beside those of "
 		    "today, and to overwrite them would leave a moment in which no key opens the "
 		    "volume") < 0)
 		return coffer_err_errno(e, ENOMEM, "restore the header");
-	coffer_checks_remedy(&s->result->checks,
+	coffer_findings_remedy(&s->result->checks,
 		"remove a keyslot that is not needed (cryptsetup luksKillSlot %s NUMBER)",
 		s->dev->name);
 	return 0;
@@ -126,12 +126,12 @@ static int plan(struct coffer_restore *s, struct coffer_err *e)
 
 /* A mapping of the backup's volume has the header's data open, and is proof enough of whose header
  * it was. A RAID, or whoever else holds the device, has something else in mind with it. */
-static void look_at_users(struct coffer_restore *s)
+static void check_holders(struct coffer_restore *s)
 {
 	struct stat st;
 
 	s->active_same = s->dev->fd >= 0 && fstat(s->dev->fd, &st) == 0 &&
-			 coffer_users_only_map(&st, s->backup.trailer.uuid);
+			 coffer_holders_only_map(&st, s->backup.trailer.uuid);
 }
 
 static int judge(struct coffer_restore *s, struct coffer_err *e)
@@ -153,16 +153,16 @@ static int judge(struct coffer_restore *s, struct coffer_err *e)
 	int r;
 
 	if (s->active)
-		look_at_users(s);
+		check_holders(s);
 	f.active_same = s->active_same;
-	s->guards = coffer_restore_guards(&f);
+	s->by_copy = coffer_restore_by_copy(&f);
 	r = plan(s, e);
 	if (r < 0)
 		return r;
-	f.worn = s->worn;
+	f.damaged_slots = s->damaged_slots;
 	s->same = is_same(s);
 	s->result->header_whole = s->header != NULL;
-	s->result->same = s->same && !s->differ && !s->leftovers && s->header->current[0] &&
+	s->result->same = s->same && !s->differ && !s->remnants && s->header->current[0] &&
 			  s->header->current[1];
 	if (coffer_restore_judge(&f, &s->result->checks) < 0)
 		return coffer_err_errno(e, ENOMEM, "restore the header");
@@ -186,7 +186,7 @@ static bool same_copies(const struct coffer_facts *a, const struct coffer_facts 
 /* The keyslots once more. Their bytes decide what is written where, and what is asked about. */
 static int same_keyslots(struct coffer_restore *s, bool *ret, struct coffer_err *e)
 {
-	const uint32_t differ = s->differ, worn = s->worn;
+	const uint32_t differ = s->differ, damaged_slots = s->damaged_slots;
 	struct coffer_areas now;
 	int r = 0;
 
@@ -195,7 +195,7 @@ static int same_keyslots(struct coffer_restore *s, bool *ret, struct coffer_err 
 		if (r == 0)
 			r = coffer_restore_compare(s, &now, e);
 	}
-	*ret = s->differ == differ && s->worn == worn;
+	*ret = s->differ == differ && s->damaged_slots == damaged_slots;
 	return r;
 }
 
@@ -236,7 +236,7 @@ static uint64_t old_end(const struct coffer_restore *s)
 {
 	uint64_t limit = s->dev->size, end, data;
 
-	if (!s->header || s->guards ||
+	if (!s->header || s->by_copy ||
 		coffer_image_size(s->header->json, s->header->copy_size, &end) < 0)
 		return 0;
 	/* 0: it is a header in a file of its own. */
@@ -257,7 +257,7 @@ static int write_back(struct coffer_restore *s, struct coffer_err *e)
 	struct coffer_restore_job j = {
 		.dev = s->dev,
 		.backup = &s->backup,
-		.header = s->guards ? s->header : NULL,
+		.header = s->by_copy ? s->header : NULL,
 		.same = s->same,
 		.order = s->order,
 		.seqid = highest + 1,
@@ -272,7 +272,7 @@ static int write_back(struct coffer_restore *s, struct coffer_err *e)
 	if (r == 0)
 		r = check_unchanged(s, e);
 	if (r == 0) {
-		j.header = s->guards ? s->header : NULL;
+		j.header = s->by_copy ? s->header : NULL;
 		j.old_end = old_end(s);
 		coffer_dev_set_direct(s->dev, s->dev->size % COFFER_BLOCK == 0);
 		r = coffer_restore_write(&j, e);
@@ -288,7 +288,7 @@ static int write_back(struct coffer_restore *s, struct coffer_err *e)
 static int refuse(const struct coffer_restore *s, struct coffer_err *e)
 {
 	const struct coffer_restore_reason *reason = &s->reason;
-	const struct coffer_check *c = &s->result->checks.items[reason->first];
+	const struct coffer_finding *c = &s->result->checks.items[reason->first];
 
 	if (reason->n == 0)
 		return 0;
@@ -307,7 +307,7 @@ static int refuse(const struct coffer_restore *s, struct coffer_err *e)
 
 static int check_stop(const struct coffer_restore *s, struct coffer_err *e)
 {
-	if (!s->o->stop || !s->o->stop(s->o->user))
+	if (!s->o->stop || !s->o->stop(s->o->userdata))
 		return 0;
 	(void)coffer_err_set(e, EINTR, "stopped as asked; %s was not changed", s->dev->name);
 	coffer_err_outcome(e, COFFER_INTERRUPTED);
@@ -320,19 +320,19 @@ static int run(struct coffer_restore *s, uint64_t n, struct coffer_err *e)
 
 	r = read_backup(s, n, e);
 	if (r == 0)
-		r = coffer_restore_look(s, e);
+		r = coffer_restore_read(s, e);
 	if (r == 0)
 		r = lock_volume(s, e);
 	/* Whoever held that lock may have been at work until now. */
 	if (r == 0 && s->reencryption)
-		r = coffer_restore_look(s, e);
+		r = coffer_restore_read(s, e);
 	if (r == 0)
 		r = judge(s, e);
 	if (r == 0)
 		r = refuse(s, e);
 	if (r < 0 || s->o->dry_run || s->result->same)
 		return r;
-	if (s->o->confirm && !s->o->confirm(s->o->user, s->result)) {
+	if (s->o->confirm && !s->o->confirm(s->o->userdata, s->result)) {
 		(void)coffer_err_set(e, ECANCELED, "%s: nothing was changed", s->dev->name);
 		coffer_err_outcome(e, COFFER_NO);
 		return -ECANCELED;
@@ -384,7 +384,7 @@ static int open_device(const struct coffer_header_restore_options *o, struct cof
 		r = coffer_dev_open_reading(o->device, ret, e);
 		if (r < 0)
 			return r;
-		r = coffer_dev_check_alone(*ret, &why);
+		r = coffer_dev_check_exclusive(*ret, &why);
 		*ret_active = r == -EBUSY;
 		if (r == -EBUSY && (*ret)->is_block)
 			return 0;
@@ -426,6 +426,6 @@ void coffer_header_restore_free(struct coffer_header_restore_result *r)
 {
 	if (!r)
 		return;
-	coffer_checks_free(&r->checks);
+	coffer_findings_free(&r->checks);
 	free(r);
 }

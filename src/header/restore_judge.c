@@ -51,7 +51,7 @@ static const char *word_name(enum coffer_restore_word word)
 }
 
 /* A reason to refuse, unless @word was allowed; 0: nobody may allow it. */
-__attribute__((format(printf, 5, 6))) static int refuse(struct coffer_checks *l,
+__attribute__((format(printf, 5, 6))) static int refuse(struct coffer_findings *l,
 	const struct coffer_restore_facts *f, const char *id, enum coffer_restore_word word,
 	const char *fmt, ...)
 {
@@ -63,15 +63,15 @@ __attribute__((format(printf, 5, 6))) static int refuse(struct coffer_checks *l,
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	r = coffer_checks_add(l, id, allowed ? COFFER_CHECK_NOTE : COFFER_CHECK_BAD, "%s%s", text,
-		allowed ? " (allowed)" : "");
+	r = coffer_findings_add(l, id, allowed ? COFFER_VERDICT_NOTE : COFFER_VERDICT_BAD, "%s%s",
+		text, allowed ? " (allowed)" : "");
 	if (r == 0 && word && !allowed)
-		coffer_checks_remedy(l, HINT "%s", word_name(word));
+		coffer_findings_remedy(l, HINT "%s", word_name(word));
 	return r;
 }
 
 /* The word that lifts what is BAD; 0: none does. */
-static unsigned int word_of(const struct coffer_check *c)
+static unsigned int word_of(const struct coffer_finding *c)
 {
 	const size_t n = strlen(HINT);
 
@@ -91,7 +91,7 @@ static void name_words(unsigned int wanted, char *ret, size_t size)
 				used > 0 ? "," : "", words[i].name);
 }
 
-struct coffer_restore_reason coffer_restore_sum_up(struct coffer_checks *l, unsigned int allow)
+struct coffer_restore_reason coffer_restore_sum_up(struct coffer_findings *l, unsigned int allow)
 {
 	struct coffer_restore_reason ret = {0};
 	unsigned int lifts = 0;
@@ -100,7 +100,7 @@ struct coffer_restore_reason coffer_restore_sum_up(struct coffer_checks *l, unsi
 	for (size_t i = 0; i < l->n; i++) {
 		const unsigned int word = word_of(&l->items[i]);
 
-		if (l->items[i].verdict != COFFER_CHECK_BAD)
+		if (l->items[i].verdict != COFFER_VERDICT_BAD)
 			continue;
 		if (ret.n++ == 0 || (!word && !stays))
 			ret.first = i;
@@ -117,23 +117,23 @@ struct coffer_restore_reason coffer_restore_sum_up(struct coffer_checks *l, unsi
 
 /* --- the checks --- */
 
-static int judge_file(const struct coffer_restore_facts *f, struct coffer_checks *l)
+static int judge_file(const struct coffer_restore_facts *f, struct coffer_findings *l)
 {
 	if (f->backup->sealed)
-		return coffer_checks_add(l, "backup", COFFER_CHECK_OK,
+		return coffer_findings_add(l, "backup", COFFER_VERDICT_OK,
 			"the file is as coffer wrote it, by its checksum");
-	return coffer_checks_add(l, "backup", COFFER_CHECK_NOTE,
+	return coffer_findings_add(l, "backup", COFFER_VERDICT_NOTE,
 		"the file has no trailer of coffer's: the header's own checksums are right, but "
 		"nothing protects the keyslots in it, and the size of the device that it was made "
 		"of is not known");
 }
 
-static int judge_uuid(const struct coffer_restore_facts *f, struct coffer_checks *l)
+static int judge_uuid(const struct coffer_restore_facts *f, struct coffer_findings *l)
 {
 	const char *uuid = f->backup->trailer.uuid;
 
 	if (!f->json && f->torn && strcmp(uuid, f->torn->uuid) == 0)
-		return coffer_checks_add(l, "uuid", COFFER_CHECK_OK,
+		return coffer_findings_add(l, "uuid", COFFER_VERDICT_OK,
 			"the torn header on %s is of the volume %s, as the backup is", f->device,
 			uuid);
 	if (!f->json && f->torn)
@@ -142,13 +142,13 @@ static int judge_uuid(const struct coffer_restore_facts *f, struct coffer_checks
 			"volume %s",
 			uuid, f->device, f->torn->uuid);
 	if (!f->json)
-		return coffer_checks_add(l, "uuid", COFFER_CHECK_UNCHECKED,
+		return coffer_findings_add(l, "uuid", COFFER_VERDICT_UNCHECKED,
 			"no header on %s is whole, so nothing tells whether the backup of the "
 			"volume %s is this disk's",
 			f->device, uuid);
 	if (strcmp(uuid, f->uuid) == 0)
-		return coffer_checks_add(
-			l, "uuid", COFFER_CHECK_OK, "backup and disk are of the volume %s", uuid);
+		return coffer_findings_add(
+			l, "uuid", COFFER_VERDICT_OK, "backup and disk are of the volume %s", uuid);
 	return refuse(l, f, "uuid", COFFER_RESTORE_UUID,
 		"the backup is of the volume %s, and %s holds the volume %s", uuid, f->device,
 		f->uuid);
@@ -170,7 +170,7 @@ static int furthest_end(const char *name, struct json_object *value, void *arg)
 }
 
 /* By the device's size: all that there is to go by where no header is whole. */
-static int judge_size(const struct coffer_restore_facts *f, struct coffer_checks *l)
+static int judge_size(const struct coffer_restore_facts *f, struct coffer_findings *l)
 {
 	const struct coffer_trailer *t = &f->backup->trailer;
 	uint64_t needed = t->image_size;
@@ -178,7 +178,7 @@ static int judge_size(const struct coffer_restore_facts *f, struct coffer_checks
 	(void)coffer_json_foreach(
 		coffer_json_object(f->backup->json, "segments"), furthest_end, &needed);
 	if (f->device_size < t->image_size)
-		return refuse(l, f, "room", 0,
+		return refuse(l, f, "space", 0,
 			"%s has %" PRIu64 " bytes, and the backup's header alone has %" PRIu64,
 			f->device, f->device_size, t->image_size);
 	if (needed > f->device_size)
@@ -191,7 +191,7 @@ static int judge_size(const struct coffer_restore_facts *f, struct coffer_checks
 			"the backup was made of a device of %" PRIu64 " bytes, and %s has %" PRIu64,
 			t->device_size, f->device, f->device_size);
 	if (f->backup->sealed && t->device_size < f->device_size)
-		return coffer_checks_add(l, "geometry", COFFER_CHECK_NOTE,
+		return coffer_findings_add(l, "geometry", COFFER_VERDICT_NOTE,
 			"the device had %" PRIu64 " bytes when the backup was made, and %s has "
 			"%" PRIu64,
 			t->device_size, f->device, f->device_size);
@@ -199,14 +199,14 @@ static int judge_size(const struct coffer_restore_facts *f, struct coffer_checks
 	if (f->json)
 		return 0;
 	if (!f->backup->sealed)
-		return coffer_checks_add(l, "geometry", COFFER_CHECK_UNCHECKED,
+		return coffer_findings_add(l, "geometry", COFFER_VERDICT_UNCHECKED,
 			"nothing tells whether the backup is of a device of this size");
-	return coffer_checks_add(l, "geometry", COFFER_CHECK_OK,
+	return coffer_findings_add(l, "geometry", COFFER_VERDICT_OK,
 		"the device has the %" PRIu64 " bytes that it had when the backup was made",
 		t->device_size);
 }
 
-static int judge_geometry(const struct coffer_restore_facts *f, struct coffer_checks *l)
+static int judge_geometry(const struct coffer_restore_facts *f, struct coffer_findings *l)
 {
 	const struct coffer_trailer *t = &f->backup->trailer;
 	uint64_t size;
@@ -223,7 +223,7 @@ static int judge_geometry(const struct coffer_restore_facts *f, struct coffer_ch
 			t->data_offset);
 	if (!f->json)
 		return 0;
-	if (!coffer_same_member(f->backup->json, f->json, "segments"))
+	if (!coffer_metadata_member_equal(f->backup->json, f->json, "segments"))
 		return refuse(l, f, "geometry", COFFER_RESTORE_GEOMETRY,
 			"by the backup the data lie elsewhere, or are encrypted in another way");
 	if (coffer_image_size(f->json, f->copy_size, &size) < 0 || f->copy_size != t->copy_size ||
@@ -234,39 +234,39 @@ static int judge_geometry(const struct coffer_restore_facts *f, struct coffer_ch
 			"exchanged one copy after the other, and a cut needs the same command "
 			"again before the volume opens",
 			f->copy_size, t->copy_size);
-	return coffer_checks_add(
-		l, "geometry", COFFER_CHECK_OK, "backup and disk agree where the data lie and how");
+	return coffer_findings_add(l, "geometry", COFFER_VERDICT_OK,
+		"backup and disk agree where the data lie and how");
 }
 
-static int judge_volume_key(const struct coffer_restore_facts *f, struct coffer_checks *l)
+static int judge_volume_key(const struct coffer_restore_facts *f, struct coffer_findings *l)
 {
 	if (!f->json)
-		return coffer_checks_add(l, "volume-key", COFFER_CHECK_UNCHECKED,
+		return coffer_findings_add(l, "volume-key", COFFER_VERDICT_UNCHECKED,
 			"no header on %s is whole, so nothing tells whether the backup's volume "
 			"key is today's",
 			f->device);
-	if (coffer_same_digest(coffer_digest_of(f->json, "segments", "0"),
-		    coffer_digest_of(f->backup->json, "segments", "0")))
-		return coffer_checks_add(l, "volume-key", COFFER_CHECK_OK,
+	if (coffer_digest_equal(coffer_keyslot_digest(f->json, "segments", "0"),
+		    coffer_keyslot_digest(f->backup->json, "segments", "0")))
+		return coffer_findings_add(l, "volume-key", COFFER_VERDICT_OK,
 			"both name the digest of the same volume key");
 	/* no digest is over a segment that is plain yet */
-	if (!coffer_digest_of(f->json, "segments", "0") &&
-		!coffer_digest_of(f->backup->json, "segments", "0") &&
-		coffer_same_member(f->json, f->backup->json, "digests"))
-		return coffer_checks_add(
-			l, "volume-key", COFFER_CHECK_OK, "both name the same digests of keys");
+	if (!coffer_keyslot_digest(f->json, "segments", "0") &&
+		!coffer_keyslot_digest(f->backup->json, "segments", "0") &&
+		coffer_metadata_member_equal(f->json, f->backup->json, "digests"))
+		return coffer_findings_add(
+			l, "volume-key", COFFER_VERDICT_OK, "both name the same digests of keys");
 	return refuse(l, f, "volume-key", COFFER_RESTORE_VOLUME_KEY,
 		"the backup is of another volume key: what was encrypted with the one of today "
 		"would be lost");
 }
 
-static int judge_worn(const struct coffer_restore_facts *f, struct coffer_checks *l)
+static int judge_worn(const struct coffer_restore_facts *f, struct coffer_findings *l)
 {
 	char names[160];
 
-	if (!f->worn)
+	if (!f->damaged_slots)
 		return 0;
-	name_slots(f->worn, names, sizeof(names));
+	name_slots(f->damaged_slots, names, sizeof(names));
 	if (!f->backup->sealed)
 		return refuse(l, f, "keyslot", COFFER_RESTORE_KEYSLOTS,
 			"%s: on the disk are other bytes than in the backup, though the metadata "
@@ -274,7 +274,7 @@ static int judge_worn(const struct coffer_restore_facts *f, struct coffer_checks
 			"that tells which; if it is the file, its passphrase opens nothing any "
 			"more",
 			names);
-	return coffer_checks_add(l, "keyslot", COFFER_CHECK_NOTE,
+	return coffer_findings_add(l, "keyslot", COFFER_VERDICT_NOTE,
 		"%s: on the disk are other bytes than in the backup, though the metadata are the "
 		"same: one of the two is damaged, and the backup's take its place",
 		names);
@@ -282,7 +282,7 @@ static int judge_worn(const struct coffer_restore_facts *f, struct coffer_checks
 
 /* The keyslots of a torn header cannot be read; its sequence number tells whether there is anything
  * that the backup does not know. */
-static int judge_torn_keyslots(const struct coffer_restore_facts *f, struct coffer_checks *l)
+static int judge_torn_keyslots(const struct coffer_restore_facts *f, struct coffer_findings *l)
 {
 	const struct coffer_trailer *t = &f->backup->trailer;
 
@@ -293,13 +293,13 @@ static int judge_torn_keyslots(const struct coffer_restore_facts *f, struct coff
 			": it was changed since, and how cannot be read; a key that was removed "
 			"would open the volume again",
 			f->device, f->torn->seqid, t->seqid);
-	return coffer_checks_add(l, "keyslots", COFFER_CHECK_UNCHECKED,
+	return coffer_findings_add(l, "keyslots", COFFER_VERDICT_UNCHECKED,
 		"no header on %s is whole, so nothing tells whether keys were removed or added "
 		"since the backup was made",
 		f->device);
 }
 
-static int judge_keyslots(const struct coffer_restore_facts *f, struct coffer_checks *l)
+static int judge_keyslots(const struct coffer_restore_facts *f, struct coffer_findings *l)
 {
 	uint32_t back = 0, changed = 0, gone = 0;
 	char text[3][256] = {"", "", ""}, names[160];
@@ -308,14 +308,14 @@ static int judge_keyslots(const struct coffer_restore_facts *f, struct coffer_ch
 	if (!f->json)
 		return judge_torn_keyslots(f, l);
 	for (unsigned int i = 0; i < COFFER_MAX_KEYSLOTS; i++) {
-		const bool here = coffer_has_keyslot(f->json, i),
-			   there = coffer_has_keyslot(f->backup->json, i);
+		const bool here = coffer_metadata_has_keyslot(f->json, i),
+			   there = coffer_metadata_has_keyslot(f->backup->json, i);
 
 		if (there && !here)
 			back |= UINT32_C(1) << i;
 		else if (here && !there)
 			gone |= UINT32_C(1) << i;
-		else if (here && !coffer_same_keyslot(f->json, f->backup->json, i))
+		else if (here && !coffer_keyslot_equal(f->json, f->backup->json, i))
 			changed |= UINT32_C(1) << i;
 	}
 	if (back) {
@@ -339,12 +339,12 @@ static int judge_keyslots(const struct coffer_restore_facts *f, struct coffer_ch
 		return refuse(l, f, "keyslots", COFFER_RESTORE_KEYSLOTS, "%s%s%s%s%s", text[0],
 			back && (changed || gone) ? sep : "", text[1], changed && gone ? sep : "",
 			text[2]);
-	return coffer_checks_add(
-		l, "keyslots", COFFER_CHECK_OK, "backup and disk have the same keyslots");
+	return coffer_findings_add(
+		l, "keyslots", COFFER_VERDICT_OK, "backup and disk have the same keyslots");
 }
 
 /* A text of the binary block. It keeps no key, but a name that crypttab may go by. */
-static int judge_name(const struct coffer_restore_facts *f, struct coffer_checks *l,
+static int judge_name(const struct coffer_restore_facts *f, struct coffer_findings *l,
 	const char *what, const char *(*get)(const uint8_t *block))
 {
 	const char *now, *then;
@@ -355,12 +355,12 @@ static int judge_name(const struct coffer_restore_facts *f, struct coffer_checks
 	then = get(f->backup->image);
 	if (strncmp(now, then, COFFER_LUKS2_LABEL) == 0)
 		return 0;
-	return coffer_checks_add(l, "config", COFFER_CHECK_NOTE,
+	return coffer_findings_add(l, "config", COFFER_VERDICT_NOTE,
 		"the %s '%.*s' becomes '%.*s' again", what, COFFER_LUKS2_LABEL, now,
 		COFFER_LUKS2_LABEL, then);
 }
 
-static int judge_flags(const struct coffer_restore_facts *f, struct coffer_checks *l)
+static int judge_flags(const struct coffer_restore_facts *f, struct coffer_findings *l)
 {
 	struct json_object *now = coffer_json_object(f->json, "config");
 	struct json_object *then = coffer_json_object(f->backup->json, "config");
@@ -370,37 +370,38 @@ static int judge_flags(const struct coffer_restore_facts *f, struct coffer_check
 	if ((coffer_json_length(now) == 0 && coffer_json_length(then) == 0) ||
 		coffer_json_equal(now, then))
 		return 0;
-	return coffer_checks_add(l, "config", COFFER_CHECK_NOTE,
+	return coffer_findings_add(l, "config", COFFER_VERDICT_NOTE,
 		"the flags for activation (as 'allow-discards') are others in the backup, and "
 		"become those again");
 }
 
-static int judge_priorities(const struct coffer_restore_facts *f, struct coffer_checks *l)
+static int judge_priorities(const struct coffer_restore_facts *f, struct coffer_findings *l)
 {
 	uint32_t bits = 0;
 	char names[160];
 
 	for (unsigned int i = 0; i < COFFER_MAX_KEYSLOTS; i++)
-		if (coffer_has_keyslot(f->json, i) && coffer_has_keyslot(f->backup->json, i) &&
+		if (coffer_metadata_has_keyslot(f->json, i) &&
+			coffer_metadata_has_keyslot(f->backup->json, i) &&
 			coffer_keyslot_priority(f->json, i) !=
 				coffer_keyslot_priority(f->backup->json, i))
 			bits |= UINT32_C(1) << i;
 	if (!bits)
 		return 0;
 	name_slots(bits, names, sizeof(names));
-	return coffer_checks_add(l, "config", COFFER_CHECK_NOTE,
+	return coffer_findings_add(l, "config", COFFER_VERDICT_NOTE,
 		"%s: the priority is another one in the backup, and becomes that again", names);
 }
 
 /* What opens nothing, and yet somebody has set it since. */
-static int judge_rest(const struct coffer_restore_facts *f, struct coffer_checks *l)
+static int judge_rest(const struct coffer_restore_facts *f, struct coffer_findings *l)
 {
 	int r = 0;
 
 	if (!f->json)
 		return 0;
-	if (!coffer_same_member(f->json, f->backup->json, "tokens"))
-		r = coffer_checks_add(l, "token", COFFER_CHECK_NOTE,
+	if (!coffer_metadata_member_equal(f->json, f->backup->json, "tokens"))
+		r = coffer_findings_add(l, "token", COFFER_VERDICT_NOTE,
 			"the backup's tokens are not those on the disk");
 	if (r == 0)
 		r = judge_name(f, l, "label", coffer_luks2_label);
@@ -412,7 +413,7 @@ static int judge_rest(const struct coffer_restore_facts *f, struct coffer_checks
 }
 
 /* States of a conversion are never comparable: each commit makes the one before worthless. */
-static int judge_conversion(const struct coffer_restore_facts *f, struct coffer_checks *l)
+static int judge_conversion(const struct coffer_restore_facts *f, struct coffer_findings *l)
 {
 	const enum coffer_luks2_kind then = f->backup->trailer.kind;
 	enum coffer_luks2_kind now = COFFER_LUKS2_ENCRYPTED;
@@ -423,10 +424,11 @@ static int judge_conversion(const struct coffer_restore_facts *f, struct coffer_
 		now = COFFER_LUKS2_OTHER;
 	if (then == COFFER_LUKS2_ENCRYPTED && now == COFFER_LUKS2_ENCRYPTED)
 		return 0;
-	if (f->json && then == now && coffer_same_member(f->json, f->backup->json, "segments") &&
+	if (f->json && then == now &&
+		coffer_metadata_member_equal(f->json, f->backup->json, "segments") &&
 		coffer_json_equal(coffer_json_object(f->json, "config"),
 			coffer_json_object(f->backup->json, "config")))
-		return coffer_checks_add(l, "conversion", COFFER_CHECK_NOTE,
+		return coffer_findings_add(l, "conversion", COFFER_VERDICT_NOTE,
 			"a conversion is under way, and stands where it stood when the backup was "
 			"made");
 	if (!f->json)
@@ -439,12 +441,12 @@ static int judge_conversion(const struct coffer_restore_facts *f, struct coffer_
 		now == COFFER_LUKS2_ENCRYPTED ? "in the backup, and not on the disk"
 					      : "on the disk");
 	if (r == 0 && now != COFFER_LUKS2_ENCRYPTED)
-		coffer_checks_remedy(
+		coffer_findings_remedy(
 			l, "what finishes it tells: coffer repair --dry-run %s", f->device);
 	return r;
 }
 
-static int judge_content(const struct coffer_restore_facts *f, struct coffer_checks *l)
+static int judge_content(const struct coffer_restore_facts *f, struct coffer_findings *l)
 {
 	int r;
 
@@ -456,7 +458,7 @@ static int judge_content(const struct coffer_restore_facts *f, struct coffer_che
 			"RAID does with each of its disks, must not find it changed",
 			f->content, f->device);
 		if (r == 0)
-			coffer_checks_remedy(l,
+			coffer_findings_remedy(l,
 				"work on what is made of it, or see what can be taken away: "
 				"coffer header check %s",
 				f->device);
@@ -467,7 +469,7 @@ static int judge_content(const struct coffer_restore_facts *f, struct coffer_che
 		"backup belongs there",
 		f->content, f->device);
 	if (r == 0)
-		coffer_checks_remedy(l,
+		coffer_findings_remedy(l,
 			"if it is worthless, take it away first (wipefs); what repair says about "
 			"the disk: coffer repair --dry-run %s",
 			f->device);
@@ -476,23 +478,23 @@ static int judge_content(const struct coffer_restore_facts *f, struct coffer_che
 
 /* The mapping that is there does not look at the header again, but who works with both must find
  * one volume. */
-static int judge_use(const struct coffer_restore_facts *f, struct coffer_checks *l)
+static int judge_use(const struct coffer_restore_facts *f, struct coffer_findings *l)
 {
 	int r;
 
 	if (!f->active)
 		return 0;
 	if (f->json && f->active_same && strcmp(f->uuid, f->backup->trailer.uuid) == 0 &&
-		coffer_same_member(f->json, f->backup->json, "segments") &&
-		coffer_same_digest(coffer_digest_of(f->json, "segments", "0"),
-			coffer_digest_of(f->backup->json, "segments", "0")) &&
-		coffer_restore_guards(f))
-		return coffer_checks_add(l, "in-use", COFFER_CHECK_NOTE,
+		coffer_metadata_member_equal(f->json, f->backup->json, "segments") &&
+		coffer_digest_equal(coffer_keyslot_digest(f->json, "segments", "0"),
+			coffer_keyslot_digest(f->backup->json, "segments", "0")) &&
+		coffer_restore_by_copy(f))
+		return coffer_findings_add(l, "in-use", COFFER_VERDICT_NOTE,
 			"%s is in use by a mapping of this volume; what is open stays so, since "
 			"volume key and data stay what they are",
 			f->device);
 	if (!f->json && f->active_same && f->backup->trailer.kind == COFFER_LUKS2_ENCRYPTED)
-		return coffer_checks_add(l, "in-use", COFFER_CHECK_NOTE,
+		return coffer_findings_add(l, "in-use", COFFER_VERDICT_NOTE,
 			"%s is in use by a mapping of the volume %s", f->device,
 			f->backup->trailer.uuid);
 	if (!f->active_same)
@@ -505,16 +507,16 @@ static int judge_use(const struct coffer_restore_facts *f, struct coffer_checks 
 			"the same layout",
 			f->device);
 	if (r == 0)
-		coffer_checks_remedy(l, f->json ? "let go of it first"
-						: "do not close it before its data are safe: the "
-						  "mapping may have the "
-						  "only key");
+		coffer_findings_remedy(l, f->json ? "let go of it first"
+						  : "do not close it before its data are safe: the "
+						    "mapping may have the "
+						    "only key");
 	return r;
 }
 
-int coffer_restore_judge(const struct coffer_restore_facts *f, struct coffer_checks *l)
+int coffer_restore_judge(const struct coffer_restore_facts *f, struct coffer_findings *l)
 {
-	int (*const checks[])(const struct coffer_restore_facts *, struct coffer_checks *) = {
+	int (*const checks[])(const struct coffer_restore_facts *, struct coffer_findings *) = {
 		judge_file,
 		judge_content,
 		judge_conversion,
@@ -545,7 +547,7 @@ const struct coffer_copy_facts *coffer_restore_torn(const struct coffer_facts *f
 	return first;
 }
 
-bool coffer_restore_guards(const struct coffer_restore_facts *f)
+bool coffer_restore_by_copy(const struct coffer_restore_facts *f)
 {
 	uint64_t size;
 

@@ -27,8 +27,8 @@ struct coffer_restore_facts {
 	uint64_t copy_size;	  /* likewise */
 	/* Where none is whole: what a torn one says, see coffer_restore_torn; NULL: nothing. */
 	const struct coffer_copy_facts *torn;
-	uint32_t worn; /* keyslots whose area is not the backup's, though their metadata
-			* are the same */
+	uint32_t damaged_slots; /* keyslots whose area is not the backup's, though their metadata
+				 * are the same */
 	const char
 		*content; /* the first copy is not whole, and this is there instead; "": nothing */
 	bool beside;	  /* ... or it is whole, and this is there beside it */
@@ -38,7 +38,7 @@ struct coffer_restore_facts {
 };
 
 /* Every check with its verdict to @l, a BAD one for each reason to refuse. -ENOMEM. */
-int coffer_restore_judge(const struct coffer_restore_facts *f, struct coffer_checks *l);
+int coffer_restore_judge(const struct coffer_restore_facts *f, struct coffer_findings *l);
 
 /* What speaks against it, all in all. */
 struct coffer_restore_reason {
@@ -49,7 +49,7 @@ struct coffer_restore_reason {
 
 /* Sum up what was judged while @allow was allowed. Where a reason stays whatever is allowed, the
  * other ones do not name the words that would lift them any more: nobody is sent around twice. */
-struct coffer_restore_reason coffer_restore_sum_up(struct coffer_checks *l, unsigned int allow);
+struct coffer_restore_reason coffer_restore_sum_up(struct coffer_findings *l, unsigned int allow);
 
 /* What is left of a header of which no copy is whole: binary blocks are small, and outlive their
  * metadata. Of two of one volume the newer; of two volumes the first copy's. NULL: nothing, or a
@@ -58,4 +58,4 @@ const struct coffer_copy_facts *coffer_restore_torn(const struct coffer_facts *f
 
 /* May the restored header take the place of the one on the disk copy by copy, so that one of the
  * two is whole at every instant? Only where both have the same sizes. */
-bool coffer_restore_guards(const struct coffer_restore_facts *f);
+bool coffer_restore_by_copy(const struct coffer_restore_facts *f);

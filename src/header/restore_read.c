@@ -39,7 +39,7 @@ int coffer_restore_content(struct coffer_restore *s, char *ret, size_t size, str
 	int r;
 
 	ret[0] = '\0';
-	r = coffer_probe(s->dev, 0, s->dev->size, &c, e);
+	r = coffer_signatures_read(s->dev, 0, s->dev->size, &c, e);
 	if (r < 0)
 		return r;
 	/* A RAID's superblock at the end makes of the header one that another device has. */
@@ -63,18 +63,18 @@ int coffer_restore_content(struct coffer_restore *s, char *ret, size_t size, str
 /* What tells of a conversion although no header is whole. */
 static int find_traces(struct coffer_restore *s, struct coffer_err *e)
 {
-	struct coffer_evidence v = {0};
+	struct coffer_moved_segment v = {0};
 	struct coffer_disk disk = {0};
 	char why[512];
 	int r;
 
-	r = coffer_examine(s->dev, &disk, e);
+	r = coffer_disk_examine(s->dev, &disk, e);
 	if (r == 0 && disk.facts.header.newest < 0 && disk.facts.transition_error != 0)
-		r = coffer_evidence_collect(&disk, &v, e);
+		r = coffer_moved_segment_read(&disk, &v, e);
 	if (r == 0 && disk.facts.transition_error == 0)
 		(void)snprintf(
 			s->content, sizeof(s->content), "the mark of an unfinished conversion");
-	else if (r == 0 && coffer_head_is_torn(&v, why, sizeof(why)))
+	else if (r == 0 && coffer_moved_segment_is_torn(&v, why, sizeof(why)))
 		(void)snprintf(s->content, sizeof(s->content),
 			"the torn head of a filesystem that can be repaired");
 	coffer_disk_reset(&disk);
@@ -119,7 +119,7 @@ int coffer_restore_compare(
 	const struct coffer_areas *l = &s->backup.areas;
 	int r = 0;
 
-	s->differ = s->worn = 0;
+	s->differ = s->damaged_slots = 0;
 	for (size_t i = 0; i < l->n && r == 0; i++) {
 		const struct coffer_area *a = &l->a[i], *here = area_of(now, a->slot);
 		const uint32_t bit = UINT32_C(1) << a->slot;
@@ -129,15 +129,15 @@ int coffer_restore_compare(
 			continue;
 		r = is_there(s, a->offset, a->offset, a->size, &there, e);
 		if (r == 0 && here && here->size == a->size &&
-			coffer_same_keyslot(s->header->json, s->backup.json, a->slot))
+			coffer_keyslot_equal(s->header->json, s->backup.json, a->slot))
 			r = is_there(s, here->offset, a->offset, a->size, &intact, e);
 		s->differ |= there ? 0 : bit;
-		s->worn |= intact ? 0 : bit;
+		s->damaged_slots |= intact ? 0 : bit;
 	}
 	return r;
 }
 
-int coffer_restore_look(struct coffer_restore *s, struct coffer_err *e)
+int coffer_restore_read(struct coffer_restore *s, struct coffer_err *e)
 {
 	int r;
 

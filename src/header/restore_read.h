@@ -16,14 +16,14 @@ struct coffer_restore {
 	struct coffer_header *header; /* NULL: no copy is whole */
 	struct coffer_facts facts;
 	char content[128]; /* instead of the first copy, or beside it; "": nothing */
-	bool guards;	   /* the header is to be exchanged copy by copy */
+	bool by_copy;	   /* the header is to be exchanged copy by copy */
 	bool same;	   /* it is the backup's */
-	bool leftovers;	   /* something lies in the keyslots area that is no keyslot */
+	bool remnants;	   /* something lies in the keyslots area that is no keyslot */
 	struct coffer_restore_reason reason;
 	bool active, active_same;
 	bool unlocked; /* this user has no access to the locks */
-	uint32_t differ, worn;
-	struct coffer_slot_order order;
+	uint32_t differ, damaged_slots;
+	struct coffer_keyslot_placement order;
 	struct coffer_lock *reencryption, *metadata;
 	bool changed;
 };
@@ -33,7 +33,7 @@ int coffer_restore_lock(struct coffer_restore *s, bool exclusive, struct coffer_
 void coffer_restore_unlock(struct coffer_restore *s);
 
 /* Header, facts, and content: all that decides. */
-int coffer_restore_look(struct coffer_restore *s, struct coffer_err *e);
+int coffer_restore_read(struct coffer_restore *s, struct coffer_err *e);
 /* The header by its copies. A second copy alone counts here, since it can only speak against. */
 int coffer_restore_header(struct coffer_restore *s, struct coffer_err *e);
 /* What is there that is not LUKS2: instead of the first copy, or beside one that is whole; "":

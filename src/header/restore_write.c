@@ -107,7 +107,7 @@ static int go_through_unused(struct coffer_dev *d, const struct coffer_backup *b
 	return r;
 }
 
-int coffer_restore_leftovers(
+int coffer_restore_has_remnants(
 	struct coffer_dev *d, const struct coffer_backup *b, bool *ret, struct coffer_err *e)
 {
 	return go_through_unused(d, b, NULL, ret, e);
@@ -127,7 +127,7 @@ static int erase_unused(struct coffer_restore_job *j, struct coffer_err *e)
 	r = coffer_dev_flush(j->dev, e);
 	coffer_dev_forget(j->dev, from, j->backup->trailer.image_size - from);
 	if (r == 0)
-		r = coffer_restore_leftovers(j->dev, j->backup, &found, e);
+		r = coffer_restore_has_remnants(j->dev, j->backup, &found, e);
 	if (r == 0 && found)
 		r = coffer_err_set(e, EIO, "%s still has what was erased", j->dev->name);
 	return coffer_err_wrap(e, r, "erase old keyslots");
@@ -165,7 +165,7 @@ static int write_interim(struct coffer_restore_job *j, struct coffer_err *e)
 	int r;
 
 	if (coffer_json_parse(text, strlen(text), &json) < 0 ||
-		coffer_slot_move(json, &j->order) < 0 || !(text = coffer_json_text(json)))
+		coffer_keyslot_move(json, &j->order) < 0 || !(text = coffer_json_text(json)))
 		return coffer_err_errno(e, ENOMEM, "move keyslots");
 	r = coffer_header_replace(j->dev, j->header, j->backup->image, text, j->seqid, e);
 	if (r < 0)

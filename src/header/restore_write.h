@@ -16,7 +16,7 @@ struct coffer_restore_job {
 	struct coffer_header *header; /* on the disk now; NULL: none is whole, or none that can be
 				       * exchanged copy by copy */
 	bool same;		      /* ... and it is the backup's already */
-	struct coffer_slot_order order;
+	struct coffer_keyslot_placement order;
 	uint64_t old_end;   /* of a header that cannot: where it ends; 0: it is not whole */
 	uint64_t seqid;	    /* above all that the disk and the backup have */
 	bool *changed;	    /* set before the first write */
@@ -27,5 +27,5 @@ struct coffer_restore_job {
 int coffer_restore_write(struct coffer_restore_job *j, struct coffer_err *e);
 
 /* Is there anything but zeros in the keyslots area of @b outside of its keyslots? */
-int coffer_restore_leftovers(
+int coffer_restore_has_remnants(
 	struct coffer_dev *d, const struct coffer_backup *b, bool *ret, struct coffer_err *e);

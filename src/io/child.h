@@ -12,13 +12,13 @@
 
 /* Asked every few milliseconds whether to give up; NULL: never. */
 struct coffer_stop {
-	bool (*wanted)(void *user);
-	void *user;
+	bool (*wanted)(void *userdata);
+	void *userdata;
 };
 
 static inline bool coffer_stop_wanted(const struct coffer_stop *s)
 {
-	return s && s->wanted && s->wanted(s->user);
+	return s && s->wanted && s->wanted(s->userdata);
 }
 
 /* The job's own view of the wish to stop: that of a child that cleans up behind itself. */

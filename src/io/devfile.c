@@ -46,7 +46,7 @@ static int check_end(const struct coffer_dev *d, struct coffer_err *e)
 	/* A disk that was unplugged has no size, and may come back as it was. */
 	if (d->is_block && now == 0)
 		return coffer_err_set(e, EIO, "%s is gone", d->name);
-	return coffer_err_repair(e, ENXIO,
+	return coffer_err_needs_repair(e, ENXIO,
 		"%s has become smaller at work: it has %" PRIu64 " bytes, and had %" PRIu64
 		"; what lay behind is gone, unless the device still has it when it gets its size "
 		"back",
@@ -89,7 +89,7 @@ static int write_failed(struct coffer_dev *d, int code, uint64_t off, struct cof
 		return r;
 	(void)coffer_err_errno(e, code, "write %s at byte %" PRIu64, d->name, off);
 	if (code == ENOSPC || code == EDQUOT)
-		coffer_err_add(e, "; make room %s",
+		coffer_err_append(e, "; make room %s",
 			d->is_block ? "in what it lies on" : "on the filesystem that holds it");
 	return -code;
 }

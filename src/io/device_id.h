@@ -5,25 +5,25 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
-struct coffer_thing {
+struct coffer_device_id {
 	bool block;
 	dev_t dev; /* of a block device its own number; of a file that of its filesystem */
 	ino_t ino; /* of a file */
 };
 
-static inline struct coffer_thing coffer_thing_block(dev_t dev)
+static inline struct coffer_device_id coffer_device_id_block(dev_t dev)
 {
-	return (struct coffer_thing){.block = true, .dev = dev};
+	return (struct coffer_device_id){.block = true, .dev = dev};
 }
 
-static inline struct coffer_thing coffer_thing_of(const struct stat *st)
+static inline struct coffer_device_id coffer_device_id_of(const struct stat *st)
 {
 	if (S_ISBLK(st->st_mode))
-		return coffer_thing_block(st->st_rdev);
-	return (struct coffer_thing){.dev = st->st_dev, .ino = st->st_ino};
+		return coffer_device_id_block(st->st_rdev);
+	return (struct coffer_device_id){.dev = st->st_dev, .ino = st->st_ino};
 }
 
-static inline bool coffer_thing_same(struct coffer_thing a, struct coffer_thing b)
+static inline bool coffer_device_id_equal(struct coffer_device_id a, struct coffer_device_id b)
 {
 	return a.block == b.block && a.dev == b.dev && (a.block || a.ino == b.ino);
 }

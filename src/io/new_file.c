@@ -17,9 +17,9 @@ enum {
 	MODE = 0400
 };
 
-int coffer_newfile_open(const char *path, struct coffer_newfile *ret, struct coffer_err *e)
+int coffer_new_file_open(const char *path, struct coffer_new_file *ret, struct coffer_err *e)
 {
-	_cleanup_newfile_ struct coffer_newfile f = {.folder = -1, .path = strdup(path)};
+	_cleanup_new_file_ struct coffer_new_file f = {.folder = -1, .path = strdup(path)};
 	_cleanup_free_ char *folder = strdup(path);
 	char *slash = folder ? strrchr(folder, '/') : NULL;
 	struct stat st;
@@ -41,16 +41,16 @@ int coffer_newfile_open(const char *path, struct coffer_newfile *ret, struct cof
 	if (errno != ENOENT)
 		return coffer_err_errno(e, errno, "look for %s", path);
 	*ret = f;
-	f = (struct coffer_newfile){.folder = -1};
+	f = (struct coffer_new_file){.folder = -1};
 	return 0;
 }
 
-void coffer_newfile_close(struct coffer_newfile *f)
+void coffer_new_file_close(struct coffer_new_file *f)
 {
 	cleanup_close(&f->folder);
 	free(f->name);
 	free(f->path);
-	*f = (struct coffer_newfile){.folder = -1};
+	*f = (struct coffer_new_file){.folder = -1};
 }
 
 static int write_all(int fd, const uint8_t *p, size_t n)
@@ -70,7 +70,7 @@ static int write_all(int fd, const uint8_t *p, size_t n)
 }
 
 /* Some filesystems know no rename that refuses to replace, some no second link: vfat, NFS. */
-static int give_name(const struct coffer_newfile *f, const char *temporary)
+static int give_name(const struct coffer_new_file *f, const char *temporary)
 {
 	if (renameat2(f->folder, temporary, f->folder, f->name, RENAME_NOREPLACE) == 0)
 		return 0;
@@ -83,7 +83,7 @@ static int give_name(const struct coffer_newfile *f, const char *temporary)
 
 /* The bytes under a name of their own, durable. */
 static int write_temporary(
-	const struct coffer_newfile *f, const char *temporary, const void *p, size_t n)
+	const struct coffer_new_file *f, const char *temporary, const void *p, size_t n)
 {
 	int fd, r;
 
@@ -102,8 +102,8 @@ static int write_temporary(
 	return r;
 }
 
-int coffer_newfile_write(
-	const struct coffer_newfile *f, const void *p, size_t n, struct coffer_err *e)
+int coffer_new_file_write(
+	const struct coffer_new_file *f, const void *p, size_t n, struct coffer_err *e)
 {
 	_cleanup_free_ char *temporary = NULL;
 	uint64_t random;

@@ -10,21 +10,21 @@
 #include "io/dev.h"
 
 /* A file that is about to be: its folder is open, and it does not exist yet. */
-struct coffer_newfile {
+struct coffer_new_file {
 	int folder;
 	char *name; /* within the folder */
 	char *path; /* as it was given, for messages */
 };
 
 /* REFUSED with -EEXIST: @path is there, be it as a link to nothing. Nothing is made. */
-int coffer_newfile_open(const char *path, struct coffer_newfile *ret, struct coffer_err *e);
-void coffer_newfile_close(struct coffer_newfile *f);
-#define _cleanup_newfile_ _cleanup_(coffer_newfile_close)
+int coffer_new_file_open(const char *path, struct coffer_new_file *ret, struct coffer_err *e);
+void coffer_new_file_close(struct coffer_new_file *f);
+#define _cleanup_new_file_ _cleanup_(coffer_new_file_close)
 
 /* Give it @n bytes; only the owner may read it. It gets its name when they are durable, nothing is
  * ever replaced, and the name is durable too. On failure there is no such file. */
-int coffer_newfile_write(
-	const struct coffer_newfile *f, const void *p, size_t n, struct coffer_err *e);
+int coffer_new_file_write(
+	const struct coffer_new_file *f, const void *p, size_t n, struct coffer_err *e);
 
 /* All bytes of the regular file @path, at most @limit, in a buffer of coffer_dev_buffer. -EFBIG:
  * more; REFUSED with -EINVAL: it is no regular file. */

@@ -57,7 +57,8 @@ static void *work(void *arg)
 	}
 }
 
-int coffer_pool_run(unsigned int threads, size_t n, coffer_job job, void *arg, struct coffer_err *e)
+int coffer_parallel_run(
+	unsigned int threads, size_t n, coffer_job job, void *arg, struct coffer_err *e)
 {
 	struct pool p = {.mutex = PTHREAD_MUTEX_INITIALIZER, .n = n, .job = job, .arg = arg};
 	struct worker w[MAX_THREADS];

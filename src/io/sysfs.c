@@ -15,7 +15,7 @@ enum {
 	LARGEST = 1 << 20
 };
 
-int coffer_text_read(int dir_fd, const char *path, char **ret, size_t *ret_n)
+int coffer_sysfs_read(int dir_fd, const char *path, char **ret, size_t *ret_n)
 {
 	_cleanup_close_ int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	_cleanup_free_ char *text = NULL;
@@ -52,13 +52,13 @@ int coffer_text_read(int dir_fd, const char *path, char **ret, size_t *ret_n)
 	return 0;
 }
 
-bool coffer_text_line(int dir_fd, const char *path, char *ret, size_t size)
+bool coffer_sysfs_read_line(int dir_fd, const char *path, char *ret, size_t size)
 {
 	_cleanup_free_ char *text = NULL;
 	size_t n;
 
 	ret[0] = '\0';
-	if (coffer_text_read(dir_fd, path, &text, &n) < 0 || !text)
+	if (coffer_sysfs_read(dir_fd, path, &text, &n) < 0 || !text)
 		return false;
 	text[strcspn(text, "\n")] = '\0';
 	(void)snprintf(ret, size, "%s", text);
@@ -80,13 +80,13 @@ static bool take_number(const char **at, unsigned int *ret)
 	return true;
 }
 
-bool coffer_text_dev(int dir_fd, const char *path, dev_t *ret)
+bool coffer_sysfs_read_dev(int dir_fd, const char *path, dev_t *ret)
 {
 	const char *p;
 	char line[32];
 	unsigned int maj, min;
 
-	if (!coffer_text_line(dir_fd, path, line, sizeof(line)))
+	if (!coffer_sysfs_read_line(dir_fd, path, line, sizeof(line)))
 		return false;
 	p = line;
 	if (!take_number(&p, &maj) || *p++ != ':' || !take_number(&p, &min) || *p)

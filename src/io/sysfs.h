@@ -7,10 +7,10 @@
 
 /* Read all of @path below @dir_fd (or AT_FDCWD), with a NUL behind it; free with free().
  * -errno; -EFBIG for more than a MiB, which no file that we look at has. */
-int coffer_text_read(int dir_fd, const char *path, char **ret, size_t *ret_n);
+int coffer_sysfs_read(int dir_fd, const char *path, char **ret, size_t *ret_n);
 
 /* The first line into @ret, cut to @size; false, and "", when it cannot be read or is empty. */
-bool coffer_text_line(int dir_fd, const char *path, char *ret, size_t size);
+bool coffer_sysfs_read_line(int dir_fd, const char *path, char *ret, size_t size);
 
 /* "MAJOR:MINOR", as sysfs names a device's numbers. */
-bool coffer_text_dev(int dir_fd, const char *path, dev_t *ret);
+bool coffer_sysfs_read_dev(int dir_fd, const char *path, dev_t *ret);

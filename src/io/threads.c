@@ -8,27 +8,27 @@
 #include <time.h>
 
 enum {
-	MAX_CREW = 64
+	MAX_WORKERS = 64
 };
 
 struct member {
-	struct coffer_crew *crew;
+	struct coffer_threads *workers;
 	unsigned int thread;
 };
 
-struct coffer_crew {
+struct coffer_threads {
 	pthread_mutex_t mutex;
 	pthread_cond_t changed;
 	unsigned int n;
-	pthread_t ids[MAX_CREW];
-	struct member members[MAX_CREW];
-	coffer_crew_work work;
+	pthread_t ids[MAX_WORKERS];
+	struct member members[MAX_WORKERS];
+	coffer_threads_work work;
 	void *arg;
 };
 
-struct coffer_crew *coffer_crew_new(void)
+struct coffer_threads *coffer_threads_new(void)
 {
-	struct coffer_crew *c = calloc(1, sizeof(*c));
+	struct coffer_threads *c = calloc(1, sizeof(*c));
 	pthread_condattr_t attr;
 
 	if (!c)
@@ -46,12 +46,12 @@ static void *run(void *arg)
 {
 	const struct member *m = arg;
 
-	m->crew->work(m->crew->arg, m->thread);
+	m->workers->work(m->workers->arg, m->thread);
 	return NULL;
 }
 
-unsigned int coffer_crew_start(
-	struct coffer_crew *c, unsigned int threads, coffer_crew_work work, void *arg)
+unsigned int coffer_threads_start(
+	struct coffer_threads *c, unsigned int threads, coffer_threads_work work, void *arg)
 {
 	sigset_t all, old;
 
@@ -60,7 +60,7 @@ unsigned int coffer_crew_start(
 	/* Signals are for the thread that can act on them; a blocked set is inherited. */
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
-	while (c->n < threads && c->n < MAX_CREW) {
+	while (c->n < threads && c->n < MAX_WORKERS) {
 		c->members[c->n] = (struct member){c, c->n};
 		if (pthread_create(&c->ids[c->n], NULL, run, &c->members[c->n]) != 0)
 			break; /* fewer threads do the same work */
@@ -70,7 +70,7 @@ unsigned int coffer_crew_start(
 	return c->n;
 }
 
-void coffer_crew_end(struct coffer_crew *c)
+void coffer_threads_join(struct coffer_threads *c)
 {
 	if (!c)
 		return;
@@ -81,17 +81,17 @@ void coffer_crew_end(struct coffer_crew *c)
 	free(c);
 }
 
-void coffer_crew_lock(struct coffer_crew *c)
+void coffer_threads_lock(struct coffer_threads *c)
 {
 	(void)pthread_mutex_lock(&c->mutex);
 }
 
-void coffer_crew_unlock(struct coffer_crew *c)
+void coffer_threads_unlock(struct coffer_threads *c)
 {
 	(void)pthread_mutex_unlock(&c->mutex);
 }
 
-void coffer_crew_wait(struct coffer_crew *c, double seconds)
+void coffer_threads_wait(struct coffer_threads *c, double seconds)
 {
 	struct timespec t;
 
@@ -109,7 +109,7 @@ void coffer_crew_wait(struct coffer_crew *c, double seconds)
 	(void)pthread_cond_timedwait(&c->changed, &c->mutex, &t);
 }
 
-void coffer_crew_wake(struct coffer_crew *c)
+void coffer_threads_wake(struct coffer_threads *c)
 {
 	(void)pthread_cond_broadcast(&c->changed);
 }

@@ -8,7 +8,7 @@
 
 #include "base/cleanup.h"
 
-enum coffer_udev coffer_udev_look(void)
+enum coffer_udev coffer_udev_probe(void)
 {
 	const struct sockaddr_un control = {.sun_family = AF_UNIX, .sun_path = "/run/udev/control"};
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -11,4 +11,4 @@ enum coffer_udev {
 };
 
 /* Asked by connecting to its socket; nothing is sent. */
-enum coffer_udev coffer_udev_look(void);
+enum coffer_udev coffer_udev_probe(void);

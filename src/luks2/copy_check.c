@@ -26,15 +26,15 @@ enum {
 	LABEL_SIZE = 48,
 };
 
-static bool is_second(const struct coffer_luks2_look *look)
+static bool is_second(const struct coffer_luks2_copy *look)
 {
 	return look->offset != 0;
 }
 
 /* What is said of one copy; r remembers the first failure. */
 struct telling {
-	const struct coffer_luks2_look *look;
-	struct coffer_checks *l;
+	const struct coffer_luks2_copy *look;
+	struct coffer_findings *l;
 	bool wrong;
 	int r;
 };
@@ -46,13 +46,13 @@ __attribute__((format(printf, 3, 4))) static void say(
 	va_list ap;
 	int r = 0;
 
-	t->wrong = t->wrong || verdict == COFFER_CHECK_BAD;
+	t->wrong = t->wrong || verdict == COFFER_VERDICT_BAD;
 	if (!t->l)
 		return;
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	r = coffer_checks_add(t->l, is_second(t->look) ? "header-secondary" : "header-primary",
+	r = coffer_findings_add(t->l, is_second(t->look) ? "header-secondary" : "header-primary",
 		verdict, "the %s header copy%s", is_second(t->look) ? "second" : "first", text);
 	if (t->r == 0)
 		t->r = r;
@@ -84,27 +84,27 @@ static void tell_block(struct telling *t, const uint8_t *block)
 	const unsigned int version = get_be16(block + AT_VERSION);
 
 	if (version != 2) {
-		say(t, COFFER_CHECK_BAD, " is of version %u, which is not known here", version);
+		say(t, COFFER_VERDICT_BAD, " is of version %u, which is not known here", version);
 		return;
 	}
 	if (!is_copy_size(size))
-		say(t, COFFER_CHECK_BAD,
+		say(t, COFFER_VERDICT_BAD,
 			" says that it has %" PRIu64
 			" bytes; that is no power of two from 16 KiB to 4 MiB",
 			size);
 	else if (t->look->offset != 0 && size != t->look->offset)
-		say(t, COFFER_CHECK_BAD,
+		say(t, COFFER_VERDICT_BAD,
 			" says that it has %" PRIu64
 			" bytes, so it does not belong to byte %" PRIu64,
 			size, t->look->offset);
 	if (offset != t->look->offset)
-		say(t, COFFER_CHECK_BAD,
+		say(t, COFFER_VERDICT_BAD,
 			" says that it belongs to byte %" PRIu64 ", but lies at byte %" PRIu64,
 			offset, t->look->offset);
 	if (!is_terminated(block + AT_UUID, 40))
-		say(t, COFFER_CHECK_BAD, " has a UUID that does not end");
+		say(t, COFFER_VERDICT_BAD, " has a UUID that does not end");
 	if (!is_terminated(block + AT_CHECKSUM_ALG, 32))
-		say(t, COFFER_CHECK_BAD, " names a checksum whose name does not end");
+		say(t, COFFER_VERDICT_BAD, " names a checksum whose name does not end");
 }
 
 static void take_label(const uint8_t *at, char ret[LABEL_SIZE + 1])
@@ -117,12 +117,12 @@ static void take_label(const uint8_t *at, char ret[LABEL_SIZE + 1])
 static void tell_oddities(struct telling *t, const uint8_t *block)
 {
 	if (!is_terminated(block + AT_LABEL, LABEL_SIZE))
-		say(t, COFFER_CHECK_BAD, " has a label that does not end");
+		say(t, COFFER_VERDICT_BAD, " has a label that does not end");
 	if (!is_terminated(block + AT_SUBSYSTEM, LABEL_SIZE))
-		say(t, COFFER_CHECK_BAD, " has a subsystem whose name does not end");
+		say(t, COFFER_VERDICT_BAD, " has a subsystem whose name does not end");
 	if (!bytes_are_zero(block + AT_PADDING, AT_CHECKSUM - AT_PADDING) ||
 		!bytes_are_zero(block + AT_PADDING_2, COFFER_LUKS2_BIN - AT_PADDING_2))
-		say(t, COFFER_CHECK_NOTE, " has something in bytes that are not in use");
+		say(t, COFFER_VERDICT_NOTE, " has something in bytes that are not in use");
 }
 
 /* Its JSON area, of a copy with the right checksum. */
@@ -131,19 +131,19 @@ static void tell_area(struct telling *t, const char *text, size_t area)
 	const size_t n = strnlen(text, area);
 
 	if (text[0] != '{')
-		say(t, COFFER_CHECK_BAD, " has metadata that do not begin with '{'");
+		say(t, COFFER_VERDICT_BAD, " has metadata that do not begin with '{'");
 	else if (n == area)
-		say(t, COFFER_CHECK_BAD,
+		say(t, COFFER_VERDICT_BAD,
 			" has metadata that fill their area, without a NUL behind them");
 	else if (!bytes_are_zero(text + n, area - n))
-		say(t, COFFER_CHECK_BAD,
+		say(t, COFFER_VERDICT_BAD,
 			" has something behind its metadata, which end at byte %zu of their area",
 			n);
 	else
-		say(t, COFFER_CHECK_BAD, " has metadata that are not one JSON object");
+		say(t, COFFER_VERDICT_BAD, " has metadata that are not one JSON object");
 }
 
-static int look_inside(struct telling *t, const uint8_t *copy, struct coffer_luks2_look *look)
+static int look_inside(struct telling *t, const uint8_t *copy, struct coffer_luks2_copy *look)
 {
 	const size_t area = look->bin.copy_size - COFFER_LUKS2_BIN;
 	const char *text;
@@ -152,10 +152,11 @@ static int look_inside(struct telling *t, const uint8_t *copy, struct coffer_luk
 
 	r = coffer_luks2_copy_sum(copy, &look->bin);
 	if (r == -EOPNOTSUPP)
-		say(t, COFFER_CHECK_BAD, " has a checksum '%s', which is not known here",
+		say(t, COFFER_VERDICT_BAD, " has a checksum '%s', which is not known here",
 			look->bin.checksum);
 	else if (r == -EBADMSG)
-		say(t, COFFER_CHECK_BAD, " is torn: its %s checksum is wrong", look->bin.checksum);
+		say(t, COFFER_VERDICT_BAD, " is torn: its %s checksum is wrong",
+			look->bin.checksum);
 	if (r < 0)
 		return r == -EOPNOTSUPP || r == -EBADMSG ? 0 : r;
 	tell_oddities(t, copy);
@@ -172,15 +173,15 @@ static int look_inside(struct telling *t, const uint8_t *copy, struct coffer_luk
 	return 0;
 }
 
-int coffer_luks2_look_at(
-	const uint8_t *copy, size_t n, struct coffer_luks2_look *look, struct coffer_checks *l)
+int coffer_luks2_copy_judge(
+	const uint8_t *copy, size_t n, struct coffer_luks2_copy *look, struct coffer_findings *l)
 {
 	struct telling t = {.look = look, .l = l};
 	int r;
 
 	look->magic = coffer_luks2_magic(copy, is_second(look));
 	if (!look->magic) {
-		say(&t, COFFER_CHECK_BAD, " is not where it must be, at byte %" PRIu64,
+		say(&t, COFFER_VERDICT_BAD, " is not where it must be, at byte %" PRIu64,
 			look->offset);
 		return t.r;
 	}
@@ -194,14 +195,15 @@ int coffer_luks2_look_at(
 	take_label(copy + AT_LABEL, look->label);
 	take_label(copy + AT_SUBSYSTEM, look->subsystem);
 	if (n < look->bin.copy_size) {
-		say(&t, COFFER_CHECK_BAD, " has %" PRIu64 " bytes, but only %zu of them are there",
+		say(&t, COFFER_VERDICT_BAD,
+			" has %" PRIu64 " bytes, but only %zu of them are there",
 			look->bin.copy_size, n);
 		return t.r;
 	}
 	look->copy = copy;
 	r = look_inside(&t, copy, look);
 	if (r == 0 && !t.wrong)
-		say(&t, COFFER_CHECK_OK,
+		say(&t, COFFER_VERDICT_OK,
 			" is whole: sequence number %" PRIu64 ", %s, %zu of %" PRIu64
 			" bytes of metadata",
 			look->bin.seqid, look->bin.checksum, look->text_size,
@@ -209,13 +211,13 @@ int coffer_luks2_look_at(
 	return r < 0 ? r : t.r;
 }
 
-void coffer_luks2_look_reset(struct coffer_luks2_look *look)
+void coffer_luks2_copy_reset(struct coffer_luks2_copy *look)
 {
 	coffer_json_free(look->json);
-	*look = (struct coffer_luks2_look){.offset = look->offset};
+	*look = (struct coffer_luks2_copy){.offset = look->offset};
 }
 
-int coffer_luks2_counts(const struct coffer_luks2_look look[2])
+int coffer_luks2_counts(const struct coffer_luks2_copy look[2])
 {
 	if (look[0].accepted && look[1].accepted)
 		return look[1].bin.seqid > look[0].bin.seqid;
@@ -223,7 +225,7 @@ int coffer_luks2_counts(const struct coffer_luks2_look look[2])
 }
 
 /* The first field of two copies of one sequence number that is not the same; NULL: all are. */
-static const char *difference(const struct coffer_luks2_look *a, const struct coffer_luks2_look *b)
+static const char *difference(const struct coffer_luks2_copy *a, const struct coffer_luks2_copy *b)
 {
 	if (a->text_size != b->text_size || memcmp(a->text, b->text, a->text_size) != 0)
 		return "metadata";
@@ -234,19 +236,19 @@ static const char *difference(const struct coffer_luks2_look *a, const struct co
 	return strcmp(a->bin.checksum, b->bin.checksum) != 0 ? "checksums" : NULL;
 }
 
-int coffer_luks2_compare(const struct coffer_luks2_look look[2], struct coffer_checks *l)
+int coffer_luks2_compare(const struct coffer_luks2_copy look[2], struct coffer_findings *l)
 {
-	const struct coffer_luks2_look *a = &look[0], *b = &look[1];
+	const struct coffer_luks2_copy *a = &look[0], *b = &look[1];
 	const char *what;
 
 	if (!a->whole || !b->whole)
 		return 0; /* nothing to compare; which one is not is told */
 	if (strcmp(a->bin.uuid, b->bin.uuid) != 0)
-		return coffer_checks_add(l, "copies", COFFER_CHECK_BAD,
+		return coffer_findings_add(l, "copies", COFFER_VERDICT_BAD,
 			"the header copies are of two volumes, %s and %s", a->bin.uuid,
 			b->bin.uuid);
 	if (a->bin.seqid != b->bin.seqid)
-		return coffer_checks_add(l, "copies", COFFER_CHECK_BAD,
+		return coffer_findings_add(l, "copies", COFFER_VERDICT_BAD,
 			"the %s header copy is out of date: it has sequence number %" PRIu64
 			", the other one %" PRIu64,
 			a->bin.seqid < b->bin.seqid ? "first" : "second",
@@ -254,8 +256,9 @@ int coffer_luks2_compare(const struct coffer_luks2_look look[2], struct coffer_c
 			a->bin.seqid < b->bin.seqid ? b->bin.seqid : a->bin.seqid);
 	what = difference(a, b);
 	if (what)
-		return coffer_checks_add(l, "copies", COFFER_CHECK_BAD,
+		return coffer_findings_add(l, "copies", COFFER_VERDICT_BAD,
 			"the header copies have one sequence number, %" PRIu64 ", but different %s",
 			a->bin.seqid, what);
-	return coffer_checks_add(l, "copies", COFFER_CHECK_OK, "both header copies say the same");
+	return coffer_findings_add(
+		l, "copies", COFFER_VERDICT_OK, "both header copies say the same");
 }

@@ -12,7 +12,7 @@
 #include "coffer/finding.h"
 #include "luks2/copy.h"
 
-struct coffer_luks2_look {
+struct coffer_luks2_copy {
 	uint64_t offset; /* of the device, where it was looked for */
 	bool magic;	 /* a LUKS magic of this copy; the rest may be anything */
 	bool luks1;	 /* of the first one: it is of version 1, and not to be judged here */
@@ -25,7 +25,7 @@ struct coffer_luks2_look {
 	size_t text_size;
 	struct json_object *json; /* of a whole one */
 };
-void coffer_luks2_look_reset(struct coffer_luks2_look *look);
+void coffer_luks2_copy_reset(struct coffer_luks2_copy *look);
 
 /* Bytes of the copy that begins with @block at byte @offset of a device; 0: its binary block is no
  * possible one. */
@@ -36,11 +36,11 @@ uint64_t coffer_luks2_copy_size(const uint8_t block[COFFER_LUKS2_BIN], uint64_t 
  * accepted; what is wrong is added to @l, if that is not NULL, as "header-primary" or
  * "header-secondary", as well as one line when nothing is.
  * -ENOMEM, or -EIO (libcrypto). */
-int coffer_luks2_look_at(
-	const uint8_t *copy, size_t n, struct coffer_luks2_look *look, struct coffer_checks *l);
+int coffer_luks2_copy_judge(
+	const uint8_t *copy, size_t n, struct coffer_luks2_copy *look, struct coffer_findings *l);
 
 /* Which of two copies libcryptsetup goes by: 0, 1, or -1 for none. */
-int coffer_luks2_counts(const struct coffer_luks2_look look[2]);
+int coffer_luks2_counts(const struct coffer_luks2_copy look[2]);
 
 /* Do both, where they are whole, say the same? "copies" is added to @l. */
-int coffer_luks2_compare(const struct coffer_luks2_look look[2], struct coffer_checks *l);
+int coffer_luks2_compare(const struct coffer_luks2_copy look[2], struct coffer_findings *l);

@@ -187,8 +187,8 @@ int coffer_header_read(struct coffer_dev *d, struct coffer_copies *f, struct cof
 	/* One key and one place are one volume, whose UUID cryptsetup was just changing. */
 	f->two_volumes = f->copy[0].whole && f->copy[1].whole &&
 			 strcmp(c[0].bin.uuid, c[1].bin.uuid) != 0 &&
-			 !(coffer_same_member(c[0].json, c[1].json, "digests") &&
-				 coffer_same_member(c[0].json, c[1].json, "segments"));
+			 !(coffer_metadata_member_equal(c[0].json, c[1].json, "digests") &&
+				 coffer_metadata_member_equal(c[0].json, c[1].json, "segments"));
 	if (f->newest >= 0) {
 		r = make_header(f, c, h, e);
 		memcpy(f->uuid, c[f->newest].bin.uuid, sizeof(f->uuid));
@@ -352,7 +352,7 @@ static int check_unchanged(
 		return r;
 	if (coffer_luks2_bin_read(block, off, &bin) < 0 || bin.seqid != h->seqid ||
 		strcmp(bin.uuid, h->uuid) != 0)
-		return coffer_err_repair(e, ESTALE,
+		return coffer_err_needs_repair(e, ESTALE,
 			"the LUKS2 header on %s is not the one this run knows: another program "
 			"changed it, or the device loses writes; nothing more was written",
 			d->name);
@@ -377,7 +377,7 @@ static int text_of(const struct coffer_header *h, const char **ret, struct coffe
 	if (r == -ENOMEM)
 		return coffer_err_errno(e, ENOMEM, "write the LUKS2 metadata");
 	if (r < 0 || !coffer_json_equal(again, h->json))
-		return coffer_err_repair(e, EBADMSG,
+		return coffer_err_needs_repair(e, EBADMSG,
 			"the LUKS2 metadata cannot be written as they were read; nothing was "
 			"written");
 	*ret = text;

@@ -33,7 +33,8 @@ static int find_member(const char *key, struct json_object *value, void *arg)
 	return m->found != NULL;
 }
 
-struct json_object *coffer_digest_of(struct json_object *json, const char *list, const char *name)
+struct json_object *coffer_keyslot_digest(
+	struct json_object *json, const char *list, const char *name)
 {
 	struct member m = {.list = list, .name = name};
 
@@ -41,7 +42,7 @@ struct json_object *coffer_digest_of(struct json_object *json, const char *list,
 	return m.found;
 }
 
-bool coffer_same_member(struct json_object *a, struct json_object *b, const char *key)
+bool coffer_metadata_member_equal(struct json_object *a, struct json_object *b, const char *key)
 {
 	return coffer_json_equal(coffer_json_object(a, key), coffer_json_object(b, key));
 }
@@ -60,13 +61,13 @@ static bool same_number(struct json_object *a, struct json_object *b, const char
 	return coffer_json_u32(a, key, &x) == 0 && coffer_json_u32(b, key, &y) == 0 && x == y;
 }
 
-bool coffer_same_digest(struct json_object *a, struct json_object *b)
+bool coffer_digest_equal(struct json_object *a, struct json_object *b)
 {
 	return same_text(a, b, "type") && same_text(a, b, "hash") && same_text(a, b, "salt") &&
 	       same_text(a, b, "digest") && same_number(a, b, "iterations");
 }
 
-bool coffer_same_keyslot(struct json_object *a, struct json_object *b, unsigned int slot)
+bool coffer_keyslot_equal(struct json_object *a, struct json_object *b, unsigned int slot)
 {
 	const struct slot_name n = name_of(slot);
 	struct json_object *x = coffer_json_object(coffer_json_object(a, "keyslots"), n.s);
@@ -75,16 +76,17 @@ bool coffer_same_keyslot(struct json_object *a, struct json_object *b, unsigned 
 	struct json_object *area_y = coffer_json_object(y, "area");
 
 	if (!x || !y || !same_text(x, y, "type") || !same_number(x, y, "key_size") ||
-		!coffer_same_digest(
-			coffer_digest_of(a, "keyslots", n.s), coffer_digest_of(b, "keyslots", n.s)))
+		!coffer_digest_equal(coffer_keyslot_digest(a, "keyslots", n.s),
+			coffer_keyslot_digest(b, "keyslots", n.s)))
 		return false;
-	return coffer_same_member(x, y, "kdf") && coffer_same_member(x, y, "af") &&
-	       same_text(area_x, area_y, "type") && same_text(area_x, area_y, "size") &&
+	return coffer_metadata_member_equal(x, y, "kdf") &&
+	       coffer_metadata_member_equal(x, y, "af") && same_text(area_x, area_y, "type") &&
+	       same_text(area_x, area_y, "size") &&
 	       (!coffer_json_string(area_x, "encryption") ||
 		       same_text(area_x, area_y, "encryption"));
 }
 
-bool coffer_has_keyslot(struct json_object *json, unsigned int slot)
+bool coffer_metadata_has_keyslot(struct json_object *json, unsigned int slot)
 {
 	return coffer_json_object(coffer_json_object(json, "keyslots"), name_of(slot).s) != NULL;
 }

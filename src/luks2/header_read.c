@@ -13,17 +13,17 @@ enum {
 	MAX_LOOKS = 20 /* at copies that change meanwhile */
 };
 
-void coffer_header_look_reset(struct coffer_header_look *l)
+void coffer_header_copies_reset(struct coffer_header_copies *l)
 {
 	for (int i = 0; i < 2; i++) {
-		coffer_luks2_look_reset(&l->copy[i]);
+		coffer_luks2_copy_reset(&l->copy[i]);
 		free(l->data[i]);
 	}
-	*l = (struct coffer_header_look){0};
+	*l = (struct coffer_header_copies){0};
 }
 
 /* Read copy @i at byte @off; what was there before goes. */
-static int read_copy(struct coffer_dev *d, struct coffer_header_look *l, int i, uint64_t off,
+static int read_copy(struct coffer_dev *d, struct coffer_header_copies *l, int i, uint64_t off,
 	struct coffer_err *e)
 {
 	const uint64_t there = off < d->size ? d->size - off : 0;
@@ -45,12 +45,12 @@ static int read_copy(struct coffer_dev *d, struct coffer_header_look *l, int i, 
 	}
 	if (r < 0)
 		return r;
-	coffer_luks2_look_reset(&l->copy[i]);
+	coffer_luks2_copy_reset(&l->copy[i]);
 	free(l->data[i]);
 	l->data[i] = TAKE_PTR(data);
 	l->n[i] = size > 0 ? min_u64(there, size) : COFFER_LUKS2_BIN;
 	l->copy[i].offset = off;
-	r = coffer_luks2_look_at(l->data[i], l->n[i], &l->copy[i], NULL);
+	r = coffer_luks2_copy_judge(l->data[i], l->n[i], &l->copy[i], NULL);
 	if (r < 0)
 		return coffer_err_errno(e, -r, "look at the LUKS2 header of %s", d->name);
 	return 0;
@@ -58,8 +58,8 @@ static int read_copy(struct coffer_dev *d, struct coffer_header_look *l, int i, 
 
 /* A whole copy at any of the places; of the others one with a magic rather than none, and else
  * @expected. */
-static int search_second(
-	struct coffer_dev *d, struct coffer_header_look *l, uint64_t expected, struct coffer_err *e)
+static int search_second(struct coffer_dev *d, struct coffer_header_copies *l, uint64_t expected,
+	struct coffer_err *e)
 {
 	uint64_t best = 0;
 	int r;
@@ -74,7 +74,7 @@ static int search_second(
 	return read_copy(d, l, 1, best ? best : expected, e);
 }
 
-static int read_both(struct coffer_dev *d, struct coffer_header_look *l, struct coffer_err *e)
+static int read_both(struct coffer_dev *d, struct coffer_header_copies *l, struct coffer_err *e)
 {
 	uint64_t expected;
 	int r;
@@ -94,7 +94,7 @@ static int read_both(struct coffer_dev *d, struct coffer_header_look *l, struct 
 	return search_second(d, l, expected, e);
 }
 
-static bool is_same(const struct coffer_header_look *a, const struct coffer_header_look *b)
+static bool is_same(const struct coffer_header_copies *a, const struct coffer_header_copies *b)
 {
 	for (int i = 0; i < 2; i++)
 		if (a->copy[i].offset != b->copy[i].offset || a->n[i] != b->n[i] ||
@@ -105,34 +105,36 @@ static bool is_same(const struct coffer_header_look *a, const struct coffer_head
 }
 
 /* Without a lock somebody may write while it is read: what was read twice is of one moment. */
-static int read_unlocked(struct coffer_dev *d, struct coffer_header_look *ret, struct coffer_err *e)
+static int read_unlocked(
+	struct coffer_dev *d, struct coffer_header_copies *ret, struct coffer_err *e)
 {
-	struct coffer_header_look before = {0};
+	struct coffer_header_copies before = {0};
 	bool same = false;
 	int r = read_both(d, ret, e);
 
 	for (int i = 0; i < MAX_LOOKS && r == 0 && !same; i++) {
-		coffer_header_look_reset(&before);
+		coffer_header_copies_reset(&before);
 		before = *ret;
-		*ret = (struct coffer_header_look){0};
+		*ret = (struct coffer_header_copies){0};
 		r = read_both(d, ret, e);
 		same = r == 0 && is_same(&before, ret);
 	}
-	coffer_header_look_reset(&before);
+	coffer_header_copies_reset(&before);
 	if (r == 0 && !same)
 		return coffer_err_set(e, EBUSY,
 			"the LUKS2 header of %s changes again and again while it is read", d->name);
 	return r;
 }
 
-int coffer_header_look(struct coffer_dev *d, struct coffer_header_look *ret, struct coffer_err *e)
+int coffer_header_copies(
+	struct coffer_dev *d, struct coffer_header_copies *ret, struct coffer_err *e)
 {
 	_cleanup_lock_ struct coffer_lock *lock = NULL;
 	struct coffer_err why = {0};
 	bool unlocked;
 	int r;
 
-	*ret = (struct coffer_header_look){0};
+	*ret = (struct coffer_header_copies){0};
 	r = coffer_lock_metadata(d, false, &lock, &why);
 	unlocked = r == -EACCES || r == -EPERM || r == -EROFS;
 	if (r < 0 && !unlocked) {
@@ -142,7 +144,7 @@ int coffer_header_look(struct coffer_dev *d, struct coffer_header_look *ret, str
 	}
 	r = unlocked ? read_unlocked(d, ret, e) : read_both(d, ret, e);
 	if (r < 0)
-		coffer_header_look_reset(ret);
+		coffer_header_copies_reset(ret);
 	else
 		ret->unlocked = unlocked;
 	return r;

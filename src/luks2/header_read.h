@@ -8,10 +8,11 @@
 #include "io/dev.h"
 #include "luks2/copy_check.h"
 
-struct coffer_header_look {
-	struct coffer_luks2_look copy[2];
+struct coffer_header_copies {
+	struct coffer_luks2_copy copy[2];
 	uint8_t *data[2]; /* a block at least, zeros where the device has no bytes */
-	size_t n[2]; /* bytes of the copy that the device has, as coffer_luks2_look_at wants it */
+	size_t n[2]; /* bytes of the copy that the device has, as coffer_luks2_copy_judge wants it
+		      */
 	uint8_t *block_0; /* that of the device; borrowed from data */
 	bool unlocked;	  /* read without the metadata lock: this user has no access to it */
 };
@@ -19,5 +20,6 @@ struct coffer_header_look {
 /* Read both, from the disk and not from a cache, under the metadata lock where that can be had. The
  * second one lies where a whole first one says; without a whole one it is looked for at every place
  * where one may be. Not judged by their metadata. -EBUSY: they change again and again. */
-int coffer_header_look(struct coffer_dev *d, struct coffer_header_look *ret, struct coffer_err *e);
-void coffer_header_look_reset(struct coffer_header_look *l);
+int coffer_header_copies(
+	struct coffer_dev *d, struct coffer_header_copies *ret, struct coffer_err *e);
+void coffer_header_copies_reset(struct coffer_header_copies *l);

@@ -511,16 +511,16 @@ struct mapping {
 	char name[64];
 };
 
-static bool child_stopped(void *user)
+static bool child_stopped(void *userdata)
 {
-	return coffer_child_stopped(user);
+	return coffer_child_stopped(userdata);
 }
 
 /* libdevmapper waits for udev to have seen the mapping, and where nobody listens it would wait for
  * ever. Where udev runs, it must be told that the mapping is private, so it is not left out. */
 static void choose_udev(void)
 {
-	if (coffer_udev_look() != COFFER_UDEV_ANSWERS)
+	if (coffer_udev_probe() != COFFER_UDEV_ANSWERS)
 		(void)setenv("DM_DISABLE_UDEV", "1", 1);
 }
 
@@ -574,7 +574,7 @@ static int map_job(void *arg, const struct coffer_child *c, struct coffer_err *e
 {
 	struct log log = {0};
 	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
-	const struct coffer_stop stop = {.wanted = child_stopped, .user = (void *)c};
+	const struct coffer_stop stop = {.wanted = child_stopped, .userdata = (void *)c};
 	_cleanup_close_ int fd = -1;
 	struct mapping *m = arg;
 	char path[128];

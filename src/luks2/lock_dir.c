@@ -125,7 +125,7 @@ static int drop(struct coffer_lock_file *f, int r)
 }
 
 int coffer_lock_file_take(struct coffer_lock_file *f, int how, double seconds,
-	struct coffer_thing *ret_busy, struct coffer_err *e)
+	struct coffer_device_id *ret_busy, struct coffer_err *e)
 {
 	const double end = coffer_clock() + seconds;
 	struct stat st;
@@ -142,8 +142,8 @@ int coffer_lock_file_take(struct coffer_lock_file *f, int how, double seconds,
 			return drop(f, r);
 		r = coffer_flock(f->fd, how, end - coffer_clock());
 		if (r == -EWOULDBLOCK) {
-			*ret_busy = fstat(f->fd, &st) == 0 ? coffer_thing_of(&st)
-							   : (struct coffer_thing){0};
+			*ret_busy = fstat(f->fd, &st) == 0 ? coffer_device_id_of(&st)
+							   : (struct coffer_device_id){0};
 			return drop(f, -EBUSY);
 		}
 		if (r < 0)

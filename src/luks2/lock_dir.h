@@ -21,7 +21,7 @@ struct coffer_lock_file {
 /* Open and lock @f->name, made when it is missing. -EBUSY with @e untouched and *@ret_busy set:
  * somebody else holds it. Other errors as luks2/locks.h has them. */
 int coffer_lock_file_take(struct coffer_lock_file *f, int how, double seconds,
-	struct coffer_thing *ret_busy, struct coffer_err *e);
+	struct coffer_device_id *ret_busy, struct coffer_err *e);
 
 /* Release, and remove the file unless somebody else has a lock on it. */
 void coffer_lock_file_release(struct coffer_lock_file *f, bool exclusive);

@@ -31,21 +31,21 @@ static enum coffer_entry entry_of(int dir_fd, const char *path, struct stat *st)
 }
 
 /* Where only some users are known, all others look like one. */
-static bool knows_all_users(void)
+static bool knows_all_holders(void)
 {
 	char line[64];
 	unsigned int inside, outside, n;
 
-	return coffer_text_line(AT_FDCWD, "/proc/self/uid_map", line, sizeof(line)) &&
+	return coffer_sysfs_read_line(AT_FDCWD, "/proc/self/uid_map", line, sizeof(line)) &&
 	       sscanf(line, "%u %u %u", &inside, &outside, &n) == 3 && n == UINT32_MAX;
 }
 
-void coffer_lock_dir_look(struct coffer_lock_dir_facts *ret)
+void coffer_lock_dir_read(struct coffer_lock_dir_facts *ret)
 {
 	struct stat st = {0};
 
 	*ret = (struct coffer_lock_dir_facts){
-		.root = geteuid() == 0, .owner_known = knows_all_users()};
+		.root = geteuid() == 0, .owner_known = knows_all_holders()};
 	ret->run = entry_of(AT_FDCWD, "/run", &st);
 	ret->run_writable = faccessat(AT_FDCWD, "/run", W_OK | X_OK, AT_EACCESS) == 0;
 	ret->dir = entry_of(AT_FDCWD, COFFER_LOCK_DIR, &st);
@@ -76,9 +76,9 @@ static void tell_process(pid_t pid, struct coffer_lock_process *ret)
 	if (pid <= 0)
 		return;
 	(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
-	(void)coffer_text_line(AT_FDCWD, path, ret->comm, sizeof(ret->comm));
+	(void)coffer_sysfs_read_line(AT_FDCWD, path, ret->comm, sizeof(ret->comm));
 	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	if (coffer_text_read(AT_FDCWD, path, &text, &n) < 0 ||
+	if (coffer_sysfs_read(AT_FDCWD, path, &text, &n) < 0 ||
 		coffer_proc_stat_parse(text, n, &s) < 0 || ticks <= 0)
 		return;
 	ret->state = s.state;
@@ -88,7 +88,7 @@ static void tell_process(pid_t pid, struct coffer_lock_process *ret)
 
 /* Processes that wait, by the kernel's table, and whether somebody holds it: there may be a holder
  * that no descriptor tells of. */
-static void read_table(const char *text, size_t left, const struct coffer_thing *lock,
+static void read_table(const char *text, size_t left, const struct coffer_device_id *lock,
 	struct coffer_lock_entry *f, bool *held)
 {
 	struct coffer_lock_line line;
@@ -108,7 +108,7 @@ static void read_table(const char *text, size_t left, const struct coffer_thing 
 	}
 }
 
-static int find_holders(const struct coffer_pids *pids, const struct coffer_thing *lock,
+static int find_holders(const struct coffer_pids *pids, const struct coffer_device_id *lock,
 	struct coffer_lock_entry *f)
 {
 	_cleanup_processes_ struct coffer_processes found = {0};
@@ -151,7 +151,7 @@ static int add(
 {
 	_cleanup_free_ char *table = NULL;
 	struct coffer_lock_entry f = {.complete = true};
-	struct coffer_thing lock;
+	struct coffer_device_id lock;
 	struct stat st = {0};
 	bool held = false;
 	size_t n;
@@ -162,9 +162,9 @@ static int add(
 	if (f.entry == COFFER_ENTRY_MISSING) /* its lock was given back just now */
 		return 0;
 	find_device(&f);
-	lock = coffer_thing_of(&st);
+	lock = coffer_device_id_of(&st);
 	if (f.entry == COFFER_ENTRY_FILE) {
-		if (coffer_text_read(AT_FDCWD, "/proc/locks", &table, &n) == 0)
+		if (coffer_sysfs_read(AT_FDCWD, "/proc/locks", &table, &n) == 0)
 			read_table(table, n, &lock, &f, &held);
 		else
 			f.complete = false;

@@ -31,7 +31,7 @@ struct coffer_lock_dir_facts {
 };
 
 /* What the directory is, and what this user can do there. */
-void coffer_lock_dir_look(struct coffer_lock_dir_facts *ret);
+void coffer_lock_dir_read(struct coffer_lock_dir_facts *ret);
 
 /* A process that holds a lock or waits for it. */
 struct coffer_lock_process {

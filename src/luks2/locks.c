@@ -31,7 +31,7 @@ struct coffer_lock {
 };
 
 /* " (cryptsetup, process 812)": who holds the lock on @what. */
-static void tell_holder(struct coffer_thing what, char *ret, size_t size)
+static void tell_holder(struct coffer_device_id what, char *ret, size_t size)
 {
 	_cleanup_processes_ struct coffer_processes found = {0};
 	_cleanup_pids_ struct coffer_pids pids = {0};
@@ -49,7 +49,7 @@ static void tell_holder(struct coffer_thing what, char *ret, size_t size)
 		(void)snprintf(ret, size, " (a process that this user cannot see)");
 }
 
-static int refuse_busy(const struct coffer_lock *l, struct coffer_thing what, int seconds,
+static int refuse_busy(const struct coffer_lock *l, struct coffer_device_id what, int seconds,
 	const char *uuid, struct coffer_err *e)
 {
 	char who[128];
@@ -98,7 +98,7 @@ static int open_disk(const struct coffer_dev *d)
 	if (access(path, F_OK) == 0) {
 		(void)snprintf(
 			path, sizeof(path), "/sys/dev/block/%u:%u/../dev", d->major, d->minor);
-		if (!coffer_text_dev(AT_FDCWD, path, &dev))
+		if (!coffer_sysfs_read_dev(AT_FDCWD, path, &dev))
 			return -1;
 	}
 	(void)snprintf(path, sizeof(path), "/dev/block/%u:%u", major(dev), minor(dev));
@@ -154,7 +154,7 @@ static int lock_new(struct coffer_dev *d, enum coffer_lock_kind kind, bool exclu
 /* The lock file of @l's name; for a @uuid, or for its device where that is NULL. */
 static int take_named(struct coffer_lock *l, int seconds, const char *uuid, struct coffer_err *e)
 {
-	struct coffer_thing busy;
+	struct coffer_device_id busy;
 	int r;
 
 	r = coffer_lock_file_take(&l->file, l->exclusive ? LOCK_EX : LOCK_SH, seconds, &busy, e);
@@ -170,8 +170,9 @@ static int take_fd(struct coffer_lock *l, int fd, struct coffer_err *e)
 	r = coffer_flock(fd, l->exclusive ? LOCK_EX : LOCK_SH, WAIT);
 	if (r == 0 || r != -EWOULDBLOCK)
 		return r < 0 ? coffer_err_errno(e, -r, "lock %s", l->dev->name) : 0;
-	return refuse_busy(l, fstat(fd, &st) == 0 ? coffer_thing_of(&st) : (struct coffer_thing){0},
-		WAIT, NULL, e);
+	return refuse_busy(l,
+		fstat(fd, &st) == 0 ? coffer_device_id_of(&st) : (struct coffer_device_id){0}, WAIT,
+		NULL, e);
 }
 
 int coffer_lock_reencryption(

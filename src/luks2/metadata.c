@@ -76,15 +76,15 @@ static void sum_up(struct coffer_meta_run *run)
 			(void)snprintf(text, sizeof(text), "%zu more of this kind",
 				run->said[i] - COFFER_META_MOST);
 			coffer_meta_add(
-				run, (enum coffer_meta_section)i, COFFER_CHECK_BAD, "", text);
+				run, (enum coffer_meta_section)i, COFFER_VERDICT_BAD, "", text);
 		} else if (run->said[i] == 0 && !run->only_bad) {
 			coffer_meta_add(
-				run, (enum coffer_meta_section)i, COFFER_CHECK_OK, "", well[i]);
+				run, (enum coffer_meta_section)i, COFFER_VERDICT_OK, "", well[i]);
 		}
 	}
 }
 
-int coffer_meta_check(const struct coffer_meta *m, struct coffer_checks *l, bool *ret_accepted)
+int coffer_meta_check(const struct coffer_meta *m, struct coffer_findings *l, bool *ret_accepted)
 {
 	struct coffer_meta_run run = {.m = m, .copy = m->copy, .only_bad = m->only_bad, .l = l};
 
@@ -118,10 +118,10 @@ int coffer_meta_accepted(
 		.device = "",
 		.copy = "",
 		.only_bad = true};
-	struct coffer_checks scratch = {0};
+	struct coffer_findings scratch = {0};
 	const int r = coffer_meta_check(&m, &scratch, ret);
 
-	coffer_checks_free(&scratch);
+	coffer_findings_free(&scratch);
 	return r;
 }
 

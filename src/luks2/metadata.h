@@ -30,7 +30,7 @@ struct coffer_meta {
  * "keyslot", "area", "token", "digest", "segment", "reencryption". Of one id no more than a few
  * findings are told, then how many more there are. A check that is BAD has a remedy where it has
  * one of its own. *ret_accepted: libcryptsetup loads them. 0, or -ENOMEM: the list is not whole. */
-int coffer_meta_check(const struct coffer_meta *m, struct coffer_checks *l, bool *ret_accepted);
+int coffer_meta_check(const struct coffer_meta *m, struct coffer_findings *l, bool *ret_accepted);
 
 /* Would libcryptsetup load the metadata @json, parsed from @text, of a header with copies of
  * @copy_size bytes? A copy that it would not load does not count, whatever its checksum says. */

@@ -45,7 +45,7 @@ struct coffer_meta_at coffer_meta_at(struct coffer_meta_run *run, enum coffer_me
 void coffer_meta_add(struct coffer_meta_run *run, enum coffer_meta_section section,
 	enum coffer_verdict verdict, const char *who, const char *text)
 {
-	const int r = coffer_checks_add(run->l, ids[section], verdict, "%s%s%s%s", run->copy, who,
+	const int r = coffer_findings_add(run->l, ids[section], verdict, "%s%s%s%s", run->copy, who,
 		who[0] ? ": " : "", text);
 
 	if (run->r == 0)
@@ -69,7 +69,8 @@ void coffer_meta_say(
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	coffer_meta_add(run, at->section,
-		level == COFFER_META_NOTE ? COFFER_CHECK_NOTE : COFFER_CHECK_BAD, at->who, text);
+		level == COFFER_META_NOTE ? COFFER_VERDICT_NOTE : COFFER_VERDICT_BAD, at->who,
+		text);
 	run->told = run->r == 0;
 }
 
@@ -83,7 +84,7 @@ void coffer_meta_remedy(const struct coffer_meta_at *at, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	coffer_checks_remedy(at->run->l, "%s", text);
+	coffer_findings_remedy(at->run->l, "%s", text);
 }
 
 /* --- getters --- */

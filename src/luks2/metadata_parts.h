@@ -53,7 +53,7 @@ struct coffer_meta_run {
 	const struct coffer_meta *m;
 	const char *copy; /* in front of each sentence: "", or which of two copies it is */
 	bool only_bad;	  /* leave out what is OK, and notes */
-	struct coffer_checks *l;
+	struct coffer_findings *l;
 	struct json_object *config, *keyslots, *tokens, *digests, *segments;
 	size_t said[COFFER_META_N_SECTIONS]; /* findings, those that were not told too */
 	bool told; /* the finding that was said last is in the list, so a remedy belongs to it */

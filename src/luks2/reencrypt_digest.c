@@ -81,7 +81,7 @@ static void put_segment(struct blob *b, struct json_object *s)
 	put(b, raw, sizeof(raw));
 }
 
-int coffer_metadigest_verify(struct json_object *keyslot, struct json_object *previous,
+int coffer_reencrypt_digest_verify(struct json_object *keyslot, struct json_object *previous,
 	struct json_object *final, struct json_object *moved, struct json_object *digest,
 	const uint8_t *key, size_t key_size, struct coffer_err *e)
 {

@@ -13,6 +13,6 @@
 
 /* Compare @digest (a digests entry) with what the keyslot and the three backup segments give
  * under @key. 0; -EKEYREJECTED: no match; -EBADMSG: something is missing; -EOPNOTSUPP: hash. */
-int coffer_metadigest_verify(struct json_object *keyslot, struct json_object *previous,
+int coffer_reencrypt_digest_verify(struct json_object *keyslot, struct json_object *previous,
 	struct json_object *final, struct json_object *moved, struct json_object *digest,
 	const uint8_t *key, size_t key_size, struct coffer_err *e);

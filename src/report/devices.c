@@ -9,8 +9,8 @@
 
 int coffer_device_list(char ***ret, struct coffer_err *e)
 {
-	_cleanup_blockdevs_ struct coffer_blockdevs b = {0};
-	const int r = coffer_blockdevs_read("", &b, e);
+	_cleanup_devices_ struct coffer_devices b = {0};
+	const int r = coffer_devices_read("", &b, e);
 
 	if (r < 0)
 		return r;

@@ -15,11 +15,11 @@ void coffer_doctor_free(struct coffer_doctor_report *r)
 {
 	if (!r)
 		return;
-	coffer_checks_free(&r->machine);
+	coffer_findings_free(&r->machine);
 	for (size_t i = 0; i < r->n_disks; i++) {
 		free(r->disks[i].device);
 		coffer_status_free(r->disks[i].status);
-		coffer_checks_free(&r->disks[i].checks);
+		coffer_findings_free(&r->disks[i].checks);
 	}
 	free(r->disks);
 	free(r);
@@ -37,10 +37,11 @@ static int add_unread(
 	struct coffer_doctor_disk disk = {.device = strdup(device)};
 
 	if (!disk.device ||
-		coffer_checks_add(&disk.checks, "disk", COFFER_CHECK_UNCHECKED, "%s", why) < 0 ||
+		coffer_findings_add(&disk.checks, "disk", COFFER_VERDICT_UNCHECKED, "%s", why) <
+			0 ||
 		!ARRAY_ROOM(r->disks, r->n_disks)) {
 		free(disk.device);
-		coffer_checks_free(&disk.checks);
+		coffer_findings_free(&disk.checks);
 		return no_memory(e);
 	}
 	r->disks[r->n_disks++] = disk;
@@ -56,7 +57,7 @@ static int look(const char *name, bool always, struct coffer_doctor_report *r, s
 	if (k < 0)
 		return k;
 	dev->no_locks = true;
-	return coffer_doctor_look(dev, always, r, e);
+	return coffer_doctor_check_disk(dev, always, r, e);
 }
 
 /* Those that were named. One that cannot be read keeps nobody from looking at the others. */
@@ -91,12 +92,12 @@ static bool is_nothing(int code)
 
 static int tell_unseen(size_t unseen, struct coffer_doctor_report *r, struct coffer_err *e)
 {
-	if (unseen > 0 && coffer_checks_add(&r->machine, "disks", COFFER_CHECK_UNCHECKED,
+	if (unseen > 0 && coffer_findings_add(&r->machine, "disks", COFFER_VERDICT_UNCHECKED,
 				  "%zu of the machine's block devices cannot be read by this user",
 				  unseen) < 0)
 		return no_memory(e);
 	if (unseen == 0 && r->n_disks == 0 &&
-		coffer_checks_add(&r->machine, "disks", COFFER_CHECK_OK,
+		coffer_findings_add(&r->machine, "disks", COFFER_VERDICT_OK,
 			"no block device of this machine holds LUKS or anything of coffer's") < 0)
 		return no_memory(e);
 	return 0;
@@ -113,7 +114,7 @@ static int look_at_all(struct coffer_doctor_report *r, struct coffer_err *e)
 	if (k == -ENOMEM)
 		return no_memory(e);
 	if (k < 0)
-		return coffer_checks_add(&r->machine, "disks", COFFER_CHECK_UNCHECKED,
+		return coffer_findings_add(&r->machine, "disks", COFFER_VERDICT_UNCHECKED,
 			       "the block devices of this machine cannot be listed: %s",
 			       why.msg) < 0
 			       ? no_memory(e)
@@ -135,11 +136,11 @@ static int look_at_all(struct coffer_doctor_report *r, struct coffer_err *e)
 
 static int conclude(const struct coffer_doctor_report *r, struct coffer_err *e)
 {
-	size_t bad = coffer_checks_count(&r->machine, COFFER_CHECK_BAD);
+	size_t bad = coffer_findings_count(&r->machine, COFFER_VERDICT_BAD);
 	int k;
 
 	for (size_t i = 0; i < r->n_disks; i++)
-		bad += coffer_checks_count(&r->disks[i].checks, COFFER_CHECK_BAD);
+		bad += coffer_findings_count(&r->disks[i].checks, COFFER_VERDICT_BAD);
 	if (bad == 0)
 		return 0;
 	k = coffer_err_set(

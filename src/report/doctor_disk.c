@@ -33,42 +33,42 @@ static int is_interesting(struct coffer_dev *dev, bool *ret, struct coffer_err *
 	struct coffer_disk disk = {0};
 	int r;
 
-	r = coffer_probe(dev, 0, dev->size, &content, e);
+	r = coffer_signatures_read(dev, 0, dev->size, &content, e);
 	if (r == 0)
-		r = coffer_examine(dev, &disk, e);
+		r = coffer_disk_examine(dev, &disk, e);
 	if (r == 0)
 		*ret = strcmp(content.type, "linux_raid_member") != 0 &&
-		       (content.luks || disk.action != COFFER_ACT_START);
+		       (content.luks || disk.operation != COFFER_OP_START);
 	coffer_disk_reset(&disk);
 	return r;
 }
 
-static const struct coffer_user *find_user(
-	const struct coffer_status *s, enum coffer_user_kind kind)
+static const struct coffer_holder *find_holder(
+	const struct coffer_status *s, enum coffer_holder_kind kind)
 {
-	for (size_t i = 0; i < s->n_users; i++)
-		if (s->users[i].kind == kind)
-			return &s->users[i];
+	for (size_t i = 0; i < s->n_holders; i++)
+		if (s->holders[i].kind == kind)
+			return &s->holders[i];
 	return NULL;
 }
 
 /* What is wrong with the metadata, rule by rule. The copies are judged elsewhere. */
-static int look_at_rules(struct coffer_dev *dev, struct coffer_checks *l, struct coffer_err *e)
+static int look_at_rules(struct coffer_dev *dev, struct coffer_findings *l, struct coffer_err *e)
 {
-	_cleanup_(coffer_checks_free) struct coffer_checks all = {0};
+	_cleanup_(coffer_findings_free) struct coffer_findings all = {0};
 	int r;
 
 	r = coffer_header_checks(dev, &all, e);
 	for (size_t i = 0; i < all.n && r == 0; i++) {
-		const struct coffer_check *c = &all.items[i];
+		const struct coffer_finding *c = &all.items[i];
 
-		if (c->verdict != COFFER_CHECK_BAD || strcmp(c->id, "copies") == 0 ||
+		if (c->verdict != COFFER_VERDICT_BAD || strcmp(c->id, "copies") == 0 ||
 			strncmp(c->id, "header-", 7) == 0)
 			continue;
-		if (coffer_checks_add(l, c->id, c->verdict, "%s", c->text) < 0)
+		if (coffer_findings_add(l, c->id, c->verdict, "%s", c->text) < 0)
 			return coffer_err_errno(e, ENOMEM, "look at %s", dev->name);
 		if (c->remedy[0])
-			coffer_checks_remedy(l, "%s", c->remedy);
+			coffer_findings_remedy(l, "%s", c->remedy);
 	}
 	return r;
 }
@@ -76,7 +76,7 @@ static int look_at_rules(struct coffer_dev *dev, struct coffer_checks *l, struct
 /* Both header copies, by coffer's own reader. Whoever converts the volume now writes them at any
  * moment, so a difference means nothing then. */
 static int look_at_header(struct coffer_dev *dev, const struct coffer_disk *disk,
-	const struct coffer_status *s, const char *device, struct coffer_checks *l,
+	const struct coffer_status *s, const char *device, struct coffer_findings *l,
 	struct coffer_err *e)
 {
 	const struct coffer_facts *f = &disk->facts;
@@ -86,8 +86,9 @@ static int look_at_header(struct coffer_dev *dev, const struct coffer_disk *disk
 		return 0;
 	if (!disk->header && s->stage != COFFER_STAGE_DAMAGED)
 		return 0;
-	if (!f->header.agree && (find_user(s, COFFER_USER_REENCRYPTS) || coffer_dev_is_locked(dev)))
-		return coffer_checks_add(l, "header-copies", COFFER_CHECK_UNCHECKED,
+	if (!f->header.agree &&
+		(find_holder(s, COFFER_HOLDER_REENCRYPTION) || coffer_dev_is_locked(dev)))
+		return coffer_findings_add(l, "header-copies", COFFER_VERDICT_UNCHECKED,
 			       "the header is being written at this moment") < 0
 			       ? coffer_err_errno(e, ENOMEM, "look at %s", dev->name)
 			       : 0;
@@ -101,9 +102,9 @@ static int look_at_header(struct coffer_dev *dev, const struct coffer_disk *disk
  * tools the one of reencryption, whose holder root finds. What is outside of a container nobody in
  * it sees; whoever follows the remedy there is refused by the lock. */
 static int look_at_state(
-	const struct coffer_dev *dev, const struct coffer_status *s, struct coffer_checks *l)
+	const struct coffer_dev *dev, const struct coffer_status *s, struct coffer_findings *l)
 {
-	const struct coffer_user *worker = find_user(s, COFFER_USER_REENCRYPTS);
+	const struct coffer_holder *worker = find_holder(s, COFFER_HOLDER_REENCRYPTION);
 	const struct coffer_disk_state state = {.stage = s->stage,
 		.luks_version = s->luks_version,
 		.why = s->why,
@@ -111,18 +112,18 @@ static int look_at_state(
 		.at_work = worker || coffer_dev_is_locked(dev),
 		.worker = worker ? worker->pid : 0,
 		.command = worker ? worker->name : "",
-		.everybody = s->users_complete || geteuid() == 0};
+		.everybody = s->holders_complete || geteuid() == 0};
 
 	return coffer_judge_state(&state, l);
 }
 
 static int look_at_volume(const struct coffer_disk *disk, const struct coffer_status *s,
-	const char *device, struct coffer_checks *l)
+	const char *device, struct coffer_findings *l)
 {
 	const struct coffer_volume_state state = {.device_size = s->size,
 		.is_block = s->is_block,
 		.converting = s->stage != COFFER_STAGE_ENCRYPTED,
-		.open = find_user(s, COFFER_USER_HOLDER) != NULL,
+		.open = find_holder(s, COFFER_HOLDER_DEVICE) != NULL,
 		.available_kib = coffer_kernel_available(),
 		.device = device};
 
@@ -152,7 +153,7 @@ static int read_disk(struct coffer_dev *dev, struct coffer_status **ret_status,
 }
 
 static int add_checks(struct coffer_dev *dev, const struct coffer_disk *disk,
-	const struct coffer_status *s, struct coffer_checks *l, struct coffer_err *e)
+	const struct coffer_status *s, struct coffer_findings *l, struct coffer_err *e)
 {
 	char device[4096];
 	int r;
@@ -167,12 +168,12 @@ static int add_checks(struct coffer_dev *dev, const struct coffer_disk *disk,
 	return r < 0 ? coffer_err_errno(e, -r, "look at %s", s->device) : 0;
 }
 
-int coffer_doctor_look(
+int coffer_doctor_check_disk(
 	struct coffer_dev *dev, bool always, struct coffer_doctor_report *r, struct coffer_err *e)
 {
 	_cleanup_(cleanup_status) struct coffer_status *s = NULL;
 	_cleanup_free_ char *name = strdup(dev->name);
-	struct coffer_checks checks = {0};
+	struct coffer_findings checks = {0};
 	struct coffer_disk disk = {0};
 	bool wanted = always;
 	int k = 0;
@@ -190,7 +191,7 @@ int coffer_doctor_look(
 	if (k == 0 && !ARRAY_ROOM(r->disks, r->n_disks))
 		k = coffer_err_errno(e, ENOMEM, "look at %s", dev->name);
 	if (k < 0) {
-		coffer_checks_free(&checks);
+		coffer_findings_free(&checks);
 		return k;
 	}
 	r->disks[r->n_disks++] = (struct coffer_doctor_disk){

@@ -23,7 +23,7 @@ enum {
 	LOCKED = COFFER_MAX_PASSPHRASE + (24 << 10)
 };
 
-static int add_locks(struct coffer_checks *l)
+static int add_locks(struct coffer_findings *l)
 {
 	_cleanup_lock_files_ struct coffer_lock_files files = {0};
 	_cleanup_pids_ struct coffer_pids pids = {0};
@@ -38,58 +38,58 @@ static int add_locks(struct coffer_checks *l)
 	if (r == -ENOMEM)
 		return r;
 	if (r == -EACCES || r == -EPERM)
-		return coffer_checks_add(l, "locks", COFFER_CHECK_UNCHECKED,
+		return coffer_findings_add(l, "locks", COFFER_VERDICT_UNCHECKED,
 			"which locks are held only root can see");
 	if (r < 0)
-		return coffer_checks_add(l, "locks", COFFER_CHECK_UNCHECKED, "%s", why.msg);
+		return coffer_findings_add(l, "locks", COFFER_VERDICT_UNCHECKED, "%s", why.msg);
 	for (size_t i = 0; i < files.n; i++)
 		files.items[i].complete &= complete;
 	return coffer_judge_locks(files.items, files.n, l);
 }
 
-static int look_at_locks(struct coffer_checks *l)
+static int look_at_locks(struct coffer_findings *l)
 {
 	struct coffer_lock_dir_facts dir;
 	int r;
 
-	coffer_lock_dir_look(&dir);
+	coffer_lock_dir_read(&dir);
 	r = coffer_judge_lock_dir(&dir, l);
 	if (r == 0 && dir.dir == COFFER_ENTRY_FOLDER)
 		r = add_locks(l);
 	return r;
 }
 
-static int look_at_swap(struct coffer_checks *l)
+static int look_at_swap(struct coffer_findings *l)
 {
 	struct coffer_swap_list swaps = {0};
 	int r;
 
-	r = coffer_crypts_swaps(&swaps);
+	r = coffer_dm_scan_swaps(&swaps);
 	if (r == 0)
-		r = coffer_judge_swaps(swaps.items, swaps.n, coffer_crypts_open(), l);
+		r = coffer_judge_swaps(swaps.items, swaps.n, coffer_dm_scan_count(), l);
 	free(swaps.items);
 	return r;
 }
 
-static int look_for_hibernation(bool root, struct coffer_checks *l)
+static int look_for_hibernation(bool root, struct coffer_findings *l)
 {
 	struct coffer_err why = {0};
 	int r;
 
 	if (!root)
-		return coffer_checks_add(l, "hibernation", COFFER_CHECK_UNCHECKED,
+		return coffer_findings_add(l, "hibernation", COFFER_VERDICT_UNCHECKED,
 			"only root can see whether a swap holds a hibernated system");
 	if (coffer_refuse_hibernation(&why) == 0)
-		return coffer_checks_add(l, "hibernation", COFFER_CHECK_OK,
+		return coffer_findings_add(l, "hibernation", COFFER_VERDICT_OK,
 			"no hibernated system is to be seen on this machine's swaps");
-	r = coffer_checks_add(
-		l, "hibernation", COFFER_CHECK_BAD, "%.*s", (int)strcspn(why.msg, ";"), why.msg);
-	coffer_checks_remedy(l, "%s", why.msg + strcspn(why.msg, ";") + 2);
+	r = coffer_findings_add(
+		l, "hibernation", COFFER_VERDICT_BAD, "%.*s", (int)strcspn(why.msg, ";"), why.msg);
+	coffer_findings_remedy(l, "%s", why.msg + strcspn(why.msg, ";") + 2);
 	return r;
 }
 
 /* Not by the limit: whoever may pass over it is not bound by it. */
-static int look_at_memory_lock(struct coffer_checks *l)
+static int look_at_memory_lock(struct coffer_findings *l)
 {
 	struct coffer_secret *s = NULL;
 	const int r = coffer_secret_new(LOCKED, &s, NULL);
@@ -98,7 +98,7 @@ static int look_at_memory_lock(struct coffer_checks *l)
 	return coffer_judge_memory_lock(LOCKED, -r, l);
 }
 
-static int look_at_tool(const struct coffer_tool *t, struct coffer_checks *l)
+static int look_at_tool(const struct coffer_tool *t, struct coffer_findings *l)
 {
 	struct coffer_tool_facts f = {.output = ""};
 	char path[4096], output[4096];
@@ -112,7 +112,7 @@ static int look_at_tool(const struct coffer_tool *t, struct coffer_checks *l)
 	return coffer_judge_tool(t, &f, l);
 }
 
-static int look_at_tools(struct coffer_checks *l)
+static int look_at_tools(struct coffer_findings *l)
 {
 	char library[512];
 	const struct coffer_tool *tools;
@@ -127,17 +127,17 @@ static int look_at_tools(struct coffer_checks *l)
 	return r;
 }
 
-int coffer_doctor_machine(struct coffer_checks *l, struct coffer_err *e)
+int coffer_doctor_machine(struct coffer_findings *l, struct coffer_err *e)
 {
 	struct coffer_kernel_facts kernel;
 	int r;
 
-	coffer_kernel_look(&kernel);
+	coffer_kernel_read(&kernel);
 	r = look_at_locks(l);
 	if (r == 0)
 		r = coffer_judge_dm_crypt(&kernel, l);
 	if (r == 0)
-		r = coffer_judge_udev(coffer_udev_look(), l);
+		r = coffer_judge_udev(coffer_udev_probe(), l);
 	if (r == 0)
 		r = coffer_judge_cpu(coffer_kernel_aes(), l);
 	if (r == 0)

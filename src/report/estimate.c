@@ -40,7 +40,7 @@ double coffer_estimate_work(
 	const double flush = flush_cost(r);
 	double seconds = (double)w->looks * flush;
 
-	for (int i = 0; i < COFFER_N_WORK_STAGES; i++) {
+	for (int i = 0; i < COFFER_N_WORK_PHASES; i++) {
 		const struct coffer_work *s = &w->stage[i];
 
 		/* A commit's own bytes are in the cost of its flushes. */

@@ -20,44 +20,46 @@ enum {
 /* --- where it stands --- */
 
 static int judge_unfinished(
-	const struct coffer_disk_state *s, const char *what, struct coffer_checks *l)
+	const struct coffer_disk_state *s, const char *what, struct coffer_findings *l)
 {
 	int r;
 
 	if (s->at_work && s->worker == 0)
-		return coffer_checks_add(l, "conversion", COFFER_CHECK_NOTE,
+		return coffer_findings_add(l, "conversion", COFFER_VERDICT_NOTE,
 			"%s, and a process that cannot be seen from here is at work on it", what);
 	if (s->at_work)
-		return coffer_checks_add(l, "conversion", COFFER_CHECK_NOTE,
+		return coffer_findings_add(l, "conversion", COFFER_VERDICT_NOTE,
 			"%s, and process %" PRId32 " (%s) is at work on it", what, s->worker,
 			s->command);
-	r = coffer_checks_add(l, "conversion",
-		s->everybody ? COFFER_CHECK_BAD : COFFER_CHECK_UNCHECKED, "%s, and %s%s%s", what,
+	r = coffer_findings_add(l, "conversion",
+		s->everybody ? COFFER_VERDICT_BAD : COFFER_VERDICT_UNCHECKED, "%s, and %s%s%s",
+		what,
 		s->everybody ? "nobody is seen to be at work on it"
 			     : "whether somebody is at work on it this user cannot see",
 		s->why[0] ? ": " : "", s->why);
 	if (s->next[0])
-		coffer_checks_remedy(l, "%s", s->next);
+		coffer_findings_remedy(l, "%s", s->next);
 	return r;
 }
 
 static int judge_broken(const char *id, const char *what, const char *remedy,
-	const struct coffer_disk_state *s, struct coffer_checks *l)
+	const struct coffer_disk_state *s, struct coffer_findings *l)
 {
-	const int r = coffer_checks_add(
-		l, id, COFFER_CHECK_BAD, "%s%s%s", what, s->why[0] ? ": " : "", s->why);
+	const int r = coffer_findings_add(
+		l, id, COFFER_VERDICT_BAD, "%s%s%s", what, s->why[0] ? ": " : "", s->why);
 
 	if (remedy[0])
-		coffer_checks_remedy(l, "%s", remedy);
+		coffer_findings_remedy(l, "%s", remedy);
 	return r;
 }
 
-int coffer_judge_state(const struct coffer_disk_state *s, struct coffer_checks *l)
+int coffer_judge_state(const struct coffer_disk_state *s, struct coffer_findings *l)
 {
 	switch (s->stage) {
 	case COFFER_STAGE_PLAIN:
 	case COFFER_STAGE_RESERVED:
-		return coffer_checks_add(l, "conversion", COFFER_CHECK_NOTE, "it is not encrypted");
+		return coffer_findings_add(
+			l, "conversion", COFFER_VERDICT_NOTE, "it is not encrypted");
 	case COFFER_STAGE_PLACING:
 		return judge_unfinished(s,
 			"the LUKS2 header is half placed: nothing can mount it, and nothing is "
@@ -71,16 +73,16 @@ int coffer_judge_state(const struct coffer_disk_state *s, struct coffer_checks *
 	case COFFER_STAGE_WIPE_PENDING:
 		return judge_unfinished(s,
 			"all is encrypted, but the plain copy of the first bytes is not wiped", l);
-	case COFFER_STAGE_RESTORING:
+	case COFFER_STAGE_UNDOING:
 		return judge_unfinished(s, "an abort is half done: nothing can mount it", l);
 	case COFFER_STAGE_OTHER:
 		return judge_unfinished(s, "a reencryption of cryptsetup's is not finished", l);
 	case COFFER_STAGE_ENCRYPTED:
 		if (s->luks_version == 1)
-			return coffer_checks_add(l, "conversion", COFFER_CHECK_NOTE,
+			return coffer_findings_add(l, "conversion", COFFER_VERDICT_NOTE,
 				"it is a LUKS1 volume, whose header coffer does not look at");
-		return coffer_checks_add(
-			l, "conversion", COFFER_CHECK_OK, "no conversion is under way");
+		return coffer_findings_add(
+			l, "conversion", COFFER_VERDICT_OK, "no conversion is under way");
 	case COFFER_STAGE_SHRUNK:
 		return judge_broken("size",
 			"the device is smaller than the conversion that it holds",
@@ -109,7 +111,7 @@ static const struct {
 		"it keeps tags in the sectors' metadata: opening it takes cryptsetup 2.8 or later"},
 };
 
-static int judge_requirement(const char *name, struct coffer_checks *l)
+static int judge_requirement(const char *name, struct coffer_findings *l)
 {
 	int r;
 
@@ -118,20 +120,20 @@ static int judge_requirement(const char *name, struct coffer_checks *l)
 			continue;
 		if (!requirements[i].text[0])
 			return 0;
-		return coffer_checks_add(
-			l, "requirement", COFFER_CHECK_NOTE, "%s", requirements[i].text);
+		return coffer_findings_add(
+			l, "requirement", COFFER_VERDICT_NOTE, "%s", requirements[i].text);
 	}
-	r = coffer_checks_add(l, "requirement", COFFER_CHECK_BAD,
+	r = coffer_findings_add(l, "requirement", COFFER_VERDICT_BAD,
 		"the header demands '%.64s', which neither coffer nor cryptsetup 2.8 knows: they "
 		"do "
 		"not open it",
 		name);
-	coffer_checks_remedy(l, "use the version of cryptsetup that has made this header, or a "
-				"later one");
+	coffer_findings_remedy(l, "use the version of cryptsetup that has made this header, or a "
+				  "later one");
 	return r;
 }
 
-static int judge_requirements(struct json_object *json, struct coffer_checks *l)
+static int judge_requirements(struct json_object *json, struct coffer_findings *l)
 {
 	struct json_object *list = coffer_json_array(
 		coffer_json_object(coffer_json_object(json, "config"), "requirements"),
@@ -163,7 +165,7 @@ static bool has_token(const struct coffer_keys *k, const struct coffer_keyslot *
 }
 
 static int judge_count(
-	const struct coffer_keys *k, const struct coffer_volume_state *s, struct coffer_checks *l)
+	const struct coffer_keys *k, const struct coffer_volume_state *s, struct coffer_findings *l)
 {
 	size_t n = 0;
 	int r;
@@ -171,10 +173,10 @@ static int judge_count(
 	for (size_t i = 0; i < k->n_slots; i++)
 		n += opens(&k->slots[i]);
 	if (n == 0) {
-		r = coffer_checks_add(l, "keyslot", COFFER_CHECK_BAD,
+		r = coffer_findings_add(l, "keyslot", COFFER_VERDICT_BAD,
 			"no keyslot holds the volume key: once it is closed, nobody can open it "
 			"again without a copy of the header or of the key");
-		coffer_checks_remedy(
+		coffer_findings_remedy(
 			l, s->open ? "while it is open: save the data, or add a keyslot with the "
 				     "volume key (cryptsetup luksAddKey --volume-key-file)"
 				   : "cryptsetup luksHeaderRestore, with a copy of the header that "
@@ -182,18 +184,18 @@ static int judge_count(
 		return r;
 	}
 	if (n > 1)
-		return coffer_checks_add(
-			l, "keyslot", COFFER_CHECK_OK, "%zu keyslots hold the volume key", n);
-	r = coffer_checks_add(l, "keyslot", COFFER_CHECK_NOTE,
+		return coffer_findings_add(
+			l, "keyslot", COFFER_VERDICT_OK, "%zu keyslots hold the volume key", n);
+	r = coffer_findings_add(l, "keyslot", COFFER_VERDICT_NOTE,
 		"one keyslot alone holds the volume key: without its passphrase all is lost");
-	coffer_checks_remedy(
+	coffer_findings_remedy(
 		l, "add a second one: cryptsetup luksAddKey, systemd-cryptenroll --recovery-key");
 	return r;
 }
 
 /* A keyslot that a token opens has a long random passphrase, for which a thousand is enough. */
 static int judge_pbkdf2(
-	const struct coffer_keys *k, const struct coffer_volume_state *s, struct coffer_checks *l)
+	const struct coffer_keys *k, const struct coffer_volume_state *s, struct coffer_findings *l)
 {
 	int r = 0;
 
@@ -203,13 +205,13 @@ static int judge_pbkdf2(
 		if (!opens(slot) || strcmp(slot->kdf, "pbkdf2") != 0 ||
 			slot->iterations >= FEW_ITERATIONS || has_token(k, slot))
 			continue;
-		r = coffer_checks_add(l, "pbkdf", COFFER_CHECK_NOTE,
+		r = coffer_findings_add(l, "pbkdf", COFFER_VERDICT_NOTE,
 			"keyslot %u has pbkdf2 with %" PRIu32
 			" iterations only: a passphrase that a person can remember is soon found "
 			"by trying",
 			slot->number, slot->iterations);
 		if (!s->converting)
-			coffer_checks_remedy(l,
+			coffer_findings_remedy(l,
 				"unless it is a random key file: cryptsetup luksConvertKey "
 				"--key-slot %u --pbkdf argon2id %s",
 				slot->number, s->device);
@@ -218,7 +220,7 @@ static int judge_pbkdf2(
 }
 
 static int judge_room(struct json_object *json, const struct coffer_keys *k,
-	const struct coffer_volume_state *s, struct coffer_checks *l)
+	const struct coffer_volume_state *s, struct coffer_findings *l)
 {
 	uint64_t size, used = 0, one = 0;
 
@@ -233,13 +235,13 @@ static int judge_room(struct json_object *json, const struct coffer_keys *k,
 	}
 	if (one == 0 || (k->n_slots < COFFER_MAX_KEYSLOTS && used <= size && size - used >= one))
 		return 0;
-	return coffer_checks_add(l, "keyslot-room", COFFER_CHECK_NOTE,
+	return coffer_findings_add(l, "keyslot-room", COFFER_VERDICT_NOTE,
 		"there is no room for another keyslot: a key can be changed only after one was "
 		"removed");
 }
 
 static int judge_memory(
-	const struct coffer_keys *k, const struct coffer_volume_state *s, struct coffer_checks *l)
+	const struct coffer_keys *k, const struct coffer_volume_state *s, struct coffer_findings *l)
 {
 	const struct coffer_keyslot *most = NULL, *least = NULL;
 	const char *needs, *has;
@@ -262,15 +264,15 @@ static int judge_memory(
 	needs = wanted.s;
 	has = there.s;
 	if (most->memory <= s->available_kib)
-		return coffer_checks_add(l, "key-memory", COFFER_CHECK_OK,
+		return coffer_findings_add(l, "key-memory", COFFER_VERDICT_OK,
 			"opening it takes %s of memory at most, and %s are available", needs, has);
 	all = least->memory > s->available_kib && !s->open;
-	r = coffer_checks_add(l, "key-memory", all ? COFFER_CHECK_BAD : COFFER_CHECK_NOTE,
+	r = coffer_findings_add(l, "key-memory", all ? COFFER_VERDICT_BAD : COFFER_VERDICT_NOTE,
 		"keyslot %u takes %s of memory to open, and %s are available on this machine%s",
 		most->number, needs, has,
 		all ? ", which is too little for every keyslot: the kernel may kill what opens it"
 		    : "");
-	coffer_checks_remedy(l,
+	coffer_findings_remedy(l,
 		"end what takes the memory, or add swap; for a machine that never has more: "
 		"cryptsetup luksConvertKey --key-slot %u --pbkdf-memory KIB %s, on one that has",
 		most->number, s->device);
@@ -281,7 +283,7 @@ static int judge_memory(
 
 struct segments {
 	const struct coffer_volume_state *s;
-	struct coffer_checks *l;
+	struct coffer_findings *l;
 };
 
 /* One that a conversion keeps for later is no part of the volume now. */
@@ -302,19 +304,19 @@ static int judge_segment(const char *name, struct json_object *value, void *arg)
 	if (end < t->s->device_size || (end == t->s->device_size && size > 0))
 		return 0;
 	if (!t->s->is_block && offset >= t->s->device_size)
-		return coffer_checks_add(t->l, "segment", COFFER_CHECK_NOTE,
+		return coffer_findings_add(t->l, "segment", COFFER_VERDICT_NOTE,
 			"the file ends before the volume's data begin: it is a header without "
 			"them, or a part of an image");
-	r = coffer_checks_add(t->l, "segment", COFFER_CHECK_BAD,
+	r = coffer_findings_add(t->l, "segment", COFFER_VERDICT_BAD,
 		"segment %.8s of the volume reaches to byte %" PRIu64
 		", but the device has %" PRIu64 " bytes: its end is missing",
 		name, end, t->s->device_size);
-	coffer_checks_remedy(t->l, "give the device its size back");
+	coffer_findings_remedy(t->l, "give the device its size back");
 	return r;
 }
 
 int coffer_judge_volume(
-	struct json_object *json, const struct coffer_volume_state *s, struct coffer_checks *l)
+	struct json_object *json, const struct coffer_volume_state *s, struct coffer_findings *l)
 {
 	struct segments t = {.s = s, .l = l};
 	struct coffer_keys k;

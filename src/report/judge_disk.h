@@ -20,7 +20,7 @@ struct coffer_disk_state {
 };
 
 /* Add one check of where the disk stands: "conversion", "size" or "damage". -ENOMEM. */
-int coffer_judge_state(const struct coffer_disk_state *s, struct coffer_checks *l);
+int coffer_judge_state(const struct coffer_disk_state *s, struct coffer_findings *l);
 
 struct coffer_volume_state {
 	uint64_t device_size;
@@ -34,4 +34,4 @@ struct coffer_volume_state {
 /* Add checks of the metadata @json: "requirement", "keyslot", "pbkdf", "keyslot-room",
  * "key-memory", "segment". Nothing in it is trusted. -ENOMEM. */
 int coffer_judge_volume(
-	struct json_object *json, const struct coffer_volume_state *s, struct coffer_checks *l);
+	struct json_object *json, const struct coffer_volume_state *s, struct coffer_findings *l);

@@ -10,49 +10,49 @@
 
 /* --- dm-crypt --- */
 
-static int judge_no_crypt(const struct coffer_kernel_facts *f, struct coffer_checks *l)
+static int judge_no_crypt(const struct coffer_kernel_facts *f, struct coffer_findings *l)
 {
 	int r;
 
 	if (f->container)
-		return coffer_checks_add(l, "dm-crypt", COFFER_CHECK_NOTE,
+		return coffer_findings_add(l, "dm-crypt", COFFER_VERDICT_NOTE,
 			"dm-crypt is not to be seen; in a container that may be as it must be, but "
 			"volumes cannot be opened here");
 	if (f->dm_crypt == COFFER_MODULE_UNKNOWN && f->other_modules) {
-		r = coffer_checks_add(l, "dm-crypt", COFFER_CHECK_BAD,
+		r = coffer_findings_add(l, "dm-crypt", COFFER_VERDICT_BAD,
 			"the modules of the running kernel %s are gone, and dm-crypt is not "
 			"loaded: no volume can be opened before the next boot",
 			f->release);
-		coffer_checks_remedy(l, "reboot into an installed kernel, or install the modules "
-					"of this one again");
+		coffer_findings_remedy(l, "reboot into an installed kernel, or install the modules "
+					  "of this one again");
 		return r;
 	}
 	if (f->dm_crypt == COFFER_MODULE_UNKNOWN)
-		return coffer_checks_add(l, "dm-crypt", COFFER_CHECK_NOTE,
+		return coffer_findings_add(l, "dm-crypt", COFFER_VERDICT_NOTE,
 			"%s, and no list of its modules tells whether dm-crypt could be loaded, "
 			"without which no volume can be opened here",
 			f->device_mapper ? "dm-crypt is not loaded"
 					 : "the kernel has no device-mapper now");
-	r = coffer_checks_add(l, "dm-crypt", COFFER_CHECK_BAD,
+	r = coffer_findings_add(l, "dm-crypt", COFFER_VERDICT_BAD,
 		"the kernel %s has no dm-crypt, and no module of it is installed: no volume can be "
 		"opened here",
 		f->release);
-	coffer_checks_remedy(l, "install the package with the rest of this kernel's modules "
-				"(linux-modules-extra, kernel-modules)");
+	coffer_findings_remedy(l, "install the package with the rest of this kernel's modules "
+				  "(linux-modules-extra, kernel-modules)");
 	return r;
 }
 
-int coffer_judge_dm_crypt(const struct coffer_kernel_facts *f, struct coffer_checks *l)
+int coffer_judge_dm_crypt(const struct coffer_kernel_facts *f, struct coffer_findings *l)
 {
 	switch (f->dm_crypt) {
 	case COFFER_MODULE_LOADED:
-		return coffer_checks_add(
-			l, "dm-crypt", COFFER_CHECK_OK, "the kernel has dm-crypt loaded");
+		return coffer_findings_add(
+			l, "dm-crypt", COFFER_VERDICT_OK, "the kernel has dm-crypt loaded");
 	case COFFER_MODULE_BUILTIN:
-		return coffer_checks_add(
-			l, "dm-crypt", COFFER_CHECK_OK, "dm-crypt is a part of this kernel");
+		return coffer_findings_add(
+			l, "dm-crypt", COFFER_VERDICT_OK, "dm-crypt is a part of this kernel");
 	case COFFER_MODULE_FILE:
-		return coffer_checks_add(l, "dm-crypt", COFFER_CHECK_OK,
+		return coffer_findings_add(l, "dm-crypt", COFFER_VERDICT_OK,
 			"dm-crypt is a module of this kernel, loaded when it is needed");
 	case COFFER_MODULE_UNKNOWN:
 	case COFFER_MODULE_ABSENT:
@@ -61,60 +61,60 @@ int coffer_judge_dm_crypt(const struct coffer_kernel_facts *f, struct coffer_che
 	return judge_no_crypt(f, l);
 }
 
-int coffer_judge_cpu(int has, struct coffer_checks *l)
+int coffer_judge_cpu(int has, struct coffer_findings *l)
 {
 	if (has == 1)
-		return coffer_checks_add(
-			l, "cpu-aes", COFFER_CHECK_OK, "the processor has instructions for AES");
+		return coffer_findings_add(
+			l, "cpu-aes", COFFER_VERDICT_OK, "the processor has instructions for AES");
 	if (has == 0)
-		return coffer_checks_add(l, "cpu-aes", COFFER_CHECK_NOTE,
+		return coffer_findings_add(l, "cpu-aes", COFFER_VERDICT_NOTE,
 			"the processor has no instructions for AES: an encrypted disk costs much "
 			"more time here; 'cryptsetup benchmark' tells how much");
 	return 0;
 }
 
-int coffer_judge_udev(enum coffer_udev u, struct coffer_checks *l)
+int coffer_judge_udev(enum coffer_udev u, struct coffer_findings *l)
 {
 	int r;
 
 	switch (u) {
 	case COFFER_UDEV_ANSWERS:
-		return coffer_checks_add(l, "udev", COFFER_CHECK_OK, "udev runs");
+		return coffer_findings_add(l, "udev", COFFER_VERDICT_OK, "udev runs");
 	case COFFER_UDEV_NONE:
-		return coffer_checks_add(l, "udev", COFFER_CHECK_OK,
+		return coffer_findings_add(l, "udev", COFFER_VERDICT_OK,
 			"there is no udev, and device-mapper's tools do not wait for one");
 	case COFFER_UDEV_HIDDEN:
-		return coffer_checks_add(
-			l, "udev", COFFER_CHECK_UNCHECKED, "only root can ask whether udev runs");
+		return coffer_findings_add(
+			l, "udev", COFFER_VERDICT_UNCHECKED, "only root can ask whether udev runs");
 	case COFFER_UDEV_SILENT:
 		break;
 	}
-	r = coffer_checks_add(l, "udev", COFFER_CHECK_NOTE,
+	r = coffer_findings_add(l, "udev", COFFER_VERDICT_NOTE,
 		"/run/udev/control is there, but nobody answers: cryptsetup and dmsetup would wait "
 		"for udev without end");
-	coffer_checks_remedy(l, "start udev; where there is none, as in a container: rm "
-				"/run/udev/control, or set DM_DISABLE_UDEV=1");
+	coffer_findings_remedy(l, "start udev; where there is none, as in a container: rm "
+				  "/run/udev/control, or set DM_DISABLE_UDEV=1");
 	return r;
 }
 
 int coffer_judge_swaps(
-	const struct coffer_swap *swaps, size_t n, size_t volumes, struct coffer_checks *l)
+	const struct coffer_swap *swaps, size_t n, size_t volumes, struct coffer_findings *l)
 {
 	size_t plain = 0;
 	int r = 0;
 
 	for (size_t i = 0; i < n && r == 0; i++) {
 		if (swaps[i].kind == COFFER_SWAP_UNKNOWN) {
-			r = coffer_checks_add(l, "swap", COFFER_CHECK_UNCHECKED,
+			r = coffer_findings_add(l, "swap", COFFER_VERDICT_UNCHECKED,
 				"whether the swap %s lies on an encrypted disk cannot be told",
 				swaps[i].name);
 		} else if (swaps[i].kind == COFFER_SWAP_PLAIN && volumes > 0) {
-			r = coffer_checks_add(l, "swap", COFFER_CHECK_NOTE,
+			r = coffer_findings_add(l, "swap", COFFER_VERDICT_NOTE,
 				"the swap %s is not encrypted, while an encrypted volume is open: "
 				"what programs hold in memory, passwords too, can get to that disk",
 				swaps[i].name);
-			coffer_checks_remedy(l, "put the swap on an encrypted disk, or take the "
-						"option 'swap' in /etc/crypttab");
+			coffer_findings_remedy(l, "put the swap on an encrypted disk, or take the "
+						  "option 'swap' in /etc/crypttab");
 		} else {
 			continue;
 		}
@@ -122,25 +122,25 @@ int coffer_judge_swaps(
 	}
 	if (r < 0 || plain > 0)
 		return r;
-	return coffer_checks_add(l, "swap", COFFER_CHECK_OK, "%s",
+	return coffer_findings_add(l, "swap", COFFER_VERDICT_OK, "%s",
 		n == 0	       ? "no swap is to be seen"
 		: volumes == 0 ? "no encrypted volume is open whose secrets could get to the swap"
 			       : "all swap is encrypted or in memory");
 }
 
-int coffer_judge_memory_lock(uint64_t bytes, int error, struct coffer_checks *l)
+int coffer_judge_memory_lock(uint64_t bytes, int error, struct coffer_findings *l)
 {
 	int r;
 
 	if (error == 0)
-		return coffer_checks_add(l, "memory-lock", COFFER_CHECK_OK,
+		return coffer_findings_add(l, "memory-lock", COFFER_VERDICT_OK,
 			"the %" PRIu64 " bytes that hold keys during a run can be locked in memory",
 			bytes);
-	r = coffer_checks_add(l, "memory-lock", COFFER_CHECK_BAD,
+	r = coffer_findings_add(l, "memory-lock", COFFER_VERDICT_BAD,
 		"the %" PRIu64
 		" bytes that hold keys during a run cannot be locked in memory (%s), "
 		"and a run does not begin without that",
 		bytes, strerror(error));
-	coffer_checks_remedy(l, "ulimit -l %" PRIu64 ", or run coffer as root", bytes / 1024);
+	coffer_findings_remedy(l, "ulimit -l %" PRIu64 ", or run coffer as root", bytes / 1024);
 	return r;
 }

@@ -28,18 +28,18 @@ struct coffer_kernel_facts {
 };
 
 /* Add the check "dm-crypt". -ENOMEM. */
-int coffer_judge_dm_crypt(const struct coffer_kernel_facts *f, struct coffer_checks *l);
+int coffer_judge_dm_crypt(const struct coffer_kernel_facts *f, struct coffer_findings *l);
 
 /* Add the check "cpu-aes" where @has is 0 or 1; any other number: this processor does not tell.
  * -ENOMEM. */
-int coffer_judge_cpu(int has, struct coffer_checks *l);
+int coffer_judge_cpu(int has, struct coffer_findings *l);
 
 /* Add the check "udev". -ENOMEM. */
-int coffer_judge_udev(enum coffer_udev u, struct coffer_checks *l);
+int coffer_judge_udev(enum coffer_udev u, struct coffer_findings *l);
 
 /* Add checks "swap" for @n swaps while @volumes encrypted volumes are open. -ENOMEM. */
 int coffer_judge_swaps(
-	const struct coffer_swap *swaps, size_t n, size_t volumes, struct coffer_checks *l);
+	const struct coffer_swap *swaps, size_t n, size_t volumes, struct coffer_findings *l);
 
 /* Add the check "memory-lock": could @bytes be locked? @error: errno of the try, or 0. -ENOMEM. */
-int coffer_judge_memory_lock(uint64_t bytes, int error, struct coffer_checks *l);
+int coffer_judge_memory_lock(uint64_t bytes, int error, struct coffer_findings *l);

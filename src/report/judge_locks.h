@@ -15,12 +15,12 @@
 #include "luks2/lock_files.h"
 
 /* Add the one check "lock-directory". -ENOMEM. */
-int coffer_judge_lock_dir(const struct coffer_lock_dir_facts *f, struct coffer_checks *l);
+int coffer_judge_lock_dir(const struct coffer_lock_dir_facts *f, struct coffer_findings *l);
 
 /* Add a check "lock" for this file, where there is something to be said of it by itself. -ENOMEM.
  */
-int coffer_judge_lock(const struct coffer_lock_entry *f, struct coffer_checks *l);
+int coffer_judge_lock(const struct coffer_lock_entry *f, struct coffer_findings *l);
 
 /* The same for all @n of them, and one check "locks": of those that nobody holds, or that there is
  * nothing at all. -ENOMEM. */
-int coffer_judge_locks(const struct coffer_lock_entry *files, size_t n, struct coffer_checks *l);
+int coffer_judge_locks(const struct coffer_lock_entry *files, size_t n, struct coffer_findings *l);

@@ -72,32 +72,32 @@ static const struct {
 	const char *text, *remedy;
 } known[] = {
 	/* Release notes of 2.4.3 and 2.3.7: in all releases since 2.2.0, fixed in these two. */
-	{{{2, 2, 0}}, {{2, 3, 7}}, COFFER_CHECK_BAD,
+	{{{2, 2, 0}}, {{2, 3, 7}}, COFFER_VERDICT_BAD,
 		"CVE-2021-4122: a header that somebody has changed makes it decrypt a part of the "
 		"disk when that is opened",
 		"install 2.3.7, 2.4.3 or later"},
-	{{{2, 4, 0}}, {{2, 4, 3}}, COFFER_CHECK_BAD,
+	{{{2, 4, 0}}, {{2, 4, 3}}, COFFER_VERDICT_BAD,
 		"CVE-2021-4122: a header that somebody has changed makes it decrypt a part of the "
 		"disk when that is opened",
 		"install 2.4.3 or later"},
 	/* Release notes of 2.6.1. The earlier ones above have worse. */
-	{{{2, 4, 3}}, {{2, 6, 1}}, COFFER_CHECK_NOTE,
+	{{{2, 4, 3}}, {{2, 6, 1}}, COFFER_VERDICT_NOTE,
 		"its 'reencrypt --encrypt' without --reduce-device-size or --header writes the "
 		"header over the data",
 		"install 2.6.1 or later, or encrypt with coffer"},
 	/* Release notes of 2.7.5: only in 2.7.x. */
-	{{{2, 7, 0}}, {{2, 7, 5}}, COFFER_CHECK_NOTE,
+	{{{2, 7, 0}}, {{2, 7, 5}}, COFFER_VERDICT_NOTE,
 		"its 'reencrypt' of a volume that is open can destroy data",
 		"install 2.7.5 or later, or reencrypt only what is closed"},
 	/* Release notes of 2.8.6: 2.8.x must be upgraded; the UUID was not compared. */
-	{{{2, 8, 0}}, {{2, 8, 6}}, COFFER_CHECK_NOTE,
+	{{{2, 8, 0}}, {{2, 8, 6}}, COFFER_VERDICT_NOTE,
 		"its luksResume does not compare the volume's UUID, so a suspended mapping may go "
 		"on with another volume's key",
 		"install 2.8.6 or later"},
 };
 
 static int judge_version(const struct coffer_tool *t, const struct coffer_tool_facts *f,
-	const struct coffer_version *v, struct coffer_checks *l)
+	const struct coffer_version *v, struct coffer_findings *l)
 {
 	char number[64];
 	int r;
@@ -108,51 +108,51 @@ static int judge_version(const struct coffer_tool *t, const struct coffer_tool_f
 		if (coffer_version_compare(v, &known[i].from) < 0 ||
 			coffer_version_compare(v, &known[i].fixed) >= 0)
 			continue;
-		r = coffer_checks_add(l, "tool", known[i].verdict,
+		r = coffer_findings_add(l, "tool", known[i].verdict,
 			"%s is version %s, of which is known: %s (unless your distribution has put "
 			"the fix into it)",
 			f->path, number, known[i].text);
-		coffer_checks_remedy(l, "%s", known[i].remedy);
+		coffer_findings_remedy(l, "%s", known[i].remedy);
 		return r;
 	}
-	return coffer_checks_add(
-		l, "tool", COFFER_CHECK_OK, "%s %s is there: %s", t->name, number, f->path);
+	return coffer_findings_add(
+		l, "tool", COFFER_VERDICT_OK, "%s %s is there: %s", t->name, number, f->path);
 }
 
 int coffer_judge_tool(
-	const struct coffer_tool *t, const struct coffer_tool_facts *f, struct coffer_checks *l)
+	const struct coffer_tool *t, const struct coffer_tool_facts *f, struct coffer_findings *l)
 {
 	struct coffer_version v;
 	int line, r;
 
 	if (!f->path)
-		return coffer_checks_add(l, "tool", COFFER_CHECK_NOTE,
+		return coffer_findings_add(l, "tool", COFFER_VERDICT_NOTE,
 			"%s is not installed; it is needed %s", t->name, t->use);
 	if (!t->option)
-		return coffer_checks_add(
-			l, "tool", COFFER_CHECK_OK, "%s is there: %s", t->name, f->path);
+		return coffer_findings_add(
+			l, "tool", COFFER_VERDICT_OK, "%s is there: %s", t->name, f->path);
 	if (f->error)
-		return coffer_checks_add(l, "tool", COFFER_CHECK_UNCHECKED,
+		return coffer_findings_add(l, "tool", COFFER_VERDICT_UNCHECKED,
 			"%s was asked for its version, and %s", f->path, strerror(f->error));
 	if (f->status == 0 && coffer_version_parse(f->output, &v))
 		return judge_version(t, f, &v, l);
 	if (f->status == 0)
-		return coffer_checks_add(l, "tool", COFFER_CHECK_UNCHECKED,
+		return coffer_findings_add(l, "tool", COFFER_VERDICT_UNCHECKED,
 			"%s does not say which version it is", f->path);
 	line = (int)strcspn(f->output, "\n");
-	r = coffer_checks_add(l, "tool", COFFER_CHECK_BAD,
+	r = coffer_findings_add(l, "tool", COFFER_VERDICT_BAD,
 		"%s does not work: asked for its version it ends with status %d%s%.*s", f->path,
 		f->status, line > 0 ? ": " : "", line > 200 ? 200 : line, f->output);
-	coffer_checks_remedy(l, "install it anew; it is needed %s", t->use);
+	coffer_findings_remedy(l, "install it anew; it is needed %s", t->use);
 	return r;
 }
 
-int coffer_judge_library(const char *built_with, const char *file, struct coffer_checks *l)
+int coffer_judge_library(const char *built_with, const char *file, struct coffer_findings *l)
 {
 	if (!*file)
-		return coffer_checks_add(l, "library", COFFER_CHECK_OK,
+		return coffer_findings_add(l, "library", COFFER_VERDICT_OK,
 			"coffer was built with libcryptsetup %s, which is a part of the program",
 			built_with);
-	return coffer_checks_add(l, "library", COFFER_CHECK_OK,
+	return coffer_findings_add(l, "library", COFFER_VERDICT_OK,
 		"coffer works with %s and was built with libcryptsetup %s", file, built_with);
 }

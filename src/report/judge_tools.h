@@ -39,8 +39,8 @@ struct coffer_tool_facts {
 
 /* Add a check "tool" for @t. -ENOMEM. */
 int coffer_judge_tool(
-	const struct coffer_tool *t, const struct coffer_tool_facts *f, struct coffer_checks *l);
+	const struct coffer_tool *t, const struct coffer_tool_facts *f, struct coffer_findings *l);
 
 /* Add the check "library": with which libcryptsetup coffer was built, and which file of it the
  * process works with ("": none, it is a part of the program). -ENOMEM. */
-int coffer_judge_library(const char *built_with, const char *file, struct coffer_checks *l);
+int coffer_judge_library(const char *built_with, const char *file, struct coffer_findings *l);

@@ -11,8 +11,8 @@
 #include "luks2/keyslots.h"
 
 /* "conversion", "wipe-pending": how far it is, whatever it is. */
-int coffer_judge_progress(enum coffer_action a, const struct coffer_facts *f, const char *device,
-	struct coffer_checks *l);
+int coffer_judge_progress(enum coffer_operation a, const struct coffer_facts *f, const char *device,
+	struct coffer_findings *l);
 
 /* What is known of a filesystem that was read through the key, or plain. */
 struct coffer_seen_fs {
@@ -25,19 +25,19 @@ struct coffer_seen_fs {
 	bool in_use;	     /* it is being used right now: what is read may be half old */
 };
 /* "filesystem", "filesystem-end" */
-int coffer_judge_filesystem(const struct coffer_seen_fs *s, struct coffer_checks *l);
+int coffer_judge_filesystem(const struct coffer_seen_fs *s, struct coffer_findings *l);
 
 /* What lies where a conversion kept its record, its image and the plain head. */
-struct coffer_leftovers {
+struct coffer_remnants {
 	struct coffer_geometry geometry; /* with D: the device's size */
 	const char *uuid;		 /* of the volume */
 	const char *device;		 /* quoted for a shell */
-	bool has_record[COFFER_RESTORE + 1];
-	struct coffer_record record[COFFER_RESTORE + 1];
+	bool has_record[COFFER_RECORD_UNDO + 1];
+	struct coffer_record record[COFFER_RECORD_UNDO + 1];
 	bool image_intact;
 	char head_type[32], head_uuid[40]; /* of a filesystem that begins at D-S; "": none */
 	const char *fs_uuid;		   /* of the one in the volume; NULL: not known */
 	uint64_t fs_end;		   /* of it, within the volume; 0: not known */
 };
-/* "record", "image", "head-copy", of a finished volume */
-int coffer_judge_leftovers(const struct coffer_leftovers *s, struct coffer_checks *l);
+/* "record", "image", "moved-segment-copy", of a finished volume */
+int coffer_judge_remnants(const struct coffer_remnants *s, struct coffer_findings *l);

@@ -75,7 +75,7 @@ static bool has_other_modules(const char *release)
 	return other && !own;
 }
 
-void coffer_kernel_look(struct coffer_kernel_facts *ret)
+void coffer_kernel_read(struct coffer_kernel_facts *ret)
 {
 	_cleanup_free_ char *misc = NULL;
 	struct coffer_kernel_facts f = {.container = in_container()};
@@ -86,7 +86,7 @@ void coffer_kernel_look(struct coffer_kernel_facts *ret)
 		(void)snprintf(f.release, sizeof(f.release), "%s", u.release);
 	f.other_modules = has_other_modules(f.release);
 	f.device_mapper = access("/sys/class/misc/device-mapper", F_OK) == 0 ||
-			  (coffer_text_read(AT_FDCWD, "/proc/misc", &misc, &n) == 0 &&
+			  (coffer_sysfs_read(AT_FDCWD, "/proc/misc", &misc, &n) == 0 &&
 				  coffer_proc_misc(misc, n, "device-mapper"));
 	f.dm_crypt = access("/sys/module/dm_crypt", F_OK) == 0 ? COFFER_MODULE_LOADED
 							       : find_module(f.release, "dm-crypt");
@@ -97,7 +97,7 @@ int coffer_kernel_aes(void)
 {
 	_cleanup_free_ char *text = NULL;
 	size_t n;
-	const int r = coffer_text_read(AT_FDCWD, "/proc/cpuinfo", &text, &n);
+	const int r = coffer_sysfs_read(AT_FDCWD, "/proc/cpuinfo", &text, &n);
 
 	return r < 0 ? r : coffer_cpu_flag(text, n, "aes");
 }
@@ -108,7 +108,7 @@ uint64_t coffer_kernel_available(void)
 	uint64_t memory = 0, swap = 0;
 	size_t n;
 
-	if (coffer_text_read(AT_FDCWD, "/proc/meminfo", &text, &n) < 0 ||
+	if (coffer_sysfs_read(AT_FDCWD, "/proc/meminfo", &text, &n) < 0 ||
 		coffer_proc_number(text, n, "MemAvailable:", &memory) < 0)
 		return 0;
 	(void)coffer_proc_number(text, n, "SwapFree:", &swap);
@@ -122,7 +122,7 @@ void coffer_kernel_library(char *ret, size_t size)
 	size_t left, n;
 
 	ret[0] = '\0';
-	if (coffer_text_read(AT_FDCWD, "/proc/self/maps", &text, &left) < 0)
+	if (coffer_sysfs_read(AT_FDCWD, "/proc/self/maps", &text, &left) < 0)
 		return;
 	at = text;
 	while (!ret[0] && coffer_next_line(&at, &left, &line, &n)) {

@@ -6,7 +6,7 @@
 
 #include "report/judge_kernel.h"
 
-void coffer_kernel_look(struct coffer_kernel_facts *ret);
+void coffer_kernel_read(struct coffer_kernel_facts *ret);
 
 /* Has the processor instructions for AES? 1, 0; negative: it cannot be told. */
 int coffer_kernel_aes(void);

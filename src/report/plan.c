@@ -33,7 +33,7 @@ struct draft {
 	struct coffer_encrypt_options encrypt; /* without callbacks but stop */
 	struct coffer_dev *dev;
 	struct coffer_disk disk;
-	struct coffer_evidence evidence;
+	struct coffer_moved_segment segment;
 	struct coffer_plan *plan;
 	struct coffer_work_facts facts;
 	struct coffer_works works;
@@ -46,7 +46,7 @@ struct draft {
 static const struct {
 	const char *stage, *does, *worst;
 } stages[] = {
-	[COFFER_WORK_RESTORE] = {"restore",
+	[COFFER_WORK_UNDO] = {"undo",
 		"finish the abort that was begun: the first bytes come back from their copy",
 		"the first bytes are half there, so nothing mounts the disk; their copy is whole, "
 		"and the same command goes on"},
@@ -64,20 +64,20 @@ static const struct {
 		"the last step is done again, as many bytes as the data offset at most; no data is "
 		"lost, and the same command goes on; until the first step is noted, 'coffer abort' "
 		"gives the filesystem back"},
-	[COFFER_WORK_END] = {"end",
+	[COFFER_WORK_FINALIZE] = {"finalize",
 		"overwrite the copy of the first bytes with random ones, write the final header",
 		"all is encrypted already and can be opened; the copy is wiped again when the same "
 		"command goes on"},
 };
-_Static_assert(ARRAY_SIZE(stages) == COFFER_N_WORK_STAGES, "every stage has its sentences");
+_Static_assert(ARRAY_SIZE(stages) == COFFER_N_WORK_PHASES, "every stage has its sentences");
 
 void coffer_plan_free(struct coffer_plan *p)
 {
 	if (!p)
 		return;
 	coffer_status_free(p->status);
-	coffer_checks_free(&p->guards);
-	free(p->stages);
+	coffer_findings_free(&p->preflight);
+	free(p->phases);
 	free(p);
 }
 
@@ -96,7 +96,7 @@ static int add_refusal(
 
 	if (d->plan->outcome != COFFER_NEEDS_REPAIR)
 		d->plan->outcome = repair ? COFFER_NEEDS_REPAIR : COFFER_REFUSED;
-	return coffer_guard_add_refusal(&d->plan->guards, id, d->dev->name, why, e);
+	return coffer_preflight_add_refusal(&d->plan->preflight, id, d->dev->name, why, e);
 }
 
 /* What is on the disk at all: something to begin on, something to go on with, or neither. */
@@ -106,19 +106,19 @@ static int check_state(struct draft *d, struct coffer_err *e)
 	struct coffer_err why = {0};
 	int r;
 
-	r = coffer_refuse_action(&d->disk, &why);
-	if (r == 0 && d->disk.action == COFFER_ACT_ENCRYPTED)
-		r = coffer_refuse_encrypted(d->dev, &why);
+	r = coffer_disk_refuse(&d->disk, &why);
+	if (r == 0 && d->disk.operation == COFFER_OP_ENCRYPTED)
+		r = coffer_disk_refuse_encrypted(d->dev, &why);
 	if (r == 0)
-		r = coffer_refuse_leftovers(&d->disk, &d->evidence, &why);
+		r = coffer_moved_segment_refuse(&d->disk, &d->segment, &why);
 	if (r < 0)
 		return add_refusal(d, "state", &why, e);
-	if (d->disk.action == COFFER_ACT_START)
+	if (d->disk.operation == COFFER_OP_START)
 		text = "nothing of a conversion is on it";
-	if (d->disk.action == COFFER_ACT_REDO_RESTORE)
+	if (d->disk.operation == COFFER_OP_FINISH_UNDO)
 		text = "an abort is half done and is finished first; what comes then depends on "
 		       "what will be there, so plan again after 'coffer abort'";
-	if (coffer_checks_add(&d->plan->guards, "state", COFFER_CHECK_OK, "%s", text) < 0)
+	if (coffer_findings_add(&d->plan->preflight, "state", COFFER_VERDICT_OK, "%s", text) < 0)
 		return no_memory(d, e);
 	return 0;
 }
@@ -126,10 +126,10 @@ static int check_state(struct draft *d, struct coffer_err *e)
 /* A header as the run would make it, but with a key of no worth: then every option has been seen by
  * libcryptsetup. */
 static int try_header(
-	struct draft *d, const struct coffer_guarded *g, int *ret_fd, struct coffer_err *e)
+	struct draft *d, const struct coffer_preflight *g, int *ret_fd, struct coffer_err *e)
 {
 	struct coffer_session *s = &d->session;
-	const int r = coffer_newheader_try(s, g->format, &g->geometry, ret_fd, e);
+	const int r = coffer_new_header_try(s, g->format, &g->geometry, ret_fd, e);
 
 	coffer_secret_free(TAKE_PTR(s->passphrase));
 	coffer_secret_free(TAKE_PTR(s->key));
@@ -137,7 +137,7 @@ static int try_header(
 }
 
 static int check_new_header(
-	struct draft *d, const struct coffer_guarded *g, int *ret_fd, struct coffer_err *e)
+	struct draft *d, const struct coffer_preflight *g, int *ret_fd, struct coffer_err *e)
 {
 	struct coffer_err why = {0};
 	int r;
@@ -152,7 +152,7 @@ static int check_new_header(
 		d->facts = (struct coffer_work_facts){0};
 		return add_refusal(d, "new-header", &why, e);
 	}
-	if (coffer_checks_add(&d->plan->guards, "new-header", COFFER_CHECK_OK,
+	if (coffer_findings_add(&d->plan->preflight, "new-header", COFFER_VERDICT_OK,
 		    "a header with these options was made in memory, and a run could go on with "
 		    "it") < 0)
 		return no_memory(d, e);
@@ -162,17 +162,17 @@ static int check_new_header(
 
 /* How much a placement writes. */
 static int measure_image(
-	struct draft *d, const struct coffer_guarded *g, int fd, struct coffer_err *e)
+	struct draft *d, const struct coffer_preflight *g, int fd, struct coffer_err *e)
 {
-	struct coffer_record rec = {.kind = COFFER_PLACE, .geometry = g->geometry};
+	struct coffer_record rec = {.kind = COFFER_RECORD_PLACE, .geometry = g->geometry};
 	_cleanup_free_ uint8_t *image = NULL;
 	int r;
 
 	r = coffer_image_load(fd, &rec, &image, e);
 	if (r == 0)
-		r = coffer_find_veils(d->dev, 0, &rec, e);
+		r = coffer_find_masked(d->dev, 0, &rec, e);
 	d->facts.image_size = rec.image_size;
-	d->facts.n_veils = rec.n_veils;
+	d->facts.n_masked = rec.n_masked;
 	return r;
 }
 
@@ -180,14 +180,14 @@ static int measure_image(
 
 /* Would the run ask the kernel, which a plan must not, since that takes a mount? ext4 can be read
  * without. */
-static bool only_kernel_knows(const struct draft *d, const struct coffer_guarded *g)
+static bool only_kernel_knows(const struct draft *d, const struct coffer_preflight *g)
 {
 	return (g->fs.kind == COFFER_FS_XFS || g->fs.kind == COFFER_FS_BTRFS) && geteuid() == 0 &&
 	       d->encrypt.used_only != COFFER_USED_NO;
 }
 
 /* The filesystem's own count stands for the map. */
-static int estimate_used(struct draft *d, const struct coffer_guarded *g, struct coffer_err *e)
+static int estimate_used(struct draft *d, const struct coffer_preflight *g, struct coffer_err *e)
 {
 	const uint64_t used =
 		g->fs.used > 0 ? min_u64(g->fs.used, g->geometry.length) : g->geometry.length;
@@ -197,7 +197,7 @@ static int estimate_used(struct draft *d, const struct coffer_guarded *g, struct
 	d->plan->exact = false;
 	d->plan->used_only = true;
 	d->plan->free_space = d->encrypt.free_space ? d->encrypt.free_space : COFFER_FREE_KEEP;
-	return coffer_checks_add(&d->plan->guards, "used-only", COFFER_CHECK_NOTE,
+	return coffer_findings_add(&d->plan->preflight, "used-only", COFFER_VERDICT_NOTE,
 		       "the run asks the kernel which blocks are free; the %s superblock counts "
 		       "about %s as used",
 		       coffer_fs_name(g->fs.kind), coffer_size_format(used).s) < 0
@@ -230,11 +230,11 @@ static int say_used(struct draft *d, struct coffer_err *e)
 	if (d->encrypt.used_only == COFFER_USED_NO)
 		return 0;
 	if (res->used_only)
-		r = coffer_checks_add(&d->plan->guards, "used-only", COFFER_CHECK_OK,
+		r = coffer_findings_add(&d->plan->preflight, "used-only", COFFER_VERDICT_OK,
 			"it is certain which blocks are free: %s of %s are used",
 			coffer_size_format(res->used).s, coffer_size_format(res->data_size).s);
 	else
-		r = coffer_checks_add(&d->plan->guards, "used-only", COFFER_CHECK_NOTE,
+		r = coffer_findings_add(&d->plan->preflight, "used-only", COFFER_VERDICT_NOTE,
 			"free blocks would be encrypted, too, since it is not certain which they "
 			"are (%s)",
 			res->all_because);
@@ -242,7 +242,8 @@ static int say_used(struct draft *d, struct coffer_err *e)
 }
 
 /* The map goes into the header in memory, as in a run: it is a part of what is placed. */
-static int check_used(struct draft *d, const struct coffer_guarded *g, int fd, struct coffer_err *e)
+static int check_used(
+	struct draft *d, const struct coffer_preflight *g, int fd, struct coffer_err *e)
 {
 	struct coffer_err why = {0};
 	int r;
@@ -264,11 +265,11 @@ static int check_used(struct draft *d, const struct coffer_guarded *g, int fd, s
 /* The guards of a disk on which nothing was begun, and the layout that it would get. */
 static int plan_start(struct draft *d, struct coffer_err *e)
 {
-	struct coffer_guarded g = {.dev = d->dev, .o = &d->encrypt};
+	struct coffer_preflight g = {.dev = d->dev, .o = &d->encrypt};
 	_cleanup_close_ int fd = -1;
 	int r;
 
-	r = coffer_guard_list(&g, false, &d->plan->guards, e);
+	r = coffer_preflight_list(&g, false, &d->plan->preflight, e);
 	if (r < 0)
 		return r;
 	if (g.outcome != COFFER_DONE) {
@@ -280,7 +281,7 @@ static int plan_start(struct draft *d, struct coffer_err *e)
 	d->facts.pointer = g.geometry.length;
 	d->facts.copy_size = g.format.metadata_size;
 	d->key_size = g.format.key_size;
-	r = coffer_newheader_check_options(&g.format, e);
+	r = coffer_new_header_check_options(&g.format, e);
 	if (r == 0)
 		r = check_new_header(d, &g, &fd, e);
 	if (r == 0 && d->facts.geometry.device > 0)
@@ -298,7 +299,7 @@ static bool has_map(const struct draft *d)
 	const struct coffer_header *h = d->disk.header;
 	uint64_t at;
 
-	return block && h && d->disk.action == COFFER_ACT_CONVERT &&
+	return block && h && d->disk.operation == COFFER_OP_CONVERT &&
 	       d->encrypt.used_only != COFFER_USED_NO &&
 	       coffer_used_map_place(h->json, h->copy_size, g->shift, &at) == 0 &&
 	       at + COFFER_BLOCK <= g->shift &&
@@ -312,10 +313,10 @@ static void plan_rest(struct draft *d)
 {
 	const struct coffer_facts *f = &d->disk.facts;
 	const struct coffer_conversion *c = &f->conversion;
-	const struct coffer_record *place = &f->record[COFFER_PLACE];
+	const struct coffer_record *place = &f->record[COFFER_RECORD_PLACE];
 
 	d->key_size = 64;
-	d->facts.n_veils = 1;
+	d->facts.n_masked = 1;
 	d->plan->exact = !has_map(d);
 	if (d->disk.header) {
 		d->facts.geometry = c->geometry;
@@ -330,9 +331,9 @@ static void plan_rest(struct draft *d)
 		d->facts.pointer = g->length;
 		d->facts.copy_size = place->copy_size;
 	}
-	if (f->has_record[COFFER_PLACE]) {
+	if (f->has_record[COFFER_RECORD_PLACE]) {
 		d->facts.image_size = place->image_size;
-		d->facts.n_veils = place->n_veils;
+		d->facts.n_masked = place->n_masked;
 	}
 }
 
@@ -340,16 +341,16 @@ static int check_all(struct draft *d, struct coffer_err *e)
 {
 	int r;
 
-	r = coffer_access_list(d->dev, d->plan->status, &d->plan->guards, e);
-	if (r == 0 && coffer_checks_count(&d->plan->guards, COFFER_CHECK_BAD) > 0)
+	r = coffer_exclusive_list(d->dev, d->plan->status, &d->plan->preflight, e);
+	if (r == 0 && coffer_findings_count(&d->plan->preflight, COFFER_VERDICT_BAD) > 0)
 		d->plan->outcome = COFFER_REFUSED;
 	if (r == 0)
 		r = check_state(d, e);
 	if (r < 0)
 		return r;
-	if (coffer_checks_find(&d->plan->guards, "state")->verdict == COFFER_CHECK_BAD)
+	if (coffer_findings_find(&d->plan->preflight, "state")->verdict == COFFER_VERDICT_BAD)
 		return 0;
-	if (d->disk.action == COFFER_ACT_START)
+	if (d->disk.operation == COFFER_OP_START)
 		return plan_start(d, e);
 	plan_rest(d);
 	return 0;
@@ -372,12 +373,12 @@ static int tell_work(struct draft *d, struct coffer_err *e)
 	struct coffer_plan *p = d->plan;
 	uint64_t written;
 
-	p->stages = calloc(COFFER_N_WORK_STAGES, sizeof(*p->stages));
-	if (!p->stages)
+	p->phases = calloc(COFFER_N_WORK_PHASES, sizeof(*p->phases));
+	if (!p->phases)
 		return no_memory(d, e);
 	p->steps = d->works.steps;
 	p->flushes = d->works.looks;
-	for (int i = 0; i < COFFER_N_WORK_STAGES; i++) {
+	for (int i = 0; i < COFFER_N_WORK_PHASES; i++) {
 		const struct coffer_work *w = &d->works.stage[i];
 
 		written = coffer_work_written(w, d->facts.copy_size);
@@ -387,7 +388,7 @@ static int tell_work(struct draft *d, struct coffer_err *e)
 		p->to_commit += coffer_work_committed(w, d->facts.copy_size);
 		p->to_write += written;
 		p->flushes += w->flushes;
-		p->stages[p->n_stages++] = (struct coffer_plan_stage){
+		p->phases[p->n_phases++] = (struct coffer_plan_phase){
 			stages[i].stage, stages[i].does, stages[i].worst, written};
 	}
 	return 0;
@@ -412,9 +413,9 @@ static int tell_time(struct draft *d, struct coffer_err *e)
 		.sector_size = d->facts.geometry.sector_size,
 		.key_size = d->key_size,
 		.threads = d->encrypt.threads,
-		.direct = coffer_fits_direct(&d->facts.geometry),
+		.direct = coffer_geometry_fits_direct(&d->facts.geometry),
 		.stop = d->encrypt.callbacks.stop,
-		.user = d->encrypt.callbacks.user,
+		.userdata = d->encrypt.callbacks.userdata,
 	};
 	double seconds[COFFER_MAX_ROUNDS];
 	struct coffer_timing timing;
@@ -443,17 +444,17 @@ static int fill(struct draft *d, struct coffer_err *e)
 {
 	int r;
 
-	r = coffer_status_of(d->dev, &d->plan->status, &d->disk, &d->evidence, e);
+	r = coffer_status_of(d->dev, &d->plan->status, &d->disk, &d->segment, e);
 	if (r == 0)
 		r = check_all(d, e);
 	if (r < 0)
 		return r;
-	d->plan->possible = coffer_checks_count(&d->plan->guards, COFFER_CHECK_BAD) == 0;
+	d->plan->possible = coffer_findings_count(&d->plan->preflight, COFFER_VERDICT_BAD) == 0;
 	if (d->facts.geometry.device == 0)
 		return say_unmeasured(d, "there is nothing to do");
 	d->facts.locked = coffer_locks_usable();
 	d->facts.verify = d->encrypt.verify;
-	coffer_work_count(d->disk.action, &d->facts, &d->works);
+	coffer_work_count(d->disk.operation, &d->facts, &d->works);
 	tell_layout(d);
 	r = tell_work(d, e);
 	if (r < 0)
@@ -474,9 +475,9 @@ int coffer_plan_dev(struct coffer_dev *dev, const struct coffer_plan_options *o,
 		return coffer_err_errno(e, ENOMEM, "plan for %s", dev->name);
 	plan->exact = true;
 	d.session = (struct coffer_session){
-		.o = &d.encrypt, .result = &d.result, .dev = dev, .looking = true};
+		.o = &d.encrypt, .result = &d.result, .dev = dev, .read_only = true};
 	d.encrypt.callbacks = (struct coffer_encrypt_callbacks){
-		.stop = o->encrypt->callbacks.stop, .user = o->encrypt->callbacks.user};
+		.stop = o->encrypt->callbacks.stop, .userdata = o->encrypt->callbacks.userdata};
 	r = fill(&d, e);
 	coffer_disk_reset(&d.disk);
 	coffer_stored_map_free(d.session.stored);

@@ -158,7 +158,7 @@ static int choose_bytes(struct bench *b, struct coffer_err *e)
 
 static bool stop_wanted(const struct bench *b)
 {
-	return b->q->stop && b->q->stop(b->q->user);
+	return b->q->stop && b->q->stop(b->q->userdata);
 }
 
 /* The first write of a block costs more than the later ones, which are what a disk in use sees. */
@@ -327,7 +327,7 @@ int coffer_speed_measure(const struct coffer_speed_question *q, struct coffer_ti
 	*timing = (struct coffer_timing){0};
 	*speed = (struct coffer_speed){0};
 	r = measure(q, timing, speed, &why);
-	if (q->stop && q->stop(q->user)) {
+	if (q->stop && q->stop(q->userdata)) {
 		(void)coffer_err_set(e, EINTR, "stopped as asked");
 		coffer_err_outcome(e, COFFER_INTERRUPTED);
 		return -EINTR;

@@ -19,11 +19,11 @@ struct coffer_speed_question {
 	uint64_t shift;		       /* S: the largest step */
 	uint64_t copy_size;	       /* of a header copy */
 	uint32_t sector_size;
-	size_t key_size;	  /* bytes */
-	unsigned int threads;	  /* 0: the usual */
-	bool direct;		  /* the run would bypass the page cache */
-	bool (*stop)(void *user); /* NULL: never */
-	void *user;
+	size_t key_size;	      /* bytes */
+	unsigned int threads;	      /* 0: the usual */
+	bool direct;		      /* the run would bypass the page cache */
+	bool (*stop)(void *userdata); /* NULL: never */
+	void *userdata;
 };
 
 struct coffer_timing {

@@ -32,14 +32,14 @@ void coffer_status_free(struct coffer_status *s)
 	if (!s)
 		return;
 	free(s->device);
-	free(s->users);
+	free(s->holders);
 	free(s);
 }
 
 bool coffer_status_is_busy(const struct coffer_status *s)
 {
-	for (size_t i = 0; i < s->n_users; i++)
-		if (s->users[i].kind != COFFER_USER_PROCESS || s->users[i].writes)
+	for (size_t i = 0; i < s->n_holders; i++)
+		if (s->holders[i].kind != COFFER_HOLDER_PROCESS || s->holders[i].writes)
 			return true;
 	return false;
 }
@@ -50,36 +50,37 @@ static void say_why(struct coffer_status *s, const char *text)
 }
 
 /* Only the reserve is too large for the room there is. */
-static bool only_room_is_missing(const struct coffer_checks *guards)
+static bool only_room_is_missing(const struct coffer_findings *preflight)
 {
-	const struct coffer_check *room = coffer_checks_find(guards, "room");
+	const struct coffer_finding *room = coffer_findings_find(preflight, "reserve");
 
-	return room && room->verdict == COFFER_CHECK_BAD &&
-	       coffer_checks_count(guards, COFFER_CHECK_BAD) == 1;
+	return room && room->verdict == COFFER_VERDICT_BAD &&
+	       coffer_findings_count(preflight, COFFER_VERDICT_BAD) == 1;
 }
 
 /* Ask the guards, with the usual reserve, then with the smaller ones that a person could ask for.
  */
-static int ask_guards(struct coffer_dev *dev, struct coffer_guarded *g, struct coffer_checks *first,
-	struct coffer_plain_facts *plain, uint64_t *ret_reserve, struct coffer_err *e)
+static int ask_preflight(struct coffer_dev *dev, struct coffer_preflight *g,
+	struct coffer_findings *first, struct coffer_plain_facts *plain, uint64_t *ret_reserve,
+	struct coffer_err *e)
 {
 	struct coffer_encrypt_options o = {.device = dev->name};
 	int r;
 
-	*g = (struct coffer_guarded){.dev = dev, .o = &o};
-	r = coffer_guard_list(g, true, first, e);
-	plain->ready = r == 0 && coffer_checks_count(first, COFFER_CHECK_BAD) == 0;
+	*g = (struct coffer_preflight){.dev = dev, .o = &o};
+	r = coffer_preflight_list(g, true, first, e);
+	plain->ready = r == 0 && coffer_findings_count(first, COFFER_VERDICT_BAD) == 0;
 	if (r < 0 || !only_room_is_missing(first))
 		return r;
 	for (o.reserve = COFFER_RESERVE / 2; o.reserve >= 2 * COFFER_MIN_SHIFT && !plain->ready;
 		o.reserve /= 2) {
-		_cleanup_(coffer_checks_free) struct coffer_checks guards = {0};
+		_cleanup_(coffer_findings_free) struct coffer_findings preflight = {0};
 
-		*g = (struct coffer_guarded){.dev = dev, .o = &o};
-		r = coffer_guard_list(g, true, &guards, e);
+		*g = (struct coffer_preflight){.dev = dev, .o = &o};
+		r = coffer_preflight_list(g, true, &preflight, e);
 		if (r < 0)
 			return r;
-		plain->ready = coffer_checks_count(&guards, COFFER_CHECK_BAD) == 0;
+		plain->ready = coffer_findings_count(&preflight, COFFER_VERDICT_BAD) == 0;
 		*ret_reserve = plain->ready ? o.reserve : 0;
 	}
 	return 0;
@@ -87,30 +88,30 @@ static int ask_guards(struct coffer_dev *dev, struct coffer_guarded *g, struct c
 
 /* A disk on which nothing of a conversion was found: what is on it, and may it be encrypted? */
 static int look_at_plain(struct coffer_dev *dev, struct coffer_status *s,
-	const struct coffer_evidence *v, struct coffer_plain_facts *plain, uint64_t *ret_reserve,
-	struct coffer_err *e)
+	const struct coffer_moved_segment *v, struct coffer_plain_facts *plain,
+	uint64_t *ret_reserve, struct coffer_err *e)
 {
-	_cleanup_(coffer_checks_free) struct coffer_checks guards = {0};
-	struct coffer_guarded g;
+	_cleanup_(coffer_findings_free) struct coffer_findings preflight = {0};
+	struct coffer_preflight g;
 	char why[sizeof(s->why)];
 	int r;
 
-	r = ask_guards(dev, &g, &guards, plain, ret_reserve, e);
+	r = ask_preflight(dev, &g, &preflight, plain, ret_reserve, e);
 	if (r < 0)
 		return r;
 	(void)snprintf(s->filesystem, sizeof(s->filesystem), "%s", g.content.type);
 	plain->luks = g.content.luks;
 	plain->luks2 = g.content.luks2;
-	plain->torn = coffer_head_is_torn(v, why, sizeof(why));
-	for (size_t i = 0; i < guards.n && !plain->ready && !s->why[0]; i++)
-		if (guards.items[i].verdict == COFFER_CHECK_BAD)
-			say_why(s, guards.items[i].text);
+	plain->torn = coffer_moved_segment_is_torn(v, why, sizeof(why));
+	for (size_t i = 0; i < preflight.n && !plain->ready && !s->why[0]; i++)
+		if (preflight.items[i].verdict == COFFER_VERDICT_BAD)
+			say_why(s, preflight.items[i].text);
 	if (plain->torn) {
 		(void)snprintf(s->why, sizeof(s->why),
 			"its first bytes are half overwritten with a LUKS2 header; a whole copy of "
 			"them lies at byte %" PRIu64,
-			coffer_head_copy(&v->geometry));
-	} else if (coffer_head_is_doubtful(v, why, sizeof(why))) {
+			coffer_segment_copy_offset(&v->geometry));
+	} else if (coffer_moved_segment_is_ambiguous(v, why, sizeof(why))) {
 		plain->torn = true;
 		say_why(s, why);
 	} else if (plain->luks && !plain->luks2) {
@@ -165,11 +166,11 @@ static void tell_transition(struct coffer_status *s, const struct coffer_facts *
 }
 
 /* Placed, and yet nobody may go on, or back: see convert/moved_segment_refuse.c. */
-static bool is_placed_in_part(const struct coffer_evidence *v, struct coffer_status *s)
+static bool is_placed_in_part(const struct coffer_moved_segment *v, struct coffer_status *s)
 {
 	char why[sizeof(s->why)];
 
-	if (coffer_copy_is_incomplete(v, why, sizeof(why))) {
+	if (coffer_moved_segment_copy_is_incomplete(v, why, sizeof(why))) {
 		s->can_abort = false;
 		say_why(s, why);
 		return true;
@@ -183,16 +184,16 @@ static void tell_facts(struct coffer_status *s, const struct coffer_disk *disk)
 {
 	const struct coffer_facts *f = &disk->facts;
 
-	(void)snprintf(s->found, sizeof(s->found), "%s", coffer_action_name(disk->action));
-	s->can_abort = coffer_can_abort(disk->action, f);
+	s->operation = disk->operation;
+	s->can_abort = coffer_can_abort(disk->operation, f);
 	s->locked = !disk->unlocked;
 	if (disk->header)
 		tell_header(s, disk);
 	else if (f->header.newest < 0 && f->transition_error == 0)
 		tell_transition(s, f);
-	if (disk->action == COFFER_ACT_DAMAGED)
+	if (disk->operation == COFFER_OP_DAMAGED)
 		say_why(s, disk->why);
-	if (disk->action == COFFER_ACT_SHRUNK)
+	if (disk->operation == COFFER_OP_SHRUNK)
 		(void)snprintf(s->why, sizeof(s->why),
 			"it has %" PRIu64 " bytes now, but holds a conversion of %" PRIu64
 			" bytes; give it its size back",
@@ -201,10 +202,10 @@ static void tell_facts(struct coffer_status *s, const struct coffer_disk *disk)
 		say_why(s, "one of the two header copies is torn or behind the other");
 }
 
-static int tell_users(struct coffer_dev *dev, struct coffer_status *s, struct coffer_err *e)
+static int read_holders(struct coffer_dev *dev, struct coffer_status *s, struct coffer_err *e)
 {
 	char lock_path[COFFER_LOCK_PATH];
-	struct coffer_users users = {0};
+	struct coffer_holders holders = {0};
 	struct stat st;
 	int r;
 
@@ -213,12 +214,12 @@ static int tell_users(struct coffer_dev *dev, struct coffer_status *s, struct co
 	if (fstat(dev->fd, &st) < 0)
 		return coffer_err_errno(e, errno, "look at %s", dev->name);
 	coffer_lock_path_reencryption(s->uuid, lock_path);
-	r = coffer_users_find(&st, lock_path, &users, e);
+	r = coffer_holders_find(&st, lock_path, &holders, e);
 	if (r < 0)
 		return r;
-	s->users = users.items;
-	s->n_users = users.n;
-	s->users_complete = users.complete;
+	s->holders = holders.items;
+	s->n_holders = holders.n;
+	s->holders_complete = holders.complete;
 	return 0;
 }
 
@@ -226,7 +227,7 @@ static int tell_users(struct coffer_dev *dev, struct coffer_status *s, struct co
 static void set_next(struct coffer_status *s, const char *command, const char *name)
 {
 	char word[sizeof(s->next)];
-	const bool cut = strlen(name) >= sizeof(s->users->name) - 1 && name != s->device;
+	const bool cut = strlen(name) >= sizeof(s->holders->name) - 1 && name != s->device;
 	int n;
 
 	coffer_quote(name, word, sizeof(word));
@@ -236,16 +237,16 @@ static void set_next(struct coffer_status *s, const char *command, const char *n
 }
 
 /* Somebody who has to go before coffer can work, and the command that makes him go, if one does. */
-static bool tell_blocker(struct coffer_status *s, const struct coffer_user *u)
+static bool tell_blocker(struct coffer_status *s, const struct coffer_holder *u)
 {
 	char why[sizeof(s->why)] = "", command[64];
 
 	switch (u->kind) {
-	case COFFER_USER_REENCRYPTS:
+	case COFFER_HOLDER_REENCRYPTION:
 		(void)snprintf(why, sizeof(why), "process %d (%s) is converting it right now",
 			(int)u->pid, u->name);
 		break;
-	case COFFER_USER_MOUNT:
+	case COFFER_HOLDER_MOUNT:
 		(void)snprintf(why, sizeof(why), "it is mounted on %s", u->name);
 		if (u->pid == 0) {
 			set_next(s, "umount", u->name);
@@ -258,19 +259,19 @@ static bool tell_blocker(struct coffer_status *s, const struct coffer_user *u)
 			(int)u->pid);
 		set_next(s, command, u->name);
 		break;
-	case COFFER_USER_SWAP:
+	case COFFER_HOLDER_SWAP:
 		(void)snprintf(why, sizeof(why), "it is in use as swap");
 		set_next(s, "swapoff", u->name);
 		break;
-	case COFFER_USER_HOLDER:
+	case COFFER_HOLDER_DEVICE:
 		(void)snprintf(why, sizeof(why), "the block device %s stands on it", u->name);
 		break;
-	case COFFER_USER_LOOP:
+	case COFFER_HOLDER_LOOP:
 		(void)snprintf(why, sizeof(why), "it is attached to %s", u->name);
 		set_next(s, "losetup -d", u->name);
 		break;
-	case COFFER_USER_PROCESS:
-	case COFFER_N_USER_KINDS:
+	case COFFER_HOLDER_PROCESS:
+	case COFFER_N_HOLDER_KINDS:
 		return false;
 	}
 	if (!s->why[0])
@@ -286,11 +287,12 @@ static void tell_next(struct coffer_status *s, enum coffer_next next, uint64_t r
 			   next == COFFER_NEXT_REPAIR || next == COFFER_NEXT_STOCK_RESUME ||
 			   next == COFFER_NEXT_STOCK_REPAIR;
 
-	for (size_t i = 0; i < s->n_users && works; i++)
-		if (s->users[i].kind == COFFER_USER_REENCRYPTS && tell_blocker(s, &s->users[i]))
+	for (size_t i = 0; i < s->n_holders && works; i++)
+		if (s->holders[i].kind == COFFER_HOLDER_REENCRYPTION &&
+			tell_blocker(s, &s->holders[i]))
 			return;
-	for (size_t i = s->n_users; i > 0 && works; i--)
-		if (tell_blocker(s, &s->users[i - 1]))
+	for (size_t i = s->n_holders; i > 0 && works; i--)
+		if (tell_blocker(s, &s->holders[i - 1]))
 			return;
 	if (next == COFFER_NEXT_NOTHING)
 		return;
@@ -309,16 +311,16 @@ static void tell_next(struct coffer_status *s, enum coffer_next next, uint64_t r
 static int has_begun(struct coffer_dev *dev, bool *ret, struct coffer_err *e)
 {
 	struct coffer_disk now = {0};
-	const int r = coffer_examine(dev, &now, e);
+	const int r = coffer_disk_examine(dev, &now, e);
 
-	*ret = r == 0 && now.action != COFFER_ACT_START;
+	*ret = r == 0 && now.operation != COFFER_OP_START;
 	coffer_disk_reset(&now);
 	return r;
 }
 
 /* Facts, evidence and guards of one and the same disk. */
 static int look(struct coffer_dev *dev, struct coffer_status *s, struct coffer_disk *disk,
-	struct coffer_evidence *v, struct coffer_plain_facts *plain, uint64_t *ret_reserve,
+	struct coffer_moved_segment *v, struct coffer_plain_facts *plain, uint64_t *ret_reserve,
 	struct coffer_err *e)
 {
 	bool again = true;
@@ -330,10 +332,10 @@ static int look(struct coffer_dev *dev, struct coffer_status *s, struct coffer_d
 		*plain = (struct coffer_plain_facts){0};
 		s->filesystem[0] = s->why[0] = '\0';
 		s->luks_version = 0;
-		r = coffer_examine(dev, disk, e);
+		r = coffer_disk_examine(dev, disk, e);
 		if (r == 0)
-			r = coffer_evidence_collect(disk, v, e);
-		if (r < 0 || disk->action != COFFER_ACT_START)
+			r = coffer_moved_segment_read(disk, v, e);
+		if (r < 0 || disk->operation != COFFER_OP_START)
 			return r;
 		r = look_at_plain(dev, s, v, plain, ret_reserve, e);
 		if (r == 0)
@@ -345,7 +347,7 @@ static int look(struct coffer_dev *dev, struct coffer_status *s, struct coffer_d
 }
 
 static int fill(struct coffer_dev *dev, struct coffer_status *s, struct coffer_disk *disk,
-	struct coffer_evidence *v, struct coffer_err *e)
+	struct coffer_moved_segment *v, struct coffer_err *e)
 {
 	struct coffer_plain_facts plain;
 	uint64_t reserve;
@@ -360,20 +362,21 @@ static int fill(struct coffer_dev *dev, struct coffer_status *s, struct coffer_d
 	if (r < 0)
 		return r;
 	tell_facts(s, disk);
-	s->stage = coffer_stage_of(disk->action, &disk->facts, &plain);
+	s->stage = coffer_stage_of(disk->operation, &disk->facts, &plain);
 	if (s->stage == COFFER_STAGE_PLACED && is_placed_in_part(v, s))
 		s->stage = COFFER_STAGE_DAMAGED;
-	r = tell_users(dev, s, e);
+	r = read_holders(dev, s, e);
 	if (r == 0)
 		tell_next(s, coffer_next_of(s->stage, &disk->facts), reserve);
 	return r;
 }
 
 int coffer_status_of(struct coffer_dev *dev, struct coffer_status **ret,
-	struct coffer_disk *ret_disk, struct coffer_evidence *ret_evidence, struct coffer_err *e)
+	struct coffer_disk *ret_disk, struct coffer_moved_segment *ret_segment,
+	struct coffer_err *e)
 {
 	_cleanup_status_ struct coffer_status *s = calloc(1, sizeof(*s));
-	struct coffer_evidence v = {0};
+	struct coffer_moved_segment v = {0};
 	struct coffer_disk disk = {0};
 	int r;
 
@@ -386,8 +389,8 @@ int coffer_status_of(struct coffer_dev *dev, struct coffer_status **ret,
 		return r;
 	if (ret_disk)
 		*ret_disk = disk;
-	if (ret_evidence)
-		*ret_evidence = v;
+	if (ret_segment)
+		*ret_segment = v;
 	*ret = TAKE_PTR(s);
 	return 0;
 }

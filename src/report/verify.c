@@ -22,11 +22,11 @@ void coffer_verification_free(struct coffer_verification *v)
 	if (!v)
 		return;
 	coffer_status_free(v->status);
-	coffer_checks_free(&v->checks);
+	coffer_findings_free(&v->checks);
 	free(v);
 }
 
-int coffer_verify_say(struct coffer_verifier *s, const char *id, enum coffer_verdict verdict,
+int coffer_verify_add(struct coffer_verifier *s, const char *id, enum coffer_verdict verdict,
 	struct coffer_err *e, const char *fmt, ...)
 {
 	char text[sizeof(s->v->checks.items->text) + 1]; /* one more: a cut is seen and marked */
@@ -35,14 +35,14 @@ int coffer_verify_say(struct coffer_verifier *s, const char *id, enum coffer_ver
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	if (coffer_checks_add(&s->v->checks, id, verdict, "%s", text) < 0)
+	if (coffer_findings_add(&s->v->checks, id, verdict, "%s", text) < 0)
 		return coffer_err_errno(e, ENOMEM, "verify %s", s->dev->name);
 	return 0;
 }
 
 int coffer_verify_stopped(struct coffer_verifier *s, struct coffer_err *e)
 {
-	if (!s->stop.wanted || !s->stop.wanted(s->stop.user))
+	if (!s->stop.wanted || !s->stop.wanted(s->stop.userdata))
 		return 0;
 	(void)coffer_err_set(e, EINTR, "stopped as asked; nothing was changed");
 	coffer_err_outcome(e, COFFER_INTERRUPTED);
@@ -53,14 +53,14 @@ int coffer_verify_stopped(struct coffer_verifier *s, struct coffer_err *e)
  * everything is to be looked at again. */
 static int copy_header(struct coffer_verifier *s, bool *ret_again, struct coffer_err *e)
 {
-	const enum coffer_action action = s->disk.action;
+	const enum coffer_operation operation = s->disk.operation;
 	bool changed = true;
 	int r = 0;
 
 	for (int i = 0; i < MAX_LOOKS && changed && r == 0 && !*ret_again; i++) {
 		if (i > 0)
-			r = coffer_examine(s->dev, &s->disk, e);
-		*ret_again = s->disk.action != action || !s->disk.header;
+			r = coffer_disk_examine(s->dev, &s->disk, e);
+		*ret_again = s->disk.operation != operation || !s->disk.header;
 		if (r == 0 && !*ret_again)
 			r = coffer_verify_copy_header(s, &changed, e);
 	}
@@ -86,7 +86,7 @@ static int look(struct coffer_verifier *s, struct coffer_err *e)
 		 * on top of it. */
 		if (s->dev->is_block)
 			coffer_dev_forget(s->dev, 0, s->dev->size);
-		r = coffer_status_of(s->dev, &s->v->status, &s->disk, &s->evidence, e);
+		r = coffer_status_of(s->dev, &s->v->status, &s->disk, &s->segment, e);
 		if (r == 0 && s->disk.header)
 			r = copy_header(s, &again, e);
 	}
@@ -108,8 +108,8 @@ static int check_damage(struct coffer_verifier *s, struct coffer_err *e)
 
 	if (status->stage != COFFER_STAGE_DAMAGED)
 		return 0;
-	r = coffer_verify_say(s, "damage", COFFER_CHECK_BAD, e, "%s", status->why);
-	coffer_checks_remedy(&s->v->checks, "%s", status->next);
+	r = coffer_verify_add(s, "damage", COFFER_VERDICT_BAD, e, "%s", status->why);
+	coffer_findings_remedy(&s->v->checks, "%s", status->next);
 	return r;
 }
 
@@ -135,12 +135,12 @@ static int run(struct coffer_verifier *s, struct coffer_err *e)
 static int conclude(const struct coffer_verifier *s, struct coffer_err *e)
 {
 	const struct coffer_status *status = s->v->status;
-	const size_t bad = coffer_checks_count(&s->v->checks, COFFER_CHECK_BAD);
+	const size_t bad = coffer_findings_count(&s->v->checks, COFFER_VERDICT_BAD);
 	const char *name = s->dev->name;
 	int r;
 
 	if (status->stage == COFFER_STAGE_DAMAGED)
-		return coffer_err_repair(e, EUCLEAN, "%s is damaged: %s", name, status->why);
+		return coffer_err_needs_repair(e, EUCLEAN, "%s is damaged: %s", name, status->why);
 	if (bad > 0)
 		r = coffer_err_set(e, EBADMSG, "%s: %zu of %zu checks found something wrong", name,
 			bad, s->v->checks.n);
@@ -170,7 +170,7 @@ int coffer_verify(const struct coffer_verify_options *o, struct coffer_verificat
 {
 	struct coffer_verifier s = {.o = o,
 		.header = -1,
-		.stop = {.wanted = o->callbacks.stop, .user = o->callbacks.user}};
+		.stop = {.wanted = o->callbacks.stop, .userdata = o->callbacks.userdata}};
 	int r;
 
 	s.v = calloc(1, sizeof(*s.v));

@@ -15,7 +15,7 @@ struct coffer_verifier {
 	struct coffer_dev *dev; /* opened for reading */
 	struct coffer_verification *v;
 	struct coffer_disk disk;
-	struct coffer_evidence evidence;
+	struct coffer_moved_segment segment;
 	struct coffer_stop stop;
 	struct coffer_keys keys;
 	char device[300];	      /* quoted for a shell */
@@ -32,7 +32,7 @@ struct coffer_verifier {
 };
 
 /* Add a check; -ENOMEM with @e set. */
-int coffer_verify_say(struct coffer_verifier *s, const char *id, enum coffer_verdict verdict,
+int coffer_verify_add(struct coffer_verifier *s, const char *id, enum coffer_verdict verdict,
 	struct coffer_err *e, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 /* -EINTR, outcome INTERRUPTED, when the caller wants to stop. */
 int coffer_verify_stopped(struct coffer_verifier *s, struct coffer_err *e);
@@ -45,7 +45,7 @@ int coffer_verify_copy_header(struct coffer_verifier *s, bool *ret_changed, stru
 int coffer_verify_header(struct coffer_verifier *s, struct coffer_err *e);
 /* "keyslot", "token", "digest", "volume-key": sets s->key if one was proven. */
 int coffer_verify_keys(struct coffer_verifier *s, struct coffer_err *e);
-/* "filesystem", "filesystem-end", "record", "image", "head-copy", "wipe-pending" */
+/* "filesystem", "filesystem-end", "record", "image", "moved-segment-copy", "wipe-pending" */
 int coffer_verify_content(struct coffer_verifier *s, struct coffer_err *e);
 /* "check-filesystem" */
 int coffer_verify_checker(struct coffer_verifier *s, struct coffer_err *e);

@@ -49,7 +49,7 @@ static int probe_volume(struct coffer_verifier *s, struct coffer_err *e)
 	if (r == 0)
 		r = copy_part(s, fd, size - part, part, e);
 	if (r == 0)
-		r = coffer_probe_fd(fd, s->dev->name, 0, size, &s->content, e);
+		r = coffer_signatures_read_fd(fd, s->dev->name, 0, size, &s->content, e);
 	s->have_content = r == 0;
 	return r;
 }
@@ -63,10 +63,10 @@ static int find_volume(
 	int r = 0;
 
 	*ret_fits = false;
-	if (s->disk.action == COFFER_ACT_SHRUNK)
+	if (s->disk.operation == COFFER_OP_SHRUNK)
 		return 0; /* said already */
 	if (f->kind_error < 0 || f->kind == COFFER_LUKS2_OTHER)
-		return coffer_verify_say(s, "filesystem", COFFER_CHECK_UNCHECKED, e,
+		return coffer_verify_add(s, "filesystem", COFFER_VERDICT_UNCHECKED, e,
 			"coffer does not know where the volume's bytes lie: %s",
 			f->kind_reason.msg);
 	if (f->kind == COFFER_LUKS2_CONVERTING)
@@ -74,11 +74,12 @@ static int find_volume(
 	else
 		r = coffer_mapping_finished(s->disk.header->json, s->dev->size, ret, &why);
 	if (r == -EOPNOTSUPP)
-		return coffer_verify_say(s, "filesystem", COFFER_CHECK_UNCHECKED, e, "%s", why.msg);
+		return coffer_verify_add(
+			s, "filesystem", COFFER_VERDICT_UNCHECKED, e, "%s", why.msg);
 	if (r < 0)
-		return coffer_verify_say(s, "segment", COFFER_CHECK_BAD, e, "%s", why.msg);
+		return coffer_verify_add(s, "segment", COFFER_VERDICT_BAD, e, "%s", why.msg);
 	*ret_fits = true;
-	return coffer_verify_say(s, "segment", COFFER_CHECK_OK, e,
+	return coffer_verify_add(s, "segment", COFFER_VERDICT_OK, e,
 		"the volume's %" PRIu64 " bytes lie within the device", ret->size);
 }
 
@@ -108,8 +109,8 @@ static int read_volume(
 
 	r = coffer_volume_open(s->dev, map, s->key, &s->volume, &why);
 	if (r == -EINVAL)
-		return coffer_verify_say(
-			s, "volume-key", COFFER_CHECK_BAD, e, "%s: %s", map->cipher, why.msg);
+		return coffer_verify_add(
+			s, "volume-key", COFFER_VERDICT_BAD, e, "%s: %s", map->cipher, why.msg);
 	if (r == 0)
 		r = probe_volume(s, &why);
 	if (r == 0)
@@ -124,8 +125,8 @@ static int read_volume(
 
 static bool is_converted_now(const struct coffer_status *status)
 {
-	for (size_t i = 0; i < status->n_users; i++)
-		if (status->users[i].kind == COFFER_USER_REENCRYPTS)
+	for (size_t i = 0; i < status->n_holders; i++)
+		if (status->holders[i].kind == COFFER_HOLDER_REENCRYPTION)
 			return true;
 	return false;
 }
@@ -140,10 +141,10 @@ static int check_volume(struct coffer_verifier *s, struct coffer_err *e)
 	if (r < 0 || !fits)
 		return r;
 	if (!s->key)
-		return coffer_verify_say(s, "filesystem", COFFER_CHECK_UNCHECKED, e,
+		return coffer_verify_add(s, "filesystem", COFFER_VERDICT_UNCHECKED, e,
 			"it takes a key to look at the filesystem");
 	if (is_converted_now(s->v->status))
-		return coffer_verify_say(s, "filesystem", COFFER_CHECK_UNCHECKED, e,
+		return coffer_verify_add(s, "filesystem", COFFER_VERDICT_UNCHECKED, e,
 			"the volume is being converted right now, so its bytes move while they are "
 			"read");
 	return read_volume(s, &map, e);
@@ -152,7 +153,7 @@ static int check_volume(struct coffer_verifier *s, struct coffer_err *e)
 /* --- leftovers --- */
 
 static int read_record(struct coffer_verifier *s, const struct coffer_geometry *g,
-	enum coffer_placement_kind kind, struct coffer_leftovers *ret, struct coffer_err *e)
+	enum coffer_placement_kind kind, struct coffer_remnants *ret, struct coffer_err *e)
 {
 	_cleanup_free_ uint8_t *block = coffer_dev_buffer(COFFER_BLOCK);
 	int r;
@@ -172,26 +173,26 @@ static int read_record(struct coffer_verifier *s, const struct coffer_geometry *
 }
 
 static int check_image(
-	struct coffer_verifier *s, struct coffer_leftovers *left, struct coffer_err *e)
+	struct coffer_verifier *s, struct coffer_remnants *left, struct coffer_err *e)
 {
-	const struct coffer_record *rec = &left->record[COFFER_PLACE];
+	const struct coffer_record *rec = &left->record[COFFER_RECORD_PLACE];
 	uint8_t hash[COFFER_SHA256_SIZE];
 	int r;
 
-	if (!left->has_record[COFFER_PLACE])
+	if (!left->has_record[COFFER_RECORD_PLACE])
 		return 0;
 	r = coffer_dev_hash(s->dev, coffer_image_offset(&rec->geometry), rec->image_size, hash, e);
 	left->image_intact = r == 0 && memcmp(hash, rec->image_hash, sizeof(hash)) == 0;
 	return r;
 }
 
-static int find_head(struct coffer_verifier *s, struct coffer_leftovers *left, struct coffer_err *e)
+static int find_head(struct coffer_verifier *s, struct coffer_remnants *left, struct coffer_err *e)
 {
 	struct coffer_content content = {0};
-	const uint64_t at = coffer_head_copy(&left->geometry);
+	const uint64_t at = coffer_segment_copy_offset(&left->geometry);
 	int r;
 
-	r = coffer_probe(s->dev, at, s->dev->size - at, &content, e);
+	r = coffer_signatures_read(s->dev, at, s->dev->size - at, &content, e);
 	if (r < 0)
 		return r;
 	(void)snprintf(left->head_type, sizeof(left->head_type), "%s", content.type);
@@ -204,7 +205,7 @@ static int find_head(struct coffer_verifier *s, struct coffer_leftovers *left, s
  * found there but ciphertext. */
 static int check_leftovers(struct coffer_verifier *s, struct coffer_err *e)
 {
-	struct coffer_leftovers left = {
+	struct coffer_remnants left = {
 		.geometry = {.device = s->dev->size,
 			.shift = s->v->status->data_offset,
 			.length = s->dev->size - 2 * s->v->status->data_offset,
@@ -217,28 +218,28 @@ static int check_leftovers(struct coffer_verifier *s, struct coffer_err *e)
 	int r;
 
 	if (coffer_geometry_check(&left.geometry, NULL) < 0)
-		return coffer_verify_say(s, "head-copy", COFFER_CHECK_OK, e,
+		return coffer_verify_add(s, "moved-segment-copy", COFFER_VERDICT_OK, e,
 			"its layout is not that of a volume made in place");
-	r = read_record(s, &left.geometry, COFFER_PLACE, &left, e);
+	r = read_record(s, &left.geometry, COFFER_RECORD_PLACE, &left, e);
 	if (r == 0)
-		r = read_record(s, &left.geometry, COFFER_RESTORE, &left, e);
+		r = read_record(s, &left.geometry, COFFER_RECORD_UNDO, &left, e);
 	if (r == 0)
 		r = check_image(s, &left, e);
 	if (r == 0)
 		r = find_head(s, &left, e);
 	if (r < 0)
 		return r;
-	if (coffer_judge_leftovers(&left, &s->v->checks) < 0)
+	if (coffer_judge_remnants(&left, &s->v->checks) < 0)
 		return coffer_err_errno(e, ENOMEM, "verify %s", s->dev->name);
-	return coffer_verify_say(
-		s, "wipe-pending", COFFER_CHECK_OK, e, "the header asks for nothing to be wiped");
+	return coffer_verify_add(
+		s, "wipe-pending", COFFER_VERDICT_OK, e, "the header asks for nothing to be wiped");
 }
 
 /* --- a plain disk --- */
 
 static int check_plain(struct coffer_verifier *s, struct coffer_err *e)
 {
-	const struct coffer_evidence *v = &s->evidence;
+	const struct coffer_moved_segment *v = &s->segment;
 	_cleanup_free_ uint8_t *head = coffer_dev_buffer(COFFER_FS_HEAD);
 	const size_t n = min_u64(COFFER_FS_HEAD, s->dev->size);
 	struct coffer_err why = {0};
@@ -246,21 +247,21 @@ static int check_plain(struct coffer_verifier *s, struct coffer_err *e)
 
 	if (!head)
 		return coffer_err_errno(e, ENOMEM, "look at %s", s->dev->name);
-	r = coffer_probe(s->dev, 0, s->dev->size, &s->content, e);
+	r = coffer_signatures_read(s->dev, 0, s->dev->size, &s->content, e);
 	if (r == 0 && n > 0)
 		r = coffer_dev_read(s->dev, head, n, 0, e);
 	if (r < 0)
 		return r;
 	s->have_content = true;
-	r = coffer_fs_read(head, n, &s->fs, &why);
+	r = coffer_superblock_read(head, n, &s->fs, &why);
 	r = judge(s, s->dev->size, r < 0 ? why.msg : NULL, e);
 	if (r < 0 || !v->has_stale_record)
 		return r;
-	r = coffer_verify_say(s, "record", COFFER_CHECK_NOTE, e,
+	r = coffer_verify_add(s, "record", COFFER_VERDICT_NOTE, e,
 		"the record of a placement that never began, or was taken back, lies at byte "
 		"%" PRIu64,
-		coffer_record_offset(&v->stale.geometry, COFFER_PLACE));
-	coffer_checks_remedy(&s->v->checks, "coffer repair %s", s->device);
+		coffer_record_offset(&v->stale.geometry, COFFER_RECORD_PLACE));
+	coffer_findings_remedy(&s->v->checks, "coffer repair %s", s->device);
 	return r;
 }
 

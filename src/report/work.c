@@ -33,7 +33,7 @@ static void count_erase(const struct coffer_work_facts *f, struct coffer_work *w
 static void count_place(const struct coffer_work_facts *f, struct coffer_work *w)
 {
 	/* transition block, veils, then all of [0,S) in three parts */
-	w->written = COFFER_BLOCK + f->n_veils * (uint64_t)COFFER_BLOCK + f->geometry.shift;
+	w->written = COFFER_BLOCK + f->n_masked * (uint64_t)COFFER_BLOCK + f->geometry.shift;
 	w->flushes = 5;
 	count_erase(f, w);
 }
@@ -113,23 +113,23 @@ static void count_restore(const struct coffer_work_facts *f, struct coffer_work 
 	/* the hash, then the head from its copy */
 	w->read = 2 * shift;
 	/* record, two marks and the second copy's first block; all of the head; the reserve */
-	w->written = 4 * (uint64_t)COFFER_BLOCK + f->n_veils * (uint64_t)COFFER_BLOCK + 3 * shift;
+	w->written = 4 * (uint64_t)COFFER_BLOCK + f->n_masked * (uint64_t)COFFER_BLOCK + 3 * shift;
 	w->flushes = 9;
 }
 
 /* Looks at the disk: one before each stage and one after the last. Whoever comes to a disk with a
  * header looks again under the volume's lock; who cannot have that looks again each time. */
-static uint64_t count_looks(enum coffer_action a, const struct coffer_work_facts *f)
+static uint64_t count_looks(enum coffer_operation a, const struct coffer_work_facts *f)
 {
 	const uint64_t again = f->locked ? 0 : 1;
 
 	switch (a) {
-	case COFFER_ACT_START: /* the lock is taken before the header is placed */
+	case COFFER_OP_START: /* the lock is taken before the header is placed */
 		return 4 + 2 * again;
-	case COFFER_ACT_REDO_PLACEMENT:
-	case COFFER_ACT_FINISH_PLACEMENT:
+	case COFFER_OP_REDO_PLACEMENT:
+	case COFFER_OP_FINISH_PLACEMENT:
 		return 5 + 2 * again;
-	case COFFER_ACT_CONVERT:
+	case COFFER_OP_CONVERT:
 		return 4 + again;
 	default: /* END and SYNC_FINAL */
 		return 3;
@@ -137,44 +137,45 @@ static uint64_t count_looks(enum coffer_action a, const struct coffer_work_facts
 }
 
 void coffer_work_count(
-	enum coffer_action a, const struct coffer_work_facts *f, struct coffer_works *ret)
+	enum coffer_operation a, const struct coffer_work_facts *f, struct coffer_works *ret)
 {
 	struct coffer_work *stage = ret->stage;
 
 	*ret = (struct coffer_works){0};
 	switch (a) {
-	case COFFER_ACT_START:
+	case COFFER_OP_START:
 		count_save(f, &stage[COFFER_WORK_SAVE]);
 		count_place(f, &stage[COFFER_WORK_PLACE]);
 		break;
-	case COFFER_ACT_REDO_PLACEMENT:
+	case COFFER_OP_REDO_PLACEMENT:
 		count_place(f, &stage[COFFER_WORK_PLACE]);
 		break;
-	case COFFER_ACT_FINISH_PLACEMENT:
+	case COFFER_OP_FINISH_PLACEMENT:
 		count_finish_placing(f, &stage[COFFER_WORK_PLACE]);
 		break;
-	case COFFER_ACT_CONVERT:
-	case COFFER_ACT_END:
+	case COFFER_OP_CONVERT:
+	case COFFER_OP_FINALIZE:
 		break;
-	case COFFER_ACT_SYNC_FINAL:
-		add_commits(&stage[COFFER_WORK_END], 1);
+	case COFFER_OP_SYNC_FINAL:
+		add_commits(&stage[COFFER_WORK_FINALIZE], 1);
 		ret->looks = count_looks(a, f);
 		return;
-	case COFFER_ACT_REDO_RESTORE:
-		count_restore(f, &stage[COFFER_WORK_RESTORE]);
+	case COFFER_OP_FINISH_UNDO:
+		count_restore(f, &stage[COFFER_WORK_UNDO]);
 		ret->looks = 2;
 		return;
-	case COFFER_ACT_ENCRYPTED:
-	case COFFER_ACT_OTHER:
-	case COFFER_ACT_SHRUNK:
-	case COFFER_ACT_DAMAGED:
-	case COFFER_N_ACTIONS:
+	case COFFER_OP_ENCRYPTED:
+	case COFFER_OP_OTHER:
+	case COFFER_OP_SHRUNK:
+	case COFFER_OP_DAMAGED:
+	case COFFER_OP_UNKNOWN:
+	case COFFER_N_OPERATIONS:
 		return;
 	}
-	if (a != COFFER_ACT_END)
+	if (a != COFFER_OP_FINALIZE)
 		count_convert(f, ret);
 	/* A run that did not do the last step itself makes sure of it first. */
-	count_end(f, a == COFFER_ACT_END, &stage[COFFER_WORK_END]);
+	count_end(f, a == COFFER_OP_FINALIZE, &stage[COFFER_WORK_FINALIZE]);
 	ret->looks = count_looks(a, f);
 }
 

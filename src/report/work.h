@@ -8,13 +8,13 @@
 #include "convert/decide.h"
 #include "convert/used_map.h"
 
-enum coffer_work_stage {
-	COFFER_WORK_RESTORE, /* an abort that is half done is finished */
-	COFFER_WORK_SAVE,    /* head copy, image, record */
-	COFFER_WORK_PLACE,   /* the header over the head */
-	COFFER_WORK_CONVERT, /* the steps */
-	COFFER_WORK_END,     /* wipe and final header */
-	COFFER_N_WORK_STAGES,
+enum coffer_work_phase {
+	COFFER_WORK_UNDO,     /* an abort that is half done is finished */
+	COFFER_WORK_SAVE,     /* head copy, image, record */
+	COFFER_WORK_PLACE,    /* the header over the head */
+	COFFER_WORK_CONVERT,  /* the steps */
+	COFFER_WORK_FINALIZE, /* wipe and final header */
+	COFFER_N_WORK_PHASES,
 };
 
 /* What a stage does; the looks at the disk before and after it are not counted. */
@@ -28,7 +28,7 @@ struct coffer_work {
 };
 
 struct coffer_works {
-	struct coffer_work stage[COFFER_N_WORK_STAGES];
+	struct coffer_work stage[COFFER_N_WORK_PHASES];
 	uint64_t steps;
 	uint64_t looks;		   /* each flushes once, so that it reads what is on the disk */
 	uint64_t scrubbed, filled; /* parts of what is written besides, see convert/step.h */
@@ -47,7 +47,7 @@ struct coffer_work_facts {
 	bool verify;	     /* each step is read back */
 	uint64_t copy_size;  /* of one header copy */
 	uint64_t image_size; /* of the placement */
-	uint32_t n_veils;    /* likewise */
+	uint32_t n_masked;   /* likewise */
 	bool locked; /* the volume's reencryption lock can be had; who has not got it looks twice */
 };
 
@@ -55,7 +55,7 @@ struct coffer_work_facts {
  * comes after depends on what will be there; nothing for the actions that stop the story. The end
  * is counted with all of the head copy wiped, which a resumed run may find not to be safe. */
 void coffer_work_count(
-	enum coffer_action a, const struct coffer_work_facts *f, struct coffer_works *ret);
+	enum coffer_operation a, const struct coffer_work_facts *f, struct coffer_works *ret);
 
 /* Bytes that a stage's commits write, at most: the first one of a run writes both copies whole,
  * later ones leave out what has not changed. */

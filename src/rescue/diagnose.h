@@ -12,13 +12,13 @@
 struct coffer_diagnosis {
 	struct coffer_repair_action actions[COFFER_MAX_REPAIRS];
 	size_t n_actions;
-	bool hopeless; /* a finding is BAD and there is no safe action for it */
-	bool foreign;  /* it is another program's to mend, or the owner's: no damage of ours */
+	bool no_safe_repair; /* a finding is BAD and there is no safe action for it */
+	bool foreign; /* it is another program's to mend, or the owner's: no damage of ours */
 };
 
 /* What lies where the first header copy should be, while the second one is whole. */
 struct coffer_lost_copy {
-	bool looked;   /* there is such a second copy */
+	bool checked;  /* there is such a second copy */
 	bool empty;    /* zeros */
 	bool foreign;  /* the disk has a signature of something else than LUKS */
 	uint64_t same; /* sectors of the first copy's metadata that are left */
@@ -30,11 +30,11 @@ bool coffer_lost_copy_is_ours(const struct coffer_lost_copy *l);
  * @riddle: something is there, and nobody knows what. @reason: why the action is DAMAGED. */
 struct coffer_symptoms {
 	const char *device;
-	enum coffer_action action;
+	enum coffer_operation operation;
 	const struct coffer_facts *facts;
-	const struct coffer_evidence *evidence;
+	const struct coffer_moved_segment *segment;
 	bool plain_luks2;
-	bool riddle;
+	bool unknown_content;
 	struct coffer_lost_copy lost;
 	const char *reason;
 	bool can_resume; /* there is a key to be had */
@@ -42,4 +42,4 @@ struct coffer_symptoms {
 
 /* Findings are added to @l. -ENOMEM, -EOVERFLOW. */
 int coffer_diagnose(
-	const struct coffer_symptoms *s, struct coffer_checks *l, struct coffer_diagnosis *ret);
+	const struct coffer_symptoms *s, struct coffer_findings *l, struct coffer_diagnosis *ret);

@@ -24,7 +24,7 @@ static int read_header(struct coffer_disk *disk, struct coffer_header **ret, str
 	if (!h || f.newest != 1 || f.copy[0].whole ||
 		strcmp(f.uuid, disk->facts.header.uuid) != 0 ||
 		f.copy[1].seqid != disk->facts.header.copy[1].seqid)
-		return coffer_err_repair(e, ESTALE,
+		return coffer_err_needs_repair(e, ESTALE,
 			"the second header copy of %s is not the one that was examined; nothing "
 			"was written",
 			disk->dev->name);
@@ -47,7 +47,7 @@ static int look_locked(struct coffer_disk *disk, const struct coffer_header *h,
 	struct coffer_lost_copy *ret, struct coffer_err *e)
 {
 	_cleanup_free_ uint8_t *now = coffer_dev_buffer(h->copy_size);
-	struct coffer_lost_copy l = {.looked = true};
+	struct coffer_lost_copy l = {.checked = true};
 	struct coffer_content content = {0};
 	int r;
 
@@ -55,7 +55,7 @@ static int look_locked(struct coffer_disk *disk, const struct coffer_header *h,
 		return coffer_err_errno(e, ENOMEM, "look at %s", disk->dev->name);
 	r = coffer_dev_read(disk->dev, now, h->copy_size, 0, e);
 	if (r == 0)
-		r = coffer_probe(disk->dev, 0, disk->dev->size, &content, e);
+		r = coffer_signatures_read(disk->dev, 0, disk->dev->size, &content, e);
 	if (r < 0)
 		return r;
 	compare(h, now, &l);
@@ -64,7 +64,8 @@ static int look_locked(struct coffer_disk *disk, const struct coffer_header *h,
 	return 0;
 }
 
-int coffer_mend_look(struct coffer_disk *disk, struct coffer_lost_copy *ret, struct coffer_err *e)
+int coffer_recover_copy_read(
+	struct coffer_disk *disk, struct coffer_lost_copy *ret, struct coffer_err *e)
 {
 	_cleanup_header_ struct coffer_header *h = NULL;
 	_cleanup_lock_ struct coffer_lock *lock = NULL;
@@ -92,7 +93,7 @@ static int look_again(struct coffer_disk *disk, const struct coffer_header *h, s
 		disk->dev->name);
 }
 
-int coffer_mend_first_copy(struct coffer_disk *disk, bool *ret_changed, struct coffer_err *e)
+int coffer_recover_first_copy(struct coffer_disk *disk, bool *ret_changed, struct coffer_err *e)
 {
 	_cleanup_header_ struct coffer_header *h = NULL;
 	_cleanup_lock_ struct coffer_lock *lock = NULL;

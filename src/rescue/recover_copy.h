@@ -8,9 +8,10 @@
 #include "rescue/diagnose.h"
 
 /* What is left of it. Reads only, under the metadata lock. */
-int coffer_mend_look(struct coffer_disk *disk, struct coffer_lost_copy *ret, struct coffer_err *e);
+int coffer_recover_copy_read(
+	struct coffer_disk *disk, struct coffer_lost_copy *ret, struct coffer_err *e);
 
 /* Write it anew from the second copy, under the exclusive lock. NEEDS_REPAIR with -ESTALE: that is
  * not the one any more that was examined; REFUSED with -ESTALE: something else lies there now.
  * *ret_changed becomes true before the first write. */
-int coffer_mend_first_copy(struct coffer_disk *disk, bool *ret_changed, struct coffer_err *e);
+int coffer_recover_first_copy(struct coffer_disk *disk, bool *ret_changed, struct coffer_err *e);

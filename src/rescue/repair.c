@@ -32,10 +32,10 @@ struct repair {
 	const struct coffer_repair_options *o;
 	const struct coffer_err *in_use; /* why the device could not be had alone; NULL: it is */
 	struct coffer_repair_result *result;
-	struct coffer_evidence evidence;
+	struct coffer_moved_segment segment;
 	struct coffer_diagnosis diagnosis;
-	bool plain_luks2; /* nothing was begun, and yet libblkid sees LUKS2 */
-	bool riddle;	  /* nothing was begun, and what is there nobody knows */
+	bool plain_luks2;     /* nothing was begun, and yet libblkid sees LUKS2 */
+	bool unknown_content; /* nothing was begun, and what is there nobody knows */
 };
 
 void coffer_repair_free(struct coffer_repair_result *r)
@@ -43,26 +43,26 @@ void coffer_repair_free(struct coffer_repair_result *r)
 	if (!r)
 		return;
 	coffer_status_free(r->status);
-	coffer_checks_free(&r->findings);
+	coffer_findings_free(&r->findings);
 	free(r);
 }
 
 /* Judge the examined disk; the findings go to @l. */
 static int diagnose(
-	struct coffer_session *s, struct repair *p, struct coffer_checks *l, struct coffer_err *e)
+	struct coffer_session *s, struct repair *p, struct coffer_findings *l, struct coffer_err *e)
 {
 	struct coffer_symptoms symptoms = {.device = s->dev->name,
-		.action = s->disk.action,
+		.operation = s->disk.operation,
 		.facts = &s->disk.facts,
-		.evidence = &p->evidence,
+		.segment = &p->segment,
 		.reason = s->disk.why,
 		.plain_luks2 = p->plain_luks2,
-		.riddle = p->riddle,
+		.unknown_content = p->unknown_content,
 		.can_resume = p->o->callbacks.passphrase != NULL};
 	int r = 0;
 
-	if (s->disk.action == COFFER_ACT_START && s->disk.facts.header.newest == 1)
-		r = coffer_mend_look(&s->disk, &symptoms.lost, e);
+	if (s->disk.operation == COFFER_OP_START && s->disk.facts.header.newest == 1)
+		r = coffer_recover_copy_read(&s->disk, &symptoms.lost, e);
 	if (r < 0)
 		return r;
 	r = coffer_diagnose(&symptoms, l, &p->diagnosis);
@@ -80,7 +80,7 @@ static int lock_volume(struct coffer_session *s, struct coffer_err *e)
 	if (!uuid || s->reencryption)
 		return 0;
 	r = coffer_session_lock(s, uuid, e);
-	return r < 0 ? r : coffer_examine(s->dev, &s->disk, e);
+	return r < 0 ? r : coffer_disk_examine(s->dev, &s->disk, e);
 }
 
 static int examine_once(struct coffer_session *s, struct repair *p, struct coffer_err *e)
@@ -88,10 +88,10 @@ static int examine_once(struct coffer_session *s, struct repair *p, struct coffe
 	int r;
 
 	coffer_dev_set_direct(s->dev, false);
-	r = coffer_examine(s->dev, &s->disk, e);
+	r = coffer_disk_examine(s->dev, &s->disk, e);
 	if (r == 0 && !s->dev->read_only)
 		r = lock_volume(s, e);
-	return r < 0 ? r : coffer_evidence_collect(&s->disk, &p->evidence, e);
+	return r < 0 ? r : coffer_moved_segment_read(&s->disk, &p->segment, e);
 }
 
 static int examine(struct coffer_session *s, struct repair *p, struct coffer_err *e)
@@ -99,62 +99,62 @@ static int examine(struct coffer_session *s, struct repair *p, struct coffer_err
 	struct coffer_content content = {0};
 	int r;
 
-	p->plain_luks2 = p->riddle = false;
+	p->plain_luks2 = p->unknown_content = false;
 	r = examine_once(s, p, e);
-	if (r < 0 || s->disk.action != COFFER_ACT_START)
+	if (r < 0 || s->disk.operation != COFFER_OP_START)
 		return r;
-	r = coffer_probe(s->dev, 0, s->dev->size, &content, e);
-	if (r == 0 && !p->evidence.has_head)
-		r = coffer_dev_is_riddle(s->dev, &content, &p->riddle, e);
+	r = coffer_signatures_read(s->dev, 0, s->dev->size, &content, e);
+	if (r == 0 && !p->segment.has_head)
+		r = coffer_dev_has_unknown_content(s->dev, &content, &p->unknown_content, e);
 	if (r < 0 || !content.luks2)
 		return r;
 	/* LUKS where no header was: damaged, or somebody has placed it between the two looks. */
 	r = examine_once(s, p, e);
-	p->plain_luks2 = s->disk.action == COFFER_ACT_START;
+	p->plain_luks2 = s->disk.operation == COFFER_OP_START;
 	return r;
 }
 
 static int restore_head(struct coffer_session *s, struct repair *p, struct coffer_err *e)
 {
 	const struct coffer_stop stop = {
-		.wanted = p->o->callbacks.stop, .user = p->o->callbacks.user};
-	const struct coffer_geometry g = p->evidence.geometry;
+		.wanted = p->o->callbacks.stop, .userdata = p->o->callbacks.userdata};
+	const struct coffer_geometry g = p->segment.geometry;
 	const bool keeps = s->disk.facts.transition_error != 0;
-	const int r = coffer_place_rescue(&s->disk, &g, e);
+	const int r = coffer_place_undo_stock(&s->disk, &g, e);
 
-	return r < 0 ? r : coffer_check_restored(s, &g, keeps, &stop, e);
+	return r < 0 ? r : coffer_fs_check_undone(s, &g, keeps, &stop, e);
 }
 
-static int act(struct coffer_session *s, struct repair *p, enum coffer_action_kind kind,
+static int act(struct coffer_session *s, struct repair *p, enum coffer_repair_kind kind,
 	struct coffer_err *e)
 {
 	struct coffer_disk *disk = &s->disk;
-	const struct coffer_record *place = &disk->facts.record[COFFER_PLACE];
+	const struct coffer_record *place = &disk->facts.record[COFFER_RECORD_PLACE];
 
 	/* These two know themselves when their first write comes. */
 	s->changed =
-		s->changed || (kind != COFFER_REPAIR_RESUME && kind != COFFER_REPAIR_SYNC_HEADER);
+		s->changed || (kind != COFFER_REPAIR_RESUME && kind != COFFER_REPAIR_RECOVER_COPY);
 	switch (kind) {
-	case COFFER_REPAIR_SYNC_HEADER:
+	case COFFER_REPAIR_RECOVER_COPY:
 		return disk->header ? coffer_convert_sync(s, e)
-				    : coffer_mend_first_copy(disk, &s->changed, e);
+				    : coffer_recover_first_copy(disk, &s->changed, e);
 	case COFFER_REPAIR_REDO_PLACEMENT:
 		return coffer_place_redo(s->dev, place, disk->image, e);
 	case COFFER_REPAIR_FINISH_PLACEMENT:
 		return coffer_place_finish(disk, e);
-	case COFFER_REPAIR_REDO_RESTORE:
+	case COFFER_REPAIR_FINISH_UNDO:
 	case COFFER_REPAIR_UNDO_PLACEMENT:
 		return coffer_place_undo(disk, e);
-	case COFFER_REPAIR_RESTORE_HEAD:
+	case COFFER_REPAIR_UNDO_STOCK_PLACEMENT:
 		return restore_head(s, p, e);
-	case COFFER_REPAIR_RESTORE_BLOCK_0:
-		return coffer_place_unmark(disk, e);
-	case COFFER_REPAIR_ERASE_MARK:
-		return coffer_place_erase_mark(disk, e);
+	case COFFER_REPAIR_UNDO_BLOCK_0:
+		return coffer_place_undo_transition(disk, e);
+	case COFFER_REPAIR_ERASE_TRANSITION:
+		return coffer_place_erase_transition(disk, e);
 	case COFFER_REPAIR_ERASE_RECORD:
-		return coffer_place_erase(s->dev, &p->evidence.stale, e);
+		return coffer_place_erase(s->dev, &p->segment.stale, e);
 	case COFFER_REPAIR_RESUME:
-		return coffer_encrypt_story(s, e);
+		return coffer_encrypt_run(s, e);
 	case COFFER_N_REPAIRS:
 		break;
 	}
@@ -163,7 +163,7 @@ static int act(struct coffer_session *s, struct repair *p, enum coffer_action_ki
 
 /* What is on the disk, and what that means. Findings are added to @l. */
 static int look(
-	struct coffer_session *s, struct repair *p, struct coffer_checks *l, struct coffer_err *e)
+	struct coffer_session *s, struct repair *p, struct coffer_findings *l, struct coffer_err *e)
 {
 	struct coffer_err why;
 	int r = -ESTALE;
@@ -187,7 +187,7 @@ static int look(
 static int next_action(
 	struct coffer_session *s, struct repair *p, size_t i, size_t *ret, struct coffer_err *e)
 {
-	_cleanup_(coffer_checks_free) struct coffer_checks now = {0};
+	_cleanup_(coffer_findings_free) struct coffer_findings now = {0};
 	const struct coffer_repair_result *res = p->result;
 	const struct coffer_diagnosis *d = &p->diagnosis;
 	int r;
@@ -195,17 +195,17 @@ static int next_action(
 	r = look(s, p, &now, e);
 	if (r < 0)
 		return r;
-	if (!d->foreign && !d->hopeless)
+	if (!d->foreign && !d->no_safe_repair)
 		for (*ret = i; *ret < res->n_actions; ++*ret)
 			if (d->n_actions > 0 && res->actions[*ret].kind == d->actions[0].kind)
 				return 0;
-	if (!d->foreign && !d->hopeless && d->n_actions == 0)
+	if (!d->foreign && !d->no_safe_repair && d->n_actions == 0)
 		return 0;
-	return coffer_err_repair(e, EUCLEAN,
+	return coffer_err_needs_repair(e, EUCLEAN,
 		"%s '%s' %s does not ask for '%s' any more; nothing more was done",
 		i > 0 ? "after" : "before",
-		coffer_repair_name(res->actions[i > 0 ? i - 1 : 0].kind), s->dev->name,
-		coffer_repair_name(res->actions[i].kind));
+		coffer_repair_kind_name(res->actions[i > 0 ? i - 1 : 0].kind), s->dev->name,
+		coffer_repair_kind_name(res->actions[i].kind));
 }
 
 /* The actions as they were listed, each only while the disk still asks for it. Before the first one
@@ -228,14 +228,14 @@ static int act_all(struct coffer_session *s, struct repair *p, struct coffer_err
 			break;
 		r = act(s, p, res->actions[i].kind, &why);
 		/* Another program was there between the look and the lock: look again. */
-		if (r == -ESTALE && res->actions[i].kind == COFFER_REPAIR_SYNC_HEADER &&
+		if (r == -ESTALE && res->actions[i].kind == COFFER_REPAIR_RECOVER_COPY &&
 			++looks < MAX_LOOKS)
 			continue;
 		if (r < 0 && e)
 			*e = why;
 		if (r < 0)
 			return coffer_err_wrap(
-				e, r, "%s", coffer_repair_name(res->actions[i].kind));
+				e, r, "%s", coffer_repair_kind_name(res->actions[i].kind));
 		res->done[i++] = true;
 		res->n_done++;
 	}
@@ -249,8 +249,8 @@ static void tell_done(const struct coffer_repair_result *res, struct coffer_err 
 
 	for (size_t i = 0; i < res->n_actions; i++)
 		if (res->done[i]) {
-			coffer_err_add(
-				e, "%s'%s'", before, coffer_repair_name(res->actions[i].kind));
+			coffer_err_append(
+				e, "%s'%s'", before, coffer_repair_kind_name(res->actions[i].kind));
 			before = ", ";
 		}
 }
@@ -270,7 +270,7 @@ static int tell_stage_after(struct coffer_session *s, struct repair *p, struct c
 }
 
 /* The remedy of the finding, unless only a part of it would fit: half a command is another one. */
-static const char *remedy_in_full(const struct coffer_check *c, const char *name)
+static const char *remedy_in_full(const struct coffer_finding *c, const char *name)
 {
 	const size_t others = 64; /* what is around them, and the words of the caller */
 
@@ -281,14 +281,14 @@ static const char *remedy_in_full(const struct coffer_check *c, const char *name
 
 static int refuse(struct coffer_session *s, const struct repair *p, struct coffer_err *e)
 {
-	const struct coffer_checks *f = &p->result->findings;
-	const struct coffer_check *last = &f->items[f->n - 1];
+	const struct coffer_findings *f = &p->result->findings;
+	const struct coffer_finding *last = &f->items[f->n - 1];
 	const char *remedy = remedy_in_full(last, s->dev->name);
 
 	if (p->diagnosis.foreign)
 		return coffer_err_refuse(e, EOPNOTSUPP, "%s: %s%s%s", s->dev->name, last->text,
 			remedy[0] ? "; " : "", remedy);
-	return coffer_err_repair(e, EUCLEAN, "%s: %s; nothing was changed%s%s", s->dev->name,
+	return coffer_err_needs_repair(e, EUCLEAN, "%s: %s; nothing was changed%s%s", s->dev->name,
 		last->text, remedy[0] ? "; " : "", remedy);
 }
 
@@ -301,10 +301,10 @@ static int refuse_in_use(
 {
 	struct stat st;
 	bool mends = s->disk.header != NULL && fstat(s->dev->fd, &st) == 0 &&
-		     coffer_users_only_map(&st, s->disk.facts.header.uuid);
+		     coffer_holders_only_map(&st, s->disk.facts.header.uuid);
 
 	for (size_t i = 0; i < p->diagnosis.n_actions; i++)
-		mends = mends && p->diagnosis.actions[i].kind == COFFER_REPAIR_SYNC_HEADER;
+		mends = mends && p->diagnosis.actions[i].kind == COFFER_REPAIR_RECOVER_COPY;
 	if (mends || p->diagnosis.n_actions == 0)
 		return 0;
 	if (e)
@@ -316,32 +316,32 @@ static int refuse_in_use(
  * cut before its copy reached the disk, or a piece of the header. Its own checker may see it. */
 static int check_plain(struct coffer_session *s, struct repair *p, struct coffer_err *e)
 {
-	struct coffer_checks *l = &p->result->findings;
+	struct coffer_findings *l = &p->result->findings;
 	const struct coffer_diagnosis *d = &p->diagnosis;
 	const struct coffer_stop stop = {
-		.wanted = p->o->callbacks.stop, .user = p->o->callbacks.user};
+		.wanted = p->o->callbacks.stop, .userdata = p->o->callbacks.userdata};
 	struct coffer_err why = {0};
 	int r;
 
-	if (d->hopeless || d->foreign || d->n_actions > 0 || s->disk.action != COFFER_ACT_START ||
-		!p->evidence.has_head)
+	if (d->no_safe_repair || d->foreign || d->n_actions > 0 ||
+		s->disk.operation != COFFER_OP_START || !p->segment.has_head)
 		return 0;
 	/* A checker would see what is half written, and some do not even look. */
 	if (p->in_use || coffer_status_is_busy(p->result->status))
 		r = coffer_err_set(&why, EBUSY, "it is in use");
 	else
-		r = coffer_ask_checker(s->dev, &p->evidence.head, &stop, &why);
+		r = coffer_fs_check(s->dev, &p->segment.head, &stop, &why);
 	if (r == 0 || r == -ENODATA)
 		return 0;
 	if (r == -EINTR)
 		return coffer_session_check_stop(s, e);
-	p->diagnosis.hopeless = r == -EBADMSG;
-	r = r == -EBADMSG ? coffer_checks_add(l, "filesystem", COFFER_CHECK_BAD,
+	p->diagnosis.no_safe_repair = r == -EBADMSG;
+	r = r == -EBADMSG ? coffer_findings_add(l, "filesystem", COFFER_VERDICT_BAD,
 				    "its checker finds damage: %s", why.msg)
-			  : coffer_checks_add(l, "filesystem", COFFER_CHECK_UNCHECKED,
+			  : coffer_findings_add(l, "filesystem", COFFER_VERDICT_UNCHECKED,
 				    "its checker has not looked at all of it: %s", why.msg);
-	if (p->diagnosis.hopeless)
-		coffer_checks_remedy(l,
+	if (p->diagnosis.no_safe_repair)
+		coffer_findings_remedy(l,
 			"keep a copy of the disk before anything mends it; if an encryption was "
 			"cut in its beginning, what it has overwritten in the first bytes is "
 			"nowhere else on the disk");
@@ -364,7 +364,7 @@ static int run(struct coffer_session *s, struct coffer_err *e)
 	res->stage_after = res->status->stage;
 	res->n_actions = p->diagnosis.n_actions;
 	memcpy(res->actions, p->diagnosis.actions, sizeof(res->actions));
-	if (p->diagnosis.foreign || p->diagnosis.hopeless)
+	if (p->diagnosis.foreign || p->diagnosis.no_safe_repair)
 		return refuse(s, p, e);
 	if (p->in_use) {
 		r = refuse_in_use(s, p, e);
@@ -373,7 +373,7 @@ static int run(struct coffer_session *s, struct coffer_err *e)
 	}
 	if (res->n_actions == 0 || p->o->dry_run)
 		return 0;
-	if (p->o->confirm && !p->o->confirm(p->o->callbacks.user, res)) {
+	if (p->o->confirm && !p->o->confirm(p->o->callbacks.userdata, res)) {
 		(void)coffer_err_set(e, ECANCELED, "%s: nothing was changed", s->dev->name);
 		coffer_err_outcome(e, COFFER_NO);
 		return -ECANCELED;

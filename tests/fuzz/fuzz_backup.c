@@ -32,8 +32,8 @@ static void use(const struct coffer_backup *b, uint64_t n)
 		.uuid = t->uuid,
 		.copy_size = t->copy_size,
 		.content = ""};
-	struct coffer_checks l = {0};
-	struct coffer_slot_order o;
+	struct coffer_findings l = {0};
+	struct coffer_keyslot_placement o;
 
 	if (t->image_size > n || 2 * t->copy_size > t->image_size ||
 		(b->sealed && t->image_size != n - COFFER_TRAILER_SIZE))
@@ -50,10 +50,10 @@ static void use(const struct coffer_backup *b, uint64_t n)
 	for (int dead = 0; dead < 2; dead++) {
 		if (coffer_restore_judge(&f, &l) == 0 && l.n == 0)
 			abort(); /* nothing to say of anything? */
-		coffer_checks_free(&l);
+		coffer_findings_free(&l);
 		f.json = NULL;
 	}
-	if (coffer_slot_order_find(
+	if (coffer_keyslot_placement_find(
 		    &b->areas, &b->areas, UINT32_MAX, 2 * t->copy_size, t->image_size, &o) == 0) {
 		for (size_t i = 0; i < b->areas.n; i++) {
 			const struct coffer_area *a = &b->areas.a[i];
@@ -63,7 +63,7 @@ static void use(const struct coffer_backup *b, uint64_t n)
 				o.interim[a->slot] + a->size > t->image_size)
 				abort();
 		}
-		if (coffer_slot_move(b->json, &o) < 0)
+		if (coffer_keyslot_move(b->json, &o) < 0)
 			abort();
 	}
 }

@@ -44,7 +44,7 @@ static const struct row rows[] = {
 
 static struct {
 	uint8_t *mem;
-	enum coffer_action action;
+	enum coffer_operation operation;
 	uint64_t pointer;
 	uint64_t map; /* where the used map lies; 0: there is none */
 } disks[MAX_DISKS];
@@ -71,10 +71,10 @@ static void add_disk(const uint8_t *mem)
 	bool known = n_disks == MAX_DISKS;
 
 	d.dev.no_locks = true;
-	if (coffer_examine(&d.dev, &disk, NULL) < 0)
+	if (coffer_disk_examine(&d.dev, &disk, NULL) < 0)
 		abort();
 	for (size_t i = 0; i < n_disks; i++)
-		known = known || (disks[i].action == disk.action &&
+		known = known || (disks[i].operation == disk.operation &&
 					 disks[i].pointer == disk.facts.conversion.pointer &&
 					 disks[i].map == find_map(mem));
 	if (!known) {
@@ -82,7 +82,7 @@ static void add_disk(const uint8_t *mem)
 		if (!disks[n_disks].mem)
 			abort();
 		memcpy(disks[n_disks].mem, mem, SIZE);
-		disks[n_disks].action = disk.action;
+		disks[n_disks].operation = disk.operation;
 		disks[n_disks].pointer = disk.facts.conversion.pointer;
 		disks[n_disks++].map = find_map(mem);
 	}
@@ -105,12 +105,12 @@ static void add_all(const uint8_t *base, const struct crash_log *log)
 	free(state);
 }
 
-static const uint8_t *find_disk(enum coffer_action action)
+static const uint8_t *find_disk(enum coffer_operation operation)
 {
 	for (size_t i = 0; i < n_disks; i++)
-		if (disks[i].action == action)
+		if (disks[i].operation == operation)
 			return disks[i].mem;
-	(void)fprintf(stderr, "no disk was '%s' on the way\n", coffer_action_name(action));
+	(void)fprintf(stderr, "no disk was '%s' on the way\n", coffer_operation_name(operation));
 	abort();
 }
 
@@ -123,8 +123,8 @@ static void add_torn(const uint8_t *content)
 		abort();
 	memcpy(mem, content, SIZE);
 	memcpy(mem + SIZE - SHIFT, mem, SHIFT);
-	memcpy(mem, find_disk(COFFER_ACT_CONVERT), 4096);
-	memcpy(mem + COPY, find_disk(COFFER_ACT_CONVERT) + COPY, 4096 + 512);
+	memcpy(mem, find_disk(COFFER_OP_CONVERT), 4096);
+	memcpy(mem + COPY, find_disk(COFFER_OP_CONVERT) + COPY, 4096 + 512);
 	add_disk(mem);
 	free(mem);
 }
@@ -141,17 +141,17 @@ static void make_disks(const struct row *row)
 		abort();
 	}
 	add_all(content, &there);
-	if (undo(row, find_disk(COFFER_ACT_FINISH_PLACEMENT), true, &back, &e) < 0) {
+	if (undo(row, find_disk(COFFER_OP_FINISH_PLACEMENT), true, &back, &e) < 0) {
 		(void)fprintf(stderr, "%s\n", e.msg);
 		abort();
 	}
-	add_all(find_disk(COFFER_ACT_FINISH_PLACEMENT), &back);
+	add_all(find_disk(COFFER_OP_FINISH_PLACEMENT), &back);
 	add_torn(content);
-	(void)find_disk(COFFER_ACT_REDO_PLACEMENT);
-	(void)find_disk(COFFER_ACT_REDO_RESTORE);
-	(void)find_disk(COFFER_ACT_END);
-	(void)find_disk(COFFER_ACT_SYNC_FINAL);
-	(void)find_disk(COFFER_ACT_ENCRYPTED);
+	(void)find_disk(COFFER_OP_REDO_PLACEMENT);
+	(void)find_disk(COFFER_OP_FINISH_UNDO);
+	(void)find_disk(COFFER_OP_FINALIZE);
+	(void)find_disk(COFFER_OP_SYNC_FINAL);
+	(void)find_disk(COFFER_OP_ENCRYPTED);
 	crash_log_free(&there);
 	crash_log_free(&back);
 	free(content);
@@ -231,14 +231,14 @@ static void ask_status(struct coffer_dev *d, enum coffer_stage *ret)
 
 static void ask_check(struct coffer_dev *d)
 {
-	struct coffer_checks l = {0};
+	struct coffer_findings l = {0};
 	struct coffer_err e = {0};
 	const int r = coffer_header_checks(d, &l, &e);
 
 	demand_outcome(r, &e);
 	if (r < 0)
 		abort();
-	coffer_checks_free(&l);
+	coffer_findings_free(&l);
 }
 
 static void ask_plan(struct coffer_dev *d)
@@ -271,7 +271,7 @@ static void ask_repair(struct coffer_dev *d, enum coffer_stage stage)
 
 static void ask_backup(struct coffer_dev *d)
 {
-	const struct coffer_newfile nowhere = {
+	const struct coffer_new_file nowhere = {
 		.folder = -1, .name = (char[]){"x"}, .path = (char[]){"x"}};
 	const struct coffer_header_backup_options o = {.device = "disk", .file = "x"};
 	struct coffer_header_backup_result *p = NULL;

@@ -335,7 +335,8 @@ static void check(size_t i, struct undo *u)
 	struct coffer_err e = {0};
 	int r;
 
-	if (coffer_fs_read(u->mem, COFFER_FS_HEAD, &fs, NULL) < 0 || fs.kind != bases[i].kind)
+	if (coffer_superblock_read(u->mem, COFFER_FS_HEAD, &fs, NULL) < 0 ||
+		fs.kind != bases[i].kind)
 		return;
 	if (fs.kind == COFFER_FS_XFS && fs.end <= d.dev.size) {
 		r = coffer_fsmap_xfs(&d.dev, &fs, false, &m, &e);

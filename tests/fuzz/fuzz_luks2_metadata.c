@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 static const char *const ids[] = {"json", "config", "requirement", "keyslot", "area", "token",
 	"digest", "segment", "reencryption"};
 
-static bool judge(struct json_object *json, const char *text, size_t n, struct coffer_checks *l)
+static bool judge(struct json_object *json, const char *text, size_t n, struct coffer_findings *l)
 {
 	const struct coffer_meta m = {.json = json,
 		.text = text,
@@ -34,9 +34,10 @@ static bool judge(struct json_object *json, const char *text, size_t n, struct c
 	if (coffer_meta_check(&m, l, &accepted) < 0 || l->n > MOST)
 		abort();
 	for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
-		if (!coffer_checks_find(l, ids[i]) && coffer_checks_count(l, COFFER_CHECK_BAD) == 0)
+		if (!coffer_findings_find(l, ids[i]) &&
+			coffer_findings_count(l, COFFER_VERDICT_BAD) == 0)
 			abort(); /* something was not looked at */
-	if (!accepted && coffer_checks_count(l, COFFER_CHECK_BAD) == 0)
+	if (!accepted && coffer_findings_count(l, COFFER_VERDICT_BAD) == 0)
 		abort();
 	return accepted;
 }
@@ -60,11 +61,11 @@ static void check_sizes(struct json_object *json)
 }
 
 /* The same judgement of the same thing, written anew; only names that came twice are gone. */
-static void check_again(struct json_object *json, bool accepted, const struct coffer_checks *l)
+static void check_again(struct json_object *json, bool accepted, const struct coffer_findings *l)
 {
 	const char *text = coffer_json_text(json);
 	_cleanup_json_ struct json_object *again = NULL;
-	struct coffer_checks second = {0};
+	struct coffer_findings second = {0};
 	char name[8];
 
 	if (!text || coffer_json_parse(text, strlen(text), &again) < 0)
@@ -73,13 +74,13 @@ static void check_again(struct json_object *json, bool accepted, const struct co
 		abort();
 	if (judge(again, text, strlen(text), &second) != accepted || second.n > l->n)
 		abort();
-	coffer_checks_free(&second);
+	coffer_findings_free(&second);
 }
 
 static void check_text(const char *text, size_t n)
 {
 	_cleanup_json_ struct json_object *json = NULL;
-	struct coffer_checks l = {0};
+	struct coffer_findings l = {0};
 	bool accepted;
 
 	if (coffer_json_parse(text, n, &json) < 0)
@@ -88,14 +89,14 @@ static void check_text(const char *text, size_t n)
 	if (accepted)
 		check_sizes(json);
 	check_again(json, accepted, &l);
-	coffer_checks_free(&l);
+	coffer_findings_free(&l);
 }
 
 /* The same text as the area of a header copy whose first bytes are the input's, too. */
 static void check_copy(const uint8_t *data, size_t n)
 {
-	struct coffer_luks2_look look = {0};
-	struct coffer_checks l = {0};
+	struct coffer_luks2_copy look = {0};
+	struct coffer_findings l = {0};
 	uint8_t *copy = calloc(1, COPY);
 
 	if (!copy)
@@ -108,12 +109,12 @@ static void check_copy(const uint8_t *data, size_t n)
 		n < COPY - COFFER_LUKS2_BIN ? n : COPY - COFFER_LUKS2_BIN);
 	if (n % 2)
 		copy[data[0] % 16] ^= data[n / 2];
-	if (coffer_luks2_look_at(copy, COPY, &look, &l) < 0 || l.n == 0 || l.n > 8)
+	if (coffer_luks2_copy_judge(copy, COPY, &look, &l) < 0 || l.n == 0 || l.n > 8)
 		abort();
-	if (!look.whole && coffer_checks_count(&l, COFFER_CHECK_BAD) == 0 && !look.luks1)
+	if (!look.whole && coffer_findings_count(&l, COFFER_VERDICT_BAD) == 0 && !look.luks1)
 		abort();
-	coffer_checks_free(&l);
-	coffer_luks2_look_reset(&look);
+	coffer_findings_free(&l);
+	coffer_luks2_copy_reset(&look);
 	free(copy);
 }
 

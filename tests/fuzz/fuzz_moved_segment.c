@@ -136,13 +136,14 @@ static void check_disk(void)
 {
 	struct memdev d = memdev_over(disk, DISK, DISK);
 	struct coffer_disk found = {0};
-	struct coffer_evidence v;
+	struct coffer_moved_segment v;
 	struct coffer_err e = {0};
 	char why[512];
 	int r;
 
 	d.dev.no_locks = true;
-	if (coffer_examine(&d.dev, &found, &e) < 0 || coffer_evidence_collect(&found, &v, &e) < 0)
+	if (coffer_disk_examine(&d.dev, &found, &e) < 0 ||
+		coffer_moved_segment_read(&found, &v, &e) < 0)
 		abort();
 	if (v.has_copy) {
 		const struct coffer_geometry *g = &v.geometry;
@@ -151,14 +152,15 @@ static void check_disk(void)
 		if (coffer_geometry_check(g, NULL) < 0 || g->device > DISK || v.fs.end == 0)
 			abort();
 		for (uint64_t at = 0; at < g->shift; at += SECTOR)
-			different +=
-				memcmp(disk + at, disk + coffer_head_copy(g) + at, SECTOR) != 0;
+			different += memcmp(disk + at, disk + coffer_segment_copy_offset(g) + at,
+					     SECTOR) != 0;
 		if (v.different != different || v.unlike_header > different || v.traces > different)
 			abort();
-		if (coffer_head_is_torn(&v, why, sizeof(why)) && (different == 0 || v.traces == 0))
+		if (coffer_moved_segment_is_torn(&v, why, sizeof(why)) &&
+			(different == 0 || v.traces == 0))
 			abort();
 	}
-	r = coffer_refuse_leftovers(&found, &v, &e);
+	r = coffer_moved_segment_refuse(&found, &v, &e);
 	if (r > 0 || (r < 0 && e.outcome != COFFER_NEEDS_REPAIR))
 		abort();
 	coffer_disk_reset(&found);

@@ -37,8 +37,8 @@ static void use(const struct coffer_record *r)
 			abort();
 		sum += r->extents[i].length;
 	}
-	for (uint32_t i = 0; i < r->n_veils; i++)
-		if (r->veils[i] + COFFER_BLOCK > r->geometry.shift)
+	for (uint32_t i = 0; i < r->n_masked; i++)
+		if (r->masked[i] + COFFER_BLOCK > r->geometry.shift)
 			abort();
 	if (sum != r->image_size)
 		abort();
@@ -53,7 +53,7 @@ static void use(const struct coffer_record *r)
 	memset(image, 0x5a, r->image_size);
 	for (uint64_t at = 0; at < r->geometry.shift && at < 2 << 20; at += COFFER_BLOCK)
 		coffer_image_expand(r, image, at, block, sizeof(block));
-	(void)coffer_strange_sectors(r, 0, block, again, again, sizeof(block), &sum, NULL);
+	(void)coffer_unexpected_sectors(r, 0, block, again, again, sizeof(block), &sum, NULL);
 	free(image);
 }
 

@@ -18,7 +18,7 @@ static void check(const uint8_t *head, size_t n)
 {
 	struct coffer_fs fs = {.end = 77};
 	struct coffer_err e = {0};
-	const int r = coffer_fs_read(head, n, &fs, &e);
+	const int r = coffer_superblock_read(head, n, &fs, &e);
 
 	if (r < 0) {
 		if (r != -EUCLEAN || e.code != EUCLEAN || fs.end != 77)

@@ -48,8 +48,8 @@ static void check_dev(const char *text, size_t n)
 	const int fd = file_of(text, n, path);
 	const char *p = line;
 
-	if (coffer_text_dev(AT_FDCWD, path, &dev)) {
-		demand(coffer_text_line(AT_FDCWD, path, line, sizeof(line)));
+	if (coffer_sysfs_read_dev(AT_FDCWD, path, &dev)) {
+		demand(coffer_sysfs_read_line(AT_FDCWD, path, line, sizeof(line)));
 		demand(line[strspn(line, "0123456789:")] == '\0');
 		(void)snprintf(again, sizeof(again), "%u:", major(dev));
 		p += strspn(p, "0") - (*p == '0' && !isdigit((unsigned char)p[strspn(p, "0")]));

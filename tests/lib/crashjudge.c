@@ -12,12 +12,12 @@
 #include "rescue/repair.h"
 #include "stock.h"
 
-struct coffer_facts state_facts(struct lab *l, enum coffer_action *action)
+struct coffer_facts state_facts(struct lab *l, enum coffer_operation *operation)
 {
 	struct crashdev *d = lab_device(l);
 
 	d->dev.read_only = true;
-	return facts_of_device(d, action);
+	return facts_of_device(d, operation);
 }
 
 static int encrypt_state(struct lab *l, struct coffer_err *e)
@@ -48,12 +48,12 @@ static void check_beginning(struct lab *l)
 {
 	struct coffer_dev *d = &lab_device(l)->dev;
 	struct coffer_disk disk = {0};
-	struct coffer_evidence v = {0};
+	struct coffer_moved_segment v = {0};
 	struct coffer_err e = {0};
 
 	layer_reset(&l->work);
-	if (coffer_examine(d, &disk, &e) < 0 || coffer_evidence_collect(&disk, &v, &e) < 0 ||
-		coffer_refuse_leftovers(&disk, &v, &e) < 0)
+	if (coffer_disk_examine(d, &disk, &e) < 0 || coffer_moved_segment_read(&disk, &v, &e) < 0 ||
+		coffer_moved_segment_refuse(&disk, &v, &e) < 0)
 		lab_fail(l, "it may not begin anew", e.msg);
 	coffer_disk_reset(&disk);
 	coffer_dev_close(d);
@@ -62,43 +62,44 @@ static void check_beginning(struct lab *l)
 /* Where a run begins from the beginning, what it does then is what it does on any disk: it is run
  * on a part of these. That it may begin, and that the filesystem is back, or was never touched, is
  * asked of each. */
-static bool begins_anew(struct lab *l, enum coffer_action action)
+static bool begins_anew(struct lab *l, enum coffer_operation operation)
 {
 	char why[256] = "";
 
-	if (action != COFFER_ACT_START && action != COFFER_ACT_REDO_RESTORE)
+	if (operation != COFFER_OP_START && operation != COFFER_OP_FINISH_UNDO)
 		return false;
-	if (action == COFFER_ACT_START && !lab_plain_equals(l, l->state.mem, why))
+	if (operation == COFFER_OP_START && !lab_plain_equals(l, l->state.mem, why))
 		lab_fail(l, "nothing was begun", why);
-	if (action == COFFER_ACT_START)
+	if (operation == COFFER_OP_START)
 		check_beginning(l);
-	l->tally->untouched += action == COFFER_ACT_START;
+	l->tally->untouched += operation == COFFER_OP_START;
 	return l->tally->states % l->effort.anew != 0;
 }
 
-static void check_encrypt(struct lab *l, enum coffer_action action)
+static void check_encrypt(struct lab *l, enum coffer_operation operation)
 {
 	struct coffer_err e = {0};
 	char why[256] = "";
 
-	if (begins_anew(l, action))
+	if (begins_anew(l, operation))
 		return;
 	layer_reset(&l->work);
 	/* Where all is done, there is nothing to run. */
-	if (action != COFFER_ACT_ENCRYPTED && encrypt_state(l, &e) < 0)
-		lab_fail(l, coffer_action_name(action), e.msg);
+	if (operation != COFFER_OP_ENCRYPTED && encrypt_state(l, &e) < 0)
+		lab_fail(l, coffer_operation_name(operation), e.msg);
 	else if (!lab_finished_well(l, l->work.mem, why))
-		lab_fail(l, coffer_action_name(action), why);
+		lab_fail(l, coffer_operation_name(operation), why);
 	else
 		l->tally->coffer++;
 }
 
-static void check_abort(struct lab *l, enum coffer_action action, const struct coffer_facts *f)
+static void check_abort(
+	struct lab *l, enum coffer_operation operation, const struct coffer_facts *f)
 {
 	struct coffer_err e = {0};
 	char why[256] = "";
 
-	if (!coffer_can_abort(action, f))
+	if (!coffer_can_abort(operation, f))
 		return;
 	if (abort_state(l, &e) < 0)
 		lab_fail(l, "abort", e.msg);
@@ -117,7 +118,7 @@ static void check_stock(struct lab *l, const struct coffer_facts *f)
 	bool program, mend, done;
 
 	if (f->header.newest < 0 || f->kind != COFFER_LUKS2_CONVERTING ||
-		f->conversion.pointer == 0 || f->has_record[COFFER_RESTORE] ||
+		f->conversion.pointer == 0 || f->has_record[COFFER_RECORD_UNDO] ||
 		t->states % l->effort.stock != 0)
 		return;
 	program = t->stock % l->effort.program == 0;
@@ -223,12 +224,12 @@ static bool only_resumes(const struct lab *l, const struct coffer_repair_result 
 static void check_repair(struct lab *l)
 {
 	struct coffer_repair_result *said = NULL, *done = NULL;
-	struct crash_log looked = {0};
+	struct crash_log checked = {0};
 	struct coffer_err e = {0};
 	char why[256] = "";
 
-	if (repair_state(l, true, &looked, &said, &e) < 0 || looked.n > 0)
-		lab_fail(l, "repair --dry-run", looked.n > 0 ? "it has written" : e.msg);
+	if (repair_state(l, true, &checked, &said, &e) < 0 || checked.n > 0)
+		lab_fail(l, "repair --dry-run", checked.n > 0 ? "it has written" : e.msg);
 	else if (only_resumes(l, said))
 		l->tally->asked++;
 	else if (repair_state(l, false, NULL, &done, &e) < 0)
@@ -239,7 +240,7 @@ static void check_repair(struct lab *l)
 		l->tally->repaired++;
 	coffer_repair_free(said);
 	coffer_repair_free(done);
-	crash_log_free(&looked);
+	crash_log_free(&checked);
 }
 
 /* What the disk is, told by its bytes alone and by nothing of coffer's judgement. */
@@ -268,7 +269,7 @@ static bool stage_fits(const struct lab *l, enum coffer_stage told, enum coffer_
 	const bool one_zone = oracle == COFFER_STAGE_PLACED && l->row->length == shift_of(l->row);
 
 	switch (told) {
-	case COFFER_STAGE_RESTORING:
+	case COFFER_STAGE_UNDOING:
 		return oracle == COFFER_STAGE_PLACING || oracle == COFFER_STAGE_PLACED;
 	case COFFER_STAGE_PLACING:
 		/* copies in place, the record still there */
@@ -300,7 +301,7 @@ static bool next_fits(const struct lab *l, const struct coffer_status *s)
 		       strcmp(s->next, shift_of(l->row) == MIB
 					       ? "coffer encrypt --reduce-device-size 2M test-disk"
 					       : "coffer encrypt test-disk") == 0;
-	case COFFER_STAGE_RESTORING:
+	case COFFER_STAGE_UNDOING:
 		return strcmp(s->next, "coffer abort test-disk") == 0 && s->can_abort;
 	case COFFER_STAGE_ENCRYPTED:
 		return strcmp(s->next, s->why[0] ? "coffer repair test-disk"
@@ -314,7 +315,7 @@ static bool next_fits(const struct lab *l, const struct coffer_status *s)
 static void check_status(struct lab *l)
 {
 	const enum coffer_stage oracle = stage_by_oracle(l);
-	struct crash_log looked = {0};
+	struct crash_log checked = {0};
 	struct crashdev *d = lab_device(l);
 	struct coffer_status *s = NULL;
 	struct coffer_err e = {0};
@@ -322,11 +323,11 @@ static void check_status(struct lab *l)
 
 	d->dev.read_only = true;
 	d->recording = true;
-	crashdev_keep(d, &looked);
+	crashdev_keep(d, &checked);
 	if (coffer_status_of(&d->dev, &s, NULL, NULL, &e) < 0)
 		abort();
 	coffer_dev_close(&d->dev);
-	if (looked.n > 0)
+	if (checked.n > 0)
 		lab_fail(l, "status", "it has written");
 	if (!stage_fits(l, s->stage, oracle)) {
 		(void)snprintf(why, sizeof(why), "%s, but it is %s", coffer_stage_name(s->stage),
@@ -338,7 +339,7 @@ static void check_status(struct lab *l)
 	if (!next_fits(l, s))
 		lab_fail(l, "what comes next", s->next);
 	coffer_status_free(s);
-	crash_log_free(&looked);
+	crash_log_free(&checked);
 }
 
 /* --- the judges --- */
@@ -354,13 +355,13 @@ static void count_shut(struct lab *l)
 
 void judge_conversion(struct lab *l)
 {
-	enum coffer_action action;
-	const struct coffer_facts f = state_facts(l, &action);
+	enum coffer_operation operation;
+	const struct coffer_facts f = state_facts(l, &operation);
 
 	l->tally->keyslots += f.header.newest >= 0 && lab_stray_keyslot(l, l->state.mem) > 0;
 	count_shut(l);
-	check_encrypt(l, action);
-	check_abort(l, action, &f);
+	check_encrypt(l, operation);
+	check_abort(l, operation, &f);
 	if (l->tally->states % l->effort.repair == 0) {
 		check_status(l);
 		check_repair(l);

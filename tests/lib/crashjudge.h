@@ -5,7 +5,7 @@
 #include "crashlab.h"
 
 /* What coffer sees in the state. */
-struct coffer_facts state_facts(struct lab *l, enum coffer_action *action);
+struct coffer_facts state_facts(struct lab *l, enum coffer_operation *operation);
 
 /* The state in @l must lead to the content: by encrypt, by abort where it says that it can, by
  * repair as its dry run says, by stock where it holds a conversion; and status must say what it is.

@@ -252,7 +252,7 @@ static bool has_record(const struct lab *l, const uint8_t *disk)
 	for (uint64_t at = 0; at + COFFER_BLOCK <= l->size; at += 512)
 		if (memcmp(disk + at, "COFFER-", 7) == 0 &&
 			(at < COFFER_BLOCK || (coffer_record_decode(disk + at, &record) == 0 &&
-						      record.kind != COFFER_SAVE)))
+						      record.kind != COFFER_RECORD_SAVE)))
 			return true;
 	return false;
 }

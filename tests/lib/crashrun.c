@@ -12,9 +12,9 @@
 #include "rescue/repair.h"
 #include "usedfs.h"
 
-int crash_ask(void *user, enum coffer_ask why, uint8_t *buf, size_t size, struct coffer_err *e)
+int crash_ask(void *userdata, enum coffer_ask why, uint8_t *buf, size_t size, struct coffer_err *e)
 {
-	(void)user;
+	(void)userdata;
 	(void)why;
 	(void)size;
 	(void)e;
@@ -143,14 +143,14 @@ int repair(const struct row *row, const uint8_t *content, bool record, struct cr
 	return r;
 }
 
-struct coffer_facts facts_of_device(struct crashdev *d, enum coffer_action *action)
+struct coffer_facts facts_of_device(struct crashdev *d, enum coffer_operation *operation)
 {
 	struct coffer_disk disk = {0};
 	struct coffer_facts f;
 
-	if (coffer_examine(&d->dev, &disk, NULL) < 0)
+	if (coffer_disk_examine(&d->dev, &disk, NULL) < 0)
 		abort();
-	*action = disk.action;
+	*operation = disk.operation;
 	f = disk.facts;
 	coffer_disk_reset(&disk);
 	coffer_dev_close(&d->dev);
@@ -158,7 +158,7 @@ struct coffer_facts facts_of_device(struct crashdev *d, enum coffer_action *acti
 }
 
 struct coffer_facts facts_of(
-	const struct row *row, const uint8_t *state, enum coffer_action *action)
+	const struct row *row, const uint8_t *state, enum coffer_operation *operation)
 {
-	return facts_of_device(crashdev_new(state, disk_size(row)), action);
+	return facts_of_device(crashdev_new(state, disk_size(row)), operation);
 }

@@ -48,7 +48,7 @@ static inline uint64_t copy_size(const struct row *row)
 /* The content, and the reserve as zeros: disk_size() bytes; free() it. */
 uint8_t *make_content(const struct row *row);
 struct coffer_encrypt_options options(const struct row *row);
-int crash_ask(void *user, enum coffer_ask why, uint8_t *buf, size_t size, struct coffer_err *e);
+int crash_ask(void *userdata, enum coffer_ask why, uint8_t *buf, size_t size, struct coffer_err *e);
 
 /* Run a verb on a copy of @content; @ret_log gets what it wrote (when @record) and the result. */
 int encrypt(const struct row *row, const uint8_t *content, bool record, struct crash_log *ret_log,
@@ -58,6 +58,6 @@ int undo(const struct row *row, const uint8_t *content, bool record, struct cras
 int repair(const struct row *row, const uint8_t *content, bool record, struct crash_log *ret_log,
 	struct coffer_err *e);
 /* The same of a device, which is closed. */
-struct coffer_facts facts_of_device(struct crashdev *d, enum coffer_action *action);
+struct coffer_facts facts_of_device(struct crashdev *d, enum coffer_operation *operation);
 struct coffer_facts facts_of(
-	const struct row *row, const uint8_t *state, enum coffer_action *action);
+	const struct row *row, const uint8_t *state, enum coffer_operation *operation);

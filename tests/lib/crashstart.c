@@ -35,16 +35,16 @@ int run_repair(const struct row *row, struct coffer_dev *d, struct coffer_err *e
 	return r;
 }
 
-static void see_steps(void *user, const struct coffer_progress *p)
+static void see_steps(void *userdata, const struct coffer_progress *p)
 {
-	bool *seen = user;
+	bool *seen = userdata;
 
 	*seen = *seen || p->phase == COFFER_PHASE_CONVERT;
 }
 
-static bool stop_at_steps(void *user)
+static bool stop_at_steps(void *userdata)
 {
-	const bool *seen = user;
+	const bool *seen = userdata;
 
 	return *seen;
 }
@@ -58,7 +58,7 @@ int run_place(const struct row *row, struct coffer_dev *d, struct coffer_err *e)
 
 	o.callbacks.progress = see_steps;
 	o.callbacks.stop = stop_at_steps;
-	o.callbacks.user = &seen;
+	o.callbacks.userdata = &seen;
 	r = coffer_encrypt_dev(d, &o, NULL, &stopped);
 	if (r < 0 && stopped.outcome == COFFER_INTERRUPTED)
 		return 0;
@@ -70,7 +70,7 @@ int run_place(const struct row *row, struct coffer_dev *d, struct coffer_err *e)
 
 /* The first of the disks that @run flushes which is @wanted; the disk becomes that. */
 static void first_flushed(const struct row *row, uint8_t *disk, verb run,
-	bool (*wanted)(const struct row *row, const uint8_t *disk, enum coffer_action a,
+	bool (*wanted)(const struct row *row, const uint8_t *disk, enum coffer_operation a,
 		const struct coffer_facts *f))
 {
 	struct traces t = {0};
@@ -83,15 +83,15 @@ static void first_flushed(const struct row *row, uint8_t *disk, verb run,
 	layer_init(&l, disk, disk_size(row));
 	for (size_t i = 0; i < t.items[0].log.n && !found; i++) {
 		const struct crash_op *op = &t.items[0].log.ops[i];
-		enum coffer_action action;
+		enum coffer_operation operation;
 		struct coffer_facts f;
 
 		if (!op->flush) {
 			layer_write(&l, op->off, op->data, op->n);
 			continue;
 		}
-		f = facts_of(row, l.mem, &action);
-		found = wanted(row, l.mem, action, &f);
+		f = facts_of(row, l.mem, &operation);
+		found = wanted(row, l.mem, operation, &f);
 	}
 	if (!found)
 		abort();
@@ -100,76 +100,76 @@ static void first_flushed(const struct row *row, uint8_t *disk, verb run,
 	trails_free(&t);
 }
 
-static bool is_placed(const struct row *row, const uint8_t *disk, enum coffer_action a,
+static bool is_placed(const struct row *row, const uint8_t *disk, enum coffer_operation a,
 	const struct coffer_facts *f)
 {
 	(void)row;
 	(void)disk;
-	return a == COFFER_ACT_CONVERT && f->header.agree;
+	return a == COFFER_OP_CONVERT && f->header.agree;
 }
 
-static bool is_half(const struct row *row, const uint8_t *disk, enum coffer_action a,
+static bool is_half(const struct row *row, const uint8_t *disk, enum coffer_operation a,
 	const struct coffer_facts *f)
 {
 	return is_placed(row, disk, a, f) && f->conversion.pointer < row->length;
 }
 
-static bool is_at_end(const struct row *row, const uint8_t *disk, enum coffer_action a,
+static bool is_at_end(const struct row *row, const uint8_t *disk, enum coffer_operation a,
 	const struct coffer_facts *f)
 {
 	(void)row;
 	(void)disk;
-	return a == COFFER_ACT_END && f->header.agree;
+	return a == COFFER_OP_FINALIZE && f->header.agree;
 }
 
-static bool is_marked(const struct row *row, const uint8_t *disk, enum coffer_action a,
+static bool is_marked(const struct row *row, const uint8_t *disk, enum coffer_operation a,
 	const struct coffer_facts *f)
 {
 	(void)row;
 	(void)disk;
 	(void)f;
-	return a == COFFER_ACT_REDO_PLACEMENT;
+	return a == COFFER_OP_REDO_PLACEMENT;
 }
 
-static bool is_veiled(const struct row *row, const uint8_t *disk, enum coffer_action a,
+static bool is_masked(const struct row *row, const uint8_t *disk, enum coffer_operation a,
 	const struct coffer_facts *f)
 {
-	return is_marked(row, disk, a, f) && f->veiled;
+	return is_marked(row, disk, a, f) && f->masks_whole;
 }
 
 /* Both header copies are there, and so is the record. */
-static bool is_unfinished(const struct row *row, const uint8_t *disk, enum coffer_action a,
+static bool is_unfinished(const struct row *row, const uint8_t *disk, enum coffer_operation a,
 	const struct coffer_facts *f)
 {
 	(void)row;
 	(void)disk;
 	(void)f;
-	return a == COFFER_ACT_FINISH_PLACEMENT;
+	return a == COFFER_OP_FINISH_PLACEMENT;
 }
 
-static bool is_undone_in_part(const struct row *row, const uint8_t *disk, enum coffer_action a,
+static bool is_undone_in_part(const struct row *row, const uint8_t *disk, enum coffer_operation a,
 	const struct coffer_facts *f)
 {
 	(void)row;
 	(void)disk;
 	(void)f;
-	return a == COFFER_ACT_REDO_RESTORE;
+	return a == COFFER_OP_FINISH_UNDO;
 }
 
 /* The record is there, the filesystem is untouched. */
-static bool is_recorded(const struct row *row, const uint8_t *disk, enum coffer_action a,
+static bool is_recorded(const struct row *row, const uint8_t *disk, enum coffer_operation a,
 	const struct coffer_facts *f)
 {
 	(void)f;
-	return a == COFFER_ACT_START && memcmp(disk + row->length, "COFFER-RECORD", 14) == 0;
+	return a == COFFER_OP_START && memcmp(disk + row->length, "COFFER-RECORD", 14) == 0;
 }
 
-static bool is_restored(const struct row *row, const uint8_t *disk, enum coffer_action a,
+static bool is_restored(const struct row *row, const uint8_t *disk, enum coffer_operation a,
 	const struct coffer_facts *f)
 {
 	(void)row;
 	(void)disk;
-	return a == COFFER_ACT_REDO_RESTORE && f->transition.kind == COFFER_RESTORED;
+	return a == COFFER_OP_FINISH_UNDO && f->transition.kind == COFFER_RECORD_UNDONE;
 }
 
 void placed(const struct row *row, uint8_t *disk)
@@ -189,7 +189,7 @@ void at_end(const struct row *row, uint8_t *disk)
 
 void half_placed(const struct row *row, uint8_t *disk)
 {
-	first_flushed(row, disk, run_place, is_veiled);
+	first_flushed(row, disk, run_place, is_masked);
 }
 
 void unfinished(const struct row *row, uint8_t *disk)
@@ -216,7 +216,7 @@ void torn_copy(const struct row *row, uint8_t *disk)
 
 void image_lost(const struct row *row, uint8_t *disk)
 {
-	first_flushed(row, disk, run_encrypt, is_veiled);
+	first_flushed(row, disk, run_encrypt, is_masked);
 	disk[row->length + 4096 + 100] ^= 1;
 }
 

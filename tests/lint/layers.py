@@ -16,7 +16,7 @@ from tap import Tap  # noqa: E402
 FOLDERS = ["base", "io", "block", "fs", "luks2", "convert", "header", "report", "rescue"]
 # Public headers that only name things; every folder may use them. The others are contracts of calls:
 # the folders that fulfil them and cli include them.
-WORDS = {"err", "finding", "holder", "repair_action", "stage"}
+WORDS = {"err", "finding", "holder", "operation", "repair_action", "stage"}
 FULFIL = {"public", "cli", "convert", "header", "report", "rescue"}
 VENDOR = re.compile(r"(libcryptsetup\.h|libdevmapper\.h|blkid/|libmount|libfdisk|json-c/|openssl/"
                     r"|ext2fs/|tss2/)")

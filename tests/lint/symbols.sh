@@ -143,7 +143,7 @@ check 'public headers and exports' \
 cat "${headers[@]}" >"$scratch/more.h"
 cat >>"$scratch/more.h" <<'EOF'
 /* COFFER_API int coffer_in_a_comment(void); */
-COFFER_API const struct coffer_thing *const *
+COFFER_API const struct coffer_device_id *const *
 	coffer_one_more (int (*callback)(void *user), ...) __attribute__((format(printf, 1, 2)));
 EOF
 check 'a declaration is read as the compiler reads it' \

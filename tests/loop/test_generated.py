@@ -169,7 +169,7 @@ class Case:
     def _note(self, summary):
         self.used_only, self.told = summary["used_only"], summary["bytes_used"]
         self.because = self.because or summary.get("all_because") or ""
-        if summary["found"] in ("end", "sync-final"):  # all was moved before, and the map may be gone
+        if summary["operation"] in ("finalize", "sync-final"):  # all was moved before, and the map may be gone
             self.used_only = None
         elif self.args[3] == "yes":
             assert self.used_only, summary

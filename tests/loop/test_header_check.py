@@ -154,7 +154,7 @@ def says_like_the_others(img, report, c):
     text = run(ASAN, "verify", "--json", img, status=(3, 6)).stdout
     others = {x["id"]: x for x in json.loads(text)["checks"]}
     assert others[c["id"]]["remedy"] == c["remedy"], (others[c["id"]], c)
-    foreign = c["id"] == "header-primary" and not report["copies"][0]["found"] and \
+    foreign = c["id"] == "header-primary" and not report["copies"][0]["operation"] and \
         any(get(img, 0, 4096))
     assert ("something else lies" in c["remedy"]) == foreign, c
 

@@ -27,8 +27,8 @@ counter = iter(range(10 ** 6))
 LOCKS = "/run/cryptsetup"
 INIT_PID_NS = 0xEFFFFFFC
 
-PLAIN_TOOL = os.path.join(os.environ["COFFER_BUILD"], "tests/users")
-TOOL = os.path.join(os.environ["COFFER_ASAN_BUILD"], "tests/users")
+PLAIN_TOOL = os.path.join(os.environ["COFFER_BUILD"], "tests/holders")
+TOOL = os.path.join(os.environ["COFFER_ASAN_BUILD"], "tests/holders")
 if not os.access(TOOL, os.X_OK):
     TOOL = PLAIN_TOOL
 
@@ -67,7 +67,7 @@ def users(target, *want, volume="", prefix=(), tool=TOOL):
     (kind, name, on, pid, writes)."""
     got = []
     for u in look(target, volume, prefix, tool)[0]:
-        row = (u["kind"], u["name"], u["on"])
+        row = (u["kind"], u["name"], u["device"])
         got.append(row + (u["pid"], u["writes"]) if u["pid"] or u["writes"] else row)
     want = [w if len(w) > 2 else (*w, "") for w in want]
     assert got == want, f"{target} is used by\n  {got}, not by\n  {want}"
@@ -363,10 +363,10 @@ def stock_at_work(block):
     volume = uuid_of(img)
     with on(block, img) as target:
         with coffer.paused("fdatasync", 3, coffer.stock_resume(target, box.key)) as pid:
-            users(target, ("reencrypts", "cryptsetup", "", pid, True), volume=volume)
+            users(target, ("reencryption", "cryptsetup", "", pid, True), volume=volume)
             users(target, ("process", "cryptsetup", "", pid, True))
             users(target, ("process", "cryptsetup", "", pid, True), volume=str(uuid.uuid4()))
-            users(box.plain, ("reencrypts", "cryptsetup", "", pid, False), volume=volume)
+            users(box.plain, ("reencryption", "cryptsetup", "", pid, False), volume=volume)
         users(target, volume=volume)
     box.check(img)
 
@@ -377,7 +377,7 @@ def coffer_at_work():
     volume = uuid_of(img)
     cmd = coffer.one_thread(img, box.key)
     with coffer.paused("fdatasync", 12, cmd) as pid:
-        users(img, ("reencrypts", "coffer", "", pid, True), volume=volume)
+        users(img, ("reencryption", "coffer", "", pid, True), volume=volume)
         p = coffer.encrypt(img, box.key, status=(4,))
         assert f"at work on {img} (coffer (process {pid}))" in p.stderr, p.stderr
     box.check(img)
@@ -419,7 +419,7 @@ def lock_inherited():
             ino = os.stat(lock_path(volume)).st_ino
             taker = [line.split()[4] for line in f if line.split()[5].endswith(f":{ino}")]
         assert len(taker) == 1 and not os.path.exists("/proc/" + taker[0]), taker
-        users(img, ("reencrypts", "sleep", "", pid, False), volume=volume)
+        users(img, ("reencryption", "sleep", "", pid, False), volume=volume)
 
 
 def lock_not_taken():
@@ -433,7 +433,7 @@ def lock_not_taken():
                 try:
                     wait_for(lambda: any("->" in line and f" {waiter.pid} " in line
                                          for line in open("/proc/locks")))
-                    users(img, ("reencrypts", "python3", "", os.getpid(), False), volume=volume)
+                    users(img, ("reencryption", "python3", "", os.getpid(), False), volume=volume)
                 finally:
                     waiter.kill()
 
@@ -454,7 +454,7 @@ def lock_in_flight():
     path = lock_path(volume)
     try:
         with process(sys.executable, "-c", code, path):
-            users(img, ("reencrypts", ""), volume=volume)
+            users(img, ("reencryption", ""), volume=volume)
         users(img, volume=volume)
     finally:
         os.unlink(path)
@@ -467,7 +467,7 @@ def lock_of_a_stranger():
                  "echo ready && exec sleep 600") as pid:
         blind = ["setpriv", "--bounding-set=-sys_ptrace"]
         with opener((img, "O_RDWR")):
-            users(img, ("reencrypts", "sleep", "", pid, False), volume=volume, prefix=blind)
+            users(img, ("reencryption", "sleep", "", pid, False), volume=volume, prefix=blind)
         assert look(img, prefix=blind)[1] is False
     os.unlink(lock_path(volume))
 
@@ -512,16 +512,16 @@ def told_by_status():
                      'mount "$1" "$2" && echo ready && exec sleep 600', "sh", upper, at) as pid:
             got = status(img)
             want = [{"kind": "loop", "name": dev},
-                    {"kind": "loop", "name": upper, "on": short(dev)},
-                    {"kind": "mount", "name": at, "on": short(upper), "pid": pid}]
-            assert got["users"] == want, got
+                    {"kind": "loop", "name": upper, "device": short(dev)},
+                    {"kind": "mount", "name": at, "device": short(upper), "pid": pid}]
+            assert got["holders"] == want, got
             text = " ".join(run(coffer.COFFER, "status", img).stdout.split())
             words = f"{short(upper)}: mounted on {at} in the mount namespace of process {pid}"
             assert words in text, text
             assert got["next"] == f"nsenter --target {pid} --mount umount {at}", got
             run("sh", "-c", got["next"])
             got = status(img)
-            assert got["users"] == want[:2] and got["next"] == f"losetup -d {upper}", got
+            assert got["holders"] == want[:2] and got["next"] == f"losetup -d {upper}", got
 
 
 # --- what cannot be seen --------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 # Seen only where a machine or a moment is as no row here can make it.
 RARE = {
     ("speed", "why"),  # test_plan: a folder that cannot be written
-    ("user", "on"),  # test_holders: partitions
+    ("holder", "device"),  # test_holders: partitions
     ("backup", "partuuid"),  # a partition, and a udev that names it
     ("backup", "id"),  # a device with a serial number
 }
@@ -172,7 +172,7 @@ with contextlib.ExitStack() as stack:
     def who_is_at_work():
         with open(disks["converting"], "r+b"):
             last = as_json("status", (0,), disks["converting"])
-        assert any(u.get("writes") for u in last["devices"][0]["users"]), last
+        assert any(u.get("writes") for u in last["devices"][0]["holders"]), last
 
     def plan(name, status):
         both("plan", status, disks[name], "--reduce-device-size", "2M")

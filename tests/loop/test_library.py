@@ -151,7 +151,7 @@ def encrypt():
     img = copy()
     p = program("encrypt", img, key)
     assert p.stdout.strip() == coffer.header(img)["uuid"], p.stdout
-    for phase in "prepare", "derive", "place", "convert    0 %", "convert  100 %", "end":
+    for phase in "prepare", "derive", "place", "convert    0 %", "convert  100 %", "finalize":
         assert phase in p.stderr, p.stderr
     check(img)
     p = program("encrypt", img, key, status=(4,))
@@ -316,10 +316,10 @@ def out_of_the_library(name):
     """What an example does not find in the library it cannot be linked with."""
     text = os.path.join(folder, "wrong.c")
     with open(os.path.join(TOP, f"examples/{name}.c")) as f, open(text, "w") as out:
-        out.write(f.read() + "\nint coffer_examine(void);\nint (*use)(void) = coffer_examine;\n")
+        out.write(f.read() + "\nint coffer_disk_examine(void);\nint (*use)(void) = coffer_disk_examine;\n")
     p = run(CC, "-o", os.path.join(folder, "wrong"), text, env=environment(), status=None,
             *pkg_config("--cflags", "--libs").split())
-    assert p.returncode and "coffer_examine" in p.stderr, "an internal call could be linked"
+    assert p.returncode and "coffer_disk_examine" in p.stderr, "an internal call could be linked"
 
 
 def backup():

@@ -245,7 +245,7 @@ def stock_between(kind):
             stopped("fdatasync", 2, coffer.stock_resume(where, small.key), log) as converting:
         began = time.monotonic()
         said = json.loads(run(COFFER, "status", "--json", where).stdout)["devices"][0]
-        users = [u for u in said["users"] if u["kind"] == "reencrypts"]
+        users = [u for u in said["holders"] if u["kind"] == "reencryption"]
         lock = os.stat(run_lock_path(coffer.header(img)["uuid"])).st_ino
         assert [(u["name"], u["pid"]) for u in users] == [("cryptsetup", converting.pid)], said
         before = coffer.header(img)["seqids"]

@@ -167,7 +167,7 @@ def no_record():
     """The same without coffer's record, as cryptsetup leaves it: the head is whole, and its copy is
     to be erased."""
     img = saving(6, keep=False)
-    f = refused(img, "unclear-head", f"lies at byte {box.size - S}", "either cryptsetup was cut")
+    f = refused(img, "moved-segment-ambiguous", f"lies at byte {box.size - S}", "either cryptsetup was cut")
     assert "damaged" in run(COFFER, "status", img).stdout
     run(*command_of(f["remedy"], 0))
     assert read(img, box.size - S, S) == bytes(S) and os.path.getsize(img) == box.size
@@ -181,7 +181,7 @@ def overwritten(at, n):
     img = box.copy()
     write(img, box.size - S, read(img, 0, S))
     write(img, at, os.urandom(n))
-    f = refused(img, "unclear-head", f"lies at byte {box.size - S}", "either cryptsetup was cut")
+    f = refused(img, "moved-segment-ambiguous", f"lies at byte {box.size - S}", "either cryptsetup was cut")
     run(*command_of(f["remedy"], 1))
     assert read(img, 0, box.end) == read(box.plain, 0, box.end), "the remedy is wrong"
 
@@ -194,7 +194,7 @@ def metadata_overwritten():
     assert used
     for at in used:
         write(img, at, bytes(4096))
-    f = refused(img, "unclear-head", "either cryptsetup was cut")
+    f = refused(img, "moved-segment-ambiguous", "either cryptsetup was cut")
     run(*command_of(f["remedy"], 1))
     assert read(img, 0, box.end) == read(box.plain, 0, box.end), "the remedy is wrong"
 
@@ -204,7 +204,7 @@ def odd_name():
     img = box.copy("it's; a $(disk)")
     write(img, box.size - S, read(img, 0, S))
     write(img, 12 * MiB, os.urandom(MiB))
-    f = refused(img, "unclear-head")
+    f = refused(img, "moved-segment-ambiguous")
     run("sh", "-c", shlex.join(command_of(f["remedy"], 1)))
     assert read(img, 0, box.end) == read(box.plain, 0, box.end), "the remedy is wrong"
 
@@ -217,7 +217,7 @@ def long_name():
     write(img, box.size - S, read(img, 0, S))
     write(img, 12 * MiB, os.urandom(MiB))
     said = repair(img, status=6)
-    remedy = finding(said, "unclear-head")["remedy"]
+    remedy = finding(said, "moved-segment-ambiguous")["remedy"]
     assert remedy.endswith(f"skip={box.size - S} count={S}'"), remedy
     assert "if=DISK" in remedy and "dd if" not in said["message"], said["message"]
 
@@ -226,7 +226,7 @@ def superblock_overwritten():
     img = box.copy()
     write(img, box.size - S, read(img, 0, S))
     write(img, 512, bytes(3584))
-    f = refused(img, "unclear-head", "hold no filesystem any more", "coffer header restore")
+    f = refused(img, "moved-segment-ambiguous", "hold no filesystem any more", "coffer header restore")
     assert "dd " not in f["remedy"], f
 
 
@@ -236,7 +236,7 @@ def name_with_spaces():
     run("cp", "--sparse=always", box.plain, img)
     write(img, box.size - S, read(img, 0, S))
     write(img, 12 * MiB, os.urandom(MiB))
-    f = refused(img, "unclear-head")
+    f = refused(img, "moved-segment-ambiguous")
     p = encrypt(img, box.key, *RESERVE, status=(6,))
     look = p.stderr[p.stderr.index("see coffer repair") + 4:]
     assert run(*shlex.split(look.replace("coffer", COFFER, 1)), status=(6,))
@@ -250,7 +250,7 @@ def magics_gone(cmd, *words):
     cmd(img)
     assert 0 < coffer.pointer(img) < box.end
     run("wipefs", "-a", img)
-    f = refused(img, "unclear-head", *words)
+    f = refused(img, "moved-segment-ambiguous", *words)
     assert "dd " not in f["remedy"], f
 
 
@@ -275,7 +275,7 @@ def stale_record():
     """A record of coffer's is left, and then cryptsetup was cut: the record's hash is another one."""
     img = saving(20)  # all of the copy is there
     write(img, 12 * MiB, os.urandom(MiB))
-    refused(img, "unclear-head", "either cryptsetup was cut")
+    refused(img, "moved-segment-ambiguous", "either cryptsetup was cut")
 
 
 # --- the filesystem's checker ------------------------------------------------------------------------
@@ -396,7 +396,7 @@ def no_copy(data):
     """The header is placed, and cryptsetup's copy of the head never was."""
     img = begun()
     write(img, small.size - MiB, data)
-    refused_small(img, "head-copy", f"at byte {small.size - MiB}, lies nothing that is known")
+    refused_small(img, "moved-segment-copy", f"at byte {small.size - MiB}, lies nothing that is known")
 
 
 def half_a_copy():
@@ -407,7 +407,7 @@ def half_a_copy():
     plain[700 * KiB:701 * KiB] = b"text" * 256
     write(img, half, bytes(plain[half:]))
     write(img, small.size - MiB + half, bytes(MiB - half))
-    refused_small(img, "head-copy", f"the copy at byte {small.size - MiB} does not have them")
+    refused_small(img, "moved-segment-copy", f"the copy at byte {small.size - MiB} does not have them")
 
 
 def used_behind_header():
@@ -417,7 +417,7 @@ def used_behind_header():
     write(img, 700 * KiB, b"text" * 256)
     run(*coffer.stock(img, small.key, "--init-only", "--luks2-keyslots-size", "512k"), cwd=folder)
     write(img, small.size - MiB + 700 * KiB, b"new!" * 256)
-    refused_small(img, "head-copy", "2 sectors behind its header, from byte 557056 on",
+    refused_small(img, "moved-segment-copy", "2 sectors behind its header, from byte 557056 on",
                   "either the volume was opened and used")
 
 
@@ -491,7 +491,7 @@ def start_lost():
         f.truncate(80 * MiB)
     run("mkfs.ext4", "-q", "-F", "-b", "1024", img)
     write(img, 0, os.urandom(2 * MiB))
-    f = finding(repair(img, status=6), "head-lost")
+    f = finding(repair(img, status=6), "moved-segment-lost")
     assert f"at byte {8193 * KiB}" in f["text"], f
 
 

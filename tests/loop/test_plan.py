@@ -23,7 +23,7 @@ box = Box(folder)
 counter = iter(range(10 ** 6))
 ALL = ["--used-only", "no"]
 AUTO = ["--used-only", "auto"]
-GUARDS = ["alone", "writable", "locks", "state", "content", "filesystem", "one-device", "room",
+GUARDS = ["exclusive", "writable", "locks", "state", "content", "filesystem", "single-device", "reserve",
           "sector-size", "header"]
 
 
@@ -70,13 +70,13 @@ def plan(target, *args, status=(0,), disk=None, prefix=(), program=None, speed=F
 
 
 def check_shape(report):
-    if "guards" not in report:
+    if "preflight" not in report:
         return
-    verdicts = {g["id"]: g["verdict"] for g in report["guards"]}
-    assert len(verdicts) == len(report["guards"]), "an id occurs twice"
+    verdicts = {g["id"]: g["verdict"] for g in report["preflight"]}
+    assert len(verdicts) == len(report["preflight"]), "an id occurs twice"
     assert report["possible"] == ("bad" not in verdicts.values()), report
     assert report["possible"] == (report["exit_code"] == 0), report
-    for g in report["guards"]:
+    for g in report["preflight"]:
         assert g["text"] and not g["text"].endswith("."), g
     for s in report["stages"]:
         assert s["does"] and s["worst"] and s["bytes"] > 0, s
@@ -85,19 +85,19 @@ def check_shape(report):
 
 
 def verdicts(report, *ids):
-    found = {g["id"]: g["verdict"] for g in report["guards"]}
+    found = {g["id"]: g["verdict"] for g in report["preflight"]}
     return [found.get(i) for i in ids] if ids else found
 
 
 def all_ok(report, *but):
     """Nobody may be seen here who uses it, and yet not everybody be visible."""
     for i, v in verdicts(report).items():
-        assert i in but or v == "ok" or (i, v) == ("alone", "note"), report["guards"]
+        assert i in but or v == "ok" or (i, v) == ("exclusive", "note"), report["preflight"]
 
 
 def refusal(report, guard):
-    [g] = [g for g in report["guards"] if g["id"] == guard]
-    assert g["verdict"] == "bad", report["guards"]
+    [g] = [g for g in report["preflight"] if g["id"] == guard]
+    assert g["verdict"] == "bad", report["preflight"]
     return g
 
 
@@ -142,7 +142,7 @@ def as_run(img, *args, flags=(), prefix=()):
     report = plan(img, *args)
     assert report["possible"], report
     json_line = [*prefix, *coffer.command("encrypt", img, box.key, "--threads", "1", "--json", *args)]
-    placing = report["status"]["found"] in ("start", "redo-placement")
+    placing = report["status"]["operation"] in ("start", "redo-placement")
     total, commits, flushes, copy_size = written(img, json_line, placing)
     exact = report["to_write"] - report["to_commit"]
     assert report["exact"] and exact == total, f"plan {exact}, run {total}"
@@ -155,10 +155,10 @@ def fresh(fs, size, end, *args, **kw):
     img = path_of(fs)
     make_image(img, size, fs, end, **kw)
     report = as_run(img, *ALL, *args)
-    assert list(verdicts(report)) == [*GUARDS, "new-header"], report["guards"]
+    assert list(verdicts(report)) == [*GUARDS, "new-header"], report["preflight"]
     all_ok(report)
     assert report["status"]["stage"] == "reserved" or args, report["status"]
-    assert [s["stage"] for s in report["stages"]] == ["save", "place", "convert", "end"]
+    assert [s["phase"] for s in report["phases"]] == ["save", "place", "convert", "finalize"]
     shift = report["data_offset"]
     assert report["to_move"] == report["data_size"] == report["device_size"] - 2 * shift
     assert report["steps"] == -(-report["to_move"] // shift)
@@ -181,8 +181,8 @@ def run_says_the_same(*args):
 def known_by_size():
     img = raw(12 * MiB, (0, os.urandom(MiB)))
     report = as_run(img, "--device-size", str(7 * MiB + 1000))
-    assert verdicts(report, "filesystem", "one-device", "used-only") == [
-        "note", "unchecked", "note"], report["guards"]
+    assert verdicts(report, "filesystem", "single-device", "used-only") == [
+        "note", "unchecked", "note"], report["preflight"]
     assert report["used_only"] is False and "does not know" in report["all_because"], report
 
 
@@ -201,7 +201,7 @@ def used(how, *args):
     """Of ext4 it is known which blocks are used, and so is all that follows."""
     img = holes("ext4")
     report = as_run(img, *AUTO, "--free-space", how, *args)
-    assert list(verdicts(report)) == [*GUARDS, "new-header", "used-only"], report["guards"]
+    assert list(verdicts(report)) == [*GUARDS, "new-header", "used-only"], report["preflight"]
     all_ok(report)
     assert report["used_only"] and report["free_space"] == how, report
     assert 8 * MiB < report["to_move"] < 20 * MiB, report
@@ -213,7 +213,7 @@ def estimated(fs, size, end):
     img = holes(fs, size, end)
     report = plan(img)
     assert report["exact"] is False and report["used_only"], report
-    assert verdicts(report, "used-only") == ["note"], report["guards"]
+    assert verdicts(report, "used-only") == ["note"], report["preflight"]
     text = run(*command(img, "--no-speed")).stdout
     assert re.search(f"about .* of {fs} would be", text) and "moves        about" in text, text
     summary = coffer.events(coffer.encrypt(img, box.key, "--json", *AUTO))[-1]
@@ -270,19 +270,19 @@ def cut_after(img, flushes):
 # first commit, then three for each step.
 CUTS = [
     # name, flush, stage, what a run finds, stages that are left
-    ("nothing was written", 1, "reserved", "start", ["save", "place", "convert", "end"]),
+    ("nothing was written", 1, "reserved", "start", ["save", "place", "convert", "finalize"]),
     ("it is said that the head is saved", 2, "reserved", "start", ["save", "place", "convert",
-                                                                   "end"]),
-    ("the head was saved", 5, "reserved", "start", ["save", "place", "convert", "end"]),
-    ("block 0 is marked", 6, "placing", "redo-placement", ["place", "convert", "end"]),
-    ("the body is there", 8, "placing", "redo-placement", ["place", "convert", "end"]),
-    ("one header copy is there", 9, "placing", "finish-placement", ["place", "convert", "end"]),
-    ("both header copies are there", 10, "placing", "finish-placement", ["place", "convert", "end"]),
-    ("the header is placed", 12, "placed", "convert", ["convert", "end"]),
-    ("the first step", 17, "converting", "convert", ["convert", "end"]),
-    ("half way", 14 + 3 * 5, "converting", "convert", ["convert", "end"]),
-    ("the last step", 14 + 3 * 10, "wipe-pending", "end", ["end"]),
-    ("one final copy", 14 + 3 * 10 + 3, "encrypted", "sync-final", ["end"]),
+                                                                   "finalize"]),
+    ("the head was saved", 5, "reserved", "start", ["save", "place", "convert", "finalize"]),
+    ("block 0 is marked", 6, "placing", "redo-placement", ["place", "convert", "finalize"]),
+    ("the body is there", 8, "placing", "redo-placement", ["place", "convert", "finalize"]),
+    ("one header copy is there", 9, "placing", "finish-placement", ["place", "convert", "finalize"]),
+    ("both header copies are there", 10, "placing", "finish-placement", ["place", "convert", "finalize"]),
+    ("the header is placed", 12, "placed", "convert", ["convert", "finalize"]),
+    ("the first step", 17, "converting", "convert", ["convert", "finalize"]),
+    ("half way", 14 + 3 * 5, "converting", "convert", ["convert", "finalize"]),
+    ("the last step", 14 + 3 * 10, "wipe-pending", "finalize", ["finalize"]),
+    ("one final copy", 14 + 3 * 10 + 3, "encrypted", "sync-final", ["finalize"]),
 ]
 
 
@@ -291,8 +291,8 @@ def cut(flushes, stage, found, stages):
     cut_after(img, flushes)
     report = plan(img, *ALL)
     status = report["status"]
-    assert (status["stage"], status["found"]) == (stage, found), status
-    assert [s["stage"] for s in report["stages"]] == stages, report["stages"]
+    assert (status["stage"], status["operation"]) == (stage, found), status
+    assert [s["phase"] for s in report["phases"]] == stages, report["stages"]
     if found != "sync-final":
         assert report["to_move"] == box.end - status.get("bytes_converted", 0), report
     assert verdicts(report, "state") == ["ok"]
@@ -302,12 +302,12 @@ def cut(flushes, stage, found, stages):
 
 def restoring():
     """An abort that was cut: it is finished first, and what comes then is not promised."""
-    img = box.copy("restoring")
+    img = box.copy("undoing")
     cut_after(img, 13)
     coffer.kill_at("fdatasync", 6, coffer.command("abort", img))
     report = plan(img)
-    assert report["status"]["stage"] == "restoring", report["status"]
-    assert [s["stage"] for s in report["stages"]] == ["restore"] and report["steps"] == 0, report
+    assert report["status"]["stage"] == "undoing", report["status"]
+    assert [s["phase"] for s in report["phases"]] == ["undo"] and report["steps"] == 0, report
 
 
 def others(make, stage, status, *words):
@@ -359,8 +359,8 @@ def bad(guard, make, *args, status=4, words=(), unchecked=()):
     img = make()
     report = plan(img, *args, status=(status,))
     found = verdicts(report)
-    assert [i for i, v in found.items() if v == "bad"] == [guard], report["guards"]
-    assert [i for i, v in found.items() if v == "unchecked"] == list(unchecked), report["guards"]
+    assert [i for i, v in found.items() if v == "bad"] == [guard], report["preflight"]
+    assert [i for i, v in found.items() if v == "unchecked"] == list(unchecked), report["preflight"]
     assert "to_move" not in report and not report["stages"], report
     g = refusal(report, guard)
     p = coffer.encrypt(img, box.key, "--dry-run", *args, status=(status,) if guard != "new-header"
@@ -439,16 +439,16 @@ def block_device():
         assert list(verdicts(report)) == [*GUARDS, "hibernation", "new-header"]
         with mounted(dev, "ext4", "ro,noload") as at:
             report = plan(dev, *ALL, status=(4,))
-            g = refusal(report, "alone")
+            g = refusal(report, "exclusive")
             assert at in g["text"] and "unmount" in g["remedy"], g
             assert report["steps"] == 10 and report["to_move"] == box.end, report
-            all_ok(report, "alone")
+            all_ok(report, "exclusive")
 
 
 def attached():
     img = box.copy("attached")
     with loop(img) as dev:
-        g = refusal(plan(img, status=(4,)), "alone")
+        g = refusal(plan(img, status=(4,)), "exclusive")
         assert dev in g["text"] and "losetup -d" in g["remedy"], g
 
 
@@ -461,7 +461,7 @@ def at_work(block):
         with coffer.paused("fdatasync", 21, coffer.command("encrypt", img, box.key, "--threads",
                                                            "1")):
             report = plan(img, status=(4,))
-            assert verdicts(report, "alone") == ["bad"], report["guards"]
+            assert verdicts(report, "exclusive") == ["bad"], report["preflight"]
             assert report["status"]["stage"] == "converting", report["status"]
 
 
@@ -479,7 +479,7 @@ def as_nobody(mode, *, bad_guard=None):
     os.chmod(folder, 0o755)
     os.chmod(img, mode)
     report = plan(img, *ALL, status=(4 if bad_guard else 0,), prefix=NOBODY, program=program)
-    assert verdicts(report, "locks") == ["note"], report["guards"]
+    assert verdicts(report, "locks") == ["note"], report["preflight"]
     if bad_guard:
         g = refusal(report, bad_guard)
         assert "Permission denied" in g["text"], g
@@ -499,7 +499,7 @@ def no_plan(target, status, *words):
     p = run(*command(target, "--json"), status=(status,))
     report = json.loads(p.stdout)
     assert report["report"] == "plan" and report["exit_code"] == status, report
-    assert report["device"] == target and "guards" not in report, report
+    assert report["device"] == target and "preflight" not in report, report
     for word in words:
         assert re.search(word, report["message"]), report
     p = run(*command(target), status=(status,))
@@ -709,32 +709,32 @@ rows = [
 
     ("guard content: partition table", lambda: bad(
         "content", partitioned, words=["name one of its partitions"],
-        unchecked=["filesystem", "one-device", "room", "sector-size"])),
+        unchecked=["filesystem", "single-device", "reserve", "sector-size"])),
     ("guard content: LUKS1", lambda: bad(
         "content", luks1, words=["coffer status"],
-        unchecked=["filesystem", "one-device", "room", "sector-size"])),
+        unchecked=["filesystem", "single-device", "reserve", "sector-size"])),
     ("guard content: LUKS2 without a header", lambda: bad(
         "content", lone_magic, status=6, words=["coffer header restore"],
-        unchecked=["filesystem", "one-device", "room", "sector-size"])),
+        unchecked=["filesystem", "single-device", "reserve", "sector-size"])),
     ("guard content: hibernated", lambda: bad(
         "content", hibernated, words=["mkswap"],
-        unchecked=["filesystem", "one-device", "room", "sector-size"])),
+        unchecked=["filesystem", "single-device", "reserve", "sector-size"])),
     ("guard filesystem: nothing known", lambda: bad(
         "filesystem", lambda: raw(12 * MiB), words=["--device-size"],
-        unchecked=["one-device", "room", "sector-size"])),
+        unchecked=["single-device", "reserve", "sector-size"])),
     ("guard filesystem: an absurd superblock", lambda: bad(
         "filesystem", absurd, words=["absurd block size"],
-        unchecked=["one-device", "room", "sector-size"])),
+        unchecked=["single-device", "reserve", "sector-size"])),
     ("guard filesystem: too small", lambda: bad(
         "filesystem", lambda: raw(512), words=["too small"],
-        unchecked=["one-device", "room", "sector-size"])),
-    ("guard one-device", lambda: bad("one-device", two_devices, words=["must lie on one device"])),
+        unchecked=["single-device", "reserve", "sector-size"])),
+    ("guard one-device", lambda: bad("single-device", two_devices, words=["must lie on one device"])),
     ("guard room: no reserve", lambda: bad(
-        "room", lambda: image(12 * MiB, "ext4", 12 * MiB), words=["resize2fs"],
+        "reserve", lambda: image(12 * MiB, "ext4", 12 * MiB), words=["resize2fs"],
         unchecked=["sector-size"])),
     ("guard room: odd size", lambda: bad(
-        "room", lambda: raw(12 * MiB + 100, (0, b"x")), "--device-size", "8M", words=["truncate"],
-        unchecked=["one-device", "sector-size"])),
+        "reserve", lambda: raw(12 * MiB + 100, (0, b"x")), "--device-size", "8M", words=["truncate"],
+        unchecked=["single-device", "sector-size"])),
     ("guard sector-size", lambda: bad(
         "sector-size", lambda: image(12 * MiB, "ext4", 8 * MiB, block_size=1024), "--sector-size",
         "4096", words=["--sector-size 512"])),

@@ -22,8 +22,8 @@ tap.need_root()
 stack = contextlib.ExitStack()
 folder = stack.enter_context(tempdir())
 COPY = 16 * KiB  # one header copy, for S = 1 MiB
-ACTIONS = {"sync-header", "redo-placement", "finish-placement", "redo-restore", "undo-placement",
-           "restore-block-0", "restore-head", "erase-mark", "erase-record", "resume"}
+ACTIONS = {"recover-header-copy", "redo-placement", "finish-placement", "finish-undo", "undo-placement",
+           "undo-block-0", "undo-stock-placement", "erase-transition-block", "erase-record", "resume"}
 seen = set()
 
 
@@ -195,7 +195,7 @@ def key_added_meanwhile():
             beside.wait_for(p.is_napping, 20)
             write(img, 0, read(other, 0, MiB))
         status, said = p.wait()
-    assert status == 0 and "'sync-header' was not needed any more" in said, (status, said)
+    assert status == 0 and "'recover-header-copy' was not needed any more" in said, (status, said)
     assert sha256(img) == sha256(other), "it has written something"
 
 
@@ -374,7 +374,7 @@ def block_0(box, sectors):
     p = coffer.encrypt(img, box.key, status=(6,))
     assert "coffer repair" in p.stderr and sha256(img) == before, p.stderr
     behind = sha256(img, 512 * sectors, box.end - 512 * sectors)
-    repaired(img, "restore-block-0")
+    repaired(img, "undo-block-0")
     assert read(img, 0, 512 * sectors) == read(box.plain, 0, 512 * sectors), "block 0 is not back"
     assert sha256(img, 512 * sectors, box.end - 512 * sectors) == behind, "more than that changed"
     check_fs(img, box.fs)
@@ -410,7 +410,7 @@ def mark_erased():
     before = sha256(img, 4096)
     p = coffer.encrypt(img, btrfs.key, status=(6,))
     assert "coffer repair" in p.stderr, p.stderr
-    repaired(img, "erase-mark")
+    repaired(img, "erase-transition-block")
     assert read(img, 0, 4096) == bytes(4096), "something is left of the mark"
     assert sha256(img, 4096) == before, "more than that was changed"
     check_fs(img, "btrfs")
@@ -471,7 +471,7 @@ def overtaken():
         _, said = p.communicate(timeout=60)
     os.close(master)
     assert p.returncode == 0, (p.returncode, said)
-    assert "'sync-header' was not needed any more" in said and "repaired" not in said, said
+    assert "'recover-header-copy' was not needed any more" in said and "repaired" not in said, said
     assert sha256(img) == before, "it has changed the disk"
     small.check(img)
 
@@ -553,7 +553,7 @@ def in_use():
     with loop(img) as dev:
         before = sha256(img)
         said = report(img, "--dry-run")
-        assert names(said) == ["restore-block-0"], said
+        assert names(said) == ["undo-block-0"], said
         last = report(img, "--yes", status=4)
         assert dev in last["message"] and sha256(img) == before, last
         with mounted(dev, "btrfs") as at:
@@ -562,7 +562,7 @@ def in_use():
                 assert "in use" in last["message"] or at in last["message"] or \
                     dev in last["message"], last
         assert read(img, 0, 14) == b"COFFER-TRANSIT", "it was repaired under a mount"
-        repaired(dev, "restore-block-0")
+        repaired(dev, "undo-block-0")
     os.unlink(img)
 
 
@@ -580,7 +580,7 @@ def torn_in_use(which):
             assert "in use" in last["message"] and sha256(img) == before, last
         finally:
             os.close(held)
-        repaired(dev, "sync-header")
+        repaired(dev, "recover-header-copy")
     small.check(img)
     os.unlink(img)
 
@@ -747,23 +747,23 @@ with stack:
         marks[b.fs] = m[next(i for i, x in enumerate(m) if "(4096 at 0)" in x[2]) + 1][:2]
     tap.run([
         *((f"sync-header: {('first', 'second')[i]} copy torn {what}, encrypted", encrypted_by,
-           lambda i=i, at=at: torn(i, None, at), "sync-header")
+           lambda i=i, at=at: torn(i, None, at), "recover-header-copy")
           for i in (0, 1) for what, at in (("in its metadata", 4196), ("in its head", 10))),
         *((f"sync-header: {('first', 'second')[i]} copy torn, converting", encrypted_by,
-           lambda i=i: torn(i, middle), "sync-header", "resume") for i in (0, 1)),
+           lambda i=i: torn(i, middle), "recover-header-copy", "resume") for i in (0, 1)),
         *((f"sync-header: {('first', 'second')[i]} copy's metadata refused, {what}", encrypted_by,
-           lambda i=i, m=m: refused(i, m), "sync-header", *then)
+           lambda i=i, m=m: refused(i, m), "recover-header-copy", *then)
           for i in (0, 1) for what, m, then in (("encrypted", None, ()),
                                                 ("converting", middle, ("resume",)))),
         *((f"sync-header: {('first', 'second')[i]} copy older, encrypted", encrypted_by,
-           lambda i=i: stale(i, middle), "sync-header") for i in (0, 1)),
+           lambda i=i: stale(i, middle), "recover-header-copy") for i in (0, 1)),
         *((f"sync-header: {('first', 'second')[i]} copy older, converting", encrypted_by,
-           lambda i=i: stale(i, steps[0], middle), "sync-header", "resume") for i in (0, 1)),
+           lambda i=i: stale(i, steps[0], middle), "recover-header-copy", "resume") for i in (0, 1)),
         *((f"sync-header: {what} of the first copy zeroed, encrypted", encrypted_by,
-           lambda n=n: zeroed(n), "sync-header")
+           lambda n=n: zeroed(n), "recover-header-copy")
           for what, n in (("a sector", 512), ("a block", 4096), ("all", COPY))),
         ("sync-header: a block of the first copy zeroed, converting", encrypted_by,
-         lambda: zeroed(4096, middle), "sync-header", "resume"),
+         lambda: zeroed(4096, middle), "recover-header-copy", "resume"),
         ("first copy lost: a filesystem's signature", unchanged, lost_below_filesystem, 6,
          "second copy is whole"),
         ("first copy lost: nothing of it is left", unchanged, overwritten, 6,
@@ -771,23 +771,23 @@ with stack:
         ("Bug: two volumes: a copy of another volume, which is older", unchanged, two_volumes, 6,
          "two different volumes", "keep a copy"),
         ("Bug: a change of the UUID that was cut is not two volumes", encrypted_by,
-         uuid_half_changed, "sync-header"),
+         uuid_half_changed, "recover-header-copy"),
         ("Bug: changed while the lock was waited for", changed_meanwhile),
         ("Bug: a key added while the lock was waited for", key_added_meanwhile),
         ("redo-placement", encrypted_by, half_placed, "redo-placement", "resume"),
         ("finish-placement", encrypted_by,
          lambda: killed_at([m for m in placement if m[0] == "pwrite64"][-1]), "finish-placement",
          "resume"),
-        *((f"redo-restore: cut at flush {n}", plain_by, lambda n=n: aborting(n), "redo-restore")
+        *((f"redo-restore: cut at flush {n}", plain_by, lambda n=n: aborting(n), "finish-undo")
           for n in (4, 5, 6)),
         ("undo-placement", plain_by, image_lost, "undo-placement"),
         ("erase-record", plain_by, record_left, "erase-record"),
         ("the filesystem has grown over the record", grown_over_record),
         *((f"restore-head: {upto} bytes of a header", plain_by, lambda upto=upto: torn_head(upto),
-           "restore-head") for upto in (4 * KiB, 8 * KiB)),
+           "undo-stock-placement") for upto in (4 * KiB, 8 * KiB)),
         ("restore-block-0, btrfs", block_0, btrfs, 8),
         ("restore-block-0, ext4, one sector", block_0, small, 1),
-        ("erase-mark", mark_erased),
+        ("erase-transition-block", mark_erased),
         ("resume: placed", encrypted_by, lambda: killed_at(moments["commit"][0]), "resume"),
         ("resume: wipe pending", encrypted_by, lambda: killed_at(end[0]), "resume"),
         ("resume: stock inside a step", encrypted_by, stock_hot, "resume"),
@@ -823,7 +823,7 @@ with stack:
         ("another program is at work", at_work),
         ("only to be read", only_readable),
         ("wrong key: converting", wrong_key, lambda: killed_at(middle)),
-        ("wrong key: a copy torn", wrong_key, lambda: torn(1, middle), "sync-header"),
+        ("wrong key: a copy torn", wrong_key, lambda: torn(1, middle), "recover-header-copy"),
         ("wrong key: half placed", wrong_key, half_placed, "redo-placement"),
         ("wrong key: stock inside a step", wrong_key, stock_hot),
         ("no key", no_key),

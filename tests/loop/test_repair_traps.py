@@ -110,7 +110,7 @@ def second_step():
     run("cp", img, mended)
     # The saved head is whole and its filesystem too old: it must not come back.
     said = json.loads(run(coffer.COFFER, "repair", "--dry-run", "--json", "--key-file", key, img).stdout)
-    assert [a["action"] for a in said["actions"]] == ["sync-header", "resume"], said
+    assert [a["action"] for a in said["actions"]] == ["recover-header-copy", "resume"], said
     run(coffer.COFFER, "repair", "--yes", "--key-file", key, mended)
     assert read(mended)[S:L + S] == done[S:L + S], "coffer does not get it back"
     run("cryptsetup", "repair", *STOCK[1:], img)
@@ -173,7 +173,7 @@ def changed_while_asked():
     init(img, S)
     # the first copy torn, the second whole, a part of the keyslot missing
     patch(img, *((at, plain[at:at + 512]) for at in (0, 40960)))
-    assert "restore-head" in run(coffer.COFFER, "repair", "--dry-run", img).stdout
+    assert "undo-stock-placement" in run(coffer.COFFER, "repair", "--dry-run", img).stdout
     main, side = os.openpty()
     with subprocess.Popen([coffer.COFFER, "repair", img], stdin=side, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE) as p:
@@ -189,7 +189,7 @@ def changed_while_asked():
     os.close(main)
     os.close(side)
     assert sha256(img) == before, "it was overwritten"
-    assert p.returncode == 0 and b"'restore-head' was not needed any more" in said, said
+    assert p.returncode == 0 and b"'undo-stock-placement' was not needed any more" in said, said
 
 
 with stack:

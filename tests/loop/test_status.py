@@ -23,7 +23,7 @@ os.chmod(folder, 0o755)  # for an ordinary user
 VERBS = re.findall(r"^  (\w+)", run(COFFER, "--help").stdout, re.MULTILINE)
 ERRNO = re.compile(r"\b(%s)\b" % "|".join(errno.errorcode.values()))
 STAGES = {"plain", "reserved", "placing", "placed", "converting", "wipe-pending", "encrypted",
-          "restoring", "other", "shrunk", "damaged"}
+          "undoing", "other", "shrunk", "damaged"}
 seen = set()
 
 
@@ -80,10 +80,10 @@ def look_as_nobody(img, like):
     finally:
         os.chmod(img, mode)
     s, = for_programs(p)["devices"]
-    other = ("users", "users_complete", "locked", "next", "why")
+    other = ("holders", "holders_complete", "locked", "next", "why")
     assert {k: v for k, v in s.items() if k not in other} == \
         {k: v for k, v in like.items() if k not in other}, s
-    assert s.get("next") == like.get("next") or like["users"], s
+    assert s.get("next") == like.get("next") or like["holders"], s
     assert sha256(img) == before, "it has changed the disk"
 
 
@@ -192,7 +192,7 @@ def restoring():
     img = small.copy()
     coffer.kill_at(*moments["commit"][0][:2], one_thread(img, small.key))
     coffer.kill_at("fdatasync", 4, coffer.command("abort", img))
-    s = says(img, "restoring", "coffer abort", "^$|copies", found="redo-restore", can_abort=True)
+    s = says(img, "undoing", "coffer abort", "^$|copies", found="finish-undo", can_abort=True)
     follow(s, small.key)
     assert sha256(img, 0, small.end) == sha256(small.plain, 0, small.end)
 
@@ -303,7 +303,7 @@ def odd_size(size):
 # --- who is at work -----------------------------------------------------------------------------------
 
 def kinds(s):
-    return [u["kind"] for u in s["users"] if u["kind"] != "process"]
+    return [u["kind"] for u in s["holders"] if u["kind"] != "process"]
 
 
 def in_use():
@@ -327,7 +327,7 @@ def in_use():
         follow(s, large.key)
         undo.pop_all()
     s = look(img)
-    assert s["users"] == [], s
+    assert s["holders"] == [], s
     follow(s, large.key)
     assert coffer.is_final(img)
 
@@ -337,7 +337,7 @@ def at_work(cmd, call, n, pid_of, name):
     img = cmd[-1]
     with coffer.paused(call, n, cmd) as pid:
         s = look(img)
-        mine, = (u for u in s["users"] if u["kind"] == "reencrypts")
+        mine, = (u for u in s["holders"] if u["kind"] == "reencryption")
         assert mine["pid"] == pid and mine["name"] == name and mine["writes"], s
         assert s["stage"] == "converting" and "next" not in s, s
         assert s["why"] == f"process {pid} ({name}) is converting it right now", s
@@ -496,9 +496,9 @@ with stack:
          True),
         ("placed", killed, placed, "placed", "convert", True, "copies|^$"),
         ("converting", killed, middle, "converting", "convert", False, "copies|^$"),
-        ("wipe-pending", killed, end[0][:2], "wipe-pending", "end", False, "copies|^$"),
+        ("wipe-pending", killed, end[0][:2], "wipe-pending", "finalize", False, "copies|^$"),
         ("killed everywhere", killed_everywhere),
-        ("restoring", restoring),
+        ("undoing", restoring),
         ("encrypted by stock", by_stock),
         ("encrypted, LUKS1", luks1),
         ("other, begun", of_stock, "begun"),

@@ -187,7 +187,7 @@ def coffer_goes_on(s, img):
         assert "nothing to encrypt" in last["message"], last
         run("cryptsetup", "luksDump", img)  # mends a torn second copy
     else:
-        asked = placed and last["found"] != "end"  # there the map may be gone already
+        asked = placed and last["operation"] != "finalize"  # there the map may be gone already
         assert last["finished"] and (last["used_only"] or not asked), last
     s.check(img)
 

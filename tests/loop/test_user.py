@@ -338,7 +338,7 @@ def json_lines(prog, make, verb, status, outcome, *options):
     done = [e["done"] for e in seen[:-1]]
     assert done == sorted(done), done
     for e in seen[:-1]:
-        assert e["phase"] in ("prepare", "derive", "place", "convert", "end", "restore"), e
+        assert e["phase"] in ("prepare", "derive", "place", "convert", "finalize", "undo"), e
         assert 0 <= e["done"] <= e["total"] and e["moved"] <= e["done"], e
 
 

@@ -72,7 +72,7 @@ def with_head(plain, with_key, without_key, status):
     report = verify(img, key=small.key, status=status)
     expect(report, "encrypted", head_copy=with_key, filesystem="ok")
     if status == 3:  # the way out that it names is one
-        remedy = next(c["remedy"] for c in report["checks"] if c["id"] == "head-copy")
+        remedy = next(c["remedy"] for c in report["checks"] if c["id"] == "moved-segment-copy")
         run("sh", "-c", re.search(r"dd if=.*", remedy)[0])
         expect(verify(img, key=small.key), "encrypted", head_copy="ok")
         small.check(img)
@@ -180,7 +180,7 @@ def half_aborted():
     coffer.kill_at(*moments["commit"][0][:2], one_thread(img, small.key))
     coffer.kill_at("pwrite64", 4, coffer.command("abort", img))
     report = verify(img, key=small.key, status=3)
-    expect(report, "restoring", conversion="note")
+    expect(report, "undoing", conversion="note")
 
 
 # --- no volume at all --------------------------------------------------------------------------------------

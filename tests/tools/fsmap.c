@@ -38,7 +38,7 @@ static int show(struct coffer_dev *d, bool mount)
 		return 2;
 	r = coffer_dev_read(d, head, COFFER_FS_HEAD, 0, &e);
 	if (r == 0)
-		r = coffer_fs_read(head, COFFER_FS_HEAD, &fs, &e);
+		r = coffer_superblock_read(head, COFFER_FS_HEAD, &fs, &e);
 	if (r == 0)
 		r = coffer_fsmap_read(d, &fs, mount, &m, &e);
 	if (r < 0)

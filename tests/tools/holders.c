@@ -27,7 +27,7 @@ static void print(struct json_object *o)
 
 static int list_users(const char *path, const char *uuid)
 {
-	_cleanup_users_ struct coffer_users u = {0};
+	_cleanup_holders_ struct coffer_holders u = {0};
 	struct coffer_err e = {0};
 	char lock_path[COFFER_LOCK_PATH];
 	struct json_object *o;
@@ -38,15 +38,15 @@ static int list_users(const char *path, const char *uuid)
 		return 1;
 	}
 	coffer_lock_path_reencryption(uuid, lock_path);
-	if (coffer_users_find(&st, lock_path, &u, &e) < 0)
+	if (coffer_holders_find(&st, lock_path, &u, &e) < 0)
 		return fail(&e);
 	for (size_t i = 0; i < u.n; i++) {
 		o = coffer_json_object_new();
-		(void)coffer_json_put_string(o, "kind", coffer_user_kind_name(u.items[i].kind));
+		(void)coffer_json_put_string(o, "kind", coffer_holder_kind_name(u.items[i].kind));
 		(void)coffer_json_put_int(o, "pid", (int)u.items[i].pid);
 		(void)coffer_json_put_bool(o, "writes", u.items[i].writes);
 		(void)coffer_json_put_string(o, "name", u.items[i].name);
-		(void)coffer_json_put_string(o, "on", u.items[i].on);
+		(void)coffer_json_put_string(o, "device", u.items[i].on);
 		print(o);
 	}
 	o = coffer_json_object_new();
@@ -70,10 +70,10 @@ static int list_devices(void)
 
 static int list_devices_below(const char *root)
 {
-	_cleanup_blockdevs_ struct coffer_blockdevs b = {0};
+	_cleanup_devices_ struct coffer_devices b = {0};
 	struct coffer_err e = {0};
 
-	if (coffer_blockdevs_read(root, &b, &e) < 0)
+	if (coffer_devices_read(root, &b, &e) < 0)
 		return fail(&e);
 	for (size_t i = 0; i < b.n; i++)
 		puts(b.items[i]);

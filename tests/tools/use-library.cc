@@ -74,10 +74,10 @@ void looked_at_while_at_work(job &j)
 		check(false, e.msg);
 		return;
 	}
-	for (size_t i = 0; i < s->n_users; i++)
-		seen |= s->users[i].pid == getpid();
-	check(s->stage == COFFER_STAGE_PLACED || s->stage == COFFER_STAGE_CONVERTING,
-		std::string("at work, but the stage is ") + coffer_stage_name(s->stage));
+	for (size_t i = 0; i < s->n_holders; i++)
+		seen |= s->holders[i].pid == getpid();
+	check(s->phase == COFFER_STAGE_PLACED || s->phase == COFFER_STAGE_CONVERTING,
+		std::string("at work, but the stage is ") + coffer_stage_name(s->phase));
 	check(!seen, "status tells the caller of the caller");
 	coffer_status_free(s);
 }
@@ -94,9 +94,9 @@ void refused_while_at_work(job &j)
 		std::string("a second call on the same image was not refused: ") + e.msg);
 }
 
-void progress(void *user, const coffer_progress *p)
+void progress(void *userdata, const coffer_progress *p)
 {
-	auto &j = *static_cast<job *>(user);
+	auto &j = *static_cast<job *>(userdata);
 
 	check(std::this_thread::get_id() == j.caller, "a callback on another thread");
 	check(coffer_phase_name(p->phase) != std::string("unknown"), "a phase without name");
@@ -129,7 +129,7 @@ void encrypt(job &j)
 	o.pbkdf_iterations = 1000;
 	o.callbacks.passphrase = passphrase;
 	o.callbacks.progress = progress;
-	o.callbacks.user = &j;
+	o.callbacks.userdata = &j;
 	check(coffer_encrypt(&o, &result, &e) == 0, e.msg);
 	check(result.finished && j.together, std::string(j.image) + ": not finished, or alone");
 	const std::lock_guard<std::mutex> lock(output);

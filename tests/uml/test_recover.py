@@ -13,8 +13,8 @@ from disk import tempdir
 from tap import Tap
 
 ROWS = [
-    ("ext4", 64, ["prepare", "mend_plain", "encrypt", "mend_mounted", "verify"]),
-    ("btrfs", 128, ["prepare", "encrypt", "mend_mounted", "verify"]),
+    ("ext4", 64, ["prepare", "recover_plain", "encrypt", "recover_mounted", "verify"]),
+    ("btrfs", 128, ["prepare", "encrypt", "recover_mounted", "verify"]),
     ("ext4", 48, ["udev_kept_off"]),
 ]
 
@@ -26,7 +26,7 @@ def main():
     with tempdir() as folder:
         for fs, mib, steps in ROWS:
             disk = uml.blank(os.path.join(folder, "disk"), mib)
-            uml.boot(steps, [disk], FS=fs, MORE="mend").report(tap, f"{fs}, {steps[-1]}")
+            uml.boot(steps, [disk], FS=fs, MORE="recover").report(tap, f"{fs}, {steps[-1]}")
     tap.done()
 
 

@@ -20,8 +20,8 @@ def main():
         tap.skip_all(reason)
     with tempdir() as folder:
         disks = [uml.blank(os.path.join(folder, name), 64) for name in ("disk", "spare")]
-        boot = uml.boot(["prepare", "users", "refuse", "encrypt", "verify"], disks,
-                        MORE="refuse,users", SPARE="/dev/ubdb")
+        boot = uml.boot(["prepare", "holders", "refuse", "encrypt", "verify"], disks,
+                        MORE="refuse,holders", SPARE="/dev/ubdb")
         boot.report(tap, "disk in use")
     tap.done()
 

@@ -58,7 +58,7 @@ static bool is_of(const char *path, const uint8_t *disk)
 static int back_up(const uint8_t *disk, const char *path, struct coffer_err *e)
 {
 	const struct coffer_header_backup_options o = {.device = "test-disk", .file = path};
-	_cleanup_newfile_ struct coffer_newfile file = {.folder = -1};
+	_cleanup_new_file_ struct coffer_new_file file = {.folder = -1};
 	struct coffer_header_backup_result *result = NULL;
 	struct crashdev *d = crashdev_new(disk, KEYDISK_SIZE);
 	int r;
@@ -68,7 +68,7 @@ static int back_up(const uint8_t *disk, const char *path, struct coffer_err *e)
 	changing_ops.read = changing_read;
 	d->dev.ops = &changing_ops;
 	reads = 0;
-	if (coffer_newfile_open(path, &file, NULL) < 0)
+	if (coffer_new_file_open(path, &file, NULL) < 0)
 		abort();
 	r = coffer_header_backup_dev(&d->dev, &file, &o, &result, e);
 	coffer_header_backup_free(result);

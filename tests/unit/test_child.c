@@ -84,16 +84,16 @@ static int polite_pipe(void *arg, const struct coffer_child *c, struct coffer_er
 	return write(*(int *)arg, "e", 1) == 1 ? 0 : -EIO;
 }
 
-static bool count_down(void *user)
+static bool count_down(void *userdata)
 {
-	int *left = user;
+	int *left = userdata;
 
 	return *left <= 0 || --*left == 0;
 }
 
-static bool never(void *user)
+static bool never(void *userdata)
 {
-	(void)user;
+	(void)userdata;
 	return false;
 }
 
@@ -131,7 +131,7 @@ static void test_results(void)
 static void test_stop(void)
 {
 	int left = 3;
-	const struct coffer_stop stop = {.wanted = count_down, .user = &left};
+	const struct coffer_stop stop = {.wanted = count_down, .userdata = &left};
 	struct coffer_err e = {0};
 	int *mark = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 

@@ -40,7 +40,7 @@ static void kill_at(const struct row *row, const struct layer *disk, const struc
 	};
 	struct traces second = {0};
 	struct crash_log both = {0};
-	enum coffer_action action;
+	enum coffer_operation operation;
 	struct coffer_err e = {0};
 	struct layer killed;
 
@@ -49,8 +49,8 @@ static void kill_at(const struct row *row, const struct layer *disk, const struc
 		append(&both, &first->ops[i]);
 		layer_write(&killed, first->ops[i].off, first->ops[i].data, first->ops[i].n);
 	}
-	(void)facts_of(row, killed.mem, &action);
-	if (action != COFFER_ACT_START && action != COFFER_ACT_ENCRYPTED &&
+	(void)facts_of(row, killed.mem, &operation);
+	if (operation != COFFER_OP_START && operation != COFFER_OP_ENCRYPTED &&
 		trails_record(&second, row, killed.mem, run_encrypt, "", &e) == 0) {
 		const struct crash_log *log = &second.items[0].log;
 
@@ -129,12 +129,12 @@ static bool rot(struct lab *l, uint64_t seed)
 	const uint64_t record = d - 2 * s, abort_record = d - s - 4096, copy = d - s;
 	uint8_t other[512];
 	uint64_t at = 0;
-	enum coffer_action action;
+	enum coffer_operation operation;
 
-	(void)state_facts(l, &action);
-	if (action != COFFER_ACT_REDO_PLACEMENT && action != COFFER_ACT_REDO_RESTORE)
+	(void)state_facts(l, &operation);
+	if (operation != COFFER_OP_REDO_PLACEMENT && operation != COFFER_OP_FINISH_UNDO)
 		return false;
-	if (action == COFFER_ACT_REDO_RESTORE)
+	if (operation == COFFER_OP_FINISH_UNDO)
 		at = seed % 2 ? abort_record : copy + seed * 512 % s;
 	else if (seed % 5 == 0)
 		at = record;
@@ -245,26 +245,27 @@ static const struct scenario scenarios[] = {
 		.recover = run_abort, .depth = 2, .judge = judge_conversion, .quick = 80},
 	{{.name = "killed, run again, cut", SMALL}, .record = killed_and_run_again,
 		.judge = judge_conversion, .quick = 160, .seeds = 12},
-	{{.name = "repair: sync-header", THREE_ZONES}, .prepare = torn_copy, .run = run_repair,
-		.judge = judge_conversion, .quick = 30},
+	{{.name = "repair: recover-header-copy", THREE_ZONES}, .prepare = torn_copy,
+		.run = run_repair, .judge = judge_conversion, .quick = 30},
 	{{.name = "repair: redo-placement", SMALL}, .prepare = half_placed, .run = run_repair,
 		.judge = judge_conversion, .quick = 40},
-	{{.name = "repair: redo-restore", SMALL}, .prepare = half_undone, .run = run_repair,
+	{{.name = "repair: finish-undo", SMALL}, .prepare = half_undone, .run = run_repair,
 		.judge = judge_conversion, .quick = 40},
 	{{.name = "repair: finish-placement", SMALL}, .prepare = unfinished, .run = run_repair,
 		.judge = judge_conversion, .quick = 20},
 	{{.name = "repair of a cut run, cut", SMALL}, .run = run_place, .recover = run_repair,
 		.depth = 2, .judge = judge_conversion, .quick = 60},
-	{{.name = "repair: restore-head, torn in the first copy", EXT4},
+	{{.name = "repair: undo-stock-placement, torn in the first copy", EXT4},
 		.prepare = torn_in_first_copy, .run = run_repair, .judge = judge_repair,
 		.quick = 60, .seeds = 4},
-	{{.name = "repair: restore-head, torn in the metadata", EXT4}, .prepare = torn_in_json,
-		.run = run_repair, .judge = judge_repair, .quick = 60, .seeds = 4},
+	{{.name = "repair: undo-stock-placement, torn in the metadata", EXT4},
+		.prepare = torn_in_json, .run = run_repair, .judge = judge_repair, .quick = 60,
+		.seeds = 4},
 	{{.name = "repair: undo-placement", EXT4}, .prepare = image_lost, .run = run_repair,
 		.judge = judge_repair, .quick = 60, .seeds = 2},
-	{{.name = "repair: restore-block-0", SMALL}, .prepare = used_under_mark, .run = run_repair,
+	{{.name = "repair: undo-block-0", SMALL}, .prepare = used_under_mark, .run = run_repair,
 		.judge = judge_repair, .quick = 40, .seeds = 2},
-	{{.name = "repair: erase-mark", EXT4}, .prepare = mark_left, .run = run_repair,
+	{{.name = "repair: erase-transition-block", EXT4}, .prepare = mark_left, .run = run_repair,
 		.judge = judge_repair, .quick = 30, .seeds = 2},
 	{{.name = "repair: erase-record", EXT4}, .prepare = stale_record, .run = run_repair,
 		.judge = judge_repair, .quick = 30, .seeds = 2},

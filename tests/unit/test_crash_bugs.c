@@ -22,22 +22,22 @@ static void test_second_copy_in_a_file(const struct row *row)
 	uint8_t *state = malloc(disk_size(row));
 	struct crash_log log = {0}, undone = {0};
 	struct coffer_err e = {0};
-	enum coffer_action action = COFFER_N_ACTIONS;
+	enum coffer_operation operation = COFFER_N_OPERATIONS;
 	struct coffer_facts f = {0};
 
 	if (!state || encrypt(row, content, true, &log, &e) < 0)
 		abort();
-	for (size_t k = 1; k <= log.n && action != COFFER_ACT_FINISH_PLACEMENT; k++) {
+	for (size_t k = 1; k <= log.n && operation != COFFER_OP_FINISH_PLACEMENT; k++) {
 		crash_state(content, disk_size(row), &log, k, CRASH_ALL, 0, state);
-		f = facts_of(row, state, &action);
+		f = facts_of(row, state, &operation);
 	}
 	/* a whole second copy and its record over an untouched head: what a file could hold */
 	memcpy(state, content, copy);
 	memcpy(state + 2 * copy, content + 2 * copy, MIB - 2 * copy);
-	f = facts_of(row, state, &action);
-	ok(action == COFFER_ACT_START && !coffer_can_abort(action, &f),
+	f = facts_of(row, state, &operation);
+	ok(operation == COFFER_OP_START && !coffer_can_abort(operation, &f),
 		"a second header copy over a living filesystem is no header (%s)",
-		coffer_action_name(action));
+		coffer_operation_name(operation));
 	ok(undo(row, state, true, &undone, &e) == -EALREADY && undone.n <= 1,
 		"and abort writes nothing");
 	crash_log_free(&undone);
@@ -71,11 +71,11 @@ static void test_used_after_torn_block_0(const struct row *row)
 	if (!state || encrypt(row, content, true, &placed, &e) < 0)
 		abort();
 	for (k = 1; k < placed.n; k++) {
-		enum coffer_action action;
+		enum coffer_operation operation;
 
 		crash_state(content, disk_size(row), &placed, k, CRASH_ALL, 0, state);
-		(void)facts_of(row, state, &action);
-		if (action == COFFER_ACT_REDO_PLACEMENT)
+		(void)facts_of(row, state, &operation);
+		if (operation == COFFER_OP_REDO_PLACEMENT)
 			break;
 	}
 	if (undo(row, state, true, &undone, &e) < 0)

@@ -83,11 +83,11 @@ struct tally {
 	uint64_t applied;
 };
 static struct tally tally[N_LAWS];
-static uint64_t seen[COFFER_N_ACTIONS];
+static uint64_t seen[COFFER_N_OPERATIONS];
 
-static void show(const struct coffer_facts *f, enum coffer_action a)
+static void show(const struct coffer_facts *f, enum coffer_operation a)
 {
-	note("action %s, can abort %d", coffer_action_name(a), coffer_can_abort(a, f));
+	note("action %s, can abort %d", coffer_operation_name(a), coffer_can_abort(a, f));
 	note("  newest %d, copies %d%d/%" PRIu64 " %d%d/%" PRIu64 ", kind %d error %d, other "
 	     "converting %d, device %" PRIu64,
 		f->header.newest, f->header.copy[0].magic, f->header.copy[0].whole,
@@ -98,11 +98,12 @@ static void show(const struct coffer_facts *f, enum coffer_action a)
 	     " %d/%" PRIu64 ", head %d image %d veiled %d strange %" PRIu64,
 		f->conversion.pointer, f->conversion.hot, f->transition_error,
 		(int)f->transition.kind, f->has_record[1], f->record[1].seqid, f->has_record[2],
-		f->record[2].seqid, f->head_intact, f->image_intact, f->veiled, f->strange);
+		f->record[2].seqid, f->segment_intact, f->image_intact, f->masks_whole,
+		f->unexpected);
 }
 
 static const struct coffer_facts *current;
-static enum coffer_action current_action;
+static enum coffer_operation current_action;
 
 static void holds(enum law l, bool good)
 {
@@ -126,49 +127,51 @@ static bool has_lost_record(const struct coffer_facts *f)
 {
 	return f->header.newest == 1 && f->kind_error == 0 && f->kind == COFFER_LUKS2_CONVERTING &&
 	       f->conversion.pointer == geometry.length && !f->conversion.hot &&
-	       f->transition_error == 0 && f->transition.kind == COFFER_RESTORE &&
-	       !f->has_record[COFFER_RESTORE];
+	       f->transition_error == 0 && f->transition.kind == COFFER_RECORD_UNDO &&
+	       !f->has_record[COFFER_RECORD_UNDO];
 }
 
-static void check_actions(const struct coffer_facts *f, enum coffer_action a)
+static void check_actions(const struct coffer_facts *f, enum coffer_operation a)
 {
 	const bool header = f->header.newest >= 0;
 	const bool sane = header && f->kind_error == 0;
 	const bool converting = sane && f->kind == COFFER_LUKS2_CONVERTING;
 	const bool finished = sane && f->kind == COFFER_LUKS2_ENCRYPTED;
-	const bool veil = !header && f->transition_error == 0;
-	const bool riddle = !header && f->transition_error == -EBADMSG;
+	const bool mask = !header && f->transition_error == 0;
+	const bool unknown_content = !header && f->transition_error == -EBADMSG;
 	const bool magic = f->header.copy[0].magic || f->header.copy[1].magic;
 	const bool untouched =
 		converting && f->conversion.pointer == geometry.length && !f->conversion.hot;
-	const bool small = (converting || veil) && f->device_size < geometry.device;
+	const bool small = (converting || mask) && f->device_size < geometry.device;
 	const struct coffer_copy_facts *other = &f->header.copy[f->header.newest == 0 ? 1 : 0];
 
-	holds(LAW_SHRUNK, (a == COFFER_ACT_SHRUNK) == small);
-	if (a == COFFER_ACT_START)
-		holds(LAW_START, !header && !magic && !veil && !riddle);
-	if (!header && !magic && !veil && !riddle)
-		holds(LAW_START_WHEN_EMPTY, a == COFFER_ACT_START);
-	if (a == COFFER_ACT_REDO_PLACEMENT)
-		holds(LAW_REDO_PLACEMENT,
-			veil && f->transition.kind == COFFER_PLACE && f->has_record[COFFER_PLACE] &&
-				!f->has_record[COFFER_RESTORE] && f->head_intact &&
-				f->image_intact && f->strange == 0);
-	if (veil && !small && f->transition.kind == COFFER_PLACE && f->has_record[COFFER_PLACE] &&
-		!f->has_record[COFFER_RESTORE] && f->head_intact && f->image_intact &&
-		f->strange == 0)
-		holds(LAW_REDO_PLACEMENT_WHEN, a == COFFER_ACT_REDO_PLACEMENT);
-	if (a == COFFER_ACT_FINISH_PLACEMENT)
-		holds(LAW_FINISH_PLACEMENT, untouched && is_current(f, COFFER_PLACE));
-	if (a == COFFER_ACT_REDO_RESTORE)
-		holds(LAW_REDO_RESTORE, f->has_record[COFFER_RESTORE] &&
-						(header ? untouched && is_current(f, COFFER_RESTORE)
-							: veil && f->head_intact));
-	if (a == COFFER_ACT_CONVERT)
+	holds(LAW_SHRUNK, (a == COFFER_OP_SHRUNK) == small);
+	if (a == COFFER_OP_START)
+		holds(LAW_START, !header && !magic && !mask && !unknown_content);
+	if (!header && !magic && !mask && !unknown_content)
+		holds(LAW_START_WHEN_EMPTY, a == COFFER_OP_START);
+	if (a == COFFER_OP_REDO_PLACEMENT)
+		holds(LAW_REDO_PLACEMENT, mask && f->transition.kind == COFFER_RECORD_PLACE &&
+						  f->has_record[COFFER_RECORD_PLACE] &&
+						  !f->has_record[COFFER_RECORD_UNDO] &&
+						  f->segment_intact && f->image_intact &&
+						  f->unexpected == 0);
+	if (mask && !small && f->transition.kind == COFFER_RECORD_PLACE &&
+		f->has_record[COFFER_RECORD_PLACE] && !f->has_record[COFFER_RECORD_UNDO] &&
+		f->segment_intact && f->image_intact && f->unexpected == 0)
+		holds(LAW_REDO_PLACEMENT_WHEN, a == COFFER_OP_REDO_PLACEMENT);
+	if (a == COFFER_OP_FINISH_PLACEMENT)
+		holds(LAW_FINISH_PLACEMENT, untouched && is_current(f, COFFER_RECORD_PLACE));
+	if (a == COFFER_OP_FINISH_UNDO)
+		holds(LAW_REDO_RESTORE,
+			f->has_record[COFFER_RECORD_UNDO] &&
+				(header ? untouched && is_current(f, COFFER_RECORD_UNDO)
+					: mask && f->segment_intact));
+	if (a == COFFER_OP_CONVERT)
 		holds(LAW_CONVERT, converting && f->conversion.pointer > 0);
 	holds(LAW_END,
-		(a == COFFER_ACT_END) == (converting && !small && f->conversion.pointer == 0));
-	if (a == COFFER_ACT_SYNC_FINAL)
+		(a == COFFER_OP_FINALIZE) == (converting && !small && f->conversion.pointer == 0));
+	if (a == COFFER_OP_SYNC_FINAL)
 		holds(LAW_SYNC,
 			finished && (other->whole ? f->other_converting
 						  : other->magic &&
@@ -176,28 +179,28 @@ static void check_actions(const struct coffer_facts *f, enum coffer_action a)
 								    f->header.copy[f->header.newest]
 									    .seqid));
 	if (finished && other->whole && f->other_converting)
-		holds(LAW_SYNC_WHEN, a == COFFER_ACT_SYNC_FINAL);
-	if (a == COFFER_ACT_ENCRYPTED)
+		holds(LAW_SYNC_WHEN, a == COFFER_OP_SYNC_FINAL);
+	if (a == COFFER_OP_ENCRYPTED)
 		holds(LAW_ENCRYPTED, finished);
-	holds(LAW_OTHER, (a == COFFER_ACT_OTHER) == (sane && f->kind == COFFER_LUKS2_OTHER));
-	if (a == COFFER_ACT_DAMAGED)
-		holds(LAW_DAMAGED,
-			(!sane && (header || magic || veil || riddle)) || has_lost_record(f));
+	holds(LAW_OTHER, (a == COFFER_OP_OTHER) == (sane && f->kind == COFFER_LUKS2_OTHER));
+	if (a == COFFER_OP_DAMAGED)
+		holds(LAW_DAMAGED, (!sane && (header || magic || mask || unknown_content)) ||
+					   has_lost_record(f));
 	if (has_lost_record(f) && !small)
-		holds(LAW_LOST_RECORD, a == COFFER_ACT_DAMAGED);
+		holds(LAW_LOST_RECORD, a == COFFER_OP_DAMAGED);
 	if (header && !sane)
-		holds(LAW_CONTRADICTION, a == COFFER_ACT_DAMAGED);
-	if (header && !is_current(f, COFFER_PLACE))
-		holds(LAW_SEQID, a != COFFER_ACT_FINISH_PLACEMENT);
-	if (header && !is_current(f, COFFER_RESTORE))
-		holds(LAW_SEQID, a != COFFER_ACT_REDO_RESTORE);
+		holds(LAW_CONTRADICTION, a == COFFER_OP_DAMAGED);
+	if (header && !is_current(f, COFFER_RECORD_PLACE))
+		holds(LAW_SEQID, a != COFFER_OP_FINISH_PLACEMENT);
+	if (header && !is_current(f, COFFER_RECORD_UNDO))
+		holds(LAW_SEQID, a != COFFER_OP_FINISH_UNDO);
 	if (header && !untouched)
-		holds(LAW_STEP_IS_FINAL, a != COFFER_ACT_FINISH_PLACEMENT &&
-						 a != COFFER_ACT_REDO_RESTORE &&
-						 a != COFFER_ACT_REDO_PLACEMENT);
+		holds(LAW_STEP_IS_FINAL, a != COFFER_OP_FINISH_PLACEMENT &&
+						 a != COFFER_OP_FINISH_UNDO &&
+						 a != COFFER_OP_REDO_PLACEMENT);
 }
 
-static void check_abort(const struct coffer_facts *f, enum coffer_action a)
+static void check_abort(const struct coffer_facts *f, enum coffer_operation a)
 {
 	const bool can = coffer_can_abort(a, f);
 	const bool at_start = f->conversion.pointer == geometry.length;
@@ -206,17 +209,17 @@ static void check_abort(const struct coffer_facts *f, enum coffer_action a)
 		holds(LAW_ABORT_NO_STEP, f->kind_error == 0 && f->kind == COFFER_LUKS2_CONVERTING &&
 						 at_start && f->device_size >= geometry.device);
 	if (can && f->header.newest < 0)
-		holds(LAW_ABORT_NO_STEP, f->transition_error == 0 && f->head_intact &&
+		holds(LAW_ABORT_NO_STEP, f->transition_error == 0 && f->segment_intact &&
 						 f->device_size >= geometry.device);
-	if (can && a == COFFER_ACT_DAMAGED)
-		holds(LAW_ABORT_HEAD,
-			(f->head_intact && f->veiled && f->has_record[COFFER_PLACE]) ||
-				has_lost_record(f));
+	if (can && a == COFFER_OP_DAMAGED)
+		holds(LAW_ABORT_HEAD, (f->segment_intact && f->masks_whole &&
+					      f->has_record[COFFER_RECORD_PLACE]) ||
+					      has_lost_record(f));
 	if (f->header.newest >= 0 && f->kind_error == 0 && f->kind == COFFER_LUKS2_CONVERTING &&
 		at_start && f->device_size >= geometry.device)
 		holds(LAW_ABORT_WHEN, can);
-	if (a == COFFER_ACT_START || a == COFFER_ACT_END || a == COFFER_ACT_SYNC_FINAL ||
-		a == COFFER_ACT_ENCRYPTED || a == COFFER_ACT_OTHER || a == COFFER_ACT_SHRUNK)
+	if (a == COFFER_OP_START || a == COFFER_OP_FINALIZE || a == COFFER_OP_SYNC_FINAL ||
+		a == COFFER_OP_ENCRYPTED || a == COFFER_OP_OTHER || a == COFFER_OP_SHRUNK)
 		holds(LAW_ABORT_NOT, !can);
 }
 
@@ -233,7 +236,7 @@ static void check_volume(const struct coffer_facts *f)
 static void check_facts(const struct coffer_facts *f)
 {
 	char why[512];
-	const enum coffer_action a = coffer_decide(f, why, sizeof(why));
+	const enum coffer_operation a = coffer_decide(f, why, sizeof(why));
 
 	current = f;
 	current_action = a;
@@ -241,7 +244,7 @@ static void check_facts(const struct coffer_facts *f)
 	check_actions(f, a);
 	check_abort(f, a);
 	check_volume(f);
-	holds(LAW_WHY, (a == COFFER_ACT_DAMAGED) == (why[0] != '\0'));
+	holds(LAW_WHY, (a == COFFER_OP_DAMAGED) == (why[0] != '\0'));
 	/* Bug: said of a disk whose mark was not yet whole, which abort refuses. */
 	if (strstr(why, "'coffer abort' gives the filesystem back"))
 		holds(LAW_ABORT_PROMISED, coffer_can_abort(a, f));
@@ -255,8 +258,8 @@ static void check_block_0(struct coffer_facts *f)
 	if (f->header.newest != 1)
 		return;
 	f->block_0_is_ours = false;
-	holds(LAW_BLOCK_0, coffer_decide(f, why, sizeof(why)) == COFFER_ACT_START &&
-				   !coffer_can_abort(COFFER_ACT_START, f));
+	holds(LAW_BLOCK_0, coffer_decide(f, why, sizeof(why)) == COFFER_OP_START &&
+				   !coffer_can_abort(COFFER_OP_START, f));
 	holds(LAW_VOLUME, !coffer_volume_uuid(f));
 	f->block_0_is_ours = true;
 }
@@ -264,14 +267,14 @@ static void check_block_0(struct coffer_facts *f)
 /* The same facts, but each copy is of a volume of its own. */
 static void check_two_volumes(struct coffer_facts *f)
 {
-	enum coffer_action a;
+	enum coffer_operation a;
 	char why[512];
 
 	if (!f->header.copy[0].whole || !f->header.copy[1].whole)
 		return;
 	f->header.two_volumes = true;
 	a = coffer_decide(f, why, sizeof(why));
-	holds(LAW_TWO_VOLUMES, a == COFFER_ACT_DAMAGED && why[0] && !coffer_can_abort(a, f));
+	holds(LAW_TWO_VOLUMES, a == COFFER_OP_DAMAGED && why[0] && !coffer_can_abort(a, f));
 	f->header.two_volumes = false;
 }
 
@@ -331,21 +334,21 @@ static bool set_placement(struct coffer_facts *f, uint64_t *n)
 	static const uint64_t seqids[] = {6, 7, 8, 9};
 
 	f->transition_error = errors[digit(n, ARRAY_SIZE(errors))];
-	f->transition.kind = (enum coffer_placement_kind)(COFFER_PLACE + digit(n, 3));
+	f->transition.kind = (enum coffer_placement_kind)(COFFER_RECORD_PLACE + digit(n, 3));
 	f->transition.geometry = geometry;
-	for (unsigned int kind = COFFER_PLACE; kind <= COFFER_RESTORE; kind++) {
+	for (unsigned int kind = COFFER_RECORD_PLACE; kind <= COFFER_RECORD_UNDO; kind++) {
 		f->has_record[kind] = digit(n, 2);
 		f->record[kind].seqid = seqids[digit(n, ARRAY_SIZE(seqids))];
 		f->record[kind].geometry = geometry;
 		if (!f->has_record[kind] && f->record[kind].seqid != seqids[0])
 			return false;
 	}
-	f->head_intact = digit(n, 2);
+	f->segment_intact = digit(n, 2);
 	f->image_intact = digit(n, 2);
-	f->veiled = digit(n, 2);
-	f->strange = digit(n, 2);
+	f->masks_whole = digit(n, 2);
+	f->unexpected = digit(n, 2);
 	/* Without a transition block its kind means nothing. */
-	return f->transition_error == 0 || f->transition.kind == COFFER_PLACE;
+	return f->transition_error == 0 || f->transition.kind == COFFER_RECORD_PLACE;
 }
 
 static void set_size(struct coffer_facts *f, uint64_t *n)
@@ -388,8 +391,8 @@ int main(void)
 	note("%" PRIu64 " combinations", combinations);
 	for (unsigned int l = 0; l < N_LAWS; l++)
 		ok(tally[l].broken == 0 && tally[l].applied > 0, "%s", law_names[l]);
-	for (unsigned int a = 0; a < COFFER_N_ACTIONS; a++)
+	for (unsigned int a = COFFER_OP_START; a < COFFER_N_OPERATIONS; a++)
 		ok(seen[a] > 0, "%s: is decided %" PRIu64 " times",
-			coffer_action_name((enum coffer_action)a), seen[a]);
+			coffer_operation_name((enum coffer_operation)a), seen[a]);
 	return done_testing();
 }

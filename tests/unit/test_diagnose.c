@@ -18,10 +18,10 @@ static const struct coffer_geometry geometry = {64 * MIB, 4 * MIB, L, 512};
 
 /* A disk to be judged. */
 struct disk {
-	enum coffer_action action;
+	enum coffer_operation operation;
 	struct coffer_facts facts;
-	struct coffer_evidence evidence;
-	bool plain_luks2, riddle, no_key;
+	struct coffer_moved_segment segment;
+	bool plain_luks2, unknown_content, no_key;
 	struct coffer_lost_copy lost;
 };
 
@@ -49,28 +49,28 @@ static void torn_copy(struct disk *d, int which, bool magic)
 /* A head that cryptsetup has half overwritten, and all that proves it. */
 static void torn_head(struct disk *d)
 {
-	d->evidence.has_copy = d->evidence.mirror_agrees = d->evidence.unconverted = true;
-	d->evidence.geometry = geometry;
-	d->evidence.fs = (struct coffer_fs){.kind = COFFER_FS_EXT, .end = L, .super = 1024};
-	d->evidence.different = 40;
-	d->evidence.traces = 1;
+	d->segment.has_copy = d->segment.mirror_agrees = d->segment.unconverted = true;
+	d->segment.geometry = geometry;
+	d->segment.fs = (struct coffer_fs){.kind = COFFER_FS_EXT, .end = L, .super = 1024};
+	d->segment.different = 40;
+	d->segment.traces = 1;
 }
 
 /* Block 0 tells of a placement, and its record and all that it names are there. */
 static void half_placed(struct disk *d)
 {
 	d->facts.transition_error = 0;
-	d->facts.transition.kind = COFFER_PLACE;
+	d->facts.transition.kind = COFFER_RECORD_PLACE;
 	d->facts.transition.geometry = geometry;
 	d->facts.transition.sectors = 0xff;
-	d->facts.has_record[COFFER_PLACE] = true;
-	d->facts.head_intact = d->facts.image_intact = true;
+	d->facts.has_record[COFFER_RECORD_PLACE] = true;
+	d->facts.segment_intact = d->facts.image_intact = true;
 }
 
 static void living(struct disk *d, enum coffer_fs_kind kind)
 {
-	d->evidence.has_head = true;
-	d->evidence.head.kind = kind;
+	d->segment.has_head = true;
+	d->segment.head.kind = kind;
 }
 
 /* --- rows ---------------------------------------------------------------------------------------
@@ -81,9 +81,9 @@ static void nothing(struct disk *d)
 	(void)d;
 }
 
-static void riddle(struct disk *d)
+static void unknown_content(struct disk *d)
 {
-	d->riddle = true;
+	d->unknown_content = true;
 }
 
 /* Of no header anything, but random bytes. */
@@ -91,41 +91,41 @@ static void unclear_head(struct disk *d)
 {
 	torn_head(d);
 	living(d, COFFER_FS_EXT);
-	d->evidence.living = true;
-	d->evidence.traces = 0;
-	d->evidence.overwritten = 3;
+	d->segment.living = true;
+	d->segment.traces = 0;
+	d->segment.overwritten = 3;
 }
 
 static void saving(struct disk *d)
 {
 	unclear_head(d);
-	d->evidence.saved = true;
+	d->segment.saved = true;
 }
 
 static void nothing_in_place(struct disk *d)
 {
 	unclear_head(d);
-	d->evidence.has_head = d->evidence.living = false;
+	d->segment.has_head = d->segment.living = false;
 }
 
 static void map_in_head(struct disk *d)
 {
 	nothing_in_place(d);
-	d->evidence.used_map = true;
+	d->segment.used_map = true;
 }
 
 static void head_lost(struct disk *d)
 {
-	riddle(d);
-	d->evidence.head_lost = true;
-	d->evidence.fs = (struct coffer_fs){.kind = COFFER_FS_EXT, .mirror = 4096, .super = 1024};
+	unknown_content(d);
+	d->segment.head_lost = true;
+	d->segment.fs = (struct coffer_fs){.kind = COFFER_FS_EXT, .mirror = 4096, .super = 1024};
 }
 
 /* An old filesystem's spare superblock, behind something that is known. */
 static void old_mirror(struct disk *d)
 {
 	head_lost(d);
-	d->riddle = false;
+	d->unknown_content = false;
 }
 
 static void magic_only(struct disk *d)
@@ -136,7 +136,7 @@ static void magic_only(struct disk *d)
 static void no_trace(struct disk *d)
 {
 	torn_head(d);
-	d->evidence.traces = 0;
+	d->segment.traces = 0;
 }
 
 /* Only the second copy is whole, of a finished volume, and some of the first one is left. */
@@ -145,13 +145,13 @@ static void first_lost(struct disk *d)
 	torn_copy(d, 0, false);
 	d->facts.kind = COFFER_LUKS2_ENCRYPTED;
 	d->plain_luks2 = true;
-	d->lost = (struct coffer_lost_copy){.looked = true, .same = 3};
+	d->lost = (struct coffer_lost_copy){.checked = true, .same = 3};
 }
 
 static void first_zeroed(struct disk *d)
 {
 	first_lost(d);
-	d->lost = (struct coffer_lost_copy){.looked = true, .empty = true};
+	d->lost = (struct coffer_lost_copy){.checked = true, .empty = true};
 }
 
 static void first_lost_converting(struct disk *d)
@@ -199,9 +199,9 @@ static void torn_with_magic(struct disk *d)
 
 static void stale_record(struct disk *d)
 {
-	d->evidence.has_stale_record = true;
-	d->evidence.stale.geometry = geometry;
-	d->evidence.stale.image_size = 300 * 1024;
+	d->segment.has_stale_record = true;
+	d->segment.stale.geometry = geometry;
+	d->segment.stale.image_size = 300 * 1024;
 }
 
 static void no_key(struct disk *d)
@@ -260,54 +260,54 @@ static void keyslot(struct disk *d)
 {
 	both_whole(d);
 	torn_head(d);
-	d->evidence.keyslot_torn = true;
+	d->segment.keyslot_torn = true;
 }
 
 static void keyslot_used(struct disk *d)
 {
 	keyslot(d);
-	d->evidence.used = true;
+	d->segment.used = true;
 }
 
 static void copy_lost(struct disk *d)
 {
 	both_whole(d);
-	d->evidence.copy_lost = true;
-	d->evidence.geometry = geometry;
+	d->segment.copy_lost = true;
+	d->segment.geometry = geometry;
 }
 
 static void copy_unknown(struct disk *d)
 {
 	both_whole(d);
-	d->evidence.copy_unknown = true;
-	d->evidence.geometry = geometry;
+	d->segment.copy_unknown = true;
+	d->segment.geometry = geometry;
 }
 
 static void copy_incomplete(struct disk *d)
 {
 	both_whole(d);
 	torn_head(d);
-	d->evidence.unsaved = 2;
+	d->segment.unsaved = 2;
 }
 
 static void copy_differs_behind(struct disk *d)
 {
 	both_whole(d);
 	torn_head(d);
-	d->evidence.behind = 2;
+	d->segment.behind = 2;
 }
 
 static void veiled_image_lost(struct disk *d)
 {
 	half_placed(d);
 	d->facts.image_intact = false;
-	d->facts.veiled = true;
+	d->facts.masks_whole = true;
 }
 
 static void used_under_mark(struct disk *d)
 {
 	half_placed(d);
-	d->facts.strange = 5;
+	d->facts.unexpected = 5;
 }
 
 static void used_but_placed(struct disk *d)
@@ -319,13 +319,13 @@ static void used_but_placed(struct disk *d)
 static void used_head_gone(struct disk *d)
 {
 	used_under_mark(d);
-	d->facts.head_intact = false;
+	d->facts.segment_intact = false;
 }
 
 static void used_after_abort(struct disk *d)
 {
 	used_under_mark(d);
-	d->facts.transition.kind = COFFER_RESTORED;
+	d->facts.transition.kind = COFFER_RECORD_UNDONE;
 }
 
 /* Bug: repair put the copy back that the record's own hash had disproved. */
@@ -333,20 +333,20 @@ static void copy_disproved(struct disk *d)
 {
 	half_placed(d);
 	torn_head(d);
-	d->facts.head_intact = false;
+	d->facts.segment_intact = false;
 }
 
 static void abort_disproved(struct disk *d)
 {
 	copy_disproved(d);
-	d->facts.has_record[COFFER_PLACE] = false;
-	d->facts.has_record[COFFER_RESTORE] = true;
+	d->facts.has_record[COFFER_RECORD_PLACE] = false;
+	d->facts.has_record[COFFER_RECORD_UNDO] = true;
 }
 
 static void record_lost(struct disk *d)
 {
 	copy_disproved(d);
-	d->facts.has_record[COFFER_PLACE] = false;
+	d->facts.has_record[COFFER_RECORD_PLACE] = false;
 }
 
 static void neither_whole(struct disk *d)
@@ -357,8 +357,8 @@ static void neither_whole(struct disk *d)
 static void mark(struct disk *d, enum coffer_fs_kind kind, uint32_t sectors)
 {
 	half_placed(d);
-	d->facts.head_intact = false;
-	d->facts.transition.kind = COFFER_RESTORED;
+	d->facts.segment_intact = false;
+	d->facts.transition.kind = COFFER_RECORD_UNDONE;
 	d->facts.transition.sectors = sectors;
 	living(d, kind);
 }
@@ -386,7 +386,7 @@ static void mark_xfs(struct disk *d)
 static void mark_of_place(struct disk *d)
 {
 	mark_btrfs(d);
-	d->facts.transition.kind = COFFER_PLACE;
+	d->facts.transition.kind = COFFER_RECORD_PLACE;
 }
 
 static void hot_other(struct disk *d)
@@ -404,161 +404,162 @@ enum ends {
 
 static const struct row {
 	const char *name;
-	enum coffer_action action;
+	enum coffer_operation operation;
 	void (*make)(struct disk *d);
 	const char *finding; /* the last one; NULL: there is none */
-	enum coffer_action_kind want[2];
+	enum coffer_repair_kind want[2];
 	enum ends ends;
 	const char *remedy; /* a part of the last one's; "": any */
 } rows[] = {
-	{"plain", COFFER_ACT_START, nothing, NULL, {NONE, NONE}, GOES, ""},
-	{"plain, torn head", COFFER_ACT_START, torn_head, "torn-head",
-		{COFFER_REPAIR_RESTORE_HEAD, NONE}, GOES, ""},
-	{"plain, torn head, a magic", COFFER_ACT_START, torn_with_magic, "torn-head",
-		{COFFER_REPAIR_RESTORE_HEAD, NONE}, GOES, ""},
-	{"plain, another head behind it", COFFER_ACT_START, no_trace, "head-copy", {NONE, NONE},
-		GOES, ""},
-	{"plain, a magic only", COFFER_ACT_START, magic_only, "header-copies", {NONE, NONE},
+	{"plain", COFFER_OP_START, nothing, NULL, {NONE, NONE}, GOES, ""},
+	{"plain, torn head", COFFER_OP_START, torn_head, "moved-segment-torn",
+		{COFFER_REPAIR_UNDO_STOCK_PLACEMENT, NONE}, GOES, ""},
+	{"plain, torn head, a magic", COFFER_OP_START, torn_with_magic, "moved-segment-torn",
+		{COFFER_REPAIR_UNDO_STOCK_PLACEMENT, NONE}, GOES, ""},
+	{"plain, another head behind it", COFFER_OP_START, no_trace, "moved-segment-copy",
+		{NONE, NONE}, GOES, ""},
+	{"plain, a magic only", COFFER_OP_START, magic_only, "header-copies", {NONE, NONE},
 		HOPELESS, "coffer header restore"},
-	{"first copy lost", COFFER_ACT_START, first_lost, "header-copies",
-		{COFFER_REPAIR_SYNC_HEADER, NONE}, GOES, ""},
-	{"first copy zeroed", COFFER_ACT_START, first_zeroed, "header-copies",
-		{COFFER_REPAIR_SYNC_HEADER, NONE}, GOES, ""},
-	{"first copy lost, converting", COFFER_ACT_START, first_lost_converting, "conversion",
-		{COFFER_REPAIR_SYNC_HEADER, COFFER_REPAIR_RESUME}, GOES, ""},
-	{"first copy lost, nothing converted", COFFER_ACT_START, first_lost_placed, "header-copies",
+	{"first copy lost", COFFER_OP_START, first_lost, "header-copies",
+		{COFFER_REPAIR_RECOVER_COPY, NONE}, GOES, ""},
+	{"first copy zeroed", COFFER_OP_START, first_zeroed, "header-copies",
+		{COFFER_REPAIR_RECOVER_COPY, NONE}, GOES, ""},
+	{"first copy lost, converting", COFFER_OP_START, first_lost_converting, "conversion",
+		{COFFER_REPAIR_RECOVER_COPY, COFFER_REPAIR_RESUME}, GOES, ""},
+	{"first copy lost, nothing converted", COFFER_OP_START, first_lost_placed, "header-copies",
 		{NONE, NONE}, HOPELESS, "second copy is whole"},
-	{"first copy lost, nothing of it is left", COFFER_ACT_START, first_unlike, "header-copies",
+	{"first copy lost, nothing of it is left", COFFER_OP_START, first_unlike, "header-copies",
 		{NONE, NONE}, HOPELESS, "second copy is whole"},
-	{"first copy lost, a filesystem's signature", COFFER_ACT_START, first_under_filesystem,
+	{"first copy lost, a filesystem's signature", COFFER_OP_START, first_under_filesystem,
 		"header-copies", {NONE, NONE}, HOPELESS, "second copy is whole"},
-	{"first copy lost, metadata contradict themselves", COFFER_ACT_START,
+	{"first copy lost, metadata contradict themselves", COFFER_OP_START,
 		first_lost_contradicting, "header-copies", {NONE, NONE}, HOPELESS,
 		"second copy is whole"},
-	{"first copy lost, the head's copy not wiped", COFFER_ACT_START, first_lost_copy_of_head,
-		"header-copies", {COFFER_REPAIR_SYNC_HEADER, NONE}, GOES, ""},
-	{"plain, an unclear head", COFFER_ACT_START, unclear_head, "unclear-head", {NONE, NONE},
-		HOPELESS, "dd if="},
-	{"plain, an unclear head, no filesystem in place", COFFER_ACT_START, nothing_in_place,
-		"unclear-head", {NONE, NONE}, HOPELESS, "would destroy the keys"},
-	{"plain, a map of what is used", COFFER_ACT_START, map_in_head, "unclear-head",
+	{"first copy lost, the head's copy not wiped", COFFER_OP_START, first_lost_copy_of_head,
+		"header-copies", {COFFER_REPAIR_RECOVER_COPY, NONE}, GOES, ""},
+	{"plain, an unclear head", COFFER_OP_START, unclear_head, "moved-segment-ambiguous",
+		{NONE, NONE}, HOPELESS, "dd if="},
+	{"plain, an unclear head, no filesystem in place", COFFER_OP_START, nothing_in_place,
+		"moved-segment-ambiguous", {NONE, NONE}, HOPELESS, "would destroy the keys"},
+	{"plain, a map of what is used", COFFER_OP_START, map_in_head, "moved-segment-ambiguous",
 		{NONE, NONE}, HOPELESS, "restore a backup"},
-	{"plain, coffer was saving", COFFER_ACT_START, saving, NULL, {NONE, NONE}, GOES, ""},
-	{"plain, its start is lost", COFFER_ACT_START, head_lost, "head-lost", {NONE, NONE},
+	{"plain, coffer was saving", COFFER_OP_START, saving, NULL, {NONE, NONE}, GOES, ""},
+	{"plain, its start is lost", COFFER_OP_START, head_lost, "moved-segment-lost", {NONE, NONE},
 		HOPELESS, "by that superblock"},
-	{"plain, an old spare superblock", COFFER_ACT_START, old_mirror, NULL, {NONE, NONE}, GOES,
+	{"plain, an old spare superblock", COFFER_OP_START, old_mirror, NULL, {NONE, NONE}, GOES,
 		""},
-	{"plain, something unknown", COFFER_ACT_START, riddle, "content", {NONE, NONE}, GOES, ""},
-	{"plain, a record", COFFER_ACT_START, stale_record, "stale-record",
-		{COFFER_REPAIR_ERASE_RECORD, NONE}, GOES, ""},
-	{"half placed", COFFER_ACT_REDO_PLACEMENT, half_placed, "placement",
-		{COFFER_REPAIR_REDO_PLACEMENT, COFFER_REPAIR_RESUME}, GOES, ""},
-	{"placed, its record left", COFFER_ACT_FINISH_PLACEMENT, both_whole, "placement",
-		{COFFER_REPAIR_FINISH_PLACEMENT, COFFER_REPAIR_RESUME}, GOES, ""},
-	{"abort half done", COFFER_ACT_REDO_RESTORE, both_whole, "restore",
-		{COFFER_REPAIR_REDO_RESTORE, NONE}, GOES, ""},
-	{"placed", COFFER_ACT_CONVERT, both_whole, "conversion", {COFFER_REPAIR_RESUME, NONE}, GOES,
-		""},
-	{"placed, no key", COFFER_ACT_CONVERT, no_key, "conversion", {NONE, NONE}, GOES,
-		"coffer encrypt disk"},
-	{"placed, first copy torn by a commit", COFFER_ACT_CONVERT, first_torn, "conversion",
-		{COFFER_REPAIR_RESUME, NONE}, GOES, ""},
-	{"placed, a copy never written", COFFER_ACT_CONVERT, never_written, "header-copies",
-		{COFFER_REPAIR_RESTORE_HEAD, NONE}, GOES, ""},
-	{"placed, a copy never written, no saved head", COFFER_ACT_CONVERT, never_written_no_copy,
-		"header-copies", {NONE, NONE}, HOPELESS, ""},
-	{"placed, keyslot torn", COFFER_ACT_CONVERT, keyslot, "keyslot",
-		{COFFER_REPAIR_RESTORE_HEAD, NONE}, GOES, ""},
-	{"placed, keyslot torn, used since", COFFER_ACT_CONVERT, keyslot_used, "keyslot",
-		{NONE, NONE}, HOPELESS, "was used after"},
-	{"placed, saved head not known", COFFER_ACT_CONVERT, copy_unknown, "head-copy",
-		{NONE, NONE}, HOPELESS, "cryptsetup reencrypt --resume-only"},
-	{"placed, saved head not complete", COFFER_ACT_CONVERT, copy_incomplete, "head-copy",
-		{NONE, NONE}, HOPELESS, "is lost"},
-	{"placed, saved head differs behind the header", COFFER_ACT_CONVERT, copy_differs_behind,
-		"head-copy", {NONE, NONE}, HOPELESS, "cryptsetup reencrypt --resume-only"},
-	{"placed, saved head lost", COFFER_ACT_CONVERT, copy_lost, "head-copy", {NONE, NONE},
-		HOPELESS, "wipefs -a"},
-	{"inside stock's first step", COFFER_ACT_CONVERT, hot, "conversion",
-		{COFFER_REPAIR_RESUME, NONE}, GOES, ""},
-	{"converting, second copy torn", COFFER_ACT_CONVERT, step_done_second_torn, "conversion",
-		{COFFER_REPAIR_SYNC_HEADER, COFFER_REPAIR_RESUME}, GOES, ""},
-	{"converting, second copy behind", COFFER_ACT_CONVERT, step_done_second_behind,
-		"conversion", {COFFER_REPAIR_SYNC_HEADER, COFFER_REPAIR_RESUME}, GOES, ""},
-	{"end pending", COFFER_ACT_END, end_pending, "wipe-pending", {COFFER_REPAIR_RESUME, NONE},
+	{"plain, something unknown", COFFER_OP_START, unknown_content, "content", {NONE, NONE},
 		GOES, ""},
-	{"encrypted", COFFER_ACT_ENCRYPTED, both_whole, NULL, {NONE, NONE}, GOES, ""},
-	{"encrypted, first copy torn", COFFER_ACT_ENCRYPTED, first_torn, "header-copies",
-		{COFFER_REPAIR_SYNC_HEADER, NONE}, GOES, ""},
-	{"encrypted, second copy torn", COFFER_ACT_ENCRYPTED, second_torn, "header-copies",
-		{COFFER_REPAIR_SYNC_HEADER, NONE}, GOES, ""},
-	{"encrypted, a copy that converts", COFFER_ACT_SYNC_FINAL, step_done_second_behind,
-		"header-copies", {COFFER_REPAIR_SYNC_HEADER, NONE}, GOES, ""},
-	{"damaged, image lost under the veil", COFFER_ACT_DAMAGED, veiled_image_lost, "damage",
+	{"plain, a record", COFFER_OP_START, stale_record, "stale-record",
+		{COFFER_REPAIR_ERASE_RECORD, NONE}, GOES, ""},
+	{"half placed", COFFER_OP_REDO_PLACEMENT, half_placed, "placement",
+		{COFFER_REPAIR_REDO_PLACEMENT, COFFER_REPAIR_RESUME}, GOES, ""},
+	{"placed, its record left", COFFER_OP_FINISH_PLACEMENT, both_whole, "placement",
+		{COFFER_REPAIR_FINISH_PLACEMENT, COFFER_REPAIR_RESUME}, GOES, ""},
+	{"abort half done", COFFER_OP_FINISH_UNDO, both_whole, "undo",
+		{COFFER_REPAIR_FINISH_UNDO, NONE}, GOES, ""},
+	{"placed", COFFER_OP_CONVERT, both_whole, "conversion", {COFFER_REPAIR_RESUME, NONE}, GOES,
+		""},
+	{"placed, no key", COFFER_OP_CONVERT, no_key, "conversion", {NONE, NONE}, GOES,
+		"coffer encrypt disk"},
+	{"placed, first copy torn by a commit", COFFER_OP_CONVERT, first_torn, "conversion",
+		{COFFER_REPAIR_RESUME, NONE}, GOES, ""},
+	{"placed, a copy never written", COFFER_OP_CONVERT, never_written, "header-copies",
+		{COFFER_REPAIR_UNDO_STOCK_PLACEMENT, NONE}, GOES, ""},
+	{"placed, a copy never written, no saved head", COFFER_OP_CONVERT, never_written_no_copy,
+		"header-copies", {NONE, NONE}, HOPELESS, ""},
+	{"placed, keyslot torn", COFFER_OP_CONVERT, keyslot, "keyslot",
+		{COFFER_REPAIR_UNDO_STOCK_PLACEMENT, NONE}, GOES, ""},
+	{"placed, keyslot torn, used since", COFFER_OP_CONVERT, keyslot_used, "keyslot",
+		{NONE, NONE}, HOPELESS, "was used after"},
+	{"placed, saved head not known", COFFER_OP_CONVERT, copy_unknown, "moved-segment-copy",
+		{NONE, NONE}, HOPELESS, "cryptsetup reencrypt --resume-only"},
+	{"placed, saved head not complete", COFFER_OP_CONVERT, copy_incomplete,
+		"moved-segment-copy", {NONE, NONE}, HOPELESS, "is lost"},
+	{"placed, saved head differs behind the header", COFFER_OP_CONVERT, copy_differs_behind,
+		"moved-segment-copy", {NONE, NONE}, HOPELESS, "cryptsetup reencrypt --resume-only"},
+	{"placed, saved head lost", COFFER_OP_CONVERT, copy_lost, "moved-segment-copy",
+		{NONE, NONE}, HOPELESS, "wipefs -a"},
+	{"inside stock's first step", COFFER_OP_CONVERT, hot, "conversion",
+		{COFFER_REPAIR_RESUME, NONE}, GOES, ""},
+	{"converting, second copy torn", COFFER_OP_CONVERT, step_done_second_torn, "conversion",
+		{COFFER_REPAIR_RECOVER_COPY, COFFER_REPAIR_RESUME}, GOES, ""},
+	{"converting, second copy behind", COFFER_OP_CONVERT, step_done_second_behind, "conversion",
+		{COFFER_REPAIR_RECOVER_COPY, COFFER_REPAIR_RESUME}, GOES, ""},
+	{"end pending", COFFER_OP_FINALIZE, end_pending, "wipe-pending",
+		{COFFER_REPAIR_RESUME, NONE}, GOES, ""},
+	{"encrypted", COFFER_OP_ENCRYPTED, both_whole, NULL, {NONE, NONE}, GOES, ""},
+	{"encrypted, first copy torn", COFFER_OP_ENCRYPTED, first_torn, "header-copies",
+		{COFFER_REPAIR_RECOVER_COPY, NONE}, GOES, ""},
+	{"encrypted, second copy torn", COFFER_OP_ENCRYPTED, second_torn, "header-copies",
+		{COFFER_REPAIR_RECOVER_COPY, NONE}, GOES, ""},
+	{"encrypted, a copy that converts", COFFER_OP_SYNC_FINAL, step_done_second_behind,
+		"header-copies", {COFFER_REPAIR_RECOVER_COPY, NONE}, GOES, ""},
+	{"damaged, image lost under the veil", COFFER_OP_DAMAGED, veiled_image_lost, "damage",
 		{COFFER_REPAIR_UNDO_PLACEMENT, NONE}, GOES, ""},
-	{"damaged, used under the mark", COFFER_ACT_DAMAGED, used_under_mark, "damage",
-		{COFFER_REPAIR_RESTORE_BLOCK_0, NONE}, GOES, ""},
-	{"damaged, used, but half placed", COFFER_ACT_DAMAGED, used_but_placed, "damage",
+	{"damaged, used under the mark", COFFER_OP_DAMAGED, used_under_mark, "damage",
+		{COFFER_REPAIR_UNDO_BLOCK_0, NONE}, GOES, ""},
+	{"damaged, used, but half placed", COFFER_OP_DAMAGED, used_but_placed, "damage",
 		{NONE, NONE}, HOPELESS, "keep a copy"},
-	{"damaged, used, saved head gone", COFFER_ACT_DAMAGED, used_head_gone, "damage",
+	{"damaged, used, saved head gone", COFFER_OP_DAMAGED, used_head_gone, "damage",
 		{NONE, NONE}, HOPELESS, "keep a copy"},
-	{"damaged, used, the mark of an abort", COFFER_ACT_DAMAGED, used_after_abort, "damage",
+	{"damaged, used, the mark of an abort", COFFER_OP_DAMAGED, used_after_abort, "damage",
 		{NONE, NONE}, HOPELESS, "keep a copy"},
-	{"damaged, saved head disproved", COFFER_ACT_DAMAGED, copy_disproved, "damage",
+	{"damaged, saved head disproved", COFFER_OP_DAMAGED, copy_disproved, "damage", {NONE, NONE},
+		HOPELESS, "keep a copy"},
+	{"damaged, saved head disproved in an abort", COFFER_OP_DAMAGED, abort_disproved, "damage",
 		{NONE, NONE}, HOPELESS, "keep a copy"},
-	{"damaged, saved head disproved in an abort", COFFER_ACT_DAMAGED, abort_disproved, "damage",
-		{NONE, NONE}, HOPELESS, "keep a copy"},
-	{"damaged, record lost, head proved by the rest", COFFER_ACT_DAMAGED, record_lost, "damage",
-		{COFFER_REPAIR_RESTORE_HEAD, NONE}, GOES, ""},
-	{"damaged, torn head", COFFER_ACT_DAMAGED, torn_head, "damage",
-		{COFFER_REPAIR_RESTORE_HEAD, NONE}, GOES, ""},
-	{"damaged, neither copy whole", COFFER_ACT_DAMAGED, neither_whole, "damage", {NONE, NONE},
+	{"damaged, record lost, head proved by the rest", COFFER_OP_DAMAGED, record_lost, "damage",
+		{COFFER_REPAIR_UNDO_STOCK_PLACEMENT, NONE}, GOES, ""},
+	{"damaged, torn head", COFFER_OP_DAMAGED, torn_head, "damage",
+		{COFFER_REPAIR_UNDO_STOCK_PLACEMENT, NONE}, GOES, ""},
+	{"damaged, neither copy whole", COFFER_OP_DAMAGED, neither_whole, "damage", {NONE, NONE},
 		HOPELESS, "coffer header restore"},
-	{"damaged, an idle mark on btrfs", COFFER_ACT_DAMAGED, mark_btrfs, "damage",
-		{COFFER_REPAIR_ERASE_MARK, NONE}, GOES, ""},
-	{"damaged, an idle mark on ext4", COFFER_ACT_DAMAGED, mark_ext4, "damage",
-		{COFFER_REPAIR_ERASE_MARK, NONE}, GOES, ""},
-	{"damaged, a mark on ext4's superblock", COFFER_ACT_DAMAGED, mark_ext4_super, "damage",
+	{"damaged, an idle mark on btrfs", COFFER_OP_DAMAGED, mark_btrfs, "damage",
+		{COFFER_REPAIR_ERASE_TRANSITION, NONE}, GOES, ""},
+	{"damaged, an idle mark on ext4", COFFER_OP_DAMAGED, mark_ext4, "damage",
+		{COFFER_REPAIR_ERASE_TRANSITION, NONE}, GOES, ""},
+	{"damaged, a mark on ext4's superblock", COFFER_OP_DAMAGED, mark_ext4_super, "damage",
 		{NONE, NONE}, HOPELESS, "keep a copy"},
-	{"damaged, a mark on xfs", COFFER_ACT_DAMAGED, mark_xfs, "damage", {NONE, NONE}, HOPELESS,
+	{"damaged, a mark on xfs", COFFER_OP_DAMAGED, mark_xfs, "damage", {NONE, NONE}, HOPELESS,
 		"keep a copy"},
-	{"damaged, a mark of a placement on btrfs", COFFER_ACT_DAMAGED, mark_of_place, "damage",
+	{"damaged, a mark of a placement on btrfs", COFFER_OP_DAMAGED, mark_of_place, "damage",
 		{NONE, NONE}, HOPELESS, "keep a copy"},
-	{"cryptsetup's", COFFER_ACT_OTHER, both_whole, "conversion", {NONE, NONE}, FOREIGN,
+	{"cryptsetup's", COFFER_OP_OTHER, both_whole, "conversion", {NONE, NONE}, FOREIGN,
 		"cryptsetup reencrypt --resume-only disk"},
-	{"cryptsetup's, inside a step", COFFER_ACT_OTHER, hot_other, "conversion", {NONE, NONE},
+	{"cryptsetup's, inside a step", COFFER_OP_OTHER, hot_other, "conversion", {NONE, NONE},
 		FOREIGN, "cryptsetup repair disk"},
-	{"smaller", COFFER_ACT_SHRUNK, both_whole, "size", {NONE, NONE}, FOREIGN, "its size back"},
+	{"smaller", COFFER_OP_SHRUNK, both_whole, "size", {NONE, NONE}, FOREIGN, "its size back"},
 };
 
 static void check_row(const struct row *row, bool seen[COFFER_N_REPAIRS])
 {
 	struct disk *d = calloc(1, sizeof(*d));
-	struct coffer_checks l = {0};
+	struct coffer_findings l = {0};
 	struct coffer_diagnosis got;
-	const struct coffer_check *last;
+	const struct coffer_finding *last;
 	bool good;
 	int r;
 
 	if (!d)
 		abort();
-	d->action = row->action;
+	d->operation = row->operation;
 	d->facts.device_size = geometry.device;
 	d->facts.header.newest = -1;
 	d->facts.transition_error = -ENODATA;
 	row->make(d);
 	r = coffer_diagnose(&(const struct coffer_symptoms){.device = "disk",
-				    .action = d->action,
+				    .operation = d->operation,
 				    .facts = &d->facts,
-				    .evidence = &d->evidence,
+				    .segment = &d->segment,
 				    .plain_luks2 = d->plain_luks2,
-				    .riddle = d->riddle,
+				    .unknown_content = d->unknown_content,
 				    .lost = d->lost,
 				    .reason = "the reason",
 				    .can_resume = !d->no_key},
 		&l, &got);
 	last = l.n > 0 ? &l.items[l.n - 1] : NULL;
-	good = r == 0 && got.hopeless == (row->ends == HOPELESS) &&
+	good = r == 0 && got.no_safe_repair == (row->ends == HOPELESS) &&
 	       got.foreign == (row->ends == FOREIGN) && !row->finding == !last;
 	if (good && last)
 		good = strcmp(last->id, row->finding) == 0 && strstr(last->remedy, row->remedy);
@@ -571,12 +572,12 @@ static void check_row(const struct row *row, bool seen[COFFER_N_REPAIRS])
 		good = good && got.actions[i].text[0];
 	ok(good && got.n_actions <= ARRAY_SIZE(row->want), "%s: %s%s%s%s%s", row->name,
 		last ? last->id : "nothing found", got.n_actions > 0 ? ", " : "",
-		got.n_actions > 0 ? coffer_repair_name(got.actions[0].kind) : "",
+		got.n_actions > 0 ? coffer_repair_kind_name(got.actions[0].kind) : "",
 		got.n_actions > 1 ? ", then " : "",
-		got.n_actions > 1 ? coffer_repair_name(got.actions[1].kind) : "");
+		got.n_actions > 1 ? coffer_repair_kind_name(got.actions[1].kind) : "");
 	if (!good && last)
 		note("%s: %s (%s)", last->id, last->text, last->remedy);
-	coffer_checks_free(&l);
+	coffer_findings_free(&l);
 	free(d);
 }
 
@@ -586,8 +587,8 @@ int main(void)
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		check_row(&rows[i], seen);
-	for (enum coffer_action_kind k = 0; k < COFFER_N_REPAIRS; k++)
-		ok(seen[k], "a row asks for %s", coffer_repair_name(k));
-	ok(strcmp(coffer_repair_name(COFFER_N_REPAIRS), "unknown") == 0, "no such action");
+	for (enum coffer_repair_kind k = 0; k < COFFER_N_REPAIRS; k++)
+		ok(seen[k], "a row asks for %s", coffer_repair_kind_name(k));
+	ok(strcmp(coffer_repair_kind_name(COFFER_N_REPAIRS), "unknown") == 0, "no such action");
 	return done_testing();
 }

@@ -13,17 +13,17 @@
 #include "report/judge_tools.h"
 #include "tap.h"
 
-#define OK	  COFFER_CHECK_OK
-#define NOTE	  COFFER_CHECK_NOTE
-#define UNCHECKED COFFER_CHECK_UNCHECKED
-#define BAD	  COFFER_CHECK_BAD
+#define OK	  COFFER_VERDICT_OK
+#define NOTE	  COFFER_VERDICT_NOTE
+#define UNCHECKED COFFER_VERDICT_UNCHECKED
+#define BAD	  COFFER_VERDICT_BAD
 
 /* The checks are this one and no other; @words are in its text, @remedy in its remedy ("": there is
  * none). */
-static void one(const char *name, struct coffer_checks *l, const char *id, enum coffer_verdict v,
+static void one(const char *name, struct coffer_findings *l, const char *id, enum coffer_verdict v,
 	const char *words, const char *remedy)
 {
-	const struct coffer_check *c = l->n ? l->items : NULL;
+	const struct coffer_finding *c = l->n ? l->items : NULL;
 
 	if (!ok(l->n == 1 && strcmp(c->id, id) == 0 && c->verdict == v && strstr(c->text, words) &&
 			    (*remedy ? strstr(c->remedy, remedy) != NULL : !c->remedy[0]),
@@ -31,7 +31,7 @@ static void one(const char *name, struct coffer_checks *l, const char *id, enum 
 		for (size_t i = 0; i < l->n; i++)
 			note("%s %s: %s -> %s", coffer_verdict_name(l->items[i].verdict),
 				l->items[i].id, l->items[i].text, l->items[i].remedy);
-	coffer_checks_free(l);
+	coffer_findings_free(l);
 }
 
 /* --- the lock directory --- */
@@ -104,7 +104,7 @@ static void check_lock_dir(void)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct coffer_checks l = {0};
+		struct coffer_findings l = {0};
 		char name[128];
 
 		(void)snprintf(name, sizeof(name), "lock directory: %s", rows[i].name);
@@ -243,7 +243,7 @@ static void check_locks(void)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct coffer_checks l = {0};
+		struct coffer_findings l = {0};
 		char name[128];
 
 		(void)snprintf(name, sizeof(name), "lock: %s", rows[i].name);
@@ -277,7 +277,7 @@ static void check_left(void)
 	};
 	static const struct coffer_lock_entry held[] = {
 		{.name = "L_8:2", HELD('S')}, {.name = "L_8:3", LEFT}};
-	struct coffer_checks l = {0};
+	struct coffer_findings l = {0};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		char name[128];
@@ -294,7 +294,7 @@ static void check_left(void)
 		abort();
 	ok(l.n == 2 && strcmp(l.items[0].id, "lock") == 0 && strcmp(l.items[1].id, "locks") == 0,
 		"left: one is held, one is left");
-	coffer_checks_free(&l);
+	coffer_findings_free(&l);
 }
 
 /* --- tools --- */
@@ -371,7 +371,7 @@ static void check_tools(void)
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		const struct coffer_tool_facts f = {.path = "/sbin/x", .output = rows[i].output};
-		struct coffer_checks l = {0};
+		struct coffer_findings l = {0};
 		char name[128];
 
 		(void)snprintf(name, sizeof(name), "tool: %s", rows[i].output);
@@ -383,7 +383,7 @@ static void check_tools(void)
 		one(name, &l, "tool", rows[i].v, rows[i].words, rows[i].remedy);
 	}
 	for (size_t k = 0; k < n; k++) {
-		struct coffer_checks l = {0};
+		struct coffer_findings l = {0};
 
 		if (coffer_judge_tool(&tools[k], &(struct coffer_tool_facts){.output = ""}, &l) < 0)
 			abort();
@@ -410,7 +410,7 @@ static void check_broken_tools(void)
 	size_t n;
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct coffer_checks l = {0};
+		struct coffer_findings l = {0};
 		char name[128];
 
 		(void)snprintf(name, sizeof(name), "a tool that %s", rows[i].name);
@@ -422,7 +422,7 @@ static void check_broken_tools(void)
 
 static void check_library(void)
 {
-	struct coffer_checks l = {0};
+	struct coffer_findings l = {0};
 
 	if (coffer_judge_library("2.6.1", "/lib/libcryptsetup.so.12.8.0", &l) < 0)
 		abort();
@@ -472,7 +472,7 @@ static void check_dm_crypt(void)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct coffer_checks l = {0};
+		struct coffer_findings l = {0};
 		char name[128];
 
 		(void)snprintf(name, sizeof(name), "dm-crypt: %s", rows[i].name);
@@ -484,7 +484,7 @@ static void check_dm_crypt(void)
 
 static void check_small_ones(void)
 {
-	struct coffer_checks l = {0};
+	struct coffer_findings l = {0};
 	int r = 0;
 
 	r |= coffer_judge_cpu(1, &l);
@@ -534,7 +534,7 @@ static void check_swaps(void)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct coffer_checks l = {0};
+		struct coffer_findings l = {0};
 		char name[128];
 
 		(void)snprintf(name, sizeof(name), "swap: %s", rows[i].name);
@@ -570,7 +570,7 @@ static void check_states(void)
 			"nobody is seen to be at work", "coffer encrypt x"},
 		{"wipe pending", {STAGE(WIPE_PENDING)}, "conversion", BAD, "not wiped",
 			"coffer encrypt x"},
-		{"restoring", {STAGE(RESTORING)}, "conversion", BAD, "abort", "coffer encrypt x"},
+		{"undoing", {STAGE(UNDOING)}, "conversion", BAD, "abort", "coffer encrypt x"},
 		{"other", {STAGE(OTHER), .why = "decrypts"}, "conversion", BAD,
 			"work on it: decrypts", "coffer encrypt x"},
 		{"converting, and at work",
@@ -589,7 +589,7 @@ static void check_states(void)
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct coffer_disk_state state = rows[i].s;
-		struct coffer_checks l = {0};
+		struct coffer_findings l = {0};
 		char name[128];
 
 		if (!state.why)
@@ -700,7 +700,7 @@ static void check_volumes(void)
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		_cleanup_json_ struct json_object *json = NULL;
 		struct coffer_volume_state s = rows[i].s;
-		struct coffer_checks l = {0}, found = {0};
+		struct coffer_findings l = {0}, found = {0};
 
 		s.device = "/dev/x";
 		if (s.device_size == 0)
@@ -710,10 +710,10 @@ static void check_volumes(void)
 			abort();
 		for (size_t k = 0; k < l.n; k++)
 			if (strcmp(l.items[k].id, rows[i].id) == 0) {
-				if (coffer_checks_add(&found, rows[i].id, l.items[k].verdict, "%s",
-					    l.items[k].text) < 0)
+				if (coffer_findings_add(&found, rows[i].id, l.items[k].verdict,
+					    "%s", l.items[k].text) < 0)
 					abort();
-				coffer_checks_remedy(&found, "%s", l.items[k].remedy);
+				coffer_findings_remedy(&found, "%s", l.items[k].remedy);
 			} else if (l.items[k].verdict == BAD) {
 				ok(false, "volume: %s: %s", rows[i].name, l.items[k].text);
 			}
@@ -722,9 +722,9 @@ static void check_volumes(void)
 				rows[i].remedy);
 		} else {
 			ok(found.n == 0, "volume: %s: nothing of %s", rows[i].name, rows[i].id);
-			coffer_checks_free(&found);
+			coffer_findings_free(&found);
 		}
-		coffer_checks_free(&l);
+		coffer_findings_free(&l);
 	}
 }
 

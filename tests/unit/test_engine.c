@@ -316,15 +316,15 @@ static void check_verify(void)
 	free_disk(&d);
 }
 
-static bool never(void *user)
+static bool never(void *userdata)
 {
-	(void)user;
+	(void)userdata;
 	return false;
 }
 
-static bool always(void *user)
+static bool always(void *userdata)
 {
-	(void)user;
+	(void)userdata;
 	return true;
 }
 
@@ -333,7 +333,7 @@ static void check_rate(void)
 	static const struct {
 		const char *name;
 		unsigned int threads;
-		bool (*stop)(void *user);
+		bool (*stop)(void *userdata);
 		double least, most;
 	} rows[] = {
 		{"one thread is held back", 1, never, 0.4, 5},

@@ -18,7 +18,7 @@ static void check_setters(void)
 		{"set", coffer_err_set, COFFER_FAILED, "read sda 7"},
 		{"errno", coffer_err_errno, COFFER_FAILED, "read sda 7: Input/output error"},
 		{"refuse", coffer_err_refuse, COFFER_REFUSED, "read sda 7"},
-		{"repair", coffer_err_repair, COFFER_NEEDS_REPAIR, "read sda 7"},
+		{"repair", coffer_err_needs_repair, COFFER_NEEDS_REPAIR, "read sda 7"},
 	};
 	struct coffer_err e;
 
@@ -86,7 +86,7 @@ static void check_long_texts(void)
 	(void)coffer_err_wrap(&e, -EIO, "%*d", COFFER_ERR_MSG - 3 - 500, 2);
 	ok(strlen(e.msg) == COFFER_ERR_MSG - 1 && e.msg[COFFER_ERR_MSG - 2] == '1',
 		"the longest that fits is not cut");
-	(void)coffer_err_add(&e, "more");
+	(void)coffer_err_append(&e, "more");
 	ok(strlen(e.msg) == COFFER_ERR_MSG - 1, "nothing is added to a full message");
 }
 
@@ -120,11 +120,11 @@ static void check_rest(void)
 	memset(&e, 0, sizeof(e));
 	(void)coffer_err_set(&e, EINTR, "stopped");
 	coffer_err_outcome(&e, COFFER_INTERRUPTED);
-	coffer_err_add(&e, "; run it again on %s", "sda");
+	coffer_err_append(&e, "; run it again on %s", "sda");
 	ok(e.outcome == COFFER_INTERRUPTED && strcmp(e.msg, "stopped; run it again on sda") == 0,
 		"another outcome, and the way out");
 	coffer_err_outcome(NULL, COFFER_NO);
-	coffer_err_add(NULL, "nothing");
+	coffer_err_append(NULL, "nothing");
 }
 
 int main(void)

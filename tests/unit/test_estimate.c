@@ -67,7 +67,8 @@ static void check_work(void)
 		{"nothing", 8 * MiB, 0.01, {.looks = 0}, 0},
 		{"moving", 8 * MiB, 0.01, {.stage[COFFER_WORK_CONVERT] = {.moved = 500 * MiB}}, 10},
 		{"reading", 8 * MiB, 0.01, {.stage[COFFER_WORK_SAVE] = {.read = 500 * MiB}}, 2.5},
-		{"writing", 8 * MiB, 0.01, {.stage[COFFER_WORK_END] = {.written = 500 * MiB}}, 5},
+		{"writing", 8 * MiB, 0.01, {.stage[COFFER_WORK_FINALIZE] = {.written = 500 * MiB}},
+			5},
 		{"flushes", 8 * MiB, 0.01, {.stage[COFFER_WORK_PLACE] = {.flushes = 100}}, 1},
 		{"looks", 8 * MiB, 0.01, {.looks = 100}, 1},
 		{"commits are in their flushes", 8 * MiB, 0.01,
@@ -80,7 +81,8 @@ static void check_work(void)
 					[COFFER_WORK_PLACE] = {.written = 100 * MiB, .flushes = 6},
 					[COFFER_WORK_CONVERT] = {.moved = 100 * MiB,
 						.flushes = 300},
-					[COFFER_WORK_END] = {.written = 100 * MiB, .flushes = 3}}},
+					[COFFER_WORK_FINALIZE] = {.written = 100 * MiB,
+						.flushes = 3}}},
 			1 + 3 + 2 + 0.316},
 	};
 

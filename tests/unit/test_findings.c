@@ -12,10 +12,10 @@ static void check_names(void)
 		enum coffer_verdict v;
 		const char *name;
 	} rows[] = {
-		{COFFER_CHECK_OK, "ok"},
-		{COFFER_CHECK_NOTE, "note"},
-		{COFFER_CHECK_UNCHECKED, "unchecked"},
-		{COFFER_CHECK_BAD, "bad"},
+		{COFFER_VERDICT_OK, "ok"},
+		{COFFER_VERDICT_NOTE, "note"},
+		{COFFER_VERDICT_UNCHECKED, "unchecked"},
+		{COFFER_VERDICT_BAD, "bad"},
 		{COFFER_N_VERDICTS, "unknown"},
 		{(enum coffer_verdict) - 1, "unknown"},
 	};
@@ -27,45 +27,45 @@ static void check_names(void)
 
 static void check_list(void)
 {
-	struct coffer_checks l = {0};
-	const struct coffer_check *c;
+	struct coffer_findings l = {0};
+	const struct coffer_finding *c;
 	int r = 0;
 
-	coffer_checks_remedy(&l, "of nothing");
-	ok(l.n == 0 && !coffer_checks_find(&l, "room"), "an empty list");
+	coffer_findings_remedy(&l, "of nothing");
+	ok(l.n == 0 && !coffer_findings_find(&l, "room"), "an empty list");
 	for (int i = 0; i < 20 && r == 0; i++)
-		r = coffer_checks_add(&l, i == 7 ? "room" : "other",
-			i % 2 ? COFFER_CHECK_BAD : COFFER_CHECK_OK, "number %d", i);
-	coffer_checks_remedy(&l, "do %s", "this");
+		r = coffer_findings_add(&l, i == 7 ? "room" : "other",
+			i % 2 ? COFFER_VERDICT_BAD : COFFER_VERDICT_OK, "number %d", i);
+	coffer_findings_remedy(&l, "do %s", "this");
 	ok(r == 0 && l.n == 20 && strcmp(l.items[19].text, "number 19") == 0 &&
 			strcmp(l.items[19].remedy, "do this") == 0,
 		"sentence and remedy of the last one");
 	ok(!l.items[18].remedy[0] && strcmp(l.items[18].text, "number 18") == 0,
 		"the one before is left alone");
-	ok(coffer_checks_count(&l, COFFER_CHECK_BAD) == 10 &&
-			coffer_checks_count(&l, COFFER_CHECK_NOTE) == 0,
+	ok(coffer_findings_count(&l, COFFER_VERDICT_BAD) == 10 &&
+			coffer_findings_count(&l, COFFER_VERDICT_NOTE) == 0,
 		"how many of a verdict");
-	c = coffer_checks_find(&l, "room");
-	ok(c == &l.items[7] && c->verdict == COFFER_CHECK_BAD, "found by its id");
-	coffer_checks_free(&l);
+	c = coffer_findings_find(&l, "room");
+	ok(c == &l.items[7] && c->verdict == COFFER_VERDICT_BAD, "found by its id");
+	coffer_findings_free(&l);
 	ok(l.n == 0 && !l.items, "freed: an empty list again");
-	coffer_checks_free(&l);
+	coffer_findings_free(&l);
 }
 
 static void check_long_texts(void)
 {
-	struct coffer_checks l = {0};
+	struct coffer_findings l = {0};
 	const size_t most = sizeof(l.items->text) - 1;
 	int r;
 
-	r = coffer_checks_add(&l, "id", COFFER_CHECK_OK, "%*d", (int)most, 1);
+	r = coffer_findings_add(&l, "id", COFFER_VERDICT_OK, "%*d", (int)most, 1);
 	ok(r == 0 && strlen(l.items[0].text) == most && l.items[0].text[most - 1] == '1',
 		"the longest that fits is not cut");
-	r = coffer_checks_add(&l, "id", COFFER_CHECK_OK, "%*d", (int)most + 1, 1);
+	r = coffer_findings_add(&l, "id", COFFER_VERDICT_OK, "%*d", (int)most + 1, 1);
 	ok(r == 0 && strlen(l.items[1].text) == most &&
 			strcmp(l.items[1].text + most - 3, "...") == 0,
 		"a longer one is cut with three dots");
-	coffer_checks_free(&l);
+	coffer_findings_free(&l);
 }
 
 int main(void)

@@ -97,7 +97,7 @@ static void play(const struct coffer_geometry *g, bool upwards)
 	for (uint64_t i = 0; i < g->device / 512; i++)
 		disk[i] = (struct cell){(uint32_t)i, false};
 	for (uint64_t i = 0; i < g->shift / 512; i++) {
-		disk[coffer_head_copy(g) / 512 + i] = disk[i];
+		disk[coffer_segment_copy_offset(g) / 512 + i] = disk[i];
 		disk[i].plain = UINT32_MAX; /* the header */
 	}
 	law(LAW_MODEL, everything_is_there(disk, g, p), g, p);
@@ -190,7 +190,8 @@ static void check_pointers(void)
 		ok(coffer_pointer_ok(&g512, rows[i].p) == rows[i].ok512 &&
 				coffer_pointer_ok(&g4096, rows[i].p) == rows[i].ok4096,
 			"pointer: %s", rows[i].name);
-	ok(coffer_head_copy(&g512) == 9 << 20 && coffer_gap(&g512) == 8 << 20, "head copy and gap");
+	ok(coffer_segment_copy_offset(&g512) == 9 << 20 && coffer_gap_offset(&g512) == 8 << 20,
+		"head copy and gap");
 }
 
 /* --- the check --- */

@@ -12,7 +12,7 @@
 #define MIB (UINT64_C(1) << 20)
 
 /* "ok bad": all verdicts of one id, in their order; "" for none. */
-static const char *verdicts(const struct coffer_checks *l, const char *id)
+static const char *verdicts(const struct coffer_findings *l, const char *id)
 {
 	static char text[256];
 
@@ -24,7 +24,7 @@ static const char *verdicts(const struct coffer_checks *l, const char *id)
 	return text;
 }
 
-static bool are(const struct coffer_checks *l, const char *id, const char *wanted)
+static bool are(const struct coffer_findings *l, const char *id, const char *wanted)
 {
 	const char *got = verdicts(l, id);
 
@@ -33,9 +33,9 @@ static bool are(const struct coffer_checks *l, const char *id, const char *wante
 	return strcmp(got, wanted) == 0;
 }
 
-static const char *remedy(const struct coffer_checks *l, const char *id)
+static const char *remedy(const struct coffer_findings *l, const char *id)
 {
-	const struct coffer_check *c = coffer_checks_find(l, id);
+	const struct coffer_finding *c = coffer_findings_find(l, id);
 
 	return c ? c->remedy : "there is no such check";
 }
@@ -75,7 +75,7 @@ static const struct {
 static void test_copies(void)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(copy_rows); i++) {
-		_cleanup_(coffer_checks_free) struct coffer_checks l = {0};
+		_cleanup_(coffer_findings_free) struct coffer_findings l = {0};
 		struct coffer_facts f = {.header.newest = copy_rows[i].newest,
 			.header.agree = copy_rows[i].agree,
 			.block_0_is_empty = copy_rows[i].empty,
@@ -97,32 +97,32 @@ static void test_copies(void)
 
 static const struct {
 	const char *name;
-	enum coffer_action action;
+	enum coffer_operation operation;
 	uint64_t pointer;
 	const char *conversion, *wipe, *remedy;
 } progress_rows[] = {
-	{"plain", COFFER_ACT_START, 0, "ok", "", ""},
-	{"encrypted", COFFER_ACT_ENCRYPTED, 0, "ok", "", ""},
-	{"final header in one copy", COFFER_ACT_SYNC_FINAL, 0, "ok", "", ""},
-	{"half way", COFFER_ACT_CONVERT, 3 * MIB, "note", "", "coffer encrypt d"},
-	{"at its end", COFFER_ACT_END, 0, "note", "note", "coffer encrypt d"},
-	{"half placed", COFFER_ACT_REDO_PLACEMENT, 0, "note", "", "coffer encrypt d"},
-	{"placed", COFFER_ACT_FINISH_PLACEMENT, 4 * MIB, "note", "", "coffer encrypt d"},
-	{"half aborted", COFFER_ACT_REDO_RESTORE, 0, "note", "", "coffer abort d"},
-	{"another one", COFFER_ACT_OTHER, 0, "note", "", "cryptsetup reencrypt --resume-only d"},
-	{"shrunk", COFFER_ACT_SHRUNK, 3 * MIB, "bad", "", "give it its size back"},
-	{"damaged", COFFER_ACT_DAMAGED, 0, "", "", "there is no such check"},
+	{"plain", COFFER_OP_START, 0, "ok", "", ""},
+	{"encrypted", COFFER_OP_ENCRYPTED, 0, "ok", "", ""},
+	{"final header in one copy", COFFER_OP_SYNC_FINAL, 0, "ok", "", ""},
+	{"half way", COFFER_OP_CONVERT, 3 * MIB, "note", "", "coffer encrypt d"},
+	{"at its end", COFFER_OP_FINALIZE, 0, "note", "note", "coffer encrypt d"},
+	{"half placed", COFFER_OP_REDO_PLACEMENT, 0, "note", "", "coffer encrypt d"},
+	{"placed", COFFER_OP_FINISH_PLACEMENT, 4 * MIB, "note", "", "coffer encrypt d"},
+	{"half aborted", COFFER_OP_FINISH_UNDO, 0, "note", "", "coffer abort d"},
+	{"another one", COFFER_OP_OTHER, 0, "note", "", "cryptsetup reencrypt --resume-only d"},
+	{"shrunk", COFFER_OP_SHRUNK, 3 * MIB, "bad", "", "give it its size back"},
+	{"damaged", COFFER_OP_DAMAGED, 0, "", "", "there is no such check"},
 };
-_Static_assert(ARRAY_SIZE(progress_rows) == COFFER_N_ACTIONS, "a row for each action");
+_Static_assert(ARRAY_SIZE(progress_rows) == COFFER_N_OPERATIONS - 1, "a row for each action");
 
 static void test_progress(void)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(progress_rows); i++) {
-		_cleanup_(coffer_checks_free) struct coffer_checks l = {0};
+		_cleanup_(coffer_findings_free) struct coffer_findings l = {0};
 		const struct coffer_facts f = {.conversion = {{6 * MIB, MIB, 4 * MIB, 512},
 						       .pointer = progress_rows[i].pointer}};
 
-		ok(coffer_judge_progress(progress_rows[i].action, &f, "d", &l) == 0 &&
+		ok(coffer_judge_progress(progress_rows[i].operation, &f, "d", &l) == 0 &&
 				are(&l, "conversion", progress_rows[i].conversion) &&
 				are(&l, "wipe-pending", progress_rows[i].wipe) &&
 				strcmp(remedy(&l, "conversion"), progress_rows[i].remedy) == 0,
@@ -155,7 +155,7 @@ static const struct {
 static void test_filesystem(void)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(fs_rows); i++) {
-		_cleanup_(coffer_checks_free) struct coffer_checks l = {0};
+		_cleanup_(coffer_findings_free) struct coffer_findings l = {0};
 
 		ok(coffer_judge_filesystem(&fs_rows[i].seen, &l) == 0 &&
 				are(&l, "filesystem", fs_rows[i].filesystem) &&
@@ -191,7 +191,7 @@ static const struct {
 	{"heads without UUIDs", NULL, NULL, false, "", "", MIB, "ok", "", "note", false},
 };
 
-static void put_record(struct coffer_leftovers *s, int kind, const char *uuid)
+static void put_record(struct coffer_remnants *s, int kind, const char *uuid)
 {
 	s->has_record[kind] = uuid != NULL;
 	if (uuid)
@@ -201,25 +201,25 @@ static void put_record(struct coffer_leftovers *s, int kind, const char *uuid)
 static void test_leftovers(void)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(left_rows); i++) {
-		_cleanup_(coffer_checks_free) struct coffer_checks l = {0};
-		struct coffer_leftovers s = {.geometry = {6 * MIB, MIB, 4 * MIB, 512},
+		_cleanup_(coffer_findings_free) struct coffer_findings l = {0};
+		struct coffer_remnants s = {.geometry = {6 * MIB, MIB, 4 * MIB, 512},
 			.uuid = "u",
 			.device = "d",
 			.image_intact = left_rows[i].image,
 			.fs_uuid = left_rows[i].fs,
 			.fs_end = left_rows[i].end};
 
-		put_record(&s, COFFER_PLACE, left_rows[i].place);
-		put_record(&s, COFFER_RESTORE, left_rows[i].restore);
+		put_record(&s, COFFER_RECORD_PLACE, left_rows[i].place);
+		put_record(&s, COFFER_RECORD_UNDO, left_rows[i].restore);
 		if (left_rows[i].head) {
 			(void)snprintf(s.head_type, sizeof(s.head_type), "ext4");
 			(void)snprintf(s.head_uuid, sizeof(s.head_uuid), "%s", left_rows[i].head);
 		}
-		ok(coffer_judge_leftovers(&s, &l) == 0 && are(&l, "record", left_rows[i].record) &&
+		ok(coffer_judge_remnants(&s, &l) == 0 && are(&l, "record", left_rows[i].record) &&
 				are(&l, "image", left_rows[i].image_verdict) &&
-				are(&l, "head-copy", left_rows[i].head_copy) &&
-				(strstr(remedy(&l, "head-copy"), "seek=5242880 ") != NULL) ==
-					left_rows[i].way_out,
+				are(&l, "moved-segment-copy", left_rows[i].head_copy) &&
+				(strstr(remedy(&l, "moved-segment-copy"), "seek=5242880 ") !=
+					NULL) == left_rows[i].way_out,
 			"leftovers: %s", left_rows[i].name);
 	}
 }

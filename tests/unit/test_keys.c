@@ -267,9 +267,9 @@ static void test_tokens(int fd)
 
 /* --- headers that want to harm --- */
 
-static bool at_third(void *user)
+static bool at_third(void *userdata)
 {
-	return ++*(int *)user >= 3;
+	return ++*(int *)userdata >= 3;
 }
 
 static double now(void)
@@ -286,7 +286,7 @@ static void test_hostile(int fd)
 	struct coffer_luks2_bin bin;
 	_cleanup_json_ struct json_object *json = metadata(fd, &bin);
 	int asked = 0;
-	const struct coffer_stop stop = {.wanted = at_third, .user = &asked};
+	const struct coffer_stop stop = {.wanted = at_third, .userdata = &asked};
 	const double start = now();
 	struct coffer_err e = {0};
 	int r;

@@ -59,7 +59,7 @@ static uint64_t free_places(const struct coffer_areas *a, const struct coffer_ar
 
 /* Is it an order in which nothing that counts is overwritten? "": yes. */
 static const char *judge(const struct coffer_areas *now, const struct coffer_areas *then,
-	uint32_t differ, const struct coffer_slot_order *o)
+	uint32_t differ, const struct coffer_keyslot_placement *o)
 {
 	struct coffer_areas placed = {0};
 
@@ -111,7 +111,7 @@ static void test_all(bool wide, unsigned int n_places)
 	places = n_places;
 	for (unsigned int c = 0; c < codes * codes * 4; c++) {
 		const uint32_t differ = c % 4;
-		struct coffer_slot_order o;
+		struct coffer_keyslot_placement o;
 		struct coffer_areas now, then;
 		const char *why;
 		int r;
@@ -119,7 +119,7 @@ static void test_all(bool wide, unsigned int n_places)
 		if (!put(c / 4 % codes, wide, &now) || !put(c / 4 / codes, wide, &then))
 			continue;
 		states++;
-		r = coffer_slot_order_find(&now, &then, differ, FROM, to(), &o);
+		r = coffer_keyslot_placement_find(&now, &then, differ, FROM, to(), &o);
 		why = r == 0 ? judge(&now, &then, differ, &o) : "";
 		if (r == -ENOSPC)
 			full++;
@@ -142,18 +142,19 @@ static void test_all(bool wide, unsigned int n_places)
 static void test_full(void)
 {
 	struct coffer_areas now = {0}, then;
-	struct coffer_slot_order o;
+	struct coffer_keyslot_placement o;
 
 	for (unsigned int i = 0; i < 5; i++)
 		now.a[now.n++] = (struct coffer_area){
 			.slot = i, .offset = FROM + (uint64_t)i * 4096, .size = 4096};
 	then = now;
-	ok(coffer_slot_order_find(&now, &then, 1, FROM, to(), &o) == 0 && o.moved == 1 &&
+	ok(coffer_keyslot_placement_find(&now, &then, 1, FROM, to(), &o) == 0 && o.moved == 1 &&
 			o.interim[0] == FROM + 5 * 4096,
 		"one free place: one keyslot moves there");
-	ok(coffer_slot_order_find(&now, &then, 3, FROM, to(), &o) == -ENOSPC,
+	ok(coffer_keyslot_placement_find(&now, &then, 3, FROM, to(), &o) == -ENOSPC,
 		"one free place: two have no room");
-	ok(coffer_slot_order_find(&now, &then, 0, FROM, to(), &o) == 0 && !o.moved && !o.direct,
+	ok(coffer_keyslot_placement_find(&now, &then, 0, FROM, to(), &o) == 0 && !o.moved &&
+			!o.direct,
 		"nothing differs: nothing is written");
 }
 
@@ -161,18 +162,18 @@ static void test_move(void)
 {
 	static const char text[] = "{\"keyslots\":{\"0\":{\"area\":{\"offset\":\"4096\"}},"
 				   "\"1\":{\"area\":{\"offset\":\"8192\",\"size\":\"4096\"}}}}";
-	struct coffer_slot_order o = {.moved = 2, .interim = {0, 12288}};
+	struct coffer_keyslot_placement o = {.moved = 2, .interim = {0, 12288}};
 	_cleanup_json_ struct json_object *json = NULL;
 
 	if (coffer_json_parse(text, strlen(text), &json) < 0)
 		return;
-	ok(coffer_slot_move(json, &o) == 0 &&
+	ok(coffer_keyslot_move(json, &o) == 0 &&
 			strcmp(coffer_json_text(json),
 				"{\"keyslots\":{\"0\":{\"area\":{\"offset\":\"4096\"}},"
 				"\"1\":{\"area\":{\"offset\":\"12288\",\"size\":\"4096\"}}}}") == 0,
 		"only the moved keyslot gets another place");
 	o.moved = 4;
-	ok(coffer_slot_move(json, &o) == -EBADMSG, "a keyslot that is not there");
+	ok(coffer_keyslot_move(json, &o) == -EBADMSG, "a keyslot that is not there");
 }
 
 int main(void)

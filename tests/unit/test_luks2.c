@@ -33,16 +33,16 @@ static void on_signal(int sig)
 	atomic_fetch_add(&handled, 1);
 }
 
-static bool stop_when_begun(void *user)
+static bool stop_when_begun(void *userdata)
 {
-	(void)user;
+	(void)userdata;
 	return atomic_load(children) > 0;
 }
 
 /* As a terminal does: the whole group gets it. */
-static bool signal_all(void *user)
+static bool signal_all(void *userdata)
 {
-	bool *sent = user;
+	bool *sent = userdata;
 
 	if (!*sent && atomic_load(children) > 0) {
 		*sent = true;
@@ -125,7 +125,7 @@ int main(void)
 	/* The group of whoever runs this test may hold more than this program. */
 	(void)setpgid(0, 0);
 	(void)signal(SIGUSR1, on_signal);
-	stop = (struct coffer_stop){.wanted = signal_all, .user = &sent};
+	stop = (struct coffer_stop){.wanted = signal_all, .userdata = &sent};
 	r = build(0, &stop, &e);
 	ok(r == 0 && sent && atomic_load(&handled) == 1 && atomic_load(children) == 101,
 		"the caller's handlers do not run in the child");

@@ -44,7 +44,7 @@ static char *exchanged(const char *text, const char *from, const char *to)
 	return ret;
 }
 
-static bool judge(const char *text, struct coffer_checks *l, uint64_t device_size)
+static bool judge(const char *text, struct coffer_findings *l, uint64_t device_size)
 {
 	_cleanup_json_ struct json_object *json = NULL;
 	const struct coffer_meta m = {.text = text,
@@ -65,9 +65,9 @@ static bool judge(const char *text, struct coffer_checks *l, uint64_t device_siz
 }
 
 /* The worst verdict of @id's checks. */
-static enum coffer_verdict worst(const struct coffer_checks *l, const char *id)
+static enum coffer_verdict worst(const struct coffer_findings *l, const char *id)
 {
-	enum coffer_verdict v = COFFER_CHECK_OK;
+	enum coffer_verdict v = COFFER_VERDICT_OK;
 
 	for (size_t i = 0; i < l->n; i++)
 		if (strcmp(l->items[i].id, id) == 0 && l->items[i].verdict > v)
@@ -143,21 +143,21 @@ static void check_rows(void)
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		_cleanup_free_ char *text = exchanged(VOLUME, rows[i].from, rows[i].to);
-		struct coffer_checks l = {0};
+		struct coffer_findings l = {0};
 		const bool accepted = judge(text, &l, (16 << 20) + 512);
 
 		ok(accepted == (rows[i].what != REFUSED) &&
 				worst(&l, rows[i].id) == (rows[i].what == NOTE
-									 ? COFFER_CHECK_NOTE
-									 : COFFER_CHECK_BAD) &&
+									 ? COFFER_VERDICT_NOTE
+									 : COFFER_VERDICT_BAD) &&
 				(rows[i].what != NOTE ||
-					coffer_checks_count(&l, COFFER_CHECK_BAD) == 0),
+					coffer_findings_count(&l, COFFER_VERDICT_BAD) == 0),
 			"%s", rows[i].name);
 		for (size_t k = 0; k < l.n; k++)
 			if (strstr(l.items[k].text, device) &&
 				strcmp(l.items[k].id, "segment") != 0)
 				ok(false, "%s: a sentence about the device", rows[i].name);
-		coffer_checks_free(&l);
+		coffer_findings_free(&l);
 	}
 }
 
@@ -165,19 +165,19 @@ static void check_right(void)
 {
 	static const char *const ids[] = {"json", "config", "requirement", "keyslot", "area",
 		"token", "digest", "segment", "reencryption"};
-	struct coffer_checks l = {0};
+	struct coffer_findings l = {0};
 
 	ok(judge(VOLUME, &l, UINT64_C(1) << 40) && l.n == ARRAY_SIZE(ids), "right ones");
 	for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
-		ok(coffer_checks_find(&l, ids[i]) && worst(&l, ids[i]) == COFFER_CHECK_OK,
+		ok(coffer_findings_find(&l, ids[i]) && worst(&l, ids[i]) == COFFER_VERDICT_OK,
 			"right ones: %s was looked at", ids[i]);
-	coffer_checks_free(&l);
-	ok(judge(VOLUME, &l, 0) && coffer_checks_count(&l, COFFER_CHECK_BAD) == 0,
+	coffer_findings_free(&l);
+	ok(judge(VOLUME, &l, 0) && coffer_findings_count(&l, COFFER_VERDICT_BAD) == 0,
 		"right ones, without the data");
-	coffer_checks_free(&l);
-	ok(judge(VOLUME, &l, 16 << 20) && worst(&l, "segment") == COFFER_CHECK_BAD,
+	coffer_findings_free(&l);
+	ok(judge(VOLUME, &l, 16 << 20) && worst(&l, "segment") == COFFER_VERDICT_BAD,
 		"data that begin where the device ends");
-	coffer_checks_free(&l);
+	coffer_findings_free(&l);
 }
 
 /* Only what is BAD, for the copy that does not count. */
@@ -187,17 +187,17 @@ static void check_only_bad(void)
 		exchanged(VOLUME, "\"kdf\":{", "\"priority\":7,\"kdf\":{\"more\":1,");
 	_cleanup_json_ struct json_object *json = NULL;
 	struct coffer_meta m = {.copy_size = COPY, .device = "disk", .copy = "second: "};
-	struct coffer_checks l = {0};
+	struct coffer_findings l = {0};
 	bool accepted = false;
 
 	m.only_bad = true;
 	ok(coffer_json_parse(text, strlen(text), &json) == 0, "only what is bad: parsed");
 	m.json = json;
 	ok(coffer_meta_check(&m, &l, &accepted) == 0 && accepted && l.n == 1 &&
-			l.items[0].verdict == COFFER_CHECK_BAD &&
+			l.items[0].verdict == COFFER_VERDICT_BAD &&
 			strncmp(l.items[0].text, "second: keyslot 0: its priority", 31) == 0,
 		"only what is bad is told, and of which copy");
-	coffer_checks_free(&l);
+	coffer_findings_free(&l);
 }
 
 /* A text that is built up; what does not fit is left out. */
@@ -237,7 +237,7 @@ static void check_flood(void)
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct text t = {.size = 4 << 20};
-		struct coffer_checks l = {0};
+		struct coffer_findings l = {0};
 
 		t.s = malloc(t.size);
 		if (!t.s)
@@ -247,7 +247,7 @@ static void check_flood(void)
 			add(&t, "%s\"%u\":%s", k ? "," : "", k, rows[i].object);
 		add(&t, "}}");
 		ok(!judge(t.s, &l, 0) && l.n < 100, "many %s: %zu checks", rows[i].name, l.n);
-		coffer_checks_free(&l);
+		coffer_findings_free(&l);
 		free(t.s);
 	}
 }
@@ -256,7 +256,7 @@ static void check_flood(void)
 static void check_long_lists(void)
 {
 	struct text t = {.size = 4 << 20};
-	struct coffer_checks l = {0};
+	struct coffer_findings l = {0};
 
 	t.s = malloc(t.size);
 	if (!t.s)
@@ -269,7 +269,7 @@ static void check_long_lists(void)
 		add(&t, ",\"x\"");
 	add(&t, "]}}}");
 	ok(!judge(t.s, &l, 0) && l.n < 100, "300000 names in a list: %zu checks", l.n);
-	coffer_checks_free(&l);
+	coffer_findings_free(&l);
 	free(t.s);
 }
 
@@ -319,7 +319,7 @@ static void check_counts(void)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct coffer_luks2_look look[2] = {0};
+		struct coffer_luks2_copy look[2] = {0};
 
 		for (int k = 0; k < 2; k++) {
 			look[k].accepted = rows[i].accepted[k];

@@ -20,91 +20,91 @@ enum {
 
 /* --- is the head torn? ---------------------------------------------------------------------- */
 
-static void no_copy(struct coffer_evidence *v)
+static void no_copy(struct coffer_moved_segment *v)
 {
 	v->has_copy = false;
 }
 
-static void no_difference(struct coffer_evidence *v)
+static void no_difference(struct coffer_moved_segment *v)
 {
 	v->different = 0;
 }
 
-static void no_trace(struct coffer_evidence *v)
+static void no_trace(struct coffer_moved_segment *v)
 {
 	v->traces = 0;
 }
 
-static void used(struct coffer_evidence *v)
+static void used(struct coffer_moved_segment *v)
 {
 	v->living = v->used = true;
 }
 
-static void unlike(struct coffer_evidence *v)
+static void unlike(struct coffer_moved_segment *v)
 {
 	v->unlike_header = 1;
 }
 
-static void other_mirror(struct coffer_evidence *v)
+static void other_mirror(struct coffer_moved_segment *v)
 {
 	v->mirror_agrees = false;
 }
 
-static void converted(struct coffer_evidence *v)
+static void converted(struct coffer_moved_segment *v)
 {
 	v->unconverted = false;
 }
 
-static void used_map(struct coffer_evidence *v)
+static void used_map(struct coffer_moved_segment *v)
 {
 	v->used_map = true;
 }
 
-static void living(struct coffer_evidence *v)
+static void living(struct coffer_moved_segment *v)
 {
 	v->living = true;
 }
 
-static void no_mirror(struct coffer_evidence *v)
+static void no_mirror(struct coffer_moved_segment *v)
 {
 	v->fs.mirror = 0;
 	v->mirror_agrees = false;
 }
 
-static void mirror_in_head(struct coffer_evidence *v)
+static void mirror_in_head(struct coffer_moved_segment *v)
 {
 	v->fs.mirror = v->geometry.shift / 2;
 	v->mirror_agrees = false;
 }
 
-static void saved(struct coffer_evidence *v)
+static void saved(struct coffer_moved_segment *v)
 {
 	v->saved = true;
 }
 
-static void not_overwritten(struct coffer_evidence *v)
+static void not_overwritten(struct coffer_moved_segment *v)
 {
 	v->overwritten = 0;
 }
 
-static void other_head(struct coffer_evidence *v)
+static void other_head(struct coffer_moved_segment *v)
 {
 	v->living = false;
 }
 
-static void head_gone(struct coffer_evidence *v)
+static void head_gone(struct coffer_moved_segment *v)
 {
 	v->has_head = v->living = false;
 }
 
-static void nothing(struct coffer_evidence *v)
+static void nothing(struct coffer_moved_segment *v)
 {
 	(void)v;
 }
 
 static const struct {
 	const char *name;
-	void (*change)(struct coffer_evidence *v);
+	void (*change)(struct coffer_moved_segment *v);
 	bool torn;
 	const char *why; /* a part of it; "": there is none */
 } heads[] = {
@@ -123,7 +123,7 @@ static const struct {
 	{"coffer was cut while it made the copy", saved, false, ""},
 };
 
-static const struct coffer_evidence torn_head = {
+static const struct coffer_moved_segment torn_head = {
 	.has_copy = true,
 	.geometry = {64 * MIB, 4 * MIB, 56 * MIB, 512},
 	.fs = {.kind = COFFER_FS_EXT,
@@ -141,12 +141,12 @@ static const struct coffer_evidence torn_head = {
 static void check_heads(void)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(heads); i++) {
-		struct coffer_evidence v = torn_head;
+		struct coffer_moved_segment v = torn_head;
 		char why[512] = "what was there before";
 		bool torn;
 
 		heads[i].change(&v);
-		torn = coffer_head_is_torn(&v, why, sizeof(why));
+		torn = coffer_moved_segment_is_torn(&v, why, sizeof(why));
 		ok(torn == heads[i].torn && (heads[i].why[0] ? strstr(why, heads[i].why) != NULL
 							     : why[0] == '\0'),
 			"%s: %s", heads[i].name,
@@ -160,8 +160,8 @@ static void check_heads(void)
 
 static const struct {
 	const char *name;
-	void (*change)(struct coffer_evidence *v);
-	bool doubt;
+	void (*change)(struct coffer_moved_segment *v);
+	bool ambiguity;
 	const char *text;
 } doubts[] = {
 	{"random bytes, and no trace", nothing, true, "either cryptsetup was cut while it made"},
@@ -181,18 +181,19 @@ static const struct {
 static void check_doubts(void)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(doubts); i++) {
-		struct coffer_evidence v = torn_head;
+		struct coffer_moved_segment v = torn_head;
 		char text[512] = "what was there before";
-		bool doubt;
+		bool ambiguity;
 
 		v.has_head = v.living = true;
 		v.traces = 0;
 		v.overwritten = 3;
 		doubts[i].change(&v);
-		doubt = coffer_head_is_doubtful(&v, text, sizeof(text));
-		ok(doubt == doubts[i].doubt &&
-				(doubt ? strstr(text, doubts[i].text) != NULL : text[0] == '\0'),
-			"doubt: %s: %s", doubts[i].name, doubt ? text : "none");
+		ambiguity = coffer_moved_segment_is_ambiguous(&v, text, sizeof(text));
+		ok(ambiguity == doubts[i].ambiguity &&
+				(ambiguity ? strstr(text, doubts[i].text) != NULL
+					   : text[0] == '\0'),
+			"doubt: %s: %s", doubts[i].name, ambiguity ? text : "none");
 	}
 }
 

@@ -46,7 +46,7 @@ struct subject {
 	const char *name;
 	struct row row;
 	/* The first flushed disk of an encryption on which this is so; NULL: the plain one. */
-	bool (*from)(const struct row *row, enum coffer_action a, const struct coffer_facts *f);
+	bool (*from)(const struct row *row, enum coffer_operation a, const struct coffer_facts *f);
 	/* Runs, and closes the device. */
 	int (*run)(struct subject *s, struct crashdev *d, bool *ret_changed, struct coffer_err *e);
 	/* Leads the disk at @l to its content? */
@@ -60,35 +60,36 @@ struct subject {
 
 /* --- disks ----------------------------------------------------------------------------------- */
 
-static bool is_placed(const struct row *row, enum coffer_action a, const struct coffer_facts *f)
+static bool is_placed(const struct row *row, enum coffer_operation a, const struct coffer_facts *f)
 {
 	(void)row;
-	return a == COFFER_ACT_CONVERT && f->header.agree;
+	return a == COFFER_OP_CONVERT && f->header.agree;
 }
 
-static bool is_half(const struct row *row, enum coffer_action a, const struct coffer_facts *f)
+static bool is_half(const struct row *row, enum coffer_operation a, const struct coffer_facts *f)
 {
 	return is_placed(row, a, f) && f->conversion.pointer < row->length;
 }
 
-static bool is_marked(const struct row *row, enum coffer_action a, const struct coffer_facts *f)
+static bool is_marked(const struct row *row, enum coffer_operation a, const struct coffer_facts *f)
 {
 	(void)row;
 	(void)f;
-	return a == COFFER_ACT_REDO_PLACEMENT;
+	return a == COFFER_OP_REDO_PLACEMENT;
 }
 
-static bool is_at_end(const struct row *row, enum coffer_action a, const struct coffer_facts *f)
+static bool is_at_end(const struct row *row, enum coffer_operation a, const struct coffer_facts *f)
 {
 	(void)row;
-	return a == COFFER_ACT_END && f->header.agree;
+	return a == COFFER_OP_FINALIZE && f->header.agree;
 }
 
-static bool is_restoring(const struct row *row, enum coffer_action a, const struct coffer_facts *f)
+static bool is_restoring(
+	const struct row *row, enum coffer_operation a, const struct coffer_facts *f)
 {
 	(void)row;
 	(void)f;
-	return a == COFFER_ACT_REDO_RESTORE;
+	return a == COFFER_OP_FINISH_UNDO;
 }
 
 /* The content becomes that disk: by an encryption, and where that has none, by an abort of it. */
@@ -103,15 +104,15 @@ static void become(struct subject *s, uint8_t *disk)
 		abort();
 	for (size_t i = 0; i < log.n && !found; i++) {
 		const struct crash_op *op = &log.ops[i];
-		enum coffer_action action;
+		enum coffer_operation operation;
 		struct coffer_facts f;
 
 		if (!op->flush) {
 			memcpy(disk + op->off, op->data, op->n);
 			continue;
 		}
-		f = facts_of(&s->row, disk, &action);
-		found = s->from(&s->row, action, &f);
+		f = facts_of(&s->row, disk, &operation);
+		found = s->from(&s->row, operation, &f);
 	}
 	if (!found)
 		abort();
@@ -172,14 +173,14 @@ static int run_status(
 
 static int run_check(struct subject *s, struct crashdev *d, bool *ret_changed, struct coffer_err *e)
 {
-	struct coffer_checks checks = {0};
+	struct coffer_findings checks = {0};
 	int r;
 
 	(void)s;
 	*ret_changed = false;
 	d->dev.read_only = true;
 	r = coffer_header_checks(&d->dev, &checks, e);
-	coffer_checks_free(&checks);
+	coffer_findings_free(&checks);
 	coffer_dev_close(&d->dev);
 	return r;
 }
@@ -210,7 +211,7 @@ static int run_backup(
 	const struct coffer_header_backup_options o = {.device = "test-disk", .file = s->name};
 	struct coffer_header_backup_result *result = NULL;
 	char folder[] = "/tmp/coffer-nomem-XXXXXX", path[64];
-	struct coffer_newfile file = {.folder = -1};
+	struct coffer_new_file file = {.folder = -1};
 	int r;
 
 	if (!mkdtemp(folder))
@@ -218,12 +219,12 @@ static int run_backup(
 	(void)snprintf(path, sizeof(path), "%s/backup", folder);
 	*ret_changed = false;
 	d->dev.read_only = true;
-	r = coffer_newfile_open(path, &file, e);
+	r = coffer_new_file_open(path, &file, e);
 	if (r == 0)
 		r = coffer_header_backup_dev(&d->dev, &file, &o, &result, e);
 	else
 		coffer_dev_close(&d->dev);
-	coffer_newfile_close(&file);
+	coffer_new_file_close(&file);
 	coffer_header_backup_free(result);
 	if (access(path, F_OK) == 0 ? unlink(path) < 0 || r < 0 : r >= 0)
 		(void)coffer_err_set(e, EIO, "the file is there, and it failed; or not, and not");

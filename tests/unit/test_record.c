@@ -27,14 +27,14 @@ static struct coffer_record sample(enum coffer_placement_kind kind)
 		.image_size = 32768 + 262144,
 		.n_extents = 2,
 		.extents = {{0, 32768}, {65536, 262144}},
-		.n_veils = 2,
-		.veils = {65536, MIB},
+		.n_masked = 2,
+		.masked = {65536, MIB},
 	};
 
 	for (size_t i = 0; i < sizeof(r.id); i++)
 		r.id[i] = (uint8_t)(i + 1);
 	memset(r.image_hash, 0x11, sizeof(r.image_hash));
-	memset(r.head_hash, 0x22, sizeof(r.head_hash));
+	memset(r.segment_hash, 0x22, sizeof(r.segment_hash));
 	return r;
 }
 
@@ -51,10 +51,10 @@ static bool same_record(const struct coffer_record *a, const struct coffer_recor
 	       a->keep == b->keep && a->seqid == b->seqid && a->copy_size == b->copy_size &&
 	       a->image_size == b->image_size && a->n_extents == b->n_extents &&
 	       memcmp(a->extents, b->extents, a->n_extents * sizeof(a->extents[0])) == 0 &&
-	       a->n_veils == b->n_veils &&
-	       memcmp(a->veils, b->veils, a->n_veils * sizeof(a->veils[0])) == 0 &&
+	       a->n_masked == b->n_masked &&
+	       memcmp(a->masked, b->masked, a->n_masked * sizeof(a->masked[0])) == 0 &&
 	       memcmp(a->image_hash, b->image_hash, 32) == 0 &&
-	       memcmp(a->head_hash, b->head_hash, 32) == 0;
+	       memcmp(a->segment_hash, b->segment_hash, 32) == 0;
 }
 
 /* --- the record --- */
@@ -63,14 +63,14 @@ static void make_full(struct coffer_record *r)
 {
 	r->geometry = (struct coffer_geometry){3072 * MIB, 1024 * MIB, 1024 * MIB, 4096};
 	r->n_extents = COFFER_MAX_EXTENTS;
-	r->n_veils = COFFER_MAX_VEILS;
+	r->n_masked = COFFER_MAX_MASKED;
 	r->image_size = 0;
 	for (uint32_t i = 0; i < COFFER_MAX_EXTENTS; i++) {
 		r->extents[i] = (struct coffer_extent){i * 16 * MIB, 4096 * (i + 1)};
 		r->image_size += r->extents[i].length;
 	}
-	for (uint32_t i = 0; i < COFFER_MAX_VEILS; i++)
-		r->veils[i] = 4096 * (i + 1);
+	for (uint32_t i = 0; i < COFFER_MAX_MASKED; i++)
+		r->masked[i] = 4096 * (i + 1);
 	memset(r->uuid, 'u', 39);
 	r->uuid[39] = '\0';
 	r->seqid = UINT64_MAX;
@@ -82,12 +82,12 @@ static void make_touching(struct coffer_record *r)
 	r->extents[1] = (struct coffer_extent){32768, 4 * MIB - 32768};
 	r->image_size = 4 * MIB; /* everything; but the records need their blocks */
 	r->geometry = (struct coffer_geometry){64 * MIB, 8 * MIB, 48 * MIB, 512};
-	r->veils[0] = 8 * MIB - 4096;
+	r->masked[0] = 8 * MIB - 4096;
 }
 
 static void make_empty(struct coffer_record *r)
 {
-	r->n_extents = r->n_veils = 0;
+	r->n_extents = r->n_masked = 0;
 	r->image_size = 0;
 }
 
@@ -103,13 +103,13 @@ static void check_round_trip(void)
 		enum coffer_placement_kind kind;
 		void (*change)(struct coffer_record *r);
 	} rows[] = {
-		{"placement", COFFER_PLACE, NULL},
-		{"restoration", COFFER_RESTORE, NULL},
-		{"as many extents and veils as there are", COFFER_PLACE, make_full},
-		{"extents that touch, to the end", COFFER_PLACE, make_touching},
-		{"no extents, no veils", COFFER_RESTORE, make_empty},
-		{"restoration that keeps", COFFER_RESTORE, set_keep},
-		{"saving", COFFER_SAVE, NULL},
+		{"placement", COFFER_RECORD_PLACE, NULL},
+		{"restoration", COFFER_RECORD_UNDO, NULL},
+		{"as many extents and veils as there are", COFFER_RECORD_PLACE, make_full},
+		{"extents that touch, to the end", COFFER_RECORD_PLACE, make_touching},
+		{"no extents, no veils", COFFER_RECORD_UNDO, make_empty},
+		{"restoration that keeps", COFFER_RECORD_UNDO, set_keep},
+		{"saving", COFFER_RECORD_SAVE, NULL},
 	};
 	uint8_t block[COFFER_BLOCK];
 
@@ -126,13 +126,13 @@ static void check_round_trip(void)
 
 static void check_damage(void)
 {
-	const struct coffer_record r = sample(COFFER_PLACE);
+	const struct coffer_record r = sample(COFFER_RECORD_PLACE);
 	struct coffer_record back;
 	uint8_t block[COFFER_BLOCK];
 	size_t taken = 0, changed = 0;
 
 	(void)coffer_record_encode(&r, block);
-	back = sample(COFFER_RESTORE);
+	back = sample(COFFER_RECORD_UNDO);
 	for (size_t at = 0; at < COFFER_BLOCK; at++) {
 		for (unsigned int bit = 0; bit < 8; bit++) {
 			int status;
@@ -143,7 +143,7 @@ static void check_damage(void)
 			block[at] ^= (uint8_t)(1u << bit);
 		}
 	}
-	changed = back.kind != COFFER_RESTORE;
+	changed = back.kind != COFFER_RECORD_UNDO;
 	ok(taken == 0, "every flipped bit of a record is noticed");
 	ok(changed == 0, "a bad record leaves the result alone");
 	ok(coffer_record_decode(block, &back) == 0, "(and the block as it was is good)");
@@ -275,19 +275,19 @@ static void set_extent_offset_wrap(struct coffer_record *r)
 }
 static void set_veil_odd(struct coffer_record *r)
 {
-	r->veils[1] += 512;
+	r->masked[1] += 512;
 }
 static void set_veil_zero(struct coffer_record *r)
 {
-	r->veils[0] = 0;
+	r->masked[0] = 0;
 }
 static void set_veil_behind(struct coffer_record *r)
 {
-	r->veils[1] = 4 * MIB;
+	r->masked[1] = 4 * MIB;
 }
 static void set_veil_wrap(struct coffer_record *r)
 {
-	r->veils[1] = UINT64_MAX - 4095;
+	r->masked[1] = UINT64_MAX - 4095;
 }
 
 /* Sealed by us, so that the checksum does not hide what the decoder looks at. */
@@ -332,7 +332,7 @@ static void check_hostile(void)
 	unsigned int wrong = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct coffer_record r = sample(COFFER_PLACE), back;
+		struct coffer_record r = sample(COFFER_RECORD_PLACE), back;
 
 		rows[i].change(&r);
 		ok(coffer_record_encode(&r, block) == 0 &&
@@ -340,7 +340,7 @@ static void check_hostile(void)
 			"hostile: %s", rows[i].name);
 	}
 	for (unsigned int bit = 1; bit < 32; bit++) {
-		const struct coffer_record r = sample(COFFER_RESTORE);
+		const struct coffer_record r = sample(COFFER_RECORD_UNDO);
 		struct coffer_record back;
 
 		(void)coffer_record_encode(&r, block);
@@ -352,9 +352,9 @@ static void check_hostile(void)
 	ok(wrong == 0, "hostile: flags that nobody knows");
 	/* Numbers of elements that encode would run over itself. */
 	for (unsigned int i = 0; i < 4; i++) {
-		const struct coffer_record r = sample(COFFER_PLACE);
+		const struct coffer_record r = sample(COFFER_RECORD_PLACE);
 		const uint32_t n[] = {
-			COFFER_MAX_EXTENTS + 1, UINT32_MAX, COFFER_MAX_VEILS + 1, UINT32_MAX};
+			COFFER_MAX_EXTENTS + 1, UINT32_MAX, COFFER_MAX_MASKED + 1, UINT32_MAX};
 		struct coffer_record back;
 
 		(void)coffer_record_encode(&r, block);
@@ -368,7 +368,7 @@ static void check_hostile(void)
 
 static void check_places(void)
 {
-	const struct coffer_geometry geometry = sample(COFFER_PLACE).geometry;
+	const struct coffer_geometry geometry = sample(COFFER_RECORD_PLACE).geometry;
 	static const struct {
 		const char *name;
 		uint64_t shift, size;
@@ -382,10 +382,10 @@ static void check_places(void)
 		{"2^64 - 1", 64 * MIB, UINT64_MAX, false},
 	};
 
-	ok(coffer_record_offset(&geometry, COFFER_PLACE) == 56 * MIB &&
+	ok(coffer_record_offset(&geometry, COFFER_RECORD_PLACE) == 56 * MIB &&
 			coffer_image_offset(&geometry) == 56 * MIB + 4096 &&
-			coffer_record_offset(&geometry, COFFER_RESTORE) == 60 * MIB - 4096 &&
-			coffer_record_offset(&geometry, COFFER_SAVE) == 60 * MIB - 4096,
+			coffer_record_offset(&geometry, COFFER_RECORD_UNDO) == 60 * MIB - 4096 &&
+			coffer_record_offset(&geometry, COFFER_RECORD_SAVE) == 60 * MIB - 4096,
 		"records and image lie in the gap, apart");
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		const struct coffer_geometry x = {.shift = rows[i].shift};
@@ -407,7 +407,7 @@ static bool is_of(const struct coffer_transition *t, const struct coffer_record 
 static void check_torn(void)
 {
 	static const char *const others[] = {"zeros", "ones", "a header", "noise"};
-	const struct coffer_record r = sample(COFFER_PLACE);
+	const struct coffer_record r = sample(COFFER_RECORD_PLACE);
 	uint8_t whole[COFFER_BLOCK], block[COFFER_BLOCK], other[COFFER_BLOCK];
 
 	(void)coffer_transition_encode(&r, whole);
@@ -438,7 +438,7 @@ static void check_torn(void)
 
 static void check_transition_damage(void)
 {
-	const struct coffer_record r = sample(COFFER_RESTORE);
+	const struct coffer_record r = sample(COFFER_RECORD_UNDO);
 	uint8_t whole[COFFER_BLOCK], block[COFFER_BLOCK] = {0};
 	struct coffer_transition t;
 	size_t taken = 0;
@@ -462,7 +462,7 @@ static void check_transition_damage(void)
 /* A block 0 that says so would be one that nobody has written. */
 static void check_no_transition(void)
 {
-	const struct coffer_record r = sample(COFFER_SAVE);
+	const struct coffer_record r = sample(COFFER_RECORD_SAVE);
 	struct coffer_transition t;
 	uint8_t block[COFFER_BLOCK];
 
@@ -480,15 +480,17 @@ static void check_mixed(void)
 		bool same_id;
 		enum coffer_placement_kind want; /* 0: -EBADMSG */
 	} rows[] = {
-		{"two placements", {COFFER_PLACE, COFFER_PLACE}, false, 0},
-		{"a placement and another's end", {COFFER_PLACE, COFFER_RESTORED}, false, 0},
-		{"placement and restoration with one id", {COFFER_PLACE, COFFER_RESTORE}, true,
-			COFFER_RESTORE},
-		{"restoration under way and at its end", {COFFER_RESTORE, COFFER_RESTORED}, true,
-			COFFER_RESTORED},
-		{"restoration at its end and under way", {COFFER_RESTORED, COFFER_RESTORE}, true,
-			COFFER_RESTORED},
-		{"the same twice", {COFFER_RESTORED, COFFER_RESTORED}, true, COFFER_RESTORED},
+		{"two placements", {COFFER_RECORD_PLACE, COFFER_RECORD_PLACE}, false, 0},
+		{"a placement and another's end", {COFFER_RECORD_PLACE, COFFER_RECORD_UNDONE},
+			false, 0},
+		{"placement and restoration with one id", {COFFER_RECORD_PLACE, COFFER_RECORD_UNDO},
+			true, COFFER_RECORD_UNDO},
+		{"restoration under way and at its end", {COFFER_RECORD_UNDO, COFFER_RECORD_UNDONE},
+			true, COFFER_RECORD_UNDONE},
+		{"restoration at its end and under way", {COFFER_RECORD_UNDONE, COFFER_RECORD_UNDO},
+			true, COFFER_RECORD_UNDONE},
+		{"the same twice", {COFFER_RECORD_UNDONE, COFFER_RECORD_UNDONE}, true,
+			COFFER_RECORD_UNDONE},
 	};
 
 	for (size_t k = 0; k < ARRAY_SIZE(rows); k++) {
@@ -560,16 +562,16 @@ static bool blkid_knows(int fd)
 static void check_blkid(void)
 {
 	static const char *const names[] = {
-		[COFFER_PLACE] = "placement",
-		[COFFER_RESTORE] = "restoration",
-		[COFFER_RESTORED] = "restored",
+		[COFFER_RECORD_PLACE] = "placement",
+		[COFFER_RECORD_UNDO] = "restoration",
+		[COFFER_RECORD_UNDONE] = "restored",
 	};
 	_cleanup_close_ int fd = memfd_create("blkid", MFD_CLOEXEC);
 	uint8_t block[COFFER_BLOCK];
 
 	if (fd < 0 || ftruncate(fd, (off_t)(64 * MIB)) < 0)
 		abort();
-	for (unsigned int kind = COFFER_PLACE; kind <= COFFER_RESTORED; kind++) {
+	for (unsigned int kind = COFFER_RECORD_PLACE; kind <= COFFER_RECORD_UNDONE; kind++) {
 		struct coffer_record r = sample((enum coffer_placement_kind)kind);
 		unsigned int seen = 0;
 
@@ -609,7 +611,7 @@ static uint32_t next_random(uint32_t below)
 
 static struct coffer_record random_record(void)
 {
-	struct coffer_record r = sample(COFFER_PLACE);
+	struct coffer_record r = sample(COFFER_RECORD_PLACE);
 	const uint32_t blocks = 256; /* of the 1 MiB header area */
 	uint32_t at = 0;
 
@@ -626,9 +628,9 @@ static struct coffer_record random_record(void)
 		at += gap + length;
 		r.image_size += x->length;
 	}
-	r.n_veils = next_random(5);
-	for (uint32_t i = 0; i < r.n_veils; i++)
-		r.veils[i] = 4096 * (1 + next_random(blocks - 1));
+	r.n_masked = next_random(5);
+	for (uint32_t i = 0; i < r.n_masked; i++)
+		r.masked[i] = 4096 * (1 + next_random(blocks - 1));
 	return r;
 }
 
@@ -686,10 +688,10 @@ enum source {
 	N_SOURCES,
 };
 
-static bool veiled(const struct coffer_record *r, uint64_t where)
+static bool masks_whole(const struct coffer_record *r, uint64_t where)
 {
-	for (uint32_t i = 0; i < r->n_veils; i++)
-		if (where / 4096 == r->veils[i] / 4096)
+	for (uint32_t i = 0; i < r->n_masked; i++)
+		if (where / 4096 == r->masked[i] / 4096)
 			return true;
 	return false;
 }
@@ -705,7 +707,7 @@ static void check_strange(void)
 		struct coffer_record abort_record = r;
 		uint64_t want = 0, want_first = 77, first = 77, sum = 0, found = 0;
 
-		abort_record.kind = COFFER_RESTORE;
+		abort_record.kind = COFFER_RECORD_UNDO;
 		(void)coffer_transition_encode(&r, transition);
 		(void)coffer_transition_encode(&abort_record, other);
 		(void)coffer_random(head, sizeof(head));
@@ -714,15 +716,15 @@ static void check_strange(void)
 			/* a disk without strangers in half of the rounds */
 			enum source from = (enum source)next_random(
 				round % 2 || next_random(100) ? FROM_VEIL + 1 : N_SOURCES);
-			bool strange = from >= FROM_OTHER_TRANSITION;
+			bool unexpected = from >= FROM_OTHER_TRANSITION;
 
 			if (from == FROM_TRANSITION && at >= 4096)
 				from = FROM_HEAD;
-			if (from == FROM_VEIL && !veiled(&r, at)) {
+			if (from == FROM_VEIL && !masks_whole(&r, at)) {
 				if (round % 2)
 					from = FROM_IMAGE;
 				else
-					strange = true; /* zeros where no veil is */
+					unexpected = true; /* zeros where no veil is */
 			}
 			switch (from) {
 			case FROM_IMAGE:
@@ -746,15 +748,15 @@ static void check_strange(void)
 				memcpy(disk + at, head + at, 512);
 				break;
 			}
-			if (strange && want++ == 0)
+			if (unexpected && want++ == 0)
 				want_first = at;
 		}
-		wrong +=
-			coffer_strange_sectors(&r, 0, disk, head, image, MIB, &found, &first) < 0 ||
-			found != want || first != want_first;
+		wrong += coffer_unexpected_sectors(&r, 0, disk, head, image, MIB, &found, &first) <
+				 0 ||
+			 found != want || first != want_first;
 		/* The same in pieces, as the caller does it. */
 		for (size_t at = 0; at < MIB; at += 65536) {
-			wrong += coffer_strange_sectors(&r, at, disk + at, head + at, image + at,
+			wrong += coffer_unexpected_sectors(&r, at, disk + at, head + at, image + at,
 					 65536, &found, NULL) < 0;
 			sum += found;
 		}

@@ -68,7 +68,7 @@ struct row {
 	uint64_t device;    /* bytes; 0: as then */
 	const char *content;
 	bool beside, stock, active, active_same, converting;
-	uint32_t worn;
+	uint32_t damaged_slots;
 	uint64_t data_offset; /* of the backup; 0: the usual */
 	const char *torn;     /* where no header is whole: the volume that a torn one names */
 	uint64_t torn_seqid;
@@ -97,7 +97,7 @@ static const struct row rows[] = {
 	{"a smaller device, a stock file", "", NULL, 0, HERE(), .device = GIB - 512, .stock = true},
 	{"a device without room for data", "geometry", NULL, COFFER_RESTORE_GEOMETRY, HERE(),
 		.device = 16777216, .stock = true},
-	{"a device without room for a header", "room", NULL, 0, HERE(), .device = 65536},
+	{"a device without room for a header", "space", NULL, 0, HERE(), .device = 65536},
 	{"another volume key", "volume-key keyslots", NULL,
 		COFFER_RESTORE_VOLUME_KEY | COFFER_RESTORE_KEYSLOTS,
 		{"16777216", "other", "first", "", "", "", "1048576", "32768"}},
@@ -105,9 +105,9 @@ static const struct row rows[] = {
 		{"16777216", "key", "later", "", "", "", "1048576", "32768"}},
 	{"an added keyslot", "keyslots", NULL, COFFER_RESTORE_KEYSLOTS,
 		{"16777216", "key", "first", SECOND, "", "", "1048576", "32768"}},
-	{"a damaged keyslot", "", "keyslot", 0, HERE(), .worn = 1},
+	{"a damaged keyslot", "", "keyslot", 0, HERE(), .damaged_slots = 1},
 	{"a damaged keyslot, a stock file", "keyslot", NULL, COFFER_RESTORE_KEYSLOTS, HERE(),
-		.worn = 1, .stock = true},
+		.damaged_slots = 1, .stock = true},
 	{"a token", "", "token", 0,
 		{"16777216", "key", "first", "", "\"0\":{\"type\":\"x\",\"keyslots\":[]}", "",
 			"1048576", "32768"}},
@@ -154,7 +154,7 @@ static const struct row rows[] = {
 };
 
 /* The ids of all checks with verdict @v, with blanks between. */
-static void ids(const struct coffer_checks *l, enum coffer_verdict v, char *ret, size_t size)
+static void ids(const struct coffer_findings *l, enum coffer_verdict v, char *ret, size_t size)
 {
 	ret[0] = '\0';
 	for (size_t i = 0; i < l->n; i++) {
@@ -181,7 +181,7 @@ static bool same_words(const char *list, const char *text)
 	return true;
 }
 
-static void judge(const struct row *row, unsigned int allow, struct coffer_checks *l)
+static void judge(const struct row *row, unsigned int allow, struct coffer_findings *l)
 {
 	static const char require[] = ",\"requirements\":{\"mandatory\":[\"online-reencrypt-v2\"]}";
 	struct header then = usual;
@@ -195,7 +195,7 @@ static void judge(const struct row *row, unsigned int allow, struct coffer_check
 		.uuid = row->uuid ? row->uuid : UUID,
 		.copy_size = row->copy_size ? row->copy_size : 16384,
 		.torn = row->torn ? &torn : NULL,
-		.worn = row->worn,
+		.damaged_slots = row->damaged_slots,
 		.content = row->content ? row->content : "",
 		.beside = row->beside,
 		.active = row->active,
@@ -221,37 +221,38 @@ static void judge(const struct row *row, unsigned int allow, struct coffer_check
 
 static void test_row(const struct row *row)
 {
-	_cleanup_(coffer_checks_free) struct coffer_checks plain = {0}, allowed = {0}, half = {0};
+	_cleanup_(coffer_findings_free) struct coffer_findings plain = {0}, allowed = {0},
+							       half = {0};
 	static const char *const unknown[] = {"keyslots", "volume-key"};
-	const struct coffer_check *c;
+	const struct coffer_finding *c;
 	char bad[128], left[128];
 
 	judge(row, 0, &plain);
-	ids(&plain, COFFER_CHECK_BAD, bad, sizeof(bad));
+	ids(&plain, COFFER_VERDICT_BAD, bad, sizeof(bad));
 	ok(same_words(bad, row->bad), "%s: refused for '%s'", row->name, bad);
 	if (row->note) {
-		c = coffer_checks_find(&plain, row->note);
-		ok(c && c->verdict == COFFER_CHECK_NOTE, "%s: a note about %s", row->name,
+		c = coffer_findings_find(&plain, row->note);
+		ok(c && c->verdict == COFFER_VERDICT_NOTE, "%s: a note about %s", row->name,
 			row->note);
 	}
 	/* What cannot be known is said. */
 	for (size_t i = 0; i < ARRAY_SIZE(unknown) && !row->disk.offset; i++) {
-		c = coffer_checks_find(&plain, unknown[i]);
-		ok(c && (c->verdict == COFFER_CHECK_UNCHECKED || strstr(row->bad, unknown[i])),
+		c = coffer_findings_find(&plain, unknown[i]);
+		ok(c && (c->verdict == COFFER_VERDICT_UNCHECKED || strstr(row->bad, unknown[i])),
 			"%s: %s cannot be compared", row->name, unknown[i]);
 	}
 	judge(row, row->word, &allowed);
-	ids(&allowed, COFFER_CHECK_BAD, left, sizeof(left));
+	ids(&allowed, COFFER_VERDICT_BAD, left, sizeof(left));
 	if (row->word)
 		ok(!left[0], "%s: allowed (%s)", row->name, left);
 	judge(row, ALL & ~row->word, &half);
-	ids(&half, COFFER_CHECK_BAD, left, sizeof(left));
+	ids(&half, COFFER_VERDICT_BAD, left, sizeof(left));
 	if (row->bad[0])
 		ok(left[0] != '\0', "%s: other words do not allow it", row->name);
-	coffer_checks_free(&half);
+	coffer_findings_free(&half);
 	judge(row, ALL, &half);
 	if (row->bad[0] && !row->word)
-		ok(coffer_checks_count(&half, COFFER_CHECK_BAD) > 0, "%s: nothing allows it",
+		ok(coffer_findings_count(&half, COFFER_VERDICT_BAD) > 0, "%s: nothing allows it",
 			row->name);
 }
 

@@ -458,10 +458,10 @@ static void rot(struct crashdev *d)
 	d->mem[2 * KEYDISK_COPY + 1000] ^= 1;
 }
 
-static bool rot_and_agree(void *user, const struct coffer_header_restore_result *r)
+static bool rot_and_agree(void *userdata, const struct coffer_header_restore_result *r)
 {
 	(void)r;
-	rot(user);
+	rot(userdata);
 	return true;
 }
 
@@ -499,7 +499,7 @@ static void test_rot(bool asked)
 	crashdev_keep(d, &log);
 	if (asked) {
 		o.confirm = rot_and_agree;
-		o.user = d;
+		o.userdata = d;
 	} else {
 		real_ops = d->dev.ops;
 		rotting_ops = *real_ops;

@@ -14,27 +14,27 @@ static const struct coffer_geometry geometry = {64 * MIB, 4 * MIB, 56 * MIB, 512
 
 /* What each action is to a person where no fact changes that. */
 static const struct row {
-	enum coffer_action action;
+	enum coffer_operation operation;
 	enum coffer_stage stage;
 	enum coffer_next next;
 } rows[] = {
-	{COFFER_ACT_REDO_PLACEMENT, COFFER_STAGE_PLACING, COFFER_NEXT_ENCRYPT},
-	{COFFER_ACT_FINISH_PLACEMENT, COFFER_STAGE_PLACING, COFFER_NEXT_ENCRYPT},
-	{COFFER_ACT_END, COFFER_STAGE_WIPE_PENDING, COFFER_NEXT_ENCRYPT},
-	{COFFER_ACT_REDO_RESTORE, COFFER_STAGE_RESTORING, COFFER_NEXT_ABORT},
-	{COFFER_ACT_SHRUNK, COFFER_STAGE_SHRUNK, COFFER_NEXT_NOTHING},
-	{COFFER_ACT_DAMAGED, COFFER_STAGE_DAMAGED, COFFER_NEXT_LOOK},
+	{COFFER_OP_REDO_PLACEMENT, COFFER_STAGE_PLACING, COFFER_NEXT_ENCRYPT},
+	{COFFER_OP_FINISH_PLACEMENT, COFFER_STAGE_PLACING, COFFER_NEXT_ENCRYPT},
+	{COFFER_OP_FINALIZE, COFFER_STAGE_WIPE_PENDING, COFFER_NEXT_ENCRYPT},
+	{COFFER_OP_FINISH_UNDO, COFFER_STAGE_UNDOING, COFFER_NEXT_ABORT},
+	{COFFER_OP_SHRUNK, COFFER_STAGE_SHRUNK, COFFER_NEXT_NOTHING},
+	{COFFER_OP_DAMAGED, COFFER_STAGE_DAMAGED, COFFER_NEXT_LOOK},
 };
 
 static unsigned int broken, seen_stages, seen_nexts;
 
-static void holds(bool good, const char *law, enum coffer_action a, unsigned int bits)
+static void holds(bool good, const char *law, enum coffer_operation a, unsigned int bits)
 {
 	if (!good && broken++ < 5)
-		note("broken: %s; action %s, facts %#x", law, coffer_action_name(a), bits);
+		note("broken: %s; action %s, facts %#x", law, coffer_operation_name(a), bits);
 }
 
-static void judge(enum coffer_action a, const struct coffer_facts *f,
+static void judge(enum coffer_operation a, const struct coffer_facts *f,
 	const struct coffer_plain_facts *plain, unsigned int bits)
 {
 	const enum coffer_stage s = coffer_stage_of(a, f, plain);
@@ -47,22 +47,22 @@ static void judge(enum coffer_action a, const struct coffer_facts *f,
 	seen_stages |= 1u << s;
 	seen_nexts |= 1u << n;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		if (rows[i].action == a)
+		if (rows[i].operation == a)
 			holds(s == rows[i].stage && n == rows[i].next, "the row's", a, bits);
-	holds((s == COFFER_STAGE_PLACED) == (a == COFFER_ACT_CONVERT && untouched),
+	holds((s == COFFER_STAGE_PLACED) == (a == COFFER_OP_CONVERT && untouched),
 		"placed is a conversion whose pointer never moved, not even hot", a, bits);
-	holds((s == COFFER_STAGE_CONVERTING) == (a == COFFER_ACT_CONVERT && !untouched),
+	holds((s == COFFER_STAGE_CONVERTING) == (a == COFFER_OP_CONVERT && !untouched),
 		"converting is one in which something was moved", a, bits);
-	holds((s == COFFER_STAGE_OTHER) == (a == COFFER_ACT_OTHER), "other is other", a, bits);
-	if (a == COFFER_ACT_START && (plain->luks2 || plain->torn))
+	holds((s == COFFER_STAGE_OTHER) == (a == COFFER_OP_OTHER), "other is other", a, bits);
+	if (a == COFFER_OP_START && (plain->luks2 || plain->torn))
 		holds(s == COFFER_STAGE_DAMAGED && n == COFFER_NEXT_LOOK,
 			"what was LUKS2, or is torn, is never called plain", a, bits);
-	else if (a == COFFER_ACT_START)
+	else if (a == COFFER_OP_START)
 		holds(s == (plain->luks		  ? COFFER_STAGE_ENCRYPTED
 				   : plain->ready ? COFFER_STAGE_RESERVED
 						  : COFFER_STAGE_PLAIN),
 			"a disk without a conversion", a, bits);
-	if (a == COFFER_ACT_ENCRYPTED || a == COFFER_ACT_SYNC_FINAL)
+	if (a == COFFER_OP_ENCRYPTED || a == COFFER_OP_SYNC_FINAL)
 		holds(s == COFFER_STAGE_ENCRYPTED, "encrypted", a, bits);
 	if (s == COFFER_STAGE_ENCRYPTED)
 		holds(n == (f->header.newest < 0     ? COFFER_NEXT_NOTHING
@@ -77,7 +77,7 @@ static void judge(enum coffer_action a, const struct coffer_facts *f,
 
 static void every_combination(void)
 {
-	for (enum coffer_action a = 0; a < COFFER_N_ACTIONS; a++)
+	for (enum coffer_operation a = COFFER_OP_START; a < COFFER_N_OPERATIONS; a++)
 		for (unsigned int bits = 0; bits < 512; bits++) {
 			const struct coffer_plain_facts plain = {.luks = bits & 1,
 				.luks2 = bits & 2,
@@ -97,7 +97,7 @@ static void every_combination(void)
 	ok(broken == 0, "every action with every combination of facts");
 	ok(seen_stages == (1u << COFFER_N_STAGES) - 1, "every stage is one of some disk");
 	ok(seen_nexts == (1u << COFFER_N_NEXTS) - 1, "every next comes after some disk");
-	ok(coffer_stage_of(COFFER_N_ACTIONS, &(struct coffer_facts){0},
+	ok(coffer_stage_of(COFFER_N_OPERATIONS, &(struct coffer_facts){0},
 		   &(struct coffer_plain_facts){0}) == COFFER_STAGE_DAMAGED,
 		"what is no action is damage");
 }

@@ -111,7 +111,7 @@ static void check_real(void)
 
 		if (!ok(make(rows[i].command, rows[i].file * MIB), "made: %s", rows[i].name))
 			continue;
-		r = coffer_fs_read(head, sizeof(head), &fs, &e);
+		r = coffer_superblock_read(head, sizeof(head), &fs, &e);
 		if (!ok(r == 0 && fs.kind == rows[i].kind && fs.end == rows[i].end &&
 				    fs.block_size == rows[i].block_size &&
 				    (fs.other_part != NULL) == rows[i].other_part,
@@ -257,7 +257,7 @@ static void check_broken(void)
 		for (size_t k = 0; k < 2; k++)
 			put(rows[i].change[k].at, rows[i].change[k].bytes,
 				rows[i].kind == COFFER_FS_XFS, rows[i].change[k].v);
-		r = coffer_fs_read(head, sizeof(head), &fs, &e);
+		r = coffer_superblock_read(head, sizeof(head), &fs, &e);
 		if (!ok(r == rows[i].r && fs.end == (r == 0 ? rows[i].end : 77) &&
 				    (r == 0 || (e.code == EUCLEAN && strstr(e.msg, "absurd"))) &&
 				    (rows[i].other_part
@@ -301,7 +301,7 @@ static void check_used(void)
 		for (size_t k = 0; k < ARRAY_SIZE(rows[i].change); k++)
 			put(rows[i].change[k].at, rows[i].change[k].bytes,
 				rows[i].kind == COFFER_FS_XFS, rows[i].change[k].v);
-		r = coffer_fs_read(head, sizeof(head), &fs, NULL);
+		r = coffer_superblock_read(head, sizeof(head), &fs, NULL);
 		if (!ok(r == 0 && fs.used == rows[i].used, "used: %s", rows[i].name))
 			note("%d, used %" PRIu64 ", wanted %" PRIu64, r, fs.used, rows[i].used);
 	}
@@ -335,9 +335,9 @@ static void check_used_real(void)
 		uint64_t more;
 
 		if (!ok(make(rows[i].empty, rows[i].file * MIB) &&
-				    coffer_fs_read(head, sizeof(head), &empty, NULL) == 0 &&
+				    coffer_superblock_read(head, sizeof(head), &empty, NULL) == 0 &&
 				    make(rows[i].full, rows[i].file * MIB) &&
-				    coffer_fs_read(head, sizeof(head), &full, NULL) == 0,
+				    coffer_superblock_read(head, sizeof(head), &full, NULL) == 0,
 			    "made twice: %s", rows[i].name))
 			continue;
 		more = full.used - empty.used;
@@ -372,7 +372,7 @@ static void check_cut(void)
 			if (!cut)
 				continue;
 			memcpy(cut + 1, head, sizes[k]);
-			good &= coffer_fs_read(cut + 1, sizes[k], &fs, NULL) == 0 &&
+			good &= coffer_superblock_read(cut + 1, sizes[k], &fs, NULL) == 0 &&
 				fs.kind ==
 					(sizes[k] < rows[i].needs ? COFFER_FS_NONE : rows[i].kind);
 		}

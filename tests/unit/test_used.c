@@ -38,12 +38,13 @@ static const struct row rows[] = {
  */
 
 /* The first state with both header copies alike in which @action is due and the pointer moved. */
-static uint8_t *state_for(const struct row *row, const uint8_t *content, enum coffer_action wanted)
+static uint8_t *state_for(
+	const struct row *row, const uint8_t *content, enum coffer_operation wanted)
 {
 	uint8_t *state = malloc(disk_size(row));
 	struct crash_log log = {0};
 	struct coffer_err e = {0};
-	enum coffer_action action;
+	enum coffer_operation operation;
 	struct coffer_facts f = {0};
 
 	if (!state || encrypt(row, content, true, &log, &e) < 0)
@@ -52,8 +53,8 @@ static uint8_t *state_for(const struct row *row, const uint8_t *content, enum co
 		if (!log.ops[k - 1].flush)
 			continue;
 		crash_state(content, disk_size(row), &log, k, CRASH_ALL, 0, state);
-		f = facts_of(row, state, &action);
-		if (action == wanted && f.header.agree &&
+		f = facts_of(row, state, &operation);
+		if (operation == wanted && f.header.agree &&
 			f.conversion.pointer < f.conversion.geometry.length)
 			break;
 	}
@@ -64,7 +65,7 @@ static uint8_t *state_for(const struct row *row, const uint8_t *content, enum co
 /* The state after the first commit of a step. */
 static uint8_t *half_converted(const struct row *row, const uint8_t *content)
 {
-	return state_for(row, content, COFFER_ACT_CONVERT);
+	return state_for(row, content, COFFER_OP_CONVERT);
 }
 
 /* Where the map lies: behind header copies of 16 KiB and keyslots of half of S. */
@@ -219,7 +220,8 @@ static void test_moved_segment(const struct row *row, bool magic, bool is_void)
 	d->dev.read_only = true;
 	if (coffer_repair_dev(&d->dev, &o, &said, &e) == 0 || said)
 		for (size_t i = 0; said && i < said->n_actions; i++)
-			restores = restores || said->actions[i].kind == COFFER_REPAIR_RESTORE_HEAD;
+			restores = restores ||
+				   said->actions[i].kind == COFFER_REPAIR_UNDO_STOCK_PLACEMENT;
 	ok(!restores, "a head is not put back %s (%s)",
 		is_void ? "where a void map lies" : "where a map of what is used lies", e.msg);
 	coffer_repair_free(said);
@@ -234,17 +236,17 @@ static void test_moved_segment(const struct row *row, bool magic, bool is_void)
 /* What a run says of free space that an earlier one was to discard, and may not have. */
 static const struct {
 	const char *name;
-	enum coffer_action from;
+	enum coffer_operation from;
 	enum coffer_used_only used_only;
 	enum coffer_free_space free_space, told;
 } owed[] = {
-	{"goes on discarding", COFFER_ACT_CONVERT, COFFER_USED_AUTO, COFFER_FREE_DEFAULT,
+	{"goes on discarding", COFFER_OP_CONVERT, COFFER_USED_AUTO, COFFER_FREE_DEFAULT,
 		COFFER_FREE_DISCARD},
-	{"fills from here on", COFFER_ACT_CONVERT, COFFER_USED_AUTO, COFFER_FREE_FILL,
+	{"fills from here on", COFFER_OP_CONVERT, COFFER_USED_AUTO, COFFER_FREE_FILL,
 		COFFER_FREE_KEEP},
-	{"everything from here on", COFFER_ACT_CONVERT, COFFER_USED_NO, COFFER_FREE_DEFAULT,
+	{"everything from here on", COFFER_OP_CONVERT, COFFER_USED_NO, COFFER_FREE_DEFAULT,
 		COFFER_FREE_KEEP},
-	{"only the end is left", COFFER_ACT_END, COFFER_USED_AUTO, COFFER_FREE_DEFAULT,
+	{"only the end is left", COFFER_OP_FINALIZE, COFFER_USED_AUTO, COFFER_FREE_DEFAULT,
 		COFFER_FREE_KEEP},
 };
 

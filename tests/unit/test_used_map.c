@@ -143,7 +143,7 @@ static void start(struct play *y)
 			c->kind = PLAIN;
 	}
 	for (uint64_t at = 0; at < g->shift; at += CELL) {
-		y->disk[(coffer_head_copy(g) + at) / CELL] = y->disk[at / CELL];
+		y->disk[(coffer_segment_copy_offset(g) + at) / CELL] = y->disk[at / CELL];
 		y->disk[at / CELL].kind = GONE;
 	}
 	y->p = g->length;
@@ -211,7 +211,7 @@ static bool do_step(struct play *y, uint64_t max, bool with_discard)
 	law(LAW_LEGAL, coffer_used_map_bytes(y->map, q + g->shift, p) == 0, y);
 	do_jobs(y, q, max, &moved, &written);
 	law(LAW_SIZE, moved <= g->shift && (!y->map->fill || written <= 4 * g->shift), y);
-	law(LAW_NO_PLAIN, !has_plain(y, q + g->shift, coffer_head_copy(g)), y);
+	law(LAW_NO_PLAIN, !has_plain(y, q + g->shift, coffer_segment_copy_offset(g)), y);
 	y->p = q;
 	law(LAW_WHOLE, is_whole(y), y);
 	if (with_discard)
@@ -233,7 +233,7 @@ static void check_end(const struct play *y, bool with_discard)
 {
 	const struct coffer_geometry *g = y->g;
 
-	law(LAW_ENDS, is_whole(y) && !has_plain(y, g->shift, coffer_head_copy(g)), y);
+	law(LAW_ENDS, is_whole(y) && !has_plain(y, g->shift, coffer_segment_copy_offset(g)), y);
 	if (!y->map->fill || with_discard)
 		return;
 	for (uint64_t at = g->shift; at < g->shift + g->length; at += CELL)

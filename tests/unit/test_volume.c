@@ -74,7 +74,7 @@ static struct view look(const struct row *row, const uint8_t *state, const uint8
 	struct view view = {0};
 
 	d->dev.read_only = true;
-	if (coffer_examine(&d->dev, &disk, NULL) < 0)
+	if (coffer_disk_examine(&d->dev, &disk, NULL) < 0)
 		abort();
 	if (disk.header && disk.facts.kind_error == 0) {
 		view.volume = true;

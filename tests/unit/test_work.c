@@ -15,7 +15,7 @@ static const struct coffer_work_facts facts = {
 	.pointer = 10 * MiB,
 	.copy_size = 16384,
 	.image_size = 290816,
-	.n_veils = 1,
+	.n_masked = 1,
 	.locked = true,
 };
 
@@ -23,7 +23,7 @@ static uint64_t flushes(const struct coffer_works *w)
 {
 	uint64_t n = w->looks;
 
-	for (int i = 0; i < COFFER_N_WORK_STAGES; i++)
+	for (int i = 0; i < COFFER_N_WORK_PHASES; i++)
 		n += w->stage[i].flushes;
 	return n;
 }
@@ -32,7 +32,7 @@ static uint64_t written(const struct coffer_works *w)
 {
 	uint64_t n = 0;
 
-	for (int i = 0; i < COFFER_N_WORK_STAGES; i++)
+	for (int i = 0; i < COFFER_N_WORK_PHASES; i++)
 		n += coffer_work_written(&w->stage[i], facts.copy_size);
 	return n;
 }
@@ -45,33 +45,33 @@ static void check_actions(void)
 	static const uint64_t place = 2 * block + MiB + erase;
 	const struct {
 		const char *name;
-		enum coffer_action a;
+		enum coffer_operation a;
 		uint64_t pointer;
 		bool unlocked;
 		uint64_t steps, flushes, moved, written;
 	} rows[] = {
-		{"from the start", COFFER_ACT_START, 10 * MiB, false, 10, 4 + 10 + 2 + 30 + 3,
+		{"from the start", COFFER_OP_START, 10 * MiB, false, 10, 4 + 10 + 2 + 30 + 3,
 			10 * MiB, save + place + 10 * MiB + 12 * commit + MiB},
-		{"without locks", COFFER_ACT_START, 10 * MiB, true, 10, 6 + 10 + 2 + 30 + 3,
+		{"without locks", COFFER_OP_START, 10 * MiB, true, 10, 6 + 10 + 2 + 30 + 3,
 			10 * MiB, save + place + 10 * MiB + 12 * commit + MiB},
-		{"half placed", COFFER_ACT_REDO_PLACEMENT, 10 * MiB, false, 10, 5 + 6 + 2 + 30 + 3,
+		{"half placed", COFFER_OP_REDO_PLACEMENT, 10 * MiB, false, 10, 5 + 6 + 2 + 30 + 3,
 			10 * MiB, place + 10 * MiB + 12 * commit + MiB},
-		{"placed", COFFER_ACT_FINISH_PLACEMENT, 10 * MiB, false, 10, 5 + 3 + 2 + 30 + 3,
+		{"placed", COFFER_OP_FINISH_PLACEMENT, 10 * MiB, false, 10, 5 + 3 + 2 + 30 + 3,
 			10 * MiB, commit + erase + 10 * MiB + 12 * commit + MiB},
-		{"half converted", COFFER_ACT_CONVERT, 5 * MiB, false, 5, 4 + 2 + 15 + 3, 5 * MiB,
+		{"half converted", COFFER_OP_CONVERT, 5 * MiB, false, 5, 4 + 2 + 15 + 3, 5 * MiB,
 			5 * MiB + 7 * commit + MiB},
-		{"a short step is left", COFFER_ACT_CONVERT, MiB + 512, false, 2, 4 + 2 + 6 + 3,
+		{"a short step is left", COFFER_OP_CONVERT, MiB + 512, false, 2, 4 + 2 + 6 + 3,
 			MiB + 512, MiB + 512 + 4 * commit + MiB},
-		{"the head is left", COFFER_ACT_CONVERT, MiB, false, 1, 4 + 2 + 3 + 3, MiB,
+		{"the head is left", COFFER_OP_CONVERT, MiB, false, 1, 4 + 2 + 3 + 3, MiB,
 			MiB + 3 * commit + MiB},
-		{"the end is left", COFFER_ACT_END, 0, false, 0, 3 + 5, 0, 2 * commit + MiB},
-		{"one final copy", COFFER_ACT_SYNC_FINAL, 0, false, 0, 3 + 2, 0, commit},
-		{"an abort", COFFER_ACT_REDO_RESTORE, 10 * MiB, false, 0, 2 + 9, 0,
+		{"the end is left", COFFER_OP_FINALIZE, 0, false, 0, 3 + 5, 0, 2 * commit + MiB},
+		{"one final copy", COFFER_OP_SYNC_FINAL, 0, false, 0, 3 + 2, 0, commit},
+		{"an abort", COFFER_OP_FINISH_UNDO, 10 * MiB, false, 0, 2 + 9, 0,
 			3 * MiB + 5 * block},
-		{"encrypted", COFFER_ACT_ENCRYPTED, 0, false, 0, 0, 0, 0},
-		{"another's", COFFER_ACT_OTHER, 10 * MiB, false, 0, 0, 0, 0},
-		{"damaged", COFFER_ACT_DAMAGED, 10 * MiB, false, 0, 0, 0, 0},
-		{"shrunk", COFFER_ACT_SHRUNK, 10 * MiB, false, 0, 0, 0, 0},
+		{"encrypted", COFFER_OP_ENCRYPTED, 0, false, 0, 0, 0, 0},
+		{"another's", COFFER_OP_OTHER, 10 * MiB, false, 0, 0, 0, 0},
+		{"damaged", COFFER_OP_DAMAGED, 10 * MiB, false, 0, 0, 0, 0},
+		{"shrunk", COFFER_OP_SHRUNK, 10 * MiB, false, 0, 0, 0, 0},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -126,7 +126,7 @@ static void check_maps(void)
 		f.map_size = 8192;
 		f.verify = i % 2;
 		f.pointer = rows[i].pointer * MiB;
-		coffer_work_count(COFFER_ACT_CONVERT, &f, &works);
+		coffer_work_count(COFFER_OP_CONVERT, &f, &works);
 		w = &works.stage[COFFER_WORK_CONVERT];
 		if (!ok(w->moved == rows[i].moved * MiB && works.steps == rows[i].steps &&
 				    works.scrubbed == rows[i].scrubbed * MiB &&
@@ -135,7 +135,7 @@ static void check_maps(void)
 				    w->read == (f.verify ? w->moved + w->written : 0) &&
 				    w->commits == works.steps + 1 &&
 				    w->flushes == 3 * works.steps + 2 &&
-				    works.stage[COFFER_WORK_END].written == MiB + 8192,
+				    works.stage[COFFER_WORK_FINALIZE].written == MiB + 8192,
 			    "used: %s", rows[i].name))
 			note("moved %" PRIu64 " steps %" PRIu64 " scrubbed %" PRIu64
 			     " filled %" PRIu64,
@@ -163,7 +163,7 @@ static void check_estimates(void)
 
 		f.estimate = rows[i].estimate;
 		f.fill = rows[i].fill;
-		coffer_work_count(COFFER_ACT_START, &f, &w);
+		coffer_work_count(COFFER_OP_START, &f, &w);
 		if (!ok(w.stage[COFFER_WORK_CONVERT].moved == rows[i].moved &&
 				    w.steps == rows[i].steps && w.filled == rows[i].filled,
 			    "estimate: %s", rows[i].name))

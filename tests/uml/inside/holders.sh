@@ -1,10 +1,10 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# users.sh - who is at work on a disk, where that takes device-mapper or a machine of one's own.
-# USERS is the tool tests/tools/users.c.
+# holders.sh - who is at work on a disk, where that takes device-mapper or a machine of one's own.
+# HOLDERS is the tool tests/tools/holders.c.
 
-USERS=${COFFER%/*}/tests/users
+HOLDERS=${COFFER%/*}/tests/holders
 
 # used_by NAME DISK LINE...: the tool's lines for DISK are these, shortened to
 # "kind name on"; the last one is always "complete".
@@ -12,7 +12,7 @@ used_by()
 {
 	name=$1 disk=$2
 	shift 2
-	"$USERS" "$disk" >"$OUT.raw" 2>&1
+	"$HOLDERS" "$disk" >"$OUT.raw" 2>&1
 	got=$(sed -E 's/^\{"kind":"([^"]*)",.*"name":"([^"]*)","on":"([^"]*)"\}$/\1 \2 \3;/;
 		s/^\{"complete":true\}$/complete;/' "$OUT.raw" | tr '\n' ' ')
 	want=
@@ -33,7 +33,7 @@ refused_with()
 	fi
 }
 
-users_crypt()
+holders_crypt()
 {
 	must "format" cryptsetup luksFormat -q --pbkdf pbkdf2 --pbkdf-force-iterations 1000 \
 		--key-file "$KEY" "$SPARE" || return
@@ -47,13 +47,13 @@ users_crypt()
 	used_by "mounted dm-crypt, from the volume" /dev/mapper/vault "mount $MNT "
 	refused_with "on top of it, mounted on $MNT" "$SPARE"
 	same "devices are listed by the names they were given" "/dev/mapper/vault $SPARE " \
-		"$("$USERS" --devices | grep -e "^$SPARE\$" -e '^/dev/\(mapper\|dm\)' | tr '\n' ' ')"
+		"$("$HOLDERS" --devices | grep -e "^$SPARE\$" -e '^/dev/\(mapper\|dm\)' | tr '\n' ' ')"
 	umount "$MNT"
 	cryptsetup close vault
 	used_by "closed" "$SPARE"
 }
 
-users_stack()
+holders_stack()
 {
 	dmsetup create lower --table "0 16384 linear $SPARE 2048"
 	dmsetup create upper --table "0 8192 linear /dev/mapper/lower 0"
@@ -66,7 +66,7 @@ users_stack()
 	dmsetup remove lower
 }
 
-users_swap()
+holders_swap()
 {
 	mkswap "$SPARE" >/dev/null
 	swapon "$SPARE"
@@ -75,7 +75,7 @@ users_swap()
 	swapoff "$SPARE"
 }
 
-users_elsewhere()
+holders_elsewhere()
 {
 	use_mounted_elsewhere
 	used_by "mounted in another mount namespace" "$DEV" "mount $MNT "
@@ -86,22 +86,22 @@ users_elsewhere()
 }
 
 # Where /sys or /proc is not there, nobody is found; so it says that there may be somebody.
-users_covered()
+holders_covered()
 {
 	for path in /sys /proc; do
 		# shellcheck disable=SC2016  # the inner shell expands them
 		got=$(unshare --mount sh -c 'mount -t tmpfs none "$0" && exec "$@"' \
-			$path "$USERS" "$DEV")
+			$path "$HOLDERS" "$DEV")
 		same "without $path" '{"complete":false}' "$got"
 	done
 }
 
-step_users()
+step_holders()
 {
-	users_crypt
-	users_stack
-	users_swap
-	users_elsewhere
-	users_covered
+	holders_crypt
+	holders_stack
+	holders_swap
+	holders_elsewhere
+	holders_covered
 	used_by "nobody" "$DEV"
 }

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# mend.sh - a header copy is torn while its volume is mounted; and who is kept off meanwhile.
+# recover.sh - a header copy is torn while its volume is mounted; and who is kept off meanwhile.
 
 COPY=16384 # of one header copy, with this shift
 
@@ -13,7 +13,7 @@ torn()
 }
 
 # The root disk of a running system: nobody can unmount it to mend its header.
-step_mend_mounted()
+step_recover_mounted()
 {
 	must "stock opens it" cryptsetup open --key-file "$KEY" "$DEV" plain || return
 	must "mount" mount -t "$FS" /dev/mapper/plain "$MNT" || return
@@ -31,7 +31,7 @@ step_mend_mounted()
 }
 
 # A plain filesystem that is mounted is not touched, whatever lies in its blocks.
-step_mend_plain()
+step_recover_plain()
 {
 	must "mount plain" mount -t "$FS" "$DEV" "$MNT" || return
 	before=$(dd if="$DEV" bs=4096 count=64 2>/dev/null | sha256sum)
