@@ -154,7 +154,7 @@ def says_like_the_others(img, report, c):
     text = run(ASAN, "verify", "--json", img, status=(3, 6)).stdout
     others = {x["id"]: x for x in json.loads(text)["checks"]}
     assert others[c["id"]]["remedy"] == c["remedy"], (others[c["id"]], c)
-    foreign = c["id"] == "header-primary" and not report["copies"][0]["operation"] and \
+    foreign = c["id"] == "header-primary" and not report["copies"][0]["found"] and \
         any(get(img, 0, 4096))
     assert ("something else lies" in c["remedy"]) == foreign, c
 
@@ -171,7 +171,7 @@ def copies(damage, ids, counts, remedy):
         assert c["remedy"].startswith(remedy), c
         says_like_the_others(img, report, c)
     if LOOK in c["remedy"]:
-        assert "1. sync-header" in run(ASAN, "repair", "--dry-run", img).stdout
+        assert "1. recover-header-copy" in run(ASAN, "repair", "--dry-run", img).stdout
         obey(f"coffer repair --yes {img}")
     else:
         obey(re.search("cryptsetup (config|repair) .*", c["remedy"]).group().replace("LABEL", "new")
