@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The README's commands do what it says.
+"""README.md and the documents beside it do what they say.
 
-Blocks fenced as "```sh test" are run, one after the other, in one scratch folder; a command that
-fails fails its block. In all "```sh" blocks coffer's verbs and options and make's targets must
-exist, since nobody can run the lines that name real devices."""
+Blocks fenced as "```sh test" are run, one after the other, in one scratch folder for each document;
+a command that fails fails its block. In all "```sh" blocks coffer's verbs and options and make's
+targets must exist, since no test can run the lines that name real devices. Figures in README.md
+must be those of docs/benchmarks.md."""
 import os
 import re
 import shlex
@@ -13,6 +14,7 @@ from tap import Skip, Tap
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 COFFER = os.path.realpath(os.environ["COFFER"])
+DOCUMENTS = ["README.md", "docs/preparing.md", "docs/library.md"]
 BLOCK = re.compile(r"^```sh( test)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -65,7 +67,7 @@ meson install -C "$COFFER_BUILD" --no-rebuild --quiet >/dev/null
 
 
 def example_starts(text, scratch):
-    """Bug: after "make install" the example of the README was compiled, but did not start: the
+    """Bug: after "make install" the example of a program was compiled, but did not start: the
     dynamic linker did not know of the library."""
     if os.geteuid() != 0:
         raise Skip("needs root")
@@ -77,28 +79,50 @@ def example_starts(text, scratch):
     assert p.stderr.startswith("encrypt: ") and "missing" in p.stderr, (p.stdout, p.stderr)
 
 
+def unmeasured(text, measured):
+    """Seconds that a text names and that nobody has measured."""
+    return [s for s in re.findall(r"\b\d+\.\d+(?= s\b)", text)
+            if not re.search(rf"\| {re.escape(s)} \|", measured)]
+
+
+def read(name):
+    with open(os.path.join(TOP, name)) as f:
+        return f.read()
+
+
+def check_document(name, scratch, env):
+    """Names each block by its line; how many there were, and how many of them were run."""
+    found = blocks(texts[name])
+    os.mkdir(scratch)
+    for line, is_test, text in found:
+        wrong = wrong_words(text, verbs, targets)
+        tap.ok(not wrong, f"{name}:{line}: no unknown verb, option or target", "\n".join(wrong))
+        if is_test:
+            p = run("bash", "-euo", "pipefail", "-c", text, status=None, cwd=scratch, env=env)
+            tap.ok(p.returncode == 0, f"{name}:{line}: the block runs", p.stdout + p.stderr)
+    return len(found), sum(b[1] for b in found)
+
+
 tap = Tap()
 verbs, targets = known_verbs(), known_targets()
+texts = {name: read(name) for name in DOCUMENTS}
 WRONG = "coffer encrypt --no-such x\ncoffer nothing\ncoffer header no\nmake nothing\n"
 tap.ok(wrong_words(WRONG, verbs, targets) ==
-       ["coffer encrypt --no-such", "coffer nothing", "coffer header", "make nothing"], "wrong words are seen")
+       ["coffer encrypt --no-such", "coffer nothing", "coffer header", "make nothing"],
+       "wrong words are found")
+tap.ok(unmeasured("1.85 s, 9.99 s", "| coffer | 1.85 | 8859 |") == ["9.99"],
+       "a figure that was not measured is found")
+tap.ok(not unmeasured(texts["README.md"], read("docs/benchmarks.md")),
+       "README.md: every figure was measured",
+       unmeasured(texts["README.md"], read("docs/benchmarks.md")))
 
-with open(os.path.join(TOP, "README.md")) as f:
-    readme = f.read()
-found = blocks(readme)
-tap.ok(len(found) >= 5 and sum(b[1] for b in found) >= 3, "blocks are found", found)
 with tempdir() as scratch:
     os.mkdir(os.path.join(scratch, "bin"))
     os.symlink(COFFER, os.path.join(scratch, "bin", "coffer"))
     env = dict(os.environ, PATH=f"{scratch}/bin:{os.environ['PATH']}")
-    work = os.path.join(scratch, "work")
-    os.mkdir(work)
-    for line, is_test, text in found:
-        wrong = wrong_words(text, verbs, targets)
-        tap.ok(not wrong, f"line {line}: no unknown verb, option or target", "\n".join(wrong))
-        if is_test:
-            p = run("bash", "-euo", "pipefail", "-c", text, status=None, cwd=work, env=env)
-            tap.ok(p.returncode == 0, f"line {line}: the block runs", p.stdout + p.stderr)
-    tap.run([("the example of a program starts after make install", example_starts, readme,
-              scratch)])
+    counts = [check_document(name, os.path.join(scratch, str(i)), env)
+              for i, name in enumerate(DOCUMENTS)]
+    tap.ok(counts[0][0] >= 5 and sum(c[1] for c in counts) >= 4, "blocks are found", counts)
+    tap.run([("the example of a program starts after make install", example_starts,
+              texts["docs/library.md"], scratch)])
 tap.done()
