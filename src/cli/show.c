@@ -10,6 +10,10 @@
 #include "base/cleanup.h"
 #include "base/quote.h"
 
+enum {
+	SCHEMA_VERSION = 2 /* of docs/report.schema.json */
+};
+
 static const char *const outcome_names[] = {
 	[COFFER_DONE] = "done",
 	[COFFER_FAILED] = "failed",
@@ -332,8 +336,10 @@ struct json_object *coffer_json_report(const char *verb)
 
 int coffer_json_print(struct json_object *o)
 {
-	const char *text = coffer_json_text(o);
+	const char *text;
 
+	(void)coffer_json_put_int(o, "schema_version", SCHEMA_VERSION);
+	text = coffer_json_text(o);
 	(void)printf("%s\n", text ? text : "{}");
 	return text && fflush(stdout) == 0 && !ferror(stdout) ? 0 : -1;
 }

@@ -51,5 +51,5 @@ struct json_object *coffer_json_report(const char *verb);
 /* Add "outcome", "exit_code" and, where that is not 0, "message", and print the line. Returns the
  * exit code, or FAILED when stdout does not take it. */
 int coffer_json_finish(struct json_object *o, int exit_code, const struct coffer_err *e);
-/* Print @o as one line at once: a reader acts on it. */
+/* Add "schema_version" to @o and print it as one line at once: a reader acts on it. */
 int coffer_json_print(struct json_object *o);

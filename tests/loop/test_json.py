@@ -207,7 +207,7 @@ with contextlib.ExitStack() as stack:
 
     def a_wrong_report_is_found_out():
         good = as_json("status", (0,), disks["plain"])
-        for bad in ({**good, "more": 1}, {**good, "outcome": "fine"},
+        for bad in ({**good, "more": 1}, {**good, "outcome": "fine"}, {**good, "schema_version": 1},
                     {k: v for k, v in good.items() if k != "devices"}):
             assert not VALIDATOR.is_valid(bad), bad
 
