@@ -166,7 +166,7 @@ def used_case(rows):
 def small_case(rows):
     row = rows[0]
     return (f"## Fragmented\n\next4 of {size_text(row['size'])}: {size_text(2 * row['content'])} of "
-            "files of 12 to 20 KiB, of which every second one was deleted.\n\n" + runs_table(row) +
+            "files of 12 to 20 KiB; every second one was deleted.\n\n" + runs_table(row) +
             ratio_lines(row) + used_line(row))
 
 
@@ -195,11 +195,11 @@ sudo make bench BENCH="--case random,stock --pairs 9"    # some of it, more pair
 sudo make bench BENCH=--quick                            # small sizes, into build/bench
 ```
 
-Both programs work on an image file: a fresh copy of the same plain image for each run, with `cp --sparse=always`. Before each run everything is written back and the caches are dropped. The sides take turns, and every second round goes backwards. A time is that of the whole process, with the header, the keyslot and the end.
+Both programs work on an image file: a fresh copy of the same plain image for each run, with `cp --sparse=always`. Before each run everything is written back and the caches are dropped. The sides take turns, and every second round goes backwards. A time is that of the whole process, from making the header to the final one.
 
 - coffer: `coffer encrypt --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --key-file KEY IMAGE`, with `--device-size` for random bytes.
 - cryptsetup: `cryptsetup reencrypt --encrypt --type luks2 --batch-mode --force-offline-reencrypt --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --reduce-device-size 32M --key-file KEY IMAGE`.
-- mover without crypto: `tests/bench/mover.c`. It makes the same reads, writes and flushes in the same order, 16 MiB in each step, two flushed writes in front of the next one, reading ahead; no key, no cipher. It is the limit for any program that keeps that order.
+- mover without crypto: `tests/bench/mover.c`. It makes the same reads, writes and flushes in the same order, 16 MiB in each step, two flushed writes before the next one, reading ahead; no key, no cipher. It is the limit for any program that keeps that order.
 
-One result of each image is checked: the volume is decrypted by code that is not coffer's (`tests/tools/luks-cat.c`), then all bytes are compared, or the filesystem's checker runs and the hash of every file is compared. A wrong result ends the benchmark without a report. Files are made on a mounted filesystem, their lengths from 4 KiB to 16 MiB. mkfs.ext4 leaves its inode tables to the kernel, as on a disk, and they stay so (`-E nodiscard,lazy_itable_init=1`, `noinit_itable`). What a program used of memory is its `ru_maxrss`.
+One result of each image is checked: the volume is decrypted by code that is not coffer's (`tests/tools/luks-cat.c`), then all bytes are compared, or the filesystem's checker runs and the hash of every file is compared. A wrong result ends the benchmark without a report. Files are made on a mounted filesystem, their lengths from 4 KiB to 16 MiB. mkfs.ext4 leaves its inode tables to the kernel, as on a disk, and they stay so (`-E nodiscard,lazy_itable_init=1`, `noinit_itable`). The memory of a program is its `ru_maxrss`.
 """

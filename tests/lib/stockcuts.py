@@ -28,26 +28,31 @@ MAGICS = b"LUKS\xba\xbe", b"SKUL\xba\xbe"
 
 # Names of the classes, and what is on the disk.
 CLASSES = {
-    "untouched": "the head copy is being written, the filesystem lives",
-    "torn": "head copy whole; LUKS magic in block 0, but no header copy whole",
-    "hidden": "head copy whole; no LUKS magic in block 0, no header copy whole, but a piece of one",
-    "unseen": "head copy whole; the header's random bytes are in the head, but no piece of a copy",
-    "second": "head copy whole; only the second header copy whole, no LUKS magic in block 0",
-    "keyslot": "head copy whole; a header copy whole, its keyslot not",
-    "mixed": "head copy whole; a header copy and its keyslot whole, sectors behind them not",
-    "placed": "head copy and header whole",
-    "lost": "sectors of the head are neither in place nor in the head copy; no header copy whole",
-    "lost, header": "sectors of the head are neither in place nor in the head copy; a header copy "
-                    "whole",
-    "halves": "each sector of the head is in place or in the head copy, but neither is whole",
+    "untouched": "the moved-segment copy is being written, the filesystem is intact",
+    "torn": "moved-segment copy whole; LUKS magic in block 0, but no header copy whole",
+    "hidden": "moved-segment copy whole; no LUKS magic in block 0, no header copy whole, but a "
+              "part of one",
+    "unseen": "moved-segment copy whole; the header's random bytes are in the moved segment, but "
+              "no part of a header copy",
+    "second": "moved-segment copy whole; only the second header copy whole, no LUKS magic in "
+              "block 0",
+    "keyslot": "moved-segment copy whole; a header copy whole, its keyslot not",
+    "mixed": "moved-segment copy whole; a header copy and its keyslot whole, sectors after them "
+             "not",
+    "placed": "moved-segment copy and header whole",
+    "lost": "sectors of the moved segment are neither in place nor in its copy; no header copy "
+            "whole",
+    "lost, header": "sectors of the moved segment are neither in place nor in its copy; a header "
+                    "copy whole",
+    "halves": "each sector of the moved segment is in place or in its copy, but neither is whole",
     "commit torn": "one header copy torn by a commit, the other whole",
-    "commit half": "one header copy is a commit behind the other",
+    "commit half": "one header copy is one commit older than the other",
     "hotzone": "the header says that a zone is hot; the zone is old, torn or new",
     "between": "the header says that no zone is hot",
     "all moved": "a header copy says that the last zone is done, and is not final",
-    "wipe": "as before, and the wipe of head copy and keyslot has begun",
-    "final": "a header copy is final, the other is torn or behind",
-    "finished": "all is done",
+    "wipe": "as before, and the wipe of moved-segment copy and keyslot has started",
+    "final": "a header copy is final, the other is torn or older",
+    "finished": "everything is done",
 }
 
 
