@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* preflight.h - everything that must be true before the first byte is written
  *
- * A table of guards, each with a stable id; ARCHITECTURE.md lists them. All of them only read. They
+ * A table of guards, each with a stable id; docs/reports.md lists them. All of them only read. They
  * are for a disk on which nothing of a conversion was found. */
 #pragma once
 #include "coffer/encrypt.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* record.h - what makes the placement of a header redoable: transition block, record, image
  *
- * ARCHITECTURE.md has the three formats byte by byte. All numbers on disk are big-endian.
+ * docs/on-disk-format.md has the three formats. All numbers on disk are big-endian.
  * The transition block lies in block 0 while [0,S) is being changed; each of its eight sectors
  * can stand alone, so that a torn block 0 still tells where the record is. */
 #pragma once

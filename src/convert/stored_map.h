@@ -4,7 +4,7 @@
  * It lies in the private room between the keyslots area and S, since the plain filesystem cannot be
  * read in place any more. It is bound to the LUKS UUID, to the geometry, and to the fingerprint:
  * the hash of those plain bytes that any use of the filesystem would change (superblocks, journal
- * or log), taken through the half converted volume. ARCHITECTURE.md has the format byte by byte.
+ * or log), taken through the half converted volume. docs/on-disk-format.md has the format.
  * All numbers on disk are big-endian. */
 #pragma once
 #include "base/crypto.h"

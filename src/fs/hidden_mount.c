@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* hidden_mount.c - a read-only mount of a device that no namespace sees */
-/* fsmap_mount.c - a read-only mount that nobody sees
+/* hidden_mount.c - a read-only mount of a device that no namespace sees
  *
  * The loop device is read-only for the kernel, too: whatever a filesystem's code would like to
  * write at a mount, journal or log above all, stays unwritten. Both live on descriptors alone, so

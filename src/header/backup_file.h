@@ -3,7 +3,7 @@
  *
  * The image is what 'cryptsetup luksHeaderBackup' writes, so that stock tools read and restore the
  * file; the trailer is what they leave out: a checksum over all of it, and where it came from.
- * ARCHITECTURE.md has the format byte by byte. All numbers are big-endian. */
+ * docs/on-disk-format.md has the format. All numbers are big-endian. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>

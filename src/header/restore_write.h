@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* restore_write.h - the writes that put a header back, in an order that a cut cannot harm
  *
- * ARCHITECTURE.md, "Restoring a header", has every write and what a cut leaves. */
+ * docs/header-backup.md, "Order of writes", has every write and what an interruption leaves. */
 #pragma once
 #include <stdbool.h>
 

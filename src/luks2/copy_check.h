@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* copy_check.h - one copy of a LUKS2 header, looked at closely; and two held against each other
  *
- * luks2hdr.h tells whether a copy counts; this tells all that is odd about it, and whether
+ * luks2/copy.h tells whether a copy counts; this tells all that is odd about it, and whether
  * libcryptsetup would go by it. */
 #pragma once
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* work.h - what a run would read, write and flush, counted from the order of its writes
  *
- * ARCHITECTURE.md has that order, stage by stage; the tests hold this against real runs. */
+ * docs/crash-safety.md, "Writes and flushes", has that order; tests compare it with real runs. */
 #pragma once
 #include <stdint.h>
 

@@ -23,6 +23,6 @@ void judge_statement(struct lab *l);
 bool abort_gives_back(struct lab *l);
 
 /* Is what coffer says of a damaged disk so? Offsets, what lies there, and what would help are held
- * against the bytes, by the formats in ARCHITECTURE.md and not by coffer's code. @why gets what is
- * not so. */
+ * against the bytes, by the formats in docs/on-disk-format.md and not by coffer's code. @why gets
+ * what is not so. */
 bool truth_of(struct lab *l, const char *said, char why[256]);

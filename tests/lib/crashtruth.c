@@ -2,7 +2,8 @@
 /* crashtruth.c - what coffer says of a disk, held against the disk
  *
  * Every place that a sentence names must be one of the layout, and what the sentence says of it
- * must be so. The formats are read here by the offsets in ARCHITECTURE.md, not by coffer's code. */
+ * must be so. The formats are read here by the offsets in docs/on-disk-format.md, not by coffer's
+ * code. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,0 +1,80 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Documents use the words of the glossary in ARCHITECTURE.md, and none of those that they replace.
+
+Code in backticks and in fenced blocks is left aside. A check that cannot fail proves nothing, so
+each pattern is also shown a sentence that breaks it."""
+import glob
+import os
+import re
+import sys
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(TOP, "tests/lib"))
+from tap import Tap  # noqa: E402
+
+# What to avoid, what to write, and a sentence that is found.
+WORDS = [
+    (r"\bhead(s|'s)?\b", "moved segment", "copy the head"),
+    (r"\bveil(s|ed)?\b", "masked block", "zero the veils"),
+    (r"\bcoffer's mark\b|\bthe mark\b", "transition block",
+     "the mark is left"),
+    (r"\briddles?\b|\bdoubts?\b", "ambiguous", "that is a riddle"),
+    (r"\bhopeless\b", "no safe repair", "it is hopeless"),
+    (r"\bleftovers?\b", "remains", "erase the leftovers"),
+    (r"\bguards?\b", "preflight check", "every guard passed"),
+    (r"\b(un)?mend(s|ed|ing)?\b", "repair, recover", "stock tools would mend it"),
+    (r"\btak(e|es|en|ing) (it |them )?back\b", "undo", "an abort takes it back"),
+    (r"\bcrews?\b", "threads", "the crew waits"),
+    (r"\bthe story\b", "operations", "the story goes on"),
+    (r"\bwhoever\b|\bwhatever\b|\bwhichever\b", "a person or a thing", "whoever installs"),
+    (r"\bof which\b", "a sentence of its own", "a head of which nothing is known"),
+    (r"\bthat tells\b|\btells (of|whether|which|where|what)\b|\b(is|are) told\b", "report",
+     "nothing tells which"),
+    (r"(?<!\bthere )\b(is|are) no\b(?! longer)", "is not", "that is no proof"),
+    (r"\bnobody is\b|\bis seen\b|\bto be seen\b|\blooked at\b|\blooks? at\b", "read, found",
+     "nobody is seen"),
+    (r"\bwhat becomes? of\b|\bbecame of\b", "handling", "what becomes of free space"),
+    (r"\bat work (on|at)\b|\bstands? on\b", "has it open, is stacked on", "who is at work on it"),
+    (r"\b(is|was|were|are|be) cut\b|\bcut off\b|\ba cut\b(?! run| abort)", "interrupted, power cut",
+     "a run that was cut"),
+    (r"\bbehind\b", "after, beyond", "the reserve behind it"),
+    (r"\bgo(es)? on (with|from)\b", "resume", "it goes on from there"),
+    (r"\block folder\b", "lock directory", "the lock folder"),
+    (r"\broom\b", "space", "there is room for it"),
+    (r"\bshall\b", "must", "it shall be whole"),
+    (r"\b(licence|neighbour|colour|judgement|honour\w*)\b", "American spelling", "its licence"),
+]
+
+
+def prose(text):
+    parts = re.split(r"^```.*$", text, flags=re.M)
+    text = "\n".join(p if i % 2 == 0 else "\n" * p.count("\n") for i, p in enumerate(parts))
+    return re.sub(r"`[^`\n]*`", "``", text)
+
+
+def avoided(text, words=None):
+    """[(line number, what it says, what to write)]"""
+    return [(text.count("\n", 0, m.start()) + 1, m[0], better)
+            for pattern, better, _ in words or WORDS
+            for m in re.finditer(pattern, text, re.I)]
+
+
+def main():
+    tap = Tap()
+    names = sorted(os.path.relpath(p, TOP) for p in glob.glob(TOP + "/*.md")
+                   + glob.glob(TOP + "/docs/**/*.md", recursive=True))
+    tap.ok(len(names) > 20, "documents are found", names)
+    for name in names:
+        with open(os.path.join(TOP, name), encoding="utf-8") as f:
+            found = avoided(prose(f.read()))
+        tap.ok(not found, name,
+               "\n".join(f"{name}:{n}: '{said}': {better}" for n, said, better in found))
+    for row in WORDS:
+        tap.ok(len(avoided(row[2], [row])) == 1, f"found out: {row[2]}")
+    tap.ok(not avoided(prose("`the head`\n```\nwhoever\n```\n")), "accepted: code")
+    tap.done()
+
+
+if __name__ == "__main__":
+    main()
