@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Documents use the words of the glossary in ARCHITECTURE.md, and none of those that they replace.
+"""Documents use the words of the glossary in ARCHITECTURE.md, and none of those that they replace;
+and the first three that a person opens are short.
 
 Code in backticks and in fenced blocks is left aside. A check that cannot fail proves nothing, so
 each pattern is also shown a sentence that breaks it."""
@@ -46,6 +47,8 @@ WORDS = [
     (r"\b(licence|neighbour|colour|judgement|honour\w*)\b", "American spelling", "its licence"),
 ]
 
+MOST_LINES = {"README.md": 120, "ARCHITECTURE.md": 250, "CONTRIBUTING.md": 110}
+
 
 def prose(text):
     parts = re.split(r"^```.*$", text, flags=re.M)
@@ -67,7 +70,10 @@ def main():
     tap.ok(len(names) > 20, "documents are found", names)
     for name in names:
         with open(os.path.join(TOP, name), encoding="utf-8") as f:
-            found = avoided(prose(f.read()))
+            text = f.read()
+        found = avoided(prose(text))
+        if text.count("\n") > MOST_LINES.get(name, 1000):
+            found.append((text.count("\n"), "its last line", f"at most {MOST_LINES[name]} lines"))
         tap.ok(not found, name,
                "\n".join(f"{name}:{n}: '{said}': {better}" for n, said, better in found))
     for row in WORDS:
