@@ -6,6 +6,7 @@ comments name must exist.
 A check that cannot fail proves nothing, so each rule is also shown a tree that breaks it."""
 import ast
 import fnmatch
+import functools
 import io
 import os
 import re
@@ -115,8 +116,12 @@ class Tree:
     def documents(self):
         return {p: t for p, t in self.files.items() if p.endswith(".md")}
 
+    @functools.cached_property
     def comments(self):
         """[(path, comment)] of all sources."""
+        return list(self.find_comments())
+
+    def find_comments(self):
         for path, text in sorted(self.files.items()):
             if path.endswith((".c", ".h", ".cc")):
                 found = comments_of_c(text)
@@ -186,7 +191,7 @@ def identifiers(tree):
 
 def files(tree):
     """Files that comments name."""
-    return [f"{path}: {name}" for path, comment in tree.comments()
+    return [f"{path}: {name}" for path, comment in tree.comments
             for name in IN_TEXT.findall(comment)
             if not FOREIGN.search(name) and not tree.has(name, path)]
 
@@ -194,7 +199,7 @@ def files(tree):
 def sections(tree):
     """Sections of a document that comments or documents name."""
     bad = []
-    texts = [*tree.comments(), *((p, prose_of_markdown(t)) for p, t in tree.documents().items())]
+    texts = [*tree.comments, *((p, prose_of_markdown(t)) for p, t in tree.documents().items())]
     for path, text in texts:
         for one, title, other, file in SECTION.findall(text):
             name, title = (one, title) if one else (file, other)
@@ -208,7 +213,7 @@ def sections(tree):
 def tests(tree):
     """Tests that comments or documents name."""
     bad = []
-    texts = [*tree.comments(), *((p, prose_of_markdown(t)) for p, t in tree.documents().items())]
+    texts = [*tree.comments, *((p, prose_of_markdown(t)) for p, t in tree.documents().items())]
     for path, text in texts:
         bad += [f"{path}: {name}" for name in TEST.findall(text)
                 if name not in tree.stems and name not in tree.words]
