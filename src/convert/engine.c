@@ -7,20 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/array.h"
 #include "base/bytes.h"
 #include "base/err.h"
 #include "convert/step.h"
 #include "io/clock.h"
-#include "io/parallel.h"
 #include "io/threads.h"
 
 enum {
 	PIECE = 1 << 20,
 	USUAL_THREADS = 8,
-	SLOTS = 48, /* pieces that are read ahead: three steps of the usual size */
-	MAX_CHECKERS = 4,
-	AHEAD = 32 /* steps that are listed ahead; a small step has few pieces */
+	SLOTS = 48,	/* pieces that are read ahead: three steps of the usual size */
+	MAX_CHECKS = 4, /* pieces that are read back at the same time */
+	AHEAD = 32	/* steps that are listed ahead; a small step has few pieces */
 };
 
 static const double ASK_STOP = 0.2; /* seconds between questions */
@@ -45,6 +43,17 @@ struct pending {
 	size_t open; /* pieces that were listed and are not yet written */
 };
 
+/* A step that is read back, while the other threads read ahead. */
+struct check {
+	struct coffer_jobs jobs;
+	bool open; /* there may be more pieces */
+	int r;	   /* the first failure, and its error */
+	struct coffer_err e;
+	unsigned int n, n_free;	  /* buffers, and those that no thread uses now */
+	uint8_t *buf[MAX_CHECKS]; /* two pieces each */
+	uint8_t *free_buf[MAX_CHECKS];
+};
+
 struct coffer_engine {
 	struct coffer_dev *dev;
 	const struct coffer_geometry *g;
@@ -55,7 +64,7 @@ struct coffer_engine {
 	struct coffer_xts *xts[COFFER_MAX_THREADS];
 	uint8_t *bufs; /* of all slots, in one piece */
 	struct slot slot[SLOTS];
-	/* What follows is guarded by the crew's lock. */
+	/* What follows is guarded by the threads' lock. */
 	bool quit;
 	int r; /* the failure that ends it all, and its error */
 	struct coffer_err e;
@@ -73,10 +82,7 @@ struct coffer_engine {
 	struct coffer_jobs jobs;
 	double interval; /* seconds per byte, of the rate */
 	double not_before;
-	/* For what is read back, which happens while the threads read ahead: two pieces each. */
-	unsigned int checkers;
-	struct coffer_xts *check_xts[MAX_CHECKERS];
-	uint8_t *check_buf[MAX_CHECKERS];
+	struct check check;
 };
 
 static void lock(struct coffer_engine *en)
@@ -121,6 +127,33 @@ static int write_piece(struct coffer_engine *en, const struct coffer_job *j, con
 	 * used byte lies in [from+S, to), so this goes over what earlier steps, whose commits are
 	 * durable, have moved up by S, over what is free, or into the gap. */
 	return coffer_dev_write(en->dev, buf, j->n, j->x + en->g->shift, e);
+}
+
+/* Read back, decrypt, compare. @buf has room for two pieces. */
+static int check_piece(struct coffer_engine *en, unsigned int thread, const struct coffer_job *j,
+	uint8_t *buf, struct coffer_err *e)
+{
+	const uint64_t at = j->x + en->g->shift;
+	uint8_t *plain = buf + PIECE;
+	int r;
+
+	coffer_dev_forget(en->dev, at, j->n);
+	r = coffer_dev_read(en->dev, buf, j->n, at, e);
+	if (r < 0)
+		return r;
+	if (coffer_xts_decrypt(en->xts[thread], j->x, buf, j->n) < 0)
+		return coffer_err_set(e, EIO, "libcrypto failed to decrypt");
+	memset(plain, 0, j->n);
+	/* No step writes over its own source, so it is what it was. */
+	if (j->kind == COFFER_JOB_MOVE)
+		r = coffer_dev_read(en->dev, plain, j->n, coffer_plain_offset(en->g, j->x), e);
+	if (r < 0)
+		return r;
+	if (memcmp(buf, plain, j->n) == 0)
+		return 0;
+	return coffer_err_set(e, EIO,
+		"%s does not give back at byte %" PRIu64 " what was written there", en->dev->name,
+		at);
 }
 
 static void count_piece(struct coffer_step *s, const struct coffer_job *j)
@@ -285,6 +318,41 @@ static bool fill_one(struct coffer_engine *en, unsigned int thread)
 	return true;
 }
 
+/* The next piece to read back. False: there is none left, or one was not as it must be. */
+static bool next_check(struct check *c, struct coffer_job *ret)
+{
+	c->open = c->open && c->r == 0 && coffer_jobs_next(&c->jobs, PIECE, ret);
+	return c->open;
+}
+
+/* Read back one piece. False: there is none, or enough threads do that. */
+static bool check_one(struct coffer_engine *en, unsigned int thread)
+{
+	struct check *c = &en->check;
+	struct coffer_err e = {0};
+	struct coffer_job job;
+	uint8_t *buf;
+	int r;
+
+	if (!c->open || c->n_free == 0)
+		return false;
+	if (!next_check(c, &job)) {
+		coffer_threads_wake(en->workers);
+		return false;
+	}
+	buf = c->free_buf[--c->n_free];
+	coffer_threads_unlock(en->workers);
+	r = check_piece(en, thread, &job, buf, &e);
+	coffer_threads_lock(en->workers);
+	c->free_buf[c->n_free++] = buf;
+	if (r < 0 && c->r == 0) {
+		c->r = r;
+		c->e = e;
+	}
+	coffer_threads_wake(en->workers);
+	return true;
+}
+
 static void work(void *arg, unsigned int thread)
 {
 	struct coffer_engine *en = arg;
@@ -293,7 +361,7 @@ static void work(void *arg, unsigned int thread)
 	while (!en->quit && en->r == 0) {
 		double wait;
 
-		if (write_one(en) || fill_one(en, thread))
+		if (check_one(en, thread) || write_one(en) || fill_one(en, thread))
 			continue;
 		wait = held_up(en);
 		coffer_threads_wait(en->workers, wait > 0 ? wait : -1);
@@ -384,64 +452,44 @@ int coffer_engine_begin(struct coffer_engine *en, uint64_t p, uint64_t floor, st
 
 /* --- reading back --------------------------------------------------------------------------- */
 
-struct check {
-	struct coffer_engine *en;
-	struct coffer_job *jobs;
-	size_t n;
-};
-
-static int check_piece(void *arg, unsigned int thread, size_t i, struct coffer_err *e)
+static int check_alone(struct coffer_engine *en, struct coffer_err *e)
 {
-	const struct check *c = arg;
-	const struct coffer_job *j = &c->jobs[i];
-	struct coffer_dev *d = c->en->dev;
-	uint8_t *there = c->en->check_buf[thread], *plain = there + PIECE;
-	const uint64_t at = j->x + c->en->g->shift;
-	int r;
-
-	coffer_dev_forget(d, at, j->n);
-	r = coffer_dev_read(d, there, j->n, at, e);
-	if (r < 0)
-		return r;
-	if (coffer_xts_decrypt(c->en->check_xts[thread], j->x, there, j->n) < 0)
-		return coffer_err_set(e, EIO, "libcrypto failed to decrypt");
-	memset(plain, 0, j->n);
-	/* No step writes over its own source, so it is what it was. */
-	if (j->kind == COFFER_JOB_MOVE)
-		r = coffer_dev_read(d, plain, j->n, coffer_plain_offset(c->en->g, j->x), e);
-	if (r == 0 && memcmp(there, plain, j->n) != 0)
-		r = coffer_err_set(e, EIO,
-			"%s does not give back at byte %" PRIu64 " what was written there", d->name,
-			at);
-	return r;
-}
-
-static int list_jobs(struct check *c, const struct coffer_step *s)
-{
-	struct coffer_jobs jobs = coffer_jobs_of(c->en->g, c->en->map, s->from, s->to);
+	struct check *c = &en->check;
 	struct coffer_job job;
 
-	while (coffer_jobs_next(&jobs, PIECE, &job)) {
-		if (!ARRAY_ROOM(c->jobs, c->n))
-			return -ENOMEM;
-		c->jobs[c->n++] = job;
-	}
-	return 0;
+	while (next_check(c, &job))
+		c->r = check_piece(en, 0, &job, c->buf[0], e);
+	return c->r;
+}
+
+static int check_together(struct coffer_engine *en, struct coffer_err *e)
+{
+	struct check *c = &en->check;
+
+	coffer_threads_lock(en->workers);
+	c->open = true;
+	coffer_threads_wake(en->workers);
+	while (c->n_free < c->n || (c->open && c->r == 0))
+		coffer_threads_wait(en->workers, -1);
+	c->open = false;
+	if (c->r < 0 && e)
+		*e = c->e;
+	coffer_threads_unlock(en->workers);
+	return c->r;
 }
 
 int coffer_engine_verify(
 	struct coffer_engine *en, const struct coffer_step *s, struct coffer_err *e)
 {
-	struct check c = {.en = en};
-	int r;
+	struct check *c = &en->check;
 
-	r = list_jobs(&c, s);
-	if (r < 0)
-		(void)coffer_err_errno(e, ENOMEM, "read back what was written");
-	else
-		r = coffer_parallel_run(en->checkers, c.n, check_piece, &c, e);
-	free(c.jobs);
-	return r;
+	/* No thread looks at these while @open is false. */
+	c->jobs = coffer_jobs_of(en->g, en->map, s->from, s->to);
+	c->r = 0;
+	if (en->workers)
+		return check_together(en, e);
+	c->open = true;
+	return check_alone(en, e);
 }
 
 /* --- set-up --------------------------------------------------------------------------------- */
@@ -457,42 +505,40 @@ static unsigned int usual_threads(void)
 					   : cpus;
 }
 
-static int open_check(
-	struct coffer_engine *en, const struct coffer_engine_setup *s, struct coffer_err *e)
+static int open_check(struct check *c, unsigned int threads, struct coffer_err *e)
 {
-	int r = 0;
-
-	while (en->checkers < en->threads && en->checkers < MAX_CHECKERS && r == 0) {
-		const unsigned int i = en->checkers++;
-
-		r = coffer_xts_new(s->key, s->key_size, s->g->sector_size, &en->check_xts[i], e);
-		en->check_buf[i] = coffer_dev_buffer(2 * (size_t)PIECE);
-		if (r == 0 && !en->check_buf[i])
-			r = coffer_err_errno(e, ENOMEM, "set up the engine");
+	while (c->n < threads && c->n < MAX_CHECKS) {
+		c->buf[c->n] = coffer_dev_buffer(2 * (size_t)PIECE);
+		if (!c->buf[c->n])
+			return coffer_err_errno(e, ENOMEM, "set up the engine");
+		c->free_buf[c->n_free++] = c->buf[c->n++];
 	}
-	return r;
+	return 0;
 }
 
 static int open_all(
 	struct coffer_engine *en, const struct coffer_engine_setup *s, struct coffer_err *e)
 {
 	const unsigned int slots = en->threads == 1 ? 1 : SLOTS;
-	int r = 0;
+	int r;
 
-	for (unsigned int i = 0; i < en->threads && r == 0; i++)
+	for (unsigned int i = 0; i < en->threads; i++) {
 		r = coffer_xts_new(s->key, s->key_size, s->g->sector_size, &en->xts[i], e);
+		if (r < 0)
+			return r;
+	}
 	en->bufs = coffer_dev_buffer(slots * (size_t)PIECE);
-	if (r == 0 && !en->bufs)
-		r = coffer_err_errno(e, ENOMEM, "set up the engine");
-	for (unsigned int i = 0; i < slots && r == 0; i++)
+	if (!en->bufs)
+		return coffer_err_errno(e, ENOMEM, "set up the engine");
+	for (unsigned int i = 0; i < slots; i++)
 		en->slot[i].buf = en->bufs + i * (size_t)PIECE;
-	return r == 0 && s->verify ? open_check(en, s, e) : r;
+	return s->verify ? open_check(&en->check, en->threads, e) : 0;
 }
 
 int coffer_engine_open(
 	const struct coffer_engine_setup *s, struct coffer_engine **ret, struct coffer_err *e)
 {
-	struct coffer_engine *en = calloc(1, sizeof(*en));
+	_cleanup_engine_ struct coffer_engine *en = calloc(1, sizeof(*en));
 	int r;
 
 	if (!en)
@@ -506,11 +552,9 @@ int coffer_engine_open(
 		en->threads = COFFER_MAX_THREADS;
 	en->interval = s->max_rate ? 1.0 / (double)s->max_rate : 0;
 	r = open_all(en, s, e);
-	if (r < 0) {
-		coffer_engine_close(en);
+	if (r < 0)
 		return r;
-	}
-	*ret = en;
+	*ret = TAKE_PTR(en);
 	return 0;
 }
 
@@ -525,9 +569,7 @@ void coffer_engine_close(struct coffer_engine *en)
 	free(en->bufs);
 	for (unsigned int i = 0; i < COFFER_MAX_THREADS; i++)
 		coffer_xts_free(en->xts[i]);
-	for (unsigned int i = 0; i < en->checkers; i++) {
-		coffer_xts_free(en->check_xts[i]);
-		free(en->check_buf[i]);
-	}
+	for (unsigned int i = 0; i < en->check.n; i++)
+		free(en->check.buf[i]);
 	free(en);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* threads.c - threads that share one state under one lock, until there is nothing left to do */
+/* threads.c - threads that share one state under one lock */
 #include "io/threads.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
@@ -26,6 +27,15 @@ struct coffer_threads {
 	void *arg;
 };
 
+unsigned int coffer_processors(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) < 0)
+		return 1;
+	return (unsigned int)CPU_COUNT(&set);
+}
+
 struct coffer_threads *coffer_threads_new(void)
 {
 	struct coffer_threads *c = calloc(1, sizeof(*c));
@@ -34,7 +44,7 @@ struct coffer_threads *coffer_threads_new(void)
 	if (!c)
 		return NULL;
 	(void)pthread_mutex_init(&c->mutex, NULL);
-	/* A clock that never jumps: a wait of a second is one. */
+	/* A clock that never jumps, so that a wait of a second takes a second. */
 	(void)pthread_condattr_init(&attr);
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&c->changed, &attr);
@@ -57,7 +67,7 @@ unsigned int coffer_threads_start(
 
 	c->work = work;
 	c->arg = arg;
-	/* Signals are for the thread that can act on them; a blocked set is inherited. */
+	/* Only the caller's thread handles signals; a new thread inherits the blocked set. */
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
 	while (c->n < threads && c->n < MAX_WORKERS) {

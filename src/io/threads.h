@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* threads.h - threads that share one state under one lock, until there is nothing left to do
+/* threads.h - threads that share one state under one lock
  *
- * A monitor: whoever looks at the state holds the lock, and waits for a change of it. Signals stay
- * with the caller's thread. */
+ * A monitor: a thread that reads or changes the state holds the lock, and waits for a change.
+ * Signals are delivered to the caller's thread only. */
 #pragma once
 #include <stdbool.h>
 
@@ -10,22 +10,24 @@
 
 struct coffer_threads;
 
-/* What each thread runs, once, without the lock; 0 <= @thread < threads. */
+/* Processors that this process may use. */
+unsigned int coffer_processors(void);
+
+/* Run once by each thread, without the lock; 0 <= @thread < threads. */
 typedef void (*coffer_threads_work)(void *arg, unsigned int thread);
 
 /* A monitor without threads yet. NULL: no memory. */
 struct coffer_threads *coffer_threads_new(void);
-/* Start up to @threads; returns how many there are now, which may be none. */
+/* Start up to @threads. Returns how many run now, which may be none. */
 unsigned int coffer_threads_start(
 	struct coffer_threads *c, unsigned int threads, coffer_threads_work work, void *arg);
-/* Wait until each of them has returned, and free it. NULL is fine. */
+/* Wait until each thread has returned, and free @c. NULL is fine. */
 void coffer_threads_join(struct coffer_threads *c);
 
 void coffer_threads_lock(struct coffer_threads *c);
 void coffer_threads_unlock(struct coffer_threads *c);
-/* With the lock: let go of it until somebody calls coffer_threads_wake, or until @seconds have
- * passed;
- * @seconds < 0: for ever. It may return earlier, so the caller looks again. */
+/* With the lock: release it until coffer_threads_wake is called or @seconds have passed
+ * (@seconds < 0: no limit), then take it again. It may return earlier: check the state again. */
 void coffer_threads_wait(struct coffer_threads *c, double seconds);
-/* With the lock: wake all that wait. */
+/* With the lock: wake all threads that wait. */
 void coffer_threads_wake(struct coffer_threads *c);

@@ -294,24 +294,33 @@ static void check_bad_sector(void)
 	}
 }
 
-static void check_verify(void)
+/* Read back on the caller's thread, and by threads that read ahead meanwhile. */
+static void check_verify(unsigned int threads)
 {
-	struct disk d = make_disk(3, false, false);
-	struct coffer_engine *en = open_engine(&d, 4);
+	struct disk d = make_disk(2, true, false);
+	struct coffer_engine *en = open_engine(&d, threads);
 	struct coffer_jobs jobs;
 	struct coffer_job job;
 	struct coffer_step step;
 	struct coffer_err e = {0};
+	uint64_t p = d.g.length;
+	int r = coffer_engine_begin(en, p, 0, NULL);
 
-	ok(coffer_engine_begin(en, d.g.length, 0, NULL) == 0 &&
-			coffer_engine_step(en, &step, NULL) == 0 &&
-			coffer_engine_verify(en, &step, NULL) == 0,
-		"verify: what was written is there");
+	/* Not the last step: threads read ahead below it. */
+	while (r == 0 && p > 2 * d.g.shift) {
+		r = coffer_engine_step(en, &step, NULL);
+		if (r == 0)
+			r = coffer_engine_verify(en, &step, NULL);
+		p = step.from;
+	}
+	ok(r == 0 && p > 0, "verify, %u threads: what was written is there", threads);
 	jobs = coffer_jobs_of(&d.g, d.map, step.from, step.to);
 	ok(coffer_jobs_next(&jobs, MIB, &job), "verify: the step has a job");
 	d.dev->mem[job.x + d.g.shift + job.n - 1] ^= 1;
 	ok(coffer_engine_verify(en, &step, &e) == -EIO, "verify: one bit is another one");
 	ok(strstr(e.msg, "does not give back at byte") != NULL, "verify: it says so: %s", e.msg);
+	d.dev->mem[job.x + d.g.shift + job.n - 1] ^= 1;
+	ok(coffer_engine_verify(en, &step, NULL) == 0, "verify: and it is right again");
 	coffer_engine_close(en);
 	free_disk(&d);
 }
@@ -376,7 +385,9 @@ int main(void)
 	check_conversions();
 	check_failures();
 	check_bad_sector();
-	check_verify();
+	check_verify(1);
+	check_verify(4);
+	check_verify(COFFER_MAX_THREADS);
 	check_rate();
 	return done_testing();
 }
