@@ -78,6 +78,15 @@ enum coffer_free_space {
 /* "default", "keep", "discard", "fill"; "unknown" for anything else. */
 COFFER_API const char *coffer_free_space_name(enum coffer_free_space f);
 
+/* Threads that read, encrypt and write. They wait for the disk most of the time, and the more of
+ * them, the deeper is the disk's queue: so the default is one for each processor, but not below
+ * COFFER_USUAL_THREADS and not above COFFER_MAX_THREADS, which is the most that can be asked for.
+ */
+enum {
+	COFFER_USUAL_THREADS = 8,
+	COFFER_MAX_THREADS = 16
+};
+
 /* All fields but device may be 0 or NULL: the default. They count when a conversion begins; a
  * resumed one follows its header, but for used_only, free_space, verify, max_rate, threads and
  * serialize_memory_hard_pbkdf, which count for each run: one that is resumed may turn to
@@ -99,7 +108,7 @@ struct coffer_encrypt_options {
 	const char *label;	   /* none */
 	uint64_t metadata_size;	   /* of one header copy: 16 KiB to 4 MiB, a power of two */
 	uint64_t keyslots_size;	   /* multiple of 4096 */
-	uint32_t threads;	   /* at most 16; as many as processors, from 2 to 4 */
+	uint32_t threads;	   /* as many as processors, within the limits above */
 	enum coffer_used_only used_only;
 	enum coffer_free_space free_space;
 	uint64_t max_rate;		  /* bytes per second that are moved at most; no limit */

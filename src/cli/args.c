@@ -43,8 +43,9 @@ static int set_number(const char *name, const char *value, uint32_t *ret, struct
 {
 	const int r = set_u32(name, value, ret, e);
 
-	if (r == 0 && strcmp(name, "threads") == 0 && *ret > 16)
-		return coffer_err_usage(e, "--threads: 16 is the most, not %s", value);
+	if (r == 0 && strcmp(name, "threads") == 0 && *ret > COFFER_MAX_THREADS)
+		return coffer_err_usage(
+			e, "--threads: %d is the most, not %s", COFFER_MAX_THREADS, value);
 	if (r == 0 && strcmp(name, "key-size") == 0 && *ret != 256 && *ret != 512)
 		return coffer_err_usage(e, "--key-size is 256 or 512, not %s", value);
 	return r;

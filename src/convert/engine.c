@@ -15,7 +15,6 @@
 
 enum {
 	PIECE = 1 << 20,
-	USUAL_THREADS = 8,
 	SLOTS = 48,	/* pieces that are read ahead: three steps of the usual size */
 	MAX_CHECKS = 4, /* pieces that are read back at the same time */
 	AHEAD = 32	/* steps that are listed ahead; a small step has few pieces */
@@ -494,15 +493,13 @@ int coffer_engine_verify(
 
 /* --- set-up --------------------------------------------------------------------------------- */
 
-/* Reading waits for the disk, so there are more threads than processors; the more, the deeper is
- * the disk's queue. */
-static unsigned int usual_threads(void)
+static unsigned int number_of_threads(unsigned int wanted)
 {
 	const unsigned int cpus = coffer_processors();
 
-	return cpus < USUAL_THREADS	   ? USUAL_THREADS
-	       : cpus > COFFER_MAX_THREADS ? COFFER_MAX_THREADS
-					   : cpus;
+	if (wanted == 0)
+		wanted = cpus > COFFER_USUAL_THREADS ? cpus : COFFER_USUAL_THREADS;
+	return wanted < COFFER_MAX_THREADS ? wanted : COFFER_MAX_THREADS;
 }
 
 static int open_check(struct check *c, unsigned int threads, struct coffer_err *e)
@@ -547,9 +544,7 @@ int coffer_engine_open(
 	en->g = s->g;
 	en->map = s->map;
 	en->stop = s->stop;
-	en->threads = s->threads ? s->threads : usual_threads();
-	if (en->threads > COFFER_MAX_THREADS)
-		en->threads = COFFER_MAX_THREADS;
+	en->threads = number_of_threads(s->threads);
 	en->interval = s->max_rate ? 1.0 / (double)s->max_rate : 0;
 	r = open_all(en, s, e);
 	if (r < 0)

@@ -7,14 +7,11 @@
  * is asked for. */
 #pragma once
 #include "base/crypto.h"
+#include "coffer/encrypt.h"
 #include "convert/geometry.h"
 #include "convert/used_map.h"
 #include "io/child.h"
 #include "io/dev.h"
-
-enum {
-	COFFER_MAX_THREADS = 16
-};
 
 struct coffer_engine_setup {
 	struct coffer_dev *dev; /* borrowed, as all that follows but the key */
@@ -22,7 +19,7 @@ struct coffer_engine_setup {
 	const struct coffer_used_map *map; /* NULL: everything is used */
 	const uint8_t *key;		   /* copied */
 	size_t key_size;
-	/* 0: the usual number. 1: everything happens on the caller's thread, in order. */
+	/* As in coffer/encrypt.h. 1: all work is done on the caller's thread, in order. */
 	unsigned int threads;
 	bool verify;	   /* coffer_engine_verify will be called */
 	uint64_t max_rate; /* bytes per second; 0: no limit */
