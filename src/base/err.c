@@ -2,6 +2,7 @@
 /* err.c - set an error where it happens, wrap it on the way up */
 #include "base/err.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -50,7 +51,7 @@ int coffer_err_needs_repair(struct coffer_err *e, int code, const char *fmt, ...
 
 int coffer_err_usage(struct coffer_err *e, const char *fmt, ...)
 {
-	const int code = 22; /* EINVAL */
+	const int code = EINVAL;
 
 	SET_WITH(COFFER_USAGE);
 	return -code;
@@ -77,6 +78,18 @@ int coffer_err_wrap(struct coffer_err *e, int r, const char *fmt, ...)
 	if (snprintf(e->msg, sizeof(e->msg), "%s: %s", context, inner) >= (int)sizeof(e->msg))
 		memcpy(e->msg + sizeof(e->msg) - 4, "...", 4);
 	return r;
+}
+
+int coffer_err_pass(struct coffer_err *e, int r, const struct coffer_err *why)
+{
+	if (e)
+		*e = *why;
+	return r;
+}
+
+bool coffer_err_is_no_access(int r)
+{
+	return r == -EACCES || r == -EPERM || r == -EROFS;
 }
 
 void coffer_err_outcome(struct coffer_err *e, enum coffer_outcome outcome)

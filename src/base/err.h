@@ -2,6 +2,7 @@
 /* err.h - set an error where it happens, wrap it on the way up (contract: coffer/err.h) */
 #pragma once
 #include <stdarg.h>
+#include <stdbool.h>
 
 #include "coffer/err.h"
 
@@ -23,6 +24,12 @@ int coffer_err_usage(struct coffer_err *e, const char *fmt, ...)
 /* Put "context: " in front of the message and return @r. */
 int coffer_err_wrap(struct coffer_err *e, int r, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* Hand up a failure that was kept aside: @why becomes *@e. Returns @r. */
+int coffer_err_pass(struct coffer_err *e, int r, const struct coffer_err *why);
+
+/* Is @r one of the errors for "this user may not": -EACCES, -EPERM, -EROFS? */
+bool coffer_err_is_no_access(int r);
 
 /* What happened stays, what it means is @outcome. */
 void coffer_err_outcome(struct coffer_err *e, enum coffer_outcome outcome);

@@ -68,8 +68,7 @@ static int check_copy(
 static int undo(
 	struct coffer_session *s, const struct coffer_moved_segment *v, struct coffer_err *e)
 {
-	const struct coffer_stop stop = {
-		.wanted = s->o->callbacks.stop, .userdata = s->o->callbacks.userdata};
+	const struct coffer_stop stop = coffer_session_stop(s);
 	const struct coffer_geometry g = s->disk.facts.conversion.geometry;
 	int r;
 
@@ -102,7 +101,7 @@ static int run(struct coffer_session *s, struct coffer_err *e)
 		r = check_copy(s, &v, e);
 	if (r < 0)
 		return r;
-	coffer_session_note_geometry(s,
+	coffer_result_set_geometry(s->result,
 		s->disk.header ? &s->disk.facts.conversion.geometry
 			       : &s->disk.facts.transition.geometry,
 		"");

@@ -9,136 +9,150 @@
 #include "convert/engine.h"
 #include "convert/step.h"
 
-/* A slow device takes long for a large one, and a wish to stop should not wait for it. */
+/* A slow device takes long for a large piece, and a stop must not wait for it. */
 #define DISCARD_PIECE (UINT64_C(1) << 30)
 
-/* How far the conversion is, in used bytes. */
-static void tell_progress(struct coffer_session *s)
-{
-	const struct coffer_conversion *c = &s->disk.facts.conversion;
-	const uint64_t length = c->geometry.length;
+struct run {
+	struct coffer_session *s;
+	struct coffer_conversion *c; /* the state of the disk, in s->disk */
+	struct coffer_engine *en;
+	bool discard; /* unused blocks are discarded, and the device can do that */
+};
 
-	s->result->converted = length - c->pointer;
-	coffer_session_progress(s, COFFER_PHASE_CONVERT,
-		coffer_used_map_bytes(coffer_session_map(s), c->pointer, length),
-		coffer_used_map_bytes(coffer_session_map(s), 0, length));
+/* Progress counts used bytes. */
+static void report_progress(struct run *run)
+{
+	const struct coffer_used_map *map = coffer_session_map(run->s);
+	const uint64_t pointer = run->c->pointer, length = run->c->geometry.length;
+
+	run->s->result->converted = length - pointer;
+	coffer_session_progress(run->s, COFFER_PHASE_CONVERT,
+		coffer_used_map_bytes(map, pointer, length), coffer_used_map_bytes(map, 0, length));
 }
 
-static int commit(struct coffer_session *s, struct coffer_err *e)
+static int commit(struct run *run, struct coffer_err *e)
 {
+	struct coffer_header *h = run->s->disk.header;
 	int r;
 
-	s->disk.facts.conversion.hot = false;
-	r = coffer_conversion_write(s->disk.header->json, &s->disk.facts.conversion, e);
-	return r < 0 ? r : coffer_header_commit(s->dev, s->disk.header, e);
+	run->c->hot = false;
+	r = coffer_conversion_write(h->json, run->c, e);
+	return r < 0 ? r : coffer_header_commit(run->s->dev, h, e);
 }
 
-/* False: no more of it in this run, since the device cannot or somebody wants to stop. Nothing
- * depends on it, so that is no reason to fail, but the result must not claim it. */
-static bool discard_piece(struct coffer_session *s, uint64_t off, uint64_t n)
+/* False: no more in this run, since the device cannot discard or the caller wants to stop. That
+ * does not fail the run, but the result must not claim a discard. */
+static bool discard_piece(struct run *run, uint64_t off, uint64_t n)
 {
-	const struct coffer_stop stop = {s->o->callbacks.stop, s->o->callbacks.userdata};
+	const struct coffer_stop stop = coffer_session_stop(run->s);
+	struct coffer_encrypt_result *result = run->s->result;
 
-	if (coffer_stop_wanted(&stop) || coffer_dev_discard(s->dev, off, n, NULL) < 0) {
-		s->no_discard = true;
-		s->result->free_space = COFFER_FREE_KEEP;
+	if (coffer_stop_wanted(&stop) || coffer_dev_discard(run->s->dev, off, n, NULL) < 0) {
+		result->free_space = COFFER_FREE_KEEP;
 		return false;
 	}
-	s->result->discarded += n;
+	result->discarded += n;
 	return true;
 }
 
-/* Give back what is free in [@from, @to) of the plain bytes, at its place behind them, where by now
- * neither ciphertext nor a plain byte that is still needed lies: the step that covers it is
- * committed. What a cut leaves out is made up for when the run goes on. */
-static void discard(struct coffer_session *s, uint64_t from, uint64_t to)
+/* Discard what is free in [@from, @to) of the plain bytes, at its place S bytes above: the step
+ * that covers it is committed, so neither ciphertext nor a plain byte that is still needed lies
+ * there. What a power cut leaves out is discarded when the run is resumed. */
+static void discard(struct run *run, uint64_t from, uint64_t to)
 {
-	const struct coffer_geometry *g = &s->disk.facts.conversion.geometry;
-	const struct coffer_used_map *map = coffer_session_map(s);
-	struct coffer_jobs jobs = coffer_jobs_of(g, map, from, to);
+	const struct coffer_geometry *g = &run->c->geometry;
+	struct coffer_jobs jobs = coffer_jobs_of(g, coffer_session_map(run->s), from, to);
 	struct coffer_range f;
 
-	if (!map || s->stored->free_space != COFFER_FREE_DISCARD || s->no_discard)
-		return;
-	while (coffer_jobs_next_free(&jobs, &f))
-		for (uint64_t at = f.start; at < f.end; at += DISCARD_PIECE)
-			if (!discard_piece(s, at + g->shift, min_u64(DISCARD_PIECE, f.end - at)))
-				return;
+	while (run->discard && coffer_jobs_next_free(&jobs, &f))
+		for (uint64_t at = f.start; at < f.end && run->discard; at += DISCARD_PIECE)
+			run->discard = discard_piece(
+				run, at + g->shift, min_u64(DISCARD_PIECE, f.end - at));
 }
 
 /* Law 3: data durable, then header durable, and only then may the next step write. */
-static int do_step(struct coffer_session *s, struct coffer_engine *en, struct coffer_err *e)
+static int do_step(struct run *run, struct coffer_err *e)
 {
+	struct coffer_session *s = run->s;
 	struct coffer_step step;
 	int r;
 
-	r = coffer_engine_step(en, &step, e);
-	if (r == 0)
-		r = coffer_dev_flush(s->dev, e);
-	if (r == 0 && s->o->verify)
-		r = coffer_engine_verify(en, &step, e);
+	r = coffer_engine_step(run->en, &step, e);
 	if (r < 0)
 		return r;
+	r = coffer_dev_flush(s->dev, e);
+	if (r < 0)
+		return r;
+	if (s->o->verify) {
+		r = coffer_engine_verify(run->en, &step, e);
+		if (r < 0)
+			return r;
+	}
 	s->result->moved += step.moved;
 	s->result->scrubbed += step.scrubbed;
 	s->result->filled += step.filled;
-	s->disk.facts.conversion.pointer = step.from;
-	r = commit(s, e);
-	if (r == 0)
-		discard(s, step.from, step.to);
-	return r;
+	run->c->pointer = step.from;
+	r = commit(run, e);
+	if (r < 0)
+		return r;
+	discard(run, step.from, step.to);
+	return 0;
 }
 
-static int run_steps(struct coffer_session *s, struct coffer_engine *en, struct coffer_err *e)
+static int run_steps(struct run *run, struct coffer_err *e)
 {
-	const struct coffer_conversion *c = &s->disk.facts.conversion;
 	int r;
 
-	r = coffer_engine_begin(en, c->pointer, 0, e);
-	while (r == 0 && c->pointer > 0) {
-		const uint64_t at = c->pointer;
+	r = coffer_engine_begin(run->en, run->c->pointer, 0, e);
+	if (r < 0)
+		return r;
+	while (run->c->pointer > 0) {
+		const uint64_t at = run->c->pointer;
 
-		r = coffer_session_check_stop(s, e);
+		r = coffer_session_check_stop(run->s, e);
 		if (r < 0)
 			return r;
-		r = do_step(s, en, e);
+		r = do_step(run, e);
 		if (r < 0)
 			return coffer_err_wrap(e, r, "convert below byte %" PRIu64, at);
-		tell_progress(s);
+		report_progress(run);
 	}
-	s->converted = r == 0;
-	return r;
+	run->s->converted = true;
+	return 0;
 }
 
 int coffer_convert(struct coffer_session *s, struct coffer_err *e)
 {
-	const struct coffer_conversion *c = &s->disk.facts.conversion;
+	struct coffer_conversion *c = &s->disk.facts.conversion;
 	const struct coffer_engine_setup setup = {
 		.dev = s->dev,
 		.g = &c->geometry,
 		.map = coffer_session_map(s),
-		.key = s->key->data,
-		.key_size = s->key->size,
+		.key = s->own.key->data,
+		.key_size = s->own.key->size,
 		.threads = s->o->threads,
 		.verify = s->o->verify,
 		.max_rate = s->o->max_rate,
-		.stop = {s->o->callbacks.stop, s->o->callbacks.userdata},
+		.stop = coffer_session_stop(s),
 	};
 	_cleanup_engine_ struct coffer_engine *en = NULL;
+	struct run run = {.s = s, .c = c};
 	int r;
 
 	r = coffer_engine_open(&setup, &en, e);
 	if (r < 0)
 		return r;
+	run.en = en;
+	run.discard = setup.map && s->own.stored->free_space == COFFER_FREE_DISCARD;
 	coffer_dev_use_direct(s->dev, &c->geometry);
-	tell_progress(s);
-	/* The pointer was read from the disk or from a cache in front of it, and a copy may be torn
-	 * or behind. A commit of the same state first: then both copies say it, durably, before
-	 * the first byte is written that an older state would need. */
+	report_progress(&run);
+	/* The pointer may come from a cache in front of the disk, and one header copy may be torn
+	 * or late. So the same state is committed first: both copies say it, durably, before the
+	 * first byte is written that an older state would need. */
 	s->changed = true;
-	r = commit(s, e);
+	r = commit(&run, e);
 	if (r < 0)
 		return r;
-	discard(s, c->pointer, c->geometry.length);
-	return run_steps(s, en, e);
+	discard(&run, c->pointer, c->geometry.length);
+	return run_steps(&run, e);
 }

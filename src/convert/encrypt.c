@@ -63,7 +63,7 @@ static int derive_first(struct coffer_session *s, struct coffer_err *e)
 	int r;
 
 	r = coffer_session_lock(s, s->disk.header->uuid, e);
-	coffer_lock_free(TAKE_PTR(s->reencryption));
+	coffer_lock_free(TAKE_PTR(s->own.reencryption));
 	if (r == 0)
 		r = check_leftovers(s, e);
 	return r < 0 ? r : coffer_session_unlock(s, e);
@@ -87,8 +87,8 @@ static int start(struct coffer_session *s, struct coffer_err *e)
 		return r;
 	(void)snprintf(s->result->filesystem, sizeof(s->result->filesystem), "%s",
 		coffer_fs_name(found.fs.kind));
-	coffer_session_note_geometry(s, g, found.format.cipher);
-	r = coffer_used_find(s, &found, e);
+	coffer_result_set_geometry(s->result, g, found.format.cipher);
+	r = coffer_used_find(s, &found, true, e);
 	if (r == 0 && s->o->dry_run) {
 		r = coffer_new_header_try(s, found.format, g, &header, e);
 		return r < 0 ? r : coffer_used_store(s, header, e);
@@ -244,10 +244,10 @@ static void tell_volume(struct coffer_session *s, bool converting)
 		(void)snprintf(
 			s->result->uuid, sizeof(s->result->uuid), "%s", s->disk.header->uuid);
 	if (s->disk.operation == COFFER_OP_REDO_PLACEMENT)
-		coffer_session_note_geometry(s, &f->record[COFFER_RECORD_PLACE].geometry, "");
+		coffer_result_set_geometry(s->result, &f->record[COFFER_RECORD_PLACE].geometry, "");
 	if (!converting)
 		return;
-	coffer_session_note_geometry(s, &c->geometry, c->cipher);
+	coffer_result_set_geometry(s->result, &c->geometry, c->cipher);
 	s->result->converted = c->geometry.length - c->pointer;
 }
 
@@ -272,15 +272,16 @@ static int examine(struct coffer_session *s, bool first, struct coffer_err *e)
 	tell_volume(s, converting);
 	uuid = coffer_volume_uuid(f);
 	if (!uuid) /* the volume whose lock is held is gone: a new one has a UUID of its own */
-		coffer_lock_free(TAKE_PTR(s->reencryption));
+		coffer_lock_free(TAKE_PTR(s->own.reencryption));
 	if (!uuid || !works_for_volume(s->disk.operation))
 		return 0;
-	if (converting && s->o->serialize_memory_hard_pbkdf && !s->key && !s->o->dry_run &&
+	if (converting && s->o->serialize_memory_hard_pbkdf && !s->own.key && !s->o->dry_run &&
 		s->disk.operation != COFFER_OP_FINISH_UNDO) {
-		coffer_lock_free(TAKE_PTR(s->reencryption)); /* of a placement that was redone */
+		coffer_lock_free(
+			TAKE_PTR(s->own.reencryption)); /* of a placement that was redone */
 		r = derive_first(s, e);
 	}
-	if (r < 0 || s->reencryption)
+	if (r < 0 || s->own.reencryption)
 		return r;
 	r = coffer_session_lock(s, uuid, e);
 	/* Whoever held the lock until now may have moved the pointer: read again under it. */

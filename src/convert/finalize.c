@@ -90,7 +90,7 @@ static int wipe_head_copy(struct coffer_session *s, struct coffer_err *e)
 	if (!random)
 		return coffer_err_errno(e, ENOMEM, "wipe the head copy");
 	coffer_mapping_converting(&s->disk.facts.conversion, s->dev->size, &map);
-	r = coffer_volume_open(s->dev, &map, s->key, &v, e);
+	r = coffer_volume_open(s->dev, &map, s->own.key, &v, e);
 	if (r == 0)
 		r = may_wipe_all(s, &v, &all, e);
 	/* Exactly [D-S, D): pointer 0 is durable, so nothing reads it any more; one byte below

@@ -98,19 +98,18 @@ int coffer_new_header_build(struct coffer_session *s, const struct coffer_luks2_
 {
 	const struct coffer_luks2_layout layout = {
 		.device_size = g->device, .data_offset = g->shift, .sector_size = g->sector_size};
-	const struct coffer_stop stop = {
-		.wanted = s->o->callbacks.stop, .userdata = s->o->callbacks.userdata};
+	const struct coffer_stop stop = coffer_session_stop(s);
 	_cleanup_close_ int fd = -1;
 	int r;
 
 	coffer_session_progress(s, COFFER_PHASE_DERIVE, 0, 0);
-	r = coffer_luks2_build(f, &layout, s->passphrase, &stop, &fd, e);
+	r = coffer_luks2_build(f, &layout, s->own.passphrase, &stop, &fd, e);
 	if (r == -EINTR)
 		return coffer_session_check_stop(s, e);
 	if (r == 0)
 		r = coffer_session_unlock_fd(s, fd, e);
 	if (r == 0)
-		r = coffer_image_check(fd, g, s->key, e);
+		r = coffer_image_check(fd, g, s->own.key, e);
 	if (r < 0)
 		return r;
 	*ret_fd = TAKE_FD(fd);
@@ -122,7 +121,7 @@ int coffer_new_header_try(struct coffer_session *s, struct coffer_luks2_format f
 {
 	int r;
 
-	r = coffer_secret_new(16, &s->passphrase, e);
+	r = coffer_secret_new(16, &s->own.passphrase, e);
 	if (r < 0)
 		return r;
 	make_cheap(&f);

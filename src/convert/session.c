@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* session.c - what one run of encrypt or abort carries from stage to stage */
+/* session.c - one run of encrypt, abort or repair: request, resources, state, result */
 #include "convert/session.h"
 
 #include <errno.h>
@@ -75,22 +75,32 @@ int coffer_session_check_stop(struct coffer_session *s, struct coffer_err *e)
 
 int coffer_session_ask(struct coffer_session *s, enum coffer_ask why, struct coffer_err *e)
 {
+	const struct coffer_encrypt_callbacks *ask = &s->o->callbacks;
 	_cleanup_secret_ struct coffer_secret *pass = NULL;
 	int r;
 
-	if (s->passphrase)
+	if (s->own.passphrase)
 		return 0;
 	r = coffer_secret_new(COFFER_MAX_PASSPHRASE, &pass, e);
 	if (r < 0)
 		return r;
-	r = s->o->callbacks.passphrase(
-		s->o->callbacks.userdata, why, pass->data, pass->capacity, e);
+	r = ask->passphrase(ask->userdata, why, pass->data, pass->capacity, e);
 	if (r < 0)
 		return r;
 	if (r == 0 && why == COFFER_ASK_NEW)
 		return coffer_err_set(e, EINVAL, "an empty passphrase protects nothing");
 	pass->size = (size_t)r;
-	s->passphrase = TAKE_PTR(pass);
+	s->own.passphrase = TAKE_PTR(pass);
+	return 0;
+}
+
+/* Without access to the locks an image file is converted all the same, and the result says so. */
+static int accept_no_lock(
+	struct coffer_session *s, int r, const struct coffer_err *why, struct coffer_err *e)
+{
+	if (!coffer_err_is_no_access(r) || s->dev->is_block)
+		return coffer_err_pass(e, r, why);
+	s->result->unlocked_run = true;
 	return 0;
 }
 
@@ -99,16 +109,10 @@ int coffer_session_lock(struct coffer_session *s, const char *uuid, struct coffe
 	struct coffer_err why = {0};
 	int r;
 
-	if (s->reencryption)
+	if (s->own.reencryption)
 		return 0;
-	r = coffer_lock_reencryption(s->dev, uuid, &s->reencryption, &why);
-	if ((r == -EACCES || r == -EPERM || r == -EROFS) && !s->dev->is_block) {
-		s->result->unlocked_run = true;
-		return 0;
-	}
-	if (r < 0 && e)
-		*e = why;
-	return r;
+	r = coffer_lock_reencryption(s->dev, uuid, &s->own.reencryption, &why);
+	return r < 0 ? accept_no_lock(s, r, &why, e) : r;
 }
 
 int coffer_session_lock_derivation(
@@ -121,34 +125,30 @@ int coffer_session_lock_derivation(
 	if (!s->o->serialize_memory_hard_pbkdf)
 		return 0;
 	r = coffer_lock_memory_hard(s->dev, ret, &why);
-	if ((r == -EACCES || r == -EPERM || r == -EROFS) && !s->dev->is_block) {
-		s->result->unlocked_run = true;
-		return 0;
-	}
-	if (r < 0 && e)
-		*e = why;
-	return r;
+	return r < 0 ? accept_no_lock(s, r, &why, e) : r;
 }
 
 int coffer_session_unlock_fd(struct coffer_session *s, int fd, struct coffer_err *e)
 {
-	const int r = coffer_luks2_unlock(fd, s->passphrase, &s->key, e);
+	const int r = coffer_luks2_unlock(fd, s->own.passphrase, &s->own.key, e);
 
 	if (r == -EPERM)
 		coffer_err_append(e, " of %s", s->dev->name);
 	return r;
 }
 
-/* The keyslots are somebody's to change between two commits, so they are copied under the lock. */
-static int copy_header(struct coffer_session *s, int *ret_fd, struct coffer_err *e)
+/* Another program may change keyslots between two commits: they are copied under the lock. */
+static int copy_header(
+	struct coffer_dev *d, const struct coffer_disk *disk, int *ret_fd, struct coffer_err *e)
 {
 	_cleanup_lock_ struct coffer_lock *lock = NULL;
 	int r;
 
-	r = coffer_lock_metadata(s->dev, false, &lock, e);
-	return r < 0 ? r
-		     : coffer_header_memfd(s->dev, s->disk.header,
-			       s->disk.facts.conversion.geometry.shift, ret_fd, e);
+	r = coffer_lock_metadata(d, false, &lock, e);
+	if (r < 0)
+		return r;
+	return coffer_header_memfd(
+		d, disk->header, disk->facts.conversion.geometry.shift, ret_fd, e);
 }
 
 static int derive(struct coffer_session *s, struct coffer_err *e)
@@ -157,11 +157,13 @@ static int derive(struct coffer_session *s, struct coffer_err *e)
 	_cleanup_close_ int fd = -1;
 	int r;
 
-	r = copy_header(s, &fd, e);
-	if (r == 0)
-		r = coffer_session_ask(s, COFFER_ASK_EXISTING, e);
-	if (r == 0)
-		r = coffer_session_lock_derivation(s, &lock, e);
+	r = copy_header(s->dev, &s->disk, &fd, e);
+	if (r < 0)
+		return r;
+	r = coffer_session_ask(s, COFFER_ASK_EXISTING, e);
+	if (r < 0)
+		return r;
+	r = coffer_session_lock_derivation(s, &lock, e);
 	if (r < 0)
 		return r;
 	coffer_session_progress(s, COFFER_PHASE_DERIVE, 0, 0);
@@ -170,35 +172,35 @@ static int derive(struct coffer_session *s, struct coffer_err *e)
 
 int coffer_session_unlock(struct coffer_session *s, struct coffer_err *e)
 {
-	const int r = s->key ? 0 : derive(s, e);
+	const int r = s->own.key ? 0 : derive(s, e);
 
-	if (r < 0 || !s->key)
+	if (r < 0 || !s->own.key)
 		return r;
-	return coffer_conversion_verify(s->disk.header->json, s->key->data, s->key->size, e);
+	return coffer_conversion_verify(
+		s->disk.header->json, s->own.key->data, s->own.key->size, e);
 }
 
-void coffer_session_note_geometry(
-	struct coffer_session *s, const struct coffer_geometry *g, const char *cipher)
+void coffer_result_set_geometry(
+	struct coffer_encrypt_result *ret, const struct coffer_geometry *g, const char *cipher)
 {
-	s->result->device_size = g->device;
-	s->result->data_offset = g->shift;
-	s->result->data_size = g->length;
-	s->result->sector_size = g->sector_size;
-	(void)snprintf(s->result->cipher, sizeof(s->result->cipher), "%s", cipher);
+	ret->device_size = g->device;
+	ret->data_offset = g->shift;
+	ret->data_size = g->length;
+	ret->sector_size = g->sector_size;
+	(void)snprintf(ret->cipher, sizeof(ret->cipher), "%s", cipher);
 }
 
-static void session_close(struct coffer_session *s)
+void coffer_resources_free(struct coffer_resources *own)
 {
-	coffer_disk_reset(&s->disk);
-	coffer_lock_free(s->reencryption);
-	coffer_secret_free(s->passphrase);
-	coffer_secret_free(s->key);
-	coffer_stored_map_free(s->stored);
-	coffer_dev_close(s->dev);
+	coffer_lock_free(own->reencryption);
+	coffer_secret_free(own->passphrase);
+	coffer_secret_free(own->key);
+	coffer_stored_map_free(own->stored);
+	*own = (struct coffer_resources){0};
 }
 
 int coffer_session_run_dev(const char *verb, struct coffer_dev *dev,
-	const struct coffer_encrypt_options *o, coffer_session_work story,
+	const struct coffer_encrypt_options *o, coffer_session_work work,
 	struct coffer_encrypt_result *ret, struct coffer_err *e)
 {
 	struct coffer_encrypt_result result = {0};
@@ -206,29 +208,31 @@ int coffer_session_run_dev(const char *verb, struct coffer_dev *dev,
 	struct coffer_err own = {0};
 	int r;
 
-	r = story(&s, &own);
+	r = work(&s, &own);
 	result.flushes = dev->flushes;
 	result.changed = s.changed;
 	if (r < 0 && s.changed && (own.outcome == COFFER_FAILED || own.outcome == COFFER_REFUSED))
 		own.outcome = COFFER_INTERRUPTED;
-	session_close(&s);
+	coffer_disk_reset(&s.disk);
+	coffer_resources_free(&s.own);
+	coffer_dev_close(dev);
 	if (ret)
 		*ret = result;
-	if (r < 0 && e)
-		*e = own;
+	if (r < 0)
+		(void)coffer_err_pass(e, r, &own);
 	return coffer_err_wrap(e, r, "%s", verb);
 }
 
 int coffer_session_run(const char *verb, const struct coffer_encrypt_options *o,
-	coffer_session_work story, struct coffer_encrypt_result *ret, struct coffer_err *e)
+	coffer_session_work work, struct coffer_encrypt_result *ret, struct coffer_err *e)
 {
 	struct coffer_dev *dev = NULL;
 	int r;
 
-	if (ret) /* filled on failure too: nobody is to read what was there before */
+	if (ret) /* filled on failure, too: never what was there before */
 		*ret = (struct coffer_encrypt_result){0};
 	r = coffer_dev_open(o->device, &dev, e);
 	if (r < 0)
 		return coffer_err_wrap(e, r, "%s", verb);
-	return coffer_session_run_dev(verb, dev, o, story, ret, e);
+	return coffer_session_run_dev(verb, dev, o, work, ret, e);
 }

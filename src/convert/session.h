@@ -1,51 +1,61 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* session.h - what one run of encrypt or abort carries from stage to stage */
+/* session.h - one run of encrypt, abort or repair: request, resources, state, result */
 #pragma once
 #include "base/secret.h"
 #include "coffer/encrypt.h"
 #include "convert/disk.h"
 #include "convert/stored_map.h"
+#include "io/child.h"
 #include "luks2/locks.h"
 
-/* The passphrase's buffer must fit the smallest usual limit on locked memory, 64 KiB, with the
- * other secrets beside it. */
+/* Together with the other secrets it fits the smallest usual limit on locked memory, 64 KiB. */
 enum {
 	COFFER_MAX_PASSPHRASE = 32 << 10
 };
 
-struct coffer_session {
-	const struct coffer_encrypt_options *o;
-	struct coffer_encrypt_result *result;
-	struct coffer_dev *dev;
-	struct coffer_disk disk;
+/* What a run acquires. All of it is freed when the run ends, in coffer_resources_free. */
+struct coffer_resources {
 	struct coffer_lock *reencryption; /* of disk.header's UUID, once there is one */
 	struct coffer_secret *passphrase; /* once asked for */
 	struct coffer_secret *key;	  /* volume key, once unlocked */
 	struct coffer_stored_map *stored; /* the used map, and in free_space what this run does with
-					   * the rest; NULL: everything counts as used */
-	bool read_only;			  /* a plan: nothing may be mounted */
-	bool changed;	 /* this run has written: a failure leaves an interrupted disk */
-	bool no_discard; /* the device cannot */
-	bool converted;	 /* this run did the last step: nobody was on the device since */
+					   * unused blocks; NULL: everything counts as used */
+};
+void coffer_resources_free(struct coffer_resources *own);
+
+struct coffer_session {
+	const struct coffer_encrypt_options *o; /* the request, with its callbacks */
+	struct coffer_dev *dev;			/* open for the whole run */
+	struct coffer_resources own;
+	struct coffer_encrypt_result *result;
+	/* Where the run stands. */
+	struct coffer_disk disk; /* as examined last */
+	bool changed;		 /* this run has written: a failure leaves an interrupted disk */
+	bool converted;		 /* this run did the last step: nobody was on the device since */
 };
 
 /* What counts as used; NULL: everything. */
 static inline const struct coffer_used_map *coffer_session_map(const struct coffer_session *s)
 {
-	return s->stored ? s->stored->map : NULL;
+	return s->own.stored ? s->own.stored->map : NULL;
 }
 
 /* Call the caller's progress callback. */
 void coffer_session_progress(
 	struct coffer_session *s, enum coffer_phase phase, uint64_t done, uint64_t total);
-/* -EINTR with outcome INTERRUPTED when the caller wants to stop; 0 otherwise. */
+/* The caller's stop callback, for calls that take a while. */
+static inline struct coffer_stop coffer_session_stop(const struct coffer_session *s)
+{
+	return (struct coffer_stop){s->o->callbacks.stop, s->o->callbacks.userdata};
+}
+/* -EINTR with outcome INTERRUPTED when the caller wants to stop; else 0. */
 int coffer_session_check_stop(struct coffer_session *s, struct coffer_err *e);
 
-/* Ask for the passphrase unless that was done. */
+/* Ask for the passphrase, once in a run. */
 int coffer_session_ask(struct coffer_session *s, enum coffer_ask why, struct coffer_err *e);
 /* Take the reencryption lock of volume @uuid unless it is held; see result.unlocked_run. */
 int coffer_session_lock(struct coffer_session *s, const char *uuid, struct coffer_err *e);
-/* Have this machine's lock for key derivations, if the options want that; *ret is NULL otherwise.
+/* Take this machine's lock for key derivations if the options ask for it; else *ret is NULL.
  * No other lock may be held. */
 int coffer_session_lock_derivation(
 	struct coffer_session *s, struct coffer_lock **ret, struct coffer_err *e);
@@ -54,16 +64,16 @@ int coffer_session_unlock(struct coffer_session *s, struct coffer_err *e);
 /* The same for a header in a memfd. */
 int coffer_session_unlock_fd(struct coffer_session *s, int fd, struct coffer_err *e);
 
-/* Tell the result where everything lies. */
-void coffer_session_note_geometry(
-	struct coffer_session *s, const struct coffer_geometry *g, const char *cipher);
-/* Open the device of @o, run @story, close everything, fill @ret and put @verb in front of an
- * error. A failure after the run's first write gets outcome INTERRUPTED unless it says otherwise.
- */
+/* Put the layout into the result. */
+void coffer_result_set_geometry(
+	struct coffer_encrypt_result *ret, const struct coffer_geometry *g, const char *cipher);
+
+/* Open the device of @o, run @work, close everything, fill @ret and put @verb in front of an error.
+ * A failure after the run's first write gets outcome INTERRUPTED unless @work set a worse one. */
 typedef int (*coffer_session_work)(struct coffer_session *s, struct coffer_err *e);
 int coffer_session_run(const char *verb, const struct coffer_encrypt_options *o,
-	coffer_session_work story, struct coffer_encrypt_result *ret, struct coffer_err *e);
+	coffer_session_work work, struct coffer_encrypt_result *ret, struct coffer_err *e);
 /* The same on a device that is open; it is closed in any case. */
 int coffer_session_run_dev(const char *verb, struct coffer_dev *dev,
-	const struct coffer_encrypt_options *o, coffer_session_work story,
+	const struct coffer_encrypt_options *o, coffer_session_work work,
 	struct coffer_encrypt_result *ret, struct coffer_err *e);

@@ -21,7 +21,7 @@ void coffer_used_all(struct coffer_session *s, const char *why)
 {
 	struct coffer_encrypt_result *ret = s->result;
 
-	coffer_stored_map_free(TAKE_PTR(s->stored));
+	coffer_stored_map_free(TAKE_PTR(s->own.stored));
 	ret->used_only = false;
 	ret->used = ret->data_size;
 	ret->free_space = COFFER_FREE_DEFAULT;
@@ -95,7 +95,7 @@ static int make_stored(struct coffer_session *s, const struct coffer_preflight *
 
 	if (!m)
 		return coffer_err_errno(e, ENOMEM, "find out what is used");
-	s->stored = m;
+	s->own.stored = m;
 	m->geometry = g->geometry;
 	m->free_space =
 		s->o->free_space == COFFER_FREE_DEFAULT ? COFFER_FREE_KEEP : s->o->free_space;
@@ -111,12 +111,12 @@ static int make_stored(struct coffer_session *s, const struct coffer_preflight *
 static void tell(struct coffer_session *s)
 {
 	s->result->used_only = true;
-	s->result->used = coffer_used_map_bytes(s->stored->map, 0, s->stored->map->length);
-	s->result->free_space = (enum coffer_free_space)s->stored->free_space;
+	s->result->used = coffer_used_map_bytes(s->own.stored->map, 0, s->own.stored->map->length);
+	s->result->free_space = (enum coffer_free_space)s->own.stored->free_space;
 }
 
-int coffer_used_find(
-	struct coffer_session *s, const struct coffer_preflight *g, struct coffer_err *e)
+int coffer_used_find(struct coffer_session *s, const struct coffer_preflight *g, bool may_mount,
+	struct coffer_err *e)
 {
 	struct coffer_fsmap f = {0};
 	struct coffer_err ambiguity = {0};
@@ -129,7 +129,7 @@ int coffer_used_find(
 		return coffer_used_give_up(
 			s, "its content is of a kind that coffer does not know", e);
 	r = coffer_fsmap_read(
-		s->dev, &g->fs, !s->read_only && geteuid() == 0 && s->dev->fd >= 0, &f, &ambiguity);
+		s->dev, &g->fs, may_mount && geteuid() == 0 && s->dev->fd >= 0, &f, &ambiguity);
 	if (r == 0 && f.n_prints == 0)
 		r = coffer_err_set(
 			&ambiguity, EOPNOTSUPP, "nothing of it tells whether it was used");
@@ -152,10 +152,10 @@ int coffer_used_confirm(struct coffer_session *s, struct coffer_err *e)
 	uint8_t now[COFFER_SHA256_SIZE];
 	int r;
 
-	if (!s->stored)
+	if (!s->own.stored)
 		return 0;
-	r = coffer_fingerprint(s->stored, read_plain, s->dev, now, e);
-	if (r == 0 && memcmp(now, s->stored->fingerprint, sizeof(now)) != 0)
+	r = coffer_fingerprint(s->own.stored, read_plain, s->dev, now, e);
+	if (r == 0 && memcmp(now, s->own.stored->fingerprint, sizeof(now)) != 0)
 		r = coffer_err_refuse(e, EBUSY,
 			"%s: its filesystem was used while this run was getting ready; nothing was "
 			"changed",
@@ -175,7 +175,7 @@ static int write_memfd(int fd, const uint8_t *p, size_t n, uint64_t off, struct 
 
 int coffer_used_store(struct coffer_session *s, int fd, struct coffer_err *e)
 {
-	struct coffer_stored_map *m = s->stored;
+	struct coffer_stored_map *m = s->own.stored;
 	_cleanup_free_ uint8_t *buf = NULL;
 	uint64_t at, room, size;
 	size_t fits;

@@ -8,8 +8,8 @@
 /* Before a conversion begins: find out what is used, as the options want it, and tell the result.
  * It goes into s->stored; NULL there: everything counts. REFUSED: only what is used was to be
  * encrypted, and that cannot be told. Nothing is written. */
-int coffer_used_find(
-	struct coffer_session *s, const struct coffer_preflight *g, struct coffer_err *e);
+int coffer_used_find(struct coffer_session *s, const struct coffer_preflight *g, bool may_mount,
+	struct coffer_err *e);
 
 /* Right before the first write: is the filesystem still what the map was made of? People think long
  * about a passphrase, and an image file can be mounted meanwhile. REFUSED with -EBUSY: it is not.

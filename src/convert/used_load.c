@@ -101,7 +101,7 @@ static int is_unused_since(struct coffer_session *s, const struct coffer_stored_
 	coffer_mapping_converting(&s->disk.facts.conversion, s->dev->size, &map);
 	/* Whoever used the volume wrote to the disk below this device's cache. */
 	coffer_dev_forget(s->dev, 0, s->dev->size);
-	r = coffer_volume_open(s->dev, &map, s->key, &v, e);
+	r = coffer_volume_open(s->dev, &map, s->own.key, &v, e);
 	if (r == 0)
 		r = coffer_fingerprint(m, read_converting, &v, now, e);
 	if (r == 0)
@@ -143,9 +143,9 @@ static int judge_map(
 		*ret_why = "the map of what is used was made void by an earlier run";
 	else if (!same_geometry(&f->map->geometry, &s->disk.facts.conversion.geometry))
 		*ret_why = "the map of what is used is of another layout";
-	else if (s->stored && !is_own(s->stored, f))
+	else if (s->own.stored && !is_own(s->own.stored, f))
 		*ret_why = "the map of what is used is not the one that was written";
-	else if (!s->stored)
+	else if (!s->own.stored)
 		r = is_unused_since(s, f->map, &unused, e);
 	if (!unused)
 		*ret_why = "the filesystem was used after the map of what is used was made";
@@ -236,10 +236,10 @@ static int follow(struct coffer_session *s, struct found *f, struct coffer_err *
 		return coffer_err_wrap(e, r, "change the map of what is used");
 	m->free_space = now;
 	m->map->fill = now == COFFER_FREE_FILL;
-	coffer_stored_map_free(s->stored);
-	s->stored = TAKE_PTR(f->map);
+	coffer_stored_map_free(s->own.stored);
+	s->own.stored = TAKE_PTR(f->map);
 	s->result->used_only = true;
-	s->result->used = coffer_used_map_bytes(s->stored->map, 0, s->stored->map->length);
+	s->result->used = coffer_used_map_bytes(s->own.stored->map, 0, s->own.stored->map->length);
 	/* A discard begins with what earlier runs have passed, so it is true of all. */
 	s->result->free_space = now == COFFER_FREE_DISCARD ? now : can_be_told(weakest);
 	return 0;
@@ -273,7 +273,7 @@ static int clear_gap(struct coffer_session *s, struct coffer_err *e)
 int coffer_used_load(struct coffer_session *s, struct coffer_err *e)
 {
 	const struct coffer_conversion *c = &s->disk.facts.conversion;
-	const bool own = s->stored != NULL;
+	const bool own = s->own.stored != NULL;
 	_cleanup_found_ struct found f = {0};
 	enum coffer_free_space passed;
 	const char *why = NULL;

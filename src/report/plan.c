@@ -131,8 +131,8 @@ static int try_header(
 	struct coffer_session *s = &d->session;
 	const int r = coffer_new_header_try(s, g->format, &g->geometry, ret_fd, e);
 
-	coffer_secret_free(TAKE_PTR(s->passphrase));
-	coffer_secret_free(TAKE_PTR(s->key));
+	coffer_secret_free(TAKE_PTR(s->own.passphrase));
+	coffer_secret_free(TAKE_PTR(s->own.key));
 	return r;
 }
 
@@ -208,7 +208,7 @@ static int estimate_used(struct draft *d, const struct coffer_preflight *g, stru
 /* The session's map, if it has one, is what the run would follow. */
 static void follow_map(struct draft *d)
 {
-	const struct coffer_stored_map *m = d->session.stored;
+	const struct coffer_stored_map *m = d->session.own.stored;
 
 	(void)snprintf(
 		d->plan->all_because, sizeof(d->plan->all_because), "%s", d->result.all_because);
@@ -251,7 +251,7 @@ static int check_used(
 	if (only_kernel_knows(d, g))
 		return estimate_used(d, g, e);
 	d->result.data_size = g->geometry.length;
-	r = coffer_used_find(&d->session, g, &why);
+	r = coffer_used_find(&d->session, g, false, &why);
 	if (r == 0)
 		r = coffer_used_store(&d->session, fd, &why);
 	if (r < 0) {
@@ -474,13 +474,12 @@ int coffer_plan_dev(struct coffer_dev *dev, const struct coffer_plan_options *o,
 	if (!plan)
 		return coffer_err_errno(e, ENOMEM, "plan for %s", dev->name);
 	plan->exact = true;
-	d.session = (struct coffer_session){
-		.o = &d.encrypt, .result = &d.result, .dev = dev, .read_only = true};
+	d.session = (struct coffer_session){.o = &d.encrypt, .result = &d.result, .dev = dev};
 	d.encrypt.callbacks = (struct coffer_encrypt_callbacks){
 		.stop = o->encrypt->callbacks.stop, .userdata = o->encrypt->callbacks.userdata};
 	r = fill(&d, e);
 	coffer_disk_reset(&d.disk);
-	coffer_stored_map_free(d.session.stored);
+	coffer_resources_free(&d.session.own);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(plan);

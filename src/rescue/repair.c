@@ -77,7 +77,7 @@ static int lock_volume(struct coffer_session *s, struct coffer_err *e)
 	const char *uuid = f->header.newest >= 0 ? f->header.uuid : coffer_volume_uuid(f);
 	int r;
 
-	if (!uuid || s->reencryption)
+	if (!uuid || s->own.reencryption)
 		return 0;
 	r = coffer_session_lock(s, uuid, e);
 	return r < 0 ? r : coffer_disk_examine(s->dev, &s->disk, e);

@@ -109,7 +109,7 @@ static void check_rest(void)
 		{"needs repair", -EUCLEAN, EUCLEAN, COFFER_NEEDS_REPAIR, 6},
 		{"failed without a word", -EIO, 0, COFFER_DONE, 1},
 	};
-	struct coffer_err e = {0};
+	struct coffer_err e = {0}, other = {0};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		e = (struct coffer_err){.code = rows[i].code, .outcome = rows[i].outcome};
@@ -125,6 +125,15 @@ static void check_rest(void)
 		"another outcome, and the way out");
 	coffer_err_outcome(NULL, COFFER_NO);
 	coffer_err_append(NULL, "nothing");
+	ok(coffer_err_pass(&other, -EINTR, &e) == -EINTR && memcmp(&other, &e, sizeof(e)) == 0,
+		"pass: the failure as it was");
+	ok(coffer_err_pass(NULL, -EINTR, &e) == -EINTR, "pass: no object");
+	ok(coffer_err_is_no_access(-EACCES) && coffer_err_is_no_access(-EPERM) &&
+			coffer_err_is_no_access(-EROFS),
+		"no access: three errors");
+	ok(!coffer_err_is_no_access(0) && !coffer_err_is_no_access(-EIO) &&
+			!coffer_err_is_no_access(EACCES),
+		"no access: nothing else");
 }
 
 int main(void)
