@@ -3,7 +3,6 @@
 #include "convert/engine.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +10,7 @@
 #include "base/err.h"
 #include "convert/step.h"
 #include "io/clock.h"
+#include "io/read_back.h"
 #include "io/threads.h"
 
 enum {
@@ -150,9 +150,7 @@ static int check_piece(struct coffer_engine *en, unsigned int thread, const stru
 		return r;
 	if (memcmp(buf, plain, j->n) == 0)
 		return 0;
-	return coffer_err_set(e, EIO,
-		"%s does not give back at byte %" PRIu64 " what was written there", en->dev->name,
-		at);
+	return coffer_dev_mismatch(en->dev, at, e);
 }
 
 static void count_piece(struct coffer_step *s, const struct coffer_job *j)

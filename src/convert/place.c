@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "convert/image.h"
 #include "convert/place_io.h"
+#include "io/read_back.h"
 #include "luks2/locks.h"
 
 enum {
@@ -127,7 +128,7 @@ static int save_head(struct coffer_dev *d, struct coffer_record *rec, struct cof
 	if (r == 0)
 		r = coffer_write_record(d, &saving, e);
 	if (r == 0)
-		r = coffer_copy_verified(d, 0, copy, shift, e);
+		r = coffer_dev_copy_verified(d, 0, copy, shift, e);
 	if (r == 0)
 		r = coffer_dev_hash(d, copy, shift, rec->segment_hash, e);
 	if (r == 0 && memcmp(rec->segment_hash, saving.segment_hash, COFFER_SHA256_SIZE) != 0)
@@ -156,7 +157,7 @@ int coffer_place_begin(
 	 * the filesystem as it was. */
 	r = save_head(d, &rec, e);
 	if (r == 0)
-		r = coffer_write_verified(d, image, rec.image_size, coffer_image_offset(g), e);
+		r = coffer_dev_write_verified(d, image, rec.image_size, coffer_image_offset(g), e);
 	if (r == 0)
 		r = coffer_write_record(d, &rec, e);
 	if (r < 0)

@@ -9,33 +9,11 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "fs/signatures.h"
+#include "io/read_back.h"
 
 enum {
-	BTRFS_SUPERBLOCK = 65536,
-	PIECE = 1 << 20
+	BTRFS_SUPERBLOCK = 65536
 };
-
-/* Write, flush, read back. */
-int coffer_write_verified(
-	struct coffer_dev *d, const uint8_t *p, size_t n, uint64_t off, struct coffer_err *e)
-{
-	_cleanup_free_ uint8_t *back = coffer_dev_buffer(n);
-	int r;
-
-	if (!back)
-		return coffer_err_errno(e, ENOMEM, "write to %s", d->name);
-	r = coffer_dev_write(d, p, n, off, e);
-	if (r == 0)
-		r = coffer_dev_flush(d, e);
-	coffer_dev_forget(d, off, n);
-	if (r == 0)
-		r = coffer_dev_read(d, back, n, off, e);
-	if (r == 0 && memcmp(p, back, n) != 0)
-		r = coffer_err_set(e, EIO,
-			"%s does not give back at byte %" PRIu64 " what was written there", d->name,
-			off);
-	return r;
-}
 
 int coffer_write_record(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
 {
@@ -43,7 +21,7 @@ int coffer_write_record(struct coffer_dev *d, const struct coffer_record *rec, s
 
 	if (!block || coffer_record_encode(rec, block) < 0)
 		return coffer_err_errno(e, ENOMEM, "write the placement record");
-	return coffer_write_verified(
+	return coffer_dev_write_verified(
 		d, block, COFFER_BLOCK, coffer_record_offset(&rec->geometry, rec->kind), e);
 }
 
@@ -90,36 +68,4 @@ int coffer_find_masked(
 		rec->masked[rec->n_masked++] = block;
 	}
 	return 0;
-}
-
-int coffer_copy_verified(
-	struct coffer_dev *d, uint64_t from, uint64_t to, uint64_t n, struct coffer_err *e)
-{
-	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(2 * PIECE);
-	int r = 0;
-
-	if (!buf)
-		return coffer_err_errno(e, ENOMEM, "copy the head");
-	for (uint64_t at = 0; at < n && r == 0; at += PIECE) {
-		const size_t part = min_u64(PIECE, n - at);
-
-		r = coffer_dev_read(d, buf, part, from + at, e);
-		if (r == 0)
-			r = coffer_dev_write(d, buf, part, to + at, e);
-	}
-	if (r == 0)
-		r = coffer_dev_flush(d, e);
-	coffer_dev_forget(d, to, n);
-	for (uint64_t at = 0; at < n && r == 0; at += PIECE) {
-		const size_t part = min_u64(PIECE, n - at);
-
-		r = coffer_dev_read(d, buf, part, from + at, e);
-		if (r == 0)
-			r = coffer_dev_read(d, buf + PIECE, part, to + at, e);
-		if (r == 0 && memcmp(buf, buf + PIECE, part) != 0)
-			r = coffer_err_set(e, EIO,
-				"%s does not give back at byte %" PRIu64 " what was written there",
-				d->name, to + at);
-	}
-	return r;
 }

@@ -4,14 +4,6 @@
 #include "convert/record.h"
 #include "io/dev.h"
 
-/* Write, flush, read back from the disk and compare. -EIO when it gives back something else. */
-int coffer_write_verified(
-	struct coffer_dev *d, const uint8_t *p, size_t n, uint64_t off, struct coffer_err *e);
-
-/* Copy [from, from + n) to @to, flush, read back from the disk and compare. */
-int coffer_copy_verified(
-	struct coffer_dev *d, uint64_t from, uint64_t to, uint64_t n, struct coffer_err *e);
-
 /* @rec to its place in the reserve, verified. */
 int coffer_write_record(
 	struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e);

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "convert/place.h"
 #include "convert/place_io.h"
+#include "io/read_back.h"
 #include "luks2/copy.h"
 #include "luks2/locks.h"
 
@@ -326,7 +327,7 @@ static int keep_torn_head(
 	const bool whole = f->header.copy[0].whole && f->header.copy[1].whole;
 	const uint64_t from = whole ? 2 * f->header.copy_size : COFFER_BLOCK;
 
-	return coffer_copy_verified(
+	return coffer_dev_copy_verified(
 		disk->dev, from, coffer_gap_offset(g) + from - COFFER_BLOCK, g->shift - from, e);
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "io/read_back.h"
 #include "luks2/copy.h"
 
 enum {
@@ -30,18 +31,7 @@ static uint64_t place_of(
 static int compare_slot(struct coffer_restore_job *j, const struct coffer_area *a, uint64_t at,
 	struct coffer_err *e)
 {
-	_cleanup_free_ uint8_t *back = coffer_dev_buffer(a->size);
-	int r;
-
-	if (!back)
-		return coffer_err_errno(e, ENOMEM, "restore the header of %s", j->dev->name);
-	coffer_dev_forget(j->dev, at, a->size);
-	r = coffer_dev_read(j->dev, back, a->size, at, e);
-	if (r == 0 && memcmp(back, j->backup->image + a->offset, a->size) != 0)
-		r = coffer_err_set(e, EIO,
-			"%s does not give back at byte %" PRIu64 " what was written there",
-			j->dev->name, at);
-	return r;
+	return coffer_dev_compare(j->dev, j->backup->image + a->offset, a->size, at, e);
 }
 
 /* Write the keyslots @bits, all with one flush, and read them back; those that move go to their
@@ -139,18 +129,11 @@ static int erase_unused(struct coffer_restore_job *j, struct coffer_err *e)
 static int check_copies(
 	struct coffer_restore_job *j, const struct coffer_header *h, struct coffer_err *e)
 {
-	_cleanup_free_ uint8_t *back = coffer_dev_buffer(h->copy_size);
 	int r = 0;
 
-	if (!back)
-		return coffer_err_errno(e, ENOMEM, "read the header of %s back", j->dev->name);
-	coffer_dev_forget(j->dev, 0, 2 * h->copy_size);
 	for (int i = 0; i < 2 && r == 0; i++) {
-		r = coffer_dev_read(j->dev, back, h->copy_size, i ? h->copy_size : 0, e);
-		if (r == 0 && memcmp(back, h->copy[i], h->copy_size) != 0)
-			r = coffer_err_set(e, EIO,
-				"%s does not give back the header copy %d that was written",
-				j->dev->name, i + 1);
+		r = coffer_dev_compare(j->dev, h->copy[i], h->copy_size, i ? h->copy_size : 0, e);
+		r = coffer_err_wrap(e, r, "header copy %d", i + 1);
 	}
 	j->ret_seqid = h->seqid;
 	return r;
@@ -240,17 +223,8 @@ static int write_body(struct coffer_restore_job *j, struct coffer_err *e)
 		r = erase_tail(j, e);
 	if (r == 0)
 		r = coffer_dev_flush(j->dev, e);
-	coffer_dev_forget(j->dev, from, n);
-	for (uint64_t at = 0; at < n && r == 0; at += PIECE) {
-		const size_t part = min_u64(PIECE, n - at);
-
-		r = coffer_dev_read(j->dev, back, part, from + at, e);
-		if (r == 0 && memcmp(back, j->backup->image + from + at, part) != 0)
-			r = coffer_err_set(e, EIO,
-				"%s does not give back from byte %" PRIu64
-				" on what was written there",
-				j->dev->name, from + at);
-	}
+	if (r == 0)
+		r = coffer_dev_compare(j->dev, j->backup->image + from, n, from, e);
 	return r < 0 ? r : check_tail(j, back, e);
 }
 
