@@ -56,11 +56,6 @@ bool coffer_may_be_used_map(const uint8_t *sector)
 	return true;
 }
 
-static bool is_copy_size(uint64_t n)
-{
-	return n >= COFFER_LUKS2_MIN_COPY && n <= COFFER_LUKS2_MAX_COPY && (n & (n - 1)) == 0;
-}
-
 bool coffer_is_header_trace(const uint8_t *sector, uint64_t at, uint64_t *copy_size)
 {
 	static const char json[] = "{\"keyslots\":";
@@ -68,15 +63,16 @@ bool coffer_is_header_trace(const uint8_t *sector, uint64_t at, uint64_t *copy_s
 
 	if (at < COFFER_BLOCK && is_mark(sector))
 		return true;
-	if ((at == 0 || is_copy_size(at)) && coffer_luks2_bin_read(sector, at, &bin) == 0) {
+	if ((at == 0 || coffer_luks2_is_copy_size(at)) &&
+		coffer_luks2_bin_read(sector, at, &bin) == 0) {
 		*copy_size = bin.copy_size;
 		return true;
 	}
 	if (at < COFFER_LUKS2_BIN || memcmp(sector, json, sizeof(json) - 1) != 0)
 		return false;
-	if (is_copy_size(at - COFFER_LUKS2_BIN))
+	if (coffer_luks2_is_copy_size(at - COFFER_LUKS2_BIN))
 		*copy_size = at - COFFER_LUKS2_BIN;
-	return at == COFFER_LUKS2_BIN || is_copy_size(at - COFFER_LUKS2_BIN);
+	return at == COFFER_LUKS2_BIN || coffer_luks2_is_copy_size(at - COFFER_LUKS2_BIN);
 }
 
 bool coffer_looks_like_header(const uint8_t *sector, uint64_t at, uint64_t copy_size, bool ours)
@@ -97,7 +93,7 @@ bool coffer_looks_like_header(const uint8_t *sector, uint64_t at, uint64_t copy_
 
 bool coffer_may_be_header(const uint8_t *sector, uint64_t at, bool ours)
 {
-	for (uint64_t c = COFFER_LUKS2_MIN_COPY; c <= COFFER_LUKS2_MAX_COPY; c *= 2)
+	for (uint64_t c = 0; coffer_luks2_next_copy_size(&c);)
 		if (coffer_looks_like_header(sector, at, c, ours))
 			return true;
 	return false;

@@ -156,7 +156,7 @@ static int find_traces(struct search *s, struct coffer_err *e)
 	r = check_trace(s, 0, e);
 	if (r == 0)
 		r = check_trace(s, COFFER_LUKS2_BIN, e);
-	for (uint64_t c = COFFER_LUKS2_MIN_COPY; c <= COFFER_LUKS2_MAX_COPY && r == 0; c *= 2) {
+	for (uint64_t c = 0; r == 0 && coffer_luks2_next_copy_size(&c);) {
 		r = check_trace(s, c, e);
 		if (r == 0)
 			r = check_trace(s, c + COFFER_LUKS2_BIN, e);

@@ -16,6 +16,20 @@
 #define COFFER_LUKS2_MIN_COPY 0x4000u /* smallest and largest size of one copy */
 #define COFFER_LUKS2_MAX_COPY 0x400000u
 
+/* The second copy begins where the first one ends, so the places where it can lie are the sizes
+ * that a copy can have: the powers of two from the smallest to the largest. */
+static inline bool coffer_luks2_is_copy_size(uint64_t n)
+{
+	return n >= COFFER_LUKS2_MIN_COPY && n <= COFFER_LUKS2_MAX_COPY && (n & (n - 1)) == 0;
+}
+
+/* The next of them after *size, or the first one after 0. False after the last one. */
+static inline bool coffer_luks2_next_copy_size(uint64_t *size)
+{
+	*size = *size ? *size * 2 : COFFER_LUKS2_MIN_COPY;
+	return *size <= COFFER_LUKS2_MAX_COPY;
+}
+
 struct coffer_luks2_bin {
 	uint64_t copy_size; /* binary block + JSON area; the second copy starts there */
 	uint64_t seqid;
