@@ -7,6 +7,8 @@
 #   make demo        encrypt a filesystem, kill it half way, resume, prove the result (< 2 min)
 #   make test        everything; as root also the tests on loop devices
 #   make test-quick  unit tests and lint
+#   make deep        all deep sets, one after the other, for a day or more; stop it at any time, the
+#                    next call goes on there. T="--filter crash" for some, T=--again for all anew
 #   make crash       cut the power in everything that writes; DEEP=1 all of it and 20 seeds
 #                    (SEEDS=21-40 others), MINUTES=n at most, SCENARIO="abort" only those
 #   make lint        the laws of the repository, and clang-tidy
@@ -22,15 +24,18 @@ export PATH := /usr/sbin:/usr/bin:/sbin:/bin:$(PATH)
 FUZZ_SECONDS ?= 60
 T ?=
 BENCH ?=
+DEEP_SET = $(if $(filter 1,$(DEEP)),COFFER_DEEP=1)
 
-.PHONY: build demo test test-quick crash lint bench fuzz install clean asan fuzz-targets \
+.PHONY: build demo test test-quick deep crash lint bench fuzz install clean asan fuzz-targets \
 	deps-build deps-demo deps-bench deps-test
 .NOTPARALLEL:
 
 build: deps-build build/build.ninja
 	ninja -C build
 
-demo: deps-demo build
+# No test is built here, only what the demo runs.
+demo: deps-demo build/build.ninja
+	ninja -C build coffer tests/luks-cat
 	tests/demo.sh
 
 test: deps-test build asan fuzz-targets
@@ -39,11 +44,14 @@ test: deps-test build asan fuzz-targets
 test-quick: deps-test build asan
 	tests/run --tier unit $(T)
 
+deep: deps-test build asan fuzz-targets
+	tests/run --deep $(T)
+
 # Without sanitizers: more states in the same time. "make test" has the small set with them.
 crash: deps-test build/build.ninja
 	ninja -C build tests/test_crash tests/test_restore_crash
-	DEEP="$(DEEP)" SEEDS="$(SEEDS)" MINUTES="$(MINUTES)" build/tests/test_crash
-	$(if $(filter 1,$(DEEP)),COFFER_DEEP=1) build/tests/test_restore_crash
+	$(DEEP_SET) SEEDS="$(SEEDS)" MINUTES="$(MINUTES)" build/tests/test_crash
+	$(DEEP_SET) build/tests/test_restore_crash
 
 lint: deps-test build
 	tests/run --tier unit --filter lint/ $(T)

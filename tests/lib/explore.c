@@ -465,10 +465,10 @@ void explore(const struct exploration *x, const struct scenario *s, size_t n, st
 
 void exploration_read(struct exploration *x)
 {
-	const char *deep = getenv("DEEP"), *seeds = getenv("SEEDS"), *minutes = getenv("MINUTES");
+	const char *seeds = getenv("SEEDS"), *minutes = getenv("MINUTES");
 	const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
-	*x = (struct exploration){.deep = deep && strcmp(deep, "1") == 0,
+	*x = (struct exploration){.deep = getenv("COFFER_DEEP") != NULL,
 		.jobs = cpus < 1	  ? 1
 			: cpus > MAX_JOBS ? MAX_JOBS
 					  : (unsigned int)cpus,
