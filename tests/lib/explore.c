@@ -158,7 +158,9 @@ static bool open_work(const struct exploration *x, struct work *w, struct tally 
 	for (unsigned int depth = 1; depth < s->depth; depth++) {
 		for (size_t i = 0; i < w->traces.n; i++)
 			trails_cut_again(&next, &l, &w->traces.items[i], s->recover,
-				depth == 1 ? TRAILS : 2);
+				x->share > 1 ? 2
+				: depth == 1 ? TRAILS
+					     : 2);
 		trails_free(&w->traces);
 		w->traces = next;
 		next = (struct traces){0};
