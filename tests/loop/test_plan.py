@@ -78,10 +78,10 @@ def check_shape(report):
     assert report["possible"] == (report["exit_code"] == 0), report
     for g in report["preflight"]:
         assert g["text"] and not g["text"].endswith("."), g
-    for s in report["stages"]:
+    for s in report["phases"]:
         assert s["does"] and s["worst"] and s["bytes"] > 0, s
-    if report["stages"]:
-        assert sum(s["bytes"] for s in report["stages"]) == report["to_write"], report
+    if report["phases"]:
+        assert sum(s["bytes"] for s in report["phases"]) == report["to_write"], report
 
 
 def verdicts(report, *ids):
@@ -232,7 +232,7 @@ def doubt():
     assert "free_space" not in report and verdicts(report, "used-only") == ["note"], report
     report = plan(img, "--used-only", "yes", status=(4,))
     g = refusal(report, "used-only")
-    assert "to_move" not in report and not report["stages"], report
+    assert "to_move" not in report and not report["phases"], report
     p = coffer.encrypt(img, box.key, "--dry-run", "--used-only", "yes", status=(4,))
     assert g["text"] in p.stderr, (g, p.stderr)
 
@@ -292,7 +292,7 @@ def cut(flushes, stage, found, stages):
     report = plan(img, *ALL)
     status = report["status"]
     assert (status["stage"], status["operation"]) == (stage, found), status
-    assert [s["phase"] for s in report["phases"]] == stages, report["stages"]
+    assert [s["phase"] for s in report["phases"]] == stages, report["phases"]
     if found != "sync-final":
         assert report["to_move"] == box.end - status.get("bytes_converted", 0), report
     assert verdicts(report, "state") == ["ok"]
@@ -317,7 +317,7 @@ def others(make, stage, status, *words):
     text = bad["text"] + " " + bad.get("remedy", "")
     for word in words:
         assert re.search(word, text), text
-    assert report["status"]["stage"] == stage and not report["stages"], report
+    assert report["status"]["stage"] == stage and not report["phases"], report
     assert report["message"] and report["speed"]["measured"] is False
     p = coffer.encrypt(img, box.key, "--dry-run", status=(status,))
     assert bad["text"] in p.stderr, f"{bad['text']}\n{p.stderr}"
@@ -361,7 +361,7 @@ def bad(guard, make, *args, status=4, words=(), unchecked=()):
     found = verdicts(report)
     assert [i for i, v in found.items() if v == "bad"] == [guard], report["preflight"]
     assert [i for i, v in found.items() if v == "unchecked"] == list(unchecked), report["preflight"]
-    assert "to_move" not in report and not report["stages"], report
+    assert "to_move" not in report and not report["phases"], report
     g = refusal(report, guard)
     p = coffer.encrypt(img, box.key, "--dry-run", *args, status=(status,) if guard != "new-header"
                        else (1, 4))

@@ -125,7 +125,7 @@ def work(name="work"):
 def without_room():
     img = work()
     make_image(img, 6 * MiB, "ext4", 6 * MiB)
-    s = says(img, "plain", "coffer plan", "ext4|reserve|room", filesystem="ext4", found="start")
+    s = says(img, "plain", "coffer plan", "ext4|reserve|room", filesystem="ext4", operation="start")
     follow(s, small.key, status=(0, 3, 4))
 
 
@@ -133,7 +133,7 @@ def of_nothing(size):
     img = work(f"nothing-{size}")
     with open(img, "wb") as f:
         f.truncate(size)
-    s = says(img, "plain", "coffer plan", ".", size=size, found="start")
+    s = says(img, "plain", "coffer plan", ".", size=size, operation="start")
     assert "filesystem" not in s or s["filesystem"] == "", s
 
 
@@ -147,7 +147,7 @@ def reserved(box, reserve):
     """The whole way: encrypt as it says, and then it says something else."""
     img = box.copy(f"{box.fs} a'b")
     option = f" --reduce-device-size {reserve}" if reserve else ""
-    s = says(img, "reserved", "coffer encrypt" + option, filesystem=box.fs, found="start",
+    s = says(img, "reserved", "coffer encrypt" + option, filesystem=box.fs, operation="start",
              can_abort=False)
     follow(s, box.key)
     box.check_used(img)
@@ -161,7 +161,7 @@ def killed(moment, stage, found, can_abort, words=""):
     coffer.kill_at(*moment, one_thread(img, small.key))
     more = {"bytes_converted": small.end - pointer(img)} if stage in (
         "placed", "converting", "wipe-pending") else {}
-    s = says(img, stage, "coffer encrypt", words, found=found, can_abort=can_abort,
+    s = says(img, stage, "coffer encrypt", words, operation=found, can_abort=can_abort,
              device_size=small.size, data_size=small.end, data_offset=MiB, **more)
     if stage == "converting":
         text = run(COFFER, "status", img).stdout
@@ -192,7 +192,7 @@ def restoring():
     img = small.copy()
     coffer.kill_at(*moments["commit"][0][:2], one_thread(img, small.key))
     coffer.kill_at("fdatasync", 4, coffer.command("abort", img))
-    s = says(img, "undoing", "coffer abort", "^$|copies", found="finish-undo", can_abort=True)
+    s = says(img, "undoing", "coffer abort", "^$|copies", operation="finish-undo", can_abort=True)
     follow(s, small.key)
     assert sha256(img, 0, small.end) == sha256(small.plain, 0, small.end)
 
@@ -225,12 +225,12 @@ def of_stock(how):
         coffer.kill_at("fdatasync", 2, [*cmd, work()], cwd=folder)
     before = sha256(work())
     if how == "killed":  # inside a step: cryptsetup does not resume that before its own repair
-        s = says(work(), "other", "cryptsetup repair", ".", found="other-reencryption")
+        s = says(work(), "other", "cryptsetup repair", ".", operation="other-reencryption")
         p = coffer.encrypt(work(), small.key, status=(4,))
         assert f"cryptsetup repair {work()}" in p.stderr and sha256(work()) == before, p.stderr
         follow(s, small.key)
     s = says(work(), "other", "cryptsetup reencrypt --resume-only --force-offline-reencrypt", ".",
-             found="other-reencryption", can_abort=False)
+             operation="other-reencryption", can_abort=False)
     with loop(work()) as dev:
         assert look(dev, work())["next"] == f"cryptsetup reencrypt --resume-only {dev}"
     follow(s, small.key)
@@ -240,7 +240,7 @@ def of_stock(how):
 def begun_by_stock():
     img = small.copy()
     run(*coffer.stock(img, small.key, "--init-only"), cwd=folder)
-    s = says(img, "placed", "coffer encrypt", found="convert", can_abort=True)
+    s = says(img, "placed", "coffer encrypt", operation="convert", can_abort=True)
     follow(s, small.key)
     small.check(img)
 

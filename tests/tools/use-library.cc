@@ -4,17 +4,18 @@
 //	use-library IMAGE IMAGE: prints the UUIDs of both volumes, or on standard error what went
 // wrong
 #include <coffer/backup.h>
-#include <coffer/finding.h>
 #include <coffer/doctor.h>
 #include <coffer/encrypt.h>
 #include <coffer/err.h>
+#include <coffer/finding.h>
 #include <coffer/header.h>
+#include <coffer/holder.h>
+#include <coffer/operation.h>
 #include <coffer/plan.h>
-#include <coffer/repair_action.h>
 #include <coffer/repair.h>
+#include <coffer/repair_action.h>
 #include <coffer/stage.h>
 #include <coffer/status.h>
-#include <coffer/holder.h>
 #include <coffer/verify.h>
 
 #include <unistd.h>
