@@ -26,6 +26,12 @@ def path_of(name):
     return os.path.join(folder, f"{name}-{next(counter)}")
 
 
+def path_of_folder(name):
+    path = path_of(name)
+    os.mkdir(path)
+    return path
+
+
 def key(word):
     """A key file that holds the word."""
     if word not in keys:

@@ -338,5 +338,11 @@ def phases(box, *args):
     return found
 
 
+def kills(calls):
+    """Of (call, n, ...) those whose kills leave different disks. SIGKILL loses nothing that was written:
+    before a flush the disk is what it is before the next write. The last call stays in any case."""
+    return [c for c in calls if c[0] != "fdatasync" or c is calls[-1]]
+
+
 def one_thread(img, key, *args, **kw):
     return command("encrypt", img, key, "--threads", "1", *args, **kw)

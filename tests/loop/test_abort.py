@@ -183,17 +183,16 @@ with stack:
     placed_image = placed("placed")
     probe = os.path.join(folder, "probe")
     run("cp", placed_image, probe)
-    undo = {"pwrite64": 0, "fdatasync": 0}
+    undo = []
     for name, *_ in coffer.trace(coffer.command("abort", probe)):
-        undo[name] += 1
+        undo.append((name, 1 + sum(c[0] == name for c in undo)))
 
     rows = [(f"aborted: {what}", aborted, call, n)
-            for phase in ("placement", "commit") for call, n, what in moments[phase]]
+            for phase in ("placement", "commit") for call, n, what in coffer.kills(moments[phase])]
     # the first step is no commit before its header is written
     rows += [(f"aborted: {what}", aborted, call, n) for call, n, what in steps[:3]]
-    for call, n in undo.items():
-        rows += [(f"abort killed at {call} {k}, then {then}", abort_killed, call, k, then)
-                 for k in range(1, n + 1) for then in ("abort", "encrypt")]
+    rows += [(f"abort killed at {call} {k}, then {then}", abort_killed, call, k, then)
+             for call, k in coffer.kills(undo) for then in ("abort", "encrypt")]
     rows += [
         ("abort says so", abort_message),
         ("abort stopped by SIGTERM", abort_stopped),
@@ -203,8 +202,8 @@ with stack:
     rows += [(f"too late: {what}", too_late, call, n)
              for call, n, what in (steps[4], steps[6], steps[len(steps) // 2], end[0])]
     for name in "plain", *stages:
-        rows += [(f"grown by {more}, {name}", grown, name, more) for more in (512, 4096, 5 * MiB)]
-        rows += [(f"shrunk by {less}, {name}", shrunk, name, less) for less in (512, 4096, 3 * MiB)]
+        rows += [(f"grown by {more}, {name}", grown, name, more) for more in (512, 5 * MiB)]
+        rows += [(f"shrunk by {less}, {name}", shrunk, name, less) for less in (512, 3 * MiB)]
     rows += [(f"grown and used, {name}", grown_and_used, name) for name in stages]
     rows += [(f"grown, aborted, {name}", grown_abort, name, more)
              for name in ("half placed", "between the copies", "placed")

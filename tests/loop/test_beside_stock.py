@@ -22,7 +22,7 @@ from tap import Tap
 
 DEEP = os.environ.get("COFFER_DEEP") == "1"
 SEED = int(os.environ.get("COFFER_SEED", "1"))
-ROUNDS = 100 if DEEP else 6  # of each sort and kind of disk
+ROUNDS = 100 if DEEP else 4  # of each sort and kind of disk
 LIMIT = 120  # seconds: whoever takes longer waits for ever
 
 tap = Tap()

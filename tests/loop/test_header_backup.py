@@ -10,7 +10,8 @@ import shutil
 
 import coffer
 from backups import (AREA, OFFSET, SIZE, TRAILER, add, areas, assert_opens, backup, copy,
-                     cryptsetup, folder, key, kill, path_of, read, refused, restore, stack,
+                     cryptsetup, folder, key, kill, path_of, path_of_folder, read, refused,
+                     restore, stack,
                      stock_backup, trailer, unchanged, volume, write)
 from coffer import COFFER, FAST, NOBODY, Box, header, kill_at, phases
 from disk import MiB, block_devices, loop, luks_metadata, mounted, run
@@ -337,12 +338,6 @@ def during_a_conversion():
             refused(placing, finished, "unfinished conversion", "coffer repair",
                     args=("--allow", "geometry,keyslots,volume-key,uuid"))
     assert marked > 3 and half > 0, (marked, half)
-
-
-def path_of_folder(name):
-    path = path_of(name)
-    os.mkdir(path)
-    return path
 
 
 def stock_reencrypt():

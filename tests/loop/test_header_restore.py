@@ -274,7 +274,8 @@ def detached():
 
 
 def killed_restores():
-    """SIGKILL at each write and flush of the program: it opens, and the same command ends it."""
+    """SIGKILL at each write of the program, and at its first flush: it opens, and the same command ends
+    it. Before another flush the disk is what it is before the next write."""
     img = volume("one", "two")
     path = backup(img)
     change(img, "one", "uno")
@@ -282,8 +283,8 @@ def killed_restores():
     add(img, "uno", "due")
     now, then = ["uno", "due"], ["one", "two"]
     cuts = 0
-    for call in "pwrite64", "fdatasync":
-        for n in range(1, 100):
+    for call, numbers in ("pwrite64", range(1, 100)), ("fdatasync", range(1, 2)):
+        for n in numbers:
             work = copy(img)
             cmd = [COFFER, "header", "restore", work, "--header-backup-file", path, "--yes",
                    "--allow", "keyslots"]
@@ -297,7 +298,7 @@ def killed_restores():
             if p.returncode >= 0:
                 break
             cuts += 1
-    assert cuts > 10, cuts
+    assert cuts > 6, cuts
 
 
 tap.run([

@@ -10,7 +10,8 @@ import struct
 
 import coffer
 from backups import (AREA, OFFSET, SIZE, TRAILER, add, areas, assert_opens, backup, change, checks,
-                     copy, cryptsetup, folder, key, kill, path_of, read, refused, restore, stack,
+                     copy, cryptsetup, folder, key, kill, path_of, path_of_folder, read, refused,
+                     restore, stack,
                      stock_backup, unchanged, volume, write)
 from coffer import COFFER, FAST, Box, header
 from disk import MiB, luks_metadata, run

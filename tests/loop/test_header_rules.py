@@ -17,7 +17,7 @@ from luks2rows import (BLOCK, DECRYPTING, DETACHED, ENCRYPTING, REENCRYPTING, TE
 from tap import Tap
 
 SEED = int(os.environ.get("COFFER_SEED", "1"))
-RANDOM = 4000 if os.environ.get("COFFER_DEEP") else 100  # changes of each header
+RANDOM = 4000 if os.environ.get("COFFER_DEEP") else 40  # changes of each header
 
 tap = Tap()
 tap.need_root()  # for the lock of a reencryption

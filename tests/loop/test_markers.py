@@ -180,7 +180,8 @@ with memory_dir() as folder:
         tap.run([
             (f"{kind}: the sweep", control, s),
             *((f"{kind}: --free-space={how}, {'loop device' if dev else 'image'}", converted, s,
-               how, dev) for how in ("keep", "discard", "fill") for dev in (False, True)),
+               how, dev) for how, dev in (("keep", False), ("discard", False), ("discard", True),
+                                          ("fill", False))),  # only a discard takes another way
             (f"{kind}: keep, at every commit", interrupted, s, "keep", range(3, 200)),
             (f"{kind}: fill, at every commit", interrupted, s, "fill", range(3, 200, 3)),
         ])

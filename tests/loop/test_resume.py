@@ -363,7 +363,8 @@ with stack:
 
     rows = []
     for phase in coffer.PHASES:
-        rows += [(f"killed: {what}", killed, call, n, phase) for call, n, what in moments[phase]]
+        rows += [(f"killed: {what}", killed, call, n, phase)
+                 for call, n, what in coffer.kills(moments[phase])]
     rows += [(f"killed twice, then at {call} {n}", killed_twice, call, n)
              for call in ("pwrite64", "fdatasync") for n in (1, 2, 3, 4, 5)]
     # both conversions are 4 MiB long: their calls are the same
@@ -376,10 +377,10 @@ with stack:
     # From the write behind the transition block's on, a killed run is one that has begun.
     mark = 1 + next(i for i, m in enumerate(moments["placement"]) if "(4096 at 0)" in m[2])
     rows += [(f"resume-only, killed: {what}", resume_only, call, n, True)
-             for call, n, what in (*moments["placement"][mark:], moments["commit"][0], *steps[:2],
-                                   *moments["end"][:1])]
+             for call, n, what in (*coffer.kills(moments["placement"][mark:]), moments["commit"][0],
+                                   *steps[:2], *moments["end"][:1])]
     rows += [(f"resume-only, killed too early: {what}", resume_only, call, n, False)
-             for call, n, what in moments["placement"][:mark]]
+             for call, n, what in coffer.kills(moments["placement"][:mark])]
     rows += [(f"resume-only, abort killed at flush {n}", resume_only_of_abort, n)
              for n in range(3, 8)]
     rows += [
@@ -426,6 +427,6 @@ with stack:
         ("wrong passphrase, before the end", wrong_passphrase, moments["end"][0][:2]),
     ]
     rows += [(f"stock opens it: {what}", stuck_by_coffer, (call, n))
-             for call, n, what in moments["end"]]
+             for call, n, what in coffer.kills(moments["end"])]
     tap.run(rows)
 tap.done()
