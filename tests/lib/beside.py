@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 
-from disk import KiB, MiB, block_devices, loop
+from disk import HANG, KiB, MiB, block_devices, loop
 
 LOCKS = "/run/cryptsetup"
 MAGICS = b"LUKS\xba\xbe", b"SKUL\xba\xbe"
@@ -164,7 +164,7 @@ class Program:
         """Does it sleep in clock_nanosleep(2), as coffer does between two tries of a lock?"""
         return self._is_in(NAP)
 
-    def wait(self, limit=90):
+    def wait(self, limit=HANG):
         """(status, what it said); an error when it takes longer than limit seconds."""
         try:
             self.p.wait(limit)
@@ -203,7 +203,7 @@ def programs():
 class Stopped:
     """cmd, stopped by SIGSTOP in its n-th call of this name."""
 
-    def __init__(self, call, n, cmd, log, timeout=90):
+    def __init__(self, call, n, cmd, log, timeout=HANG):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(log)
         self.strace = Program(["strace", "-f", "-o", log, "-e", "trace=" + call, "-e",
@@ -217,7 +217,7 @@ class Stopped:
                 m = re.search(r"^(\d+) +--- stopped by SIGSTOP", f.read(), re.MULTILINE)
                 self.pid = int(m[1]) if m else None
 
-    def go_on(self, limit=120):
+    def go_on(self, limit=HANG):
         os.kill(self.pid, signal.SIGCONT)
         return self.strace.wait(limit)
 
@@ -239,7 +239,7 @@ def stopped(call, n, cmd, log):
         p.kill()
 
 
-def wait_for(what, seconds=30):
+def wait_for(what, seconds=HANG):
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end, f"not in {seconds} s"

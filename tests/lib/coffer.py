@@ -13,7 +13,8 @@ import subprocess
 import time
 
 import fsfree
-from disk import MiB, NO_LOCKS, check_fs, luks_metadata, make_image, make_tree, run, sha256, tempdir
+from disk import (HANG, NO_LOCKS, MiB, check_fs, luks_metadata, make_image, make_tree, run, sha256,
+                  tempdir)
 
 COFFER = os.environ["COFFER"]
 ASAN = os.environ.get("COFFER_ASAN", COFFER)
@@ -254,7 +255,7 @@ def kill_before(what, img, cmd, done=(0,), **kw):
 
 
 @contextlib.contextmanager
-def paused(call, n, cmd, timeout=30):
+def paused(call, n, cmd, timeout=HANG):
     """cmd, stopped by SIGSTOP at the entry of its n-th call; afterwards it goes on to its end, which
     must be a good one."""
     with tempdir() as folder:
@@ -290,7 +291,7 @@ def _paused(call, n, cmd, timeout, log):
             p.communicate(timeout=timeout)
 
 
-def signal_at(cmd, sig, wanted, timeout=60, **kw):
+def signal_at(cmd, sig, wanted, timeout=HANG, **kw):
     """Starts cmd, which must have --json, and sends it sig at the first event that wanted() likes.
     Returns (status, events, stderr); the status is 0 when it was done before."""
     seen, sent = [], False

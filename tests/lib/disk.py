@@ -16,6 +16,7 @@ from array import array
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+HANG = 900  # seconds: a test that waits longer hangs; a busy machine does not come near it
 KiB = 1 << 10
 MiB = 1 << 20
 
@@ -25,7 +26,7 @@ NO_LOCKS = [] if os.access("/run/cryptsetup", os.W_OK) or os.geteuid() == 0 else
 
 # --- processes ---------------------------------------------------------------------------------
 
-def run(*cmd, status=(0,), timeout=120, input=None, **kw):
+def run(*cmd, status=(0,), timeout=HANG, input=None, **kw):
     """Runs cmd with stdout and stderr captured as text; any status not listed is an error.
     status=None accepts all. input is text."""
     cmd = [str(c) for c in cmd]

@@ -17,13 +17,13 @@ import coffer
 from beside import (Program, assert_copies_equal, copies_in, held_locks, locked, metadata_lock_path,
                     run_lock_path, target)
 from coffer import COFFER, Box
-from disk import KiB, MiB, run, sha256, tempdir
+from disk import HANG, KiB, MiB, run, sha256, tempdir
 from tap import Tap
 
 DEEP = os.environ.get("COFFER_DEEP") == "1"
 SEED = int(os.environ.get("COFFER_SEED", "1"))
 ROUNDS = 100 if DEEP else 4  # of each sort and kind of disk
-LIMIT = 120  # seconds: whoever takes longer waits for ever
+LIMIT = HANG
 
 tap = Tap()
 tap.need_root()

@@ -3,7 +3,7 @@
 import os
 import re
 
-from disk import run
+from disk import HANG, run
 from tap import Tap
 
 DEMO = os.path.join(os.path.dirname(__file__), "..", "demo.sh")
@@ -18,7 +18,7 @@ ROWS = {
 }
 
 tap = Tap()
-p = run("bash", DEMO, status=None, timeout=300, env=dict(os.environ, COFFER_DEMO_MB="60"))
+p = run("bash", DEMO, status=None, timeout=HANG, env=dict(os.environ, COFFER_DEMO_MB="60"))
 tap.ok(p.returncode == 0, "every proof holds", p.stdout + p.stderr)
 for name, pattern in ROWS.items():
     tap.ok(re.search("^" + pattern, p.stdout, re.MULTILINE), f"table: {name}", p.stdout)

@@ -20,7 +20,7 @@ import time
 
 import coffer
 from coffer import ASAN, COFFER, FAST, NOBODY, Box
-from disk import MiB, loop, run, sha256, tempdir
+from disk import HANG, MiB, loop, run, sha256, tempdir
 from tap import Tap
 
 tap = Tap()
@@ -215,7 +215,7 @@ def holding(name, how="LOCK_EX"):
 
 
 def waits_for_state(pid, state):
-    end = time.monotonic() + 10
+    end = time.monotonic() + HANG
     while True:
         with open(f"/proc/{pid}/stat") as f:
             if f.read().rpartition(")")[2].split()[0] == state:
@@ -257,7 +257,7 @@ def a_waiter():
         with process(f"fd = os.open('{LOCKS}/L_7:255', os.O_RDWR); print('there', flush=True); "
                      "fcntl.flock(fd, fcntl.LOCK_SH)", "waiter") as w:
             w.stdout.readline()
-            end = time.monotonic() + 10
+            end = time.monotonic() + HANG
             words = rf"process {p.pid} .*; process {w.pid} \(waiter, begun \d+ s ago\) waits for it"
             while not any(re.search(words, c["text"])
                           for c in find(doctor(healthy)["machine"], "lock")):
@@ -553,7 +553,7 @@ def at_work():
         finally:
             p.send_signal(signal.SIGCONT)
             p.terminate()
-            p.communicate(timeout=60)
+            p.communicate(timeout=HANG)
     assert p.returncode in (0, 5), p.returncode
     coffer.finish(img, box.key)
     disk(img, "conversion", "ok", "no conversion")

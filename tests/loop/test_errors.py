@@ -10,7 +10,7 @@ import subprocess
 
 import coffer
 from coffer import ASAN, Box, one_thread
-from disk import MiB, check_fs, run, sha256, tempdir
+from disk import HANG, MiB, check_fs, run, sha256, tempdir
 from tap import Tap
 
 DEEP = os.environ.get("COFFER_DEEP") == "1"
@@ -111,7 +111,7 @@ def limited(moment, at, ignored=True):
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           restore_signals=not ignored) as p:
         try:
-            out, err = p.communicate(timeout=60)
+            out, err = p.communicate(timeout=HANG)
         finally:
             p.kill()
     # the rest of a direct write that was cut within a block is no direct write
@@ -138,7 +138,7 @@ def reader_gone():
     os.close(r)
     with os.fdopen(w, "w") as f:
         p = subprocess.run(coffer.command("encrypt", img, box.key, "--json"), stdout=f,
-                           stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, timeout=60,
+                           stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, timeout=HANG,
                            check=False)
     assert p.returncode == 0, p.returncode
     box.check(img)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from disk import MiB, loop, mounted, run, sha256, tempdir  # noqa: E402
+from disk import HANG, MiB, loop, mounted, run, sha256, tempdir  # noqa: E402
 from fsmap import PLAIN, ask, ask_unharmed, free, loops_over, populate  # noqa: E402
 from tap import Tap  # noqa: E402
 
@@ -178,7 +178,7 @@ def at_once():
             running = [subprocess.Popen([PLAIN, p], stdout=subprocess.PIPE, text=True)
                        for p in paths]
             for p in running:
-                out = p.communicate(timeout=60)[0]
+                out = p.communicate(timeout=HANG)[0]
                 assert '"source": "kernel"' in out, out
 
 

@@ -15,7 +15,7 @@ import time
 import coffer
 import luks2hdr
 from coffer import ASAN, COFFER, NOBODY, Box, kill_at, phases
-from disk import MiB, block_devices, loop, make_image, run, tempdir
+from disk import HANG, MiB, block_devices, loop, make_image, run, tempdir
 from luks2hdr import COPY, KEYSLOTS, OFFSET, Header, put
 from tap import Skip, Tap
 from verifying import get, state_of, xor
@@ -377,7 +377,7 @@ def waits_for_the_lock():
         assert p.returncode is None, "it has not waited"
         xor(img, 5000)
         fcntl.flock(f, fcntl.LOCK_UN)
-        out, _ = p.communicate(timeout=30)
+        out, _ = p.communicate(timeout=HANG)
     assert p.returncode == 0 and not out, out
 
 
@@ -389,7 +389,7 @@ def while_it_changes():
     writer = subprocess.Popen(["sh", "-c", f"while :; do cryptsetup config {img} --label a$((++n)) "
                                "|| exit 1; done"], stderr=subprocess.PIPE)
     try:
-        while time.monotonic() < end:
+        while time.monotonic() < end or len(seen) <= 3 and time.monotonic() < end + HANG:
             p = run(COFFER, "header", "check", "--json", img)
             seen.add(json.loads(p.stdout)["copies"][0]["sequence"])
     finally:

@@ -13,7 +13,7 @@ import subprocess
 from backups import (SIZE, assert_opens, backup, change, copy, kill, path_of, read, refused,
                      restore, stack, trailer, unchanged, volume, write)
 from coffer import COFFER, NOBODY, header
-from disk import block_devices, loop, mounted, run, sha256, tempdir
+from disk import HANG, block_devices, loop, mounted, run, sha256, tempdir
 from tap import Tap
 
 tap = Tap()
@@ -31,7 +31,7 @@ def asks():
             os.write(ours, answer)
             return subprocess.run([COFFER, "header", "restore", img, "--header-backup-file", path,
                                    "--allow", "keyslots"], stdin=theirs, capture_output=True,
-                                  check=False, text=True, timeout=60)
+                                  check=False, text=True, timeout=HANG)
         finally:
             os.close(ours)
             os.close(theirs)

@@ -284,7 +284,7 @@ def odd_files():
     assert "no backup" in restore(img, large, status=(4,)).stderr
     fifo = path_of("fifo")
     os.mkfifo(fifo)
-    assert "regular file" in restore(img, fifo, status=(4,), timeout=20).stderr
+    assert "regular file" in restore(img, fifo, status=(4,)).stderr
     p = run(COFFER, "header", "restore", img, status=(2,))
     assert "--header-backup-file" in p.stderr, p.stderr
 

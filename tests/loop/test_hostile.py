@@ -25,7 +25,7 @@ DEEP = bool(os.environ.get("COFFER_DEEP"))
 SEED = int(os.environ.get("COFFER_SEED", "1"))
 RANDOM = 300 if DEEP else 2  # changes of each base
 EACH = 1 if DEEP else 40  # n-th row
-LIMIT = 30  # seconds for one run
+LIMIT = 60  # seconds of processor time for one run
 PLAIN = 10 * MiB
 
 tap = Tap()
@@ -59,7 +59,7 @@ def digest(path):
 
 def call(verb, *options):
     """coffer, with an exit status that is one of its own."""
-    p = run(ASAN, *verb.split(), *options, WORK, status=None, timeout=LIMIT)
+    p = run("prlimit", f"--cpu={LIMIT}", ASAN, *verb.split(), *options, WORK, status=None)
     if os.path.exists(BACKUP):
         os.unlink(BACKUP)
     assert p.returncode in (DONE, FAILED, NO, REFUSED, INTERRUPTED, NEEDS_REPAIR), \

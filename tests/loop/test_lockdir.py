@@ -76,7 +76,7 @@ def listing(*names):
 
 def within(as_nobody, *cmd, **kw):
     prefix = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-    return run("chroot", root, *(prefix if as_nobody else []), *cmd, status=None, timeout=60, **kw)
+    return run("chroot", root, *(prefix if as_nobody else []), *cmd, status=None, **kw)
 
 
 # --- what lies there ------------------------------------------------------------------------------

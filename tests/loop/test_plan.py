@@ -12,7 +12,8 @@ import re
 
 import coffer
 from coffer import ASAN, COFFER, NOBODY, Box
-from disk import MiB, block_devices, loop, make_image, make_partitions, mounted, run, sha256, tempdir
+from disk import (HANG, MiB, block_devices, loop, make_image, make_partitions, mounted, run, sha256,
+                  tempdir)
 from tap import Skip, Tap
 
 tap = Tap()
@@ -108,7 +109,7 @@ def written(img, cmd, placing):
     A placement ends with the first header copy, whole; what comes after that are commits."""
     log = path_of("strace")
     run("strace", "-f", "-y", "-o", log, "-e", "trace=pwrite64,write,pwritev,fdatasync,fsync", *cmd,
-        timeout=300)
+        timeout=HANG)
     copy_size = coffer.header(img)["hdr_size"]
     total = commits = flushes = 0
     begun, halves = not placing, {}
@@ -517,7 +518,7 @@ def only_reads(block):
             img = s.enter_context(loop(img))
         before = os.stat(img)
         log = path_of("strace")
-        run("strace", "-f", "-y", "-o", log, *command(img, "--scratch", folder), timeout=300)
+        run("strace", "-f", "-y", "-o", log, *command(img, "--scratch", folder), timeout=HANG)
         after = os.stat(img)
         assert (before.st_mtime_ns, before.st_ctime_ns) == (after.st_mtime_ns, after.st_ctime_ns)
         real = re.escape(os.path.realpath(img))

@@ -13,7 +13,8 @@ import subprocess
 import beside
 import coffer
 from coffer import ASAN, COFFER, NOBODY, Box, one_thread, pointer
-from disk import KiB, MiB, check_fs, loop, luks_metadata, make_tree, mounted, run, sha256, tempdir
+from disk import (HANG, KiB, MiB, check_fs, loop, luks_metadata, make_tree, mounted, run, sha256,
+                  tempdir)
 from tap import Tap
 from verifying import reseal
 
@@ -175,7 +176,7 @@ def changed_meanwhile():
     with beside.programs() as start:
         with beside.locked(img):
             p = start(*coffer.command("repair", img, small.key, "--yes"))
-            beside.wait_for(p.is_napping, 20)  # for the exclusive lock: looks are let in
+            beside.wait_for(p.is_napping)  # for the exclusive lock: looks are let in
             write(img, 0, b"something else" * 500)
             before = sha256(img)
         status, said = p.wait()
@@ -192,7 +193,7 @@ def key_added_meanwhile():
     with beside.programs() as start:
         with beside.locked(img):
             p = start(*coffer.command("repair", img, small.key, "--yes"))
-            beside.wait_for(p.is_napping, 20)
+            beside.wait_for(p.is_napping)
             write(img, 0, read(other, 0, MiB))
         status, said = p.wait()
     assert status == 0 and "'recover-header-copy' was not needed any more" in said, (status, said)
@@ -442,7 +443,7 @@ def asked(answer, status):
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE) as p:
         os.close(slave)
         os.write(master, answer)
-        out, err = p.communicate(timeout=60)
+        out, err = p.communicate(timeout=HANG)
     os.close(master)
     assert p.returncode == status, (p.returncode, out, err)
     assert err.count("Do this? [y/N] ") == 1 and "1. redo-placement" in err, err
@@ -468,7 +469,7 @@ def overtaken():
         run("cryptsetup", "luksDump", img)
         before = sha256(img)
         os.write(master, b"y\n")
-        _, said = p.communicate(timeout=60)
+        _, said = p.communicate(timeout=HANG)
     os.close(master)
     assert p.returncode == 0, (p.returncode, said)
     assert "'recover-header-copy' was not needed any more" in said and "repaired" not in said, said

@@ -10,7 +10,7 @@ import subprocess
 
 import coffer
 from coffer import FAST, inject
-from disk import MiB, make_image, run, sha256, tempdir
+from disk import HANG, MiB, make_image, run, sha256, tempdir
 from tap import Tap
 
 tap = Tap()
@@ -185,7 +185,7 @@ def changed_while_asked():
         patch(img, (0, plain[:S]), (S // 2, b"used \x01\xff\x02" * 100))
         before = sha256(img)
         os.write(main, b"y\n")
-        _, said = p.communicate(timeout=60)
+        _, said = p.communicate(timeout=HANG)
     os.close(main)
     os.close(side)
     assert sha256(img) == before, "it was overwritten"

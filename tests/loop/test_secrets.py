@@ -12,7 +12,7 @@ import time
 
 import coffer
 from coffer import COFFER, NOBODY, Box, one_thread
-from disk import MiB, decrypt, luks_metadata, run, sha256, tempdir
+from disk import HANG, MiB, decrypt, luks_metadata, run, sha256, tempdir
 from tap import Tap
 
 tap = Tap()
@@ -263,7 +263,7 @@ def running(prefix=(), program=COFFER):
                 assert line, "ended before it was looked at"
                 if line.count(b'"convert"') > 0:
                     break
-            end = time.monotonic() + 20  # now the pipe fills, and coffer waits
+            end = time.monotonic() + HANG  # now the pipe fills, and coffer waits
             while status(p.pid)["State"][0] not in "S" or waiting(p.pid) != "pipe":
                 assert time.monotonic() < end and p.poll() is None, "it does not wait for its reader"
                 time.sleep(0.05)

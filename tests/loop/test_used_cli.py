@@ -10,7 +10,7 @@ import time
 
 import coffer
 from coffer import COFFER, NOBODY, Box
-from disk import MiB, make_image, mounted, run, sha256, tempdir
+from disk import HANG, MiB, make_image, mounted, run, sha256, tempdir
 from tap import Tap
 
 tap = Tap()
@@ -95,7 +95,7 @@ def while_it_asks(use, words):
             with contextlib.ExitStack() as held:
                 use(img, held)
                 before = sha256(img)
-                text = p.communicate("secret", timeout=60)[1]
+                text = p.communicate("secret", timeout=HANG)[1]
                 assert p.returncode == 4, (p.returncode, text)
                 assert re.search(words, text), text
                 assert sha256(img) == before, "it has written to the image"
@@ -104,7 +104,7 @@ def while_it_asks(use, words):
 
 
 def until_it_reads(p):
-    end = time.monotonic() + 60
+    end = time.monotonic() + HANG
     while True:
         with open(f"/proc/{p.pid}/wchan") as f:
             if "poll" in f.read():  # for its standard input

@@ -15,7 +15,7 @@ import time
 
 import coffer
 from coffer import ASAN, COFFER, NOBODY, Box, one_thread, pointer
-from disk import MiB, run, sha256, tempdir
+from disk import HANG, MiB, run, sha256, tempdir
 from tap import Tap
 
 tap = Tap()
@@ -131,7 +131,7 @@ def given(options, stdin, wanted, fd_content=None):
             kw["pass_fds"] = [r]
             call = [str(r) if a == "FD" else a for a in call]
         p = subprocess.run(call, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                           timeout=60, check=False, **kw)
+                           timeout=HANG, check=False, **kw)
         if fd_content is not None:
             os.close(r)
         assert p.returncode == (0 if i else -signal.SIGKILL), (p.returncode, p.stdout)
@@ -144,7 +144,7 @@ def key_refused(options, stdin, *words, status=1):
     before = sha256(img)
     cmd = coffer.command("encrypt", img, None)
     p = subprocess.run([*cmd[:-1], *options, img], input=stdin, stdout=subprocess.PIPE,
-                       stderr=subprocess.PIPE, timeout=60, check=False)
+                       stderr=subprocess.PIPE, timeout=HANG, check=False)
     assert p.returncode == status, (p.returncode, p.stderr)
     for word in words:
         assert word in p.stderr.decode(), p.stderr
@@ -193,7 +193,7 @@ class Terminal:
             os.waitpid(self.pid, 0)
         os.close(self.fd)
 
-    def expect(self, text, timeout=20):
+    def expect(self, text, timeout=HANG):
         """Reads until text comes; returns what came up to then."""
         end = time.monotonic() + timeout
         while text not in self.seen:
@@ -217,7 +217,7 @@ class Terminal:
     def echoes(self):
         return bool(termios.tcgetattr(self.fd)[3] & termios.ECHO)
 
-    def wait(self, timeout=30):
+    def wait(self, timeout=HANG):
         """The status; what was still shown is in self.seen."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:

@@ -12,7 +12,7 @@ import subprocess
 
 import coffer
 from coffer import ASAN, COFFER, FAST, NOBODY, Box
-from disk import MiB, block_devices, loop, luks_metadata, run, tempdir
+from disk import HANG, MiB, block_devices, loop, luks_metadata, run, tempdir
 from tap import Skip, Tap
 from verifying import (expect, expect_bad, expect_filesystem, get, put, reseal, state_of, texts,
                        verdicts, verify, xor)
@@ -236,7 +236,7 @@ def hostile(edit, id_, verdict, status):
     img = by_coffer()(small)
     reseal(img, edit)
     # the sanitizers take what the kernel refuses for an error of the program
-    report = verify(img, key=small.key, program=COFFER, status=status, timeout=60)
+    report = verify(img, key=small.key, program=COFFER, status=status, timeout=HANG)
     expect(report, "encrypted", **{id_: verdict})
 
 
@@ -250,7 +250,7 @@ def endless():
         with contextlib.suppress(subprocess.TimeoutExpired):
             p.wait(1)
         p.send_signal(signal.SIGTERM)
-        out, err = p.communicate(timeout=30)
+        out, err = p.communicate(timeout=HANG)
     assert p.returncode == 5 and "nothing was changed" in err and out == "", (p.returncode, out, err)
     assert state_of(img) == before
 

@@ -294,7 +294,7 @@ static void test_hostile(int fd)
 	json_object_object_add(kdf_of(json, "3"), "iterations", json_object_new_int64(0xffffffff));
 	put_metadata(fd, &bin, json);
 	r = coffer_luks2_open_slot(fd, 3, second, &stop, &key, &e);
-	ok(r == -EINTR && now() - start < 30, "a keyslot that takes hours can be stopped (%d: %s)",
+	ok(r == -EINTR && now() - start < 900, "a keyslot that takes hours can be stopped (%d: %s)",
 		r, e.msg);
 	memset(header + bin.copy_size + 4096, 'x', 100);
 	memset(header + 4096, 'x', 100);

@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import cut
 
 MIB = 1 << 20
-LIMIT = 90
+LIMIT = 500
 
 
 def moment(word, disk):

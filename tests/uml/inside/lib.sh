@@ -6,7 +6,7 @@
 export KEY=/run/key
 MNT=/run/mnt
 OUT=/run/out
-LIMIT=${LIMIT:-100}             # seconds any one command may take
+LIMIT=${LIMIT:-500}             # seconds after which a command hangs
 
 at() { echo "@at $1"; }
 val() { echo "@val $1=$2"; }
