@@ -343,13 +343,14 @@ static void check_rate(void)
 		const char *name;
 		unsigned int threads;
 		bool (*stop)(void *userdata);
-		double least, most;
+		double least;
 	} rows[] = {
-		{"one thread is held back", 1, never, 0.4, 5},
-		{"four threads are held back", 4, never, 0.4, 5},
-		{"a stop lifts the rate, one thread", 1, always, 0, 0.35},
-		{"a stop lifts the rate, four threads", 4, always, 0, 0.35},
+		{"one thread is held back", 1, never, 0.4},
+		{"a stop lifts the rate, one thread", 1, always, 0},
+		{"four threads are held back", 4, never, 0.4},
+		{"a stop lifts the rate, four threads", 4, always, 0},
 	};
+	double held = 0; /* the row before, with as many threads */
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct disk d = make_disk(2, true, false);
@@ -371,8 +372,9 @@ static void check_rate(void)
 		for (unsigned int k = 0; k < 3 && r == 0; k++)
 			r = coffer_engine_step(en, &step, NULL);
 		took = coffer_clock() - began;
-		ok(r == 0 && took >= rows[i].least && took <= rows[i].most, "rate: %s (%.2f s)",
-			rows[i].name, took);
+		ok(r == 0 && took >= rows[i].least && (rows[i].least > 0 || took < held),
+			"rate: %s (%.2f s)", rows[i].name, took);
+		held = took;
 		coffer_engine_close(en);
 		free_disk(&d);
 	}
