@@ -287,8 +287,8 @@ const char *__asan_default_options(void)
 	return "quarantine_size_mb=16:malloc_context_size=5";
 }
 
-/* That nothing is lost is shown without sanitizers, which make a state take four times as long. With
- * them it is a few states of each scenario: what they find does not depend on the cut. */
+/* That nothing is lost is shown without sanitizers, which make a state take four times as long.
+ * With them it is a few states of each scenario: what they find does not depend on the cut. */
 #ifdef __SANITIZE_ADDRESS__
 #define SHARE 20
 #else
