@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""cut - moments of a conversion, told from the disk file alone.
+"""cut - moments of a conversion, found in the disk file alone.
 
 Each function makes a predicate for guest.when(). They know LUKS2's public format and
 nothing of coffer's own records, so they hold for any tool that converts a disk. A path may also
@@ -44,10 +44,10 @@ def _size(path):
 
 def luks_metadata(path):
     """The JSON of the primary LUKS2 header, or None (no header, or one being written)."""
-    head = _pread(path, 4096, 0)
-    if head[:6] != LUKS_MAGIC:
+    header = _pread(path, 4096, 0)
+    if header[:6] != LUKS_MAGIC:
         return None
-    size = int.from_bytes(head[8:16], "big")
+    size = int.from_bytes(header[8:16], "big")
     try:
         return json.loads(_pread(path, size - 4096, 4096).rstrip(b"\0"))
     except ValueError:
@@ -60,7 +60,7 @@ def is_converting(path):
 
 
 def share_done(path):
-    """How much is encrypted, 0.0 to 1.0, or None while there is no header to tell."""
+    """How much is encrypted, 0.0 to 1.0, or None while there is no header."""
     meta = luks_metadata(path)
     if meta is None:
         return None

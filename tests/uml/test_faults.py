@@ -19,15 +19,15 @@ KIB_PER_MIB = 1024
 
 # (name, step that fails, its settings); shift is 1 MiB
 ROWS = [
-    ("bad sector in the head", "bad_sector", {"BAD_KIB": 300}),
+    ("bad sector in the moved segment", "bad_sector", {"BAD_KIB": 300}),
     ("bad sector half way", "bad_sector",
      {"BAD_KIB": 31 * KIB_PER_MIB + 8, "STOP_CODE": 5, "HOW": "--used-only=no"}),
     ("bad sector in the gap", "bad_sector", {"BAD_KIB": (DISK_MIB - 2) * KIB_PER_MIB}),
-    ("bad sector in the copy of the head", "bad_sector", {"BAD_KIB": DISK_MIB * KIB_PER_MIB - 4}),
+    ("bad sector in the moved-segment copy", "bad_sector", {"BAD_KIB": DISK_MIB * KIB_PER_MIB - 4}),
     ("writes and flushes begin to fail early", "writes_fail", {"FAIL_AFTER": 1}),
     ("writes and flushes begin to fail", "writes_fail", {"FAIL_AFTER": 5, "STOP_CODE": 5}),
     ("all writes forgotten", "forgets_writes", {}),
-    ("copy of the head forgotten", "forgets_head_copy", {}),
+    ("moved-segment copy forgotten", "forgets_moved_segment_copy", {}),
 ]
 
 

@@ -19,7 +19,7 @@ def main():
         tap.skip_all(reason)
     with tempdir() as folder:
         disk = uml.blank(os.path.join(folder, "disk"), 64)
-        boot = uml.boot(["header_open", "header_restore_open", "header_rescue",
+        boot = uml.boot(["header_open", "header_restore_open", "header_lost",
                          "header_other_holder", "header_other_volume", "header_close"], [disk], MORE="header")
         boot.report(tap, "an open volume")
     tap.done()

@@ -62,7 +62,7 @@ class Disk:
 
 class Moment:
     """A cut for boot(): some time after one of the disks has changed so many times in this boot, by
-    chance. That is told from the disk, so a machine's speed decides nothing."""
+    chance. That is read from the disk, so a machine's speed decides nothing."""
 
     def __init__(self, rnd, disks):
         left = [d for d in disks if not d.is_done()]

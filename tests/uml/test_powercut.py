@@ -21,10 +21,10 @@ GO_ON = ["encrypt", "verify"]
 STOCK_GOES_ON = ["stock_resume", "verify"]
 USED_BETWEEN = ["use_half_done", "encrypt", "verify"]
 
-GIVEN_BACK = ["abort", "encrypt", "verify"]
+ABORTED = ["abort", "encrypt", "verify"]
 
 COMMAND = lambda d: guest.on_line("@at encrypt_slowly")
-HEAD_COPY = lambda d: guest.when(cut.tail_written(d, uml.MIB))
+MOVED_SEGMENT = lambda d: guest.when(cut.tail_written(d, uml.MIB))
 HIDDEN = lambda d: guest.when(cut.ext4_hidden(d))
 PLACED = lambda d: guest.when(cut.header_placed(d))
 
@@ -36,9 +36,9 @@ def share(part):
 # (name, when the power fails, one moment for each boot, and what the last boot does)
 ROWS = [
     ("command just started", [COMMAND], GO_ON),
-    ("copy of the head begun", [HEAD_COPY], GO_ON),
+    ("moved-segment copy begun", [MOVED_SEGMENT], GO_ON),
     ("filesystem hidden", [HIDDEN], GO_ON),
-    ("filesystem hidden, given back", [HIDDEN], GIVEN_BACK),
+    ("filesystem hidden, aborted", [HIDDEN], ABORTED),
     ("header placed", [PLACED], GO_ON),
     ("a tenth and again six tenths done", [share(0.1), share(0.6)], GO_ON),
     ("all moved", [share(0.99)], GO_ON),

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The device below a running conversion becomes another one: its flushes fail and nothing else does, it
-vanishes, or it ends earlier. The moments are told by what is on the disk. coffer stops and says so,
+vanishes, or it ends earlier. The moments are read from the disk. coffer stops and says so,
 and once the disk is there again, the same command finishes the work and no file is lost.
 
 COFFER_DEEP=1 takes more moments, and all three filesystems."""

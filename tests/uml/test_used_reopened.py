@@ -19,8 +19,8 @@ from tap import Tap
 
 # (filesystem, disk in MiB)
 KINDS = [("ext4", 64), ("xfs", 66), ("btrfs", 128)]
-LAST = ["encrypt_told", "verify"]
-LAST_NEW = ["encrypt_told", "verify_new"]
+LAST = ["encrypt_reports", "verify"]
+LAST_NEW = ["encrypt_reports", "verify_new"]
 # name, what each boot does, is the map still believed; a boot that writes may lose its power
 ROWS = [
     ("untouched", [LAST], True),
@@ -52,12 +52,12 @@ def one_row(tap, name, disk, fs, manifest, boots, believed):
         env["MANIFEST_NEW"] = boot.values.get("manifest_new", "none")
     boot = uml.boot(boots[-1], [disk], **env)
     boot.report(tap, name)
-    told, why = boot.values.get("used_only"), boot.values.get("because", "")
+    used_only, why = boot.values.get("used_only"), boot.values.get("because", "")
     if believed:
-        tap.ok((told, why) == ("true", ""), f"{name}: the map counts", f"{told}, {why}")
+        tap.ok((used_only, why) == ("true", ""), f"{name}: the map counts", f"{used_only}, {why}")
     else:
-        tap.ok(told == "false" and "used after" in why,
-               f"{name}: the map does not count, since the filesystem was used", f"{told}, {why}")
+        tap.ok(used_only == "false" and "used after" in why,
+               f"{name}: the map does not count, since the filesystem was used", f"{used_only}, {why}")
 
 
 def main():

@@ -112,11 +112,11 @@ step_check_stopped()
 	rc=0
 	wait "$pid" || rc=$?
 	same "SIGKILL for the helper: exit code" 0 "$rc"
-	same "SIGKILL for the helper: it is told" 1 "$(grep -c 'was stopped' "$REPORT")"
+	same "SIGKILL for the helper: it is reported" 1 "$(grep -c 'was stopped' "$REPORT")"
 	end_slowly "SIGKILL for the helper"
 }
 
-# A filesystem with an inode too few: found, told, and not mended.
+# A filesystem with an inode too few: found, reported, and not repaired.
 step_check_broken()
 {
 	must "stock opens it" cryptsetup open --key-file "$KEY" "$DEV" plain || return

@@ -47,7 +47,7 @@ step_writes_fail()
 	dmsetup remove slow
 }
 
-# The disk says yes and forgets. Who does not read back would destroy the head.
+# The disk says yes and forgets. Without reading back, a run would destroy the moved segment.
 step_forgets_writes()
 {
 	SECTORS=$(blockdev --getsz "$DEV")
@@ -58,15 +58,15 @@ step_forgets_writes()
 	same "disk unchanged" "$before" "$(hash_of "$DEV")"
 }
 
-# Only the place of the head's copy forgets: the head must not be overwritten after that.
-step_forgets_head_copy()
+# Only the place of the moved-segment copy forgets: the moved segment must not be overwritten then.
+step_forgets_moved_segment_copy()
 {
 	SECTORS=$(blockdev --getsz "$DEV")
-	head=$(head -c $((SHIFT * 1048576)) "$DEV" | sha256sum)
+	segment=$(head -c $((SHIFT * 1048576)) "$DEV" | sha256sum)
 	n=$((SHIFT * 2048))
 	all_but $((SECTORS - n)) $n "flakey $DEV $((SECTORS - n)) 0 3600 1 drop_writes" |
 		dmsetup create faulty || return
-	stops "coffer notices that the copy of the head is lost"
+	stops "coffer notices that the moved-segment copy is lost"
 	dmsetup remove faulty
-	same "head unchanged" "$head" "$(head -c $((SHIFT * 1048576)) "$DEV" | sha256sum)"
+	same "moved segment unchanged" "$segment" "$(head -c $((SHIFT * 1048576)) "$DEV" | sha256sum)"
 }

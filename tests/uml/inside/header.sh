@@ -57,17 +57,17 @@ step_header_restore_open()
 	still_open "after the restore"
 }
 
-# The rescue for which all of this is there: the header is gone, and the volume still open.
-step_header_rescue()
+# What a backup is for: the header is gone, and the volume still open.
+step_header_lost()
 {
 	dd if=/dev/zero of="$DEV" bs=4096 count=8 conv=notrunc,fsync 2>/dev/null
 	opens 1 "the header is gone" "$KEY"
 	restore 0 "a header goes back below an open volume of its UUID"
 	opens 0 "the key opens it" "$KEY"
-	still_open "after the rescue"
+	still_open "after the header was lost"
 }
 
-# Somebody beside the volume has the disk: what he makes of it is not known.
+# Another holder beside the volume may write to the disk, too.
 step_header_other_holder()
 {
 	size=$(blockdev --getsz "$DEV")
@@ -75,9 +75,9 @@ step_header_other_holder()
 		return
 	restore 4 "another holder beside the open volume"
 	dd if=/dev/zero of="$DEV" bs=4096 seek=5 count=1 conv=notrunc,fsync 2>/dev/null
-	exits 4 "nor is a torn copy mended" "$COFFER" repair --yes "$DEV"
+	exits 4 "nor is a torn copy recovered" "$COFFER" repair --yes "$DEV"
 	must "it goes" dmsetup remove --noudevsync beside
-	exits 0 "then it is mended" "$COFFER" repair --yes "$DEV"
+	exits 0 "then it is recovered" "$COFFER" repair --yes "$DEV"
 	restore 0 "then it is restored"
 	still_open "with another holder"
 }

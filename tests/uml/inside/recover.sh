@@ -12,16 +12,16 @@ torn()
 		count=1 conv=fsync,notrunc
 }
 
-# The root disk of a running system: nobody can unmount it to mend its header.
+# The root disk of a running system: it cannot be unmounted to recover its header.
 step_recover_mounted()
 {
 	must "stock opens it" cryptsetup open --key-file "$KEY" "$DEV" plain || return
 	must "mount" mount -t "$FS" /dev/mapper/plain "$MNT" || return
 	for which in 0 1; do
 		torn $which
-		exits 3 "copy $which: coffer verify sees it" "$COFFER" verify "$DEV"
-		exits 0 "copy $which: coffer repair mends it" "$COFFER" repair --yes "$DEV"
-		exits 0 "copy $which: coffer verify is content" "$COFFER" verify --key-file "$KEY" "$DEV"
+		exits 3 "copy $which: coffer verify finds it" "$COFFER" verify "$DEV"
+		exits 0 "copy $which: coffer repair recovers it" "$COFFER" repair --yes "$DEV"
+		exits 0 "copy $which: coffer verify finds nothing" "$COFFER" verify --key-file "$KEY" "$DEV"
 		echo "$which" >"$MNT/written-$which" && sync
 	done
 	same "the file list" "$MANIFEST" "$(hash_of "$MNT/manifest")"

@@ -52,7 +52,7 @@ step_work_half_done()
 	must "close half-done" cryptsetup close half
 }
 
-step_encrypt_told()
+step_encrypt_reports()
 {
 	exits 0 "coffer encrypt exits 0" "$COFFER" encrypt --key-file "$KEY" --json "$DEV" || return
 	val used_only "$(sed -n 's/.*"used_only": *\([a-z]*\).*/\1/p' "$OUT" | tail -n 1)"

@@ -52,11 +52,11 @@ stops_by()
 	# Only when nothing was written yet it may say that it never began. A disk that became smaller
 	# is a person's to give back.
 	if [ "$rc" = 5 ] || { [ "$1" = shrunk ] && [ "$rc" = 6 ]; } || { [ "$rc" = 1 ] && [ "$before" = "$(hash_of "$DEV")" ]; }; then
-		held "coffer stops, and tells what is on the disk"
+		held "coffer stops and reports what is on the disk"
 	else
-		not_held "coffer stops, and tells what is on the disk" "exit $rc"
+		not_held "coffer stops and reports what is on the disk" "exit $rc"
 	fi
-	must "it tells why" grep -q "$(words "$1")" /run/out-live
+	must "it reports why" grep -q "$(words "$1")" /run/out-live
 }
 
 swap_one()
