@@ -138,6 +138,7 @@ LOOKS = [
 ]
 
 
+# Bug: a header that cryptsetup was just writing looked torn
 def look(r, rnd):
     """coffer looks. Also at the moments when nobody keeps a lock, it knows what it sees."""
     name, args, good = rnd.choice(LOOKS)

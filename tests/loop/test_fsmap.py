@@ -309,6 +309,7 @@ special_rows = [
     ("ext4: the kernel zeroes unwritten tables that are full of garbage", lazy_init),
     ("ext4: new inodes in unwritten tables that are full of garbage", many_inodes),
     ("ext4: 1 TiB, empty", huge_ext),
+    # Bug: a map was used after xfs_repair had used free blocks
     ("xfs: xfs_repair uses what was free", repaired_xfs),
 ]
 

@@ -78,6 +78,7 @@ def judged(lines, where, seen, kind="image", **how):
     return judge
 
 
+# Bug: a repeated placement and an abort did not hold the volume's lock
 def ours(kind, state, verb, args, seen, status=0, is_run=False):
     img, volume = made(state)
     with target(kind, img) as where:

@@ -510,6 +510,7 @@ with contextlib.ExitStack() as stack:
         *((f"Bug: coffer cut at the first {what} of what nobody knows", first_step_cut, what)
           for what in ("commit", "steps")),
         ("a part of a copy, nothing tells whose", no_record),
+        # Bug: a run started over a half overwritten moved segment without a header
         ("random bytes in the head", overwritten, 12 * MiB, MiB),
         ("one random sector in the head", overwritten, 12 * MiB, 512),
         ("the superblock overwritten with zeros", superblock_overwritten),
@@ -532,8 +533,10 @@ with contextlib.ExitStack() as stack:
         ("Bug: a checker that cannot open the disk found damage", held_by_coffer),
         *((f"Bug: a mounted filesystem was checked: {fs}", mounted_one, fs)
           for fs in ("ext4", "xfs", "btrfs")),
+        # Bug: a header without a moved-segment copy was converted, and data was lost
         ("placed, no copy: zeros", no_copy, bytes(MiB)),
         ("placed, no copy: random bytes", no_copy, os.urandom(MiB)),
+        # Bug: encrypt --dry-run would resume where the run refuses, and status said so
         ("placed, half a copy", half_a_copy),
         ("placed, used, and a short header", used_behind_header),
         ("placed, a keyslot with text", keyslot_never_written),

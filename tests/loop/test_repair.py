@@ -798,6 +798,7 @@ with stack:
         ("no terminal, no --yes", not_asked),
         ("JSON, no --yes", not_asked, "--json"),
         ("asked, yes", asked, b"y\n", 0),
+        # Bug: status 6 because cryptsetup had repaired the header copy before
         ("asked, and cryptsetup was faster", overtaken),
         ("Bug: cryptsetup was faster between two looks", overtaken_between),
         ("asked, no", asked, b"n\n", 3),

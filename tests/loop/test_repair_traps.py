@@ -195,9 +195,12 @@ def changed_while_asked():
 with stack:
     tap.run([
         ("a disk image in the head", image_in_the_head),
+        # Bug: a moved segment that a step had moved was taken for a torn one
         ("cut in the second step, no first header copy", second_step),
         ("cut in the second step, no header copy", second_step_no_header),
+        # Bug: undo-block-0 brought back a masked block that was never written
         ("zeros where a veil would be", zeros_where_a_veil_would_be),
+        # Bug: repair worked on a disk that had changed after its question
         ("changed while repair asks", changed_while_asked),
     ])
 tap.done()

@@ -252,6 +252,7 @@ def measure_all(folder):
             yield job, counts.result()
 
 
+# Bug: undo-stock-placement overwrote what cryptsetup's copy had lost
 def repair_cut(job, what, seeds):
     """The repair of a state of this class, cut at each of its own writes, and run again."""
     disk = Disk(os.path.join(job.folder, "repaired"))

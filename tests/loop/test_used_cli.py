@@ -152,6 +152,7 @@ with stack:
         ("interrupted: the command that goes on", interrupted),
         ("used while it asks for a key", while_it_asks, used_meanwhile,
          "was used while this run was getting ready; nothing was changed"),
+        # Bug: an image was encrypted by a map from before it was mounted
         ("mounted while it asks for a key", while_it_asks, still_mounted,
          "is attached to .*, mounted on "),
     ])

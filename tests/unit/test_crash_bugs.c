@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* test_crash_bugs.c - disks on which something went wrong once
  *
- * test_crash.c looks for such disks; here are those that were found and are no cut of one run. For
- * all bugs that tests have found, and what keeps them away, see CONTRIBUTING.md. */
+ * test_crash.c looks for such disks; here are those that were found and are no cut of one run. Each
+ * test that keeps a bug away says "Bug:" and which one. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -63,6 +63,7 @@ static const char *const law_names[] = {
 	[LAW_ENCRYPTED] = "encrypted is a whole header without a conversion",
 	[LAW_OTHER] = "cryptsetup's is what the newest header says",
 	[LAW_DAMAGED] = "damaged is never a header that makes sense, nor an empty disk",
+	/* Bug: an abort without its record was done again as a placement */
 	[LAW_LOST_RECORD] = "the mark of an abort without its record is damage",
 	[LAW_TWO_VOLUMES] = "copies of two volumes are damage, and nothing is taken back",
 	[LAW_CONTRADICTION] = "metadata that contradict themselves are damage",

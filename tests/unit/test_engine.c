@@ -274,6 +274,7 @@ static int bad_read(struct coffer_dev *d, void *buf, size_t n, uint64_t off, str
 	return BAD - off < n ? -EIO : good_read(d, buf, n, off, e);
 }
 
+/* Bug: a bad sector that was read ahead failed the steps above it */
 /* What cannot be read is met while reading ahead, but the steps above it are done. */
 static void check_bad_sector(void)
 {
