@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* place.h - put a header over the head of a filesystem, or take it away, whenever the power fails
  *
- * The order of writes and flushes here is law 1 made flesh; docs/crash-safety.md explains each
- * state that a cut can leave. */
+ * The order of writes and flushes here is law 1 made flesh; ARCHITECTURE.md explains each state
+ * that a cut can leave. */
 #pragma once
 #include "convert/disk.h"
 
