@@ -407,10 +407,12 @@ static void check_left(const struct row *row, const struct scene *s, const struc
 static void test_faults(const struct row *row)
 {
 	_cleanup_free_ uint8_t *last = calloc(1, KEYDISK_SIZE);
-	const uint64_t share = getenv("COFFER_DEEP") ? 1 : SHARE_FAULT;
+	uint64_t share = SHARE_FAULT;
 	struct crash_log whole = {0};
 	struct scene s;
 
+	if (getenv("COFFER_DEEP"))
+		share = 1;
 	make(row, &s);
 	if (!last || restore(&s, s.disk, false, CRASH_READ, 0, &whole).status < 0)
 		abort();
