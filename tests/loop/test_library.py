@@ -114,8 +114,8 @@ def build_example(name):
 
 
 def readme():
-    """The program in README.md, as it stands there."""
-    with open(os.path.join(TOP, "README.md")) as f:
+    """The program in docs/library.md, as it stands there."""
+    with open(os.path.join(TOP, "docs/library.md")) as f:
         text = re.search(r"^```c\n(.*?)^```$", f.read(), re.MULTILINE | re.DOTALL)[1]
     source = os.path.join(folder, "first.c")
     with open(source, "w") as f:
@@ -348,7 +348,7 @@ with stack:
         *((f"build example: {os.path.basename(path)}", build_example,
            os.path.splitext(os.path.basename(path))[0])
           for path in sorted(glob.glob(os.path.join(TOP, "examples/*.c")))),
-        ("build the README's program", readme),
+        ("build the program of docs/library.md", readme),
         ("internal calls cannot be linked", out_of_the_library, "encrypt"),
         ("example encrypt: begins and ends", encrypt),
         ("example encrypt: goes on, begins nothing", resume),
