@@ -662,12 +662,12 @@ def text():
     p = run(*command(box.copy("text"), *ALL))
     for words in ("10.0 MiB of ext4 would be encrypted in place", r"moves +10485760 bytes .* in 10 st",
                   r"writes +at most \d+ bytes", r"time +about .* \(.* to .*\)", r"measured +with \d small",
-                  r"ok +room ", r"ok +content ", r"save +copy the first", r"worst: nothing happened",
+                  r"ok +reserve ", r"ok +content ", r"save +copy the first", r"worst: nothing happened",
                   "nothing was changed"):
         assert re.search(words, p.stdout), f"no '{words}' in:\n{p.stdout}"
     assert p.stderr == "" and "{" not in p.stdout, p.stdout
     p = run(*command(image(12 * MiB, "ext4", 12 * MiB)), status=(4,))
-    assert re.search(r"would not begin", p.stdout) and re.search(r"BAD +room ", p.stdout), p.stdout
+    assert re.search(r"would not begin", p.stdout) and re.search(r"BAD +reserve ", p.stdout), p.stdout
     assert re.search(r"-> make the filesystem smaller", p.stdout), p.stdout
 
 

@@ -77,7 +77,7 @@ void looked_at_while_at_work(job &j)
 	}
 	for (size_t i = 0; i < s->n_holders; i++)
 		seen |= s->holders[i].pid == getpid();
-	check(s->stage == COFFER_STAGE_PLACED || s->phase == COFFER_STAGE_CONVERTING,
+	check(s->stage == COFFER_STAGE_PLACED || s->stage == COFFER_STAGE_CONVERTING,
 		std::string("at work, but the stage is ") + coffer_stage_name(s->stage));
 	check(!seen, "status tells the caller of the caller");
 	coffer_status_free(s);
