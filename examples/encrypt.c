@@ -84,7 +84,7 @@ int main(int argc, char **argv)
 		(void)fprintf(stderr, "%s\n", e.msg);
 		if (e.outcome == COFFER_INTERRUPTED)
 			(void)fprintf(stderr, "%" PRIu64 " of %" PRIu64 " bytes are encrypted\n",
-				result.converted, result.data_size);
+				result.converted, result.used);
 		return (int)e.outcome;
 	}
 	(void)printf("%s\n", result.uuid);

@@ -128,11 +128,12 @@ struct coffer_encrypt_result {
 	uint64_t data_offset; /* S */
 	uint64_t data_size;   /* L */
 	uint64_t moved;	      /* bytes converted by this call */
-	uint64_t converted;   /* bytes converted by now, by earlier calls too */
+	uint64_t converted;   /* bytes of @used converted by now, by earlier calls too */
 	uint64_t flushes;     /* of the device, by this call */
-	uint64_t used;	    /* bytes of the data that count as used: all of them unless used_only */
-	uint64_t scrubbed;  /* bytes overwritten by this call where used ones had been moved away */
-	uint64_t filled;    /* free bytes overwritten by this call (COFFER_FREE_FILL) */
+	uint64_t used;	   /* bytes of the data that count as used, the measure of progress: where a
+			    * map of them is followed or lies on the disk those of the map, else all */
+	uint64_t scrubbed; /* bytes overwritten by this call where used ones had been moved away */
+	uint64_t filled;   /* free bytes overwritten by this call (COFFER_FREE_FILL) */
 	uint64_t discarded; /* free bytes discarded by this call (COFFER_FREE_DISCARD) */
 	enum coffer_free_space free_space; /* what became of free space, at least, in all of the
 					    * volume; DEFAULT: nothing was left out */

@@ -33,7 +33,12 @@ struct coffer_status {
 	uint64_t data_offset; /* S; 0: not known */
 	uint64_t data_size;   /* L; 0: not known */
 	uint32_t sector_size;
-	uint64_t converted;	       /* bytes of data_size */
+	/* Progress of the conversion, in the bytes that a run counts: those that the filesystem
+	 * uses where the disk has a whole map of them, else all. Whether the filesystem was used
+	 * since the map was made cannot be checked without the key; a run that finds that it was
+	 * counts all bytes from then on. */
+	uint64_t converted;
+	uint64_t total;		       /* 0: no conversion under way */
 	bool can_abort;		       /* 'coffer abort' gives the plain filesystem back */
 	struct coffer_holder *holders; /* who is at work on it */
 	size_t n_holders;

@@ -34,7 +34,7 @@ _Static_assert(ARRAY_SIZE(meanings) == COFFER_N_STAGES, "every stage has a meani
 
 static unsigned int percent(const struct coffer_status *s)
 {
-	return s->data_size ? (unsigned int)((double)s->converted * 100 / (double)s->data_size) : 0;
+	return s->total ? (unsigned int)((double)s->converted * 100 / (double)s->total) : 0;
 }
 
 static void show_holder(const struct coffer_holder *u)
@@ -90,11 +90,11 @@ static void show_status(const struct coffer_status *s)
 	if (s->luks_version)
 		coffer_show_field(stdout, "volume", "LUKS%d%s%s%s%s", s->luks_version,
 			s->uuid[0] ? " " : "", s->uuid, s->cipher[0] ? ", " : "", s->cipher);
-	if (s->data_size) {
+	if (s->total)
 		coffer_show_field(stdout, "converted",
-			"%" PRIu64 " of %" PRIu64 " bytes (%s of %s), free ones included",
-			s->converted, s->data_size, coffer_size_format(s->converted).s,
-			coffer_size_format(s->data_size).s);
+			"%" PRIu64 " of %" PRIu64 " bytes (%s of %s)", s->converted, s->total,
+			coffer_size_format(s->converted).s, coffer_size_format(s->total).s);
+	if (s->data_size) {
 		coffer_show_field(stdout, "layout",
 			"begun on %" PRIu64 " bytes, data offset %" PRIu64 ", sectors of %" PRIu32,
 			s->device_size, s->data_offset, s->sector_size);

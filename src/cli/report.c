@@ -242,7 +242,7 @@ void coffer_report_command(const struct coffer_args *a, const char *verb)
 /* Every step is committed, and the final header is not. */
 static bool only_end_is_left(const struct coffer_encrypt_result *res)
 {
-	return !res->finished && res->data_size > 0 && res->converted == res->data_size;
+	return !res->finished && res->used > 0 && res->converted == res->used;
 }
 
 static void say_error(const struct coffer_report *r, int code,
@@ -261,7 +261,7 @@ static void say_error(const struct coffer_report *r, int code,
 			coffer_size_format(r->last.done).s, coffer_size_format(r->last.total).s);
 	else if (res->converted > 0)
 		(void)fprintf(stderr, "%s of %s are encrypted. ",
-			coffer_size_format(res->converted).s, coffer_size_format(res->data_size).s);
+			coffer_size_format(res->converted).s, coffer_size_format(res->used).s);
 	(void)fputs("Nothing is lost; go on with: ", stderr);
 	coffer_report_command(r->args, r->verb);
 }
@@ -323,10 +323,9 @@ static void say_dry_run(const struct coffer_report *r, const struct coffer_encry
 			stderr, "%s: the final header would be written to both copies\n", device);
 	else if (res->resumed)
 		(void)fprintf(stderr,
-			"%s: an interrupted conversion would go on: %s of %s are converted, free "
-			"blocks included\n",
+			"%s: an interrupted conversion would go on: %s of %s are converted\n",
 			device, coffer_size_format(res->converted).s,
-			coffer_size_format(res->data_size).s);
+			coffer_size_format(res->used).s);
 	else
 		(void)fprintf(stderr,
 			"%s: %s of %s would be encrypted with %s in sectors of %" PRIu32

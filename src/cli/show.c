@@ -301,9 +301,11 @@ static struct json_object *status_json(const struct coffer_status *s)
 		(void)coffer_json_put_u64(o, "device_size", s->device_size);
 	if (s->data_offset)
 		(void)coffer_json_put_u64(o, "data_offset", s->data_offset);
-	if (s->data_size) {
+	if (s->data_size)
 		(void)coffer_json_put_u64(o, "data_size", s->data_size);
+	if (s->total) {
 		(void)coffer_json_put_u64(o, "bytes_converted", s->converted);
+		(void)coffer_json_put_u64(o, "bytes_total", s->total);
 	}
 	(void)coffer_json_put_bool(o, "can_abort", s->can_abort);
 	(void)coffer_json_put(o, "holders", holders_json(s));

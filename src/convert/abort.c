@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* abort.c - take back a conversion of which no step has been committed */
+/* abort.c - undo a conversion before its first step is committed */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,12 +13,14 @@
 #include "convert/moved_segment_read.h"
 #include "convert/place.h"
 #include "convert/session.h"
+#include "convert/stored_map_read.h"
 
-/* Why the conversion on this disk cannot be taken back. */
+/* Why the conversion on this disk cannot be undone. */
 static int too_late(const struct coffer_disk *disk, struct coffer_err *e)
 {
-	const struct coffer_conversion *c = &disk->facts.conversion;
 	const char *name = disk->dev->name;
+	uint64_t done, total;
+	int r;
 
 	switch (disk->operation) {
 	case COFFER_OP_START:
@@ -34,11 +36,13 @@ static int too_late(const struct coffer_disk *disk, struct coffer_err *e)
 	case COFFER_OP_CONVERT:
 	case COFFER_OP_FINALIZE:
 	case COFFER_OP_SYNC_FINAL:
+		r = coffer_progress_read(disk, &done, &total, e);
+		if (r < 0)
+			return r;
 		return coffer_err_refuse(e, EINVAL,
 			"%s: %" PRIu64 " of %" PRIu64 " bytes are converted already, and what was "
 			"used there is no longer plain; run %s to finish",
-			name, c->geometry.length - c->pointer, c->geometry.length,
-			coffer_command("coffer encrypt", name).s);
+			name, done, total, coffer_command("coffer encrypt", name).s);
 	default:
 		return coffer_disk_refuse(disk, e);
 	}
@@ -46,30 +50,29 @@ static int too_late(const struct coffer_disk *disk, struct coffer_err *e)
 	return -EALREADY;
 }
 
-/* Whoever goes on is refused where the copy of the head is not all there, and so is who goes back:
- * that would overwrite what is left of the head. */
+/* An incomplete copy must not be put back: that would overwrite what is left of the first bytes. */
 static int check_copy(
-	struct coffer_session *s, struct coffer_moved_segment *v, struct coffer_err *e)
+	const struct coffer_disk *disk, struct coffer_moved_segment *v, struct coffer_err *e)
 {
 	char why[512];
 	int r;
 
-	r = coffer_moved_segment_read(&s->disk, v, e);
+	r = coffer_moved_segment_read(disk, v, e);
 	if (r < 0 || !coffer_moved_segment_copy_is_incomplete(v, why, sizeof(why)))
 		return r;
 	return coffer_err_needs_repair(e, EUCLEAN,
 		"%s: %s; to put that back would overwrite what is left of them; nothing was "
 		"changed",
-		s->dev->name, why);
+		disk->dev->name, why);
 }
 
-/* A copy of coffer's own was verified; of cryptsetup's nobody knows, and what is in place of the
- * head may be all that there is of it. So that is kept. */
+/* coffer has verified its own copy. Nobody has verified cryptsetup's, and what lies in place may be
+ * all that there is of the moved segment: so that is kept. */
 static int undo(
 	struct coffer_session *s, const struct coffer_moved_segment *v, struct coffer_err *e)
 {
-	const struct coffer_stop stop = coffer_session_stop(s);
 	const struct coffer_geometry g = s->disk.facts.conversion.geometry;
+	const struct coffer_stop stop = coffer_session_stop(s);
 	int r;
 
 	if (s->disk.operation != COFFER_OP_CONVERT || v->own)
@@ -78,32 +81,41 @@ static int undo(
 	return r < 0 ? r : coffer_fs_check_undone(s, &g, true, &stop, e);
 }
 
-static int run(struct coffer_session *s, struct coffer_err *e)
+/* Examine the disk with the volume's lock held. */
+static int examine(struct coffer_session *s, struct coffer_err *e)
 {
-	struct coffer_moved_segment v = {0};
 	const char *uuid;
 	int r;
 
 	r = coffer_disk_examine(s->dev, &s->disk, e);
 	uuid = r == 0 ? coffer_volume_uuid(&s->disk.facts) : NULL;
-	if (uuid) {
-		if (s->disk.header)
-			(void)snprintf(s->result->uuid, sizeof(s->result->uuid), "%s", uuid);
-		r = coffer_session_lock(s, uuid, e);
-		if (r == 0) /* whoever held the lock until now may have gone on */
-			r = coffer_disk_examine(s->dev, &s->disk, e);
+	if (!uuid)
+		return r;
+	if (s->disk.header)
+		(void)snprintf(s->result->uuid, sizeof(s->result->uuid), "%s", uuid);
+	r = coffer_session_lock(s, uuid, e);
+	/* The run that held the lock until now may have gone on: read again. */
+	return r < 0 ? r : coffer_disk_examine(s->dev, &s->disk, e);
+}
+
+static int run(struct coffer_session *s, struct coffer_err *e)
+{
+	const struct coffer_disk *disk = &s->disk;
+	struct coffer_moved_segment v = {0};
+	int r;
+
+	r = examine(s, e);
+	if (r < 0)
+		return r;
+	if (!coffer_can_abort(disk->operation, &disk->facts))
+		return too_late(disk, e);
+	if (disk->operation == COFFER_OP_CONVERT) {
+		r = check_copy(disk, &v, e);
+		if (r < 0)
+			return r;
 	}
-	if (r < 0)
-		return r;
-	if (!coffer_can_abort(s->disk.operation, &s->disk.facts))
-		return too_late(&s->disk, e);
-	if (s->disk.operation == COFFER_OP_CONVERT)
-		r = check_copy(s, &v, e);
-	if (r < 0)
-		return r;
 	coffer_result_set_geometry(s->result,
-		s->disk.header ? &s->disk.facts.conversion.geometry
-			       : &s->disk.facts.transition.geometry,
+		disk->header ? &disk->facts.conversion.geometry : &disk->facts.transition.geometry,
 		"");
 	if (s->o->dry_run)
 		return 0;

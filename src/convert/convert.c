@@ -23,11 +23,11 @@ struct run {
 static void report_progress(struct run *run)
 {
 	const struct coffer_used_map *map = coffer_session_map(run->s);
-	const uint64_t pointer = run->c->pointer, length = run->c->geometry.length;
+	const uint64_t length = run->c->geometry.length;
+	struct coffer_encrypt_result *result = run->s->result;
 
-	run->s->result->converted = length - pointer;
-	coffer_session_progress(run->s, COFFER_PHASE_CONVERT,
-		coffer_used_map_bytes(map, pointer, length), coffer_used_map_bytes(map, 0, length));
+	result->converted = coffer_used_map_bytes(map, run->c->pointer, length);
+	coffer_session_progress(run->s, COFFER_PHASE_CONVERT, result->converted, result->used);
 }
 
 static int commit(struct run *run, struct coffer_err *e)

@@ -19,6 +19,13 @@ struct coffer_disk {
 	bool unlocked; /* read without the metadata lock: this user has no access to it */
 };
 
+/* Does a whole header describe a conversion that coffer can resume? */
+static inline bool coffer_disk_is_converting(const struct coffer_disk *disk)
+{
+	return disk->header && disk->facts.kind_error == 0 &&
+	       disk->facts.kind == COFFER_LUKS2_CONVERTING;
+}
+
 /* Read both header copies, and what they say of a conversion. *ret is NULL when none is whole.
  * -errno of reads only. */
 int coffer_facts_read_header(struct coffer_dev *d, struct coffer_facts *f,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* encrypt.c - examine, do the one thing that the disk needs next, examine again */
+/* encrypt.c - examine the disk, do the one operation that it needs next, examine again */
 #include "coffer/encrypt.h"
 
 #include <errno.h>
@@ -18,31 +18,37 @@
 #include "convert/new_header.h"
 #include "convert/place.h"
 #include "convert/preflight.h"
+#include "convert/stored_map_read.h"
 #include "convert/used.h"
 
-/* More stages than any disk can need; a loop that finds the same thing again and again ends. */
+/* More operations than any disk needs: a run that finds the same thing again and again ends. */
 enum {
-	MAX_STAGES = 12
+	MAX_OPERATIONS = 12
 };
 
-/* A run of its own may still find what an interrupted cryptsetup has left. */
-static int check_leftovers(struct coffer_session *s, struct coffer_err *e)
+/* An interrupted cryptsetup may have left a disk that only looks like one to work on. */
+static int check_moved_segment(const struct coffer_disk *disk, struct coffer_err *e)
 {
 	struct coffer_moved_segment v;
-	const int r = coffer_moved_segment_read(&s->disk, &v, e);
+	const int r = coffer_moved_segment_read(disk, &v, e);
 
-	return r < 0 ? r : coffer_moved_segment_refuse(&s->disk, &v, e);
+	return r < 0 ? r : coffer_moved_segment_refuse(disk, &v, e);
 }
 
-/* The guards looked before a passphrase was asked for and a key derived from it. A block device was
- * ours alone since; an image file can have been attached and mounted. */
+/* --- begin ---------------------------------------------------------------------------------- */
+
+/* Preflight ran before a passphrase was asked for and a key derived. This run has had a block
+ * device for itself since then; an image file may have been attached and mounted. */
 static int confirm(struct coffer_session *s, struct coffer_err *e)
 {
-	int r = 0;
+	int r;
 
-	if (s->dev->fd >= 0 && !s->dev->is_block)
+	if (s->dev->fd >= 0 && !s->dev->is_block) {
 		r = coffer_dev_check_exclusive(s->dev, e);
-	return r < 0 ? r : coffer_used_confirm(s, e);
+		if (r < 0)
+			return r;
+	}
+	return coffer_used_confirm(s, e);
 }
 
 /* The new header, with a key derived for it. */
@@ -55,67 +61,68 @@ static int derive_new(struct coffer_session *s, const struct coffer_preflight *g
 	return r < 0 ? r : coffer_new_header_build(s, &g->format, &g->geometry, ret_fd, e);
 }
 
-/* The lock for derivations is taken while no other is held. So the key comes before the lock of the
- * volume, but only after a look whether that can be had: nobody is asked in vain. Should the header
- * be another one afterwards, the key does not fit it. */
-static int derive_first(struct coffer_session *s, struct coffer_err *e)
+static int preflight(struct coffer_session *s, struct coffer_preflight *g, struct coffer_err *e)
 {
 	int r;
 
-	r = coffer_session_lock(s, s->disk.header->uuid, e);
-	coffer_lock_free(TAKE_PTR(s->own.reencryption));
-	if (r == 0)
-		r = check_leftovers(s, e);
-	return r < 0 ? r : coffer_session_unlock(s, e);
+	r = check_moved_segment(&s->disk, e);
+	if (r < 0)
+		return r;
+	r = coffer_preflight_run(g, e);
+	if (r < 0)
+		return r;
+	r = coffer_new_header_check_options(&g->format, e);
+	if (r < 0)
+		return r;
+	(void)snprintf(s->result->filesystem, sizeof(s->result->filesystem), "%s",
+		coffer_fs_name(g->fs.kind));
+	coffer_result_set_geometry(s->result, &g->geometry, g->format.cipher);
+	return coffer_used_find(s, g, true, e);
 }
 
 static int start(struct coffer_session *s, struct coffer_err *e)
 {
+	struct coffer_preflight g = {.dev = s->dev, .o = s->o};
 	_cleanup_close_ int header = -1;
-	struct coffer_record record = {0};
 	_cleanup_free_ uint8_t *image = NULL;
-	struct coffer_preflight found = {.dev = s->dev, .o = s->o};
-	const struct coffer_geometry *g = &found.geometry;
+	struct coffer_record record = {0};
 	int r;
 
-	r = check_leftovers(s, e);
-	if (r == 0)
-		r = coffer_preflight_run(&found, e);
-	if (r == 0)
-		r = coffer_new_header_check_options(&found.format, e);
+	r = preflight(s, &g, e);
 	if (r < 0)
 		return r;
-	(void)snprintf(s->result->filesystem, sizeof(s->result->filesystem), "%s",
-		coffer_fs_name(found.fs.kind));
-	coffer_result_set_geometry(s->result, g, found.format.cipher);
-	r = coffer_used_find(s, &found, true, e);
-	if (r == 0 && s->o->dry_run) {
-		r = coffer_new_header_try(s, found.format, g, &header, e);
+	if (s->o->dry_run) {
+		r = coffer_new_header_try(s, g.format, &g.geometry, &header, e);
 		return r < 0 ? r : coffer_used_store(s, header, e);
 	}
-	if (r == 0)
-		r = coffer_session_ask(s, COFFER_ASK_NEW, e);
-	if (r == 0)
-		r = derive_new(s, &found, &header, e);
-	if (r == 0)
-		r = coffer_used_store(s, header, e);
-	record.geometry = *g;
-	if (r == 0)
-		r = coffer_image_load(header, &record, &image, e);
-	if (r == 0)
-		r = coffer_session_lock(s, record.uuid, e);
-	if (r == 0)
-		r = coffer_session_check_stop(s, e);
-	if (r == 0)
-		r = confirm(s, e);
+	r = coffer_session_ask(s, COFFER_ASK_NEW, e);
 	if (r < 0)
 		return r;
-	coffer_session_progress(s, COFFER_PHASE_PLACE, 0, g->length);
+	r = derive_new(s, &g, &header, e);
+	if (r < 0)
+		return r;
+	r = coffer_used_store(s, header, e);
+	if (r < 0)
+		return r;
+	record.geometry = g.geometry;
+	r = coffer_image_load(header, &record, &image, e);
+	if (r < 0)
+		return r;
+	r = coffer_session_lock(s, record.uuid, e);
+	if (r < 0)
+		return r;
+	r = coffer_session_check_stop(s, e);
+	if (r < 0)
+		return r;
+	r = confirm(s, e);
+	if (r < 0)
+		return r;
+	coffer_session_progress(s, COFFER_PHASE_PLACE, 0, g.geometry.length);
 	s->changed = true;
-	return coffer_place_begin(s->dev, g, header, e);
+	return coffer_place_begin(s->dev, &g.geometry, header, e);
 }
 
-/* There is nothing to go on with, and the caller wants nothing begun. */
+/* There is nothing to resume, and the caller wants nothing begun. */
 static int nothing_begun(const struct coffer_session *s, struct coffer_err *e)
 {
 	const char *name = s->dev->name;
@@ -140,9 +147,10 @@ static int nothing_begun(const struct coffer_session *s, struct coffer_err *e)
 	return -ENOENT;
 }
 
-/* The rest of an abort. The plain filesystem is back then, and that is the end of a run which may
- * not begin anything. */
-static int redo_restore(struct coffer_session *s, struct coffer_err *e)
+/* --- resume --------------------------------------------------------------------------------- */
+
+/* Finish an abort. That ends a run which may not begin anything. */
+static int finish_undo(struct coffer_session *s, struct coffer_err *e)
 {
 	int r;
 
@@ -153,18 +161,27 @@ static int redo_restore(struct coffer_session *s, struct coffer_err *e)
 	return r;
 }
 
-/* What a dry run says of a disk on which something was begun. */
-static int rehearse(struct coffer_session *s, struct coffer_err *e)
+static int resume(struct coffer_session *s, struct coffer_err *e)
 {
 	int r;
 
-	if (s->disk.operation == COFFER_OP_FINISH_UNDO && s->o->resume_only)
-		return nothing_begun(s, e);
+	/* This run's own placement was verified. */
+	r = s->changed ? 0 : check_moved_segment(&s->disk, e);
+	if (r < 0)
+		return r;
 	r = coffer_disk_refuse(&s->disk, e);
-	return r < 0 || s->disk.operation != COFFER_OP_CONVERT ? r : check_leftovers(s, e);
+	if (r < 0)
+		return r;
+	r = coffer_session_unlock(s, e);
+	if (r < 0)
+		return r;
+	if (s->disk.operation == COFFER_OP_FINALIZE)
+		return coffer_convert_finalize(s, e);
+	r = coffer_used_load(s, e);
+	return r < 0 ? r : coffer_convert(s, e);
 }
 
-/* Whoever opens a finished volume mends it, too: then the next look finds it done. */
+/* cryptsetup does the same whenever it opens the volume; then the disk is examined again. */
 static int sync_final(struct coffer_session *s, struct coffer_err *e)
 {
 	struct coffer_err why = {0};
@@ -172,16 +189,28 @@ static int sync_final(struct coffer_session *s, struct coffer_err *e)
 
 	if (r == -ESTALE)
 		return 0;
-	if (r < 0 && e)
-		*e = why;
-	return r;
+	return r < 0 ? coffer_err_pass(e, r, &why) : 0;
 }
 
-/* One stage. *ret_done: nothing is left to do. */
-static int run_stage(struct coffer_session *s, bool *ret_done, struct coffer_err *e)
+/* What a dry run reports for a disk on which something was begun. */
+static int rehearse(struct coffer_session *s, struct coffer_err *e)
+{
+	int r;
+
+	if (s->disk.operation == COFFER_OP_FINISH_UNDO && s->o->resume_only)
+		return nothing_begun(s, e);
+	r = coffer_disk_refuse(&s->disk, e);
+	if (r < 0 || s->disk.operation != COFFER_OP_CONVERT)
+		return r;
+	return check_moved_segment(&s->disk, e);
+}
+
+/* --- one operation after the other ------------------------------------------------------------ */
+
+/* *ret_done: nothing is left to do. */
+static int operate(struct coffer_session *s, bool *ret_done, struct coffer_err *e)
 {
 	const struct coffer_disk *disk = &s->disk;
-	int r = 0;
 
 	switch (disk->operation) {
 	case COFFER_OP_START:
@@ -194,21 +223,10 @@ static int run_stage(struct coffer_session *s, bool *ret_done, struct coffer_err
 		s->changed = true;
 		return coffer_place_finish(&s->disk, e);
 	case COFFER_OP_FINISH_UNDO:
-		return redo_restore(s, e);
+		return finish_undo(s, e);
 	case COFFER_OP_CONVERT:
 	case COFFER_OP_FINALIZE:
-		if (!s->changed) /* this run's own placement leaves no such thing */
-			r = check_leftovers(s, e);
-		if (r == 0)
-			r = coffer_disk_refuse(disk, e);
-		if (r == 0)
-			r = coffer_session_unlock(s, e);
-		if (r < 0)
-			return r;
-		if (disk->operation == COFFER_OP_FINALIZE)
-			return coffer_convert_finalize(s, e);
-		r = coffer_used_load(s, e);
-		return r < 0 ? r : coffer_convert(s, e);
+		return resume(s, e);
 	case COFFER_OP_SYNC_FINAL:
 		return sync_final(s, e);
 	case COFFER_OP_ENCRYPTED:
@@ -228,35 +246,70 @@ static int run_stage(struct coffer_session *s, bool *ret_done, struct coffer_err
 	return coffer_disk_refuse(disk, e);
 }
 
-/* Does a run work for the volume that is there, so that it needs its reencryption lock? */
-static bool works_for_volume(enum coffer_operation a)
+/* Does operation @op work on the volume that is there, and so need its reencryption lock? */
+static bool needs_lock(enum coffer_operation op)
 {
-	return a != COFFER_OP_START && a != COFFER_OP_ENCRYPTED && a != COFFER_OP_OTHER &&
-	       a != COFFER_OP_DAMAGED;
+	return op != COFFER_OP_START && op != COFFER_OP_ENCRYPTED && op != COFFER_OP_OTHER &&
+	       op != COFFER_OP_DAMAGED;
 }
 
-static void tell_volume(struct coffer_session *s, bool converting)
+static int report_volume(
+	const struct coffer_disk *disk, struct coffer_encrypt_result *ret, struct coffer_err *e)
 {
-	const struct coffer_facts *f = &s->disk.facts;
-	const struct coffer_conversion *c = &f->conversion;
+	const struct coffer_conversion *c = &disk->facts.conversion;
 
-	if (s->disk.header)
-		(void)snprintf(
-			s->result->uuid, sizeof(s->result->uuid), "%s", s->disk.header->uuid);
-	if (s->disk.operation == COFFER_OP_REDO_PLACEMENT)
-		coffer_result_set_geometry(s->result, &f->record[COFFER_RECORD_PLACE].geometry, "");
-	if (!converting)
-		return;
-	coffer_result_set_geometry(s->result, &c->geometry, c->cipher);
-	s->result->converted = c->geometry.length - c->pointer;
+	if (disk->header)
+		(void)snprintf(ret->uuid, sizeof(ret->uuid), "%s", disk->header->uuid);
+	if (disk->operation == COFFER_OP_REDO_PLACEMENT)
+		coffer_result_set_geometry(
+			ret, &disk->facts.record[COFFER_RECORD_PLACE].geometry, "");
+	if (!coffer_disk_is_converting(disk))
+		return 0;
+	coffer_result_set_geometry(ret, &c->geometry, c->cipher);
+	return coffer_progress_read(disk, &ret->converted, &ret->used, e);
 }
 
-/* What is on the disk, told to the result; and the lock of the volume that is there. */
+/* The lock for derivations is taken while no other lock is held, so the key is derived before the
+ * volume's lock is taken. But first the lock is tried, so that a passphrase is not asked for in
+ * vain. If the header is another one afterwards, the key does not fit it. */
+static int derive_first(struct coffer_session *s, struct coffer_err *e)
+{
+	int r;
+
+	coffer_lock_free(TAKE_PTR(s->own.reencryption)); /* of a placement that was redone */
+	r = coffer_session_lock(s, s->disk.header->uuid, e);
+	coffer_lock_free(TAKE_PTR(s->own.reencryption));
+	if (r < 0)
+		return r;
+	r = check_moved_segment(&s->disk, e);
+	return r < 0 ? r : coffer_session_unlock(s, e);
+}
+
+/* Take the lock of the volume that is there. */
+static int lock_volume(struct coffer_session *s, struct coffer_err *e)
+{
+	const char *uuid = coffer_volume_uuid(&s->disk.facts);
+	int r;
+
+	if (!uuid) /* the volume whose lock is held is gone: a new one has a UUID of its own */
+		coffer_lock_free(TAKE_PTR(s->own.reencryption));
+	if (!uuid || !needs_lock(s->disk.operation))
+		return 0;
+	if (coffer_disk_is_converting(&s->disk) && s->o->serialize_memory_hard_pbkdf &&
+		!s->own.key && !s->o->dry_run && s->disk.operation != COFFER_OP_FINISH_UNDO) {
+		r = derive_first(s, e);
+		if (r < 0)
+			return r;
+	}
+	if (s->own.reencryption)
+		return 0;
+	r = coffer_session_lock(s, uuid, e);
+	/* The run that held the lock until now may have moved the pointer: read again. */
+	return r < 0 ? r : coffer_disk_examine(s->dev, &s->disk, e);
+}
+
 static int examine(struct coffer_session *s, bool first, struct coffer_err *e)
 {
-	const struct coffer_facts *f = &s->disk.facts;
-	const char *uuid;
-	bool converting;
 	int r;
 
 	coffer_dev_set_direct(s->dev, false);
@@ -268,50 +321,31 @@ static int examine(struct coffer_session *s, bool first, struct coffer_err *e)
 		s->result->resumed = s->disk.operation != COFFER_OP_START &&
 				     s->disk.operation != COFFER_OP_ENCRYPTED;
 	}
-	converting = s->disk.header && f->kind_error == 0 && f->kind == COFFER_LUKS2_CONVERTING;
-	tell_volume(s, converting);
-	uuid = coffer_volume_uuid(f);
-	if (!uuid) /* the volume whose lock is held is gone: a new one has a UUID of its own */
-		coffer_lock_free(TAKE_PTR(s->own.reencryption));
-	if (!uuid || !works_for_volume(s->disk.operation))
-		return 0;
-	if (converting && s->o->serialize_memory_hard_pbkdf && !s->own.key && !s->o->dry_run &&
-		s->disk.operation != COFFER_OP_FINISH_UNDO) {
-		coffer_lock_free(
-			TAKE_PTR(s->own.reencryption)); /* of a placement that was redone */
-		r = derive_first(s, e);
-	}
-	if (r < 0 || s->own.reencryption)
-		return r;
-	r = coffer_session_lock(s, uuid, e);
-	/* Whoever held the lock until now may have moved the pointer: read again under it. */
-	return r < 0 ? r : coffer_disk_examine(s->dev, &s->disk, e);
+	r = report_volume(&s->disk, s->result, e);
+	return r < 0 ? r : lock_volume(s, e);
 }
 
 int coffer_encrypt_run(struct coffer_session *s, struct coffer_err *e)
 {
-	bool done = false;
 	int r;
 
 	coffer_session_progress(s, COFFER_PHASE_PREPARE, 0, 0);
+	for (int i = 0; i < MAX_OPERATIONS; i++) {
+		bool done = false;
 
-	for (int i = 0; i < MAX_STAGES; i++) {
 		r = examine(s, i == 0, e);
-		if (r == 0 && s->disk.operation != COFFER_OP_ENCRYPTED)
-			r = coffer_session_check_stop(s, e);
-		if (r == 0 && s->o->dry_run && s->disk.operation != COFFER_OP_START &&
-			s->disk.operation != COFFER_OP_ENCRYPTED)
-			return rehearse(s, e);
-		if (r == 0)
-			r = run_stage(s, &done, e);
 		if (r < 0)
 			return r;
-		if (done) {
-			s->result->finished = true;
-			return 0;
+		if (s->disk.operation != COFFER_OP_ENCRYPTED) {
+			r = coffer_session_check_stop(s, e);
+			if (r < 0)
+				return r;
+			if (s->o->dry_run && s->disk.operation != COFFER_OP_START)
+				return rehearse(s, e);
 		}
-		if (s->o->dry_run)
-			return 0;
+		r = operate(s, &done, e);
+		if (r < 0 || done || s->o->dry_run)
+			return r;
 	}
 	return coffer_err_needs_repair(e, ELOOP, "%s: the disk asks for '%s' again and again",
 		s->dev->name, coffer_operation_name(s->disk.operation));

@@ -113,7 +113,7 @@ int coffer_convert_finalize(struct coffer_session *s, struct coffer_err *e)
 	const struct coffer_conversion *c = &s->disk.facts.conversion;
 	int r = 0;
 
-	coffer_session_progress(s, COFFER_PHASE_FINALIZE, c->geometry.length, c->geometry.length);
+	coffer_session_progress(s, COFFER_PHASE_FINALIZE, s->result->used, s->result->used);
 	s->changed = true;
 	/* Pointer 0 may have been read from a cache only: make it durable before the last plain
 	 * copy of the head is destroyed. */

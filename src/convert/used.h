@@ -26,10 +26,6 @@ int coffer_used_store(struct coffer_session *s, int fd, struct coffer_err *e);
  * free_space is what is true of the whole volume. REFUSED: the options want only what is used. */
 int coffer_used_load(struct coffer_session *s, struct coffer_err *e);
 
-/* The map on the disk shall never be believed again: durable when this returns. For whoever is
- * about to let the half converted volume be used. Nothing is done where no map lies. */
-int coffer_used_void(struct coffer_session *s, struct coffer_err *e);
-
 /* Zeros over it, at the end, when pointer 0 is durable; not flushed. */
 int coffer_used_erase(struct coffer_session *s, struct coffer_err *e);
 

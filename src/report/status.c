@@ -17,8 +17,10 @@
 #include "convert/moved_segment_read.h"
 #include "convert/preflight.h"
 #include "convert/stage.h"
+#include "convert/stored_map_read.h"
 #include "fs/signatures.h"
 #include "luks2/lock_name.h"
+#include "luks2/locks.h"
 
 enum {
 	MAX_LOOKS = 20 /* at a disk that changes meanwhile */
@@ -144,7 +146,6 @@ static void tell_header(struct coffer_status *s, const struct coffer_disk *disk)
 		s->data_offset = c->geometry.shift;
 		s->data_size = c->geometry.length;
 		s->sector_size = c->geometry.sector_size;
-		s->converted = c->geometry.length - c->pointer;
 	} else if (cipher) {
 		(void)snprintf(s->cipher, sizeof(s->cipher), "%s", cipher);
 		if (coffer_json_u64s(segment, "offset", &s->data_offset) < 0)
@@ -152,6 +153,32 @@ static void tell_header(struct coffer_status *s, const struct coffer_disk *disk)
 		if (coffer_json_u32(segment, "sector_size", &s->sector_size) < 0)
 			s->sector_size = 0;
 	}
+}
+
+/* In the bytes that a run counts. A map of what is used that cannot be read is one that no run
+ * follows: then all bytes count. */
+static int read_progress(
+	struct coffer_status *s, const struct coffer_disk *disk, struct coffer_err *e)
+{
+	const struct coffer_conversion *c = &disk->facts.conversion;
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	struct coffer_err why = {0};
+	int r;
+
+	if (!coffer_disk_is_converting(disk))
+		return 0;
+	/* A run may change the map meanwhile. */
+	r = disk->unlocked ? 0 : coffer_lock_metadata(disk->dev, false, &lock, e);
+	if (r < 0)
+		return r;
+	r = coffer_progress_read(disk, &s->converted, &s->total, &why);
+	if (r == -ENOMEM)
+		return coffer_err_pass(e, r, &why);
+	if (r < 0) {
+		s->total = c->geometry.length;
+		s->converted = s->total - c->pointer;
+	}
+	return 0;
 }
 
 static void tell_transition(struct coffer_status *s, const struct coffer_facts *f)
@@ -362,6 +389,9 @@ static int fill(struct coffer_dev *dev, struct coffer_status *s, struct coffer_d
 	if (r < 0)
 		return r;
 	tell_facts(s, disk);
+	r = read_progress(s, disk, e);
+	if (r < 0)
+		return r;
 	s->stage = coffer_stage_of(disk->operation, &disk->facts, &plain);
 	if (s->stage == COFFER_STAGE_PLACED && is_placed_in_part(v, s))
 		s->stage = COFFER_STAGE_DAMAGED;

@@ -220,7 +220,7 @@ static void ask_status(struct coffer_dev *d, enum coffer_stage *ret)
 	demand_outcome(r, &e);
 	if (r < 0)
 		abort(); /* every stage is an answer, and the disk can be read */
-	if (s->stage >= COFFER_N_STAGES || s->converted > s->data_size ||
+	if (s->stage >= COFFER_N_STAGES || s->converted > s->total || s->total > s->data_size ||
 		(s->data_size && s->data_offset > s->size && s->stage != COFFER_STAGE_SHRUNK) ||
 		!memchr(s->why, 0, sizeof(s->why)) || !memchr(s->next, 0, sizeof(s->next)) ||
 		(s->stage == COFFER_STAGE_DAMAGED && !s->why[0]))

@@ -156,12 +156,12 @@ def reserved(box, reserve):
     os.unlink(img)
 
 
-def killed(moment, stage, found, can_abort, words=""):
+def killed(moment, stage, operation, can_abort, words=""):
     img = small.copy()
     coffer.kill_at(*moment, one_thread(img, small.key))
-    more = {"bytes_converted": small.end - pointer(img)} if stage in (
+    more = {"bytes_converted": small.end - pointer(img), "bytes_total": small.end} if stage in (
         "placed", "converting", "wipe-pending") else {}
-    s = says(img, stage, "coffer encrypt", words, operation=found, can_abort=can_abort,
+    s = says(img, stage, "coffer encrypt", words, operation=operation, can_abort=can_abort,
              device_size=small.size, data_size=small.end, data_offset=MiB, **more)
     if stage == "converting":
         text = run(COFFER, "status", img).stdout

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What is said of used blocks and of the others: in the summary, in a dry run, in a refusal."""
 import contextlib
+import json
 import os
 import re
 import shlex
@@ -9,7 +10,7 @@ import subprocess
 import time
 
 import coffer
-from coffer import COFFER, NOBODY, Box
+from coffer import ASAN, COFFER, NOBODY, Box
 from disk import HANG, MiB, make_image, mounted, run, sha256, tempdir
 from tap import Tap
 
@@ -75,6 +76,49 @@ def interrupted():
     assert f"go on with: coffer {shlex.join(cmd[1:])}\n" in p.stderr, p.stderr
     coffer.finish(img, box.key)
     coffer.assert_final(img)
+
+
+def progress_of(img):
+    """(converted, total) as status reports them; the line for people has the same percentage."""
+    s, = json.loads(run(ASAN, "status", "--json", img).stdout)["devices"]
+    assert s["stage"] == "converting", s
+    done, total = s["bytes_converted"], s["bytes_total"]
+    text = run(COFFER, "status", img).stdout
+    assert f": converting, {done * 100 // total} %\n" in text, text
+    assert f"{done} of {total} bytes" in text, text
+    return done, total
+
+
+def one_measure(used_only, spoil=None):
+    """Cut half way: status, dry run, abort and the run that goes on count the same bytes."""
+    img = box.copy("measure")
+    coffer.kill_at("fdatasync", 26, coffer.one_thread(img, box.key, "--used-only", used_only))
+    all_ = box.end - coffer.pointer(img), box.end
+    done, total = progress_of(img)
+    assert 0 < done < total <= box.end, (done, total)
+    assert (used_only == "no") == (total == box.end), total
+    if spoil:
+        spoil(img)
+        assert progress_of(img) == all_, "a map that no run can follow measures nothing"
+        done, total = all_
+    text = coffer.abort(img, status=(4,)).stderr
+    assert f"{done} of {total} bytes are converted already" in text, text
+    dry = coffer.events(coffer.encrypt(img, box.key, *AUTO, "--dry-run", "--json"))[-1]
+    assert (dry["bytes_converted"], dry["bytes_used"]) == (done, total), dry
+    events = coffer.events(coffer.encrypt(img, box.key, *AUTO, "--json", program=ASAN))
+    first = next(e for e in events if e.get("phase") == "convert")
+    assert (first["done"], first["total"]) == (done, total), (first, done, total)
+    assert events[-1]["bytes_converted"] == events[-1]["bytes_used"] == total, events[-1]
+    box.check_used(img)
+
+
+def tear_map(img):
+    """One byte of the used map's second block, which lies behind the keyslots area."""
+    with open(img, "r+b") as f:
+        head = f.read(MiB)
+        at = head.index(b"COFFER-USEDMAP") + 4096
+        f.seek(at)
+        f.write(bytes([head[at] ^ 1]))
 
 
 def nobody():
@@ -150,6 +194,9 @@ with stack:
         ("refused: xfs and an ordinary user", lambda: refused(
             nobody, "xfs: ", prefix=NOBODY, program=mine)),
         ("interrupted: the command that goes on", interrupted),
+        ("one measure of progress: used blocks", one_measure, "auto"),
+        ("one measure of progress: everything", one_measure, "no"),
+        ("one measure of progress: a damaged map", one_measure, "auto", tear_map),
         ("used while it asks for a key", while_it_asks, used_meanwhile,
          "was used while this run was getting ready; nothing was changed"),
         # Bug: an image was encrypted by a map from before it was mounted
