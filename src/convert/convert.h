@@ -3,12 +3,13 @@
 #pragma once
 #include "convert/session.h"
 
-/* From the header's pointer down to 0. The session has the key; the disk was examined (CONVERT).
- * Returns 0 with pointer 0 committed, or -errno; the disk is resumable at every instant. */
+/* Convert from the header's pointer down to 0. The session has the key; the disk was examined
+ * (CONVERT). 0: pointer 0 is committed. The disk is resumable at every instant. */
 int coffer_convert(struct coffer_session *s, struct coffer_err *e);
 
-/* Wipe the head copy and write the final header (END). */
+/* Wipe the moved-segment copy and write the final header (FINALIZE). */
 int coffer_convert_finalize(struct coffer_session *s, struct coffer_err *e);
 
-/* Bring the final header's torn or late copy in line (SYNC_FINAL). */
+/* Write the final header to its torn or late copy, too (SYNC_FINAL). -ESTALE: another program has
+ * changed the header meanwhile; nothing was written. */
 int coffer_convert_sync(struct coffer_session *s, struct coffer_err *e);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* finalize.c - after the last step: the head copy goes, the header becomes an ordinary one */
+/* finalize.c - after the last step: wipe the moved-segment copy, write the final header */
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -14,8 +14,8 @@ enum {
 	PIECE = 1 << 20
 };
 
-/* May all of the head copy be wiped? Its place is behind the content's end as it was when the
- * conversion began; but the volume may have been used, and have grown, since. */
+/* May all of the moved-segment copy be wiped? It lies after the end that the content had when the
+ * conversion began; but the volume may have been used since, and the content have grown. */
 static int may_wipe_all(
 	struct coffer_session *s, struct coffer_volume *v, bool *ret, struct coffer_err *e)
 {
@@ -23,28 +23,27 @@ static int may_wipe_all(
 	struct coffer_fs fs;
 	int r;
 
-	*ret = s->converted; /* this run did the last step and was alone on the device since */
+	*ret = s->converted; /* this run did the last step, and has had the device for itself since
+			      */
 	if (*ret)
 		return 0;
 	r = coffer_volume_fs(v, &fs, &why);
-	if (r < 0 && r != -EUCLEAN) {
-		if (e)
-			*e = why;
-		return r;
-	}
+	if (r < 0 && r != -EUCLEAN)
+		return coffer_err_pass(e, r, &why);
 	*ret = r == 0 && fs.kind != COFFER_FS_NONE &&
 	       fs.end <= coffer_gap_offset(&s->disk.facts.conversion.geometry);
 	return 0;
 }
 
-/* The sectors of the head copy's place that are byte by byte the plain head become random. By
- * sectors, since an earlier wipe may have been torn at any of them. */
-static bool wipe_equal_sectors(uint8_t *there, const uint8_t *head, const uint8_t *random, size_t n)
+/* Sectors that are byte by byte the moved segment become random. By sectors, since an earlier wipe
+ * may have been torn at any of them. */
+static bool wipe_equal_sectors(
+	uint8_t *there, const uint8_t *segment, const uint8_t *random, size_t n)
 {
 	bool changed = false;
 
 	for (size_t k = 0; k < n; k += COFFER_SECTOR) {
-		if (memcmp(there + k, head + k, COFFER_SECTOR) != 0)
+		if (memcmp(there + k, segment + k, COFFER_SECTOR) != 0)
 			continue;
 		memcpy(there + k, random + k, COFFER_SECTOR);
 		changed = true;
@@ -52,33 +51,34 @@ static bool wipe_equal_sectors(uint8_t *there, const uint8_t *head, const uint8_
 	return changed;
 }
 
-/* Where something else may lie in the head copy's place, only what is the plain head goes: what
+/* Where something else may lie in the copy's place, only what is the plain moved segment goes: what
  * the volume keeps there is ciphertext and cannot look like that. */
 static int wipe_equal(struct coffer_session *s, struct coffer_volume *v, uint64_t at,
 	const uint8_t *random, size_t n, struct coffer_err *e)
 {
 	const uint64_t copy = coffer_segment_copy_offset(&s->disk.facts.conversion.geometry);
-	_cleanup_free_ uint8_t *head = coffer_dev_buffer(PIECE);
+	_cleanup_free_ uint8_t *segment = coffer_dev_buffer(PIECE);
 	_cleanup_free_ uint8_t *there = coffer_dev_buffer(PIECE);
 	int r;
 
-	if (!head || !there)
+	if (!segment || !there)
 		return coffer_err_errno(e, ENOMEM, "wipe the head copy");
-	r = coffer_volume_read(v, at, head, n, e);
-	if (r == 0)
-		r = coffer_dev_read(s->dev, there, n, copy + at, e);
+	r = coffer_volume_read(v, at, segment, n, e);
 	if (r < 0)
 		return r;
-	if (memcmp(there, head, n) != 0)
+	r = coffer_dev_read(s->dev, there, n, copy + at, e);
+	if (r < 0)
+		return r;
+	if (memcmp(there, segment, n) != 0)
 		s->result->segment_copy_kept = true;
-	/* What is not the head is written as it was read: nobody else is on the device. */
-	if (!wipe_equal_sectors(there, head, random, n))
+	/* Other sectors are written as they were read: nothing else writes to the device. */
+	if (!wipe_equal_sectors(there, segment, random, n))
 		return 0;
 	return coffer_dev_write(s->dev, there, n, copy + at, e);
 }
 
-/* Random bytes, as stock does: zeros would tell where the copy was. */
-static int wipe_head_copy(struct coffer_session *s, struct coffer_err *e)
+/* Random bytes, as stock does: zeros would show where the copy was. */
+static int wipe_segment_copy(struct coffer_session *s, struct coffer_err *e)
 {
 	const struct coffer_geometry *g = &s->disk.facts.conversion.geometry;
 	_cleanup_free_ uint8_t *random = coffer_dev_buffer(PIECE);
@@ -91,42 +91,50 @@ static int wipe_head_copy(struct coffer_session *s, struct coffer_err *e)
 		return coffer_err_errno(e, ENOMEM, "wipe the head copy");
 	coffer_mapping_converting(&s->disk.facts.conversion, s->dev->size, &map);
 	r = coffer_volume_open(s->dev, &map, s->own.key, &v, e);
-	if (r == 0)
-		r = may_wipe_all(s, &v, &all, e);
+	if (r < 0)
+		return r;
+	r = may_wipe_all(s, &v, &all, e);
+	if (r < 0)
+		return r;
 	/* Exactly [D-S, D): pointer 0 is durable, so nothing reads it any more; one byte below
 	 * begins the ciphertext of the last block of data. */
-	for (uint64_t at = 0; at < g->shift && r == 0; at += PIECE) {
+	for (uint64_t at = 0; at < g->shift; at += PIECE) {
 		const size_t n = min_u64(PIECE, g->shift - at);
 
 		if (coffer_random(random, n) < 0)
 			return coffer_err_set(e, EIO, "libcrypto has no random bytes");
 		r = all ? coffer_dev_write(s->dev, random, n, coffer_segment_copy_offset(g) + at, e)
 			: wipe_equal(s, &v, at, random, n, e);
+		if (r < 0)
+			return r;
 	}
-	if (r == 0)
-		r = coffer_used_erase(s, e);
+	r = coffer_used_erase(s, e);
 	return r < 0 ? r : coffer_dev_flush(s->dev, e);
+}
+
+/* Pointer 0 may come from a cache: it is made durable before the last plain copy of the moved
+ * segment is destroyed. */
+static int commit_and_wipe(struct coffer_session *s, struct coffer_err *e)
+{
+	const int r = s->converted ? 0 : coffer_header_commit(s->dev, s->disk.header, e);
+
+	return r < 0 ? r : wipe_segment_copy(s, e);
 }
 
 int coffer_convert_finalize(struct coffer_session *s, struct coffer_err *e)
 {
-	const struct coffer_conversion *c = &s->disk.facts.conversion;
-	int r = 0;
+	struct coffer_header *h = s->disk.header;
+	int r;
 
 	coffer_session_progress(s, COFFER_PHASE_FINALIZE, s->result->used, s->result->used);
 	s->changed = true;
-	/* Pointer 0 may have been read from a cache only: make it durable before the last plain
-	 * copy of the head is destroyed. */
-	if (!s->converted)
-		r = coffer_header_commit(s->dev, s->disk.header, e);
-	if (r == 0)
-		r = wipe_head_copy(s, e);
+	r = commit_and_wipe(s, e);
 	if (r < 0)
 		return coffer_err_wrap(e, r, "wipe the copy of the head");
-	/* The requirement in the header remembers that the wipe is due, so it goes last. */
-	r = coffer_conversion_finish(s->disk.header->json, c, e);
+	/* The requirement in the header says that the wipe is due, so it goes last. */
+	r = coffer_conversion_finish(h->json, &s->disk.facts.conversion, e);
 	if (r == 0)
-		r = coffer_header_commit(s->dev, s->disk.header, e);
+		r = coffer_header_commit(s->dev, h, e);
 	return coffer_err_wrap(e, r, "write the final header");
 }
 

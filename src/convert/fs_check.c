@@ -12,7 +12,7 @@
 #include "fs/fsck.h"
 #include "fs/scrub.h"
 
-#define MAX_HEAD (UINT64_C(256) << 20) /* the largest that people move away */
+#define MAX_SEGMENT (UINT64_C(256) << 20) /* the largest moved segment in use */
 
 int coffer_fs_check(struct coffer_dev *d, const struct coffer_fs *fs,
 	const struct coffer_stop *stop, struct coffer_err *e)
@@ -23,28 +23,29 @@ int coffer_fs_check(struct coffer_dev *d, const struct coffer_fs *fs,
 		return -ENODATA;
 	r = coffer_fsck(coffer_fs_name(fs->kind), d->name, stop, e);
 	if (r == 0 && fs->kind == COFFER_FS_BTRFS)
-		r = coffer_scrub_btrfs(d, MAX_HEAD, e);
+		r = coffer_scrub_btrfs(d, MAX_SEGMENT, e);
 	return r;
 }
 
 /* The filesystem at byte 0, if one is there and nothing of a conversion. */
-static int look(struct coffer_session *s, struct coffer_moved_segment *ret, bool *ret_plain,
+static int examine(struct coffer_session *s, struct coffer_moved_segment *ret, bool *ret_plain,
 	struct coffer_err *e)
 {
 	int r;
 
 	coffer_dev_set_direct(s->dev, false);
 	r = coffer_disk_examine(s->dev, &s->disk, e);
-	if (r == 0)
-		r = coffer_moved_segment_read(&s->disk, ret, e);
+	if (r < 0)
+		return r;
+	r = coffer_moved_segment_read(&s->disk, ret, e);
 	*ret_plain = r == 0 && s->disk.operation == COFFER_OP_START && ret->has_head;
 	return r;
 }
 
-/* The block of the copy with the superblock goes: without that nothing is a copy of a head. The
- * head is in its place, durable and sound. A checker may take hours, and an image can be attached,
- * used and grown meanwhile: so only if nobody has it, and the filesystem still ends before the gap.
- */
+/* Erase the copy's block with the superblock: without that no run takes it for a copy. The moved
+ * segment is in its place, durable and sound. A checker may take hours, and an image can be
+ * attached, used and grown meanwhile: so only if it has no holders and the filesystem still ends
+ * before the gap. */
 static int forget_copy(
 	struct coffer_session *s, const struct coffer_geometry *g, struct coffer_err *e)
 {
@@ -52,7 +53,7 @@ static int forget_copy(
 	bool plain;
 	int r;
 
-	r = look(s, &v, &plain, e);
+	r = examine(s, &v, &plain, e);
 	if (r < 0 || !plain || v.head.end > coffer_gap_offset(g) ||
 		(!s->dev->is_block && coffer_dev_check_exclusive(s->dev, NULL) < 0))
 		return r;
@@ -70,7 +71,7 @@ int coffer_fs_check_undone(struct coffer_session *s, const struct coffer_geometr
 	bool plain;
 	int r;
 
-	r = look(s, &v, &plain, e);
+	r = examine(s, &v, &plain, e);
 	if (r < 0 || !plain)
 		return r;
 	r = coffer_fs_check(s->dev, &v.head, stop, &why);

@@ -10,9 +10,8 @@
 int coffer_fs_check(struct coffer_dev *d, const struct coffer_fs *fs,
 	const struct coffer_stop *stop, struct coffer_err *e);
 
-/* A head was put back from a copy that nobody had verified: it may never have been complete, or be
- * of an older try. Where nothing else tells it, the checker may: NEEDS_REPAIR. If it finds nothing
- * wrong, that copy is made one that nobody takes for a copy any more. @kept: what was overwritten
- * is kept in the gap. */
+/* The moved segment was put back from an unverified copy, which may be incomplete or of an older
+ * conversion. If the checker finds damage: NEEDS_REPAIR. If it finds none, the copy is erased so
+ * far that no run takes it for a copy. @kept: what was overwritten is kept in the gap. */
 int coffer_fs_check_undone(struct coffer_session *s, const struct coffer_geometry *g, bool kept,
 	const struct coffer_stop *stop, struct coffer_err *e);

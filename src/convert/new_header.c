@@ -87,7 +87,6 @@ int coffer_new_header_check_options(const struct coffer_luks2_format *f, struct 
 
 	make_cheap(&cheap);
 	r = coffer_luks2_check_format(&cheap, e);
-
 	if (r == -EINVAL || r == -ENOTSUP || r == -ENOENT)
 		coffer_err_outcome(e, COFFER_USAGE);
 	return r;
@@ -106,10 +105,12 @@ int coffer_new_header_build(struct coffer_session *s, const struct coffer_luks2_
 	r = coffer_luks2_build(f, &layout, s->own.passphrase, &stop, &fd, e);
 	if (r == -EINTR)
 		return coffer_session_check_stop(s, e);
-	if (r == 0)
-		r = coffer_session_unlock_fd(s, fd, e);
-	if (r == 0)
-		r = coffer_image_check(fd, g, s->own.key, e);
+	if (r < 0)
+		return r;
+	r = coffer_session_unlock_fd(s, fd, e);
+	if (r < 0)
+		return r;
+	r = coffer_image_check(fd, g, s->own.key, e);
 	if (r < 0)
 		return r;
 	*ret_fd = TAKE_FD(fd);

@@ -18,75 +18,80 @@ enum {
 	PIECE = 1 << 20,
 };
 
-/* [from, to) of the wanted head; block 0 is not the body's. */
-static int write_body(struct coffer_dev *d, const struct coffer_record *rec, const uint8_t *image,
-	uint64_t from, uint64_t to, struct coffer_err *e)
+/* Write [from, to) of the header area as the image has it, and flush. */
+static int write_and_flush(struct coffer_dev *d, const struct coffer_record *rec,
+	const uint8_t *image, uint64_t from, uint64_t to, struct coffer_err *e)
 {
 	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(PIECE);
-	int r = 0;
+	int r;
 
 	if (!buf)
 		return coffer_err_errno(e, ENOMEM, "place the header");
-	for (uint64_t at = from; at < to && r == 0; at += PIECE) {
+	for (uint64_t at = from; at < to; at += PIECE) {
 		const size_t n = min_u64(PIECE, to - at);
 
 		coffer_image_expand(rec, image, at, buf, n);
 		r = coffer_dev_write(d, buf, n, at, e);
+		if (r < 0)
+			return r;
 	}
-	return r;
-}
-
-static int write_and_flush(struct coffer_dev *d, const struct coffer_record *rec,
-	const uint8_t *image, uint64_t from, uint64_t to, struct coffer_err *e)
-{
-	int r;
-
-	r = write_body(d, rec, image, from, to, e);
-	return r < 0 ? r : coffer_dev_flush(d, e);
+	return coffer_dev_flush(d, e);
 }
 
 /* Records and image must be gone for good before the first step: the image would open the disk
- * with today's passphrase for ever, and the gap belongs to ciphertext from then on. The record of
- * saving says nothing beside a header; it goes because it holds a hash of what is encrypted now. */
+ * with today's passphrase for ever, and the gap belongs to ciphertext from then on. The SAVE record
+ * means nothing beside a header; it goes because it holds a hash of what is encrypted now. */
 static int erase_record(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
+{
+	const struct coffer_geometry *g = &rec->geometry;
+	int r;
+
+	r = coffer_dev_zero(d, coffer_record_offset(g, COFFER_RECORD_SAVE), COFFER_BLOCK, e);
+	if (r < 0)
+		return r;
+	r = coffer_dev_zero(d, coffer_gap_offset(g), COFFER_BLOCK + rec->image_size, e);
+	return r < 0 ? r : coffer_dev_flush(d, e);
+}
+
+/* Zeros over the blocks with a signature, so that no tool finds one. */
+static int mask(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
 {
 	int r;
 
-	r = coffer_dev_zero(
-		d, coffer_record_offset(&rec->geometry, COFFER_RECORD_SAVE), COFFER_BLOCK, e);
-	if (r == 0)
-		r = coffer_dev_zero(
-			d, coffer_gap_offset(&rec->geometry), COFFER_BLOCK + rec->image_size, e);
-	return r < 0 ? r : coffer_dev_flush(d, e);
+	for (uint32_t i = 0; i < rec->n_masked; i++) {
+		r = coffer_dev_zero(d, rec->masked[i], COFFER_BLOCK, e);
+		if (r < 0)
+			return r;
+	}
+	return coffer_dev_flush(d, e);
 }
 
 static int place_locked(struct coffer_dev *d, const struct coffer_record *rec, const uint8_t *image,
 	struct coffer_err *e)
 {
-	_cleanup_free_ uint8_t *zeros = coffer_dev_buffer(COFFER_BLOCK);
 	const uint64_t copy = rec->copy_size;
 	int r;
 
-	if (!zeros)
-		return coffer_err_errno(e, ENOMEM, "place the header");
-	/* Head copy, record and image are durable and were read back: from here on every state of
-	 * [0,S) can be made into the wanted one again, or into the old one. The transition block
-	 * goes first and alone: with the veils in the same flush a cut could leave a filesystem
-	 * without superblock and nothing that says why. */
+	/* Moved-segment copy, record and image are durable and were read back: from here on every
+	 * state of [0,S) can be made into the wanted one again, or into the old one. The transition
+	 * block goes first and alone: with the masked blocks in the same flush a power cut could
+	 * leave a filesystem without superblock, and nothing that says why. */
 	r = coffer_write_transition(d, rec, e);
-	for (uint32_t i = 0; i < rec->n_masked && r == 0; i++)
-		r = coffer_dev_write(d, zeros, COFFER_BLOCK, rec->masked[i], e);
-	if (r == 0)
-		r = coffer_dev_flush(d, e);
+	if (r < 0)
+		return r;
+	r = mask(d, rec, e);
+	if (r < 0)
+		return r;
 	/* Nothing mounts or repairs the disk now, so the body may be torn at any sector. */
-	if (r == 0)
-		r = write_and_flush(d, rec, image, 2 * copy, rec->geometry.shift, e);
+	r = write_and_flush(d, rec, image, 2 * copy, rec->geometry.shift, e);
+	if (r < 0)
+		return r;
 	/* The keyslots are durable before the first copy that names them; the copies one after the
 	 * other, so that from the first flush on one of them is whole. Block 0 is in the last. */
-	if (r == 0)
-		r = write_and_flush(d, rec, image, copy, 2 * copy, e);
-	if (r == 0)
-		r = write_and_flush(d, rec, image, 0, copy, e);
+	r = write_and_flush(d, rec, image, copy, 2 * copy, e);
+	if (r < 0)
+		return r;
+	r = write_and_flush(d, rec, image, 0, copy, e);
 	return r < 0 ? r : erase_record(d, rec, e);
 }
 
@@ -101,39 +106,59 @@ int coffer_place_redo(struct coffer_dev *d, const struct coffer_record *rec, con
 	_cleanup_lock_ struct coffer_lock *lock = NULL;
 	int r;
 
-	/* Stock tools must not look at, still less mend, a header that is half there. */
+	/* Stock tools must not read, still less repair, a header that is half there. */
 	r = coffer_lock_header(d, &lock, e);
 	if (r == 0)
 		r = place_locked(d, rec, image, e);
 	return coffer_err_wrap(e, r, "place the header");
 }
 
-/* Copy the head to the end of the disk. Before that it is on the disk that it is coffer who copies,
- * and what: cut here, the disk looks like one where cryptsetup was cut with a part of its header in
- * place of the head and the whole copy at the end, of which nothing may be overwritten. The record
- * takes the place of an old abort's, which would speak later. */
-static int save_head(struct coffer_dev *d, struct coffer_record *rec, struct coffer_err *e)
+/* Copy the first S bytes to the end of the disk. A SAVE record goes first: it says that coffer
+ * makes this copy, and of what. Without it, an interruption here looks like one where cryptsetup
+ * had written a part of its header over the moved segment, with the whole copy at the end, and then
+ * nothing may be overwritten. It takes the place of an UNDO record, which would be read later. */
+static int save_segment(struct coffer_dev *d, struct coffer_record *rec, struct coffer_err *e)
 {
 	const uint64_t shift = rec->geometry.shift,
 		       copy = coffer_segment_copy_offset(&rec->geometry);
 	struct coffer_record saving = *rec;
 	int r;
 
-	/* All of it lies in the first sector, as all of a record of RESTORE does: where it takes
-	 * the place of such a one, or of an older one of its kind, there is a whole one always. */
+	/* Like an UNDO record it lies in the first sector alone: where it takes the place of one,
+	 * or of an older SAVE record, there is always a whole one. */
 	saving.kind = COFFER_RECORD_SAVE;
 	saving.image_size = saving.n_extents = 0;
 	memset(saving.image_hash, 0, sizeof(saving.image_hash));
 	r = coffer_dev_hash(d, 0, shift, saving.segment_hash, e);
-	if (r == 0)
-		r = coffer_write_record(d, &saving, e);
-	if (r == 0)
-		r = coffer_dev_copy_verified(d, 0, copy, shift, e);
-	if (r == 0)
-		r = coffer_dev_hash(d, copy, shift, rec->segment_hash, e);
-	if (r == 0 && memcmp(rec->segment_hash, saving.segment_hash, COFFER_SHA256_SIZE) != 0)
-		r = coffer_err_set(e, EIO, "%s has changed while it was copied", d->name);
-	return r;
+	if (r < 0)
+		return r;
+	r = coffer_write_record(d, &saving, e);
+	if (r < 0)
+		return r;
+	r = coffer_dev_copy_verified(d, 0, copy, shift, e);
+	if (r < 0)
+		return r;
+	r = coffer_dev_hash(d, copy, shift, rec->segment_hash, e);
+	if (r < 0)
+		return r;
+	if (memcmp(rec->segment_hash, saving.segment_hash, COFFER_SHA256_SIZE) != 0)
+		return coffer_err_set(e, EIO, "%s has changed while it was copied", d->name);
+	return 0;
+}
+
+/* Everything that makes the placement redoable. All of it lies in the reserve, where preflight
+ * found no filesystem: interrupted here, the filesystem is as it was. */
+static int save(
+	struct coffer_dev *d, struct coffer_record *rec, const uint8_t *image, struct coffer_err *e)
+{
+	int r;
+
+	r = save_segment(d, rec, e);
+	if (r < 0)
+		return r;
+	r = coffer_dev_write_verified(
+		d, image, rec->image_size, coffer_image_offset(&rec->geometry), e);
+	return r < 0 ? r : coffer_write_record(d, rec, e);
 }
 
 int coffer_place_begin(
@@ -144,25 +169,29 @@ int coffer_place_begin(
 	int r;
 
 	r = coffer_image_load(header_fd, &rec, &image, e);
-	if (r == 0)
-		r = coffer_find_masked(d, 0, &rec, e);
+	if (r < 0)
+		return r;
+	r = coffer_find_masked(d, 0, &rec, e);
 	if (r < 0)
 		return r;
 	if (coffer_random(rec.id, sizeof(rec.id)) < 0)
 		return coffer_err_set(e, EIO, "libcrypto has no random bytes");
 	/* What is read back to be compared must come from the disk, not from a cache. */
 	coffer_dev_use_direct(d, g);
-
-	/* All of these lie in the reserve, where the guards found no filesystem: a cut here leaves
-	 * the filesystem as it was. */
-	r = save_head(d, &rec, e);
-	if (r == 0)
-		r = coffer_dev_write_verified(d, image, rec.image_size, coffer_image_offset(g), e);
-	if (r == 0)
-		r = coffer_write_record(d, &rec, e);
+	r = save(d, &rec, image, e);
 	if (r < 0)
 		return coffer_err_wrap(e, r, "save the first %" PRIu64 " bytes", g->shift);
 	return coffer_place_redo(d, &rec, image, e);
+}
+
+static int finish_locked(struct coffer_disk *disk, struct coffer_err *e)
+{
+	/* The body was durable before the first copy was written, so a whole copy proves it. */
+	const int r = coffer_header_rewrite(disk->dev, disk->header, e);
+
+	if (r < 0)
+		return r;
+	return erase_record(disk->dev, &disk->facts.record[COFFER_RECORD_PLACE], e);
 }
 
 int coffer_place_finish(struct coffer_disk *disk, struct coffer_err *e)
@@ -170,11 +199,8 @@ int coffer_place_finish(struct coffer_disk *disk, struct coffer_err *e)
 	_cleanup_lock_ struct coffer_lock *lock = NULL;
 	int r;
 
-	/* The body was durable before the first copy was written, so a whole copy proves it. */
 	r = coffer_lock_header(disk->dev, &lock, e);
 	if (r == 0)
-		r = coffer_header_rewrite(disk->dev, disk->header, e);
-	if (r == 0)
-		r = erase_record(disk->dev, &disk->facts.record[COFFER_RECORD_PLACE], e);
+		r = finish_locked(disk, e);
 	return coffer_err_wrap(e, r, "finish placing the header");
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* place.h - put a header over the head of a filesystem, or take it away, whenever the power fails
+/* place.h - put a header over the first bytes of a filesystem, or undo that
  *
- * The order of writes and flushes here is law 1 made flesh; ARCHITECTURE.md explains each state
- * that a cut can leave. */
+ * The order of writes and flushes follows law 1, so that the power may fail at any instant.
+ * ARCHITECTURE.md explains each state that a power cut can leave. */
 #pragma once
 #include "convert/disk.h"
 
-/* Begin: save the head, write record and image, then everything of coffer_place_redo.
- * @header_fd is a memfd with the finished header; guards have passed; @g is checked. */
+/* Save the first S bytes, write record and image, then do what coffer_place_redo does.
+ * @header_fd is a memfd with the finished header; preflight has passed; @g is checked. */
 int coffer_place_begin(
 	struct coffer_dev *d, const struct coffer_geometry *g, int header_fd, struct coffer_err *e);
 
@@ -15,21 +15,22 @@ int coffer_place_begin(
 int coffer_place_redo(struct coffer_dev *d, const struct coffer_record *rec, const uint8_t *image,
 	struct coffer_err *e);
 
-/* The header is in place: make both copies sure, erase record and image. For FINISH_PLACEMENT. */
+/* The header is in place: write both copies again, erase record and image. For FINISH_PLACEMENT. */
 int coffer_place_finish(struct coffer_disk *disk, struct coffer_err *e);
 
-/* Give the head back; for a disk where coffer_can_abort is true. */
+/* Put the moved segment back; for a disk where coffer_can_abort is true. */
 int coffer_place_undo(struct coffer_disk *disk, struct coffer_err *e);
 
-/* The next four are repair's: see rescue/diagnose.h for when each is right. */
+/* The next four are for repair: rescue/diagnose.h says when each is right. */
 
-/* Put the head of layout @g back from its copy where no record tells of it. What it overwrites in
- * [4096,S) is kept from D-2S on, unless coffer itself has made and verified that copy. */
+/* Put the moved segment of layout @g back from a copy that no record describes. What this
+ * overwrites in [4096,S) is kept from D-2S on, unless coffer itself has made and verified that
+ * copy. */
 int coffer_place_undo_stock(
 	struct coffer_disk *disk, const struct coffer_geometry *g, struct coffer_err *e);
-/* Take the mark and the veils of a placement away that has changed nothing else. */
+/* Undo the transition block and the masked blocks of a placement that has changed nothing else. */
 int coffer_place_undo_transition(struct coffer_disk *disk, struct coffer_err *e);
-/* Zero the sectors of block 0 that are coffer's mark. */
+/* Zero the sectors of block 0 that hold a transition block. */
 int coffer_place_erase_transition(struct coffer_disk *disk, struct coffer_err *e);
-/* Erase a PLACE record and its image; the caller knows that nobody else uses that room. */
+/* Erase a PLACE record and its image; the caller knows that nothing else uses that space. */
 int coffer_place_erase(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* place_io.c - the writes that a placement and its undoing share */
+/* place_io.c - the writes that placement and undo share */
 #include "convert/place_io.h"
 
 #include <errno.h>
@@ -37,15 +37,15 @@ int coffer_write_transition(
 	return r < 0 ? r : coffer_dev_flush(d, e);
 }
 
-/* Every block of the head, except block 0, in which libblkid sees a signature: until the body is
- * complete nothing may take the disk for a filesystem. btrfs' place is always among them. */
+/* Every block, except block 0, in which libblkid finds a signature: until the body is complete
+ * nothing may take the disk for a filesystem. The place of btrfs is always among them. */
 int coffer_find_masked(
-	struct coffer_dev *d, uint64_t head, struct coffer_record *rec, struct coffer_err *e)
+	struct coffer_dev *d, uint64_t at, struct coffer_record *rec, struct coffer_err *e)
 {
 	struct coffer_content c = {0};
 	int r;
 
-	r = coffer_signatures_read(d, head, rec->geometry.shift, &c, e);
+	r = coffer_signatures_read(d, at, rec->geometry.shift, &c, e);
 	if (r < 0)
 		return r;
 	if (c.n_magics == COFFER_MAX_MAGICS)

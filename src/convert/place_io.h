@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* place_io.h - the writes that a placement and its undoing share */
+/* place_io.h - the writes that placement and undo share */
 #pragma once
 #include "convert/record.h"
 #include "io/dev.h"
@@ -12,7 +12,7 @@ int coffer_write_record(
 int coffer_write_transition(
 	struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e);
 
-/* Add to @rec's veils the blocks with a signature in the head, which lies at byte @head now. Not in
- * direct mode. REFUSED with -E2BIG when there are too many. */
+/* Add to @rec's masked blocks those with a signature in the S bytes at byte @at. Not in direct
+ * mode. REFUSED with -E2BIG when there are too many. */
 int coffer_find_masked(
-	struct coffer_dev *d, uint64_t head, struct coffer_record *rec, struct coffer_err *e);
+	struct coffer_dev *d, uint64_t at, struct coffer_record *rec, struct coffer_err *e);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* place_undo.c - a placement backward: the head comes back from its copy */
+/* place_undo.c - undo a placement: the moved segment comes back from its copy */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,7 +17,8 @@ enum {
 	PIECE = 1 << 20,
 };
 
-/* The veils and the hash of the head copy, then to the disk: from here on an abort is known. */
+/* Masked blocks and the hash of the moved-segment copy, then to the disk: from here on every run
+ * knows that an abort is under way. */
 static int finish_record(struct coffer_dev *d, struct coffer_record *rec, struct coffer_err *e)
 {
 	int r;
@@ -31,8 +32,8 @@ static int finish_record(struct coffer_dev *d, struct coffer_record *rec, struct
 	return r < 0 ? r : coffer_write_record(d, rec, e);
 }
 
-/* The record of an abort. While a header is whole somebody may have opened the volume and written
- * to its head, which lives in the head copy: then what is there now is the truth. */
+/* The record of an abort. While a header is whole the volume may have been opened and written to,
+ * and its first S bytes lie in the moved-segment copy: so what is there now is taken. */
 static int make_undo_record(
 	struct coffer_disk *disk, bool keep, struct coffer_record *rec, struct coffer_err *e)
 {
@@ -45,13 +46,13 @@ static int make_undo_record(
 	*rec = (struct coffer_record){.kind = COFFER_RECORD_UNDO, .keep = keep};
 	if (f->has_record[COFFER_RECORD_UNDO] && f->record[COFFER_RECORD_UNDO].keep)
 		rec->keep = true;
-	/* Block 0 may hold a transition block of what was begun before; under the same id a torn
-	 * mixture of the two is no riddle. */
+	/* Block 0 may hold a transition block of what was begun before. Under the same id a torn
+	 * mixture of the two can still be read. */
 	if (older)
 		memcpy(rec->id, older->id, sizeof(rec->id));
 	else if (f->transition_error == 0) {
-		/* The record of what was begun is lost, and with it whether the reserve has
-		 * something to keep, and what the head copy's hash was: nothing of it is erased. */
+		/* Its record is lost, and with it whether the reserve has something to keep, and
+		 * the hash of the moved-segment copy: nothing of them is erased. */
 		rec->keep = true;
 		memcpy(rec->id, f->transition.id, sizeof(rec->id));
 	} else if (coffer_random(rec->id, sizeof(rec->id)) < 0)
@@ -72,9 +73,9 @@ static int make_undo_record(
 	return finish_record(disk->dev, rec, e);
 }
 
-/* The record of giving back a head that cryptsetup had moved away: of a header of which nothing
- * counts, or only the second copy. In that case it is named as the header is, so that the
- * transition block is known for that header's own. */
+/* The record for a segment that cryptsetup moved, whose header has no copy that counts, or only the
+ * second. Then the record has the header's UUID, so that the transition block is known for that
+ * header's own. */
 static int make_undo_stock_record(struct coffer_disk *disk, const struct coffer_geometry *g,
 	bool keep, struct coffer_record *rec, struct coffer_err *e)
 {
@@ -107,90 +108,99 @@ static bool is_masked_block(const struct coffer_record *rec, uint64_t block)
 	return false;
 }
 
-/* The head from its copy, without block 0 and the veiled blocks: no magic comes back yet. */
+/* The moved segment from its copy, without block 0 and the masked blocks: no magic comes back yet.
+ */
 static int restore_body(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
 {
 	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(PIECE);
 	const uint64_t shift = rec->geometry.shift,
 		       copy = coffer_segment_copy_offset(&rec->geometry);
-	uint64_t at = COFFER_BLOCK;
-	int r = 0;
+	uint64_t end;
+	int r;
 
 	if (!buf)
 		return coffer_err_errno(e, ENOMEM, "put the head back");
-	while (at < shift && r == 0) {
-		uint64_t end = at;
-
-		if (is_masked_block(rec, at)) {
-			at += COFFER_BLOCK;
+	for (uint64_t at = COFFER_BLOCK; at < shift; at = end) {
+		end = at + COFFER_BLOCK;
+		if (is_masked_block(rec, at))
 			continue;
-		}
 		while (end < shift && end - at < PIECE && !is_masked_block(rec, end))
 			end += COFFER_BLOCK;
 		r = coffer_dev_read(d, buf, end - at, copy + at, e);
-		if (r == 0)
-			r = coffer_dev_write(d, buf, end - at, at, e);
-		at = end;
+		if (r < 0)
+			return r;
+		r = coffer_dev_write(d, buf, end - at, at, e);
+		if (r < 0)
+			return r;
 	}
-	return r < 0 ? r : coffer_dev_flush(d, e);
+	return coffer_dev_flush(d, e);
 }
 
-/* Block 0 gets the transition block, both header copies and all veiled blocks lose their magic. */
+/* Block 0 gets the transition block; the second header copy and all masked blocks lose their magic.
+ */
 static int mask_for_undo(
 	struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
 {
 	int r;
 
-	/* The head copy is durable, its record too: [0,S) is worth nothing from here on. While the
-	 * second copy is still whole, stock would bring the first one back: harmless. */
+	/* The moved-segment copy and its record are durable: [0,S) is not needed any more. While
+	 * the second header copy is whole, stock would bring the first one back: harmless. */
 	r = coffer_write_transition(d, rec, e);
-	if (r == 0)
-		r = coffer_dev_zero(d, rec->copy_size, COFFER_BLOCK, e);
+	if (r < 0)
+		return r;
+	r = coffer_dev_zero(d, rec->copy_size, COFFER_BLOCK, e);
 	for (uint32_t i = 0; i < rec->n_masked && r == 0; i++)
 		r = coffer_dev_zero(d, rec->masked[i], COFFER_BLOCK, e);
 	return r < 0 ? r : coffer_dev_flush(d, e);
 }
 
+/* Zeros over [off, off + n), durable. */
+static int erase(struct coffer_dev *d, uint64_t off, uint64_t n, struct coffer_err *e)
+{
+	const int r = coffer_dev_zero(d, off, n, e);
+
+	return r < 0 ? r : coffer_dev_flush(d, e);
+}
+
 /* Zero again what of the reserve was used, the record last: as long as a part of the copy is left,
- * it says that the head is whole, and that the copy is not what cryptsetup has left. Only ever
- * called with the filesystem back in its old place by this very run, alone on the device since: so
- * nothing has grown into the reserve. */
+ * it says that the moved segment is whole, and that the copy is not cryptsetup's. Only called by
+ * the run that put the filesystem back, which had the device for itself: so the filesystem has not
+ * grown into the reserve. */
 static int erase_reserve(
 	struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
 {
 	const struct coffer_geometry *g = &rec->geometry;
-	int r = 0;
+	int r;
 
 	if (!rec->keep) {
 		r = coffer_dev_zero(d, coffer_gap_offset(g), g->shift - COFFER_BLOCK, e);
-		if (r == 0)
-			r = coffer_dev_zero(d, coffer_segment_copy_offset(g), g->shift, e);
-		if (r == 0)
-			r = coffer_dev_flush(d, e);
+		if (r < 0)
+			return r;
+		r = erase(d, coffer_segment_copy_offset(g), g->shift, e);
+		if (r < 0)
+			return r;
 	}
-	if (r == 0)
-		r = coffer_dev_zero(d, coffer_record_offset(g, rec->kind), COFFER_BLOCK, e);
-	return r < 0 ? r : coffer_dev_flush(d, e);
+	return erase(d, coffer_record_offset(g, rec->kind), COFFER_BLOCK, e);
 }
 
-/* Block 0 says that the body is back, so that no later run writes it again: a filesystem which does
- * not need block 0 (btrfs) lives as soon as its own superblock is back. */
+/* Block 0 says that the body is back, so that no later run writes it again: a filesystem that does
+ * not need block 0 (btrfs) can be used as soon as its own superblock is back. */
 static int mark_body_restored(
 	struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
 {
-	struct coffer_record mark = *rec;
+	struct coffer_record undone = *rec;
 
-	mark.kind = COFFER_RECORD_UNDONE;
-	return coffer_write_transition(d, &mark, e);
+	undone.kind = COFFER_RECORD_UNDONE;
+	return coffer_write_transition(d, &undone, e);
 }
 
-/* Is each sector of a veiled block still zero, or the head's already (a torn restore)? Anything
- * else was written by somebody who has used the filesystem since its superblock came back. */
-static bool still_ours(const uint8_t *now, const uint8_t *head)
+/* Is each sector of a masked block still zero, or back already (a torn write)? Anything else was
+ * written by a use of the filesystem after its superblock came back. */
+static bool still_ours(const uint8_t *now, const uint8_t *segment)
 {
 	for (size_t at = 0; at < COFFER_BLOCK; at += COFFER_SECTOR)
 		if (!bytes_are_zero(now + at, COFFER_SECTOR) &&
-			memcmp(now + at, head + at, COFFER_SECTOR) != 0)
+			memcmp(now + at, segment + at, COFFER_SECTOR) != 0)
 			return false;
 	return true;
 }
@@ -199,49 +209,51 @@ static int unmask_block(
 	struct coffer_dev *d, const struct coffer_record *rec, uint64_t block, struct coffer_err *e)
 {
 	_cleanup_free_ uint8_t *now = coffer_dev_buffer(COFFER_BLOCK);
-	_cleanup_free_ uint8_t *head = coffer_dev_buffer(COFFER_BLOCK);
+	_cleanup_free_ uint8_t *segment = coffer_dev_buffer(COFFER_BLOCK);
 	int r;
 
-	if (!now || !head)
+	if (!now || !segment)
 		return coffer_err_errno(e, ENOMEM, "put the head back");
 	r = coffer_dev_read(d, now, COFFER_BLOCK, block, e);
-	if (r == 0)
-		r = coffer_dev_read(d, head, COFFER_BLOCK,
-			coffer_segment_copy_offset(&rec->geometry) + block, e);
-	if (r < 0 || !still_ours(now, head))
+	if (r < 0)
 		return r;
-	return coffer_dev_write(d, head, COFFER_BLOCK, block, e);
+	r = coffer_dev_read(
+		d, segment, COFFER_BLOCK, coffer_segment_copy_offset(&rec->geometry) + block, e);
+	if (r < 0 || !still_ours(now, segment))
+		return r;
+	return coffer_dev_write(d, segment, COFFER_BLOCK, block, e);
 }
 
-/* The sectors of block 0 that are still coffer's mark become the head's; what is back already may
- * have been used since, by a filesystem that does not need the sectors that are not. */
+/* Only sectors of block 0 that still hold a transition block are written: what is back already may
+ * have been changed since, by a filesystem that does not need the other sectors. */
 static int restore_block_0(
 	struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
 {
-	struct coffer_record mark = *rec;
+	struct coffer_record undone = *rec;
 	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(4 * COFFER_BLOCK);
-	uint8_t *now = buf, *head, *begun, *restored;
+	uint8_t *now = buf, *segment, *begun, *restored;
 	int r;
 
 	if (!buf)
 		return coffer_err_errno(e, ENOMEM, "put block 0 back");
-	head = buf + COFFER_BLOCK;
+	segment = buf + COFFER_BLOCK;
 	begun = buf + 2 * COFFER_BLOCK;
 	restored = buf + 3 * COFFER_BLOCK;
-	mark.kind = COFFER_RECORD_UNDONE;
+	undone.kind = COFFER_RECORD_UNDONE;
 	if (coffer_transition_encode(rec, begun) < 0 ||
-		coffer_transition_encode(&mark, restored) < 0)
+		coffer_transition_encode(&undone, restored) < 0)
 		return coffer_err_set(e, EIO, "libcrypto failed to hash");
 	r = coffer_dev_read(d, now, COFFER_BLOCK, 0, e);
-	if (r == 0)
-		r = coffer_dev_read(
-			d, head, COFFER_BLOCK, coffer_segment_copy_offset(&rec->geometry), e);
+	if (r < 0)
+		return r;
+	r = coffer_dev_read(
+		d, segment, COFFER_BLOCK, coffer_segment_copy_offset(&rec->geometry), e);
 	if (r < 0)
 		return r;
 	for (size_t at = 0; at < COFFER_BLOCK; at += COFFER_SECTOR)
 		if (memcmp(now + at, begun + at, COFFER_SECTOR) == 0 ||
 			memcmp(now + at, restored + at, COFFER_SECTOR) == 0)
-			memcpy(now + at, head + at, COFFER_SECTOR);
+			memcpy(now + at, segment + at, COFFER_SECTOR);
 	r = coffer_dev_write(d, now, COFFER_BLOCK, 0, e);
 	return r < 0 ? r : coffer_dev_flush(d, e);
 }
@@ -249,60 +261,71 @@ static int restore_block_0(
 /* The last of an undo: the magics come back, those in block 0 at the very end. */
 static int unmask(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
 {
-	int r = 0;
+	int r;
 
-	for (uint32_t i = 0; i < rec->n_masked && r == 0; i++)
+	for (uint32_t i = 0; i < rec->n_masked; i++) {
 		r = unmask_block(d, rec, rec->masked[i], e);
-	if (r == 0)
-		r = coffer_dev_flush(d, e);
+		if (r < 0)
+			return r;
+	}
+	r = coffer_dev_flush(d, e);
 	return r < 0 ? r : restore_block_0(d, rec, e);
 }
 
-/* Veils, body, magics: in this order the disk is at every instant one that the record explains. */
+/* In this order the disk is at every instant one that the record explains. */
 static int put_back(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
 {
 	int r;
 
 	r = mask_for_undo(d, rec, e);
-	if (r == 0)
-		r = restore_body(d, rec, e);
-	if (r == 0)
-		r = mark_body_restored(d, rec, e);
-	if (r == 0)
-		r = unmask(d, rec, e);
+	if (r < 0)
+		return r;
+	r = restore_body(d, rec, e);
+	if (r < 0)
+		return r;
+	r = mark_body_restored(d, rec, e);
+	if (r < 0)
+		return r;
+	r = unmask(d, rec, e);
 	return r < 0 ? r : erase_reserve(d, rec, e);
 }
 
-/* The blocks of the records that were found; a filesystem that has grown into the reserve since has
+/* The blocks of the records that were found: a filesystem that has grown into the reserve since has
  * not taken these, or there would be no record in them. */
 static int erase_records(struct coffer_disk *disk, struct coffer_err *e)
 {
-	const struct coffer_facts *f = &disk->facts;
-	int r = 0;
+	const struct coffer_record *rec = disk->facts.record;
+	int r;
 
-	for (int k = COFFER_RECORD_PLACE; k <= COFFER_RECORD_UNDO && r == 0; k++)
-		if (f->has_record[k])
-			r = coffer_dev_zero(disk->dev,
-				coffer_record_offset(&f->record[k].geometry, f->record[k].kind),
-				COFFER_BLOCK, e);
-	return r < 0 ? r : coffer_dev_flush(disk->dev, e);
+	for (int k = COFFER_RECORD_PLACE; k <= COFFER_RECORD_UNDO; k++) {
+		if (!disk->facts.has_record[k])
+			continue;
+		r = coffer_dev_zero(disk->dev, coffer_record_offset(&rec[k].geometry, rec[k].kind),
+			COFFER_BLOCK, e);
+		if (r < 0)
+			return r;
+	}
+	return coffer_dev_flush(disk->dev, e);
 }
 
 static int undo_locked(struct coffer_disk *disk, struct coffer_err *e)
 {
 	const struct coffer_facts *f = &disk->facts;
 	struct coffer_record rec = f->record[COFFER_RECORD_UNDO];
-	int r = 0;
+	int r;
 
 	if (!disk->header && f->transition.kind == COFFER_RECORD_UNDONE) {
-		/* Cut between the mark and block 0. The filesystem may have been used and even
-		 * have grown since, so of the reserve only the records are erased. */
+		/* Interrupted between that transition block and block 0. The filesystem may have
+		 * been used and even have grown since, so of the reserve only the records go. */
 		r = unmask(disk->dev, &rec, e);
 		return r < 0 ? r : erase_records(disk, e);
 	}
-	if (disk->header || !f->has_record[COFFER_RECORD_UNDO])
+	if (disk->header || !f->has_record[COFFER_RECORD_UNDO]) {
 		r = make_undo_record(disk, false, &rec, e);
-	return r < 0 ? r : put_back(disk->dev, &rec, e);
+		if (r < 0)
+			return r;
+	}
+	return put_back(disk->dev, &rec, e);
 }
 
 int coffer_place_undo(struct coffer_disk *disk, struct coffer_err *e)
@@ -316,11 +339,11 @@ int coffer_place_undo(struct coffer_disk *disk, struct coffer_err *e)
 	return coffer_err_wrap(e, r, "put the filesystem's head back");
 }
 
-/* cryptsetup's copy of the head may have holes: it is not flushed before the head is overwritten.
- * Where it has one and the head is still in its place, the head's bytes would be lost. Block 0 is
+/* cryptsetup's copy may have holes: it does not flush it before it overwrites the moved segment.
+ * Where the copy has one and the bytes are still in their place, they would be lost. Block 0 is
  * left out, for the record needs as much room: if a sector of it is overwritten, it is a header's.
  * So are both header copies where they are whole. */
-static int keep_torn_head(
+static int keep_torn_segment(
 	const struct coffer_disk *disk, const struct coffer_geometry *g, struct coffer_err *e)
 {
 	const struct coffer_facts *f = &disk->facts;
@@ -331,28 +354,36 @@ static int keep_torn_head(
 		disk->dev, from, coffer_gap_offset(g) + from - COFFER_BLOCK, g->shift - from, e);
 }
 
-int coffer_place_undo_stock(
+/* The copy at D-S was made durable when the disk was examined, and the moved-segment check has read
+ * it. The record, and what is kept, go to the gap, which holds nothing that is needed: while all
+ * data is in its place, it is free, or has a step's ciphertext of what is there too. */
+static int undo_stock_locked(
 	struct coffer_disk *disk, const struct coffer_geometry *g, struct coffer_err *e)
 {
-	_cleanup_lock_ struct coffer_lock *lock = NULL;
-	/* coffer has verified its copy before it wrote a transition block. */
+	/* coffer verifies its copy before it writes a transition block. */
 	const bool keep = disk->facts.transition_error != 0;
 	struct coffer_record rec;
 	int r;
 
-	/* The copy at D-S was made durable when the disk was examined, and is what the evidence
-	 * was taken from. Record and torn head go to the gap, which holds nothing that is needed:
-	 * while all data is in its place, it is free, or has a step's ciphertext of what is there
-	 * too. */
+	if (keep) {
+		r = keep_torn_segment(disk, g, e);
+		if (r < 0)
+			return r;
+	}
+	r = disk->header ? make_undo_record(disk, keep, &rec, e)
+			 : make_undo_stock_record(disk, g, keep, &rec, e);
+	return r < 0 ? r : put_back(disk->dev, &rec, e);
+}
+
+int coffer_place_undo_stock(
+	struct coffer_disk *disk, const struct coffer_geometry *g, struct coffer_err *e)
+{
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	int r;
+
 	r = coffer_lock_header(disk->dev, &lock, e);
-	if (r == 0 && keep)
-		r = keep_torn_head(disk, g, e);
-	if (r == 0 && disk->header)
-		r = make_undo_record(disk, keep, &rec, e);
-	else if (r == 0)
-		r = make_undo_stock_record(disk, g, keep, &rec, e);
 	if (r == 0)
-		r = put_back(disk->dev, &rec, e);
+		r = undo_stock_locked(disk, g, e);
 	return coffer_err_wrap(e, r, "put the filesystem's head back");
 }
 
@@ -363,10 +394,10 @@ int coffer_place_undo_transition(struct coffer_disk *disk, struct coffer_err *e)
 	_cleanup_lock_ struct coffer_lock *lock = NULL;
 	int r;
 
-	/* The head was never changed but for block 0 and the veils, and only those sectors are
-	 * touched that are a mark or a veil still. No veil was written before all of the mark was
-	 * durable: zeros in one's place are the filesystem's own then. The record goes last: while
-	 * it is there, the same finding leads here again. */
+	/* Of [0,S) only block 0 and masked blocks were ever changed, and only sectors are written
+	 * that are a transition block or masked still. No block was masked before all of the
+	 * transition block was durable: zeros in one's place are the filesystem's own then. The
+	 * record goes last: while it is there, the same finding leads here again. */
 	r = coffer_lock_header(disk->dev, &lock, e);
 	if (r == 0)
 		r = masks_whole ? unmask(disk->dev, rec, e) : restore_block_0(disk->dev, rec, e);
@@ -375,26 +406,34 @@ int coffer_place_undo_transition(struct coffer_disk *disk, struct coffer_err *e)
 	return coffer_err_wrap(e, r, "put block 0 back");
 }
 
-int coffer_place_erase_transition(struct coffer_disk *disk, struct coffer_err *e)
+static int erase_transition_locked(struct coffer_disk *disk, struct coffer_err *e)
 {
-	_cleanup_lock_ struct coffer_lock *lock = NULL;
 	_cleanup_free_ uint8_t *block = coffer_dev_buffer(COFFER_BLOCK);
 	struct coffer_dev *d = disk->dev;
 	int r;
 
 	if (!block)
 		return coffer_err_errno(e, ENOMEM, "erase the mark");
-	r = coffer_lock_header(d, &lock, e);
-	if (r == 0)
-		r = coffer_dev_read(d, block, COFFER_BLOCK, 0, e);
+	r = coffer_dev_read(d, block, COFFER_BLOCK, 0, e);
+	if (r < 0)
+		return r;
 	for (uint32_t i = 0; i < COFFER_BLOCK / COFFER_SECTOR; i++)
 		if (disk->facts.transition.sectors & (UINT32_C(1) << i))
 			memset(block + i * COFFER_SECTOR, 0, COFFER_SECTOR);
+	r = coffer_dev_write(d, block, COFFER_BLOCK, 0, e);
+	if (r < 0)
+		return r;
+	r = coffer_dev_flush(d, e);
+	return r < 0 ? r : erase_records(disk, e);
+}
+
+int coffer_place_erase_transition(struct coffer_disk *disk, struct coffer_err *e)
+{
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	int r;
+
+	r = coffer_lock_header(disk->dev, &lock, e);
 	if (r == 0)
-		r = coffer_dev_write(d, block, COFFER_BLOCK, 0, e);
-	if (r == 0)
-		r = coffer_dev_flush(d, e);
-	if (r == 0)
-		r = erase_records(disk, e);
+		r = erase_transition_locked(disk, e);
 	return coffer_err_wrap(e, r, "erase coffer's mark");
 }

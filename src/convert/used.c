@@ -13,8 +13,8 @@
 #include "convert/image.h"
 #include "fs/fsmap.h"
 
-/* A gap of free bytes shorter than this is moved along with what surrounds it: to go around it
- * costs a request more, which takes a disk about as long as these bytes. */
+/* A shorter gap of free bytes is moved along with what surrounds it: one more request takes a disk
+ * about as long as these bytes. */
 #define SHORT_GAP (UINT64_C(64) << 10)
 
 void coffer_used_all(struct coffer_session *s, const char *why)
@@ -41,17 +41,16 @@ int coffer_used_give_up(struct coffer_session *s, const char *why, struct coffer
 	return 0;
 }
 
-/* --- before a conversion begins ----------------------------------------------------------------
- */
+/* --- before a conversion begins ------------------------------------------------------------- */
 
 static int read_plain(void *arg, uint64_t x, uint8_t *buf, size_t n, struct coffer_err *e)
 {
 	return coffer_dev_read(arg, buf, n, x, e);
 }
 
-/* What lies behind the filesystem's end: nothing of it, but with an explicit size somebody says
- * that there is something else. */
-static int add_behind(struct coffer_fsmap *f, const struct coffer_preflight *g)
+/* What lies after the filesystem's end is free, unless an explicit size says that it has content.
+ */
+static int add_after_end(struct coffer_fsmap *f, const struct coffer_preflight *g)
 {
 	struct coffer_range *all;
 
@@ -65,7 +64,7 @@ static int add_behind(struct coffer_fsmap *f, const struct coffer_preflight *g)
 	return 0;
 }
 
-/* The map of what the filesystem says. What the fingerprint is taken of is used in any case: a
+/* The map of what the filesystem reports. The source of the fingerprint always counts as used: a
  * free byte's content would be lost, and the fingerprint with it. */
 static int make_map(
 	struct coffer_fsmap *f, const struct coffer_preflight *g, struct coffer_used_map **ret)
@@ -73,18 +72,23 @@ static int make_map(
 	_cleanup_used_map_ struct coffer_used_map *map = NULL;
 	int r;
 
-	r = add_behind(f, g);
-	if (r == 0)
-		r = coffer_used_map_new(f->free, f->n_free, g->geometry.length, &map);
-	if (r == 0)
-		r = coffer_used_map_add(map, f->fixed, f->n_fixed);
-	if (r == 0)
-		r = coffer_used_map_add(map, f->prints, f->n_prints);
-	if (r == 0)
-		r = coffer_used_map_coarsen(map, SHORT_GAP, SIZE_MAX);
-	if (r == 0)
-		*ret = TAKE_PTR(map);
-	return r;
+	r = add_after_end(f, g);
+	if (r < 0)
+		return r;
+	r = coffer_used_map_new(f->free, f->n_free, g->geometry.length, &map);
+	if (r < 0)
+		return r;
+	r = coffer_used_map_add(map, f->fixed, f->n_fixed);
+	if (r < 0)
+		return r;
+	r = coffer_used_map_add(map, f->prints, f->n_prints);
+	if (r < 0)
+		return r;
+	r = coffer_used_map_coarsen(map, SHORT_GAP, SIZE_MAX);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(map);
+	return 0;
 }
 
 static int make_stored(struct coffer_session *s, const struct coffer_preflight *g,
@@ -108,18 +112,30 @@ static int make_stored(struct coffer_session *s, const struct coffer_preflight *
 	return coffer_fingerprint(m, read_plain, s->dev, m->fingerprint, e);
 }
 
-static void tell(struct coffer_session *s)
+void coffer_used_report(const struct coffer_stored_map *m, struct coffer_encrypt_result *ret)
 {
-	s->result->used_only = true;
-	s->result->used = coffer_used_map_bytes(s->own.stored->map, 0, s->own.stored->map->length);
-	s->result->free_space = (enum coffer_free_space)s->own.stored->free_space;
+	ret->used_only = true;
+	ret->used = coffer_used_map_bytes(m->map, 0, m->map->length);
+	ret->free_space = (enum coffer_free_space)m->free_space;
+}
+
+/* Why the used map cannot be had is in @why. */
+static int read_fsmap(struct coffer_session *s, const struct coffer_preflight *g, bool may_mount,
+	struct coffer_fsmap *f, struct coffer_err *why)
+{
+	const int r = coffer_fsmap_read(
+		s->dev, &g->fs, may_mount && geteuid() == 0 && s->dev->fd >= 0, f, why);
+
+	if (r == 0 && f->n_prints == 0)
+		return coffer_err_set(why, EOPNOTSUPP, "nothing of it tells whether it was used");
+	return r;
 }
 
 int coffer_used_find(struct coffer_session *s, const struct coffer_preflight *g, bool may_mount,
 	struct coffer_err *e)
 {
-	struct coffer_fsmap f = {0};
-	struct coffer_err ambiguity = {0};
+	_cleanup_(coffer_fsmap_reset) struct coffer_fsmap f = {0};
+	struct coffer_err why = {0};
 	int r;
 
 	coffer_used_all(s, NULL);
@@ -128,23 +144,18 @@ int coffer_used_find(struct coffer_session *s, const struct coffer_preflight *g,
 	if (g->fs.kind == COFFER_FS_NONE)
 		return coffer_used_give_up(
 			s, "its content is of a kind that coffer does not know", e);
-	r = coffer_fsmap_read(
-		s->dev, &g->fs, may_mount && geteuid() == 0 && s->dev->fd >= 0, &f, &ambiguity);
-	if (r == 0 && f.n_prints == 0)
-		r = coffer_err_set(
-			&ambiguity, EOPNOTSUPP, "nothing of it tells whether it was used");
+	r = read_fsmap(s, g, may_mount, &f, &why);
 	if (r == -ENOMEM)
 		return coffer_err_errno(e, ENOMEM, "find out what is used");
 	if (r < 0) {
-		coffer_fsmap_reset(&f);
-		(void)coffer_err_wrap(&ambiguity, r, "%s", coffer_fs_name(g->fs.kind));
-		return coffer_used_give_up(s, ambiguity.msg, e);
+		(void)coffer_err_wrap(&why, r, "%s", coffer_fs_name(g->fs.kind));
+		return coffer_used_give_up(s, why.msg, e);
 	}
 	r = make_stored(s, g, &f, e);
-	coffer_fsmap_reset(&f);
-	if (r == 0)
-		tell(s);
-	return r;
+	if (r < 0)
+		return r;
+	coffer_used_report(s->own.stored, s->result);
+	return 0;
 }
 
 int coffer_used_confirm(struct coffer_session *s, struct coffer_err *e)
@@ -155,16 +166,14 @@ int coffer_used_confirm(struct coffer_session *s, struct coffer_err *e)
 	if (!s->own.stored)
 		return 0;
 	r = coffer_fingerprint(s->own.stored, read_plain, s->dev, now, e);
-	if (r == 0 && memcmp(now, s->own.stored->fingerprint, sizeof(now)) != 0)
-		r = coffer_err_refuse(e, EBUSY,
-			"%s: its filesystem was used while this run was getting ready; nothing was "
-			"changed",
-			s->dev->name);
-	return r;
+	if (r < 0 || memcmp(now, s->own.stored->fingerprint, sizeof(now)) == 0)
+		return r;
+	return coffer_err_refuse(e, EBUSY,
+		"%s: its filesystem was used while this run was getting ready; nothing was changed",
+		s->dev->name);
 }
 
-/* --- into the new header -----------------------------------------------------------------------
- */
+/* --- into the new header -------------------------------------------------------------------- */
 
 static int write_memfd(int fd, const uint8_t *p, size_t n, uint64_t off, struct coffer_err *e)
 {
@@ -201,6 +210,6 @@ int coffer_used_store(struct coffer_session *s, int fd, struct coffer_err *e)
 		return coffer_err_errno(e, ENOMEM, "keep what is used");
 	if (coffer_stored_map_encode(m, buf) < 0)
 		return coffer_err_set(e, EIO, "libcrypto failed to hash");
-	tell(s);
+	coffer_used_report(m, s->result);
 	return write_memfd(fd, buf, size, at, e);
 }

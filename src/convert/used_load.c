@@ -164,8 +164,7 @@ static int follow(struct coffer_session *s, struct coffer_map_on_disk *f, struct
 	m->map->fill = now == COFFER_FREE_FILL;
 	coffer_stored_map_free(s->own.stored);
 	s->own.stored = TAKE_PTR(f->map);
-	s->result->used_only = true;
-	s->result->used = coffer_used_map_bytes(s->own.stored->map, 0, s->own.stored->map->length);
+	coffer_used_report(s->own.stored, s->result);
 	/* A run that discards begins with what earlier runs have passed, so it holds for all. */
 	s->result->free_space = now == COFFER_FREE_DISCARD ? now : may_claim(weakest);
 	return 0;
