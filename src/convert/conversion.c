@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* conversion.c - progress of an encryption in place, as LUKS2 metadata tells it */
+/* conversion.c - progress of an encryption in place, as LUKS2 metadata describes it */
 #include "convert/conversion.h"
 
 #include <errno.h>
@@ -238,7 +238,7 @@ static bool text_is(struct json_object *o, const char *key, const char *value)
 	return s && strcmp(s, value) == 0;
 }
 
-/* Is the reencryption of the kind coffer does? Otherwise *why says what it is. */
+/* Is the reencryption of the kind that coffer does? Otherwise *why gets the reason. */
 static bool is_ours(struct json_object *json, struct coffer_conversion *c, const char **why)
 {
 	struct json_object *slot = reencrypt_keyslot(json).keyslot;
@@ -302,6 +302,70 @@ static struct final_digest volume_key_digest(struct json_object *json, char name
 	return f;
 }
 
+/* Are the segments those that coffer would write for @c? Stock may be inside the step [@q,
+ * pointer). */
+static bool segments_match(
+	struct json_object *segments, const struct coffer_conversion *c, uint64_t q)
+{
+	struct table t, hot;
+
+	build_table(&t, c);
+	if (!c->hot)
+		return table_matches(segments, &t, c);
+	build_hot_table(&hot, c, q);
+	memcpy(&hot.s[hot.n], &t.s[t.n_regular], 3 * sizeof(t.s[0])); /* the backups */
+	hot.n += 3;
+	return table_matches(segments, &hot, c);
+}
+
+/* Of a reencryption of coffer's kind. */
+static int read_state(struct json_object *json, struct coffer_conversion *c, struct coffer_err *e)
+{
+	struct json_object *segments = coffer_json_object(json, "segments");
+	struct final_digest digest;
+	char name[16];
+	uint64_t q;
+
+	if (read_pointer(segments, c, &q) < 0 || !coffer_pointer_ok(&c->geometry, c->pointer) ||
+		(c->hot && !coffer_pointer_ok(&c->geometry, q)))
+		return coffer_err_set(e, EBADMSG, "the segments tell of no possible progress");
+	if (!segments_match(segments, c, q))
+		return coffer_err_set(e, EBADMSG,
+			"the segments are not those of an encryption that stands at byte %" PRIu64,
+			c->pointer);
+	digest = volume_key_digest(json, name);
+	if (coffer_json_foreach(coffer_json_object(json, "keyslots"), find_key_size,
+		    (void *[]){coffer_json_array(digest.digest, "keyslots"), &c->key_size}) != 1)
+		return coffer_err_set(e, EBADMSG, "no keyslot holds the key of the final segment");
+	return 0;
+}
+
+/* Is it a reencryption that coffer can do? False: @e has the reason. */
+static bool read_kind(struct json_object *json, struct json_object *mandatory,
+	struct coffer_conversion *c, struct coffer_err *e)
+{
+	const char *why = NULL, *first = coffer_json_item_string(mandatory, 0);
+
+	if (coffer_json_length(mandatory) != 1 || !coffer_json_array_has(mandatory, requirement)) {
+		(void)coffer_err_set(e, EOPNOTSUPP, "its header asks for '%s'%s",
+			first ? first : "something that is no name",
+			coffer_json_length(mandatory) > 1 ? " and more" : "");
+		return false;
+	}
+	if (read_geometry(coffer_json_object(json, "segments"), c) < 0 || !is_ours(json, c, &why)) {
+		(void)coffer_err_set(e, EOPNOTSUPP,
+			"a reencryption is under way that coffer does not do: %s",
+			why ? why : "its segments tell of no moved head");
+		return false;
+	}
+	if (coffer_geometry_check(&c->geometry, e) < 0) {
+		(void)coffer_err_wrap(
+			e, -EOPNOTSUPP, "a reencryption is under way that coffer cannot do");
+		return false;
+	}
+	return true;
+}
+
 int coffer_conversion_read(struct json_object *json, enum coffer_luks2_kind *ret_kind,
 	struct coffer_conversion *ret, struct coffer_err *e)
 {
@@ -310,11 +374,7 @@ int coffer_conversion_read(struct json_object *json, enum coffer_luks2_kind *ret
 		coffer_json_array(coffer_json_object(config, "requirements"), "mandatory");
 	struct json_object *segments = coffer_json_object(json, "segments");
 	struct coffer_conversion c = {0};
-	struct final_digest digest;
-	struct table t;
-	const char *why = NULL;
-	char name[16];
-	uint64_t q;
+	int r;
 
 	if (coffer_json_length(mandatory) == 0) {
 		/* The requirement and the backups come and go in one commit. */
@@ -326,49 +386,11 @@ int coffer_conversion_read(struct json_object *json, enum coffer_luks2_kind *ret
 	}
 	*ret_kind = COFFER_LUKS2_OTHER;
 	ret->hot = find_flag(segments, "in-reencryption") != NULL;
-	if (coffer_json_length(mandatory) != 1 || !coffer_json_array_has(mandatory, requirement)) {
-		const char *first = coffer_json_item_string(mandatory, 0);
-
-		(void)coffer_err_set(e, EOPNOTSUPP, "its header asks for '%s'%s",
-			first ? first : "something that is no name",
-			coffer_json_length(mandatory) > 1 ? " and more" : "");
+	if (!read_kind(json, mandatory, &c, e))
 		return 0;
-	}
-	if (read_geometry(segments, &c) < 0 || !is_ours(json, &c, &why)) {
-		(void)coffer_err_set(e, EOPNOTSUPP,
-			"a reencryption is under way that coffer does "
-			"not do: %s",
-			why ? why : "its segments tell of no moved head");
-		return 0;
-	}
-	if (coffer_geometry_check(&c.geometry, e) < 0) {
-		(void)coffer_err_wrap(
-			e, -EOPNOTSUPP, "a reencryption is under way that coffer cannot do");
-		return 0;
-	}
-	if (read_pointer(segments, &c, &q) < 0 || !coffer_pointer_ok(&c.geometry, c.pointer) ||
-		(c.hot && !coffer_pointer_ok(&c.geometry, q)))
-		return coffer_err_set(e, EBADMSG, "the segments tell of no possible progress");
-	if (c.hot) {
-		struct table regular;
-
-		build_hot_table(&regular, &c, q);
-		build_table(&t, &c);
-		memmove(&t.s[regular.n], &t.s[t.n_regular], 3 * sizeof(t.s[0]));
-		memcpy(t.s, regular.s, regular.n * sizeof(t.s[0]));
-		t.n_regular = regular.n;
-		t.n = regular.n + 3;
-	} else {
-		build_table(&t, &c);
-	}
-	if (!table_matches(segments, &t, &c))
-		return coffer_err_set(e, EBADMSG,
-			"the segments are not those of an encryption that stands at byte %" PRIu64,
-			c.pointer);
-	digest = volume_key_digest(json, name);
-	if (coffer_json_foreach(coffer_json_object(json, "keyslots"), find_key_size,
-		    (void *[]){coffer_json_array(digest.digest, "keyslots"), &c.key_size}) != 1)
-		return coffer_err_set(e, EBADMSG, "no keyslot holds the key of the final segment");
+	r = read_state(json, &c, e);
+	if (r < 0)
+		return r;
 	*ret = c;
 	*ret_kind = COFFER_LUKS2_CONVERTING;
 	return 0;
@@ -413,32 +435,28 @@ static int put_segment(struct json_object *segments, unsigned int i, const struc
 static int write_table(
 	struct json_object *json, const struct table *t, const struct coffer_conversion *c)
 {
-	struct json_object *segments = coffer_json_object_new();
-	struct json_object *covered = coffer_json_array_new();
+	_cleanup_json_ struct json_object *segments = coffer_json_object_new();
+	_cleanup_json_ struct json_object *covered = coffer_json_array_new();
 	struct final_digest digest;
 	char name[16], key[16];
-	int r = 0;
+	int r;
 
 	digest = volume_key_digest(json, name);
-	if (!segments || !covered || !digest.digest)
-		r = digest.digest ? -ENOMEM : -EBADMSG;
-	for (unsigned int i = 0; r == 0 && i < t->n; i++) {
+	if (!digest.digest)
+		return -EBADMSG;
+	if (!segments || !covered)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < t->n; i++) {
 		r = put_segment(segments, i, &t->s[i], c);
+		if (r < 0)
+			return r;
 		(void)snprintf(key, sizeof(key), "%u", i);
-		if (r == 0 && t->s[i].crypt)
-			r = coffer_json_append_string(covered, key);
+		r = t->s[i].crypt ? coffer_json_append_string(covered, key) : 0;
+		if (r < 0)
+			return r;
 	}
-	if (r < 0) {
-		coffer_json_free(segments);
-		coffer_json_free(covered);
-		return r;
-	}
-	r = coffer_json_put(digest.digest, "segments", covered);
-	if (r < 0) {
-		coffer_json_free(segments);
-		return r;
-	}
-	return coffer_json_put(json, "segments", segments);
+	r = coffer_json_put(digest.digest, "segments", TAKE_PTR(covered));
+	return r < 0 ? r : coffer_json_put(json, "segments", TAKE_PTR(segments));
 }
 
 int coffer_conversion_write(

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* conversion.h - progress of an encryption in place, as LUKS2 metadata tells it
+/* conversion.h - progress of an encryption in place, as LUKS2 metadata describes it
  *
  * The layout is the one stock cryptsetup uses (mode encrypt, direction backward, resilience
- * datashift), so that either tool can go on where the other stopped. What coffer accepts is
- * decided by building the metadata it would write itself for the same geometry and pointer, and
- * comparing: a header with one odd number in its segments is not resumed.
+ * datashift), so that either tool can resume where the other stopped. coffer accepts exactly the
+ * metadata that it would write itself for the same geometry and pointer: a header with one other
+ * number in its segments is not resumed.
  * Source: LUKS2 on-disk format 1.1, chapter 3, and the headers that cryptsetup 2.6 writes. */
 #pragma once
 #include <stdbool.h>
@@ -31,13 +31,12 @@ struct coffer_conversion {
 /* The one cipher of coffer's engine; a conversion with another one is cryptsetup's to resume. */
 #define COFFER_CIPHER "aes-xts-plain64"
 
-/* What the metadata @json says. @ret is filled for CONVERTING; of OTHER it
- * only gets hot. OTHER is no error; @e then tells what coffer cannot do about it.
- * -EBADMSG: the metadata contradicts itself or the layout. */
+/* Read the metadata @json. @ret is filled for CONVERTING; for OTHER only its hot is. OTHER is not
+ * an error; @e then has what coffer cannot do. -EBADMSG: the metadata contradicts itself. */
 int coffer_conversion_read(struct json_object *json, enum coffer_luks2_kind *ret_kind,
 	struct coffer_conversion *ret, struct coffer_err *e);
 
-/* Change @json to say that the conversion @c stands at @c->pointer. -ENOMEM, -EBADMSG. */
+/* Change @json to the conversion @c at @c->pointer. -ENOMEM, -EBADMSG. */
 int coffer_conversion_write(
 	struct json_object *json, const struct coffer_conversion *c, struct coffer_err *e);
 
@@ -45,8 +44,7 @@ int coffer_conversion_write(
 int coffer_conversion_finish(
 	struct json_object *json, const struct coffer_conversion *c, struct coffer_err *e);
 
-/* Does the digest over the reencryption metadata match the volume key? It keeps a forged header
- * from making a tool write with wrong offsets (CVE-2021-4122).
- * -EKEYREJECTED when it does not match or is not there. */
+/* Does the digest over the reencryption metadata match the volume key? Without it a forged header
+ * could make a tool write to wrong offsets (CVE-2021-4122). -EKEYREJECTED: no. */
 int coffer_conversion_verify(
 	struct json_object *json, const uint8_t *key, size_t key_size, struct coffer_err *e);

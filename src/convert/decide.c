@@ -24,7 +24,7 @@ static const char *const names[] = {
 	[COFFER_OP_SHRUNK] = "shrunk",
 	[COFFER_OP_DAMAGED] = "damaged",
 };
-static_assert(ARRAY_SIZE(names) == COFFER_N_OPERATIONS, "every action has a name");
+static_assert(ARRAY_SIZE(names) == COFFER_N_OPERATIONS, "every operation has a name");
 
 const char *coffer_operation_name(enum coffer_operation a)
 {
@@ -33,17 +33,17 @@ const char *coffer_operation_name(enum coffer_operation a)
 
 #define DAMAGED(...) (snprintf(why, why_size, __VA_ARGS__), COFFER_OP_DAMAGED)
 
-/* No step was committed, so the gap may still hold a record; later it is ciphertext and never
- * read as one. A header that was changed since (a higher seqid) has outlived its record; a lower
- * one is the copy that was behind when the record was written. */
+/* No step is committed, so the gap may hold a record; later it is ciphertext and never read as one.
+ * A header that was changed since (a higher seqid) outlives its record; a lower seqid is that of a
+ * copy that was late when the record was written. */
 static bool record_counts(const struct coffer_facts *f, enum coffer_placement_kind kind)
 {
 	return f->has_record[kind] &&
 	       f->record[kind].seqid >= f->header.copy[f->header.newest].seqid;
 }
 
-/* The mark of an abort is written behind its durable record, and before the second header copy is
- * veiled. With that copy whole and no record the medium has lost the record. */
+/* The transition block of an abort is written after its record is durable, and before the second
+ * header copy is masked. With that copy whole and no record the medium has lost the record. */
 static bool is_abort_without_record(const struct coffer_facts *f)
 {
 	const struct coffer_conversion *c = &f->conversion;
@@ -65,13 +65,12 @@ static enum coffer_operation decide_converting(
 	if (c->pointer < c->geometry.length || c->hot)
 		return COFFER_OP_CONVERT;
 	if (record_counts(f, COFFER_RECORD_UNDO)) {
-		/* While the header is whole somebody may have opened the volume and written to its
-		 * head: then the abort begins anew with what is there now. That is the caller's
-		 * choice, and going on is as safe: nothing of [0,S) counts, all of it is in D-S. */
+		/* While the header is whole the volume may have been opened and written to: then
+		 * the abort begins anew with what is there now. To resume would be as safe:
+		 * nothing of [0,S) counts, all of it is at D-S. */
 		return COFFER_OP_FINISH_UNDO;
 	}
-	/* It veils blocks of the keyslots before anything else, so no key may open this any more.
-	 */
+	/* It masks blocks of the keyslots first, so no key may open this any more. */
 	if (is_abort_without_record(f))
 		return DAMAGED("an abort is half done, but its record at byte %" PRIu64
 			       " is missing or damaged; the saved head should lie at byte %" PRIu64
@@ -130,12 +129,11 @@ static enum coffer_operation decide_transition(
 enum coffer_operation coffer_decide(const struct coffer_facts *f, char *why, size_t why_size)
 {
 	why[0] = '\0';
-	/* A second copy without a trace of coffer or LUKS in block 0 is no header: it may be bytes
-	 * of a file, put there by whoever may write files, over a filesystem that is alive. */
+	/* A second copy without a trace of coffer or LUKS in block 0 does not count: it may be
+	 * bytes of a file, which any user may write, on a filesystem that is in use. */
 	if (f->header.newest == 1 && !f->block_0_is_ours)
 		return COFFER_OP_START;
-	/* To go by either would overwrite the only copy of the other, which may be the right one.
-	 */
+	/* To use either would overwrite the only copy of the other, which may be the right one. */
 	if (f->header.two_volumes)
 		return DAMAGED("its two header copies are of two different volumes, with sequence "
 			       "numbers %" PRIu64 " and %" PRIu64,
@@ -163,8 +161,8 @@ enum coffer_operation coffer_decide(const struct coffer_facts *f, char *why, siz
 	case COFFER_LUKS2_ENCRYPTED:
 		break;
 	}
-	/* A final commit that was cut between its copies. One that was cut inside the second copy
-	 * cannot be told from anybody else's torn copy; the next cryptsetup command mends it. */
+	/* A final commit interrupted between its copies. One that was torn inside the second copy
+	 * looks like any torn copy; the next cryptsetup command repairs it. */
 	if (f->other_converting)
 		return COFFER_OP_SYNC_FINAL;
 	return COFFER_OP_ENCRYPTED;
@@ -187,12 +185,12 @@ bool coffer_can_abort(enum coffer_operation a, const struct coffer_facts *f)
 	case COFFER_OP_FINISH_UNDO:
 		return true;
 	case COFFER_OP_CONVERT:
-		/* hot: stock may have written ciphertext, but only into the gap and above it,
-		 * where nothing of the plain filesystem lies that is not in place as well */
+		/* hot: stock may have written ciphertext, but only from the gap on, where the
+		 * plain filesystem has nothing that is not in place as well */
 		return f->conversion.pointer == f->conversion.geometry.length;
 	case COFFER_OP_DAMAGED:
-		/* The half placed header whose image is lost: the head is all that is needed. But
-		 * only where the filesystem cannot have lived on without its saved head. */
+		/* A half placed header whose image is lost: the moved segment is all that is
+		 * needed. But only if the filesystem cannot have been used since it was saved. */
 		return (is_abort_without_record(f) && !f->header.two_volumes) ||
 		       (f->header.newest < 0 && f->transition_error == 0 && f->segment_intact &&
 			       f->masks_whole && f->transition.kind == COFFER_RECORD_PLACE &&

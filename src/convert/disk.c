@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* disk.c - an opened disk and what is known of it; examine reads, decide judges */
+/* disk.c - an open disk and what is known of it; examine reads, decide judges */
 #include "convert/disk.h"
 
 #include <errno.h>
@@ -15,7 +15,7 @@
 
 enum {
 	PIECE = 1 << 20,
-	EMPTY = 17 << 20 /* a header area, and the first of the data behind it */
+	EMPTY = 17 << 20 /* a header area and the first of the data */
 };
 
 bool coffer_geometry_fits_direct(const struct coffer_geometry *g)
@@ -101,8 +101,8 @@ static int read_record(struct coffer_dev *d, const struct coffer_geometry *g,
 	return 0;
 }
 
-static int check_head(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_facts *f,
-	struct coffer_err *e)
+static int check_segment(struct coffer_dev *d, const struct coffer_record *rec,
+	struct coffer_facts *f, struct coffer_err *e)
 {
 	uint8_t hash[COFFER_SHA256_SIZE];
 	int r;
@@ -132,7 +132,7 @@ static int read_image(struct coffer_dev *d, const struct coffer_record *rec,
 	return 0;
 }
 
-/* Can nothing mount what is in [0,S)? Then nobody has used the filesystem since the veil. */
+/* Can nothing mount what is in [0,S)? Then the filesystem was not used since it was masked. */
 static int check_masked(struct coffer_dev *d, const struct coffer_record *rec,
 	struct coffer_facts *f, struct coffer_err *e)
 {
@@ -142,50 +142,55 @@ static int check_masked(struct coffer_dev *d, const struct coffer_record *rec,
 	if (!block || coffer_transition_encode(rec, block + COFFER_BLOCK) < 0)
 		return coffer_err_errno(e, ENOMEM, "check the veil");
 	r = coffer_dev_read(d, block, COFFER_BLOCK, 0, e);
-	f->masks_whole = r == 0 && memcmp(block, block + COFFER_BLOCK, COFFER_BLOCK) == 0;
-	for (uint32_t i = 0; i < rec->n_masked && r == 0; i++) {
+	if (r < 0)
+		return r;
+	f->masks_whole = memcmp(block, block + COFFER_BLOCK, COFFER_BLOCK) == 0;
+	for (uint32_t i = 0; i < rec->n_masked; i++) {
 		r = coffer_dev_read(d, block, COFFER_BLOCK, rec->masked[i], e);
-		f->masks_whole = f->masks_whole && r == 0 && bytes_are_zero(block, COFFER_BLOCK);
+		if (r < 0)
+			return r;
+		f->masks_whole = f->masks_whole && bytes_are_zero(block, COFFER_BLOCK);
 	}
-	return r;
+	return 0;
 }
 
 /* Compare every sector of [0,S) with what a placement may have left there. */
-static int compare_head(struct coffer_dev *d, const struct coffer_record *rec,
+static int compare_segment(struct coffer_dev *d, const struct coffer_record *rec,
 	struct coffer_disk *disk, struct coffer_err *e)
 {
 	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(3 * PIECE);
-	uint8_t *now, *head, *image;
+	uint8_t *now, *segment, *image;
 	const uint64_t copy = coffer_segment_copy_offset(&rec->geometry);
 	int r;
 
 	if (!buf)
 		return coffer_err_errno(e, ENOMEM, "compare the head");
 	now = buf;
-	head = buf + PIECE;
+	segment = buf + PIECE;
 	image = buf + 2 * PIECE;
 	for (uint64_t at = 0; at < rec->geometry.shift; at += PIECE) {
 		const size_t n = min_u64(PIECE, rec->geometry.shift - at);
 		uint64_t unexpected, first = 0;
 
 		r = coffer_dev_read(d, now, n, at, e);
-		if (r == 0)
-			r = coffer_dev_read(d, head, n, copy + at, e);
+		if (r < 0)
+			return r;
+		r = coffer_dev_read(d, segment, n, copy + at, e);
 		if (r < 0)
 			return r;
 		coffer_image_expand(rec, disk->image, at, image, n);
-		r = coffer_unexpected_sectors(rec, at, now, head, image, n, &unexpected, &first);
+		r = coffer_unexpected_sectors(rec, at, now, segment, image, n, &unexpected, &first);
 		if (r < 0)
 			return coffer_err_errno(e, -r, "compare the head");
 		if (unexpected > 0 && disk->facts.unexpected == 0)
 			disk->facts.first_unexpected = first;
 		disk->facts.unexpected += unexpected;
-		disk->facts.placed += coffer_placed_sectors(rec, at, now, head, image, n);
+		disk->facts.placed += coffer_placed_sectors(rec, at, now, segment, image, n);
 	}
 	return 0;
 }
 
-/* Facts about a placement that block 0 tells of. */
+/* The facts about a placement or an undo that block 0 describes. */
 static int examine_transition(struct coffer_dev *d, struct coffer_disk *disk, struct coffer_err *e)
 {
 	struct coffer_facts *f = &disk->facts;
@@ -197,22 +202,24 @@ static int examine_transition(struct coffer_dev *d, struct coffer_disk *disk, st
 		return 0;
 	r = read_record(d, &t->geometry, COFFER_RECORD_PLACE, t->uuid,
 		t->kind == COFFER_RECORD_PLACE ? t->id : NULL, f, e);
-	if (r == 0)
-		r = read_record(d, &t->geometry, COFFER_RECORD_UNDO, t->uuid,
-			t->kind != COFFER_RECORD_PLACE ? t->id : NULL, f, e);
+	if (r < 0)
+		return r;
+	r = read_record(d, &t->geometry, COFFER_RECORD_UNDO, t->uuid,
+		t->kind != COFFER_RECORD_PLACE ? t->id : NULL, f, e);
 	if (r < 0 || (!f->has_record[COFFER_RECORD_PLACE] && !f->has_record[COFFER_RECORD_UNDO]))
 		return r;
 	rec = &f->record[f->has_record[COFFER_RECORD_UNDO] ? COFFER_RECORD_UNDO
 							   : COFFER_RECORD_PLACE];
-	r = check_head(d, rec, f, e);
-	if (r == 0)
-		r = check_masked(d, rec, f, e);
+	r = check_segment(d, rec, f, e);
+	if (r < 0)
+		return r;
+	r = check_masked(d, rec, f, e);
 	if (r < 0 || rec->kind == COFFER_RECORD_UNDO)
 		return r;
 	r = read_image(d, rec, disk, e);
-	if (r == 0 && f->segment_intact && f->image_intact)
-		r = compare_head(d, rec, disk, e);
-	return r;
+	if (r < 0 || !f->segment_intact || !f->image_intact)
+		return r;
+	return compare_segment(d, rec, disk, e);
 }
 
 /* Records count beside a whole header as long as nothing was committed; the gap is the
@@ -227,12 +234,12 @@ static int examine_records(struct coffer_dev *d, struct coffer_disk *disk, struc
 		f->conversion.pointer != g->length || g->length != coffer_gap_offset(g))
 		return 0;
 	r = read_record(d, g, COFFER_RECORD_PLACE, disk->header->uuid, NULL, f, e);
-	if (r == 0)
-		r = read_record(d, g, COFFER_RECORD_UNDO, disk->header->uuid, NULL, f, e);
-	return r;
+	if (r < 0)
+		return r;
+	return read_record(d, g, COFFER_RECORD_UNDO, disk->header->uuid, NULL, f, e);
 }
 
-/* A LUKS magic, or a transition sector that names the very header that was found. */
+/* A LUKS magic, or a transition block of the very header that was found. */
 static bool block_0_is_ours(const uint8_t *block, const struct coffer_disk *disk)
 {
 	const struct coffer_facts *f = &disk->facts;
@@ -246,7 +253,7 @@ static bool block_0_is_ours(const uint8_t *block, const struct coffer_disk *disk
 	       f->transition.geometry.shift == g->shift;
 }
 
-/* The copy that does not count may tell of a conversion all the same. */
+/* The copy that does not count may describe a conversion all the same. */
 static void read_other(struct coffer_facts *f, const struct coffer_header *h)
 {
 	enum coffer_luks2_kind kind;
@@ -283,8 +290,8 @@ static int examine_locked(struct coffer_dev *d, struct coffer_disk *disk, struct
 		disk->facts.header.newest = -1;
 		return 0;
 	}
-	/* What a killed run has left in a cache must not be taken for what is on the disk: made
-	 * durable first, then read from the disk. Who only looks builds nothing on it. */
+	/* What a killed run has left in a cache must not be taken for what is on the disk: it is
+	 * made durable first, then read from the disk. A read-only caller builds nothing on it. */
 	if (!d->read_only) {
 		r = coffer_dev_flush(d, e);
 		if (r < 0)
@@ -292,12 +299,13 @@ static int examine_locked(struct coffer_dev *d, struct coffer_disk *disk, struct
 		coffer_dev_forget(d, 0, d->size);
 	}
 	r = coffer_facts_read_header(d, &disk->facts, &disk->header, e);
-	if (r == 0)
-		r = coffer_dev_read(d, block, COFFER_BLOCK, 0, e);
+	if (r < 0)
+		return r;
+	r = coffer_dev_read(d, block, COFFER_BLOCK, 0, e);
 	if (r < 0)
 		return r;
 	r = coffer_transition_find(block, &disk->facts.transition);
-	if (r == -ENOMEM || r == -EIO) /* it says nothing, and not that there is none */
+	if (r == -ENOMEM || r == -EIO) /* unknown, which is not the same as none */
 		return coffer_err_errno(e, -r, "look for what an earlier run began");
 	disk->facts.transition_error = r;
 	disk->facts.block_0_is_ours = block_0_is_ours(block, disk);
@@ -320,15 +328,9 @@ int coffer_disk_examine(struct coffer_dev *d, struct coffer_disk *ret, struct co
 	coffer_disk_reset(ret);
 	ret->dev = d;
 	r = coffer_lock_metadata(d, false, &lock, &why);
-	/* Somebody who may read the device but not the locks looks without them, and is told. */
-	ret->unlocked =
-		d->no_locks || (d->read_only && (r == -EACCES || r == -EPERM || r == -EROFS));
-	if (r < 0 && !ret->unlocked) {
-		if (e)
-			*e = why;
-	} else {
-		r = examine_locked(d, ret, e);
-	}
+	/* Read access is enough to examine: without access to the locks it is done without them. */
+	ret->unlocked = d->no_locks || (d->read_only && coffer_err_is_no_access(r));
+	r = r < 0 && !ret->unlocked ? coffer_err_pass(e, r, &why) : examine_locked(d, ret, e);
 	if (r < 0) {
 		coffer_disk_reset(ret);
 		return coffer_err_wrap(e, r, "examine %s", d->name);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* disk.h - an opened disk and what is known of it; examine reads, decide judges
+/* disk.h - an open disk and what is known of it; examine reads, decide judges
  *
- * Each stage of the story ends with the disk examined anew, so what happens next always follows
- * from what is on the disk and never from what the program believes it did. */
+ * After each operation the disk is examined again: what happens next follows from what is on the
+ * disk, never from what the program believes it did. */
 #pragma once
 #include "convert/decide.h"
 #include "fs/signatures.h"
@@ -26,35 +26,34 @@ static inline bool coffer_disk_is_converting(const struct coffer_disk *disk)
 	       disk->facts.kind == COFFER_LUKS2_CONVERTING;
 }
 
-/* Read both header copies, and what they say of a conversion. *ret is NULL when none is whole.
+/* Read both header copies and the conversion that they describe. *ret is NULL when none is whole.
  * -errno of reads only. */
 int coffer_facts_read_header(struct coffer_dev *d, struct coffer_facts *f,
 	struct coffer_header **ret, struct coffer_err *e);
 
-/* Read everything that decides, from the disk and not from a cache. Changes no byte: it flushes
+/* Read everything that decides, from the disk and not from a cache. Changes no byte, but flushes
  * what an earlier run may have left, and takes the metadata lock shared. */
 int coffer_disk_examine(struct coffer_dev *d, struct coffer_disk *ret, struct coffer_err *e);
 void coffer_disk_reset(struct coffer_disk *disk); /* frees what examine allocated */
 
-/* Is every transfer of a conversion of layout @g aligned for bypassing the page cache? Unaligned
- * sizes are rare; they take the cache throughout, since direct and cached transfers to one block do
- * not mix. */
+/* Is every transfer of a conversion of layout @g aligned for direct I/O? If not, all transfers use
+ * the page cache, since direct and cached transfers to one block do not mix. */
 bool coffer_geometry_fits_direct(const struct coffer_geometry *g);
-/* Bypass the page cache from now on, if they are. */
+/* Bypass the page cache from now on if they are. */
 void coffer_dev_use_direct(struct coffer_dev *d, const struct coffer_geometry *g);
 
 /* SHA-256 of [off, off + n) of the device. */
 int coffer_dev_hash(struct coffer_dev *d, uint64_t off, uint64_t n, uint8_t ret[COFFER_SHA256_SIZE],
 	struct coffer_err *e);
 
-/* Is there something, and libblkid, which has found @content, knows nothing of it? A volume whose
- * header is overwritten looks like that. A disk that begins with zeros, more than a header of the
- * usual size has, counts as empty. */
+/* Is there content that libblkid, which has found @content, does not know? A volume whose header is
+ * overwritten looks like that. A disk that begins with more zeros than a header of the usual size
+ * has counts as empty. */
 int coffer_dev_has_unknown_content(struct coffer_dev *d, const struct coffer_content *content,
 	bool *ret, struct coffer_err *e);
 
-/* The device's name and the way out, for actions that stop the story: SHRUNK, OTHER, DAMAGED;
- * CONVERT and END of a header whose sequence number leaves no room. 0 for all other actions. */
+/* The error for operations that end a run: SHRUNK, OTHER, DAMAGED; CONVERT and FINALIZE of a header
+ * whose sequence number leaves no room. 0 for all other operations. */
 int coffer_disk_refuse(const struct coffer_disk *disk, struct coffer_err *e);
 
 /* REFUSED with -EEXIST: there is nothing to encrypt. */

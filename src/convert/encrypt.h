@@ -5,7 +5,7 @@
 #include "convert/session.h"
 #include "io/dev.h"
 
-/* All stages until nothing is left to do, in a session that may have done other work before. */
+/* All operations until nothing is left to do, in a session that may have done other work before. */
 int coffer_encrypt_run(struct coffer_session *s, struct coffer_err *e);
 
 /* As coffer_encrypt and coffer_abort; @dev is closed in any case, @o->device is not looked at. */

@@ -67,8 +67,8 @@ struct coffer_engine {
 	bool quit;
 	int r; /* the failure that ends it all, and its error */
 	struct coffer_err e;
-	/* What could not be read ahead: it is no failure before its step's turn, since the steps
-	 * above can still be done. */
+	/* What could not be read ahead fails only when its step is due: the steps above can still
+	 * be done. */
 	int ahead_r;
 	struct coffer_err ahead_e;
 	uint64_t ahead_step;
@@ -110,8 +110,7 @@ static int fill_piece(struct coffer_engine *en, unsigned int thread, const struc
 		if (r < 0)
 			return r;
 	} else {
-		/* The ciphertext of zeros: looks like all other ciphertext, and the volume has
-		 * zeros there, not noise. */
+		/* The ciphertext of zeros looks like any other, and the volume has zeros there. */
 		memset(buf, 0, j->n);
 	}
 	if (coffer_xts_encrypt(en->xts[thread], j->x, buf, j->n) < 0)
@@ -277,7 +276,7 @@ static bool write_one(struct coffer_engine *en)
 	return true;
 }
 
-/* Of several the one of the highest step counts, which is the first to come. */
+/* Of several the one of the highest step counts, which is due first. */
 static void note_failure_ahead(
 	struct coffer_engine *en, uint64_t step, int r, const struct coffer_err *e)
 {
@@ -289,7 +288,7 @@ static void note_failure_ahead(
 	coffer_threads_wake(en->workers);
 }
 
-/* Is it the turn of what could not be read? */
+/* Is the step due that could not be read? */
 static bool cannot_go_on(const struct coffer_engine *en)
 {
 	return en->ahead_r < 0 && en->ahead_step <= en->first;

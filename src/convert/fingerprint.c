@@ -28,9 +28,8 @@ static int add_all(struct hasher *h, const uint8_t *p, size_t n)
 	return coffer_digest_add(h->digest, p, n);
 }
 
-/* A log of a GiB would take longer to hash than much of the conversion takes. Whoever writes to it
- * writes whole sectors, and the first bytes of each tell of which turn it is: xfs puts the number
- * of the cycle there. */
+/* A log of a GiB would take longer to hash than much of the conversion takes. It is written in
+ * whole sectors, and the first bytes of each change: xfs puts the number of the cycle there. */
 static int add_first_bytes(struct hasher *h, const uint8_t *p, size_t n)
 {
 	uint8_t first[PIECE / COFFER_SECTOR * FIRST];

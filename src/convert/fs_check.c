@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fs_check.c - what a filesystem's own checker says of the plain filesystem on a disk */
+/* fs_check.c - run a filesystem's own checker on the plain filesystem of a disk */
 #include "convert/fs_check.h"
 
 #include <errno.h>

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fs_check.h - what a filesystem's own checker says of the plain filesystem on a disk */
+/* fs_check.h - run a filesystem's own checker on the plain filesystem of a disk */
 #pragma once
 #include "convert/session.h"
 #include "fs/superblock.h"
 #include "io/child.h"
 
-/* Ask about the filesystem @fs at byte 0 of @d. 0: it is sound. -EBADMSG: it is not. -ENODATA: a
- * device of a test's own, which no checker can open. Others: it could not be asked; @e says why. */
+/* Check the filesystem @fs at byte 0 of @d. 0: sound. -EBADMSG: damaged. -ENODATA: a device of a
+ * test, which no checker can open. Others: it could not be checked. */
 int coffer_fs_check(struct coffer_dev *d, const struct coffer_fs *fs,
 	const struct coffer_stop *stop, struct coffer_err *e);
 

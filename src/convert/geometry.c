@@ -57,7 +57,8 @@ uint64_t coffer_next_step(
 	const uint64_t most = FILL_SHIFTS * g->shift;
 	const uint64_t q = lowest_start(g, used ? coffer_used_map_end_below(used, p) : p);
 
-	/* A higher start is as legal; it is never inside the head, which stays one step. */
+	/* A higher start is as legal; it is never inside the moved segment, which stays one step.
+	 */
 	if (used && used->fill && p - q > most)
 		return p - most < g->shift ? g->shift : p - most;
 	return q;

@@ -2,12 +2,13 @@
 /* geometry.h - where everything lies during a conversion, and which step comes next
  *
  *   0        S                                        L=D-2S     D-S       D
- *   | head   |  data in place ...                      |  gap     | head    |
+ *   | moved  |  data in place ...                      |  gap     | moved-  |
+ *   | segment|                                         |          | segment |
  *   | header |                                         |          | copy    |
  *
  * The byte x of the plain filesystem (0 <= x < L) ends as ciphertext at S + x. The first S bytes
- * make room for the LUKS2 header and wait in the head copy. A conversion walks downwards: all
- * bytes from the pointer p on are converted. All values are bytes.
+ * are the moved segment: they make room for the LUKS2 header and wait in the copy at D-S. A
+ * conversion walks downwards: all bytes from the pointer p on are converted. All values are bytes.
  * D is the size the conversion was begun with; the device may have grown since. */
 #pragma once
 #include <stdbool.h>
@@ -23,9 +24,9 @@
 #define COFFER_RESERVE	 (UINT64_C(32) << 20) /* 2S, the default that cryptsetup's manual names */
 
 struct coffer_geometry {
-	uint64_t device;      /* D */
-	uint64_t shift;	      /* S: size of header area, gap and head copy; the data offset */
-	uint64_t length;      /* L: bytes converted */
+	uint64_t device; /* D */
+	uint64_t shift;	 /* S: size of header area, gap and moved-segment copy; the data offset */
+	uint64_t length; /* L: bytes converted */
 	uint32_t sector_size; /* of the encryption: 512 or 4096 */
 };
 
@@ -49,9 +50,9 @@ struct coffer_used_map;
 /* The step after pointer @p (0 < p <= L): [*ret, p) is converted next. @used NULL: everything is.
  * Law: a step [q, p) is legal if no used byte lies in [q+S, p), since its ciphertext, and what is
  * scrubbed, goes to [q+S, p+S) and must not reach into what is still to be moved; q is 0 or >= S,
- * since the head is one step (stock cannot resume inside it). So a step moves S bytes at most, and
- * crosses any distance without used bytes. A map that says fill has steps of 4S at most, since all
- * of such a step is written. */
+ * since the moved segment is one step (stock cannot resume inside it). So a step moves S bytes at
+ * most, and crosses any distance without used bytes. A map with fill has steps of 4S at most, since
+ * all of such a step is written. */
 uint64_t coffer_next_step(
 	const struct coffer_geometry *g, const struct coffer_used_map *used, uint64_t p);
 
@@ -62,5 +63,5 @@ uint64_t coffer_count_steps(
 /* Is @p a pointer at which a conversion can stand: 0, or S <= p <= L at a sector's start? */
 bool coffer_pointer_ok(const struct coffer_geometry *g, uint64_t p);
 
-/* Where the plain byte @x below the pointer lies now: in the head copy or in place. */
+/* Where the plain byte @x below the pointer lies now: in the moved-segment copy or in place. */
 uint64_t coffer_plain_offset(const struct coffer_geometry *g, uint64_t x);

@@ -25,7 +25,7 @@ static int read_memfd(int fd, void *buf, size_t n, uint64_t off, struct coffer_e
 	return 0;
 }
 
-/* Insert in order of offsets; what touches or overlaps is no case here: areas never do. */
+/* Insert in order of offsets. Areas never touch or overlap. */
 static int add_extent(struct coffer_record *rec, uint64_t offset, uint64_t length)
 {
 	uint32_t i = rec->n_extents;
@@ -57,7 +57,7 @@ static int add_keyslot(const char *name, struct json_object *keyslot, void *arg)
 }
 
 /* The first header copy in memfd @fd, judged whole, and its metadata. */
-static int read_header(int fd, uint64_t shift, struct coffer_luks2_bin *ret_bin,
+static int read_first_copy(int fd, uint64_t shift, struct coffer_luks2_bin *ret_bin,
 	struct json_object **ret, struct coffer_err *e)
 {
 	_cleanup_free_ uint8_t *copy = coffer_dev_buffer(COFFER_LUKS2_MAX_COPY);
@@ -68,17 +68,26 @@ static int read_header(int fd, uint64_t shift, struct coffer_luks2_bin *ret_bin,
 	if (!copy)
 		return coffer_err_errno(e, ENOMEM, "read the new header");
 	r = read_memfd(fd, copy, COFFER_LUKS2_BIN, 0, e);
-	if (r == 0)
-		r = coffer_luks2_bin_read(copy, 0, ret_bin);
-	if (r == 0 && ret_bin->copy_size > shift / 2)
-		r = -EBADMSG;
-	if (r == 0)
-		r = read_memfd(fd, copy, ret_bin->copy_size, 0, e);
-	if (r == 0)
-		r = coffer_luks2_copy_check(copy, ret_bin, &text, &text_size);
-	if (r == 0)
-		r = coffer_json_parse(text, text_size, ret);
-	return coffer_err_wrap(e, r, "the new LUKS2 header");
+	if (r < 0)
+		return r;
+	r = coffer_luks2_bin_read(copy, 0, ret_bin);
+	if (r < 0)
+		return r;
+	if (ret_bin->copy_size > shift / 2)
+		return -EBADMSG;
+	r = read_memfd(fd, copy, ret_bin->copy_size, 0, e);
+	if (r < 0)
+		return r;
+	r = coffer_luks2_copy_check(copy, ret_bin, &text, &text_size);
+	return r < 0 ? r : coffer_json_parse(text, text_size, ret);
+}
+
+/* Some failures above have no sentence of their own. */
+static int read_header(int fd, uint64_t shift, struct coffer_luks2_bin *ret_bin,
+	struct json_object **ret, struct coffer_err *e)
+{
+	return coffer_err_wrap(
+		e, read_first_copy(fd, shift, ret_bin, ret, e), "the new LUKS2 header");
 }
 
 int coffer_image_check(int fd, const struct coffer_geometry *g, const struct coffer_secret *key,

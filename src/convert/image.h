@@ -6,32 +6,31 @@
 #include "convert/record.h"
 #include "luks2/header.h"
 
-/* Is the header in memfd @fd one that coffer would resume: a conversion of layout @g that stands at
- * its beginning, with a digest that @key confirms? What is found here is found before the device
- * is touched. -EBADMSG, -EKEYREJECTED, -EOPNOTSUPP. */
+/* Would coffer resume the header in memfd @fd: a conversion of layout @g at its beginning, with a
+ * digest that matches @key? Checked before the device is written to. -EBADMSG, -EKEYREJECTED,
+ * -EOPNOTSUPP. */
 int coffer_image_check(int fd, const struct coffer_geometry *g, const struct coffer_secret *key,
 	struct coffer_err *e);
 
 /* Fill @rec's extents, image_size, image_hash, uuid, seqid and copy_size from the header in memfd
  * @fd, and read the extents' bytes: both header copies, the keyslots in use, and the used map if
- * one lies behind the keyslots area. The unused rest of the keyslots area, which libcryptsetup
- * filled with random bytes, is left out: zero on the disk. *ret is owned by the caller. -EBADMSG:
- * no whole header; -E2BIG: it does not fit the gap. */
+ * one lies after the keyslots area. The unused rest of the keyslots area, which libcryptsetup
+ * filled with random bytes, is left out: zero on the disk. The caller frees *ret. -EBADMSG: no
+ * whole header; -E2BIG: it does not fit the gap. */
 int coffer_image_load(int fd, struct coffer_record *rec, uint8_t **ret, struct coffer_err *e);
 
-/* Is what lies behind the copies of @h, which is on the disk, what a placement of coffer's writes:
- * zeros wherever no keyslot is and no used map? libcryptsetup fills its header with random bytes.
- * A header of coffer's that is whole stands before a copy of the head that is whole. */
+/* Did coffer place the header @h that is on the disk? coffer writes zeros after its copies wherever
+ * no keyslot and no used map is; libcryptsetup fills its header with random bytes. A whole header
+ * that coffer placed has a whole moved-segment copy. */
 int coffer_image_is_placed(struct coffer_dev *d, const struct coffer_header *h,
 	const struct coffer_geometry *g, bool *ret, struct coffer_err *e);
 
-/* Where a used map is kept in the header in memfd @fd of layout @g: from byte *@ret_at on,
- * *@ret_room bytes at most, so that it ends before S and the image still fits. And the header's
- * UUID. */
+/* Where a used map can lie in the header in memfd @fd of layout @g: *ret_room bytes from byte
+ * *ret_at on, so that it ends before S and the image still fits. And the header's UUID. */
 int coffer_image_room(int fd, const struct coffer_geometry *g, char uuid[41], uint64_t *ret_at,
 	uint64_t *ret_room, struct coffer_err *e);
 
-/* Where the used map lies behind a header with copies of @copy_size bytes and the metadata @json.
+/* Where the used map lies in a header with copies of @copy_size bytes and the metadata @json.
  * -EBADMSG: the keyslots area does not end before @shift. */
 int coffer_used_map_place(
 	struct json_object *json, uint64_t copy_size, uint64_t shift, uint64_t *ret);

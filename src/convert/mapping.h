@@ -33,11 +33,11 @@ struct coffer_mapping {
 void coffer_mapping_converting(
 	const struct coffer_conversion *c, uint64_t device, struct coffer_mapping *ret);
 
-/* Of the finished volume that the metadata @json tell of, on a device of @device bytes.
- * -EOPNOTSUPP: it is encrypted as coffer does not do it (@e says how); -EBADMSG: its segments make
- * no sense; -ENOSPC: they lie behind the device's end. */
+/* Of the finished volume that the metadata @json describes, on a device of @device bytes.
+ * -EOPNOTSUPP: coffer does not read its encryption (@e has the reason); -EBADMSG: its segments make
+ * no sense; -ENOSPC: they reach beyond the device's end. */
 int coffer_mapping_finished(struct json_object *json, uint64_t device, struct coffer_mapping *ret,
 	struct coffer_err *e);
 
-/* The stretch with byte @x of the volume; NULL behind its end. */
+/* The stretch with byte @x of the volume; NULL beyond its end. */
 const struct coffer_stretch *coffer_mapping_at(const struct coffer_mapping *m, uint64_t x);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* moved_segment.c - what the rest of a disk says where its header says nothing that counts */
+/* moved_segment.c - the moved-segment check: is the copy at D-S complete, and of what? */
 #include "convert/moved_segment.h"
 
 #include <inttypes.h>
@@ -36,11 +36,11 @@ static bool is_text(const uint8_t *p, size_t n)
 	return bytes_are_zero(p + i, n - i);
 }
 
-static bool is_mark(const uint8_t *sector)
+static bool is_transition(const uint8_t *sector)
 {
-	static const char mark[] = "COFFER-";
+	static const char magic[] = "COFFER-";
 
-	return memcmp(sector, mark, sizeof(mark) - 1) == 0;
+	return memcmp(sector, magic, sizeof(magic) - 1) == 0;
 }
 
 bool coffer_may_be_used_map(const uint8_t *sector)
@@ -61,7 +61,7 @@ bool coffer_is_header_trace(const uint8_t *sector, uint64_t at, uint64_t *copy_s
 	static const char json[] = "{\"keyslots\":";
 	struct coffer_luks2_bin bin;
 
-	if (at < COFFER_BLOCK && is_mark(sector))
+	if (at < COFFER_BLOCK && is_transition(sector))
 		return true;
 	if ((at == 0 || coffer_luks2_is_copy_size(at)) &&
 		coffer_luks2_bin_read(sector, at, &bin) == 0) {
@@ -79,11 +79,11 @@ bool coffer_looks_like_header(const uint8_t *sector, uint64_t at, uint64_t copy_
 {
 	const uint64_t in_copy = at % copy_size;
 
-	if (at < COFFER_BLOCK && is_mark(sector))
+	if (at < COFFER_BLOCK && is_transition(sector))
 		return true;
 	if (at >= 2 * copy_size)
 		return coffer_looks_random(sector, COFFER_SECTOR) ||
-		       (ours && coffer_may_be_used_map(sector)); /* zeros are one, too */
+		       (ours && coffer_may_be_used_map(sector)); /* zeros may be one, too */
 	if (in_copy == 0)
 		return coffer_luks2_magic(sector, at > 0);
 	if (in_copy < COFFER_LUKS2_BIN)
@@ -118,7 +118,7 @@ bool coffer_moved_segment_is_ambiguous(
 			coffer_segment_copy_offset(&v->geometry));
 		return true;
 	}
-	/* A copy of another filesystem, or of this one before it was used, is an old try's. */
+	/* A copy of another filesystem, or of this one before it was used, is of an older try. */
 	if (!v->has_copy || v->saved || v->overwritten == 0 || v->used ||
 		(v->has_head && !v->living) || (mirror_exists(v) && !v->mirror_agrees))
 		return false;
@@ -161,7 +161,7 @@ bool coffer_moved_segment_copy_is_incomplete(
 			" bytes are still a filesystem's, and the copy at byte %" PRIu64
 			" does not have them: cryptsetup was cut before it was complete",
 			v->unsaved, v->header_end, copy);
-	else if (v->has_copy && v->behind > 0) /* whoever uses the volume writes to the copy */
+	else if (v->has_copy && v->behind > 0) /* use of the volume writes to the copy */
 		(void)snprintf(text, text_size,
 			"%" PRIu64 " sectors behind its header, from byte %" PRIu64
 			" on, are still a filesystem's, and other ones than in the copy at byte "
@@ -188,15 +188,15 @@ bool coffer_moved_segment_is_torn(const struct coffer_moved_segment *v, char *wh
 		return NO("there are several places where a copy of its start may begin, byte "
 			  "%" PRIu64 " among them",
 			copy);
-	/* Once such a map is in place coffer converts by it, and then free space stays plain: none
-	 * of what follows would tell a filesystem that is encrypted from one that is not. */
+	/* Once such a map is in place coffer converts by it, and free space stays plain: the checks
+	 * below could not tell an encrypted filesystem from a plain one. */
 	if (v->used_map)
 		return NO("the copy of a head at byte %" PRIu64
 			  " fits, but a map of what is used lies in the first bytes, so coffer had "
 			  "placed its header, and what lies before the copy may be encrypted",
 			copy);
-	/* A copy that is left from another try, or half written, differs from a filesystem that
-	 * lives, and its superblock may well be the same. */
+	/* A copy of an older try, or a half written one, differs from a filesystem that is in use,
+	 * and its superblock may be the same. */
 	if (v->traces == 0)
 		return NO("%" PRIu64 " sectors of its start are not those of the copy at byte "
 			  "%" PRIu64 ", but there is no trace of a LUKS2 header in them",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* moved_segment_read.c - collect what the rest of a disk says */
+/* moved_segment_read.c - collect the facts of the moved-segment check */
 #include "convert/moved_segment_read.h"
 
 #include <errno.h>
@@ -17,7 +17,7 @@
 
 enum {
 	PIECE = 1 << 20,
-	/* cryptsetup takes any S; people take these: each MiB up to here, powers of two above */
+	/* cryptsetup takes any S; these are usual: each MiB up to here, powers of two above */
 	MAX_STEP_MIB = 64,
 	MAX_MIB = 256,
 	/* The smallest area of a keyslot: 4000 stripes of a key of 32 bytes, in whole sectors. */
@@ -27,7 +27,7 @@ enum {
 struct search {
 	struct coffer_dev *dev;
 	uint8_t *buf; /* 3 * PIECE */
-	bool ours;    /* block 0 says that it was coffer's placement */
+	bool ours;    /* block 0 has a transition block: coffer's placement */
 	struct coffer_moved_segment *v;
 };
 
@@ -88,10 +88,11 @@ static int find_plain(struct search *s, uint64_t from, uint64_t to, bool *ret, s
 	return 0;
 }
 
-/* The first step writes to the gap, each one below it to the S bytes below: before one writes into
- * the filesystem, everything from its first byte above the filesystem's end is ciphertext up to the
- * head copy. One sector there that is none, and all of the filesystem behind S is in its place and
- * plain. A plain sector further down proves nothing: the step may have been cut before it. */
+/* The first step writes to the gap, each later one to the S bytes below: before one writes into the
+ * filesystem, everything from its first byte after the filesystem's end up to the moved-segment
+ * copy is ciphertext. If one sector there is not, all of the filesystem from S on is in its place
+ * and plain. A plain sector further down proves nothing: the step may have been interrupted before
+ * it. */
 static int check_unconverted(struct search *s, struct coffer_err *e)
 {
 	const struct coffer_geometry *g = &s->v->geometry;
@@ -101,9 +102,10 @@ static int check_unconverted(struct search *s, struct coffer_err *e)
 		coffer_segment_copy_offset(g), &s->v->unconverted, e);
 }
 
-/* Both header copies and the first keyslot, which lies behind them, are written at once. A sector
- * there that is still the head's is one that this write did not reach: then nothing was done after
- * it. Not one of zeros in a copy, which has such itself, nor the first two: a boot loader's. */
+/* Both header copies and the first keyslot, which follows them, are written at once. If a sector
+ * there is still the moved segment's, this write did not reach it, and nothing was done after it.
+ * Zeros in a copy do not count, which has zeros itself, nor do the first two sectors: a boot
+ * loader's. */
 static int check_reached(struct search *s, struct coffer_err *e)
 {
 	struct coffer_moved_segment *v = s->v;
@@ -164,8 +166,8 @@ static int find_traces(struct search *s, struct coffer_err *e)
 	return r;
 }
 
-/* Could a header's write have left this sector? Its first bytes are what tells the size of its
- * copies, and they may not have arrived. */
+/* Could a header's write have left this sector? The size of its copies is in its first bytes, which
+ * may not have arrived. */
 static bool may_be_header(const struct search *s, const uint8_t *sector, uint64_t at)
 {
 	return s->v->traces > 0 ? coffer_looks_like_header(sector, at, s->v->copy_size, s->ours)
@@ -192,7 +194,7 @@ static int compare_copy(struct search *s, struct coffer_err *e)
 			if (memcmp(now + k, copy + k, COFFER_SECTOR) == 0)
 				continue;
 			v->different++;
-			/* Under a transition block it is the placement's own: no step began. */
+			/* With a transition block it is the placement's own: no step began. */
 			v->used_map = v->used_map || (!s->ours && coffer_stored_map_trace(now + k));
 			if (!coffer_looks_like_header(now + k, at + k, v->copy_size, true))
 				*(at + k < v->header_end ? &v->unsaved : &v->behind) += 1;
@@ -220,7 +222,7 @@ static int check_used(struct search *s, struct coffer_err *e)
 			coffer_segment_copy_offset(&v->geometry) + at, e);
 	now += v->fs.super - at;
 	copy += v->fs.super - at;
-	/* A sector that a header's write may have reached tells nothing about use. */
+	/* A sector that a header's write may have reached does not prove use. */
 	for (uint32_t k = 0; k < v->fs.super_size && r == 0; k += COFFER_SECTOR)
 		if (memcmp(now + k, copy + k, COFFER_SECTOR) != 0 &&
 			!may_be_header(s, now + k, v->fs.super + k))
@@ -228,9 +230,9 @@ static int check_used(struct search *s, struct coffer_err *e)
 	return r;
 }
 
-/* Does a record of coffer's name this very head? Then it was cut while it made the copy, or while
- * it erased that after an abort: whatever the copy lacks, the head is whole. A record that is left
- * from another try has another hash. */
+/* Does a record of coffer have the hash of the first S bytes? Then coffer was interrupted while it
+ * made the copy, or while it erased it after an abort: whatever the copy lacks, they are whole. A
+ * record of an older try has another hash. */
 static int check_saved(
 	struct search *s, const struct coffer_geometry *g, bool *ret, struct coffer_err *e)
 {
@@ -254,7 +256,7 @@ static int check_saved(
 	return r;
 }
 
-/* Is there a head at D-S, of a filesystem that ends at D-2S or before? */
+/* Is there a copy at D-S, of a filesystem that ends at D-2S or before? */
 static int try_copy(struct search *s, const struct coffer_geometry *g, struct coffer_err *e)
 {
 	struct coffer_fs fs = {0};
@@ -282,7 +284,7 @@ static int try_copy(struct search *s, const struct coffer_geometry *g, struct co
 	return r < 0 ? r : compare_copy(s, e);
 }
 
-/* How much a copy tells: of several the first that tells the most counts. */
+/* How much a copy proves: of several the first that proves the most counts. */
 static int weight(const struct coffer_moved_segment *v)
 {
 	char why[512];
@@ -294,14 +296,14 @@ static int weight(const struct coffer_moved_segment *v)
 	return coffer_moved_segment_is_ambiguous(v, why, sizeof(why)) ? 1 : 0;
 }
 
-/* Nothing says what S was: look where people's choices would have put the copy. What lies there may
- * be a part of the real copy, which begins elsewhere: a disk image in a file of the head, that is,
- * whatever somebody who may write files wants it to be. So it counts only when it is alone, or when
- * there is a hash of the head beside it, which nobody knew who wrote a file. */
+/* S is unknown: look where usual choices would have put the copy. What lies there may be a part of
+ * the real copy, which begins elsewhere: a disk image in a file, with content that any user may
+ * have chosen. So it counts only if it is the only one, or if a record with the hash of the first
+ * bytes lies beside it, which the writer of a file cannot have known. */
 static int search_copy(struct search *s, struct coffer_err *e)
 {
 	struct coffer_moved_segment best = *s->v;
-	uint64_t n = 0, whole = 0; /* so much of the head is whole, says a record */
+	uint64_t n = 0, whole = 0; /* a record proves that so many bytes are whole */
 
 	for (uint64_t mib = 1; mib <= MAX_MIB; mib = mib < MAX_STEP_MIB ? mib + 1 : mib * 2) {
 		const uint64_t shift = mib << 20;
@@ -325,16 +327,16 @@ static int search_copy(struct search *s, struct coffer_err *e)
 		if (s->v->has_copy && (n++ == 0 || weight(s->v) > weight(&best)))
 			best = *s->v;
 	}
-	/* A larger copy goes over the record of a smaller one, before its own begins, maybe. */
+	/* A larger copy may overwrite the record of a smaller one, before its own begins. */
 	best.saved = best.has_copy && whole >= best.geometry.shift;
 	best.ambiguous = n > 1;
 	*s->v = best;
 	return 0;
 }
 
-/* A keyslot's bytes are all there or it opens nothing; those of a whole header were never the
- * head's, and are random. A sector that is the head's, in its place, or that is not random, is one
- * that cryptsetup's cut write did not reach. */
+/* A keyslot opens nothing unless all of its bytes are there. They are random, and never equal to
+ * the moved segment's: a sector that is equal, or that is not random, is one that cryptsetup's
+ * interrupted write did not reach. */
 static int check_keyslot(const char *name, struct json_object *keyslot, void *arg)
 {
 	struct search *s = arg;
@@ -370,8 +372,8 @@ static int check_keyslot(const char *name, struct json_object *keyslot, void *ar
 	return 0;
 }
 
-/* Where the spare superblocks lie that do not depend on a superblock: ext4's, for each size of its
- * blocks, and btrfs'. Is one of them there, between @from and @end? */
+/* Is there, between @from and @end, a spare superblock whose place does not depend on a superblock?
+ * ext4 has one for each block size, btrfs one. */
 static int find_orphan(
 	struct search *s, uint64_t from, uint64_t end, bool *ret, struct coffer_err *e)
 {
@@ -395,8 +397,8 @@ static int find_orphan(
 	return r;
 }
 
-/* No filesystem that coffer reads lies where the copy must be. Another may: cryptsetup encrypts
- * anything. */
+/* No filesystem that coffer reads lies where the copy must be. Another may: cryptsetup encrypts any
+ * content. */
 static int check_copy_lost(struct search *s, struct coffer_err *e)
 {
 	const struct coffer_geometry *g = &s->v->geometry;
@@ -432,8 +434,8 @@ static int check_placed(struct search *s, const struct coffer_disk *disk, struct
 		return r;
 	if (!s->v->has_copy)
 		return check_copy_lost(s, e);
-	/* Where cryptsetup's write did not come to its end, the head is in its place, and the copy
-	 * must have it as well: what it lacks there it may lack where the head is gone. */
+	/* Where cryptsetup's write did not arrive, the moved segment is in its place, and the copy
+	 * must have it as well: what it lacks there it may lack elsewhere. */
 	r = coffer_json_foreach(
 		coffer_json_object(disk->header->json, "keyslots"), check_keyslot, s);
 	return r < 0 ? coffer_err_errno(e, -r, "read the keyslots of %s", s->dev->name) : 0;
@@ -457,7 +459,7 @@ static int search_record(struct search *s, struct coffer_err *e)
 		if (r < 0 || rec.kind != COFFER_RECORD_PLACE ||
 			rec.geometry.device != s->dev->size || rec.geometry.shift != shift)
 			continue;
-		/* Only where the filesystem that is there now has nothing to do with the room. */
+		/* Only if the filesystem that is there now does not reach into the reserve. */
 		if (s->v->has_head && s->v->head.end <= coffer_gap_offset(&rec.geometry)) {
 			s->v->has_stale_record = true;
 			s->v->stale = rec;
@@ -488,7 +490,7 @@ static int collect(struct search *s, const struct coffer_disk *disk, struct coff
 		r = try_copy(s, &f->conversion.geometry, e);
 	else
 		r = search_copy(s, e);
-	/* A copy that is behind is so by one commit, and each step waits for both copies. */
+	/* A late copy is late by one commit, and each step waits for both copies. */
 	if (f->header.newest >= 0)
 		s->v->unconverted = f->kind_error == 0 && f->kind == COFFER_LUKS2_CONVERTING &&
 				    f->conversion.pointer == f->conversion.geometry.length;
@@ -511,12 +513,12 @@ int coffer_moved_segment_read(
 
 	if (!buf)
 		return coffer_err_errno(e, ENOMEM, "look at %s", disk->dev->name);
-	/* Sizes that are no multiple of a sector never held a conversion. */
+	/* A size that is not a multiple of a sector never held a conversion. */
 	if (disk->dev->size % COFFER_SECTOR || disk->dev->size < 3 * COFFER_MIN_SHIFT) {
 		*ret = v;
 		return 0;
 	}
-	/* A header that somebody is just writing looks like one that was torn. */
+	/* A header that is just being written looks like a torn one. */
 	if (!disk->unlocked)
 		r = coffer_lock_metadata(disk->dev, false, &lock, e);
 	if (r == 0)

@@ -8,20 +8,19 @@
 struct coffer_luks2_format coffer_new_header_format(
 	const struct coffer_encrypt_options *o, uint64_t shift);
 
-/* The header must leave room behind it before byte @shift, and be one that coffer's engine and a
- * resume can live with. REFUSED. */
+/* The header must end before byte @shift, and suit coffer's engine and a resume. REFUSED. */
 int coffer_new_header_check(
 	const struct coffer_luks2_format *f, uint64_t shift, struct coffer_err *e);
 
-/* Would libcryptsetup work with those options of @f that only it can judge? USAGE: not. */
+/* Does libcryptsetup accept the options of @f that only it can judge? USAGE: no. */
 int coffer_new_header_check_options(const struct coffer_luks2_format *f, struct coffer_err *e);
 
-/* The header in a memfd, and proof that it can be resumed: the session's passphrase opens it, and
- * it is one that coffer accepts. The device has not been touched when this fails. */
+/* The header in a memfd, verified: the session's passphrase opens it, and coffer would resume it.
+ * Does not write to the device. */
 int coffer_new_header_build(struct coffer_session *s, const struct coffer_luks2_format *f,
 	const struct coffer_geometry *g, int *ret_fd, struct coffer_err *e);
 
-/* The same with a key of no worth and the cheapest derivation: of the same size, and every option
- * has been seen by libcryptsetup. Sets the session's passphrase and key to those. */
+/* The same for a trial header, with a throw-away key and the cheapest derivation: of the same size,
+ * and libcryptsetup has seen every option. Sets the session's passphrase and key to those. */
 int coffer_new_header_try(struct coffer_session *s, struct coffer_luks2_format f,
 	const struct coffer_geometry *g, int *ret_fd, struct coffer_err *e);

@@ -9,7 +9,7 @@
 #include "base/bytes.h"
 #include "base/cleanup.h"
 
-/* Offsets common to record and transition sector. */
+/* Offsets common to record and transition block. */
 enum {
 	AT_MAGIC = 0,
 	AT_VERSION = 16,
@@ -29,10 +29,10 @@ enum {
 	AT_COPY_SIZE = 168,
 	AT_IMAGE_SIZE = 176,
 	AT_N_EXTENTS = 184,
-	AT_N_VEILS = 188,
+	AT_N_MASKED = 188,
 	AT_IMAGE_HASH = 192,
-	AT_HEAD_HASH = 224,
-	AT_VEILS = 256,
+	AT_SEGMENT_HASH = 224,
+	AT_MASKED = 256,
 	AT_EXTENTS = 512,
 	VERSION = 1,
 	FLAG_KEEP = 1,
@@ -63,8 +63,7 @@ static void encode_common(const struct coffer_record *r, const char magic[16], u
 	memcpy(p + AT_UUID, r->uuid, 40);
 }
 
-/* The parts that say where things are; all of them are checked before anybody computes with them.
- */
+/* The fields with places and sizes; all of them are checked before they are used. */
 static bool decode_common(const uint8_t *p, const char magic[16], enum coffer_placement_kind last,
 	struct coffer_transition *t)
 {
@@ -112,11 +111,11 @@ int coffer_record_encode(const struct coffer_record *r, uint8_t block[COFFER_BLO
 	put_be64(block + AT_COPY_SIZE, r->copy_size);
 	put_be64(block + AT_IMAGE_SIZE, r->image_size);
 	put_be32(block + AT_N_EXTENTS, r->n_extents);
-	put_be32(block + AT_N_VEILS, r->n_masked);
+	put_be32(block + AT_N_MASKED, r->n_masked);
 	memcpy(block + AT_IMAGE_HASH, r->image_hash, COFFER_SHA256_SIZE);
-	memcpy(block + AT_HEAD_HASH, r->segment_hash, COFFER_SHA256_SIZE);
+	memcpy(block + AT_SEGMENT_HASH, r->segment_hash, COFFER_SHA256_SIZE);
 	for (uint32_t i = 0; i < r->n_masked; i++)
-		put_be64(block + AT_VEILS + 8 * i, r->masked[i]);
+		put_be64(block + AT_MASKED + 8 * i, r->masked[i]);
 	for (uint32_t i = 0; i < r->n_extents; i++) {
 		put_be64(block + AT_EXTENTS + 16 * i, r->extents[i].offset);
 		put_be64(block + AT_EXTENTS + 16 * i + 8, r->extents[i].length);
@@ -146,7 +145,7 @@ static bool decode_lists(const uint8_t *block, struct coffer_record *r)
 	uint64_t sum = 0, end = 0;
 
 	r->n_extents = get_be32(block + AT_N_EXTENTS);
-	r->n_masked = get_be32(block + AT_N_VEILS);
+	r->n_masked = get_be32(block + AT_N_MASKED);
 	if (r->n_extents > COFFER_MAX_EXTENTS || r->n_masked > COFFER_MAX_MASKED)
 		return false;
 	for (uint32_t i = 0; i < r->n_extents; i++) {
@@ -161,7 +160,7 @@ static bool decode_lists(const uint8_t *block, struct coffer_record *r)
 		sum += x->length;
 	}
 	for (uint32_t i = 0; i < r->n_masked; i++) {
-		r->masked[i] = get_be64(block + AT_VEILS + 8 * i);
+		r->masked[i] = get_be64(block + AT_MASKED + 8 * i);
 		if (r->masked[i] % COFFER_BLOCK || r->masked[i] == 0 || r->masked[i] >= shift)
 			return false;
 	}
@@ -190,7 +189,7 @@ int coffer_record_decode(const uint8_t block[COFFER_BLOCK], struct coffer_record
 	r.copy_size = get_be64(block + AT_COPY_SIZE);
 	r.image_size = get_be64(block + AT_IMAGE_SIZE);
 	memcpy(r.image_hash, block + AT_IMAGE_HASH, COFFER_SHA256_SIZE);
-	memcpy(r.segment_hash, block + AT_HEAD_HASH, COFFER_SHA256_SIZE);
+	memcpy(r.segment_hash, block + AT_SEGMENT_HASH, COFFER_SHA256_SIZE);
 	if ((get_be32(block + AT_FLAGS) & ~(uint32_t)FLAG_KEEP) != 0 ||
 		(r.keep && r.kind != COFFER_RECORD_UNDO) ||
 		!coffer_image_fits(&r.geometry, r.image_size) || !decode_lists(block, &r) ||
@@ -219,8 +218,7 @@ int coffer_transition_find(const uint8_t block[COFFER_BLOCK], struct coffer_tran
 			continue;
 		if (r < 0)
 			return r;
-		/* The id is random: two ids in one block are two placements, and that is a riddle.
-		 */
+		/* The id is random: two ids in one block are two placements. */
 		if (n++ > 0 && memcmp(t.id, found.id, sizeof(t.id)) != 0)
 			return -EBADMSG;
 		sectors |= UINT32_C(1) << i;
@@ -258,7 +256,7 @@ static bool is_masked(const struct coffer_record *r, uint64_t offset)
 }
 
 int coffer_unexpected_sectors(const struct coffer_record *r, uint64_t offset, const uint8_t *disk,
-	const uint8_t *head, const uint8_t *image, size_t n, uint64_t *ret, uint64_t *ret_first)
+	const uint8_t *segment, const uint8_t *image, size_t n, uint64_t *ret, uint64_t *ret_first)
 {
 	uint8_t transition[COFFER_BLOCK];
 	const int status = coffer_transition_encode(r, transition);
@@ -270,7 +268,7 @@ int coffer_unexpected_sectors(const struct coffer_record *r, uint64_t offset, co
 		const uint8_t *d = disk + at;
 		const uint64_t where = offset + at;
 
-		if (memcmp(d, head + at, COFFER_SECTOR) == 0 ||
+		if (memcmp(d, segment + at, COFFER_SECTOR) == 0 ||
 			memcmp(d, image + at, COFFER_SECTOR) == 0)
 			continue;
 		if (where < COFFER_BLOCK && memcmp(d, transition + where, COFFER_SECTOR) == 0)
@@ -285,13 +283,13 @@ int coffer_unexpected_sectors(const struct coffer_record *r, uint64_t offset, co
 }
 
 uint64_t coffer_placed_sectors(const struct coffer_record *r, uint64_t offset, const uint8_t *disk,
-	const uint8_t *head, const uint8_t *image, size_t n)
+	const uint8_t *segment, const uint8_t *image, size_t n)
 {
 	uint64_t placed = 0;
 
 	for (size_t at = 0; at < n; at += COFFER_SECTOR)
 		placed += offset + at >= COFFER_BLOCK && !is_masked(r, offset + at) &&
 			  memcmp(disk + at, image + at, COFFER_SECTOR) == 0 &&
-			  memcmp(disk + at, head + at, COFFER_SECTOR) != 0;
+			  memcmp(disk + at, segment + at, COFFER_SECTOR) != 0;
 	return placed;
 }

@@ -3,7 +3,7 @@
  *
  * docs/on-disk-format.md has the three formats. All numbers on disk are big-endian.
  * The transition block lies in block 0 while [0,S) is being changed; each of its eight sectors
- * can stand alone, so that a torn block 0 still tells where the record is. */
+ * can stand alone, so that a torn block 0 still has the record's place. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,11 +14,10 @@
 #include "convert/geometry.h"
 
 enum coffer_placement_kind {
-	COFFER_RECORD_PLACE = 1, /* the header replaces the head */
-	COFFER_RECORD_UNDO = 2,	 /* the head comes back */
-	COFFER_RECORD_UNDONE =
-		3, /* transition block only: it is back but for the blocks with a magic */
-	COFFER_RECORD_SAVE = 4, /* record only: the head is being copied; head_hash is the head's */
+	COFFER_RECORD_PLACE = 1,  /* the header replaces the moved segment */
+	COFFER_RECORD_UNDO = 2,	  /* the moved segment comes back */
+	COFFER_RECORD_UNDONE = 3, /* transition block only: it is back but for the masked blocks */
+	COFFER_RECORD_SAVE = 4,	  /* record only: it is being copied; segment_hash is its own */
 };
 
 #define COFFER_ID_SIZE	   16
@@ -38,20 +37,19 @@ struct coffer_record {
 	char uuid[41];	    /* of the LUKS2 header that is placed or taken away */
 	uint64_t seqid;	    /* of that header: a header with a higher one has lived on */
 	uint64_t copy_size; /* of one copy of that header */
-	/* RESTORE: what is overwritten is kept in the gap, see coffer_place_undo_stock */
-	bool keep;
+	bool keep; /* UNDO: what is overwritten is kept in the gap, see coffer_place_undo_stock */
 	uint64_t image_size;
 	uint32_t n_extents; /* where the image's bytes go, in order; all else in [0,S) is zero */
 	struct coffer_extent extents[COFFER_MAX_EXTENTS];
 	uint32_t n_masked; /* blocks below S, zeroed so that no tool knows the content */
 	uint64_t masked[COFFER_MAX_MASKED];
 	uint8_t image_hash[COFFER_SHA256_SIZE];
-	uint8_t segment_hash[COFFER_SHA256_SIZE]; /* of the head copy; SAVE: of the head */
+	uint8_t segment_hash[COFFER_SHA256_SIZE]; /* of the moved-segment copy */
 };
 
-/* Where they lie. A PLACE record begins the gap and its image follows it; a RESTORE record is the
- * gap's last block, so that writing one never harms the other. A SAVE record lies there as well:
- * nothing is to be restored as long as nothing is placed. */
+/* A PLACE record begins the gap and its image follows it; an UNDO record is the gap's last block,
+ * so that writing one never harms the other. A SAVE record lies there as well: nothing can be
+ * undone before something is placed. */
 static inline uint64_t coffer_record_offset(
 	const struct coffer_geometry *g, enum coffer_placement_kind kind)
 {
@@ -71,11 +69,11 @@ bool coffer_image_fits(const struct coffer_geometry *g, uint64_t size);
 int coffer_record_encode(const struct coffer_record *r, uint8_t block[COFFER_BLOCK]);
 int coffer_transition_encode(const struct coffer_record *r, uint8_t block[COFFER_BLOCK]);
 
-/* -ENODATA: no record; -EBADMSG: a damaged or impossible one; -ENOMEM, -EIO (libcrypto): it is not
- * known. */
+/* -ENODATA: no record; -EBADMSG: a damaged or impossible one; -ENOMEM, -EIO (libcrypto): unknown.
+ */
 int coffer_record_decode(const uint8_t block[COFFER_BLOCK], struct coffer_record *ret);
 
-/* What a sector of the transition block tells; enough to find the record. */
+/* What a sector of the transition block has: enough to find the record. */
 struct coffer_transition {
 	enum coffer_placement_kind kind;
 	uint8_t id[COFFER_ID_SIZE];
@@ -83,9 +81,9 @@ struct coffer_transition {
 	char uuid[41];
 	uint32_t sectors; /* bit n: sector n of block 0 is one of a transition block */
 };
-/* Look at all eight sectors of block 0; of kinds under one id the later one counts. -ENODATA: none
- * is a whole transition sector; -EBADMSG: two of them contradict each other; -ENOMEM, -EIO
- * (libcrypto): it is not known. */
+/* Read all eight sectors of block 0; of kinds under one id the later one counts. -ENODATA: none is
+ * a whole transition sector; -EBADMSG: two of them contradict each other; -ENOMEM, -EIO
+ * (libcrypto): unknown. */
 int coffer_transition_find(const uint8_t block[COFFER_BLOCK], struct coffer_transition *ret);
 
 /* Bytes [offset, offset + n) of the wanted [0,S), from the image's bytes: zeros where it has none.
@@ -93,13 +91,13 @@ int coffer_transition_find(const uint8_t block[COFFER_BLOCK], struct coffer_tran
 void coffer_image_expand(const struct coffer_record *r, const uint8_t *image, uint64_t offset,
 	uint8_t *buf, size_t n);
 
-/* Count the sectors of disk[offset, offset + n) that are none of: head copy, image, transition
- * block, veil. @head and @image hold the same range. *ret_first is the first strange one. -ENOMEM
- * and -EIO (libcrypto) only. */
+/* Count the sectors of disk[offset, offset + n) that are none of: moved-segment copy, image,
+ * transition block, masked block. @segment and @image hold the same range. *ret_first is the first
+ * of them. -ENOMEM and -EIO (libcrypto) only. */
 int coffer_unexpected_sectors(const struct coffer_record *r, uint64_t offset, const uint8_t *disk,
-	const uint8_t *head, const uint8_t *image, size_t n, uint64_t *ret, uint64_t *ret_first);
+	const uint8_t *segment, const uint8_t *image, size_t n, uint64_t *ret, uint64_t *ret_first);
 
-/* Count those, outside block 0 and the veils, that are the image's and not the head's: none means
- * that the placement never got to the body. */
+/* Count those, outside block 0 and masked blocks, that are the image's and not the moved segment's.
+ * 0: the placement did not reach the body. */
 uint64_t coffer_placed_sectors(const struct coffer_record *r, uint64_t offset, const uint8_t *disk,
-	const uint8_t *head, const uint8_t *image, size_t n);
+	const uint8_t *segment, const uint8_t *image, size_t n);

@@ -31,7 +31,7 @@ struct coffer_session {
 	/* Where the run stands. */
 	struct coffer_disk disk; /* as examined last */
 	bool changed;		 /* this run has written: a failure leaves an interrupted disk */
-	bool converted;		 /* this run did the last step: nobody was on the device since */
+	bool converted; /* this run did the last step, and has had the device for itself since */
 };
 
 /* What counts as used; NULL: everything. */

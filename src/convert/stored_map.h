@@ -21,7 +21,7 @@ struct coffer_stored_map {
 	/* enum coffer_free_space: on the disk the weakest that any run has passed bytes with, in a
 	 * run its own */
 	uint32_t free_space;
-	bool void_; /* told to be worthless: only uuid and free_space count */
+	bool void_; /* not to be followed: only uuid and free_space count */
 	/* The bytes of the plain filesystem that the fingerprint is taken of, in this order;
 	 * multiples of 512, within [0, L). */
 	struct coffer_range *prints;
@@ -51,12 +51,11 @@ int coffer_stored_map_peek(const uint8_t *block, uint64_t *ret_size);
  * gives 0, void_ and no map. */
 int coffer_stored_map_decode(const uint8_t *buf, size_t size, struct coffer_stored_map *ret);
 
-/* A block that stands for a worthless map of the volume @uuid: one that can never become a good one
- * by a torn write, since each of its sectors that arrives over a good one spoils that. What is
- * known still is told: the policy, and the @size of the place that is to be erased at the end.
+/* A block that makes the map of the volume @uuid void. A torn write cannot leave a good map, since
+ * each sector of the block spoils it. It keeps @free_space, and the @size to erase at the end.
  * -EIO (libcrypto). */
 int coffer_stored_map_encode_void(
 	const char *uuid, uint32_t free_space, uint64_t size, uint8_t block[COFFER_BLOCK]);
 
-/* Does a map, good, void or torn, begin with this sector? Also each sector of a void one does. */
+/* Does a map, good, void or torn, begin with this sector? Each sector of a void one counts, too. */
 bool coffer_stored_map_trace(const uint8_t *sector);

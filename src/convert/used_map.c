@@ -177,7 +177,7 @@ int coffer_used_map_coarsen(struct coffer_used_map *m, uint64_t gap, size_t max)
 	return 0;
 }
 
-/* Index of the first range that ends behind @x. */
+/* Index of the first range that ends after @x. */
 static size_t find(const struct coffer_used_map *m, uint64_t x)
 {
 	size_t low = 0, high = m->n;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* used_map.h - which bytes of the plain filesystem hold something
  *
- * Used is the complement of positively free: what nobody has called free counts as used, so a
+ * Used is the complement of positively free: what was not reported as free counts as used, so a
  * superblock's mirror that no tree mentions is never lost. All values are bytes; ranges are in
- * multiples of 4096, but for the last one, which may end with the data. A map that says too much is
- * slower, one that says too little loses data: every rounding is outwards. */
+ * multiples of 4096, but for the last one, which may end with the data. Too large a map is slower,
+ * too small a map loses data: every rounding is outwards. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,7 +14,7 @@
 #include "coffer/err.h"
 #include "fs/ranges.h"
 
-/* NULL stands for a map that says: everything is used. */
+/* NULL stands for a map in which everything is used. */
 struct coffer_used_map {
 	uint64_t length;	   /* L: the map is about [0, L) */
 	struct coffer_range *used; /* ascending, none empty, none touches the next */
@@ -31,7 +31,7 @@ DEFINE_CLEANUP(struct coffer_used_map *, used_map, coffer_used_map_free);
 int coffer_used_map_new(
 	struct coffer_range *free, size_t n, uint64_t length, struct coffer_used_map **ret);
 
-/* The @n ranges at @used are used, too; what lies behind the length is left out. -ENOMEM. */
+/* The @n ranges at @used are used, too; what lies beyond the length is left out. -ENOMEM. */
 int coffer_used_map_add(struct coffer_used_map *m, const struct coffer_range *used, size_t n);
 
 /* Are the ranges as a map has them? For one that was read from a disk. */
@@ -41,7 +41,7 @@ bool coffer_used_map_ok(const struct coffer_used_map *m);
  * are left. -ENOMEM. */
 int coffer_used_map_coarsen(struct coffer_used_map *m, uint64_t gap, size_t max);
 
-/* The first used range that ends behind byte @x, cut off at @x; false: there is none. */
+/* The first used range that ends after byte @x, from @x on; false: there is none. */
 bool coffer_used_map_next(const struct coffer_used_map *m, uint64_t x, struct coffer_range *ret);
 
 /* The end of the last used byte below @x; 0: there is none. */

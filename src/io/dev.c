@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* dev.c - the one door to the disk: every byte of header, placement and engine goes through it */
+/* dev.c - the device interface: every byte of header, placement and engine goes through it */
 #include "io/dev.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* dev.h - the one door to the disk: every byte of header, placement and engine goes through it
+/* dev.h - the device interface: every byte of header, placement and engine goes through it
  *
  * Implementations: devfile.c (block device or image file), and in the tests one that records
  * writes and flushes to replay power cuts, and one that makes the n-th call fail.
@@ -21,18 +21,16 @@ struct coffer_dev_ops {
 	int (*read)(struct coffer_dev *d, void *buf, size_t n, uint64_t off, struct coffer_err *e);
 	int (*write)(struct coffer_dev *d, const void *buf, size_t n, uint64_t off,
 		struct coffer_err *e);
-	/* Everything whose write returned before is durable after; an error is final: what was
-	 * written since the last good flush may be lost even if a later flush returns 0. */
+	/* What was written before is durable after. An error is final: what was written since the
+	 * last good flush may be lost even if a later flush returns 0. */
 	int (*flush)(struct coffer_dev *d, struct coffer_err *e);
-	/* Transfers bypass the page cache from now on, if the device can do that for requests
-	 * that are multiples of 4096; otherwise nothing changes. Not while requests are under way.
-	 */
+	/* Transfers bypass the page cache from now on, if the device can do that for multiples of
+	 * 4096; else nothing changes. Not while requests are under way. */
 	void (*set_direct)(struct coffer_dev *d, bool direct);
-	/* What is read from [off, off + n) next comes from the disk, as far as the kernel can be
-	 * asked for that; after a flush only. In direct mode it does so anyway. */
+	/* The next read of [off, off + n) comes from the disk, as far as the kernel does that;
+	 * after a flush only. In direct mode it does so anyway. */
 	void (*forget)(struct coffer_dev *d, uint64_t off, uint64_t n);
-	/* What lies in [off, off + n) is not needed any more and may read as anything afterwards,
-	 * or as before. -EOPNOTSUPP: the device cannot. NULL: likewise. */
+	/* [off, off + n) may read as anything afterwards. -EOPNOTSUPP or NULL: it cannot. */
 	int (*discard)(struct coffer_dev *d, uint64_t off, uint64_t n, struct coffer_err *e);
 	void (*close)(struct coffer_dev *d);
 };
@@ -42,8 +40,8 @@ struct coffer_dev {
 	char *name;		/* as the user wrote it */
 	uint64_t size;		/* when it was opened */
 	bool is_block;		/* block device; else a regular file */
-	bool read_only;		/* opened to be looked at: others may be at work on it */
-	bool no_locks;		/* to be looked at without locks, which are files that are made */
+	bool read_only;		/* opened read-only: other programs may write to it */
+	bool no_locks;		/* take no locks: they are files, and would be created */
 	unsigned int major;	/* of a block device, for the lock's name */
 	unsigned int minor;	/* likewise */
 	uint32_t logical_block; /* smallest transfer in bytes, 512 or more */
@@ -71,8 +69,8 @@ int coffer_dev_zero(struct coffer_dev *d, uint64_t off, uint64_t n, struct coffe
 /* A zeroed buffer that suits direct I/O; free with free(). NULL: no memory. */
 void *coffer_dev_buffer(size_t n);
 
-/* Move @fd away from 0, 1 and 2, where a program whose standard streams are closed would read keys
- * from it and write reports to it. -1 and errno when @fd is negative or cannot be moved. */
+/* Move @fd away from 0, 1 and 2: with closed standard streams keys would be read from it and
+ * reports written to it. -1 and errno when @fd is negative or cannot be moved. */
 int coffer_high_fd(int fd);
 
 /* Open @path (symlinks are followed) for I/O: with O_EXCL on a block device where @exclusive, and
@@ -87,13 +85,11 @@ int coffer_dev_open_writing(
  */
 int coffer_dev_from_fd(int fd, const char *name, struct coffer_dev **ret, struct coffer_err *e);
 
-/* Open @path to look at it only: no O_EXCL, which would keep others from mounting it for that
- * moment, no lock, and read access is enough. Writes and flushes of such a device fail with
- * -EBADF. REFUSED with -ENOTBLK as above. */
+/* Open @path read-only: no lock, and no O_EXCL, which would keep others from mounting it meanwhile.
+ * Writes and flushes fail with -EBADF. REFUSED with -ENOTBLK as above. */
 int coffer_dev_open_reading(const char *path, struct coffer_dev **ret, struct coffer_err *e);
 
-/* Does a run of coffer's hold its lock on @d? Asked without taking it; whoever holds it may be in
- * another namespace. */
+/* Does a run of coffer hold its lock on @d? The lock is not taken. */
 bool coffer_dev_is_locked(const struct coffer_dev *d);
 /* REFUSED with -EROFS, -EACCES or -EPERM: this user could not write to it. */
 int coffer_dev_check_writable(const struct coffer_dev *d, struct coffer_err *e);

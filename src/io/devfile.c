@@ -13,8 +13,7 @@
 
 #include "base/err.h"
 
-/* What O_DIRECT asks of offsets and sizes here: the largest block size in common use, so that
- * nobody needs to ask each filesystem for its own. */
+/* For offsets and sizes of O_DIRECT: the largest block size in common use. */
 enum {
 	DIRECT_ALIGN = 4096
 };
@@ -31,8 +30,8 @@ static int size_now(const struct coffer_dev *d, uint64_t *ret)
 	return 0;
 }
 
-/* Is the end that the run knows still there? What was behind the new one is gone, flushed or not,
- * and an image file would grow again by the next write there, with a hole where that was. */
+/* Is the end that the run knows still there? What lay beyond a new end is gone, flushed or not, and
+ * an image file would grow again by the next write there, with a hole in that place. */
 static int check_end(const struct coffer_dev *d, struct coffer_err *e)
 {
 	uint64_t now;
@@ -82,7 +81,7 @@ static int file_read(struct coffer_dev *d, void *buf, size_t n, uint64_t off, st
 
 static int write_failed(struct coffer_dev *d, int code, uint64_t off, struct coffer_err *e)
 {
-	/* A block device says ENOSPC behind its end. */
+	/* A block device gives ENOSPC beyond its end. */
 	const int r = d->is_block && code == ENOSPC ? check_end(d, e) : 0;
 
 	if (r < 0)
@@ -102,7 +101,7 @@ static int file_write(
 
 	if (d->read_only)
 		return coffer_err_set(e, EBADF, "write %s: it was opened for reading", d->name);
-	/* An image file would grow by itself; a conversion never writes behind the device's end. */
+	/* An image file would grow; a conversion never writes beyond the device's end. */
 	if (off > d->size || n > d->size - off)
 		return coffer_err_set(
 			e, ENOSPC, "write %s: byte %" PRIu64 " is behind its end", d->name, off);
@@ -128,11 +127,11 @@ static int file_flush(struct coffer_dev *d, struct coffer_err *e)
 {
 	if (d->read_only)
 		return coffer_err_set(e, EBADF, "flush %s: it was opened for reading", d->name);
-	/* Never tried again: after a failure the kernel forgets which pages it could not write,
-	 * and a second call would return 0 for data that is gone. */
+	/* Not retried: after a failure the kernel no longer knows which pages were not written, and
+	 * a second call would return 0 for data that is gone. */
 	if (fdatasync(d->fd) < 0)
 		return coffer_err_errno(e, errno, "flush %s", d->name);
-	/* Durable is only what is still there. */
+	/* What lay beyond a new end is not durable. */
 	return check_end(d, e);
 }
 
@@ -175,7 +174,7 @@ static int file_discard(struct coffer_dev *d, uint64_t off, uint64_t n, struct c
 static void file_close(struct coffer_dev *d)
 {
 	if (d->fd >= 0)
-		(void)close(d->fd); /* everything was flushed; a close has nothing more to tell */
+		(void)close(d->fd); /* everything was flushed; no error of close matters */
 	free(d->name);
 	free(d);
 }
@@ -219,8 +218,8 @@ static int check_writable(const struct coffer_dev *d, struct coffer_err *e)
 	return 0;
 }
 
-/* Keep other coffers out for as long as the descriptor lives. Not flock: on an image file that
- * *is* cryptsetup's metadata lock, and a whole run would hang its luksDump. */
+/* Keep other runs of coffer out as long as the descriptor is open. Not with flock: on an image file
+ * that is cryptsetup's metadata lock, and luksDump would hang for the whole run. */
 static int keep_others_out(struct coffer_dev *d, struct coffer_err *e)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -232,11 +231,11 @@ static int keep_others_out(struct coffer_dev *d, struct coffer_err *e)
 	return coffer_err_errno(e, errno, "lock %s", d->name);
 }
 
-/* Open what the name leads to, if it is of a kind that can be encrypted. @flags get O_EXCL where
- * @alone: it only means something on block devices, where the kernel then refuses what is mounted
- * or held, and refuses mounts and holders for as long as the descriptor is open. */
-static int open_fd(struct coffer_dev *d, int flags, bool alone, struct stat *ret, int *ret_errno,
-	struct coffer_err *e)
+/* Open what the name leads to, if it can be encrypted. @exclusive adds O_EXCL on block devices: the
+ * kernel then refuses what is mounted or held, and new mounts and holders as long as the descriptor
+ * is open. */
+static int open_fd(struct coffer_dev *d, int flags, bool exclusive, struct stat *ret,
+	int *ret_errno, struct coffer_err *e)
 {
 	struct stat named, st;
 
@@ -248,7 +247,7 @@ static int open_fd(struct coffer_dev *d, int flags, bool alone, struct stat *ret
 	if (!S_ISBLK(named.st_mode) && !S_ISREG(named.st_mode))
 		return coffer_err_refuse(
 			e, ENOTBLK, "%s is neither a block device nor an image file", d->name);
-	if (S_ISBLK(named.st_mode) && alone)
+	if (S_ISBLK(named.st_mode) && exclusive)
 		flags |= O_EXCL;
 	*ret = named;
 	d->fd = coffer_high_fd(open(d->name, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
@@ -258,7 +257,7 @@ static int open_fd(struct coffer_dev *d, int flags, bool alone, struct stat *ret
 	}
 	if (fstat(d->fd, &st) < 0)
 		return coffer_err_errno(e, errno, "look at %s", d->name);
-	/* O_EXCL was chosen by the name's kind: it must still be the same thing. */
+	/* O_EXCL was chosen by what the name was: it must still be the same file. */
 	if (st.st_dev != named.st_dev || st.st_ino != named.st_ino || st.st_mode != named.st_mode)
 		return coffer_err_refuse(
 			e, ESTALE, "%s was exchanged while it was opened", d->name);
@@ -307,10 +306,12 @@ int coffer_dev_open_writing(
 	if (r < 0)
 		return explain_open(d, code, r, e);
 	r = read_geometry(d, &st, e);
-	if (r == 0)
-		r = check_writable(d, e);
-	if (r == 0)
-		r = keep_others_out(d, e);
+	if (r < 0)
+		return r;
+	r = check_writable(d, e);
+	if (r < 0)
+		return r;
+	r = keep_others_out(d, e);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(d);
@@ -346,8 +347,9 @@ int coffer_dev_open_reading(const char *path, struct coffer_dev **ret, struct co
 		return coffer_err_errno(e, ENOMEM, "open %s", path);
 	d->read_only = true;
 	r = open_fd(d, O_RDONLY, false, &st, &code, e);
-	if (r == 0)
-		r = read_geometry(d, &st, e);
+	if (r < 0)
+		return r;
+	r = read_geometry(d, &st, e);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(d);

@@ -94,7 +94,7 @@ static int write_temporary(
 	r = write_all(fd, p, n);
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;
-	/* NFS tells here what it could not write. */
+	/* NFS reports here what it could not write. */
 	if (close(fd) < 0 && r == 0)
 		r = -errno;
 	if (r < 0)

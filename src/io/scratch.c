@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* scratch.c - a file without a name, to try things on that must not be tried on a disk */
+/* scratch.c - a file without a name, to measure the speed of a disk */
 #include "io/scratch.h"
 
 #include <errno.h>
@@ -41,8 +41,8 @@ static bool in_memory(int fd)
 	return fstatfs(fd, &s) == 0 && (s.f_type == TMPFS_MAGIC || s.f_type == RAMFS_MAGIC);
 }
 
-/* What this user may take of the free space; 0 when that cannot be told. A file above the limit of
- * the process would not be an error but a signal. */
+/* What this user may take of the free space; 0: unknown. A file above the limit of the process
+ * would not be an error but a signal. */
 static uint64_t share_of_room(int fd)
 {
 	struct rlimit limit;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* scratch.h - a file without a name, to try things on that must not be tried on a disk
  *
- * It goes with its last descriptor, whatever becomes of the program. */
+ * It goes with its last descriptor, however the program ends. */
 #pragma once
 #include <limits.h>
 #include <stdbool.h>

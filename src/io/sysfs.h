@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Read all of @path below @dir_fd (or AT_FDCWD), with a NUL behind it; free with free().
+/* Read all of @path below @dir_fd (or AT_FDCWD), and a NUL after it; free with free().
  * -errno; -EFBIG for more than a MiB, which no file that we look at has. */
 int coffer_sysfs_read(int dir_fd, const char *path, char **ret, size_t *ret_n);
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* udev.h - is there a udev that answers? Its socket alone says nothing: in a container it may be a
- * leftover, and who waits for udev there waits for ever. */
+/* udev.h - is there a udev that answers? Its socket alone proves nothing: in a container it may be
+ * stale, and a program that waits for udev there never ends. */
 #pragma once
 
 enum coffer_udev {
 	COFFER_UDEV_NONE, /* it was never here */
 	COFFER_UDEV_ANSWERS,
-	COFFER_UDEV_SILENT, /* its socket is there, and nobody behind it */
+	COFFER_UDEV_SILENT, /* its socket is there, and no process listens */
 	COFFER_UDEV_HIDDEN, /* this user may not ask */
 };
 
