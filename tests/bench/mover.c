@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* mover move|read|write [OPTION...] FILE - the limits that the benchmark compares coffer with
+/* mover.c - the limits that the benchmark compares coffer with
+ *
+ * mover move|read|write [OPTION...] FILE
  *
  * move does to FILE what a conversion does to a disk, without the crypto: the head goes to the end,
  * a header's room is written over it, then the data moves up by S in steps from its end to its

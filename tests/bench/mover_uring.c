@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* mover_uring.c - the mover's reads and writes by io_uring */
 #include <errno.h>
 #include <liburing.h>
 #include <stdlib.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Input: four bytes and the metadata of a header, around which a backup file is made; or a whole
+/* fuzz_backup.c - fuzz target: files that call themselves a header backup
+ *
+ * Input: four bytes and the metadata of a header, around which a backup file is made; or a whole
  * file, which is read as it is and with the right checksums put in: else nothing would get past
  * them. */
 #include <errno.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Input: what the kernel answers when it is asked for btrfs' trees. Either all of the answers'
+/* fuzz_btrfs.c - fuzz target: the kernel's answers about btrfs' trees
+ *
+ * Input: what the kernel answers when it is asked for btrfs' trees. Either all of the answers'
  * bytes, or items as a few numbers each, from which well-formed ones are made: else nothing would
  * get past the first. Where the trees are believed, what is free is held against the items once
  * more. */

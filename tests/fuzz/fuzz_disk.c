@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Input: which disk, of those that conversions and aborts pass through and one that cryptsetup has
+/* fuzz_disk.c - fuzz target: whole disks, in every state of a conversion, changed
+ *
+ * Input: which disk, of those that conversions and aborts pass through and one that cryptsetup has
  * torn; which questions to ask; then changes: a place, how many bytes, and these. Afterwards the
  * sums of header copies, records, transition sectors and used map are put right, as the second byte
  * says.

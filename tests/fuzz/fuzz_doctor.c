@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Input: any of the texts that the doctor reads: /proc/PID/stat, /proc/meminfo, /proc/cpuinfo,
+/* fuzz_doctor.c - fuzz target: the texts of the machine that doctor reads
+ *
+ * Input: any of the texts that the doctor reads: /proc/PID/stat, /proc/meminfo, /proc/cpuinfo,
  * /proc/misc, modules.dep, the name of a lock, what a tool says of its version. */
 #include <errno.h>
 #include <inttypes.h>

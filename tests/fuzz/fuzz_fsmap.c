@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Input: which filesystem, made by its own mkfs, and changes to it: a place, how many bytes, and
+/* fuzz_fsmap.c - fuzz target: filesystems whose free space is asked for
+ *
+ * Input: which filesystem, made by its own mkfs, and changes to it: a place, how many bytes, and
  * these. The sums that ext4 has over its superblock, descriptors and bitmaps are put right after
  * that, unless the first byte says otherwise: else nothing would get past them.
  *

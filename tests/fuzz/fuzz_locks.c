@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Input: /proc/locks and /proc/PID/fdinfo/FD; each text is tried as both. */
+/* fuzz_locks.c - fuzz target: the kernel's lists of locks
+ *
+ * Input: /proc/locks and /proc/PID/fdinfo/FD; each text is tried as both. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Input: the first 512 bytes of a LUKS2 header copy, then its JSON text. The zeros between and
+/* fuzz_luks2.c - fuzz target: one LUKS2 header copy
+ *
+ * Input: the first 512 bytes of a LUKS2 header copy, then its JSON text. The zeros between and
  * behind them are put in here, and a right checksum: else nothing would get past it. */
 #include <errno.h>
 #include <stdlib.h>

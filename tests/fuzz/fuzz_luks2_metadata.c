@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Input: a text that calls itself LUKS2 metadata. Whatever it says, it is judged in full, the list
+/* fuzz_luks2_metadata.c - fuzz target: texts that call themselves LUKS2 metadata
+ *
+ * Input: a text that calls itself LUKS2 metadata. Whatever it says, it is judged in full, the list
  * stays short, and what is accepted has sizes that others may count with. */
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Input: how the copies of a header are long, where a sector lies, and what it holds; then changes
+/* fuzz_moved_segment.c - fuzz target: sectors in the place of the moved segment
+ *
+ * Input: how the copies of a header are long, where a sector lies, and what it holds; then changes
  * to a disk of 4 MiB whose head is half overwritten with such sectors, with the copy of its head
  * behind its end. What is taken for a header's trace is held against the words of
  * convert/moved_segment.h, and the search on that disk must neither write nor find what is not

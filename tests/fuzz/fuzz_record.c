@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Input: a block. It is read as a record and as a transition block, as it is and with the right
+/* fuzz_record.c - fuzz target: records and transition blocks
+ *
+ * Input: a block. It is read as a record and as a transition block, as it is and with the right
  * checksums put in: else nothing would get past them. */
 #include <errno.h>
 #include <stdlib.h>

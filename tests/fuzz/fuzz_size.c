@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* fuzz_size.c - fuzz target: sizes as a person types them */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

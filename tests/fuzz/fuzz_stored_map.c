@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Input: a map of what is used, as it is and with the right sums put in: else nothing would get
+/* fuzz_stored_map.c - fuzz target: a used map as it lies on the disk
+ *
+ * Input: a map of what is used, as it is and with the right sums put in: else nothing would get
  * past them. */
 #include <errno.h>
 #include <stdlib.h>

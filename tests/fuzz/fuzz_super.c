@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Input: the first 2048 bytes of a device, then those from 64 KiB on, so that a seed is small. */
+/* fuzz_super.c - fuzz target: superblocks
+ *
+ * Input: the first 2048 bytes of a device, then those from 64 KiB on, so that a seed is small. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Input: which reader, and a text for it: what a checker of filesystems has said, a device's
+/* fuzz_text.c - fuzz target: texts of other programs, and the command line
+ *
+ * Input: which reader, and a text for it: what a checker of filesystems has said, a device's
  * numbers in sysfs, what the kernel says of a mount, the table of mounts; a word for a shell;
  * options. What the system would give as a file is given as one, in memory. */
 #include <ctype.h>

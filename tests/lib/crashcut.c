@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* crashcut.c - the disks that a power cut within a run can leave */
 #include "crashcut.h"
 
 #include <inttypes.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* crashdev.c - a device in memory that records, fails and forgets */
 #include "crashdev.h"
 
 #include <errno.h>

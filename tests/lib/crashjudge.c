@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* crashjudge.c - what must come out of a disk after a power cut */
 #include "crashjudge.h"
 
 #include <stdio.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* crashlab.c - one disk after another, and each way to recover it */
 #include "crashlab.h"
 
 #include <stdio.h>

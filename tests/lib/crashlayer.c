@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* crashlayer.c - a disk that shares what did not change with the one below */
 #include "crashlayer.h"
 
 #include <stdlib.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* crashrun.c - the verbs of coffer on a device in memory */
 #include "crashrun.h"
 
 #include <fcntl.h>

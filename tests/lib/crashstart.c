@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* crashstart.c - the disks on which runs begin */
 #include "crashstart.h"
 
 #include <stdlib.h>

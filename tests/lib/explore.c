@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* explore.c - record a run, build the disks that a power cut can leave, recover each */
 #include "explore.h"
 
 #include <inttypes.h>

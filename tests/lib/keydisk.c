@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* keydisk.c - a small volume in memory whose keyslots can be changed */
 #include "lib/keydisk.h"
 
 #include <stdio.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* nomem.c - the C library's requests for memory, of which one or all fail */
 #include "nomem.h"
 
 #include <blkid.h>

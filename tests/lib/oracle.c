@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* oracle.c - what libcryptsetup and the filesystems' checkers say of a disk */
 #include "oracle.h"
 
 #include <fcntl.h>

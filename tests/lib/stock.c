@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* stock.c - headers by libcryptsetup, and what it calls them */
 #include "lib/stock.h"
 
 #include <stdio.h>

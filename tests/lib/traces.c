@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* traces.c - recorded runs, and runs that recover what these leave */
 #include "traces.h"
 
 #include <stdio.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* usedfs.c - which bytes of a filesystem in memory are used */
 #include "usedfs.h"
 
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fsmap [--no-mount] DEVICE - what src/fs/fsmap.c finds, as JSON
+/* fsmap.c - what src/fs/fsmap.c finds, as JSON
  *
  * Opened as a run would open it: alone, and for writing. */
 #include <stdio.h>

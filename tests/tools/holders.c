@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* users DEVICE [UUID] - who is at work on it: one JSON object in each line, then {"complete": ...}
+/* holders.c - who holds a device, one JSON object in each line
+ *
+ * users DEVICE [UUID] - who is at work on it: one JSON object in each line, then {"complete": ...}
  * users --devices [ROOT] - the block devices, a name in each line
  *
  * Shows tests what src/block/holders.c and src/block/devices.c find, with nothing around it. */

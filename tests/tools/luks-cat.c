@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* luks-cat IMAGE KEYFILE [OUT] - write the decrypted volume to stdout
+/* luks-cat.c - write the decrypted volume to stdout, without coffer
+ *
+ * luks-cat IMAGE KEYFILE [OUT] - write the decrypted volume to stdout
  *
  * With OUT it goes to that file, and a hole of the image stays a hole: a volume of a terabyte of
  * which little was ever written takes as little there. What lies in a hole has no content.

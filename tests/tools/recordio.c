@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* librecordio.so - what a program writes to one file, and when it flushes
+/* recordio.c - what a program writes to one file, and when it flushes
  *
  *     LD_PRELOAD=librecordio.so RECORDIO_FILE=disk.img RECORDIO_LOG=log PROGRAM...
  *

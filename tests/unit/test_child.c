@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test_child.c - helper processes: deadlines, stops, and none is left */
 #include "io/child.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test_crypto.c - hashes, ciphers and random bytes */
 #include "base/crypto.h"
 
 #include <errno.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Every combination of a reduced set of facts, judged by laws that are written down anew here:
+/* test_decide.c - which operation a disk needs, held against laws
+ *
+ * Every combination of a reduced set of facts, judged by laws that are written down anew here:
  * what a disk must show before an action may be taken, not how decide.c gets there. */
 #include "convert/decide.h"
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* From facts and evidence to findings and actions: each kind of action, and each single fact
+/* test_diagnose.c - from facts to findings and repair actions
+ *
+ * From facts and evidence to findings and actions: each kind of action, and each single fact
  * without which it must not be in the list. */
 #include "rescue/diagnose.h"
 

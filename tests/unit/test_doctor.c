@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the doctor makes of facts: each row is a machine or a disk, and its one finding. */
+/* test_doctor.c - what doctor makes of facts
+ *
+ * Each row is a machine or a disk, and its one finding. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The engine on a device in memory: every map, every number of threads, and each call that fails.
+/* test_engine.c - the engine on a device in memory
+ *
+ * The engine on a device in memory: every map, every number of threads, and each call that fails.
  * Each used block has content of its own, so what is lost, moved wrongly or left over is seen. */
 #include "convert/engine.h"
 

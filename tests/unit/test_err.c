@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test_err.c - the error object */
 #include "base/err.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test_estimate.c - how long a run is going to take */
 #include "report/estimate.h"
 
 #include <math.h>

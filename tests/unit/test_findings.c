@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test_findings.c - lists of findings */
 #include "base/findings.h"
 
 #include <string.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The checkers themselves run in tests/loop and tests/uml; here is what needs none. */
+/* test_fsck.c - what a filesystem's checker means, where none need run
+ *
+ * The checkers themselves run in tests/loop and tests/uml; here is what needs none. */
 #include "fs/fsck.h"
 
 #include <errno.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What tests/loop/test_fsmap*.py cannot reach: lists of ranges, and devices that are no file. */
+/* test_fsmap.c - lists of ranges, and devices that are no file
+ *
+ * What tests/loop/test_fsmap*.py cannot reach: lists of ranges, and devices that are no file. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

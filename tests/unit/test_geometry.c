@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test_geometry.c - steps and places of a conversion */
 #include "convert/geometry.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test_json.c - JSON: read strictly, and written */
 #include "base/json.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test_judge_volume.c - the verdict on two header copies */
 #include "header/judge_copies.h"
 #include "report/judge_volume.h"
 

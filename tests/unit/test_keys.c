@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Keyslots, tokens and digests, told from the metadata and tried out one by one. The headers are
+/* test_keys.c - keyslots, tokens and digests
+ *
+ * Keyslots, tokens and digests, told from the metadata and tried out one by one. The headers are
  * libcryptsetup's own, in memory; the hostile ones are those with one number changed. */
 #include "luks2/keyslots.h"
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The order of locks: each set of held ones against each wanted one, and what the module makes of a
+/* test_lock_order.c - the order of locks
+ *
+ * The order of locks: each set of held ones against each wanted one, and what the module makes of a
  * wrong one. It is built twice: a debug build aborts, any other returns an error. */
 #include "luks2/lock_order.h"
 

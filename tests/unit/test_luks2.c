@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The child in which libcryptsetup makes a header may stand still, on a lock that another thread of
+/* test_luks2.c - the child process in which libcryptsetup works
+ *
+ * The child in which libcryptsetup makes a header may stand still, on a lock that another thread of
  * the caller had in its hands when it was forked. Here a handler of fork() waits in its stead. */
 #include <errno.h>
 #include <pthread.h>

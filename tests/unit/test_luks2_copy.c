@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test_luks2_copy.c - one LUKS2 header copy */
 #include "luks2/copy.h"
 
 #include <errno.h>

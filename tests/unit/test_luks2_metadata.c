@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One change each to metadata that are right: which check tells of it, and would libcryptsetup load
+/* test_luks2_metadata.c - one change each to metadata that are right
+ *
+ * One change each to metadata that are right: which check tells of it, and would libcryptsetup load
  * the result? tests/loop/test_header_rules.py asks libcryptsetup itself, with many more changes;
  * here is what the functions promise beside that: how much is told, and what hostile texts cost. */
 #include "luks2/metadata.h"

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What counts as evidence of a torn head. Each row takes one piece away, and then it is not enough:
+/* test_moved_segment.c - what counts as a moved segment that is torn
+ *
+ * What counts as evidence of a torn head. Each row takes one piece away, and then it is not enough:
  * a mistake here overwrites a filesystem that lives. */
 #include "convert/moved_segment.h"
 

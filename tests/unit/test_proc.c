@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test_proc.c - texts of /proc and /sys */
 #include "block/proc.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test_quote.c - quotes for a shell */
 #include "base/quote.h"
 
 #include <string.h>

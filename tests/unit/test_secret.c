@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Built without sanitizers: theirs makes mlock() do nothing. */
+/* test_secret.c - memory for keys
+ *
+ * Built without sanitizers: theirs makes mlock() do nothing. */
 #include "base/secret.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test_size.c - sizes as a person types them */
 #include "base/size.h"
 
 #include <errno.h>

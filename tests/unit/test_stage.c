@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Every action with every combination of the facts that a stage depends on, judged by laws; and
+/* test_stage.c - where a disk stands, held against laws
+ *
+ * Every action with every combination of the facts that a stage depends on, judged by laws; and
  * what comes next. */
 #include "convert/stage.h"
 

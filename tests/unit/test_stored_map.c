@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The used map as it lies on the disk: what is read back is what was written, and nothing that is
+/* test_stored_map.c - the used map as it lies on the disk
+ *
+ * The used map as it lies on the disk: what is read back is what was written, and nothing that is
  * damaged, torn or made up is believed. */
 #include "convert/stored_map.h"
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test_superblock.c - superblocks: which filesystem, and where it ends */
 #include "fs/superblock.h"
 
 #include <errno.h>

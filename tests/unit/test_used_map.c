@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Which bytes are used, and conversions that follow such a map, played on a disk of a few blocks:
+/* test_used_map.c - which bytes are used, and conversions that follow such a map
+ *
+ * Which bytes are used, and conversions that follow such a map, played on a disk of a few blocks:
  * every map of many small layouts, cut after every write, with stock taking steps in between. */
 #include "convert/used_map.h"
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A volume reads as the plain content at every pointer of a conversion, in the middle of each step
+/* test_volume.c - a volume reads as the plain content at every pointer
+ *
+ * A volume reads as the plain content at every pointer of a conversion, in the middle of each step
  * and at its end; and what coffer cannot read is refused with a sentence. */
 #include "convert/volume.h"
 

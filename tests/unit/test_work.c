@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a run would write; the loop tests hold the same numbers against real runs. */
+/* test_work.c - what a run would write
+ *
+ * What a run would write; the loop tests hold the same numbers against real runs. */
 #include "report/work.h"
 
 #include <inttypes.h>
