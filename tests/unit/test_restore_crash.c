@@ -21,7 +21,7 @@
 #define SHARE	    50
 #define SHARE_FAULT 5
 #else
-#define SHARE	    7
+#define SHARE	    10
 #define SHARE_FAULT 1
 #endif
 
