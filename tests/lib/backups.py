@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """LUKS2 volumes with a keyslot for each word, backups of their headers by coffer and by stock, and
-restores. stack.close() removes all their files."""
-import contextlib
+restores."""
 import hashlib
 import json
 import os
@@ -9,21 +8,15 @@ import re
 import struct
 
 from coffer import ASAN, FAST
-from disk import NO_LOCKS, MiB, luks_metadata, run, sha256, tempdir
+from disk import NO_LOCKS, MiB, luks_metadata, run, sha256
+from scratch import path_of
 
 TRAILER = 4096
 SIZE = 8 * MiB
 AREA = 3 * MiB  # of the keyslots; the data begin at 4 MiB
 OFFSET = 4 * MiB
 
-stack = contextlib.ExitStack()
-folder = stack.enter_context(tempdir())
-counter = iter(range(10 ** 6))
 keys = {}
-
-
-def path_of(name):
-    return os.path.join(folder, f"{name}-{next(counter)}")
 
 
 def path_of_folder(name):

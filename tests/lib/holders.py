@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Holders of a device or image file, as tests/tools/holders.c finds them, and processes that hold one.
-stack.close() removes all files."""
+"""Holders of a device or image file, as tests/tools/holders.c finds them, and processes that hold one."""
 import contextlib
 import json
 import os
 import subprocess
 import sys
 
-from disk import MiB, loop, make_image, run, tempdir
+from disk import MiB, loop, make_image, run
+from scratch import path_of
 
 INIT_PID_NS = 0xEFFFFFFC
 PLAIN_TOOL = os.path.join(os.environ["COFFER_BUILD"], "tests/holders")
@@ -15,13 +15,6 @@ TOOL = os.path.join(os.environ["COFFER_ASAN_BUILD"], "tests/holders")
 if not os.access(TOOL, os.X_OK):
     TOOL = PLAIN_TOOL
 
-stack = contextlib.ExitStack()
-folder = stack.enter_context(tempdir())
-counter = iter(range(10 ** 6))
-
-
-def path_of(name):
-    return os.path.join(folder, f"{name}-{next(counter)}")
 
 
 def short(dev):
@@ -58,13 +51,6 @@ def assert_holders(target, *want, volume="", prefix=(), tool=TOOL):
         got.append(row + (u["pid"], u["writes"]) if u["pid"] or u["writes"] else row)
     want = [w if len(w) > 2 else (*w, "") for w in want]
     assert got == want, f"{target} is held by\n  {got}, not by\n  {want}"
-
-
-def raw(size=12 * MiB):
-    path = path_of("raw")
-    with open(path, "wb") as f:
-        f.truncate(size)
-    return path
 
 
 def image(fs="ext4", size=12 * MiB):

@@ -4,8 +4,9 @@
 import os
 import re
 
-from disk import loop, partition, run, tempdir
-from holders import TOOL, raw, short, stack
+from disk import MiB, loop, partition, run, tempdir
+from holders import TOOL, short
+from scratch import raw, stack
 from tap import Tap
 
 tap = Tap()
@@ -56,7 +57,7 @@ def listed_devices():
 
 
 def devices_of_this_machine():
-    with loop(raw()) as dev, partition(dev, 2048, 4096) as part:
+    with loop(raw(12 * MiB)) as dev, partition(dev, 2048, 4096) as part:
         lsblk = run("lsblk", "--all", "--list", "--noheadings", "--bytes", "--paths", "--exclude",
                     "1", "--output", "NAME,SIZE").stdout
         want = {n for n, size in (line.split() for line in lsblk.splitlines())

@@ -10,11 +10,11 @@ import shutil
 
 import coffer
 from backups import (AREA, OFFSET, SIZE, TRAILER, add, areas, assert_opens, backup, copy,
-                     cryptsetup, folder, key, kill, path_of, path_of_folder, read, refused,
-                     restore, stack,
-                     stock_backup, trailer, unchanged, volume, write)
+                     cryptsetup, key, kill, path_of_folder, read, refused, restore, stock_backup,
+                     trailer, unchanged, volume, write)
 from coffer import COFFER, FAST, NOBODY, Box, header, kill_at, phases
 from disk import MiB, block_devices, loop, luks_metadata, mounted, run
+from scratch import folder, path_of, stack
 from tap import Skip, Tap
 
 tap = Tap()

@@ -9,10 +9,11 @@ import re
 
 import coffer
 from backups import (AREA, OFFSET, SIZE, add, areas, assert_opens, backup, change, checks, copy,
-                     cryptsetup, key, kill, opens, path_of, read, refused, restore, stack,
-                     stock_backup, trailer, unchanged, volume, write)
+                     cryptsetup, key, kill, opens, read, refused, restore, stock_backup, trailer,
+                     unchanged, volume, write)
 from coffer import COFFER, FAST, header
 from disk import MiB, luks_metadata, run, sha256
+from scratch import path_of, stack
 from tap import Tap
 
 tap = Tap()

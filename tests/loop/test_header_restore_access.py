@@ -10,10 +10,11 @@ import re
 import struct
 import subprocess
 
-from backups import (SIZE, assert_opens, backup, change, copy, kill, path_of, read, refused,
-                     restore, stack, trailer, unchanged, volume, write)
+from backups import (SIZE, assert_opens, backup, change, copy, kill, read, refused, restore,
+                     trailer, unchanged, volume, write)
 from coffer import COFFER, NOBODY, header
 from disk import HANG, block_devices, loop, mounted, run, sha256, tempdir
+from scratch import path_of, stack
 from tap import Tap
 
 tap = Tap()

@@ -10,11 +10,11 @@ import struct
 
 import coffer
 from backups import (AREA, OFFSET, SIZE, TRAILER, add, areas, assert_opens, backup, change, checks,
-                     copy, cryptsetup, folder, key, kill, path_of, path_of_folder, read, refused,
-                     restore, stack,
+                     copy, cryptsetup, key, kill, path_of_folder, read, refused, restore,
                      stock_backup, unchanged, volume, write)
 from coffer import COFFER, FAST, Box, header
 from disk import MiB, luks_metadata, run
+from scratch import folder, path_of, stack
 from tap import Tap
 
 tap = Tap()

@@ -11,8 +11,9 @@ import sys
 import coffer
 from coffer import NOBODY, Box
 from disk import MiB, loop, mounted, partition, run, tempdir
-from holders import (PLAIN_TOOL, TOOL, assert_holders, everything_is_readable, find_holders, folder,
-                     image, on, opener, path_of, process, raw, short, stack)
+from holders import (PLAIN_TOOL, TOOL, assert_holders, everything_is_readable, find_holders, image,
+                     on, opener, process, short)
+from scratch import folder, path_of, raw, stack
 from tap import Skip, Tap
 
 tap = Tap()
@@ -194,7 +195,7 @@ def swap(target):
 
 
 def swap_device():
-    img = raw()
+    img = raw(12 * MiB)
     with loop(img) as dev, swap(dev):
         assert_holders(dev, ("swap", dev))
         assert_holders(img, ("loop", dev), ("swap", dev, short(dev)))

@@ -13,7 +13,8 @@ import coffer
 from beside import wait_for
 from coffer import Box
 from disk import run
-from holders import assert_holders, find_holders, folder, image, on, opener, process, stack
+from holders import assert_holders, find_holders, image, on, opener, process
+from scratch import folder, stack
 from tap import Tap
 
 tap = Tap()

@@ -14,32 +14,16 @@ import coffer
 from coffer import ASAN, COFFER, NOBODY, Box
 from disk import (HANG, MiB, block_devices, loop, make_image, make_partitions, mounted, run, sha256,
                   tempdir)
+from scratch import folder, path_of, raw, stack
 from tap import Skip, Tap
 
 tap = Tap()
 tap.need_root()
-stack = contextlib.ExitStack()
-folder = stack.enter_context(tempdir())
 box = Box(folder)
-counter = iter(range(10 ** 6))
 ALL = ["--used-only", "no"]
 AUTO = ["--used-only", "auto"]
 GUARDS = ["exclusive", "writable", "locks", "state", "content", "filesystem", "single-device", "reserve",
           "sector-size", "header"]
-
-
-def path_of(name):
-    return os.path.join(folder, f"{name}-{next(counter)}")
-
-
-def raw(size, *pieces):
-    path = path_of("raw")
-    with open(path, "wb") as f:
-        f.truncate(size)
-        for at, what in pieces:
-            f.seek(at)
-            f.write(what)
-    return path
 
 
 def command(target, *args, program=COFFER):

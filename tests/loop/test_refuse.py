@@ -11,35 +11,18 @@ import struct
 import coffer
 from coffer import ASAN, COFFER, NOBODY, Box
 from disk import (MiB, block_devices, loop, make_image, make_partitions, mounted, partition, run,
-                  sha256, tempdir)
+                  sha256)
+from scratch import folder, path_of, raw, stack
 from tap import Skip, Tap
 
 tap = Tap()
 tap.need_root()
-stack = contextlib.ExitStack()
-folder = stack.enter_context(tempdir())
 box = Box(folder)
-counter = iter(range(10 ** 6))
-
-
-def path_of(name):
-    return os.path.join(folder, f"{name}-{next(counter)}")
 
 
 def image(size, fs, end, **kw):
     path = path_of("image")
     make_image(path, size, fs, end, **kw)
-    return path
-
-
-def raw(size, *pieces):
-    """An image of zeros with pieces (offset, bytes)."""
-    path = path_of("raw")
-    with open(path, "wb") as f:
-        f.truncate(size)
-        for at, what in pieces:
-            f.seek(at)
-            f.write(what)
     return path
 
 

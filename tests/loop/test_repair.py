@@ -302,7 +302,7 @@ def plain_by(make, *actions):
 def killed_everywhere():
     """Wherever a conversion was cut, repair takes it to an end that is right."""
     for phase in coffer.PHASES:
-        for call, n, what in moments[phase]:
+        for call, n, what in coffer.kills(moments[phase]):
             img = killed_at((call, n))
             said = report(img, "--dry-run")
             did = report(img, "--yes", program=ASAN)

@@ -174,7 +174,7 @@ def killed(moment, stage, operation, can_abort, words=""):
 def killed_everywhere():
     """Wherever a run was killed, the command that comes next is the right one, without options."""
     for phase in coffer.PHASES:
-        for call, n, what in moments[phase]:
+        for call, n, what in coffer.kills(moments[phase]):
             img = small.copy()
             coffer.kill_at(call, n, one_thread(img, small.key))
             s = look(img)
