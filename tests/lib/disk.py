@@ -181,7 +181,15 @@ def partition(dev, start, sectors):
             time.sleep(0.05)
         yield dev + "p1"
     finally:
-        run("delpart", dev, 1)
+        remove_partition(dev, 1)
+
+
+def remove_partition(dev, number):
+    """Other programs of the machine open each block device for a moment; then it is busy."""
+    end = time.monotonic() + HANG
+    while run("delpart", dev, number, status=None).returncode != 0:
+        assert time.monotonic() < end, f"partition {number} of {dev} stays busy"
+        time.sleep(0.05)
 
 
 @contextlib.contextmanager

@@ -165,7 +165,7 @@ def interrupted(s, how, numbers):
         nothing_used(s, found)
         if how == "fill":
             assert not any(found.values()), f"header {n}: {[(k, len(v)) for k, v in found.items()]}"
-        if p and n % 4 == 0:
+        if p and n % 4 == 3:
             run(*coffer.stock_resume(img, s.key))
             coffer.assert_final(img)
             nothing_used(s, s.sweep(img))
@@ -182,7 +182,7 @@ with memory_dir() as folder:
             *((f"{kind}: --free-space={how}, {'loop device' if dev else 'image'}", converted, s,
                how, dev) for how, dev in (("keep", False), ("discard", False), ("discard", True),
                                           ("fill", False))),  # only a discard takes another way
-            (f"{kind}: keep, at every commit", interrupted, s, "keep", range(3, 200)),
+            (f"{kind}: keep, at every commit", interrupted, s, "keep", range(3, 200, 2)),  # of two copies
             (f"{kind}: fill, at every commit", interrupted, s, "fill", range(3, 200, 3)),
         ])
         shutil.rmtree(where)
