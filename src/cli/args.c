@@ -1,357 +1,334 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* args.c - options of the verbs, from each verb's own list */
-#include <ctype.h>
-#include <errno.h>
+/* args.c - parse a verb's options by its rows, and show them as help */
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/bytes.h"
-#include "base/cleanup.h"
-#include "base/crypto.h"
 #include "base/err.h"
 #include "base/size.h"
 #include "cli/cli.h"
 
 enum {
 	MAX_OPTIONS = 40,
-	FIRST_LONG = 256
+	FIRST_LONG = 256, /* getopt's number of the first row; above all letters */
+	HELP_COLUMN = 29
 };
 
-static int set_size(const char *name, const char *value, uint64_t *ret, struct coffer_err *e)
-{
-	const bool zero_too = strcmp(name, "keyfile-offset") == 0 || strcmp(name, "max-rate") == 0;
+struct text {
+	char s[160];
+};
 
-	if (coffer_size_parse(value, ret) < 0 || (*ret == 0 && !zero_too))
-		return coffer_err_usage(
-			e, "--%s: '%s' is no size (like 4096, 32M, 1G)", name, value);
+/* The row number @i of all @cmd's rows; NULL: it has fewer. *ret_base: of their structure. */
+static const struct coffer_option *get_row(const struct coffer_cmd *cmd, int i, size_t *ret_base)
+{
+	for (const struct coffer_option_group *g = cmd->options; g->rows; g++)
+		for (const struct coffer_option *o = g->rows; o->name; o++)
+			if (i-- == 0) {
+				*ret_base = g->base;
+				return o;
+			}
+	return NULL;
+}
+
+/* --- values --- */
+
+static int refuse(const struct coffer_option *o, const char *value, const char *expected,
+	struct coffer_err *e)
+{
+	return coffer_err_usage(e, "--%s: expected %s, got '%s'", o->name, expected, value);
+}
+
+/* Word number @i of those that @o takes; NULL: there is none. */
+static const char *get_word(const struct coffer_option *o, unsigned int i)
+{
+	if (!o->name_of)
+		return o->words[i];
+	return o->min + i <= o->max ? o->name_of((unsigned int)o->min + i) : NULL;
+}
+
+/* "a, b or c" */
+static struct text join_words(const struct coffer_option *o)
+{
+	struct text t = {""};
+	size_t n = 0;
+
+	for (unsigned int i = 0; get_word(o, i) && n < sizeof(t.s); i++)
+		n += (size_t)snprintf(t.s + n, sizeof(t.s) - n, "%s%s",
+			i == 0		     ? ""
+			: get_word(o, i + 1) ? ", "
+					     : " or ",
+			get_word(o, i));
+	return t;
+}
+
+/* Put the number of the word of @n bytes at @value into *ret. */
+static bool find_word(const struct coffer_option *o, const char *value, size_t n, unsigned int *ret)
+{
+	for (unsigned int i = 0; get_word(o, i); i++)
+		if (strlen(get_word(o, i)) == n && strncmp(get_word(o, i), value, n) == 0) {
+			*ret = i;
+			return true;
+		}
+	return false;
+}
+
+static int set_choice(
+	const struct coffer_option *o, const char *value, unsigned int *ret, struct coffer_err *e)
+{
+	unsigned int i;
+
+	if (!find_word(o, value, strlen(value), &i))
+		return refuse(o, value, join_words(o).s, e);
+	*ret = (unsigned int)o->min + i;
 	return 0;
 }
 
-static int set_u32(const char *name, const char *value, uint32_t *ret, struct coffer_err *e)
+static int set_list(
+	const struct coffer_option *o, const char *value, unsigned int *ret, struct coffer_err *e)
 {
-	uint64_t v;
-
-	if (coffer_size_parse(value, &v) < 0 || v == 0 || v > UINT32_MAX ||
-		value[strspn(value, "0123456789")])
-		return coffer_err_usage(e, "--%s: '%s' is no number above 0", name, value);
-	*ret = (uint32_t)v;
-	return 0;
-}
-
-static int set_number(const char *name, const char *value, uint32_t *ret, struct coffer_err *e)
-{
-	const int r = set_u32(name, value, ret, e);
-
-	if (r == 0 && strcmp(name, "threads") == 0 && *ret > COFFER_MAX_THREADS)
-		return coffer_err_usage(
-			e, "--threads: %d is the most, not %s", COFFER_MAX_THREADS, value);
-	if (r == 0 && strcmp(name, "key-size") == 0 && *ret != 256 && *ret != 512)
-		return coffer_err_usage(e, "--key-size is 256 or 512, not %s", value);
-	return r;
-}
-
-static int set_reserve(const char *value, uint64_t *ret, struct coffer_err *e)
-{
-	const int r = set_size("reduce-device-size", value, ret, e);
-
-	if (r == 0 && (*ret % 8192 || *ret < (2 << 20) || *ret > (512 << 20)))
-		return coffer_err_usage(e,
-			"--reduce-device-size: %s is no multiple of 8192 between 2M and 512M",
-			value);
-	return r;
-}
-
-static int set_fd(const char *value, int *ret, struct coffer_err *e)
-{
-	uint32_t v = 0;
-
-	if (strcmp(value, "0") != 0 && (set_u32("key-fd", value, &v, NULL) < 0 || v > 65535))
-		return coffer_err_usage(e, "--key-fd: '%s' is no descriptor", value);
-	*ret = (int)v;
-	return 0;
-}
-
-static int set_sector_size(const char *value, uint32_t *ret, struct coffer_err *e)
-{
-	const int r = set_u32("sector-size", value, ret, e);
-
-	if (r == 0 && *ret != 512 && *ret != 4096)
-		return coffer_err_usage(e, "--sector-size is 512 or 4096, not %s", value);
-	return r;
-}
-
-static int set_metadata_size(const char *value, uint64_t *ret, struct coffer_err *e)
-{
-	const int r = set_size("luks2-metadata-size", value, ret, e);
-
-	if (r == 0 && (*ret < 16384 || *ret > (4 << 20) || (*ret & (*ret - 1))))
-		return coffer_err_usage(
-			e, "--luks2-metadata-size is a power of two from 16K to 4M, not %s", value);
-	return r;
-}
-
-static int set_keyslots_size(const char *value, uint64_t *ret, struct coffer_err *e)
-{
-	const int r = set_size("luks2-keyslots-size", value, ret, e);
-
-	if (r == 0 && (*ret % 4096 || *ret > (128 << 20)))
-		return coffer_err_usage(
-			e, "--luks2-keyslots-size: %s is no multiple of 4096 up to 128M", value);
-	return r;
-}
-
-static int set_used_only(const char *value, enum coffer_used_only *ret, struct coffer_err *e)
-{
-	for (int i = 0; i < COFFER_N_USED_ONLY; i++) {
-		*ret = (enum coffer_used_only)i;
-		if (strcmp(value, coffer_used_only_name(*ret)) == 0)
-			return 0;
-	}
-	return coffer_err_usage(e, "--used-only is auto, yes or no, not '%s'", value);
-}
-
-/* What a run does that was given no such option has a name, too, but nobody asks for it. */
-static int set_free_space(const char *value, enum coffer_free_space *ret, struct coffer_err *e)
-{
-	for (int i = COFFER_FREE_DEFAULT + 1; i < COFFER_N_FREE_SPACE; i++) {
-		*ret = (enum coffer_free_space)i;
-		if (strcmp(value, coffer_free_space_name(*ret)) == 0)
-			return 0;
-	}
-	return coffer_err_usage(e, "--free-space is keep, discard or fill, not '%s'", value);
-}
-
-/* A list of words with commas between. */
-static int set_allow(const char *value, unsigned int *ret, struct coffer_err *e)
-{
-	static const struct {
-		const char *name;
-		enum coffer_restore_allow bit;
-	} words[] = {
-		{"uuid", COFFER_ALLOW_UUID},
-		{"geometry", COFFER_ALLOW_GEOMETRY},
-		{"keyslots", COFFER_ALLOW_KEYSLOTS},
-		{"volume-key", COFFER_ALLOW_VOLUME_KEY},
-	};
-
 	for (const char *word = value;; word++) {
 		const size_t n = strcspn(word, ",");
-		size_t i;
+		unsigned int i;
 
-		for (i = 0; i < ARRAY_SIZE(words); i++)
-			if (strlen(words[i].name) == n && strncmp(word, words[i].name, n) == 0)
-				break;
-		if (i == ARRAY_SIZE(words))
+		if (!find_word(o, word, n, &i))
 			return coffer_err_usage(e,
-				"--allow is uuid, geometry, keyslots, volume-key, or several of "
-				"them with commas between, not '%s'",
-				value);
-		*ret |= words[i].bit;
+				"--%s: expected %s, or several separated by commas, got '%s'",
+				o->name, join_words(o).s, value);
+		*ret |= 1U << i;
 		word += n;
 		if (!*word)
 			return 0;
 	}
 }
 
-/* Eight, four, four, four and twelve hexadecimal digits. */
-static bool is_uuid(const char *value)
+/* 33554432 as "32M" */
+static struct text brief(uint64_t v)
 {
-	static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+	static const char *const units[] = {"", "K", "M", "G", "T"};
+	struct text t;
+	int i = 0;
 
-	if (strlen(value) != sizeof(form) - 1)
-		return false;
-	for (size_t i = 0; form[i]; i++)
-		if (form[i] == '-' ? value[i] != '-' : !isxdigit((unsigned char)value[i]))
-			return false;
-	return true;
+	for (; i < 4 && v > 0 && v % 1024 == 0; i++)
+		v /= 1024;
+	(void)snprintf(t.s, sizeof(t.s), "%" PRIu64 "%s", v, units[i]);
+	return t;
 }
 
-/* The library says the same of most of it, but not before it has looked at the disk. */
-static int check_text(const char *name, const char *value, struct coffer_err *e)
+/* "2M to 512M, a multiple of 8192" */
+static struct text limits(const struct coffer_option *o, uint64_t most)
 {
-	if (strcmp(name, "cipher") == 0 && strcmp(value, "aes-xts-plain64") != 0)
-		return coffer_err_usage(e, "--cipher is aes-xts-plain64, not '%s'", value);
-	if (strcmp(name, "hash") == 0 && coffer_digest_size(value) < 20)
-		return coffer_err_usage(
-			e, "--hash: '%s' cannot be used; take sha256 or sha512", value);
-	if (strcmp(name, "pbkdf") == 0 && strcmp(value, "argon2id") != 0 &&
-		strcmp(value, "argon2i") != 0 && strcmp(value, "pbkdf2") != 0)
-		return coffer_err_usage(
-			e, "--pbkdf is argon2id, argon2i or pbkdf2, not '%s'", value);
-	if (strcmp(name, "header-backup-file") == 0 && strcmp(value, "-") == 0)
-		return coffer_err_usage(e,
-			"--header-backup-file is a file, not standard input or output; one with "
-			"the name '-' is ./-");
-	if (strcmp(name, "uuid") == 0 && !is_uuid(value))
-		return coffer_err_usage(e, "--uuid: '%s' is no UUID", value);
-	if (strcmp(name, "label") == 0 && strlen(value) > 47)
-		return coffer_err_usage(
-			e, "--label has %zu bytes, and LUKS2 47 for it", strlen(value));
+	const char *from = o->power_of_two ? "a power of two from " : "";
+	struct text t, multiple = {""};
+
+	if (o->multiple)
+		(void)snprintf(
+			multiple.s, sizeof(multiple.s), ", a multiple of %" PRIu64, o->multiple);
+	if (most == UINT64_MAX)
+		(void)snprintf(t.s, sizeof(t.s), "at least %" PRIu64, o->min);
+	else
+		(void)snprintf(t.s, sizeof(t.s), "%s%.24s to %.24s%.48s", from, brief(o->min).s,
+			brief(most).s, multiple.s);
+	return t;
+}
+
+static int set_number(const struct coffer_option *o, const char *value, const char *kind,
+	uint64_t *ret, struct coffer_err *e)
+{
+	const bool is_size = o->type == COFFER_OPTION_SIZE;
+	const uint64_t most = o->max ? o->max : is_size ? UINT64_MAX : UINT32_MAX;
+	uint64_t v;
+
+	if (coffer_size_parse(value, &v) < 0 || (!is_size && value[strspn(value, "0123456789")]))
+		return coffer_err_usage(e, "invalid %s '%s' for --%s", kind, value, o->name);
+	if (v < o->min || v > most || (o->multiple && v % o->multiple) ||
+		(o->power_of_two && (v & (v - 1))))
+		return refuse(o, value, limits(o, most).s, e);
+	*ret = v;
+	return 0;
+}
+
+static int set_string(
+	const struct coffer_option *o, const char *value, const char **ret, struct coffer_err *e)
+{
+	const char *expected = o->expect ? o->expect(value) : NULL;
+
+	if (expected)
+		return refuse(o, value, expected, e);
+	if (o->max && strlen(value) > o->max)
+		return coffer_err_usage(e, "--%s: expected at most %" PRIu64 " bytes, got %zu",
+			o->name, o->max, strlen(value));
+	*ret = value;
 	return 0;
 }
 
 static int set_option(
-	struct coffer_args *a, const char *name, const char *value, struct coffer_err *e)
+	const struct coffer_option *o, const char *value, void *target, struct coffer_err *e)
 {
-	struct coffer_encrypt_options *o = &a->encrypt;
-	const struct {
-		const char *name;
-		const char **text;
-		uint32_t *number;
-		bool *flag;
-	} simple[] = {
-		{"key-file", &a->key_file, NULL, NULL},
-		{"cipher", &o->cipher, NULL, NULL},
-		{"hash", &o->hash, NULL, NULL},
-		{"pbkdf", &o->pbkdf, NULL, NULL},
-		{"uuid", &o->uuid, NULL, NULL},
-		{"label", &o->label, NULL, NULL},
-		{"key-size", NULL, &o->key_size, NULL},
-		{"pbkdf-memory", NULL, &o->pbkdf_memory, NULL},
-		{"pbkdf-parallel", NULL, &o->pbkdf_parallel, NULL},
-		{"pbkdf-force-iterations", NULL, &o->pbkdf_iterations, NULL},
-		{"iter-time", NULL, &o->iter_time, NULL},
-		{"threads", NULL, &o->threads, NULL},
-		{"serialize-memory-hard-pbkdf", NULL, NULL, &o->serialize_memory_hard_pbkdf},
-		{"verify", NULL, NULL, &o->verify},
-		{"dry-run", NULL, NULL, &o->dry_run},
-		{"resume-only", NULL, NULL, &o->resume_only},
-		{"json", NULL, NULL, &a->json},
-		{"quiet", NULL, NULL, &a->quiet},
-		{"scratch", &a->scratch, NULL, NULL},
-		{"header-backup-file", &a->header_backup_file, NULL, NULL},
-		{"no-speed", NULL, NULL, &a->no_speed},
-		{"yes", NULL, NULL, &a->yes},
-		{"ask", NULL, NULL, &a->ask},
-		{"tokens", NULL, NULL, &a->tokens},
-		{"check-filesystem", NULL, NULL, &a->check_filesystem},
-		{"help", NULL, NULL, &a->help},
-	};
+	unsigned int word;
+	uint64_t v = 0;
+	int r = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(simple); i++) {
-		if (strcmp(name, simple[i].name) != 0)
-			continue;
-		if (simple[i].number)
-			return set_number(name, value, simple[i].number, e);
-		if (simple[i].flag)
-			*simple[i].flag = true;
-		else
-			*simple[i].text = value;
-		return simple[i].text ? check_text(name, value, e) : 0;
+	if (o->words && o->type != COFFER_OPTION_LIST && !find_word(o, value, strlen(value), &word))
+		return refuse(o, value, join_words(o).s, e);
+	switch (o->type) {
+	case COFFER_OPTION_FLAG:
+		*(bool *)target = true;
+		break;
+	case COFFER_OPTION_STRING:
+		return set_string(o, value, target, e);
+	case COFFER_OPTION_CHOICE:
+		return set_choice(o, value, target, e);
+	case COFFER_OPTION_LIST:
+		return set_list(o, value, target, e);
+	case COFFER_OPTION_SIZE:
+		return set_number(o, value, "size", target, e);
+	case COFFER_OPTION_NUMBER:
+		r = set_number(o, value, "number", &v, e);
+		if (r == 0)
+			*(uint32_t *)target = (uint32_t)v;
+		break;
+	case COFFER_OPTION_FD:
+		r = set_number(o, value, "file descriptor", &v, e);
+		if (r == 0)
+			*(int *)target = (int)v;
+		break;
 	}
-	if (strcmp(name, "reduce-device-size") == 0)
-		return set_reserve(value, &o->reserve, e);
-	if (strcmp(name, "device-size") == 0)
-		return set_size(name, value, &o->device_size, e);
-	if (strcmp(name, "max-rate") == 0)
-		return set_size(name, value, &o->max_rate, e);
-	if (strcmp(name, "used-only") == 0)
-		return set_used_only(value, &o->used_only, e);
-	if (strcmp(name, "free-space") == 0)
-		return set_free_space(value, &o->free_space, e);
-	if (strcmp(name, "keyfile-size") == 0)
-		return set_size(name, value, &a->keyfile_size, e);
-	if (strcmp(name, "keyfile-offset") == 0)
-		return set_size(name, value, &a->keyfile_offset, e);
-	if (strcmp(name, "sector-size") == 0)
-		return set_sector_size(value, &o->sector_size, e);
-	if (strcmp(name, "luks2-metadata-size") == 0)
-		return set_metadata_size(value, &o->metadata_size, e);
-	if (strcmp(name, "luks2-keyslots-size") == 0)
-		return set_keyslots_size(value, &o->keyslots_size, e);
-	if (strcmp(name, "allow") == 0)
-		return set_allow(value, &a->allow, e);
-	if (strcmp(name, "key-fd") == 0)
-		return set_fd(value, &a->key_fd, e);
-	return coffer_err_usage(e, "--%s is listed but not known", name);
+	return r;
 }
 
-/* getopt's table and short string from the verb's list. */
-static void build_getopt(const struct coffer_cmd *cmd, struct option longs[MAX_OPTIONS],
-	char shorts[2 * MAX_OPTIONS])
+/* --- the command line --- */
+
+/* getopt's table and short string from the rows; and what no option has set. */
+static void prepare(const struct coffer_cmd *cmd, struct option longs[MAX_OPTIONS],
+	char shorts[2 * MAX_OPTIONS], char *options)
 {
-	const struct coffer_option *o = cmd->options;
+	const struct coffer_option *o;
 	char *s = shorts;
-	size_t i;
+	size_t base;
+	int i;
 
 	*s++ = ':'; /* a missing value is told apart from an unknown option */
-	for (i = 0; i < MAX_OPTIONS - 1 && o[i].name; i++) {
-		longs[i] = (struct option){o[i].name, o[i].value ? required_argument : no_argument,
-			NULL, FIRST_LONG + (int)i};
-		if (o[i].short_name) {
-			*s++ = o[i].short_name;
-			if (o[i].value)
+	for (i = 0; i < MAX_OPTIONS - 1 && (o = get_row(cmd, i, &base)) != NULL; i++) {
+		longs[i] = (struct option){
+			o->name, o->value ? required_argument : no_argument, NULL, FIRST_LONG + i};
+		if (o->letter) {
+			*s++ = o->letter;
+			if (o->value)
 				*s++ = ':';
 		}
+		if (o->type == COFFER_OPTION_FD)
+			*(int *)(void *)(options + base + o->target) = -1;
 	}
 	longs[i] = (struct option){0};
 	*s = '\0';
 }
 
-static const char *option_name(const struct coffer_cmd *cmd, int c)
+/* Why getopt has returned @c. */
+static int wrong_option(const struct coffer_cmd *cmd, int c, char **argv, struct coffer_err *e)
 {
-	if (c >= FIRST_LONG)
-		return cmd->options[c - FIRST_LONG].name;
-	for (const struct coffer_option *o = cmd->options; o->name; o++)
-		if (o->short_name == c)
-			return o->name;
-	return NULL;
+	const char letter[] = {'-', (char)optopt, '\0'};
+	size_t base;
+
+	if (c == ':')
+		return coffer_err_usage(e, "option '%s' requires a value%s", argv[optind - 1],
+			optopt == 'h' ? " (-h is --hash; --help shows the help)" : "");
+	if (optopt >= FIRST_LONG)
+		return coffer_err_usage(e, "option '--%s' takes no value",
+			get_row(cmd, optopt - FIRST_LONG, &base)->name);
+	return coffer_err_usage(e, "unknown or ambiguous option '%s'; see 'coffer %s --help'",
+		optopt ? letter : argv[optind - 1], cmd->name);
 }
 
-int coffer_args_parse(const struct coffer_cmd *cmd, int argc, char **argv, struct coffer_args *ret,
-	struct coffer_err *e)
+static int parse_options(
+	const struct coffer_cmd *cmd, int argc, char **argv, char *options, struct coffer_err *e)
 {
 	struct option longs[MAX_OPTIONS];
 	char shorts[2 * MAX_OPTIONS];
 	int c, r = 0;
 
-	*ret = (struct coffer_args){.key_fd = -1};
-	build_getopt(cmd, longs, shorts);
+	prepare(cmd, longs, shorts, options);
 	opterr = 0;
 	while (r == 0 && (c = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
-		const char *name = option_name(cmd, c);
+		const struct coffer_option *o;
+		size_t base = 0;
+		int i = c - FIRST_LONG;
 
-		if (c == ':')
-			return coffer_err_usage(e, "%s needs a value%s", argv[optind - 1],
-				optopt == 'h' ? " (-h is --hash; --help shows the help)" : "");
-		if (!name)
-			return coffer_err_usage(e,
-				"'%s' is no option, or not a whole one; 'coffer %s --help' lists "
-				"them",
-				optopt && optopt < FIRST_LONG ? (char[]){'-', (char)optopt, 0}
-							      : argv[optind - 1],
-				cmd->name);
-		r = set_option(ret, name, optarg, e);
+		if (c == ':' || c == '?')
+			return wrong_option(cmd, c, argv, e);
+		for (i = c < FIRST_LONG ? 0 : i; (o = get_row(cmd, i, &base)) != NULL; i++)
+			if (c >= FIRST_LONG || o->letter == c)
+				break;
+		r = set_option(o, optarg, options + base + o->target, e);
 	}
-	if (r < 0 || ret->help)
+	return r;
+}
+
+static int check_required(const struct coffer_cmd *cmd, const char *options, struct coffer_err *e)
+{
+	const struct coffer_option *o;
+	size_t base;
+
+	for (int i = 0; (o = get_row(cmd, i, &base)) != NULL; i++)
+		if (o->required &&
+			!*(const char *const *)(const void *)(options + base + o->target))
+			return coffer_err_usage(e, "--%s %s is required", o->name, o->value);
+	return 0;
+}
+
+int coffer_args_parse(
+	const struct coffer_cmd *cmd, int argc, char **argv, void *ret, struct coffer_err *e)
+{
+	struct coffer_call *call = ret;
+	int r = parse_options(cmd, argc, argv, ret, e);
+
+	if (r < 0 || call->help)
 		return r;
 	if (argc - optind != 1 && !cmd->any_number)
-		return coffer_err_usage(
-			e, "exactly one device or image is wanted, not %d", argc - optind);
-	if ((ret->keyfile_size || ret->keyfile_offset) && !ret->key_file && ret->key_fd < 0)
-		return coffer_err_usage(
-			e, "--keyfile-size and --keyfile-offset are parts of a --key-file");
-	if (ret->ask && (ret->key_file || ret->key_fd >= 0))
-		return coffer_err_usage(e, "--ask and a key file exclude each other");
-	if (ret->key_file && ret->key_fd >= 0)
-		return coffer_err_usage(e, "--key-file and --key-fd exclude each other");
-	ret->words = argv + 1; /* getopt has put the operands behind the options */
-	ret->operands = argv + optind;
-	ret->encrypt.device = argv[optind];
-	return 0;
+		return coffer_err_usage(e, "expected one DEVICE, got %d", argc - optind);
+	r = check_required(cmd, ret, e);
+	if (r == 0 && cmd->check)
+		r = cmd->check(ret, e);
+	call->verb = cmd->name;
+	call->words = argv + 1; /* getopt has put the operands behind the options */
+	call->operands = argv + optind;
+	call->device = argv[optind];
+	return r;
+}
+
+const struct coffer_option *coffer_option_find(
+	const struct coffer_cmd *cmd, const char *name, size_t n, char letter)
+{
+	const struct coffer_option *o;
+	size_t base;
+
+	for (int i = 0; (o = get_row(cmd, i, &base)) != NULL; i++)
+		if (name ? strlen(o->name) == n && strncmp(name, o->name, n) == 0
+			 : letter && letter == o->letter)
+			return o;
+	return NULL;
 }
 
 void coffer_print_help(const struct coffer_cmd *cmd)
 {
-	(void)printf("Usage: coffer %s [OPTION...] %s\n\n%s.\n\nOptions:\n", cmd->name, cmd->args,
-		cmd->summary);
-	for (const struct coffer_option *o = cmd->options; o->name; o++) {
-		char left[64];
+	const struct coffer_option *o;
+	size_t base;
 
-		(void)snprintf(left, sizeof(left), "%s%c%s --%s%s%s", o->short_name ? " -" : "   ",
-			o->short_name ? o->short_name : ' ', o->short_name ? "," : " ", o->name,
-			o->value ? " " : "", o->value ? o->value : "");
-		(void)printf("%-38s %s\n", left, o->help);
+	(void)printf(
+		"Usage: coffer %s [OPTION...] %s\n\n%s.\n\n", cmd->name, cmd->args, cmd->summary);
+	for (int i = 0; (o = get_row(cmd, i, &base)) != NULL; i++) {
+		char left[64], letter[] = {'-', o->letter, ',', '\0'};
+		int n;
+
+		n = snprintf(left, sizeof(left), "  %-3s --%s%s%s", o->letter ? letter : "",
+			o->name, o->value ? " " : "", o->value ? o->value : "");
+		if (n >= HELP_COLUMN)
+			(void)printf("%s\n%*s%s\n", left, HELP_COLUMN, "", o->help);
+		else
+			(void)printf("%-*s%s\n", HELP_COLUMN, left, o->help);
 	}
+	(void)fputs("\nSee coffer-", stdout);
+	for (const char *c = cmd->name; *c; c++)
+		(void)putchar(*c == ' ' ? '-' : *c);
+	(void)fputs("(8).\n", stdout);
 }

@@ -60,25 +60,26 @@ static int skip(int fd, uint64_t n, const char *name, struct coffer_err *e)
 	return 0;
 }
 
-static int read_key_fd(const struct coffer_args *a, int fd, const char *name, uint8_t *buf,
+static int read_key_fd(const struct coffer_key_options *k, int fd, const char *name, uint8_t *buf,
 	size_t size, struct coffer_err *e)
 {
 	size_t want = size;
 	int r;
 
-	r = skip(fd, a->keyfile_offset, name, e);
+	r = skip(fd, k->offset, name, e);
 	if (r < 0)
 		return r;
-	if (a->keyfile_size > 0) {
-		if (a->keyfile_size >= size)
+	if (k->size > 0) {
+		if (k->size >= size)
 			return coffer_err_set(e, E2BIG, "--keyfile-size is above %zu", size - 1);
-		want = a->keyfile_size;
+		want = k->size;
 	}
-	for (size_t n = 0; a->keyfile_size > 0 && n < want;) {
-		const ssize_t k = coffer_signals_read(fd, buf + n, want - n);
-		if (k <= 0)
+	for (size_t n = 0; k->size > 0 && n < want;) {
+		const ssize_t got = coffer_signals_read(fd, buf + n, want - n);
+
+		if (got <= 0)
 			return coffer_err_set(e, EIO, "%s has no %zu bytes of key", name, want);
-		n += (size_t)k;
+		n += (size_t)got;
 		if (n == want)
 			return (int)n;
 	}
@@ -86,16 +87,16 @@ static int read_key_fd(const struct coffer_args *a, int fd, const char *name, ui
 }
 
 static int read_key_file(
-	const struct coffer_args *a, uint8_t *buf, size_t size, struct coffer_err *e)
+	const struct coffer_key_options *k, uint8_t *buf, size_t size, struct coffer_err *e)
 {
 	_cleanup_close_ int fd = -1;
 
-	if (strcmp(a->key_file, "-") == 0)
-		return read_key_fd(a, STDIN_FILENO, "standard input", buf, size, e);
-	fd = open(a->key_file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (strcmp(k->file, "-") == 0)
+		return read_key_fd(k, STDIN_FILENO, "standard input", buf, size, e);
+	fd = open(k->file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0)
-		return coffer_err_errno(e, errno, "open the key file %s", a->key_file);
-	return read_key_fd(a, fd, a->key_file, buf, size, e);
+		return coffer_err_errno(e, errno, "open the key file %s", k->file);
+	return read_key_fd(k, fd, k->file, buf, size, e);
 }
 
 static int prompt(int tty, const char *text, uint8_t *buf, size_t size, struct coffer_err *e)
@@ -159,19 +160,19 @@ bool coffer_confirm(const char *question)
 	       (strcasecmp(answer, "y\n") == 0 || strcasecmp(answer, "yes\n") == 0);
 }
 
-int coffer_read_key(const struct coffer_args *a, enum coffer_ask why, uint8_t *buf, size_t size,
-	struct coffer_err *e)
+int coffer_read_key(const struct coffer_key_options *k, const char *device, enum coffer_ask why,
+	uint8_t *buf, size_t size, struct coffer_err *e)
 {
 	_cleanup_close_ int tty = -1;
 
-	if (a->key_fd >= 0)
-		return read_key_fd(a, a->key_fd, "--key-fd", buf, size, e);
-	if (a->key_file)
-		return read_key_file(a, buf, size, e);
+	if (k->fd >= 0)
+		return read_key_fd(k, k->fd, "--key-fd", buf, size, e);
+	if (k->file)
+		return read_key_file(k, buf, size, e);
 	if (!isatty(STDIN_FILENO)) /* a pipe: its first line, as cryptsetup takes it */
 		return read_all(STDIN_FILENO, buf, size, true, "standard input", e);
 	tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
 	if (tty < 0)
 		return coffer_err_errno(e, errno, "open the terminal to ask for a passphrase");
-	return ask_on_terminal(tty, a->encrypt.device, why, buf, size, e);
+	return ask_on_terminal(tty, device, why, buf, size, e);
 }

@@ -1,103 +1,124 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* cli.h - what the verbs share: the table of options, passphrases, progress, reports
+/* cli.h - what the verbs share: options as rows, passphrases, progress, reports
  *
  * Only this layer prints, asks and exits. Data goes to stdout, people's text to stderr. */
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "coffer/backup.h"
 #include "coffer/encrypt.h"
-#include "coffer/repair.h"
-#include "coffer/status.h"
 
-/* One option, in one list that both the parser and the help text use. */
-struct coffer_option {
-	const char *name;  /* without the dashes */
-	char short_name;   /* 0: none */
-	const char *value; /* name of its value in the help; NULL: takes none */
-	const char *help;
+/* --- options --- */
+
+/* The type of an option's value, and of its target. */
+enum coffer_option_type {
+	COFFER_OPTION_FLAG,   /* bool; takes no value */
+	COFFER_OPTION_STRING, /* const char *; max: its length in bytes */
+	COFFER_OPTION_CHOICE, /* an enum; the names of its values from min to max */
+	COFFER_OPTION_LIST,   /* unsigned int, bit n for word n; words separated by commas */
+	COFFER_OPTION_NUMBER, /* uint32_t; decimal, from min to max */
+	COFFER_OPTION_SIZE,   /* uint64_t; bytes, from min to max */
+	COFFER_OPTION_FD,     /* int; a file descriptor, -1 unless given */
 };
 
-/* The options that describe a new volume and how it is made: encrypt's and plan's. */
-/* clang-format off */
-#define COFFER_VOLUME_OPTIONS \
-	{"reduce-device-size", 0, "SIZE", "reserve behind the filesystem, 2M to 512M (32M)"}, \
-	{"device-size", 0, "SIZE", "bytes of content, for content coffer does not know"}, \
-	{"cipher", 'c', "SPEC", "cipher (aes-xts-plain64)"}, \
-	{"key-size", 's', "BITS", "volume key: 512 or 256 (512)"}, \
-	{"sector-size", 0, "BYTES", "512 or 4096 (the largest the filesystem can live on)"}, \
-	{"hash", 'h', "NAME", "hash of key derivation and digests (sha256)"}, \
-	{"pbkdf", 0, "NAME", "argon2id, argon2i or pbkdf2 (argon2id)"}, \
-	{"pbkdf-memory", 0, "KIB", "memory of argon2"}, \
-	{"pbkdf-parallel", 0, "N", "threads of argon2"}, \
-	{"pbkdf-force-iterations", 0, "N", "fixed iterations instead of a benchmark"}, \
-	{"iter-time", 'i', "MS", "time one unlock shall take (2000)"}, \
-	{"uuid", 0, "UUID", "of the LUKS2 volume (random)"}, \
-	{"label", 0, "TEXT", "of the LUKS2 volume"}, \
-	{"luks2-metadata-size", 0, "BYTES", "of one header copy, 16K to 4M (64K)"}, \
-	{"luks2-keyslots-size", 0, "BYTES", "of the keyslots area (8M)"}, \
-	{"threads", 0, "N", "threads of the engine, up to 16"}
+/* One option. The parser and the help both follow the rows. */
+struct coffer_option {
+	const char *name;  /* without the dashes; NULL ends the rows */
+	char letter;	   /* its short name; 0: none */
+	const char *value; /* name of its value in the help; NULL: takes none */
+	enum coffer_option_type type;
+	size_t target;	   /* offset in the structure that the rows fill */
+	const char *help;  /* with the default in brackets */
+	bool required;	   /* of a STRING */
+	uint64_t min, max; /* max 0: no limit but the type's */
+	uint64_t multiple; /* 0: any */
+	bool power_of_two;
+	const char *const *words;		    /* only these values; NULL-ended */
+	const char *(*name_of)(unsigned int value); /* of a CHOICE */
+	/* What a valid value is, where @value is not; NULL: it is valid. */
+	const char *(*expect)(const char *value);
+};
 
-/* Those that count for each run, a resumed one too: encrypt's, plan's and repair's. */
-#define COFFER_RUN_OPTIONS \
-	{"used-only", 0, "WHEN", "encrypt used blocks only: auto, yes or no (auto)"}, \
-	{"free-space", 0, "HOW", "of free blocks: keep, discard or fill (keep)"}, \
-	{"max-rate", 0, "SIZE", "move at most so many bytes each second (no limit)"}, \
-	{"verify", 0, NULL, "read each step back and compare it before it counts"}
-/* clang-format on */
+/* A row's type and target. The comparison does not compile where the field has another type. */
+#define COFFER_FIELD(type, field, c)                                                               \
+	(offsetof(type, field) + 0 * sizeof((c *)NULL == &((type *)NULL)->field))
+#define COFFER_FLAG(t, f)   .type = COFFER_OPTION_FLAG, .target = COFFER_FIELD(t, f, bool)
+#define COFFER_STRING(t, f) .type = COFFER_OPTION_STRING, .target = COFFER_FIELD(t, f, const char *)
+#define COFFER_CHOICE(t, f) .type = COFFER_OPTION_CHOICE, .target = COFFER_FIELD(t, f, unsigned int)
+#define COFFER_LIST(t, f)   .type = COFFER_OPTION_LIST, .target = COFFER_FIELD(t, f, unsigned int)
+#define COFFER_NUMBER(t, f) .type = COFFER_OPTION_NUMBER, .target = COFFER_FIELD(t, f, uint32_t)
+#define COFFER_SIZE(t, f)   .type = COFFER_OPTION_SIZE, .target = COFFER_FIELD(t, f, uint64_t)
+#define COFFER_FD(t, f)	    .type = COFFER_OPTION_FD, .target = COFFER_FIELD(t, f, int)
 
-struct coffer_args;
+/* How a verb was called. Each verb's options begin with it. */
+struct coffer_call {
+	const char *verb;
+	const char *device; /* the first operand; NULL: none */
+	char **operands;    /* NULL-ended */
+	char **words;	    /* all that follows the verb, as it was given; NULL-ended */
+	bool dry_run, yes, json, quiet, help;
+};
 
+/* Where a passphrase or key comes from. */
+struct coffer_key_options {
+	const char *file; /* "-": stdin */
+	int fd;		  /* -1: none */
+	uint64_t offset;
+	uint64_t size; /* 0: all */
+	bool ask;
+};
+
+/* Rows that several verbs share, and the structure that they fill. */
+extern const struct coffer_option coffer_key_options[];	    /* struct coffer_key_options */
+extern const struct coffer_option coffer_volume_options[];  /* struct coffer_encrypt_options */
+extern const struct coffer_option coffer_run_options[];	    /* struct coffer_encrypt_options */
+extern const struct coffer_option coffer_dry_run_options[]; /* struct coffer_call */
+extern const struct coffer_option coffer_yes_options[];	    /* struct coffer_call */
+extern const struct coffer_option coffer_quiet_options[];   /* struct coffer_call */
+extern const struct coffer_option coffer_common_options[];  /* struct coffer_call: every verb */
+
+/* A file's name, not "-"; a row's expect. */
+const char *coffer_expect_file(const char *value);
+
+bool coffer_key_given(const struct coffer_key_options *k);
+/* Refuse key options that exclude each other. */
+int coffer_key_check(const struct coffer_key_options *k, struct coffer_err *e);
+
+struct coffer_option_group {
+	const struct coffer_option *rows;
+	size_t base; /* offset of the structure that they fill, in the verb's options */
+};
+
+enum {
+	COFFER_MAX_GROUPS = 8
+};
+
+/* A verb. */
 struct coffer_cmd {
-	const char *name; /* one word, or two with a blank between: "header check" */
+	const char *name; /* one word, or two separated by a blank: "header check" */
 	const char *args;
 	const char *summary;
-	const struct coffer_option *options; /* ends with a NULL name */
-	bool any_number; /* of operands, none too; else exactly one, the device */
-	/* Returns an exit code (enum coffer_outcome). */
-	int (*run)(const struct coffer_cmd *cmd, const struct coffer_args *args);
+	struct coffer_option_group options[COFFER_MAX_GROUPS]; /* ends with NULL rows */
+	size_t size;	 /* of the verb's options, which begin with struct coffer_call */
+	bool any_number; /* of operands, none too; else exactly one */
+	/* Refuse options that do not go together; NULL: all do. */
+	int (*check)(const void *options, struct coffer_err *e);
+	/* Returns an exit code (enum coffer_outcome). @options is the verb's to change. */
+	int (*run)(void *options);
 };
 
-extern const struct coffer_cmd coffer_cmd_encrypt;
-extern const struct coffer_cmd coffer_cmd_abort;
-extern const struct coffer_cmd coffer_cmd_header_check;
-extern const struct coffer_cmd coffer_cmd_header_backup;
-extern const struct coffer_cmd coffer_cmd_header_restore;
-extern const struct coffer_cmd coffer_cmd_doctor;
-extern const struct coffer_cmd coffer_cmd_plan;
-extern const struct coffer_cmd coffer_cmd_repair;
-extern const struct coffer_cmd coffer_cmd_status;
-extern const struct coffer_cmd coffer_cmd_verify;
-
-/* All that the verbs' options can set. */
-struct coffer_args {
-	struct coffer_encrypt_options encrypt;
-	char **words;	      /* behind the verb, as they were given; NULL-ended */
-	const char *key_file; /* "-": stdin */
-	int key_fd;	      /* -1: none */
-	uint64_t keyfile_offset;
-	uint64_t keyfile_size; /* 0: all */
-	char **operands;       /* NULL-ended; encrypt.device is the first */
-	const char *scratch;
-	const char *header_backup_file;
-	unsigned int allow; /* enum coffer_restore_allow */
-	bool no_speed;
-	bool json;
-	bool quiet;
-	bool yes;
-	bool ask;
-	bool tokens;
-	bool check_filesystem;
-	bool help;
-};
-
-/* Parse @argv by @cmd's list and its number of operands, which does not count when help is asked
- * for. */
-int coffer_args_parse(const struct coffer_cmd *cmd, int argc, char **argv, struct coffer_args *ret,
-	struct coffer_err *e);
+/* Parse @argv by @cmd's rows into @ret, @cmd->size bytes of zeros. With --help the operands do not
+ * count. */
+int coffer_args_parse(
+	const struct coffer_cmd *cmd, int argc, char **argv, void *ret, struct coffer_err *e);
+/* The option --@name of @n bytes, or of that @letter; NULL: @cmd has none. */
+const struct coffer_option *coffer_option_find(
+	const struct coffer_cmd *cmd, const char *name, size_t n, char letter);
 void coffer_print_help(const struct coffer_cmd *cmd);
+
+/* --- keys and questions --- */
 
 enum {
 	COFFER_MAX_KEY = 32 << 10 /* as much as the library asks for */
@@ -108,13 +129,12 @@ void coffer_memory_protect(void);
 /* Lock what is in memory now, cipher contexts in the heap above all. As far as this user may. */
 void coffer_memory_lock(void);
 
-/* Read the passphrase or key into @buf: from --key-fd, --key-file, a terminal, or a line of stdin.
- * Returns its length. */
-int coffer_read_key(const struct coffer_args *a, enum coffer_ask why, uint8_t *buf, size_t size,
-	struct coffer_err *e);
+/* Read the passphrase or key of @device into @buf: from --key-fd, --key-file, a terminal, or a line
+ * of stdin. Returns its length. */
+int coffer_read_key(const struct coffer_key_options *k, const char *device, enum coffer_ask why,
+	uint8_t *buf, size_t size, struct coffer_err *e);
 
-/* May it be done? A person decides on a terminal; without one the answer is no, and it is said why.
- */
+/* May it be done? A person decides on a terminal; without one the answer is no, with the reason. */
 bool coffer_confirm(const char *question);
 
 /* SIGINT and SIGTERM ask the run to stop at its next commit. */
@@ -125,25 +145,29 @@ void coffer_signals_announce(void);
 /* read(2) that such a wish ends, with EINTR; other signals do not. */
 ssize_t coffer_signals_read(int fd, void *buf, size_t n);
 
-/* Progress and the end of one run. */
+/* --- one run: its callbacks, its progress and its end --- */
+
 struct coffer_report {
-	const struct coffer_args *args;
-	const char *verb;
-	double started;	      /* seconds */
-	double converting;    /* when the first step began; 0: not yet */
-	bool terminal;	      /* stderr is one */
-	bool bar_shown;	      /* a bar stands on the current line */
-	unsigned int percent; /* of the last line that was printed */
+	const struct coffer_call *call;
+	const struct coffer_key_options *key; /* NULL: the verb takes none */
+	double started;			      /* seconds */
+	double converting;		      /* when the first step began; 0: not yet */
+	bool terminal;			      /* stderr is one */
+	bool bar_shown;			      /* the current line shows a bar */
+	bool locked;			      /* memory, once it holds the volume key */
+	unsigned int percent;		      /* of the last line that was printed */
 	double last_shown;
 	struct coffer_progress last;
 	bool have_last;
 };
-void coffer_report_begin(struct coffer_report *r, const struct coffer_args *a, const char *verb);
-void coffer_report_progress(struct coffer_report *r, const struct coffer_progress *p);
+void coffer_report_begin(struct coffer_report *r, const struct coffer_call *call,
+	const struct coffer_key_options *key);
+/* Callbacks that read the key, show progress and stop at a signal; their userdata is @r. */
+struct coffer_encrypt_callbacks coffer_report_callbacks(struct coffer_report *r);
 /* Take the bar off the terminal, for other text. */
 void coffer_report_clear(struct coffer_report *r);
-/* Print the command that goes on, the one that was given, and the line's end. */
-void coffer_report_command(const struct coffer_args *a, const char *verb);
+/* Print the command that was given, which goes on, and the line's end. */
+void coffer_report_command(const struct coffer_call *call);
 /* Print the closing summary, or the error; returns the exit code. */
 int coffer_report_end(struct coffer_report *r, int status,
 	const struct coffer_encrypt_result *result, const struct coffer_err *e);

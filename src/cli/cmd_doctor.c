@@ -45,47 +45,39 @@ static void show_part(
 	coffer_show_findings(stdout, c, all);
 }
 
-static int end_text(const struct coffer_doctor_report *d, int code, const struct coffer_args *args,
+static int end_text(const struct coffer_doctor_report *d, int code, const struct coffer_call *call,
 	const struct coffer_err *e)
 {
 	if (d)
-		show_part("this machine", "", &d->machine, !args->quiet);
+		show_part("this machine", "", &d->machine, !call->quiet);
 	for (size_t i = 0; d && i < d->n_disks; i++) {
 		const struct coffer_doctor_disk *disk = &d->disks[i];
 
 		show_part(disk->device, disk->status ? coffer_stage_name(disk->status->stage) : "",
-			&disk->checks, !args->quiet);
+			&disk->checks, !call->quiet);
 	}
 	if (code != COFFER_DONE)
 		coffer_show_error(e->msg);
-	return fflush(stdout) != 0 || ferror(stdout) ? COFFER_FAILED : code;
+	return coffer_show_end(code);
 }
 
-static int run_doctor(const struct coffer_cmd *cmd, const struct coffer_args *args)
+static int run_doctor(void *options)
 {
+	const struct coffer_call *call = options;
+	const struct coffer_doctor_options o = {.devices = (const char *const *)call->operands};
 	_cleanup_(cleanup_report) struct coffer_doctor_report *d = NULL;
-	const struct coffer_doctor_options o = {.devices = (const char *const *)args->operands};
 	struct coffer_err e = {0};
-	int r, code;
+	const int code = coffer_err_exit_code(&e, coffer_doctor(&o, &d, &e));
 
-	(void)cmd;
-	r = coffer_doctor(&o, &d, &e);
-	code = coffer_err_exit_code(&e, r);
-	return args->json ? end_json(d, code, &e) : end_text(d, code, args, &e);
+	return call->json ? end_json(d, code, &e) : end_text(d, code, call, &e);
 }
-
-static const struct coffer_option options[] = {
-	{"json", 0, NULL, "the report as one JSON object on standard output"},
-	{"quiet", 'q', NULL, "say nothing unless something needs care"},
-	{"help", 0, NULL, "show this help"},
-	{0},
-};
 
 const struct coffer_cmd coffer_cmd_doctor = {
 	.name = "doctor",
 	.args = "[DEVICE|IMAGE...]",
-	.summary = "Tell what on this machine and its encrypted disks needs care",
-	.options = options,
+	.summary = "Check this machine and its encrypted disks",
+	.options = {{coffer_quiet_options}, {coffer_common_options}},
+	.size = sizeof(struct coffer_call),
 	.any_number = true,
 	.run = run_doctor,
 };

@@ -34,12 +34,12 @@ static struct json_object *copy_json(const struct coffer_header_copy *c)
 	return o;
 }
 
-static int end_json(const struct coffer_header_report *r, int code, const struct coffer_cmd *cmd,
-	const char *device, const struct coffer_err *e)
+static int end_json(const struct coffer_header_report *r, int code, const struct coffer_call *call,
+	const struct coffer_err *e)
 {
-	_cleanup_json_ struct json_object *o = coffer_json_report(cmd->name), *copies = NULL;
+	_cleanup_json_ struct json_object *o = coffer_json_report(call->verb), *copies = NULL;
 
-	coffer_json_put_text(o, "device", device);
+	coffer_json_put_text(o, "device", call->device);
 	if (r) {
 		(void)coffer_json_put_u64(o, "size", r->size);
 		(void)coffer_json_put_bool(o, "block_device", r->is_block);
@@ -70,33 +70,28 @@ static void show_report(const struct coffer_header_report *r, bool all)
 			r->copies[r->counts].sequence);
 }
 
-static int run_header_check(const struct coffer_cmd *cmd, const struct coffer_args *args)
+static int run_header_check(void *options)
 {
+	const struct coffer_call *call = options;
+	const struct coffer_header_check_options o = {.device = call->device};
 	_cleanup_(cleanup_header_report) struct coffer_header_report *r = NULL;
-	const struct coffer_header_check_options o = {.device = args->encrypt.device};
 	struct coffer_err e = {0};
 	const int code = coffer_err_exit_code(&e, coffer_header_check(&o, &r, &e));
 
-	if (args->json)
-		return end_json(r, code, cmd, o.device, &e);
-	if (r && !(args->quiet && code == COFFER_DONE))
-		show_report(r, !args->quiet);
+	if (call->json)
+		return end_json(r, code, call, &e);
+	if (r && !(call->quiet && code == COFFER_DONE))
+		show_report(r, !call->quiet);
 	if (code != COFFER_DONE)
 		coffer_show_error(e.msg);
-	return fflush(stdout) != 0 || ferror(stdout) ? COFFER_FAILED : code;
+	return coffer_show_end(code);
 }
-
-static const struct coffer_option options[] = {
-	{"json", 0, NULL, "the report as one JSON object on standard output"},
-	{"quiet", 'q', NULL, "say nothing unless something is wrong"},
-	{"help", 0, NULL, "show this help"},
-	{0},
-};
 
 const struct coffer_cmd coffer_cmd_header_check = {
 	.name = "header check",
 	.args = "DEVICE|IMAGE|HEADER-FILE",
-	.summary = "Judge both copies of a LUKS2 header by every rule, and change nothing",
-	.options = options,
+	.summary = "Check both copies of a LUKS2 header against every rule",
+	.options = {{coffer_quiet_options}, {coffer_common_options}},
+	.size = sizeof(struct coffer_call),
 	.run = run_header_check,
 };

@@ -10,9 +10,22 @@
 
 DEFINE_CLEANUP(struct coffer_header_restore_result *, result, coffer_header_restore_free);
 
-struct run {
-	const struct coffer_args *args;
-	bool shown; /* the checks: once is enough */
+struct options {
+	struct coffer_call call;
+	const char *file;
+	unsigned int allow; /* enum coffer_restore_allow */
+	bool shown;	    /* the checks: once is enough */
+};
+
+/* In the order of the bits of enum coffer_restore_allow. */
+static const char *const allow_words[] = {"uuid", "geometry", "keyslots", "volume-key", NULL};
+
+static const struct coffer_option rows[] = {
+	{"header-backup-file", 0, "FILE", COFFER_STRING(struct options, file),
+		"read the header from FILE", .required = true, .expect = coffer_expect_file},
+	{"allow", 0, "LIST", COFFER_LIST(struct options, allow),
+		"override: uuid, geometry, keyslots, volume-key", .words = allow_words},
+	{0},
 };
 
 /* "/dev/vda2, 2026-03-01 12:00 UTC, coffer 0.1.0"; of a stock file nothing of that is known. */
@@ -38,12 +51,12 @@ static void show_origin(FILE *f, const struct coffer_backup_info *b)
 	(void)fputc('\n', f);
 }
 
-static void show(FILE *f, struct run *run, const struct coffer_header_restore_result *r)
+static void show(FILE *f, struct options *o, const struct coffer_header_restore_result *r)
 {
-	if (run->shown)
+	if (o->shown)
 		return;
-	run->shown = true;
-	coffer_show_text(f, run->args->header_backup_file);
+	o->shown = true;
+	coffer_show_text(f, o->file);
 	(void)fputs(": a header of the volume ", f);
 	coffer_show_text(f, r->info.uuid);
 	(void)fputc('\n', f);
@@ -53,48 +66,47 @@ static void show(FILE *f, struct run *run, const struct coffer_header_restore_re
 
 static bool confirm(void *userdata, const struct coffer_header_restore_result *r)
 {
-	struct run *run = userdata;
+	struct options *o = userdata;
 
-	if (run->args->yes)
+	if (o->call.yes)
 		return true;
-	if (run->args->json)
+	if (o->call.json)
 		return false;
-	show(stderr, run, r);
+	show(stderr, o, r);
 	return coffer_confirm("Put this header onto the disk?");
 }
 
-static int end_json(const struct run *run, int code, const struct coffer_header_restore_result *r,
+static int end_json(const struct options *o, int code, const struct coffer_header_restore_result *r,
 	const struct coffer_err *e)
 {
-	_cleanup_json_ struct json_object *o = coffer_json_report("header restore");
+	_cleanup_json_ struct json_object *j = coffer_json_report("header restore");
 
-	coffer_json_put_text(o, "device", run->args->encrypt.device);
-	if (run->args->header_backup_file)
-		coffer_json_put_text(o, "file", run->args->header_backup_file);
-	(void)coffer_json_put_bool(o, "dry_run", run->args->encrypt.dry_run);
+	coffer_json_put_text(j, "device", o->call.device);
+	coffer_json_put_text(j, "file", o->file);
+	(void)coffer_json_put_bool(j, "dry_run", o->call.dry_run);
 	if (r) {
-		coffer_json_put_backup(o, "backup", &r->info);
-		coffer_json_put_findings(o, "checks", &r->checks);
-		(void)coffer_json_put_bool(o, "header_whole", r->header_whole);
-		(void)coffer_json_put_bool(o, "same", r->same);
-		(void)coffer_json_put_bool(o, "changed", r->changed);
+		coffer_json_put_backup(j, "backup", &r->info);
+		coffer_json_put_findings(j, "checks", &r->checks);
+		(void)coffer_json_put_bool(j, "header_whole", r->header_whole);
+		(void)coffer_json_put_bool(j, "same", r->same);
+		(void)coffer_json_put_bool(j, "changed", r->changed);
 		if (r->changed && code == COFFER_DONE)
-			(void)coffer_json_put_u64(o, "seqid_after", r->seqid);
+			(void)coffer_json_put_u64(j, "seqid_after", r->seqid);
 	}
-	return coffer_json_finish(o, code, e);
+	return coffer_json_finish(j, code, e);
 }
 
-static void show_done(struct run *run, const struct coffer_header_restore_result *r)
+static void show_done(struct options *o, const struct coffer_header_restore_result *r)
 {
-	const char *device = run->args->encrypt.device;
+	const char *device = o->call.device;
 
-	if (r->same || run->args->encrypt.dry_run)
-		show(stdout, run, r);
+	if (r->same || o->call.dry_run)
+		show(stdout, o, r);
 	(void)fflush(stdout); /* the checks come first, also in "2>&1 | less" */
 	coffer_show_text(stderr, device);
 	if (r->same)
 		(void)fputs(": this header is there already; nothing was to be done\n", stderr);
-	else if (run->args->encrypt.dry_run)
+	else if (o->call.dry_run)
 		(void)fputs(": nothing was changed (--dry-run)\n", stderr);
 	else {
 		(void)fputs(": the header of the volume ", stderr);
@@ -102,64 +114,52 @@ static void show_done(struct run *run, const struct coffer_header_restore_result
 		(void)fputs(" is back\n", stderr);
 	}
 	/* With --yes nobody has seen them, and "unchecked" is worth knowing afterwards, too. */
-	if (!run->shown)
+	if (!o->shown)
 		coffer_show_findings(stderr, &r->checks, false);
 }
 
-static int end_text(struct run *run, int code, const struct coffer_header_restore_result *r,
+static int end_text(struct options *o, int code, const struct coffer_header_restore_result *r,
 	const struct coffer_err *e)
 {
-	if (code == COFFER_DONE && (!run->args->quiet || run->args->encrypt.dry_run)) {
-		show_done(run, r);
-		return fflush(stdout) != 0 || ferror(stdout) ? COFFER_FAILED : code;
+	if (code == COFFER_DONE && (!o->call.quiet || o->call.dry_run)) {
+		show_done(o, r);
+		return coffer_show_end(code);
 	}
 	if (code == COFFER_DONE)
 		return code;
 	if (r && code == COFFER_REFUSED)
-		show(stderr, run, r);
+		show(stderr, o, r);
 	coffer_show_error(e->msg);
 	if (code == COFFER_INTERRUPTED)
 		coffer_show_error("nothing is lost; run the same command again");
 	return code;
 }
 
-static int run_restore(const struct coffer_cmd *cmd, const struct coffer_args *args)
+static int run_restore(void *options)
 {
-	_cleanup_(cleanup_result) struct coffer_header_restore_result *result = NULL;
-	struct run run = {.args = args};
-	const struct coffer_header_restore_options o = {.device = args->encrypt.device,
-		.file = args->header_backup_file,
-		.dry_run = args->encrypt.dry_run,
-		.allow = args->allow,
+	struct options *o = options;
+	const struct coffer_header_restore_options restore = {.device = o->call.device,
+		.file = o->file,
+		.dry_run = o->call.dry_run,
+		.allow = o->allow,
 		.confirm = confirm,
 		.stop = coffer_signals_stop,
-		.userdata = &run};
+		.userdata = o};
+	_cleanup_(cleanup_result) struct coffer_header_restore_result *result = NULL;
 	struct coffer_err e = {0};
-	int r, code;
+	int code;
 
-	(void)cmd;
 	coffer_signals_install();
-	r = o.file ? coffer_header_restore(&o, &result, &e)
-		   : coffer_err_usage(&e, "--header-backup-file FILE is missing: from where?");
-	code = coffer_err_exit_code(&e, r);
-	return args->json ? end_json(&run, code, result, &e) : end_text(&run, code, result, &e);
+	code = coffer_err_exit_code(&e, coffer_header_restore(&restore, &result, &e));
+	return o->call.json ? end_json(o, code, result, &e) : end_text(o, code, result, &e);
 }
-
-static const struct coffer_option options[] = {
-	{"header-backup-file", 0, "FILE", "from where; coffer's file or cryptsetup's"},
-	{"allow", 0, "LIST", "although refused: uuid, geometry, keyslots, volume-key"},
-	{"dry-run", 'n', NULL, "compare and say what speaks against it, change nothing"},
-	{"yes", 'y', NULL, "do it without asking"},
-	{"json", 0, NULL, "the report as JSON on standard output; asks nothing"},
-	{"quiet", 'q', NULL, "say nothing unless something is wrong"},
-	{"help", 0, NULL, "show this help"},
-	{0},
-};
 
 const struct coffer_cmd coffer_cmd_header_restore = {
 	.name = "header restore",
 	.args = "DEVICE|IMAGE",
-	.summary = "Put a LUKS2 header back from a file, whatever instant the power fails",
-	.options = options,
+	.summary = "Write a LUKS2 header from a file back to the disk",
+	.options = {{rows}, {coffer_dry_run_options}, {coffer_yes_options}, {coffer_quiet_options},
+		{coffer_common_options}},
+	.size = sizeof(struct options),
 	.run = run_restore,
 };

@@ -15,6 +15,20 @@
 DEFINE_CLEANUP(struct coffer_plan *, plan, coffer_plan_free);
 #define _cleanup_plan_ _cleanup_(cleanup_plan)
 
+struct options {
+	struct coffer_call call;
+	struct coffer_encrypt_options encrypt;
+	struct coffer_plan_options plan;
+};
+
+static const struct coffer_option rows[] = {
+	{"scratch", 0, "DIR", COFFER_STRING(struct options, plan.scratch),
+		"measure there [beside an image, else /var/tmp]"},
+	{"no-speed", 0, NULL, COFFER_FLAG(struct options, plan.no_speed),
+		"do not measure; print no time"},
+	{0},
+};
+
 /* --- for people --- */
 
 struct duration {
@@ -243,25 +257,27 @@ static void tell_obstacle(const struct coffer_plan *p, struct coffer_err *e)
 	}
 }
 
-static int run_plan(const struct coffer_cmd *cmd, const struct coffer_args *args)
+static int run_plan(void *options)
 {
-	const struct coffer_plan_options o = {
-		.encrypt = &args->encrypt, .scratch = args->scratch, .no_speed = args->no_speed};
+	struct options *o = options;
 	_cleanup_json_ struct json_object *report = NULL;
 	_cleanup_plan_ struct coffer_plan *p = NULL;
 	struct coffer_err e = {0};
-	const int r = coffer_plan(&o, &p, &e);
-	const int code = p ? (int)p->outcome : coffer_err_exit_code(&e, r);
+	int r, code;
 
-	if (!args->json) {
+	o->encrypt.device = o->call.device;
+	o->plan.encrypt = &o->encrypt;
+	r = coffer_plan(&o->plan, &p, &e);
+	code = p ? (int)p->outcome : coffer_err_exit_code(&e, r);
+	if (!o->call.json) {
 		if (p)
 			show_plan(p);
 		else
 			coffer_show_error(e.msg);
-		return fflush(stdout) != 0 || ferror(stdout) ? COFFER_FAILED : code;
+		return coffer_show_end(code);
 	}
-	report = coffer_json_report(cmd->name);
-	coffer_json_put_text(report, "device", args->encrypt.device);
+	report = coffer_json_report(o->call.verb);
+	coffer_json_put_text(report, "device", o->call.device);
 	if (p) {
 		put_plan(report, p);
 		tell_obstacle(p, &e);
@@ -269,20 +285,13 @@ static int run_plan(const struct coffer_cmd *cmd, const struct coffer_args *args
 	return coffer_json_finish(report, code, &e);
 }
 
-static const struct coffer_option options[] = {
-	COFFER_VOLUME_OPTIONS,
-	COFFER_RUN_OPTIONS,
-	{"scratch", 0, "DIR", "measure the speed there (beside an image, else /var/tmp)"},
-	{"no-speed", 0, NULL, "measure nothing, and tell no time"},
-	{"json", 0, NULL, "the plan as one JSON object on standard output"},
-	{"help", 0, NULL, "show this help"},
-	{0},
-};
-
 const struct coffer_cmd coffer_cmd_plan = {
 	.name = "plan",
 	.args = "DEVICE|IMAGE",
-	.summary = "Tell what 'coffer encrypt' would do, how long it takes, what is in the way",
-	.options = options,
+	.summary = "Show what 'coffer encrypt' would do and what prevents it",
+	.options = {{coffer_volume_options, offsetof(struct options, encrypt)},
+		{coffer_run_options, offsetof(struct options, encrypt)}, {rows},
+		{coffer_common_options}},
+	.size = sizeof(struct options),
 	.run = run_plan,
 };

@@ -5,38 +5,25 @@
 #include "base/err.h"
 #include "cli/cli.h"
 #include "cli/show.h"
+#include "coffer/repair.h"
 
 DEFINE_CLEANUP(struct coffer_repair_result *, result, coffer_repair_free);
 
+struct options {
+	struct coffer_call call;
+	struct coffer_key_options key;
+	struct coffer_encrypt_options run; /* the options of a run only */
+};
+
 struct run {
-	struct coffer_args args;
-	struct coffer_report report;
-	bool locked;
+	struct coffer_report report; /* first, as the userdata of its callbacks */
+	const struct options *o;
 	bool shown; /* findings and actions: once is enough */
 };
 
-static int ask(void *userdata, enum coffer_ask why, uint8_t *buf, size_t size, struct coffer_err *e)
-{
-	const struct run *run = userdata;
-
-	return coffer_read_key(&run->args, why, buf, size, e);
-}
-
-static void progress(void *userdata, const struct coffer_progress *p)
-{
-	struct run *run = userdata;
-
-	if ((p->phase == COFFER_PHASE_CONVERT || p->phase == COFFER_PHASE_FINALIZE) &&
-		!run->locked) {
-		coffer_memory_lock();
-		run->locked = true;
-	}
-	coffer_report_progress(&run->report, p);
-}
-
 static void show_findings(FILE *f, const struct run *run, const struct coffer_repair_result *r)
 {
-	const char *device = run->args.encrypt.device;
+	const char *device = run->o->call.device;
 
 	coffer_show_text(f, device);
 	if (r->findings.n == 0) {
@@ -57,9 +44,9 @@ static bool confirm(void *userdata, const struct coffer_repair_result *r)
 {
 	struct run *run = userdata;
 
-	if (run->args.yes)
+	if (run->o->call.yes)
 		return true;
-	if (run->args.json)
+	if (run->o->call.json)
 		return false;
 	show_findings(stderr, run, r);
 	run->shown = true;
@@ -87,8 +74,8 @@ static int end_json(const struct run *run, int code, const struct coffer_repair_
 {
 	_cleanup_json_ struct json_object *o = coffer_json_report("repair");
 
-	coffer_json_put_text(o, "device", run->args.encrypt.device);
-	(void)coffer_json_put_bool(o, "dry_run", run->args.encrypt.dry_run);
+	coffer_json_put_text(o, "device", run->o->call.device);
+	(void)coffer_json_put_bool(o, "dry_run", run->o->call.dry_run);
 	if (r) {
 		coffer_json_put_status(o, "status", r->status);
 		coffer_json_put_findings(o, "findings", &r->findings);
@@ -110,8 +97,7 @@ static void show_overtaken(const struct run *run, const struct coffer_repair_res
 		if (!r->done[i])
 			(void)fprintf(stderr,
 				"%s: '%s' was not needed any more: another program was faster\n",
-				run->args.encrypt.device,
-				coffer_repair_kind_name(r->actions[i].kind));
+				run->o->call.device, coffer_repair_kind_name(r->actions[i].kind));
 }
 
 /* Nobody was asked, and so nobody has read what the action leaves to do. */
@@ -119,22 +105,21 @@ static void show_rest(const struct run *run, const struct coffer_repair_result *
 {
 	for (size_t i = 0; i < r->n_actions && !run->shown; i++)
 		if (r->done[i] && r->actions[i].kind == COFFER_REPAIR_UNDO_STOCK_PLACEMENT)
-			(void)fprintf(stderr, "%s: %s: %s\n", run->args.encrypt.device,
+			(void)fprintf(stderr, "%s: %s: %s\n", run->o->call.device,
 				coffer_repair_kind_name(r->actions[i].kind), r->actions[i].text);
 }
 
 static int end_text(const struct run *run, int code, const struct coffer_repair_result *r,
 	const struct coffer_err *e)
 {
-	const bool quiet = run->args.quiet;
+	const bool quiet = run->o->call.quiet;
 
 	if (code == COFFER_DONE && r->n_actions == 0 && !quiet)
 		show_findings(stdout, run, r);
-	if (code == COFFER_DONE && run->args.encrypt.dry_run && r->n_actions > 0) {
+	if (code == COFFER_DONE && run->o->call.dry_run && r->n_actions > 0) {
 		show_findings(stdout, run, r);
 		(void)fflush(stdout); /* the findings come first, also in "2>&1 | less" */
-		(void)fprintf(
-			stderr, "%s: nothing was changed (--dry-run)\n", run->args.encrypt.device);
+		(void)fprintf(stderr, "%s: nothing was changed (--dry-run)\n", run->o->call.device);
 	}
 	if (code != COFFER_DONE) {
 		if (r && r->findings.n > 0 && code != COFFER_NO && r->n_done == 0 && !run->shown)
@@ -143,66 +128,57 @@ static int end_text(const struct run *run, int code, const struct coffer_repair_
 	}
 	if (code == COFFER_INTERRUPTED) {
 		(void)fputs("coffer: nothing is lost; go on with: ", stderr);
-		coffer_report_command(&run->args, "repair");
+		coffer_report_command(&run->o->call);
 	}
-	if (code == COFFER_DONE && !run->args.encrypt.dry_run && !quiet)
+	if (code == COFFER_DONE && !run->o->call.dry_run && !quiet)
 		show_overtaken(run, r);
 	if (code == COFFER_DONE && r->changed && !quiet) {
-		(void)fprintf(stderr, "%s: repaired; it is %s now\n", run->args.encrypt.device,
+		(void)fprintf(stderr, "%s: repaired; it is %s now\n", run->o->call.device,
 			coffer_stage_name(r->stage_after));
 		show_rest(run, r);
 		if (r->unlocked_run)
 			coffer_show_unlocked(stderr);
 	}
-	return fflush(stdout) != 0 || ferror(stdout) ? COFFER_FAILED : code;
+	return coffer_show_end(code);
 }
 
-static int run_repair(const struct coffer_cmd *cmd, const struct coffer_args *args)
+static int check(const void *options, struct coffer_err *e)
 {
+	return coffer_key_check(&((const struct options *)options)->key, e);
+}
+
+static int run_repair(void *options)
+{
+	const struct options *o = options;
+	struct run run = {.o = o};
+	struct coffer_repair_options repair = {.device = o->call.device,
+		.dry_run = o->call.dry_run,
+		.threads = o->run.threads,
+		.used_only = o->run.used_only,
+		.free_space = o->run.free_space,
+		.max_rate = o->run.max_rate,
+		.verify = o->run.verify,
+		.confirm = confirm};
 	_cleanup_(cleanup_result) struct coffer_repair_result *result = NULL;
-	struct run run = {.args = *args};
-	const struct coffer_repair_options o = {.device = args->encrypt.device,
-		.dry_run = args->encrypt.dry_run,
-		.threads = args->encrypt.threads,
-		.used_only = args->encrypt.used_only,
-		.free_space = args->encrypt.free_space,
-		.max_rate = args->encrypt.max_rate,
-		.verify = args->encrypt.verify,
-		.confirm = confirm,
-		.callbacks = {.passphrase = ask,
-			.progress = progress,
-			.stop = coffer_signals_stop,
-			.userdata = &run}};
 	struct coffer_err e = {0};
 	int r, code;
 
-	coffer_signals_install();
-	coffer_report_begin(&run.report, &run.args, cmd->name);
-	r = coffer_repair(&o, &result, &e);
+	coffer_report_begin(&run.report, &o->call, &o->key);
+	repair.callbacks = coffer_report_callbacks(&run.report);
+	r = coffer_repair(&repair, &result, &e);
 	coffer_report_clear(&run.report);
 	code = coffer_err_exit_code(&e, r);
-	return args->json ? end_json(&run, code, result, &e) : end_text(&run, code, result, &e);
+	return o->call.json ? end_json(&run, code, result, &e) : end_text(&run, code, result, &e);
 }
-
-static const struct coffer_option options[] = {
-	{"dry-run", 'n', NULL, "say what is wrong and what would be done, change nothing"},
-	{"yes", 'y', NULL, "do it without asking"},
-	{"key-file", 'd', "FILE", "passphrase or key from FILE, all of it; - is standard input"},
-	{"key-fd", 0, "FD", "the same from an open descriptor"},
-	{"keyfile-size", 'l', "BYTES", "read only so many bytes of the key file"},
-	{"keyfile-offset", 0, "BYTES", "skip the first bytes of the key file"},
-	{"threads", 0, "N", "threads of the engine, up to 16"},
-	COFFER_RUN_OPTIONS,
-	{"json", 0, NULL, "progress and report as JSON lines on standard output; asks nothing"},
-	{"quiet", 'q', NULL, "say nothing unless something is wrong"},
-	{"help", 0, NULL, "show this help"},
-	{0},
-};
 
 const struct coffer_cmd coffer_cmd_repair = {
 	.name = "repair",
 	.args = "DEVICE|IMAGE",
-	.summary = "Finish what is unfinished, undo what is undoable, mend what is torn",
-	.options = options,
+	.summary = "Repair what an interruption has left on a disk",
+	.options = {{coffer_key_options, offsetof(struct options, key)},
+		{coffer_run_options, offsetof(struct options, run)}, {coffer_dry_run_options},
+		{coffer_yes_options}, {coffer_quiet_options}, {coffer_common_options}},
+	.size = sizeof(struct options),
+	.check = check,
 	.run = run_repair,
 };

@@ -139,7 +139,7 @@ static bool worth_a_line(const struct coffer_status *s)
 }
 
 struct listing {
-	const struct coffer_args *args;
+	const struct coffer_call *call;
 	struct json_object *devices;
 	bool all;     /* no operand: whatever is on this machine */
 	bool table;   /* its head was printed */
@@ -155,7 +155,7 @@ static void list_status(struct listing *l, const struct coffer_status *s)
 {
 	if (l->all && !worth_a_line(s))
 		return;
-	if (l->args->json) {
+	if (l->call->json) {
 		coffer_json_append_status(l->devices, s);
 		return;
 	}
@@ -215,7 +215,7 @@ static void look(struct listing *l, const char *device)
 		note_unread(l, device, &e);
 		return;
 	}
-	if (!l->args->json)
+	if (!l->call->json)
 		coffer_show_error(e.msg);
 	if (l->code == COFFER_DONE) {
 		l->code = coffer_err_exit_code(&e, r);
@@ -230,14 +230,14 @@ static int look_at_all(struct listing *l)
 
 	if (r < 0) {
 		l->code = coffer_err_exit_code(&l->e, r);
-		if (!l->args->json)
+		if (!l->call->json)
 			coffer_show_error(l->e.msg);
 		return r;
 	}
 	for (char **name = list; *name; name++)
 		look(l, *name);
 	coffer_device_list_free(list);
-	if (l->args->json)
+	if (l->call->json)
 		return 0;
 	if (!l->table)
 		(void)fputs("coffer: no disk with a filesystem or LUKS on it is to be seen here\n",
@@ -246,24 +246,25 @@ static int look_at_all(struct listing *l)
 	return 0;
 }
 
-static int run_status(const struct coffer_cmd *cmd, const struct coffer_args *args)
+static int run_status(void *options)
 {
+	const struct coffer_call *call = options;
 	_cleanup_json_ struct json_object *report = NULL;
-	struct listing l = {.args = args, .all = !args->operands[0]};
+	struct listing l = {.call = call, .all = !call->device};
 
 	l.devices = coffer_json_array_new();
 	l.unchecked = coffer_json_array_new();
 	if (l.all)
 		(void)look_at_all(&l);
-	for (char **device = args->operands; *device; device++)
+	for (char **device = call->operands; *device; device++)
 		look(&l, *device);
 	free(l.unread);
-	if (!args->json) {
+	if (!call->json) {
 		coffer_json_free(l.devices);
 		coffer_json_free(l.unchecked);
-		return fflush(stdout) != 0 || ferror(stdout) ? COFFER_FAILED : l.code;
+		return coffer_show_end(l.code);
 	}
-	report = coffer_json_report(cmd->name);
+	report = coffer_json_report(call->verb);
 	(void)coffer_json_put(report, "devices", l.devices);
 	if (l.all)
 		(void)coffer_json_put(report, "unchecked", l.unchecked);
@@ -272,17 +273,12 @@ static int run_status(const struct coffer_cmd *cmd, const struct coffer_args *ar
 	return coffer_json_finish(report, l.code, &l.e);
 }
 
-static const struct coffer_option options[] = {
-	{"json", 0, NULL, "the report as one JSON object on standard output"},
-	{"help", 0, NULL, "show this help"},
-	{0},
-};
-
 const struct coffer_cmd coffer_cmd_status = {
 	.name = "status",
 	.args = "[DEVICE|IMAGE...]",
-	.summary = "Tell where disks stand, who is at work on them, and what comes next",
-	.options = options,
+	.summary = "Show the stage of disks, their holders and the next command",
+	.options = {{coffer_common_options}},
+	.size = sizeof(struct coffer_call),
 	.any_number = true,
 	.run = run_status,
 };

@@ -2,6 +2,7 @@
 /* main.c - the table of verbs */
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -10,10 +11,23 @@
 #include "cli/cli.h"
 #include "cli/show.h"
 
-static const struct coffer_cmd *const cmds[] = {&coffer_cmd_plan, &coffer_cmd_encrypt,
-	&coffer_cmd_abort, &coffer_cmd_status, &coffer_cmd_doctor, &coffer_cmd_repair,
-	&coffer_cmd_verify, &coffer_cmd_header_check, &coffer_cmd_header_backup,
-	&coffer_cmd_header_restore};
+/* The verbs, in the order of the help: coffer_cmd_NAME, which the verb's own file defines. */
+#define VERBS(X)                                                                                   \
+	X(plan)                                                                                    \
+	X(encrypt)                                                                                 \
+	X(abort)                                                                                   \
+	X(status)                                                                                  \
+	X(doctor)                                                                                  \
+	X(repair)                                                                                  \
+	X(verify)                                                                                  \
+	X(header_check)                                                                            \
+	X(header_backup)                                                                           \
+	X(header_restore)
+
+#define DECLARE(name)  extern const struct coffer_cmd coffer_cmd_##name;
+#define POINT_TO(name) &coffer_cmd_##name,
+VERBS(DECLARE)
+static const struct coffer_cmd *const cmds[] = {VERBS(POINT_TO)};
 
 /* How many of @words, which end with NULL, are the name of @cmd: all of its words, or 0. */
 static int count_name(const struct coffer_cmd *cmd, char **words)
@@ -71,26 +85,20 @@ static void print_group(FILE *f, const char *group)
 {
 	(void)fprintf(f, "Usage: coffer %s VERB [OPTION...] DEVICE|IMAGE\n\nVerbs:\n", group);
 	list_verbs(f, group);
-	(void)fprintf(f, "\n'coffer %s VERB --help' lists the options of a verb.\n", group);
+	(void)fprintf(f, "\nSee 'coffer %s VERB --help' for the options of a verb.\n", group);
 }
 
 static void print_usage(FILE *f)
 {
 	(void)fprintf(f, "Usage: coffer VERB [OPTION...] DEVICE|IMAGE\n\n"
-			 "Encrypt a filesystem in place, whatever instant the power fails.\n\n"
+			 "Encrypt a filesystem in place into LUKS2, safe against power cuts.\n\n"
 			 "Verbs:\n");
 	list_verbs(f, "");
 	(void)fprintf(f,
-		"\n'coffer VERB --help' lists the options of a verb; coffer(8) has the whole "
-		"manual.\n"
-		"Exit codes: 0 done, 1 failed, 2 usage, 3 the answer is no, 4 unsafe and "
-		"refused,\n            5 interrupted but resumable, 6 needs repair\n");
-}
-
-/* A report that could not be written is no success. */
-static int end_output(void)
-{
-	return fflush(stdout) != 0 || ferror(stdout) ? COFFER_FAILED : COFFER_DONE;
+		"\nSee 'coffer VERB --help' for the options of a verb.\n\n"
+		"Exit status: 0 done, 1 failed, 2 wrong usage, 3 the answer is no, 4 refused\n"
+		"as unsafe, 5 interrupted and resumable, 6 needs repair.\n\n"
+		"See coffer(8).\n");
 }
 
 /* Whatever was closed at the start is /dev/null: else the disk would be opened as standard input or
@@ -105,7 +113,7 @@ static bool fill_standard_descriptors(void)
 	return fd >= 0 && close(fd) == 0;
 }
 
-/* It may stand behind what is wrong. */
+/* Found also after a wrong word, where the parser has stopped. */
 static bool wants_json(char **words)
 {
 	for (; *words; words++)
@@ -114,7 +122,7 @@ static bool wants_json(char **words)
 	return false;
 }
 
-/* What a person typed is told to a person; to a program that asked for JSON, as JSON. */
+/* Report wrong usage, as JSON if that was asked for. */
 static int wrong_usage(const char *verb, bool json, const struct coffer_err *e)
 {
 	_cleanup_json_ struct json_object *o = NULL;
@@ -130,18 +138,23 @@ static int wrong_usage(const char *verb, bool json, const struct coffer_err *e)
 
 static int run_verb(const struct coffer_cmd *cmd, int argc, char **argv)
 {
-	struct coffer_args args = {0};
+	_cleanup_free_ void *options = calloc(1, cmd->size);
+	const struct coffer_call *call = options;
 	struct coffer_err e = {0};
 
-	if (coffer_args_parse(cmd, argc, argv, &args, &e) < 0) {
+	if (!options) {
+		coffer_show_error("out of memory");
+		return COFFER_FAILED;
+	}
+	if (coffer_args_parse(cmd, argc, argv, options, &e) < 0) {
 		(void)coffer_err_wrap(&e, -e.code, "%s", cmd->name);
-		return wrong_usage(cmd->name, args.json || wants_json(argv + 1), &e);
+		return wrong_usage(cmd->name, call->json || wants_json(argv + 1), &e);
 	}
-	if (args.help) {
+	if (call->help) {
 		coffer_print_help(cmd);
-		return end_output();
+		return coffer_show_end(COFFER_DONE);
 	}
-	return cmd->run(cmd, &args);
+	return cmd->run(options);
 }
 
 static bool is_help(const char *word)
@@ -149,7 +162,7 @@ static bool is_help(const char *word)
 	return word && (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0);
 }
 
-/* coffer help [VERB]: of what it does not know it shows all there is. */
+/* coffer help [VERB]: for unknown words, the help of coffer itself. */
 static int run_help(char **words)
 {
 	int n;
@@ -161,7 +174,7 @@ static int run_help(char **words)
 		print_group(stdout, words[0]);
 	else
 		print_usage(stdout);
-	return end_output();
+	return coffer_show_end(COFFER_DONE);
 }
 
 /* The first word of a verb, and no second one that makes it one. */
@@ -172,31 +185,25 @@ static int run_group(char **words)
 
 	if (is_help(second)) {
 		print_group(stdout, group);
-		return end_output();
+		return coffer_show_end(COFFER_DONE);
 	}
-	if (!second)
-		(void)coffer_err_usage(&e, "'%s' wants a second word", group);
-	else if (second[0] == '-')
-		(void)coffer_err_usage(&e,
-			"options go behind the whole verb, and '%s' wants a second word", group);
+	if (second && second[0] != '-')
+		(void)coffer_err_usage(&e, "unknown verb '%s %s'", group, second);
 	else
-		(void)coffer_err_usage(&e, "there is no verb '%s %s'", group, second);
-	coffer_err_append(&e, "; 'coffer %s --help' lists them", group);
+		(void)coffer_err_usage(&e, "incomplete verb '%s'", group);
+	coffer_err_append(&e, "; see 'coffer %s --help'", group);
 	return wrong_usage(group, wants_json(words), &e);
 }
 
-/* The first verb that has the option @word, which may have its value behind a "="; NULL: none. */
+/* The first verb that has the option @word, which may include "=" and a value; NULL: none. */
 static const struct coffer_cmd *find_option(const char *word)
 {
 	const bool is_long = strncmp(word, "--", 2) == 0;
-	const size_t n = strcspn(word, "=");
 
 	for (size_t i = 0; i < ARRAY_SIZE(cmds); i++)
-		for (const struct coffer_option *o = cmds[i]->options; o->name; o++)
-			if (is_long ? strlen(o->name) == n - 2 &&
-						strncmp(word + 2, o->name, n - 2) == 0
-				    : o->short_name && word[1] == o->short_name)
-				return cmds[i];
+		if (is_long ? coffer_option_find(cmds[i], word + 2, strcspn(word + 2, "="), 0)
+			    : coffer_option_find(cmds[i], NULL, 0, word[1]))
+			return cmds[i];
 	return NULL;
 }
 
@@ -206,15 +213,12 @@ static int run_nothing(char **words)
 	const struct coffer_cmd *cmd = words[0][0] == '-' ? find_option(words[0]) : NULL;
 	struct coffer_err e = {0};
 
-	if (words[0][0] != '-')
+	if (cmd)
 		(void)coffer_err_usage(
-			&e, "there is no verb '%s'; 'coffer --help' lists them", words[0]);
-	else if (cmd)
-		(void)coffer_err_usage(
-			&e, "options go behind the verb: 'coffer %s %s ...'", cmd->name, words[0]);
+			&e, "options follow the verb: 'coffer %s %s'", cmd->name, words[0]);
 	else
-		(void)coffer_err_usage(
-			&e, "there is no option '%s'; 'coffer --help' lists the verbs", words[0]);
+		(void)coffer_err_usage(&e, "unknown %s '%s'; see 'coffer --help'",
+			words[0][0] == '-' ? "option" : "verb", words[0]);
 	return wrong_usage(words[0], wants_json(words), &e);
 }
 
@@ -236,7 +240,7 @@ int main(int argc, char **argv)
 		return run_help(argv + argc);
 	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
 		(void)printf("coffer %s\n", COFFER_VERSION);
-		return end_output();
+		return coffer_show_end(COFFER_DONE);
 	}
 	cmd = find_cmd(argv + 1, &n);
 	if (cmd)

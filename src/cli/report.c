@@ -27,10 +27,12 @@ static double now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-void coffer_report_begin(struct coffer_report *r, const struct coffer_args *a, const char *verb)
+void coffer_report_begin(struct coffer_report *r, const struct coffer_call *call,
+	const struct coffer_key_options *key)
 {
-	*r = (struct coffer_report){.args = a, .verb = verb, .started = now()};
+	*r = (struct coffer_report){.call = call, .key = key, .started = now()};
 	r->terminal = isatty(STDERR_FILENO);
+	coffer_signals_install();
 }
 
 /* Bytes per second over the moved part, and the seconds the rest will take; 0 when unknown. */
@@ -50,7 +52,7 @@ static void progress_json(const struct coffer_report *r, const struct coffer_pro
 
 	estimate(r, p, &rate, &eta);
 	(void)coffer_json_put_string(o, "event", "progress");
-	coffer_json_put_text(o, "device", r->args->encrypt.device);
+	coffer_json_put_text(o, "device", r->call->device);
 	(void)coffer_json_put_string(o, "phase", coffer_phase_name(p->phase));
 	(void)coffer_json_put_u64(o, "done", p->done);
 	(void)coffer_json_put_u64(o, "total", p->total);
@@ -138,7 +140,7 @@ static void progress_line(
 		return;
 	r->percent = percent - percent % 5;
 	estimate(r, p, &rate, &eta);
-	(void)fprintf(stderr, "%s: %3u %%, %s of %s", r->args->encrypt.device, percent,
+	(void)fprintf(stderr, "%s: %3u %%, %s of %s", r->call->device, percent,
 		coffer_size_format(p->done).s, coffer_size_format(p->total).s);
 	if (rate > 0)
 		(void)fprintf(
@@ -146,21 +148,27 @@ static void progress_line(
 	(void)fputc('\n', stderr);
 }
 
-void coffer_report_progress(struct coffer_report *r, const struct coffer_progress *p)
+static void progress(void *userdata, const struct coffer_progress *p)
 {
+	struct coffer_report *r = userdata;
 	const unsigned int percent =
 		p->total ? (unsigned int)((double)p->done * 100 / (double)p->total) : 0;
 
+	/* From here on the ciphers of the engine hold a volume key. */
+	if ((p->phase == COFFER_PHASE_CONVERT || p->phase == COFFER_PHASE_FINALIZE) && !r->locked) {
+		coffer_memory_lock();
+		r->locked = true;
+	}
 	if (p->phase == COFFER_PHASE_CONVERT && r->converting == 0) {
 		r->converting = now();
-		if (r->terminal && !r->args->json && !r->args->quiet)
+		if (r->terminal && !r->call->json && !r->call->quiet)
 			coffer_signals_announce();
 	}
-	if (r->args->json)
+	if (r->call->json)
 		progress_json(r, p);
-	else if (!r->args->quiet && r->terminal && p->phase == COFFER_PHASE_DERIVE)
+	else if (!r->call->quiet && r->terminal && p->phase == COFFER_PHASE_DERIVE)
 		show_line(r, "deriving the key; this takes some seconds, on purpose ...");
-	else if (r->args->quiet || p->phase != COFFER_PHASE_CONVERT)
+	else if (r->call->quiet || p->phase != COFFER_PHASE_CONVERT)
 		; /* the other phases take seconds, and the summary names them */
 	else if (r->terminal)
 		progress_bar(r, p, percent);
@@ -170,6 +178,21 @@ void coffer_report_progress(struct coffer_report *r, const struct coffer_progres
 		r->last = *p;
 		r->have_last = true;
 	}
+}
+
+static int ask(void *userdata, enum coffer_ask why, uint8_t *buf, size_t size, struct coffer_err *e)
+{
+	const struct coffer_report *r = userdata;
+
+	return coffer_read_key(r->key, r->call->device, why, buf, size, e);
+}
+
+struct coffer_encrypt_callbacks coffer_report_callbacks(struct coffer_report *r)
+{
+	return (struct coffer_encrypt_callbacks){.passphrase = r->key ? ask : NULL,
+		.progress = progress,
+		.stop = coffer_signals_stop,
+		.userdata = r};
 }
 
 /* What counted as used, and what became of the rest. */
@@ -195,13 +218,13 @@ static void end_json(const struct coffer_report *r, int code,
 	_cleanup_json_ struct json_object *o = coffer_json_object_new();
 
 	(void)coffer_json_put_string(o, "event", "summary");
-	(void)coffer_json_put_string(o, "verb", r->verb);
-	coffer_json_put_text(o, "device", r->args->encrypt.device);
+	(void)coffer_json_put_string(o, "verb", r->call->verb);
+	coffer_json_put_text(o, "device", r->call->device);
 	(void)coffer_json_put_string(o, "outcome", coffer_outcome_name(code));
 	(void)coffer_json_put_u64(o, "exit_code", (uint64_t)code);
 	if (code != COFFER_DONE)
 		coffer_json_put_text(o, "message", e->msg);
-	(void)coffer_json_put_bool(o, "dry_run", r->args->encrypt.dry_run);
+	(void)coffer_json_put_bool(o, "dry_run", r->call->dry_run);
 	if (res->operation != COFFER_OP_UNKNOWN)
 		(void)coffer_json_put_string(o, "operation", coffer_operation_name(res->operation));
 	(void)coffer_json_put_bool(o, "resumed", res->resumed);
@@ -231,10 +254,10 @@ static void end_json(const struct coffer_report *r, int code,
 
 /* As it was given: an option that is left out would make another volume, where the run had not yet
  * begun one, or ask for another key. */
-void coffer_report_command(const struct coffer_args *a, const char *verb)
+void coffer_report_command(const struct coffer_call *call)
 {
-	(void)fprintf(stderr, "coffer %s", verb);
-	for (char **word = a->words; *word; word++)
+	(void)fprintf(stderr, "coffer %s", call->verb);
+	for (char **word = call->words; *word; word++)
 		coffer_show_word(stderr, *word);
 	(void)fputc('\n', stderr);
 }
@@ -263,7 +286,7 @@ static void say_error(const struct coffer_report *r, int code,
 		(void)fprintf(stderr, "%s of %s are encrypted. ",
 			coffer_size_format(res->converted).s, coffer_size_format(res->used).s);
 	(void)fputs("Nothing is lost; go on with: ", stderr);
-	coffer_report_command(r->args, r->verb);
+	coffer_report_command(r->call);
 }
 
 /* What a dry run would do with free space. */
@@ -302,9 +325,9 @@ static void say_used(const struct coffer_encrypt_result *res, bool dry_run)
 
 static void say_dry_run(const struct coffer_report *r, const struct coffer_encrypt_result *res)
 {
-	const char *device = r->args->encrypt.device;
+	const char *device = r->call->device;
 
-	if (strcmp(r->verb, "abort") == 0)
+	if (strcmp(r->call->verb, "abort") == 0)
 		(void)fprintf(stderr,
 			"%s: the plain filesystem would come back: %s at its start from their "
 			"copy\n",
@@ -368,7 +391,7 @@ static void say_unprotected(const struct coffer_encrypt_result *res)
 
 static void say_encrypted(const struct coffer_report *r, const struct coffer_encrypt_result *res)
 {
-	const char *device = r->args->encrypt.device;
+	const char *device = r->call->device;
 	const double end = now();
 	const double seconds = end - r->started;
 	const double moving = r->converting > 0 ? end - r->converting : 0;
@@ -393,7 +416,7 @@ static void say_encrypted(const struct coffer_report *r, const struct coffer_enc
 
 static void say_aborted(const struct coffer_report *r, const struct coffer_encrypt_result *res)
 {
-	(void)fprintf(stderr, "%s: the plain filesystem is back\n", r->args->encrypt.device);
+	(void)fprintf(stderr, "%s: the plain filesystem is back\n", r->call->device);
 	if (res->unlocked_run)
 		coffer_show_unlocked(stderr);
 }
@@ -404,13 +427,13 @@ int coffer_report_end(struct coffer_report *r, int status,
 	const int code = coffer_err_exit_code(e, status);
 
 	coffer_report_clear(r);
-	if (r->args->json)
+	if (r->call->json)
 		end_json(r, code, result, e);
 	else if (code != COFFER_DONE)
 		say_error(r, code, result, e);
-	else if (r->args->quiet)
+	else if (r->call->quiet)
 		;
-	else if (r->args->encrypt.dry_run)
+	else if (r->call->dry_run)
 		say_dry_run(r, result);
 	else if (result->aborted)
 		say_aborted(r, result);

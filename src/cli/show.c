@@ -132,6 +132,11 @@ void coffer_show_error(const char *text)
 	(void)fputc('\n', stderr);
 }
 
+int coffer_show_end(int exit_code)
+{
+	return fflush(stdout) != 0 || ferror(stdout) ? COFFER_FAILED : exit_code;
+}
+
 void coffer_show_field(FILE *f, const char *name, const char *fmt, ...)
 {
 	char text[1024];

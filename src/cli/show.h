@@ -23,6 +23,8 @@ void coffer_show_text(FILE *f, const char *text);
 void coffer_show_wrapped(FILE *f, size_t indent, const char *text);
 /* A line "coffer: @text" on stderr. */
 void coffer_show_error(const char *text);
+/* The exit code of a verb whose report on stdout is complete; FAILED if it could not be written. */
+int coffer_show_end(int exit_code);
 /* "  name         text" */
 void coffer_show_field(FILE *f, const char *name, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

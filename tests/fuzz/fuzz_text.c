@@ -196,15 +196,37 @@ static void check_size(const char *text)
 }
 
 /* A list of options as a command line has them, one in each line. */
+struct options {
+	struct coffer_call call;
+	struct coffer_key_options key;
+	struct coffer_encrypt_options encrypt;
+	const char *file;
+	unsigned int words;
+};
+
+static int check_key(const void *options, struct coffer_err *e)
+{
+	return coffer_key_check(&((const struct options *)options)->key, e);
+}
+
 static void check_args(char *text)
 {
-	static const struct coffer_option options[] = {COFFER_VOLUME_OPTIONS, COFFER_RUN_OPTIONS,
-		{"key-file", 'd', "FILE", ""}, {"key-fd", 0, "N", ""},
-		{"keyfile-size", 'l', "N", ""}, {"keyfile-offset", 0, "N", ""},
-		{"allow", 0, "WHAT", ""}, {"json", 0, NULL, ""}, {"help", '?', NULL, ""}, {0}};
-	static const struct coffer_cmd cmd = {"fuzz", "DEVICE", "", options, false, NULL};
+	static const char *const words[] = {"uuid", "geometry", "keyslots", "volume-key", NULL};
+	static const struct coffer_option rows[] = {
+		{"allow", 0, "LIST", COFFER_LIST(struct options, words), .words = words},
+		{"file", 'f', "FILE", COFFER_STRING(struct options, file),
+			.expect = coffer_expect_file},
+		{0}};
+	static const struct coffer_cmd cmd = {.name = "fuzz",
+		.options = {{coffer_key_options, offsetof(struct options, key)},
+			{coffer_volume_options, offsetof(struct options, encrypt)},
+			{coffer_run_options, offsetof(struct options, encrypt)}, {rows},
+			{coffer_dry_run_options}, {coffer_yes_options}, {coffer_quiet_options},
+			{coffer_common_options}},
+		.size = sizeof(struct options),
+		.check = check_key};
 	char *argv[40] = {(char[]){"fuzz"}}, *rest = text;
-	struct coffer_args a;
+	struct options a = {0};
 	struct coffer_err e = {0};
 	const struct coffer_encrypt_options *o = &a.encrypt;
 	int argc = 1, r;
@@ -218,17 +240,22 @@ static void check_args(char *text)
 	optind = 0; /* anew */
 	r = coffer_args_parse(&cmd, argc, argv, &a, &e);
 	demand(r == 0 || (r < 0 && e.outcome == COFFER_USAGE && e.msg[0]));
-	if (r < 0 || a.help)
+	if (r < 0 || a.call.help)
 		return;
-	demand(o->device && o->threads <= 16 && o->key_size % 8 == 0 && o->reserve % 8192 == 0 &&
-		o->reserve <= 512 << 20 && (o->reserve == 0 || o->reserve >= 2 << 20) &&
-		(o->sector_size == 0 || o->sector_size == 512 || o->sector_size == 4096) &&
-		o->device_size <= INT64_MAX && o->max_rate <= INT64_MAX &&
-		o->metadata_size <= 4 << 20 &&
-		(o->metadata_size == 0 || o->metadata_size >= 16384) &&
-		(o->metadata_size & (o->metadata_size - 1)) == 0 && o->keyslots_size % 4096 == 0 &&
-		a.key_fd >= -1 && a.key_fd <= 65535 && a.allow <= 15 &&
-		o->used_only < COFFER_N_USED_ONLY && o->free_space < COFFER_N_FREE_SPACE);
+	demand(a.call.device && a.call.operands[0] == a.call.device && !a.call.operands[1]);
+	demand(o->threads <= 16 && o->key_size % 256 == 0 && o->key_size <= 512);
+	demand(o->reserve % 8192 == 0 && o->reserve <= 512 << 20 &&
+		(o->reserve == 0 || o->reserve >= 2 << 20));
+	demand(o->sector_size == 0 || o->sector_size == 512 || o->sector_size == 4096);
+	demand(o->device_size <= INT64_MAX && o->max_rate <= INT64_MAX);
+	demand(o->metadata_size == 0 || (o->metadata_size >= 16384 && o->metadata_size <= 4 << 20 &&
+						(o->metadata_size & (o->metadata_size - 1)) == 0));
+	demand(o->keyslots_size % 4096 == 0 && o->keyslots_size <= 128 << 20);
+	demand(o->used_only < COFFER_N_USED_ONLY && o->free_space < COFFER_N_FREE_SPACE);
+	demand(!o->cipher || strcmp(o->cipher, "aes-xts-plain64") == 0);
+	demand(!o->label || strlen(o->label) <= 47);
+	demand(a.words <= 15 && (!a.file || strcmp(a.file, "-") != 0));
+	demand(a.key.fd >= -1 && a.key.fd <= 65535 && !(a.key.file && a.key.fd >= 0));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)

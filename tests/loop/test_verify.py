@@ -442,7 +442,7 @@ with stack:
         ("for people", as_text),
         ("a label with control characters", control_characters),
         ("usage: two ways to a key", usage, ["--ask", "--key-file", "x", "y"], "--ask"),
-        ("usage: no device", usage, [], "exactly one device"),
+        ("usage: no device", usage, [], "DEVICE"),
         ("a key file that is not there", key_file_missing),
     ])
 tap.done()
