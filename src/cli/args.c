@@ -19,18 +19,6 @@ struct text {
 	char s[160];
 };
 
-/* The row number @i of all @cmd's rows; NULL: it has fewer. *ret_base: of their structure. */
-static const struct coffer_option *get_row(const struct coffer_cmd *cmd, int i, size_t *ret_base)
-{
-	for (const struct coffer_option_group *g = cmd->options; g->rows; g++)
-		for (const struct coffer_option *o = g->rows; o->name; o++)
-			if (i-- == 0) {
-				*ret_base = g->base;
-				return o;
-			}
-	return NULL;
-}
-
 /* --- values --- */
 
 static int refuse(const struct coffer_option *o, const char *value, const char *expected,
@@ -39,49 +27,28 @@ static int refuse(const struct coffer_option *o, const char *value, const char *
 	return coffer_err_usage(e, "--%s: expected %s, got '%s'", o->name, expected, value);
 }
 
-/* Word number @i of those that @o takes; NULL: there is none. */
-static const char *get_word(const struct coffer_option *o, unsigned int i)
-{
-	if (!o->name_of)
-		return o->words[i];
-	return o->min + i <= o->max ? o->name_of((unsigned int)o->min + i) : NULL;
-}
-
 /* "a, b or c" */
-static struct text join_words(const struct coffer_option *o)
+static struct text join_words(const char *const *words)
 {
 	struct text t = {""};
 	size_t n = 0;
 
-	for (unsigned int i = 0; get_word(o, i) && n < sizeof(t.s); i++)
+	for (size_t i = 0; words[i] && n < sizeof(t.s); i++)
 		n += (size_t)snprintf(t.s + n, sizeof(t.s) - n, "%s%s",
-			i == 0		     ? ""
-			: get_word(o, i + 1) ? ", "
-					     : " or ",
-			get_word(o, i));
+			i == 0	       ? ""
+			: words[i + 1] ? ", "
+				       : " or ",
+			words[i]);
 	return t;
 }
 
-/* Put the number of the word of @n bytes at @value into *ret. */
-static bool find_word(const struct coffer_option *o, const char *value, size_t n, unsigned int *ret)
+/* The number of the word of @n bytes at @value; -1: it is none of @words. */
+static int find_word(const char *const *words, const char *value, size_t n)
 {
-	for (unsigned int i = 0; get_word(o, i); i++)
-		if (strlen(get_word(o, i)) == n && strncmp(get_word(o, i), value, n) == 0) {
-			*ret = i;
-			return true;
-		}
-	return false;
-}
-
-static int set_choice(
-	const struct coffer_option *o, const char *value, unsigned int *ret, struct coffer_err *e)
-{
-	unsigned int i;
-
-	if (!find_word(o, value, strlen(value), &i))
-		return refuse(o, value, join_words(o).s, e);
-	*ret = (unsigned int)o->min + i;
-	return 0;
+	for (int i = 0; words[i]; i++)
+		if (strlen(words[i]) == n && strncmp(words[i], value, n) == 0)
+			return i;
+	return -1;
 }
 
 static int set_list(
@@ -89,12 +56,12 @@ static int set_list(
 {
 	for (const char *word = value;; word++) {
 		const size_t n = strcspn(word, ",");
-		unsigned int i;
+		const int i = find_word(o->words, word, n);
 
-		if (!find_word(o, word, n, &i))
+		if (i < 0)
 			return coffer_err_usage(e,
 				"--%s: expected %s, or several separated by commas, got '%s'",
-				o->name, join_words(o).s, value);
+				o->name, join_words(o->words).s, value);
 		*ret |= 1U << i;
 		word += n;
 		if (!*word)
@@ -118,17 +85,18 @@ static struct text brief(uint64_t v)
 /* "2M to 512M, a multiple of 8192" */
 static struct text limits(const struct coffer_option *o, uint64_t most)
 {
-	const char *from = o->power_of_two ? "a power of two from " : "";
-	struct text t, multiple = {""};
+	struct text t;
+	int n;
 
+	if (most == UINT64_MAX)
+		n = snprintf(t.s, sizeof(t.s), "at least %" PRIu64, o->min);
+	else
+		n = snprintf(t.s, sizeof(t.s), "%s%.24s to %.24s",
+			o->power_of_two ? "a power of two from " : "", brief(o->min).s,
+			brief(most).s);
 	if (o->multiple)
 		(void)snprintf(
-			multiple.s, sizeof(multiple.s), ", a multiple of %" PRIu64, o->multiple);
-	if (most == UINT64_MAX)
-		(void)snprintf(t.s, sizeof(t.s), "at least %" PRIu64, o->min);
-	else
-		(void)snprintf(t.s, sizeof(t.s), "%s%.24s to %.24s%.48s", from, brief(o->min).s,
-			brief(most).s, multiple.s);
+			t.s + n, sizeof(t.s) - (size_t)n, ", a multiple of %" PRIu64, o->multiple);
 	return t;
 }
 
@@ -165,12 +133,14 @@ static int set_string(
 static int set_option(
 	const struct coffer_option *o, const char *value, void *target, struct coffer_err *e)
 {
-	unsigned int word;
 	uint64_t v = 0;
-	int r = 0;
+	int word = 0, r = 0;
 
-	if (o->words && o->type != COFFER_OPTION_LIST && !find_word(o, value, strlen(value), &word))
-		return refuse(o, value, join_words(o).s, e);
+	if (o->words && o->type != COFFER_OPTION_LIST) {
+		word = find_word(o->words, value, strlen(value));
+		if (word < 0)
+			return refuse(o, value, join_words(o->words).s, e);
+	}
 	switch (o->type) {
 	case COFFER_OPTION_FLAG:
 		*(bool *)target = true;
@@ -178,7 +148,8 @@ static int set_option(
 	case COFFER_OPTION_STRING:
 		return set_string(o, value, target, e);
 	case COFFER_OPTION_CHOICE:
-		return set_choice(o, value, target, e);
+		*(unsigned int *)target = (unsigned int)o->min + (unsigned int)word;
+		break;
 	case COFFER_OPTION_LIST:
 		return set_list(o, value, target, e);
 	case COFFER_OPTION_SIZE:
@@ -199,81 +170,75 @@ static int set_option(
 
 /* --- the command line --- */
 
-/* getopt's table and short string from the rows; and what no option has set. */
-static void prepare(const struct coffer_cmd *cmd, struct option longs[MAX_OPTIONS],
-	char shorts[2 * MAX_OPTIONS], char *options)
+/* What getopt needs, and for each row where its value goes. */
+struct parser {
+	const struct coffer_option *rows[MAX_OPTIONS];
+	void *targets[MAX_OPTIONS];
+	struct option longs[MAX_OPTIONS];
+	char shorts[2 * MAX_OPTIONS];
+};
+
+static void prepare(struct parser *p, const struct coffer_cmd *cmd, char *options)
 {
-	const struct coffer_option *o;
-	char *s = shorts;
-	size_t base;
-	int i;
+	char *s = p->shorts;
+	int i = 0;
 
 	*s++ = ':'; /* a missing value is told apart from an unknown option */
-	for (i = 0; i < MAX_OPTIONS - 1 && (o = get_row(cmd, i, &base)) != NULL; i++) {
-		longs[i] = (struct option){
-			o->name, o->value ? required_argument : no_argument, NULL, FIRST_LONG + i};
-		if (o->letter) {
+	for (const struct coffer_option_group *g = cmd->options; g->rows; g++)
+		for (const struct coffer_option *o = g->rows; o->name && i < MAX_OPTIONS - 1; o++) {
+			p->rows[i] = o;
+			p->targets[i] = options + g->base + o->target;
+			if (o->type == COFFER_OPTION_FD)
+				*(int *)p->targets[i] = -1;
+			p->longs[i] = (struct option){o->name,
+				o->value ? required_argument : no_argument, NULL, FIRST_LONG + i};
+			i++;
+			if (!o->letter)
+				continue;
 			*s++ = o->letter;
 			if (o->value)
 				*s++ = ':';
 		}
-		if (o->type == COFFER_OPTION_FD)
-			*(int *)(void *)(options + base + o->target) = -1;
-	}
-	longs[i] = (struct option){0};
-	*s = '\0';
 }
 
 /* Why getopt has returned @c. */
-static int wrong_option(const struct coffer_cmd *cmd, int c, char **argv, struct coffer_err *e)
+static int wrong_option(
+	const struct parser *p, const char *verb, int c, const char *word, struct coffer_err *e)
 {
 	const char letter[] = {'-', (char)optopt, '\0'};
-	size_t base;
 
 	if (c == ':')
-		return coffer_err_usage(e, "option '%s' requires a value%s", argv[optind - 1],
+		return coffer_err_usage(e, "option '%s' requires a value%s", word,
 			optopt == 'h' ? " (-h is --hash; --help shows the help)" : "");
 	if (optopt >= FIRST_LONG)
-		return coffer_err_usage(e, "option '--%s' takes no value",
-			get_row(cmd, optopt - FIRST_LONG, &base)->name);
+		return coffer_err_usage(
+			e, "option '--%s' takes no value", p->rows[optopt - FIRST_LONG]->name);
 	return coffer_err_usage(e, "unknown or ambiguous option '%s'; see 'coffer %s --help'",
-		optopt ? letter : argv[optind - 1], cmd->name);
+		optopt ? letter : word, verb);
 }
 
 static int parse_options(
 	const struct coffer_cmd *cmd, int argc, char **argv, char *options, struct coffer_err *e)
 {
-	struct option longs[MAX_OPTIONS];
-	char shorts[2 * MAX_OPTIONS];
-	int c, r = 0;
+	struct parser p = {0};
+	int c, i, r = 0;
 
-	prepare(cmd, longs, shorts, options);
+	prepare(&p, cmd, options);
 	opterr = 0;
-	while (r == 0 && (c = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
-		const struct coffer_option *o;
-		size_t base = 0;
-		int i = c - FIRST_LONG;
-
+	while (r == 0 && (c = getopt_long(argc, argv, p.shorts, p.longs, NULL)) != -1) {
 		if (c == ':' || c == '?')
-			return wrong_option(cmd, c, argv, e);
-		for (i = c < FIRST_LONG ? 0 : i; (o = get_row(cmd, i, &base)) != NULL; i++)
-			if (c >= FIRST_LONG || o->letter == c)
-				break;
-		r = set_option(o, optarg, options + base + o->target, e);
+			return wrong_option(&p, cmd->name, c, argv[optind - 1], e);
+		for (i = 0; c < FIRST_LONG && p.rows[i]->letter != c;)
+			i++;
+		i = c < FIRST_LONG ? i : c - FIRST_LONG;
+		r = set_option(p.rows[i], optarg, p.targets[i], e);
 	}
+	for (i = 0; r == 0 && p.rows[i]; i++)
+		if (p.rows[i]->required && !*(const char **)p.targets[i] &&
+			!((struct coffer_call *)(void *)options)->help)
+			return coffer_err_usage(
+				e, "--%s %s is required", p.rows[i]->name, p.rows[i]->value);
 	return r;
-}
-
-static int check_required(const struct coffer_cmd *cmd, const char *options, struct coffer_err *e)
-{
-	const struct coffer_option *o;
-	size_t base;
-
-	for (int i = 0; (o = get_row(cmd, i, &base)) != NULL; i++)
-		if (o->required &&
-			!*(const char *const *)(const void *)(options + base + o->target))
-			return coffer_err_usage(e, "--%s %s is required", o->name, o->value);
-	return 0;
 }
 
 int coffer_args_parse(
@@ -286,9 +251,9 @@ int coffer_args_parse(
 		return r;
 	if (argc - optind != 1 && !cmd->any_number)
 		return coffer_err_usage(e, "expected one DEVICE, got %d", argc - optind);
-	r = check_required(cmd, ret, e);
-	if (r == 0 && cmd->check)
-		r = cmd->check(ret, e);
+	for (const struct coffer_option_group *g = cmd->options; g->rows && r == 0; g++)
+		if (g->check)
+			r = g->check((const char *)ret + g->base, e);
 	call->verb = cmd->name;
 	call->words = argv + 1; /* getopt has put the operands behind the options */
 	call->operands = argv + optind;
@@ -296,39 +261,29 @@ int coffer_args_parse(
 	return r;
 }
 
-const struct coffer_option *coffer_option_find(
-	const struct coffer_cmd *cmd, const char *name, size_t n, char letter)
+static void print_option(const struct coffer_option *o)
 {
-	const struct coffer_option *o;
-	size_t base;
+	const char letter[] = {'-', o->letter, ',', '\0'};
+	char left[64];
+	const int n = snprintf(left, sizeof(left), "  %-3s --%s%s%s", o->letter ? letter : "",
+		o->name, o->value ? " " : "", o->value ? o->value : "");
 
-	for (int i = 0; (o = get_row(cmd, i, &base)) != NULL; i++)
-		if (name ? strlen(o->name) == n && strncmp(name, o->name, n) == 0
-			 : letter && letter == o->letter)
-			return o;
-	return NULL;
+	if (n < HELP_COLUMN)
+		(void)printf("%-*s%s\n", HELP_COLUMN, left, o->help);
+	else
+		(void)printf("%s\n%*s%s\n", left, HELP_COLUMN, "", o->help);
 }
 
 void coffer_print_help(const struct coffer_cmd *cmd)
 {
-	const struct coffer_option *o;
-	size_t base;
+	const size_t first = strcspn(cmd->name, " ");
+	const char *second = cmd->name[first] ? cmd->name + first + 1 : "";
 
 	(void)printf(
 		"Usage: coffer %s [OPTION...] %s\n\n%s.\n\n", cmd->name, cmd->args, cmd->summary);
-	for (int i = 0; (o = get_row(cmd, i, &base)) != NULL; i++) {
-		char left[64], letter[] = {'-', o->letter, ',', '\0'};
-		int n;
-
-		n = snprintf(left, sizeof(left), "  %-3s --%s%s%s", o->letter ? letter : "",
-			o->name, o->value ? " " : "", o->value ? o->value : "");
-		if (n >= HELP_COLUMN)
-			(void)printf("%s\n%*s%s\n", left, HELP_COLUMN, "", o->help);
-		else
-			(void)printf("%-*s%s\n", HELP_COLUMN, left, o->help);
-	}
-	(void)fputs("\nSee coffer-", stdout);
-	for (const char *c = cmd->name; *c; c++)
-		(void)putchar(*c == ' ' ? '-' : *c);
-	(void)fputs("(8).\n", stdout);
+	for (const struct coffer_option_group *g = cmd->options; g->rows; g++)
+		for (const struct coffer_option *o = g->rows; o->name; o++)
+			print_option(o);
+	(void)printf(
+		"\nSee coffer-%.*s%s%s(8).\n", (int)first, cmd->name, *second ? "-" : "", second);
 }

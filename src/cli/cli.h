@@ -16,7 +16,7 @@
 enum coffer_option_type {
 	COFFER_OPTION_FLAG,   /* bool; takes no value */
 	COFFER_OPTION_STRING, /* const char *; max: its length in bytes */
-	COFFER_OPTION_CHOICE, /* an enum; the names of its values from min to max */
+	COFFER_OPTION_CHOICE, /* an enum; word n is the value min + n */
 	COFFER_OPTION_LIST,   /* unsigned int, bit n for word n; words separated by commas */
 	COFFER_OPTION_NUMBER, /* uint32_t; decimal, from min to max */
 	COFFER_OPTION_SIZE,   /* uint64_t; bytes, from min to max */
@@ -35,8 +35,7 @@ struct coffer_option {
 	uint64_t min, max; /* max 0: no limit but the type's */
 	uint64_t multiple; /* 0: any */
 	bool power_of_two;
-	const char *const *words;		    /* only these values; NULL-ended */
-	const char *(*name_of)(unsigned int value); /* of a CHOICE */
+	const char *const *words; /* only these values; NULL-ended */
 	/* What a valid value is, where @value is not; NULL: it is valid. */
 	const char *(*expect)(const char *value);
 };
@@ -83,12 +82,14 @@ extern const struct coffer_option coffer_common_options[];  /* struct coffer_cal
 const char *coffer_expect_file(const char *value);
 
 bool coffer_key_given(const struct coffer_key_options *k);
-/* Refuse key options that exclude each other. */
-int coffer_key_check(const struct coffer_key_options *k, struct coffer_err *e);
+/* The check of a group with these rows. */
+int coffer_key_check(const void *key_options, struct coffer_err *e);
 
 struct coffer_option_group {
 	const struct coffer_option *rows;
 	size_t base; /* offset of the structure that they fill, in the verb's options */
+	/* Refuse values of the structure that exclude each other; NULL: all go together. */
+	int (*check)(const void *structure, struct coffer_err *e);
 };
 
 enum {
@@ -103,8 +104,6 @@ struct coffer_cmd {
 	struct coffer_option_group options[COFFER_MAX_GROUPS]; /* ends with NULL rows */
 	size_t size;	 /* of the verb's options, which begin with struct coffer_call */
 	bool any_number; /* of operands, none too; else exactly one */
-	/* Refuse options that do not go together; NULL: all do. */
-	int (*check)(const void *options, struct coffer_err *e);
 	/* Returns an exit code (enum coffer_outcome). @options is the verb's to change. */
 	int (*run)(void *options);
 };
@@ -113,9 +112,6 @@ struct coffer_cmd {
  * count. */
 int coffer_args_parse(
 	const struct coffer_cmd *cmd, int argc, char **argv, void *ret, struct coffer_err *e);
-/* The option --@name of @n bytes, or of that @letter; NULL: @cmd has none. */
-const struct coffer_option *coffer_option_find(
-	const struct coffer_cmd *cmd, const char *name, size_t n, char letter);
 void coffer_print_help(const struct coffer_cmd *cmd);
 
 /* --- keys and questions --- */

@@ -44,11 +44,6 @@ static int try_key(
 	return r < 0 ? coffer_err_wrap(e, r, "encrypt") : 0;
 }
 
-static int check(const void *options, struct coffer_err *e)
-{
-	return coffer_key_check(&((const struct options *)options)->key, e);
-}
-
 static int run_encrypt(void *options)
 {
 	struct options *o = options;
@@ -71,11 +66,10 @@ const struct coffer_cmd coffer_cmd_encrypt = {
 	.name = "encrypt",
 	.args = "DEVICE|IMAGE",
 	.summary = "Encrypt a filesystem in place, or resume an interrupted run",
-	.options = {{coffer_key_options, offsetof(struct options, key)},
+	.options = {{coffer_key_options, offsetof(struct options, key), coffer_key_check},
 		{coffer_volume_options, offsetof(struct options, encrypt)},
 		{coffer_run_options, offsetof(struct options, encrypt)}, {rows},
 		{coffer_dry_run_options}, {coffer_quiet_options}, {coffer_common_options}},
 	.size = sizeof(struct options),
-	.check = check,
 	.run = run_encrypt,
 };

@@ -121,12 +121,11 @@ static void show_done(struct options *o, const struct coffer_header_restore_resu
 static int end_text(struct options *o, int code, const struct coffer_header_restore_result *r,
 	const struct coffer_err *e)
 {
-	if (code == COFFER_DONE && (!o->call.quiet || o->call.dry_run)) {
-		show_done(o, r);
+	if (code == COFFER_DONE) {
+		if (!o->call.quiet || o->call.dry_run)
+			show_done(o, r);
 		return coffer_show_end(code);
 	}
-	if (code == COFFER_DONE)
-		return code;
 	if (r && code == COFFER_REFUSED)
 		show(stderr, o, r);
 	coffer_show_error(e->msg);

@@ -223,8 +223,7 @@ static void put_plan(struct json_object *o, const struct coffer_plan *p)
 		(void)coffer_json_put_u64(o, "to_commit", p->to_commit);
 		(void)coffer_json_put_bool(o, "exact", p->exact);
 		(void)coffer_json_put_bool(o, "used_only", p->used_only);
-		if (p->all_because[0])
-			coffer_json_put_text(o, "all_because", p->all_because);
+		coffer_json_put_known(o, "all_because", p->all_because);
 		if (p->free_space != COFFER_FREE_DEFAULT)
 			(void)coffer_json_put_string(
 				o, "free_space", coffer_free_space_name(p->free_space));
@@ -234,8 +233,7 @@ static void put_plan(struct json_object *o, const struct coffer_plan *p)
 		(void)coffer_json_put_u64(o, "data_offset", p->data_offset);
 		(void)coffer_json_put_u64(o, "data_size", p->data_size);
 		(void)coffer_json_put_u64(o, "sector_size", p->sector_size);
-		if (p->cipher[0])
-			coffer_json_put_text(o, "cipher", p->cipher);
+		coffer_json_put_known(o, "cipher", p->cipher);
 	}
 	if (p->speed.measured)
 		put_rates(o, "seconds", p->seconds_low, p->seconds, p->seconds_high);

@@ -109,42 +109,39 @@ static void show_rest(const struct run *run, const struct coffer_repair_result *
 				coffer_repair_kind_name(r->actions[i].kind), r->actions[i].text);
 }
 
-static int end_text(const struct run *run, int code, const struct coffer_repair_result *r,
+static int end_failed(const struct run *run, int code, const struct coffer_repair_result *r,
 	const struct coffer_err *e)
 {
-	const bool quiet = run->o->call.quiet;
-
-	if (code == COFFER_DONE && r->n_actions == 0 && !quiet)
-		show_findings(stdout, run, r);
-	if (code == COFFER_DONE && run->o->call.dry_run && r->n_actions > 0) {
-		show_findings(stdout, run, r);
-		(void)fflush(stdout); /* the findings come first, also in "2>&1 | less" */
-		(void)fprintf(stderr, "%s: nothing was changed (--dry-run)\n", run->o->call.device);
-	}
-	if (code != COFFER_DONE) {
-		if (r && r->findings.n > 0 && code != COFFER_NO && r->n_done == 0 && !run->shown)
-			show_findings(stderr, run, r);
-		coffer_show_error(e->msg);
-	}
+	if (r && r->findings.n > 0 && code != COFFER_NO && r->n_done == 0 && !run->shown)
+		show_findings(stderr, run, r);
+	coffer_show_error(e->msg);
 	if (code == COFFER_INTERRUPTED) {
 		(void)fputs("coffer: nothing is lost; go on with: ", stderr);
 		coffer_report_command(&run->o->call);
 	}
-	if (code == COFFER_DONE && !run->o->call.dry_run && !quiet)
-		show_overtaken(run, r);
-	if (code == COFFER_DONE && r->changed && !quiet) {
-		(void)fprintf(stderr, "%s: repaired; it is %s now\n", run->o->call.device,
+	return code;
+}
+
+static int end_done(const struct run *run, const struct coffer_repair_result *r)
+{
+	const struct coffer_call *call = &run->o->call;
+
+	if (r->n_actions == 0 ? !call->quiet : call->dry_run)
+		show_findings(stdout, run, r);
+	(void)fflush(stdout); /* the findings come first, also in "2>&1 | less" */
+	if (call->dry_run && r->n_actions > 0)
+		(void)fprintf(stderr, "%s: nothing was changed (--dry-run)\n", call->device);
+	if (call->dry_run || call->quiet)
+		return coffer_show_end(COFFER_DONE);
+	show_overtaken(run, r);
+	if (r->changed) {
+		(void)fprintf(stderr, "%s: repaired; it is %s now\n", call->device,
 			coffer_stage_name(r->stage_after));
 		show_rest(run, r);
 		if (r->unlocked_run)
 			coffer_show_unlocked(stderr);
 	}
-	return coffer_show_end(code);
-}
-
-static int check(const void *options, struct coffer_err *e)
-{
-	return coffer_key_check(&((const struct options *)options)->key, e);
+	return coffer_show_end(COFFER_DONE);
 }
 
 static int run_repair(void *options)
@@ -168,17 +165,18 @@ static int run_repair(void *options)
 	r = coffer_repair(&repair, &result, &e);
 	coffer_report_clear(&run.report);
 	code = coffer_err_exit_code(&e, r);
-	return o->call.json ? end_json(&run, code, result, &e) : end_text(&run, code, result, &e);
+	if (o->call.json)
+		return end_json(&run, code, result, &e);
+	return code == COFFER_DONE ? end_done(&run, result) : end_failed(&run, code, result, &e);
 }
 
 const struct coffer_cmd coffer_cmd_repair = {
 	.name = "repair",
 	.args = "DEVICE|IMAGE",
 	.summary = "Repair what an interruption has left on a disk",
-	.options = {{coffer_key_options, offsetof(struct options, key)},
+	.options = {{coffer_key_options, offsetof(struct options, key), coffer_key_check},
 		{coffer_run_options, offsetof(struct options, run)}, {coffer_dry_run_options},
 		{coffer_yes_options}, {coffer_quiet_options}, {coffer_common_options}},
 	.size = sizeof(struct options),
-	.check = check,
 	.run = run_repair,
 };

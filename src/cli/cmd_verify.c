@@ -70,11 +70,6 @@ static int end_text(const struct coffer_verification *v, int code, const struct 
 	return coffer_show_end(code);
 }
 
-static int check(const void *options, struct coffer_err *e)
-{
-	return coffer_key_check(&((const struct options *)options)->key, e);
-}
-
 static int run_verify(void *options)
 {
 	struct options *o = options;
@@ -96,9 +91,8 @@ const struct coffer_cmd coffer_cmd_verify = {
 	.name = "verify",
 	.args = "DEVICE|IMAGE",
 	.summary = "Verify headers, keyslots and data without writing",
-	.options = {{coffer_key_options, offsetof(struct options, key)}, {rows},
+	.options = {{coffer_key_options, offsetof(struct options, key), coffer_key_check}, {rows},
 		{coffer_quiet_options}, {coffer_common_options}},
 	.size = sizeof(struct options),
-	.check = check,
 	.run = run_verify,
 };

@@ -29,30 +29,17 @@
 VERBS(DECLARE)
 static const struct coffer_cmd *const cmds[] = {VERBS(POINT_TO)};
 
-/* How many of @words, which end with NULL, are the name of @cmd: all of its words, or 0. */
-static int count_name(const struct coffer_cmd *cmd, char **words)
-{
-	const char *name = cmd->name;
-
-	for (int n = 1; words[n - 1]; n++) {
-		const size_t length = strcspn(name, " ");
-
-		if (strlen(words[n - 1]) != length || strncmp(words[n - 1], name, length) != 0)
-			return 0;
-		name += length;
-		if (!*name)
-			return n;
-		name++;
-	}
-	return 0;
-}
-
-/* The verb that @words begin with; NULL: none. *ret_n: of how many words it is. */
+/* The verb that @words begin with, which end with NULL. NULL: none. *ret_n: of how many words. */
 static const struct coffer_cmd *find_cmd(char **words, int *ret_n)
 {
+	char two[64];
+
+	if (!words[0])
+		return NULL;
+	(void)snprintf(two, sizeof(two), "%s %s", words[0], words[1] ? words[1] : "");
 	for (size_t i = 0; i < ARRAY_SIZE(cmds); i++) {
-		*ret_n = count_name(cmds[i], words);
-		if (*ret_n > 0)
+		*ret_n = strcmp(cmds[i]->name, two) == 0 ? 2 : 1;
+		if (*ret_n == 2 || strcmp(cmds[i]->name, words[0]) == 0)
 			return cmds[i];
 	}
 	return NULL;
@@ -177,49 +164,25 @@ static int run_help(char **words)
 	return coffer_show_end(COFFER_DONE);
 }
 
-/* The first word of a verb, and no second one that makes it one. */
-static int run_group(char **words)
-{
-	const char *group = words[0], *second = words[1];
-	struct coffer_err e = {0};
-
-	if (is_help(second)) {
-		print_group(stdout, group);
-		return coffer_show_end(COFFER_DONE);
-	}
-	if (second && second[0] != '-')
-		(void)coffer_err_usage(&e, "unknown verb '%s %s'", group, second);
-	else
-		(void)coffer_err_usage(&e, "incomplete verb '%s'", group);
-	coffer_err_append(&e, "; see 'coffer %s --help'", group);
-	return wrong_usage(group, wants_json(words), &e);
-}
-
-/* The first verb that has the option @word, which may include "=" and a value; NULL: none. */
-static const struct coffer_cmd *find_option(const char *word)
-{
-	const bool is_long = strncmp(word, "--", 2) == 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(cmds); i++)
-		if (is_long ? coffer_option_find(cmds[i], word + 2, strcspn(word + 2, "="), 0)
-			    : coffer_option_find(cmds[i], NULL, 0, word[1]))
-			return cmds[i];
-	return NULL;
-}
-
 /* No verb begins like this. */
-static int run_nothing(char **words)
+static int run_unknown(char **words)
 {
-	const struct coffer_cmd *cmd = words[0][0] == '-' ? find_option(words[0]) : NULL;
+	const char *first = words[0], *second = words[1];
+	const bool group = is_group(first);
 	struct coffer_err e = {0};
 
-	if (cmd)
-		(void)coffer_err_usage(
-			&e, "options follow the verb: 'coffer %s %s'", cmd->name, words[0]);
+	if (group && is_help(second))
+		return run_help((char *[]){words[0], NULL});
+	if (group && second && second[0] != '-')
+		(void)coffer_err_usage(&e, "unknown verb '%s %s'", first, second);
+	else if (group)
+		(void)coffer_err_usage(&e, "incomplete verb '%s'", first);
+	else if (first[0] == '-')
+		(void)coffer_err_usage(&e, "expected a verb before '%s'", first);
 	else
-		(void)coffer_err_usage(&e, "unknown %s '%s'; see 'coffer --help'",
-			words[0][0] == '-' ? "option" : "verb", words[0]);
-	return wrong_usage(words[0], wants_json(words), &e);
+		(void)coffer_err_usage(&e, "unknown verb '%s'", first);
+	coffer_err_append(&e, "; see 'coffer%s%s --help'", group ? " " : "", group ? first : "");
+	return wrong_usage(first, wants_json(words), &e);
 }
 
 int main(int argc, char **argv)
@@ -243,9 +206,5 @@ int main(int argc, char **argv)
 		return coffer_show_end(COFFER_DONE);
 	}
 	cmd = find_cmd(argv + 1, &n);
-	if (cmd)
-		return run_verb(cmd, argc - n, argv + n);
-	if (is_group(argv[1]))
-		return run_group(argv + 1);
-	return run_nothing(argv + 1);
+	return cmd ? run_verb(cmd, argc - n, argv + n) : run_unknown(argv + 1);
 }

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/crypto.h"
 #include "base/err.h"
 #include "cli/cli.h"
@@ -28,8 +29,9 @@ bool coffer_key_given(const struct coffer_key_options *k)
 	return k->file || k->fd >= 0 || k->ask;
 }
 
-int coffer_key_check(const struct coffer_key_options *k, struct coffer_err *e)
+int coffer_key_check(const void *key_options, struct coffer_err *e)
 {
+	const struct coffer_key_options *k = key_options;
 	const bool file = k->file || k->fd >= 0;
 
 	if ((k->size || k->offset) && !file)
@@ -108,27 +110,21 @@ const struct coffer_option coffer_volume_options[] = {
 	{0},
 };
 
-static const char *used_only_name(unsigned int value)
-{
-	return coffer_used_only_name((enum coffer_used_only)value);
-}
-
-static const char *free_space_name(unsigned int value)
-{
-	return coffer_free_space_name((enum coffer_free_space)value);
-}
+/* In the order of enum coffer_used_only and, without its DEFAULT, enum coffer_free_space. */
+static const char *const used_only[] = {"auto", "yes", "no", NULL};
+static const char *const free_space[] = {"keep", "discard", "fill", NULL};
+_Static_assert(ARRAY_SIZE(used_only) == COFFER_N_USED_ONLY + 1, "a word for each value");
+_Static_assert(ARRAY_SIZE(free_space) == COFFER_N_FREE_SPACE, "a word for each value");
 
 /* These count for each run, a resumed one too. */
 const struct coffer_option coffer_run_options[] = {
 	{"threads", 0, "N", COFFER_NUMBER(encrypt, threads),
 		"threads, 1 to 16 [number of CPUs, at least 8]", .min = 1, .max = COFFER_MAX_THREADS},
 	{"used-only", 0, "WHEN", COFFER_CHOICE(encrypt, used_only),
-		"encrypt only used blocks: auto, yes, no [auto]", .max = COFFER_N_USED_ONLY - 1,
-		.name_of = used_only_name},
-	/* Not FREE_DEFAULT: that is a run without this option. */
+		"encrypt only used blocks: auto, yes, no [auto]", .words = used_only},
 	{"free-space", 0, "HOW", COFFER_CHOICE(encrypt, free_space),
-		"unused blocks: keep, discard, fill [keep]", .min = COFFER_FREE_DEFAULT + 1,
-		.max = COFFER_N_FREE_SPACE - 1, .name_of = free_space_name},
+		"unused blocks: keep, discard, fill [keep]", .words = free_space,
+		.min = COFFER_FREE_KEEP},
 	{"max-rate", 0, "SIZE", COFFER_SIZE(encrypt, max_rate),
 		"bytes per second at most; 0: no limit [0]"},
 	{"verify", 0, NULL, COFFER_FLAG(encrypt, verify),

@@ -200,8 +200,7 @@ static void put_used(struct json_object *o, const struct coffer_encrypt_result *
 {
 	(void)coffer_json_put_bool(o, "used_only", res->used_only);
 	(void)coffer_json_put_u64(o, "bytes_used", res->used);
-	if (res->all_because[0])
-		coffer_json_put_text(o, "all_because", res->all_because);
+	coffer_json_put_known(o, "all_because", res->all_because);
 	if (res->free_space != COFFER_FREE_DEFAULT)
 		(void)coffer_json_put_string(
 			o, "free_space", coffer_free_space_name(res->free_space));
@@ -230,12 +229,9 @@ static void end_json(const struct coffer_report *r, int code,
 	(void)coffer_json_put_bool(o, "resumed", res->resumed);
 	(void)coffer_json_put_bool(o, "finished", res->finished);
 	(void)coffer_json_put_bool(o, "aborted", res->aborted);
-	if (res->filesystem[0])
-		(void)coffer_json_put_string(o, "filesystem", res->filesystem);
-	if (res->uuid[0])
-		(void)coffer_json_put_string(o, "uuid", res->uuid);
-	if (res->cipher[0])
-		(void)coffer_json_put_string(o, "cipher", res->cipher);
+	coffer_json_put_known(o, "filesystem", res->filesystem);
+	coffer_json_put_known(o, "uuid", res->uuid);
+	coffer_json_put_known(o, "cipher", res->cipher);
 	(void)coffer_json_put_u64(o, "sector_size", res->sector_size);
 	(void)coffer_json_put_u64(o, "device_size", res->device_size);
 	(void)coffer_json_put_u64(o, "data_offset", res->data_offset);

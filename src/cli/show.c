@@ -212,6 +212,12 @@ void coffer_json_put_text(struct json_object *o, const char *key, const char *te
 	(void)coffer_json_put_string(o, key, clean);
 }
 
+void coffer_json_put_known(struct json_object *o, const char *key, const char *text)
+{
+	if (*text)
+		coffer_json_put_text(o, key, text);
+}
+
 void coffer_json_put_findings(
 	struct json_object *o, const char *key, const struct coffer_findings *c)
 {
@@ -255,10 +261,8 @@ void coffer_json_put_backup(
 		coffer_json_put_text(info, "device", b->device);
 		coffer_json_put_text(info, "version", b->version);
 	}
-	if (b->partuuid[0])
-		coffer_json_put_text(info, "partuuid", b->partuuid);
-	if (b->id[0])
-		coffer_json_put_text(info, "id", b->id);
+	coffer_json_put_known(info, "partuuid", b->partuuid);
+	coffer_json_put_known(info, "id", b->id);
 	(void)coffer_json_put(o, key, info);
 }
 
@@ -272,8 +276,7 @@ static struct json_object *holders_json(const struct coffer_status *s)
 
 		(void)coffer_json_put_string(o, "kind", coffer_holder_kind_name(u->kind));
 		coffer_json_put_text(o, "name", u->name);
-		if (u->on[0])
-			coffer_json_put_text(o, "device", u->on);
+		coffer_json_put_known(o, "device", u->on);
 		if (u->pid > 0)
 			(void)coffer_json_put_int(o, "pid", (int)u->pid);
 		if (u->kind == COFFER_HOLDER_PROCESS || u->kind == COFFER_HOLDER_REENCRYPTION)
@@ -292,14 +295,11 @@ static struct json_object *status_json(const struct coffer_status *s)
 	(void)coffer_json_put_bool(o, "block_device", s->is_block);
 	(void)coffer_json_put_string(o, "stage", coffer_stage_name(s->stage));
 	(void)coffer_json_put_string(o, "operation", coffer_operation_name(s->operation));
-	if (s->filesystem[0])
-		coffer_json_put_text(o, "filesystem", s->filesystem);
+	coffer_json_put_known(o, "filesystem", s->filesystem);
 	if (s->luks_version)
 		(void)coffer_json_put_int(o, "luks_version", s->luks_version);
-	if (s->uuid[0])
-		coffer_json_put_text(o, "uuid", s->uuid);
-	if (s->cipher[0])
-		coffer_json_put_text(o, "cipher", s->cipher);
+	coffer_json_put_known(o, "uuid", s->uuid);
+	coffer_json_put_known(o, "cipher", s->cipher);
 	if (s->sector_size)
 		(void)coffer_json_put_u64(o, "sector_size", s->sector_size);
 	if (s->device_size)
@@ -316,10 +316,8 @@ static struct json_object *status_json(const struct coffer_status *s)
 	(void)coffer_json_put(o, "holders", holders_json(s));
 	(void)coffer_json_put_bool(o, "holders_complete", s->holders_complete);
 	(void)coffer_json_put_bool(o, "locked", s->locked);
-	if (s->why[0])
-		coffer_json_put_text(o, "why", s->why);
-	if (s->next[0])
-		coffer_json_put_text(o, "next", s->next);
+	coffer_json_put_known(o, "why", s->why);
+	coffer_json_put_known(o, "next", s->next);
 	return o;
 }
 

@@ -39,6 +39,8 @@ void coffer_show_word(FILE *f, const char *text);
 
 /* Put a string; bytes that are no UTF-8 become U+FFFD. */
 void coffer_json_put_text(struct json_object *o, const char *key, const char *text);
+/* The same, unless @text is empty. */
+void coffer_json_put_known(struct json_object *o, const char *key, const char *text);
 void coffer_json_put_findings(
 	struct json_object *o, const char *key, const struct coffer_findings *c);
 /* What a backup of a header says of itself, as an object under @key. */

@@ -204,11 +204,6 @@ struct options {
 	unsigned int words;
 };
 
-static int check_key(const void *options, struct coffer_err *e)
-{
-	return coffer_key_check(&((const struct options *)options)->key, e);
-}
-
 static void check_args(char *text)
 {
 	static const char *const words[] = {"uuid", "geometry", "keyslots", "volume-key", NULL};
@@ -218,13 +213,12 @@ static void check_args(char *text)
 			.expect = coffer_expect_file},
 		{0}};
 	static const struct coffer_cmd cmd = {.name = "fuzz",
-		.options = {{coffer_key_options, offsetof(struct options, key)},
+		.options = {{coffer_key_options, offsetof(struct options, key), coffer_key_check},
 			{coffer_volume_options, offsetof(struct options, encrypt)},
 			{coffer_run_options, offsetof(struct options, encrypt)}, {rows},
 			{coffer_dry_run_options}, {coffer_yes_options}, {coffer_quiet_options},
 			{coffer_common_options}},
-		.size = sizeof(struct options),
-		.check = check_key};
+		.size = sizeof(struct options)};
 	char *argv[40] = {(char[]){"fuzz"}}, *rest = text;
 	struct options a = {0};
 	struct coffer_err e = {0};

@@ -529,7 +529,7 @@ with stack:
         ("usage: unknown option, no verb", lambda: usage(
             "--verison", words=["'--verison'"])),
         ("usage: an option of a verb", lambda: usage(
-            "--key-file=x", words=["coffer encrypt --key-file=x"])),
+            "--key-file=x", words=["'--key-file=x'"])),
         ("usage: -h of a verb", lambda: usage(
             "encrypt", "-h", words=["'-h'", "--hash", "--help"])),
         ("usage: a backup to standard output", lambda: usage(
