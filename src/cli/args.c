@@ -183,7 +183,7 @@ static void prepare(struct parser *p, const struct coffer_cmd *cmd, char *option
 	char *s = p->shorts;
 	int i = 0;
 
-	*s++ = ':'; /* a missing value is told apart from an unknown option */
+	*s++ = ':'; /* ":" is for a missing value, "?" for an unknown option */
 	for (const struct coffer_option_group *g = cmd->options; g->rows; g++)
 		for (const struct coffer_option *o = g->rows; o->name && i < MAX_OPTIONS - 1; o++) {
 			p->rows[i] = o;
@@ -255,7 +255,7 @@ int coffer_args_parse(
 		if (g->check)
 			r = g->check((const char *)ret + g->base, e);
 	call->verb = cmd->name;
-	call->words = argv + 1; /* getopt has put the operands behind the options */
+	call->words = argv + 1; /* getopt has moved the operands to the end */
 	call->operands = argv + optind;
 	call->device = argv[optind];
 	return r;

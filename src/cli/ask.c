@@ -26,7 +26,7 @@ static int read_all(
 	size_t n = 0;
 
 	for (;;) {
-		/* A line is read byte by byte: what follows belongs to somebody else. */
+		/* Byte by byte: the rest after the line belongs to the next reader. */
 		const ssize_t k = coffer_signals_read(fd, buf + n, line ? 1 : size - n);
 		if (k < 0 && errno == EINTR)
 			return coffer_err_set(e, EINTR, "stopped as asked; nothing was changed");
@@ -114,7 +114,7 @@ static int prompt(int tty, const char *text, uint8_t *buf, size_t size, struct c
 		r = coffer_err_errno(e, errno, "ask on the terminal");
 	else
 		r = read_all(tty, buf, min_u64(size, MAX_TYPED), true, "the terminal", e);
-	/* Whatever happened, the terminal gets its echo back. */
+	/* In every case, switch the echo on again. */
 	if (tcsetattr(tty, TCSAFLUSH, &old) < 0 && r >= 0)
 		r = coffer_err_errno(e, errno, "restore the terminal");
 	if (write(tty, "\n", 1) < 0 && r >= 0)
@@ -150,7 +150,7 @@ bool coffer_confirm(const char *question)
 	char answer[16] = "";
 
 	if (!isatty(STDIN_FILENO)) {
-		coffer_show_error("there is no terminal to ask on; --yes does it without asking");
+		coffer_show_error("no terminal to ask on; use --yes to skip the question");
 		return false;
 	}
 	coffer_show_text(stderr, question);

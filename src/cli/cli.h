@@ -130,15 +130,15 @@ void coffer_memory_lock(void);
 int coffer_read_key(const struct coffer_key_options *k, const char *device, enum coffer_ask why,
 	uint8_t *buf, size_t size, struct coffer_err *e);
 
-/* May it be done? A person decides on a terminal; without one the answer is no, with the reason. */
+/* Ask on the terminal; without one, print the reason and return false. */
 bool coffer_confirm(const char *question);
 
 /* SIGINT and SIGTERM ask the run to stop at its next commit. */
 void coffer_signals_install(void);
 bool coffer_signals_stop(void *unused);
-/* From now on say so at once on the terminal when such a wish comes. */
+/* From now on, report a request to stop on the terminal at once. */
 void coffer_signals_announce(void);
-/* read(2) that such a wish ends, with EINTR; other signals do not. */
+/* read(2) that a request to stop ends with EINTR; other signals do not. */
 ssize_t coffer_signals_read(int fd, void *buf, size_t n);
 
 /* --- one run: its callbacks, its progress and its end --- */
@@ -162,7 +162,7 @@ void coffer_report_begin(struct coffer_report *r, const struct coffer_call *call
 struct coffer_encrypt_callbacks coffer_report_callbacks(struct coffer_report *r);
 /* Take the bar off the terminal, for other text. */
 void coffer_report_clear(struct coffer_report *r);
-/* Print the command that was given, which goes on, and the line's end. */
+/* Print the command that was given, to be repeated, and a newline. */
 void coffer_report_command(const struct coffer_call *call);
 /* Print the closing summary, or the error; returns the exit code. */
 int coffer_report_end(struct coffer_report *r, int status,

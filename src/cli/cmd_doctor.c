@@ -31,7 +31,7 @@ static int end_json(const struct coffer_doctor_report *d, int code, const struct
 	return coffer_json_finish(o, code, e);
 }
 
-/* What is in order is told only to whoever does not want it quiet. */
+/* @all: findings that are OK, too. */
 static void show_part(
 	const char *name, const char *stage, const struct coffer_findings *c, bool all)
 {

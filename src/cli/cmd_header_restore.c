@@ -113,7 +113,7 @@ static void show_done(struct options *o, const struct coffer_header_restore_resu
 		coffer_show_text(stderr, r->info.uuid);
 		(void)fputs(" is back\n", stderr);
 	}
-	/* With --yes nobody has seen them, and "unchecked" is worth knowing afterwards, too. */
+	/* With --yes they were not shown, and "unchecked" is worth knowing. */
 	if (!o->shown)
 		coffer_show_findings(stderr, &r->checks, false);
 }

@@ -122,10 +122,10 @@ static void show_free_space(const struct coffer_plan *p)
 
 static void show_work(const struct coffer_plan *p)
 {
-	if (p->data_size == 0) /* a guard is in the way, and there is no layout */
+	if (p->data_size == 0) /* no layout: a preflight check failed */
 		return;
 	coffer_show_field(stdout, "layout",
-		"%s of data behind a header area of %s, sectors of %" PRIu32 "%s%s",
+		"%s of data after a header area of %s, sectors of %" PRIu32 "%s%s",
 		coffer_size_format(p->data_size).s, coffer_size_format(p->data_offset).s,
 		p->sector_size, p->cipher[0] ? ", " : "", p->cipher);
 	if (p->steps)
@@ -142,7 +142,7 @@ static void show_phases(const struct coffer_plan *p)
 {
 	if (p->n_phases == 0)
 		return;
-	(void)printf("\nstages, and the worst that a power cut can do:\n");
+	(void)printf("\nphases, and the worst that a power cut can do:\n");
 	for (size_t i = 0; i < p->n_phases; i++) {
 		const struct coffer_plan_phase *s = &p->phases[i];
 
@@ -156,7 +156,7 @@ static void show_plan(const struct coffer_plan *p)
 {
 	show_title(p);
 	show_work(p);
-	(void)printf("\nguards:\n");
+	(void)printf("\npreflight checks:\n");
 	coffer_show_findings(stdout, &p->preflight, true);
 	show_phases(p);
 	(void)printf("\nnothing was changed%s\n",
@@ -241,8 +241,8 @@ static void put_plan(struct json_object *o, const struct coffer_plan *p)
 	(void)coffer_json_put(o, "phases", phases_json(p));
 }
 
-/* The first guard that is in the way, as an error. */
-static void tell_obstacle(const struct coffer_plan *p, struct coffer_err *e)
+/* The first preflight check that failed, as an error. */
+static void set_obstacle(const struct coffer_plan *p, struct coffer_err *e)
 {
 	for (size_t i = 0; i < p->preflight.n; i++) {
 		const struct coffer_finding *c = &p->preflight.items[i];
@@ -278,7 +278,7 @@ static int run_plan(void *options)
 	coffer_json_put_text(report, "device", o->call.device);
 	if (p) {
 		put_plan(report, p);
-		tell_obstacle(p, &e);
+		set_obstacle(p, &e);
 	}
 	return coffer_json_finish(report, code, &e);
 }

@@ -39,7 +39,7 @@ static void show_findings(FILE *f, const struct run *run, const struct coffer_re
 	}
 }
 
-/* A person decides on a terminal; a script has said so beforehand. */
+/* --yes, or an answer on the terminal. */
 static bool confirm(void *userdata, const struct coffer_repair_result *r)
 {
 	struct run *run = userdata;
@@ -90,7 +90,7 @@ static int end_json(const struct run *run, int code, const struct coffer_repair_
 	return coffer_json_finish(o, code, e);
 }
 
-/* Another program was faster: nothing is wrong, but somebody has said yes to more. */
+/* Another program was faster: fewer actions were done than were confirmed. */
 static void show_overtaken(const struct run *run, const struct coffer_repair_result *r)
 {
 	for (size_t i = 0; i < r->n_actions; i++)
@@ -100,7 +100,7 @@ static void show_overtaken(const struct run *run, const struct coffer_repair_res
 				run->o->call.device, coffer_repair_kind_name(r->actions[i].kind));
 }
 
-/* Nobody was asked, and so nobody has read what the action leaves to do. */
+/* Without a question, what the action leaves to do was not shown yet. */
 static void show_rest(const struct run *run, const struct coffer_repair_result *r)
 {
 	for (size_t i = 0; i < r->n_actions && !run->shown; i++)

@@ -15,7 +15,7 @@
 DEFINE_CLEANUP(struct coffer_status *, status, coffer_status_free);
 #define _cleanup_status_ _cleanup_(cleanup_status)
 
-/* What a stage means, for somebody who sees it for the first time. */
+/* What a stage means. */
 static const char *const meanings[] = {
 	[COFFER_STAGE_PLAIN] = "not encrypted, and not ready to be",
 	[COFFER_STAGE_RESERVED] = "not encrypted, and ready to be: the reserve is there",
@@ -52,7 +52,7 @@ static void show_holder(const struct coffer_holder *u)
 		break;
 	case COFFER_HOLDER_DEVICE:
 		coffer_show_field(
-			stdout, "in use", "%sthe block device %s stands on it", on, u->name);
+			stdout, "in use", "%sthe block device %s is stacked on it", on, u->name);
 		break;
 	case COFFER_HOLDER_LOOP:
 		coffer_show_field(stdout, "in use", "%sattached to %s", on, u->name);
@@ -105,8 +105,7 @@ static void show_status(const struct coffer_status *s)
 	for (size_t i = 0; i < s->n_holders; i++)
 		show_holder(&s->holders[i]);
 	if (!s->holders_complete)
-		coffer_show_field(
-			stdout, "note", "not everybody's processes can be seen by this user");
+		coffer_show_field(stdout, "note", "not all processes are visible to this user");
 	if (!s->locked)
 		coffer_show_field(stdout, "note",
 			"read without cryptsetup's locks, which this user may not use");
@@ -141,8 +140,8 @@ static bool worth_a_line(const struct coffer_status *s)
 struct listing {
 	const struct coffer_call *call;
 	struct json_object *devices;
-	bool all;     /* no operand: whatever is on this machine */
-	bool table;   /* its head was printed */
+	bool all;     /* no operand: all disks of this machine */
+	bool table;   /* its heading was printed */
 	char *unread; /* with all: devices that could not be read, with commas between */
 	size_t n_unread;
 	struct coffer_err why;	       /* of the first of them */
@@ -170,8 +169,8 @@ static void list_status(struct listing *l, const struct coffer_status *s)
 	show_line(s);
 }
 
-/* Of all disks some cannot be read: a drive without a medium, or any by an ordinary user. That is
- * no failure, but who looks for what is not encrypted must know. */
+/* Some of all disks cannot be read: a drive without a medium, or any disk by an ordinary user. This
+ * is not a failure, but a list of unencrypted disks is then incomplete. */
 static void note_unread(struct listing *l, const char *device, const struct coffer_err *e)
 {
 	struct json_object *o = coffer_json_object_new();
@@ -201,7 +200,7 @@ static void show_unread(const struct listing *l)
 	(void)fputs(")\n", stderr);
 }
 
-static void look(struct listing *l, const char *device)
+static void report_one(struct listing *l, const char *device)
 {
 	_cleanup_status_ struct coffer_status *s = NULL;
 	struct coffer_err e = {0};
@@ -223,7 +222,7 @@ static void look(struct listing *l, const char *device)
 	}
 }
 
-static int look_at_all(struct listing *l)
+static void report_all(struct listing *l)
 {
 	char **list = NULL;
 	const int r = coffer_device_list(&list, &l->e);
@@ -232,18 +231,16 @@ static int look_at_all(struct listing *l)
 		l->code = coffer_err_exit_code(&l->e, r);
 		if (!l->call->json)
 			coffer_show_error(l->e.msg);
-		return r;
+		return;
 	}
 	for (char **name = list; *name; name++)
-		look(l, *name);
+		report_one(l, *name);
 	coffer_device_list_free(list);
 	if (l->call->json)
-		return 0;
+		return;
 	if (!l->table)
-		(void)fputs("coffer: no disk with a filesystem or LUKS on it is to be seen here\n",
-			stderr);
+		(void)fputs("coffer: no disks found\n", stderr);
 	show_unread(l);
-	return 0;
 }
 
 static int run_status(void *options)
@@ -255,9 +252,9 @@ static int run_status(void *options)
 	l.devices = coffer_json_array_new();
 	l.unchecked = coffer_json_array_new();
 	if (l.all)
-		(void)look_at_all(&l);
+		report_all(&l);
 	for (char **device = call->operands; *device; device++)
-		look(&l, *device);
+		report_one(&l, *device);
 	free(l.unread);
 	if (!call->json) {
 		coffer_json_free(l.devices);

@@ -88,7 +88,7 @@ static void print_usage(FILE *f)
 		"See coffer(8).\n");
 }
 
-/* Whatever was closed at the start is /dev/null: else the disk would be opened as standard input or
+/* Open closed standard streams as /dev/null: else the disk would be opened as standard input or
  * output, and a report would be written to it. */
 static bool fill_standard_descriptors(void)
 {

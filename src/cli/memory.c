@@ -2,7 +2,7 @@
 /* memory.c - keep this process's keys off the disk and out of sight
  *
  * The library locks the secrets that it holds itself; OpenSSL's key schedules lie in the heap,
- * where only the program, not a library, may lock pages that are everybody's. */
+ * whose pages the program may lock, but not a library. */
 #include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -73,7 +73,7 @@ static const char *const key_sizes[] = {"256", "512", NULL};
 static const char *const sector_sizes[] = {"512", "4096", NULL};
 static const char *const pbkdfs[] = {"argon2id", "argon2i", "pbkdf2", NULL};
 
-/* The library says the same of most values, but only after it has read the disk. */
+/* The library refuses most of these values, too, but only after it has read the disk. */
 const struct coffer_option coffer_volume_options[] = {
 	{"reduce-device-size", 0, "SIZE", COFFER_SIZE(encrypt, reserve),
 		"free space required after the filesystem [32M]", .min = 2 << 20, .max = 512 << 20,

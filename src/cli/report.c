@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* report.c - progress while a run lasts, and what to say at its end: for people or as JSON lines */
+/* report.c - progress and summary of a run, for people or as JSON lines */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,7 +59,7 @@ static void progress_json(const struct coffer_report *r, const struct coffer_pro
 	(void)coffer_json_put_u64(o, "moved", p->moved);
 	(void)coffer_json_put_double(o, "bytes_per_second", rate);
 	(void)coffer_json_put_double(o, "eta_seconds", eta);
-	/* A reader of the progress that is gone is no reason to fail. */
+	/* Not an error: the reader of the progress may have gone away. */
 	(void)coffer_json_print(o);
 }
 
@@ -70,7 +70,7 @@ void coffer_report_clear(struct coffer_report *r)
 	r->bar_shown = false;
 }
 
-/* "03:07", or "5:03:07" from an hour on; "--:--" while there is no rate to tell by. */
+/* "03:07", or "5:03:07" from an hour on; "--:--" while the rate is unknown. */
 static void format_eta(char text[24], double rate, double eta)
 {
 	const uint64_t seconds = (uint64_t)eta;
@@ -195,7 +195,7 @@ struct coffer_encrypt_callbacks coffer_report_callbacks(struct coffer_report *r)
 		.userdata = r};
 }
 
-/* What counted as used, and what became of the rest. */
+/* Used blocks, and the handling of the others. */
 static void put_used(struct json_object *o, const struct coffer_encrypt_result *res)
 {
 	(void)coffer_json_put_bool(o, "used_only", res->used_only);
@@ -248,8 +248,8 @@ static void end_json(const struct coffer_report *r, int code,
 	(void)coffer_json_print(o);
 }
 
-/* As it was given: an option that is left out would make another volume, where the run had not yet
- * begun one, or ask for another key. */
+/* With every option: without one, a run that had not begun would make another volume, or another
+ * key would be asked for. */
 void coffer_report_command(const struct coffer_call *call)
 {
 	(void)fprintf(stderr, "coffer %s", call->verb);
@@ -285,7 +285,7 @@ static void say_error(const struct coffer_report *r, int code,
 	coffer_report_command(r->call);
 }
 
-/* What a dry run would do with free space. */
+/* How a dry run would handle free space. */
 static const char *const intents[] = {
 	[COFFER_FREE_DEFAULT] = "",
 	[COFFER_FREE_KEEP] = "free space would be left as it is",
@@ -293,7 +293,7 @@ static const char *const intents[] = {
 	[COFFER_FREE_FILL] = "free space would be overwritten with ciphertext",
 };
 
-/* How much of the data counted as used and what became of the rest, or why all of it did. */
+/* Used blocks and the handling of the others, or why everything counted as used. */
 static void say_used(const struct coffer_encrypt_result *res, bool dry_run)
 {
 	struct coffer_size_text used = coffer_size_format(res->used);
@@ -348,7 +348,7 @@ static void say_dry_run(const struct coffer_report *r, const struct coffer_encry
 	else
 		(void)fprintf(stderr,
 			"%s: %s of %s would be encrypted with %s in sectors of %" PRIu32
-			"; every guard passed\n",
+			"; every preflight check passed\n",
 			device, coffer_size_format(res->used_only ? res->used : res->data_size).s,
 			strcmp(res->filesystem, "none") == 0 ? "content that coffer does not know"
 							     : res->filesystem,
@@ -357,8 +357,8 @@ static void say_dry_run(const struct coffer_report *r, const struct coffer_encry
 	(void)fprintf(stderr, "%s: nothing was changed (--dry-run)\n", device);
 }
 
-/* Where plain bytes may still be found. What is said of free space is true of the whole volume,
- * also of what earlier runs have passed. */
+/* Where plain bytes may still be found. For free space this holds for the whole volume, including
+ * what earlier runs have passed. */
 static void say_unprotected(const struct coffer_encrypt_result *res)
 {
 	const char *what = NULL;
@@ -368,9 +368,9 @@ static void say_unprotected(const struct coffer_encrypt_result *res)
 			       ? "free space, or a part of it, was left as it was"
 			       : "free space was left as it was";
 	else if (res->free_space == COFFER_FREE_DISCARD)
-		what = res->resumed || res->discarded
-			       ? "the device was told to forget free space, which it may do or not"
-			       : "the device took no free space back";
+		what = res->resumed || res->discarded ? "the device was asked to discard free "
+							"space, and may have ignored it"
+						      : "the device took no free space back";
 	if (what)
 		coffer_show_field(stderr, "unprotected",
 			"%s: what was deleted from the filesystem earlier may still be readable "

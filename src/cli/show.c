@@ -45,7 +45,7 @@ static size_t utf8_length(const char *s)
 	for (size_t i = 1; i < n; i++)
 		if ((p[i] & 0xc0) != 0x80)
 			return 0;
-	/* overlong forms, surrogates, and what lies behind U+10FFFF */
+	/* overlong forms, surrogates, and everything above U+10FFFF */
 	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
 		(p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
 		return 0;
@@ -73,7 +73,7 @@ void coffer_show_text(FILE *f, const char *text)
 	show_bytes(f, text, strlen(text));
 }
 
-/* Columns of the terminal behind @f, at most so many that a sentence can be read; 0: no terminal,
+/* Columns of the terminal at @f, limited for readability; 0: no terminal,
  * and lines stay whole for grep. */
 static size_t columns(FILE *f)
 {
@@ -90,7 +90,7 @@ static size_t columns(FILE *f)
 	return size.ws_col < NARROWEST ? 0 : size.ws_col > WIDEST ? WIDEST : size.ws_col;
 }
 
-/* Bytes of the word that begins at @text. What stands in single quotes is a command to be copied,
+/* Bytes of the word that begins at @text. Text in single quotes is a command to be copied,
  * so it stays in one piece; an apostrophe within a word quotes nothing. */
 static size_t word_length(const char *text)
 {

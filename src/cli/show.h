@@ -2,7 +2,7 @@
 /* show.h - what the reporting verbs print: sentences for people, objects for programs
  *
  * Texts may hold names from a disk or from other processes, so none reaches a terminal with a
- * control character in it, nor a JSON report with bytes that are no UTF-8. */
+ * control character in it, nor a JSON report with bytes that are not UTF-8. */
 #pragma once
 #include <stdio.h>
 
@@ -18,8 +18,7 @@ const char *coffer_outcome_name(int exit_code);
 
 /* @text without its control characters. */
 void coffer_show_text(FILE *f, const char *text);
-/* The same and the line's end. On a terminal it goes on in new lines, @indent columns to the right,
- * which is where the first one begins. */
+/* The same and a newline. On a terminal it is wrapped; each line begins at column @indent. */
 void coffer_show_wrapped(FILE *f, size_t indent, const char *text);
 /* A line "coffer: @text" on stderr. */
 void coffer_show_error(const char *text);
@@ -37,13 +36,13 @@ void coffer_show_word(FILE *f, const char *text);
 
 /* --- for programs --- */
 
-/* Put a string; bytes that are no UTF-8 become U+FFFD. */
+/* Put a string; bytes that are not UTF-8 become U+FFFD. */
 void coffer_json_put_text(struct json_object *o, const char *key, const char *text);
 /* The same, unless @text is empty. */
 void coffer_json_put_known(struct json_object *o, const char *key, const char *text);
 void coffer_json_put_findings(
 	struct json_object *o, const char *key, const struct coffer_findings *c);
-/* What a backup of a header says of itself, as an object under @key. */
+/* The facts in a header backup, as an object under @key. */
 void coffer_json_put_backup(
 	struct json_object *o, const char *key, const struct coffer_backup_info *b);
 /* A disk's status as an object of its own under @key. */

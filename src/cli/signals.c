@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* signals.c - a wish to stop is remembered, and granted at the next commit */
+/* signals.c - requests to stop, granted at the next commit */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -10,7 +10,7 @@
 
 static volatile sig_atomic_t stop_wanted;
 
-/* Set while a person watches a conversion: a step may take a while to its commit. */
+/* Set while a conversion shows progress: a step may take a while until its commit. */
 static volatile sig_atomic_t announce;
 
 static void want_stop(int signal)
@@ -39,11 +39,11 @@ void coffer_signals_install(void)
 	(void)sigaction(SIGINT, &stop, NULL);
 	(void)sigaction(SIGTERM, &stop, NULL);
 	(void)sigaction(SIGHUP, &stop, NULL);
-	/* A reader of the progress that goes away must not end a conversion. */
+	/* A conversion continues without the reader of its progress. */
 	(void)sigaction(SIGPIPE, &ignore, NULL);
-	/* A limit on file sizes is an error of the write that meets it, told like any other. */
+	/* A file size limit is then an error of the write, reported like any other. */
 	(void)sigaction(SIGXFSZ, &ignore, NULL);
-	/* Ignored by whoever started us, it would hide the end of a child. */
+	/* If the parent ignored it, the end of a child would go unnoticed. */
 	(void)signal(SIGCHLD, SIG_DFL);
 }
 
@@ -53,8 +53,8 @@ ssize_t coffer_signals_read(int fd, void *buf, size_t n)
 	sigset_t stop, old;
 	ssize_t k = -1;
 
-	/* Blocked but while waiting: a signal between the look at the flag and a plain read() would
-	 * be noticed only after the next key. */
+	/* Blocked except during the wait: a signal between the test of the flag and a plain read()
+	 * would be noticed only after the next key. */
 	(void)sigemptyset(&stop);
 	(void)sigaddset(&stop, SIGINT);
 	(void)sigaddset(&stop, SIGTERM);

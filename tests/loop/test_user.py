@@ -161,9 +161,9 @@ def key_of_dry_run(content, status, *words):
             f.write(content)
     for prog in COFFER, ASAN:
         p = run(*coffer.command("encrypt", img, key, "--dry-run", program=prog), status=(status,))
-        for word in (*words, *(["coffer: encrypt: ", key] if status else ["every guard passed"])):
+        for word in (*words, *(["coffer: encrypt: ", key] if status else ["every preflight check passed"])):
             assert word in p.stderr, (word, p.stderr)
-        assert bool(status) != ("every guard" in p.stderr), p.stderr
+        assert bool(status) != ("every preflight check" in p.stderr), p.stderr
         last = coffer.events(run(*coffer.command("encrypt", img, key, "--dry-run", "--json",
                                                  program=prog), status=(status,)))[-1]
         assert last["outcome"] == ("failed" if status else "done") and not last["changed"], last
