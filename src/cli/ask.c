@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -63,27 +64,23 @@ static int skip(int fd, uint64_t n, const char *name, struct coffer_err *e)
 static int read_key_fd(const struct coffer_key_options *k, int fd, const char *name, uint8_t *buf,
 	size_t size, struct coffer_err *e)
 {
-	size_t want = size;
-	int r;
+	const int r = skip(fd, k->offset, name, e);
 
-	r = skip(fd, k->offset, name, e);
 	if (r < 0)
 		return r;
-	if (k->size > 0) {
-		if (k->size >= size)
-			return coffer_err_set(e, E2BIG, "--keyfile-size is above %zu", size - 1);
-		want = k->size;
-	}
-	for (size_t n = 0; k->size > 0 && n < want;) {
-		const ssize_t got = coffer_signals_read(fd, buf + n, want - n);
+	if (k->size == 0)
+		return read_all(fd, buf, size, false, name, e);
+	if (k->size >= size)
+		return coffer_err_set(e, E2BIG, "--keyfile-size is above %zu", size - 1);
+	for (size_t n = 0; n < k->size;) {
+		const ssize_t got = coffer_signals_read(fd, buf + n, k->size - n);
 
 		if (got <= 0)
-			return coffer_err_set(e, EIO, "%s has no %zu bytes of key", name, want);
+			return coffer_err_set(
+				e, EIO, "%s has no %" PRIu64 " bytes of key", name, k->size);
 		n += (size_t)got;
-		if (n == want)
-			return (int)n;
 	}
-	return read_all(fd, buf, size, false, name, e);
+	return (int)k->size;
 }
 
 static int read_key_file(

@@ -31,30 +31,23 @@ static int end_json(const struct coffer_doctor_report *d, int code, const struct
 	return coffer_json_finish(o, code, e);
 }
 
-/* @all: findings that are OK, too. */
-static void show_part(
-	const char *name, const char *stage, const struct coffer_findings *c, bool all)
+static bool wanted(const struct coffer_findings *c, const struct coffer_call *call)
 {
-	const size_t bad = coffer_findings_count(c, COFFER_VERDICT_BAD);
-
-	if (!all && bad == 0)
-		return;
-	coffer_show_text(stdout, name);
-	(void)printf("%s%s: %zu checks, %zu bad, %zu not possible\n", *stage ? ": " : "", stage,
-		c->n, bad, coffer_findings_count(c, COFFER_VERDICT_UNCHECKED));
-	coffer_show_findings(stdout, c, all);
+	return !call->quiet || coffer_findings_count(c, COFFER_VERDICT_BAD) > 0;
 }
 
 static int end_text(const struct coffer_doctor_report *d, int code, const struct coffer_call *call,
 	const struct coffer_err *e)
 {
-	if (d)
-		show_part("this machine", "", &d->machine, !call->quiet);
+	if (d && wanted(&d->machine, call))
+		coffer_show_report("this machine", "", &d->machine, !call->quiet);
 	for (size_t i = 0; d && i < d->n_disks; i++) {
-		const struct coffer_doctor_disk *disk = &d->disks[i];
+		const struct coffer_doctor_disk *k = &d->disks[i];
 
-		show_part(disk->device, disk->status ? coffer_stage_name(disk->status->stage) : "",
-			&disk->checks, !call->quiet);
+		if (wanted(&k->checks, call))
+			coffer_show_report(k->device,
+				k->status ? coffer_stage_name(k->status->stage) : "", &k->checks,
+				!call->quiet);
 	}
 	if (code != COFFER_DONE)
 		coffer_show_error(e->msg);

@@ -5,7 +5,6 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
-#include "base/findings.h"
 #include "cli/cli.h"
 #include "cli/show.h"
 #include "coffer/header.h"
@@ -58,11 +57,7 @@ static int end_json(const struct coffer_header_report *r, int code, const struct
 
 static void show_report(const struct coffer_header_report *r, bool all)
 {
-	coffer_show_text(stdout, r->device);
-	(void)printf(": %zu checks, %zu bad, %zu not possible\n", r->checks.n,
-		coffer_findings_count(&r->checks, COFFER_VERDICT_BAD),
-		coffer_findings_count(&r->checks, COFFER_VERDICT_UNCHECKED));
-	coffer_show_findings(stdout, &r->checks, all);
+	coffer_show_report(r->device, "", &r->checks, all);
 	if (r->counts >= 0)
 		coffer_show_field(stdout, "counts",
 			"the %s copy, UUID %s, sequence number %" PRIu64,

@@ -4,7 +4,6 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
-#include "base/findings.h"
 #include "cli/cli.h"
 #include "cli/show.h"
 #include "coffer/verify.h"
@@ -55,14 +54,9 @@ static int end_json(const struct coffer_verification *v, int code, const char *d
 static int end_text(const struct coffer_verification *v, int code, const struct options *o,
 	const struct coffer_err *e)
 {
-	if (v && !(o->call.quiet && code == COFFER_DONE)) {
-		coffer_show_text(stdout, v->status->device);
-		(void)printf(": %s; %zu checks, %zu bad, %zu not possible\n",
-			coffer_stage_name(v->status->stage), v->checks.n,
-			coffer_findings_count(&v->checks, COFFER_VERDICT_BAD),
-			coffer_findings_count(&v->checks, COFFER_VERDICT_UNCHECKED));
-		coffer_show_findings(stdout, &v->checks, !o->call.quiet);
-	}
+	if (v && !(o->call.quiet && code == COFFER_DONE))
+		coffer_show_report(v->status->device, coffer_stage_name(v->status->stage),
+			&v->checks, !o->call.quiet);
 	if (v && v->status->luks_version == 2 && !coffer_key_given(&o->key) && !o->call.quiet)
 		(void)fputs("  no key was given: --key-file FILE or --ask proves more\n", stdout);
 	if (code != COFFER_DONE)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/findings.h"
 #include "base/quote.h"
 
 enum {
@@ -177,6 +178,16 @@ void coffer_show_findings(FILE *f, const struct coffer_findings *c, bool all)
 		(void)fprintf(f, "  %-10s %-18s -> ", "", "");
 		coffer_show_wrapped(f, 35, k->remedy);
 	}
+}
+
+void coffer_show_report(
+	const char *subject, const char *stage, const struct coffer_findings *c, bool all)
+{
+	coffer_show_text(stdout, subject);
+	(void)printf("%s%s%c %zu checks, %zu bad, %zu not possible\n", *stage ? ": " : "", stage,
+		*stage ? ';' : ':', c->n, coffer_findings_count(c, COFFER_VERDICT_BAD),
+		coffer_findings_count(c, COFFER_VERDICT_UNCHECKED));
+	coffer_show_findings(stdout, c, all);
 }
 
 void coffer_show_word(FILE *f, const char *text)

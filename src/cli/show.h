@@ -31,6 +31,9 @@ void coffer_show_field(FILE *f, const char *name, const char *fmt, ...)
 void coffer_show_unlocked(FILE *f);
 /* One line for each check, its remedy below; those that are OK only when @all. */
 void coffer_show_findings(FILE *f, const struct coffer_findings *c, bool all);
+/* "@subject: @stage; 9 checks, 1 bad, ..." and the findings, on stdout. @stage may be "". */
+void coffer_show_report(
+	const char *subject, const char *stage, const struct coffer_findings *c, bool all);
 /* @text as a shell takes it for one word, with a space in front. */
 void coffer_show_word(FILE *f, const char *text);
 
