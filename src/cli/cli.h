@@ -92,16 +92,17 @@ struct coffer_option_group {
 	int (*check)(const void *structure, struct coffer_err *e);
 };
 
-enum {
-	COFFER_MAX_GROUPS = 8
-};
+/* All groups of a verb. */
+/* clang-format off */
+#define COFFER_GROUPS(...) (const struct coffer_option_group[]){__VA_ARGS__, {0}}
+/* clang-format on */
 
 /* A verb. */
 struct coffer_cmd {
 	const char *name; /* one word, or two separated by a blank: "header check" */
 	const char *args;
 	const char *summary;
-	struct coffer_option_group options[COFFER_MAX_GROUPS]; /* ends with NULL rows */
+	const struct coffer_option_group *options; /* COFFER_GROUPS */
 	size_t size;	 /* of the verb's options, which begin with struct coffer_call */
 	bool any_number; /* of operands, none too; else exactly one */
 	/* Returns an exit code (enum coffer_outcome). @options is the verb's to change. */

@@ -22,7 +22,8 @@ const struct coffer_cmd coffer_cmd_abort = {
 	.name = "abort",
 	.args = "DEVICE|IMAGE",
 	.summary = "Return to the plain filesystem while nothing is encrypted yet",
-	.options = {{coffer_dry_run_options}, {coffer_quiet_options}, {coffer_common_options}},
+	.options = COFFER_GROUPS(
+		{coffer_dry_run_options}, {coffer_quiet_options}, {coffer_common_options}),
 	.size = sizeof(struct coffer_call),
 	.run = run_abort,
 };

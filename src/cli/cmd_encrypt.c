@@ -66,10 +66,11 @@ const struct coffer_cmd coffer_cmd_encrypt = {
 	.name = "encrypt",
 	.args = "DEVICE|IMAGE",
 	.summary = "Encrypt a filesystem in place, or resume an interrupted run",
-	.options = {{coffer_key_options, offsetof(struct options, key), coffer_key_check},
-		{coffer_volume_options, offsetof(struct options, encrypt)},
-		{coffer_run_options, offsetof(struct options, encrypt)}, {rows},
-		{coffer_dry_run_options}, {coffer_quiet_options}, {coffer_common_options}},
+	.options =
+		COFFER_GROUPS({coffer_key_options, offsetof(struct options, key), coffer_key_check},
+			{coffer_volume_options, offsetof(struct options, encrypt)},
+			{coffer_run_options, offsetof(struct options, encrypt)}, {rows},
+			{coffer_dry_run_options}, {coffer_quiet_options}, {coffer_common_options}),
 	.size = sizeof(struct options),
 	.run = run_encrypt,
 };

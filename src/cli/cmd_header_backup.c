@@ -74,7 +74,7 @@ const struct coffer_cmd coffer_cmd_header_backup = {
 	.name = "header backup",
 	.args = "DEVICE|IMAGE",
 	.summary = "Copy the LUKS2 header to a file",
-	.options = {{rows}, {coffer_quiet_options}, {coffer_common_options}},
+	.options = COFFER_GROUPS({rows}, {coffer_quiet_options}, {coffer_common_options}),
 	.size = sizeof(struct options),
 	.run = run_backup,
 };

@@ -86,7 +86,7 @@ const struct coffer_cmd coffer_cmd_header_check = {
 	.name = "header check",
 	.args = "DEVICE|IMAGE|HEADER-FILE",
 	.summary = "Check both copies of a LUKS2 header against every rule",
-	.options = {{coffer_quiet_options}, {coffer_common_options}},
+	.options = COFFER_GROUPS({coffer_quiet_options}, {coffer_common_options}),
 	.size = sizeof(struct coffer_call),
 	.run = run_header_check,
 };

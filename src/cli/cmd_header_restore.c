@@ -157,8 +157,8 @@ const struct coffer_cmd coffer_cmd_header_restore = {
 	.name = "header restore",
 	.args = "DEVICE|IMAGE",
 	.summary = "Write a LUKS2 header from a file back to the disk",
-	.options = {{rows}, {coffer_dry_run_options}, {coffer_yes_options}, {coffer_quiet_options},
-		{coffer_common_options}},
+	.options = COFFER_GROUPS({rows}, {coffer_dry_run_options}, {coffer_yes_options},
+		{coffer_quiet_options}, {coffer_common_options}),
 	.size = sizeof(struct options),
 	.run = run_restore,
 };

@@ -287,9 +287,9 @@ const struct coffer_cmd coffer_cmd_plan = {
 	.name = "plan",
 	.args = "DEVICE|IMAGE",
 	.summary = "Show what 'coffer encrypt' would do and what prevents it",
-	.options = {{coffer_volume_options, offsetof(struct options, encrypt)},
+	.options = COFFER_GROUPS({coffer_volume_options, offsetof(struct options, encrypt)},
 		{coffer_run_options, offsetof(struct options, encrypt)}, {rows},
-		{coffer_common_options}},
+		{coffer_common_options}),
 	.size = sizeof(struct options),
 	.run = run_plan,
 };

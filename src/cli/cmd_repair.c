@@ -174,9 +174,10 @@ const struct coffer_cmd coffer_cmd_repair = {
 	.name = "repair",
 	.args = "DEVICE|IMAGE",
 	.summary = "Repair what an interruption has left on a disk",
-	.options = {{coffer_key_options, offsetof(struct options, key), coffer_key_check},
+	.options = COFFER_GROUPS(
+		{coffer_key_options, offsetof(struct options, key), coffer_key_check},
 		{coffer_run_options, offsetof(struct options, run)}, {coffer_dry_run_options},
-		{coffer_yes_options}, {coffer_quiet_options}, {coffer_common_options}},
+		{coffer_yes_options}, {coffer_quiet_options}, {coffer_common_options}),
 	.size = sizeof(struct options),
 	.run = run_repair,
 };

@@ -85,8 +85,9 @@ const struct coffer_cmd coffer_cmd_verify = {
 	.name = "verify",
 	.args = "DEVICE|IMAGE",
 	.summary = "Verify headers, keyslots and data without writing",
-	.options = {{coffer_key_options, offsetof(struct options, key), coffer_key_check}, {rows},
-		{coffer_quiet_options}, {coffer_common_options}},
+	.options =
+		COFFER_GROUPS({coffer_key_options, offsetof(struct options, key), coffer_key_check},
+			{rows}, {coffer_quiet_options}, {coffer_common_options}),
 	.size = sizeof(struct options),
 	.run = run_verify,
 };

@@ -204,21 +204,22 @@ struct options {
 	unsigned int words;
 };
 
-static void check_args(char *text)
-{
-	static const char *const words[] = {"uuid", "geometry", "keyslots", "volume-key", NULL};
-	static const struct coffer_option rows[] = {
-		{"allow", 0, "LIST", COFFER_LIST(struct options, words), .words = words},
-		{"file", 'f', "FILE", COFFER_STRING(struct options, file),
-			.expect = coffer_expect_file},
-		{0}};
-	static const struct coffer_cmd cmd = {.name = "fuzz",
-		.options = {{coffer_key_options, offsetof(struct options, key), coffer_key_check},
+static const char *const words[] = {"uuid", "geometry", "keyslots", "volume-key", NULL};
+static const struct coffer_option rows[] = {
+	{"allow", 0, "LIST", COFFER_LIST(struct options, words), .words = words},
+	{"file", 'f', "FILE", COFFER_STRING(struct options, file), .expect = coffer_expect_file},
+	{0}};
+static const struct coffer_cmd cmd = {.name = "fuzz",
+	.options =
+		COFFER_GROUPS({coffer_key_options, offsetof(struct options, key), coffer_key_check},
 			{coffer_volume_options, offsetof(struct options, encrypt)},
 			{coffer_run_options, offsetof(struct options, encrypt)}, {rows},
 			{coffer_dry_run_options}, {coffer_yes_options}, {coffer_quiet_options},
-			{coffer_common_options}},
-		.size = sizeof(struct options)};
+			{coffer_common_options}),
+	.size = sizeof(struct options)};
+
+static void check_args(char *text)
+{
 	char *argv[40] = {(char[]){"fuzz"}}, *rest = text;
 	struct options a = {0};
 	struct coffer_err e = {0};
