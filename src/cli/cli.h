@@ -154,8 +154,7 @@ struct coffer_report {
 	bool locked;			      /* memory, once it holds the volume key */
 	unsigned int percent;		      /* of the last line that was printed */
 	double last_shown;
-	struct coffer_progress last;
-	bool have_last;
+	struct coffer_progress last; /* of the conversion; total 0: none yet */
 };
 void coffer_report_begin(struct coffer_report *r, const struct coffer_call *call,
 	const struct coffer_key_options *key);

@@ -23,7 +23,8 @@ static int end_json(const struct coffer_doctor_report *d, int code, const struct
 
 		coffer_json_put_text(disk, "device", d->disks[i].device);
 		if (d->disks[i].status)
-			coffer_json_put_status(disk, "status", d->disks[i].status);
+			(void)coffer_json_put(
+				disk, "status", coffer_json_status(d->disks[i].status));
 		coffer_json_put_findings(disk, "checks", &d->disks[i].checks);
 		(void)coffer_json_append(disks, disk);
 	}

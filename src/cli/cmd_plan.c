@@ -215,7 +215,7 @@ static struct json_object *phases_json(const struct coffer_plan *p)
 static void put_plan(struct json_object *o, const struct coffer_plan *p)
 {
 	(void)coffer_json_put_bool(o, "possible", p->possible);
-	coffer_json_put_status(o, "status", p->status);
+	(void)coffer_json_put(o, "status", coffer_json_status(p->status));
 	coffer_json_put_findings(o, "preflight", &p->preflight);
 	if (p->data_size > 0) {
 		(void)coffer_json_put_u64(o, "to_move", p->to_move);

@@ -77,7 +77,7 @@ static int end_json(const struct run *run, int code, const struct coffer_repair_
 	coffer_json_put_text(o, "device", run->o->call.device);
 	(void)coffer_json_put_bool(o, "dry_run", run->o->call.dry_run);
 	if (r) {
-		coffer_json_put_status(o, "status", r->status);
+		(void)coffer_json_put(o, "status", coffer_json_status(r->status));
 		coffer_json_put_findings(o, "findings", &r->findings);
 		put_actions(o, r);
 		(void)coffer_json_put_bool(o, "changed", r->changed);

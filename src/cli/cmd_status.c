@@ -132,11 +132,6 @@ static void show_line(const struct coffer_status *s)
 	(void)putchar('\n');
 }
 
-static bool worth_a_line(const struct coffer_status *s)
-{
-	return s->stage != COFFER_STAGE_PLAIN || s->filesystem[0];
-}
-
 struct listing {
 	const struct coffer_call *call;
 	struct json_object *devices;
@@ -152,10 +147,10 @@ struct listing {
 
 static void list_status(struct listing *l, const struct coffer_status *s)
 {
-	if (l->all && !worth_a_line(s))
+	if (l->all && s->stage == COFFER_STAGE_PLAIN && !s->filesystem[0])
 		return;
 	if (l->call->json) {
-		coffer_json_append_status(l->devices, s);
+		(void)coffer_json_append(l->devices, coffer_json_status(s));
 		return;
 	}
 	if (!l->all) {

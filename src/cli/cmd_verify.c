@@ -45,7 +45,7 @@ static int end_json(const struct coffer_verification *v, int code, const char *d
 
 	coffer_json_put_text(o, "device", device);
 	if (v) {
-		coffer_json_put_status(o, "status", v->status);
+		(void)coffer_json_put(o, "status", coffer_json_status(v->status));
 		coffer_json_put_findings(o, "checks", &v->checks);
 	}
 	return coffer_json_finish(o, code, e);

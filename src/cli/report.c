@@ -136,7 +136,7 @@ static void progress_line(
 {
 	double rate, eta;
 
-	if (r->have_last && percent < r->percent + 5 && p->done != p->total)
+	if (r->last.total > 0 && percent < r->percent + 5 && p->done != p->total)
 		return;
 	r->percent = percent - percent % 5;
 	estimate(r, p, &rate, &eta);
@@ -174,10 +174,8 @@ static void progress(void *userdata, const struct coffer_progress *p)
 		progress_bar(r, p, percent);
 	else
 		progress_line(r, p, percent);
-	if (p->phase == COFFER_PHASE_CONVERT) {
+	if (p->phase == COFFER_PHASE_CONVERT)
 		r->last = *p;
-		r->have_last = true;
-	}
 }
 
 static int ask(void *userdata, enum coffer_ask why, uint8_t *buf, size_t size, struct coffer_err *e)
@@ -275,7 +273,7 @@ static void say_error(const struct coffer_report *r, int code,
 		(void)fprintf(stderr,
 			"All is encrypted, but the plain copy of the first %s may still be there. ",
 			coffer_size_format(res->data_offset).s);
-	else if (res->converted > 0 && r->have_last)
+	else if (res->converted > 0 && r->last.total > 0)
 		(void)fprintf(stderr, "%s of %s are encrypted. ",
 			coffer_size_format(r->last.done).s, coffer_size_format(r->last.total).s);
 	else if (res->converted > 0)

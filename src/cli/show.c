@@ -297,7 +297,7 @@ static struct json_object *holders_json(const struct coffer_status *s)
 	return array;
 }
 
-static struct json_object *status_json(const struct coffer_status *s)
+struct json_object *coffer_json_status(const struct coffer_status *s)
 {
 	struct json_object *o = coffer_json_object_new();
 
@@ -330,16 +330,6 @@ static struct json_object *status_json(const struct coffer_status *s)
 	coffer_json_put_known(o, "why", s->why);
 	coffer_json_put_known(o, "next", s->next);
 	return o;
-}
-
-void coffer_json_put_status(struct json_object *o, const char *key, const struct coffer_status *s)
-{
-	(void)coffer_json_put(o, key, status_json(s));
-}
-
-void coffer_json_append_status(struct json_object *array, const struct coffer_status *s)
-{
-	(void)coffer_json_append(array, status_json(s));
 }
 
 struct json_object *coffer_json_report(const char *verb)

@@ -48,10 +48,8 @@ void coffer_json_put_findings(
 /* The facts in a header backup, as an object under @key. */
 void coffer_json_put_backup(
 	struct json_object *o, const char *key, const struct coffer_backup_info *b);
-/* A disk's status as an object of its own under @key. */
-void coffer_json_put_status(struct json_object *o, const char *key, const struct coffer_status *s);
-/* The same in an array. */
-void coffer_json_append_status(struct json_object *array, const struct coffer_status *s);
+/* A disk's status as an object. */
+struct json_object *coffer_json_status(const struct coffer_status *s);
 /* {"report": @verb}; the caller adds to it and hands it to coffer_json_finish. */
 struct json_object *coffer_json_report(const char *verb);
 /* Add "outcome", "exit_code" and, where that is not 0, "message", and print the line. Returns the
