@@ -520,18 +520,5 @@ int coffer_conversion_finish(
 int coffer_conversion_verify(
 	struct json_object *json, const uint8_t *key, size_t key_size, struct coffer_err *e)
 {
-	struct json_object *segments = coffer_json_object(json, "segments");
-	struct find_keyslot slot = reencrypt_keyslot(json);
-	struct name_list list = {0};
-
-	if (slot.keyslot)
-		(void)coffer_json_foreach(coffer_json_object(json, "digests"), collect_digest_of,
-			(void *[]){(char *)slot.name, &list});
-	if (list.n != 1)
-		return coffer_err_set(e, EKEYREJECTED,
-			"the reencryption metadata has no digest: run 'cryptsetup repair' first");
-	return coffer_reencrypt_digest_verify(slot.keyslot, find_flag(segments, "backup-previous"),
-		find_flag(segments, "backup-final"), find_flag(segments, "backup-moved-segment"),
-		coffer_json_object(coffer_json_object(json, "digests"), list.names[0]), key,
-		key_size, e);
+	return coffer_reencrypt_digest_verify(json, key, key_size, e);
 }

@@ -10,6 +10,7 @@
 #include "base/crypto.h"
 #include "base/err.h"
 #include "convert/image.h"
+#include "luks2/helper.h"
 
 static uint64_t default_metadata_size(uint64_t shift)
 {

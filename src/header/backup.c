@@ -19,7 +19,7 @@
 #include "block/holders.h"
 #include "convert/disk.h"
 #include "luks2/header.h"
-#include "luks2/libcryptsetup.h"
+#include "luks2/helper.h"
 #include "luks2/locks.h"
 
 enum {

@@ -16,7 +16,6 @@
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
-#include "base/crypto.h"
 #include "base/err.h"
 #include "io/udev.h"
 
@@ -24,22 +23,46 @@ DEFINE_CLEANUP(struct crypt_device *, crypt, crypt_free);
 
 enum {
 	MAX_LOG = 256,
-	MAX_KEY = 4096 /* of a volume key, in bytes */
 };
 
 /* libcryptsetup's last complaint; it says more than its return value. */
 struct log {
 	char text[MAX_LOG];
+	char debug[MAX_LOG];  /* its last word for developers */
+	char reason[MAX_LOG]; /* what it had said when it gave a header copy up */
 };
+
+static void keep_text(char to[MAX_LOG], const char *msg)
+{
+	(void)snprintf(to, MAX_LOG, "%s", msg);
+	to[strcspn(to, "\n")] = '\0';
+}
+
+static bool begins(const char *text, const char *with)
+{
+	return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* What is wrong with a header it tells developers only, in its last line about a copy. */
+static void keep_reason(struct log *log, const char *msg)
+{
+	const bool over = begins(msg, "Trying to read secondary LUKS2 header") ||
+			  begins(msg, "LUKS2 header read failed");
+
+	if (over && !log->reason[0] && !begins(log->debug, "Checksum:") &&
+		!begins(log->debug, "LUKS2 header version"))
+		memcpy(log->reason, log->debug, sizeof(log->reason));
+	keep_text(log->debug, msg);
+}
 
 static void keep_errors(int level, const char *msg, void *usrptr)
 {
 	struct log *log = usrptr;
 
-	if (level != CRYPT_LOG_ERROR)
-		return;
-	(void)snprintf(log->text, sizeof(log->text), "%s", msg);
-	log->text[strcspn(log->text, "\n")] = '\0';
+	if (level == CRYPT_LOG_ERROR)
+		keep_text(log->text, msg);
+	else if (level == CRYPT_LOG_DEBUG)
+		keep_reason(log, msg);
 }
 
 static int complain(struct coffer_err *e, int r, const struct log *log, const char *what)
@@ -91,14 +114,6 @@ static void set_up_once(void)
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 	(void)pthread_once(&once, set_up);
-}
-
-/* A job for libcryptsetup in a child, which must not be forked while another thread sets it up. */
-static int run_child(coffer_child_job job, void *arg, enum coffer_child_kind kind,
-	const struct coffer_stop *stop, const char *what, struct coffer_err *e)
-{
-	set_up_once();
-	return coffer_child_run(job, arg, kind, stop, what, e);
 }
 
 const char *coffer_luks2_pbkdf(const struct coffer_luks2_format *f)
@@ -205,10 +220,25 @@ static int start_reencryption(struct crypt_device *cd, const struct coffer_luks2
 	return r < 0 ? r : 0;
 }
 
-/* In the child: everything with libcryptsetup's locks off, since they would be taken for a volume
- * that does not exist yet, and an ordinary user has none. Switching them off is for the life of
- * the process and for all its handles, which is why this runs in a child. */
-static int build_in_child(int header, int data, const struct coffer_luks2_format *f,
+static void keep_nothing(int level, const char *msg, void *usrptr)
+{
+	(void)level;
+	(void)msg;
+	(void)usrptr;
+}
+
+int coffer_cryptsetup_isolate(bool tokens)
+{
+	const int r = crypt_metadata_locking(NULL, 0);
+
+	if (!tokens)
+		crypt_token_external_disable();
+	crypt_set_debug_level(CRYPT_DEBUG_ALL);
+	crypt_set_log_callback(NULL, keep_nothing, NULL);
+	return r;
+}
+
+int coffer_cryptsetup_build(int header, int data, const struct coffer_luks2_format *f,
 	const struct coffer_luks2_layout *l, const struct coffer_secret *pass, struct coffer_err *e)
 {
 	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
@@ -218,15 +248,10 @@ static int build_in_child(int header, int data, const struct coffer_luks2_format
 	const char *mode;
 	int r;
 
-	r = coffer_secret_relock(pass);
-	if (r < 0)
-		return coffer_err_errno(e, -r, "lock the passphrase in memory");
 	r = split_cipher(f->cipher, cipher, &mode);
 	if (r < 0)
 		return coffer_err_set(e, EINVAL, "'%s' is no cipher", f->cipher);
-	r = crypt_metadata_locking(NULL, 0);
-	if (r == 0)
-		r = crypt_init_data_device(&cd, header_path.text, data_path.text);
+	r = crypt_init_data_device(&cd, header_path.text, data_path.text);
 	if (r < 0)
 		return complain(e, r, &log, "set up libcryptsetup");
 	crypt_set_log_callback(cd, keep_errors, &log);
@@ -239,72 +264,6 @@ static int build_in_child(int header, int data, const struct coffer_luks2_format
 	r = start_reencryption(cd, f, l, pass, cipher, mode);
 	if (r < 0)
 		return complain(e, r, &log, "prepare the LUKS2 header for an encryption in place");
-	return 0;
-}
-
-struct build {
-	int header, data;
-	const struct coffer_luks2_format *f;
-	const struct coffer_luks2_layout *l;
-	const struct coffer_secret *pass;
-};
-
-/* The child only ever writes to memory: to end it at any moment is safe. Whatever an earlier one
- * has left is taken away first. */
-static int build_job(void *arg, const struct coffer_child *c, struct coffer_err *e)
-{
-	const struct build *b = arg;
-
-	(void)c;
-	if (ftruncate(b->header, 0) < 0 || ftruncate(b->header, (off_t)b->l->data_offset) < 0 ||
-		ftruncate(b->data, 0) < 0 || ftruncate(b->data, (off_t)b->l->device_size) < 0)
-		return coffer_err_errno(e, errno, "make a file in memory");
-	return build_in_child(b->header, b->data, b->f, b->l, b->pass, e);
-}
-
-/* libcryptsetup would ask libuuid, which seeds libc's random numbers: a lock that another thread of
- * the caller may hold at the fork, and the one that was seen to keep a child waiting. */
-static int random_uuid(char ret[37])
-{
-	uint8_t b[16];
-
-	if (coffer_random(b, sizeof(b)) < 0)
-		return -EIO;
-	b[6] = (b[6] & 0x0f) | 0x40; /* version 4, RFC 9562 */
-	b[8] = (b[8] & 0x3f) | 0x80;
-	(void)snprintf(ret, 37,
-		"%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
-		b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
-		b[15]);
-	return 0;
-}
-
-int coffer_luks2_build(const struct coffer_luks2_format *f, const struct coffer_luks2_layout *l,
-	const struct coffer_secret *passphrase, const struct coffer_stop *stop, int *ret_fd,
-	struct coffer_err *e)
-{
-	struct coffer_luks2_format format = *f;
-	struct build b = {.f = &format, .l = l, .pass = passphrase};
-	_cleanup_close_ int header = -1, data = -1;
-	char uuid[37];
-	int r;
-
-	if (!format.uuid) {
-		if (random_uuid(uuid) < 0)
-			return coffer_err_set(e, EIO, "libcrypto has no random bytes");
-		format.uuid = uuid;
-	}
-	r = coffer_memfd("coffer-header", l->data_offset, &header, e);
-	if (r == 0)
-		r = coffer_memfd("coffer-no-data", l->device_size, &data, e);
-	if (r < 0)
-		return r;
-	b.header = header;
-	b.data = data;
-	r = run_child(build_job, &b, COFFER_CHILD_WORKS, stop, "making the LUKS2 header", e);
-	if (r < 0)
-		return r;
-	*ret_fd = TAKE_FD(header);
 	return 0;
 }
 
@@ -354,7 +313,7 @@ int coffer_luks2_unlock(int fd, const struct coffer_secret *passphrase,
 	set_up_once();
 	r = load(fd, &log, &cd, e);
 	if (r == 0)
-		r = coffer_secret_new(MAX_KEY, &key, e);
+		r = coffer_secret_new(COFFER_MAX_VOLUME_KEY, &key, e);
 	if (r == 0)
 		r = get_key(cd, CRYPT_ANY_SLOT, passphrase, key, &log, e);
 	if (r < 0)
@@ -363,140 +322,71 @@ int coffer_luks2_unlock(int fd, const struct coffer_secret *passphrase,
 	return 0;
 }
 
-/* --- trying a header out, in a child --- */
+/* --- trying a header out --- */
 
-struct trial {
-	int fd;
-	int number; /* of the keyslot or token */
-	const struct coffer_secret *passphrase;
-	const struct coffer_secret *candidate;
-	struct coffer_secret *key; /* shared: what was found */
-};
-
-static int accept_job(void *arg, const struct coffer_child *c, struct coffer_err *e)
+int coffer_cryptsetup_load(int fd, struct coffer_err *e)
 {
 	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
-	const struct trial *t = arg;
 	struct log log = {0};
 
-	(void)c;
-	return load(t->fd, &log, &cd, e);
+	return load(fd, &log, &cd, e);
 }
 
-int coffer_luks2_accepts(int fd, const struct coffer_stop *stop, struct coffer_err *e)
-{
-	struct trial t = {.fd = fd};
-
-	return run_child(accept_job, &t, COFFER_CHILD_WORKS, stop, "reading the LUKS2 header", e);
-}
-
-static int slot_job(void *arg, const struct coffer_child *c, struct coffer_err *e)
+int coffer_cryptsetup_judge(int fd, struct coffer_err *e)
 {
 	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
-	const struct trial *t = arg;
 	struct log log = {0};
-	int r;
+	const int r = load(fd, &log, &cd, e);
 
-	(void)c;
-	r = coffer_secret_relock(t->passphrase);
-	if (r == 0)
-		r = coffer_secret_relock(t->key);
-	if (r < 0)
-		return coffer_err_errno(e, -r, "lock the key in memory");
-	r = load(t->fd, &log, &cd, e);
-	return r < 0 ? r : get_key(cd, t->number, t->passphrase, t->key, &log, e);
-}
-
-int coffer_luks2_open_slot(int fd, unsigned int slot, const struct coffer_secret *passphrase,
-	const struct coffer_stop *stop, struct coffer_secret **ret_key, struct coffer_err *e)
-{
-	_cleanup_secret_ struct coffer_secret *key = NULL;
-	struct trial t = {.fd = fd, .number = (int)slot, .passphrase = passphrase};
-	int r;
-
-	r = coffer_secret_new_shared(MAX_KEY, &key, e);
-	if (r < 0)
-		return r;
-	t.key = key;
-	r = run_child(slot_job, &t, COFFER_CHILD_WORKS, stop, "trying a keyslot", e);
-	if (r < 0)
-		return r;
-	*ret_key = TAKE_PTR(key);
+	if (r != -EINVAL)
+		return r < 0 ? r : 1;
+	(void)coffer_err_set(e, EINVAL, "%s", log.reason[0] ? log.reason : log.text);
 	return 0;
 }
 
-static int key_job(void *arg, const struct coffer_child *c, struct coffer_err *e)
+int coffer_cryptsetup_open_slot(int fd, int slot, const struct coffer_secret *passphrase,
+	struct coffer_secret *key, struct coffer_err *e)
 {
 	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
-	const struct trial *t = arg;
 	struct log log = {0};
-	int r;
+	const int r = load(fd, &log, &cd, e);
 
-	(void)c;
-	r = coffer_secret_relock(t->candidate);
-	if (r < 0)
-		return coffer_err_errno(e, -r, "lock the key in memory");
-	r = load(t->fd, &log, &cd, e);
+	return r < 0 ? r : get_key(cd, slot, passphrase, key, &log, e);
+}
+
+int coffer_cryptsetup_check_key(int fd, const struct coffer_secret *key, struct coffer_err *e)
+{
+	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
+	struct log log = {0};
+	int r = load(fd, &log, &cd, e);
+
 	if (r < 0)
 		return r;
-	r = crypt_volume_key_verify(cd, (const char *)t->candidate->data, t->candidate->size);
+	r = crypt_volume_key_verify(cd, (const char *)key->data, key->size);
 	if (r == -EPERM)
 		return coffer_err_set(e, EPERM, "the key is not the volume's");
 	return r < 0 ? complain(e, r, &log, "compare the key with its digest") : 0;
 }
 
-int coffer_luks2_check_key(int fd, const struct coffer_secret *key, const struct coffer_stop *stop,
-	struct coffer_err *e)
-{
-	struct trial t = {.fd = fd, .candidate = key};
-
-	return run_child(
-		key_job, &t, COFFER_CHILD_WORKS, stop, "comparing the key with its digest", e);
-}
-
 DEFINE_CLEANUP(struct crypt_keyslot_context *, context, crypt_keyslot_context_free);
 
-static int token_job(void *arg, const struct coffer_child *c, struct coffer_err *e)
+int coffer_cryptsetup_open_token(int fd, int token, struct coffer_secret *key, struct coffer_err *e)
 {
 	_cleanup_(cleanup_context) struct crypt_keyslot_context *context = NULL;
 	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
-	const struct trial *t = arg;
-	size_t size = t->key->capacity;
+	size_t size = key->capacity;
 	struct log log = {0};
-	int r;
+	int r = load(fd, &log, &cd, e);
 
-	(void)c;
-	r = coffer_secret_relock(t->key);
-	if (r < 0)
-		return coffer_err_errno(e, -r, "lock the key in memory");
-	r = load(t->fd, &log, &cd, e);
 	if (r < 0)
 		return r;
-	r = crypt_keyslot_context_init_by_token(cd, t->number, NULL, NULL, 0, NULL, &context);
+	r = crypt_keyslot_context_init_by_token(cd, token, NULL, NULL, 0, NULL, &context);
 	if (r == 0)
 		r = crypt_volume_key_get_by_keyslot_context(
-			cd, CRYPT_ANY_SLOT, (char *)t->key->data, &size, context);
+			cd, CRYPT_ANY_SLOT, (char *)key->data, &size, context);
 	if (r < 0)
 		return complain(e, r, &log, "open by the token");
-	t->key->size = size;
-	return r;
-}
-
-int coffer_luks2_open_token(int fd, unsigned int token, const struct coffer_stop *stop,
-	struct coffer_secret **ret_key, struct coffer_err *e)
-{
-	_cleanup_secret_ struct coffer_secret *key = NULL;
-	struct trial t = {.fd = fd, .number = (int)token};
-	int r;
-
-	r = coffer_secret_new_shared(MAX_KEY, &key, e);
-	if (r < 0)
-		return r;
-	t.key = key;
-	r = run_child(token_job, &t, COFFER_CHILD_WAITS, stop, "asking a token", e);
-	if (r < 0)
-		return r;
-	*ret_key = TAKE_PTR(key);
+	key->size = size;
 	return r;
 }
 
@@ -613,5 +503,6 @@ int coffer_luks2_map(int fd, const char *device, const struct coffer_secret *key
 	if (geteuid() != 0)
 		return coffer_err_refuse(e, EPERM, "only root may map a volume");
 	(void)snprintf(m.name, sizeof(m.name), "coffer-verify-%d", (int)getpid());
-	return run_child(map_job, &m, COFFER_CHILD_TIDIES, stop, "looking at the mapped volume", e);
+	set_up_once(); /* no thread may be at it when the child is forked */
+	return coffer_child_run(map_job, &m, stop, "looking at the mapped volume", e);
 }

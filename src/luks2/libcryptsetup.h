@@ -12,6 +12,10 @@
 #include "coffer/err.h"
 #include "io/child.h"
 
+enum {
+	COFFER_MAX_VOLUME_KEY = 4096 /* bytes */
+};
+
 /* Zero or NULL is libcryptsetup's default everywhere. */
 struct coffer_luks2_format {
 	const char *cipher;	   /* "aes-xts-plain64"; never NULL */
@@ -42,42 +46,29 @@ const char *coffer_luks2_pbkdf(const struct coffer_luks2_format *f);
  * cost of key derivation? -EINVAL and others, its own words in @e. */
 int coffer_luks2_check_format(const struct coffer_luks2_format *f, struct coffer_err *e);
 
-/* A new header with a random volume key and @passphrase in keyslot 0, ready to encrypt in place a
- * device of this @layout. *ret_fd is a memfd of data_offset bytes with it.
- * -EINVAL and others of libcryptsetup, whose own words are in @e. -EINTR: @stop wanted it.
- * Forks. Where the caller has more threads, the child may wait for a lock that is nobody's any
- * more; then it is ended and another one begun. -EDEADLK: that has not helped. */
-int coffer_luks2_build(const struct coffer_luks2_format *f,
-	const struct coffer_luks2_layout *layout, const struct coffer_secret *passphrase,
-	const struct coffer_stop *stop, int *ret_fd, struct coffer_err *e);
-
 /* The volume key from the header in memfd @fd. -EPERM: no keyslot opens with @passphrase;
  * -EINVAL: libcryptsetup does not accept the header. */
 int coffer_luks2_unlock(int fd, const struct coffer_secret *passphrase,
 	struct coffer_secret **ret_key, struct coffer_err *e);
 
-/* What follows runs in a child each, since a header of unknown origin may ask for hours, for all
- * memory, or for worse: -EINTR when @stop wanted it, -EIO when the child died. */
+/* What follows is the work of coffer-helper (luks2/helper.h has it for the library): the settings
+ * are those of a whole process, and a header of unknown origin may ask for hours or for all memory.
+ * -errno as luks2/helper.h says. */
 
-/* Does libcryptsetup accept the header in memfd @fd? -EINVAL and others, its own words in @e. */
-int coffer_luks2_accepts(int fd, const struct coffer_stop *stop, struct coffer_err *e);
-
-/* The key that keyslot @slot alone holds: the volume's, or that of an unbound keyslot.
- * -EPERM: it does not open with @passphrase. */
-int coffer_luks2_open_slot(int fd, unsigned int slot, const struct coffer_secret *passphrase,
-	const struct coffer_stop *stop, struct coffer_secret **ret_key, struct coffer_err *e);
-
-/* Is @key the volume key, by the digest over the data? -EPERM: it is not. */
-int coffer_luks2_check_key(int fd, const struct coffer_secret *key, const struct coffer_stop *stop,
+/* libcryptsetup takes no locks, which would be those of a volume that does not exist and which a
+ * plain user may not have; it repairs nothing; and it loads plugins only where @tokens. */
+int coffer_cryptsetup_isolate(bool tokens);
+/* Fill the empty memfd @header; the sparse memfd @data stands for the device. */
+int coffer_cryptsetup_build(int header, int data, const struct coffer_luks2_format *f,
+	const struct coffer_luks2_layout *l, const struct coffer_secret *pass,
 	struct coffer_err *e);
-
-/* Let token @token alone open a keyslot of its own; returns the keyslot's number, and the key that
- * it holds. The token's plugin is loaded for that, and asks a TPM, a keyring or whatever else it is
- * about.
- * -ENOENT: nothing here can ask it, or what it asks has no answer; -EPERM: the answer opens no
- * keyslot; -ENOANO: it wants a PIN; others as the plugin has them. */
-int coffer_luks2_open_token(int fd, unsigned int token, const struct coffer_stop *stop,
-	struct coffer_secret **ret_key, struct coffer_err *e);
+int coffer_cryptsetup_load(int fd, struct coffer_err *e);
+int coffer_cryptsetup_judge(int fd, struct coffer_err *e);
+int coffer_cryptsetup_open_slot(int fd, int slot, const struct coffer_secret *passphrase,
+	struct coffer_secret *key, struct coffer_err *e);
+int coffer_cryptsetup_open_token(
+	int fd, int token, struct coffer_secret *key, struct coffer_err *e);
+int coffer_cryptsetup_check_key(int fd, const struct coffer_secret *key, struct coffer_err *e);
 
 /* Have the finished volume of the header in memfd @fd, whose data lie on @device, mapped for as
  * long as @job runs: read-only, by the name coffer-verify-PID, and private, so that no udev rule

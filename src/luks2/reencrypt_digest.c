@@ -3,6 +3,7 @@
 #include "luks2/reencrypt_digest.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -81,11 +82,73 @@ static void put_segment(struct blob *b, struct json_object *s)
 	put(b, raw, sizeof(raw));
 }
 
-int coffer_reencrypt_digest_verify(struct json_object *keyslot, struct json_object *previous,
-	struct json_object *final, struct json_object *moved, struct json_object *digest,
-	const uint8_t *key, size_t key_size, struct coffer_err *e)
+/* Members of the metadata that the digest is about. */
+struct parts {
+	const char *name; /* of the keyslot */
+	struct json_object *keyslot, *digest, *previous, *final, *moved;
+	unsigned int keyslots, digests;
+};
+
+static int find_keyslot(const char *name, struct json_object *slot, void *arg)
 {
-	struct json_object *area = coffer_json_object(keyslot, "area");
+	struct parts *p = arg;
+	const char *type = coffer_json_string(slot, "type");
+
+	if (!type || strcmp(type, "reencrypt") != 0)
+		return 0;
+	p->name = name;
+	p->keyslot = slot;
+	p->keyslots++;
+	return 0;
+}
+
+static int find_digest(const char *name, struct json_object *digest, void *arg)
+{
+	struct parts *p = arg;
+
+	(void)name;
+	if (!coffer_json_array_has(coffer_json_array(digest, "keyslots"), p->name))
+		return 0;
+	p->digest = digest;
+	p->digests++;
+	return 0;
+}
+
+/* In the order of their numbers, as the conversion's reader takes them: the digest must be of the
+ * segments that it goes by. */
+static struct json_object *find_backup(struct json_object *segments, const char *flag)
+{
+	for (size_t i = 0; i < coffer_json_length(segments); i++) {
+		struct json_object *segment;
+		char name[24];
+
+		(void)snprintf(name, sizeof(name), "%zu", i);
+		segment = coffer_json_object(segments, name);
+		if (coffer_json_array_has(coffer_json_array(segment, "flags"), flag))
+			return segment;
+	}
+	return NULL;
+}
+
+static struct parts find_parts(struct json_object *json)
+{
+	struct json_object *segments = coffer_json_object(json, "segments");
+	struct parts p = {0};
+
+	(void)coffer_json_foreach(coffer_json_object(json, "keyslots"), find_keyslot, &p);
+	if (p.keyslots == 1)
+		(void)coffer_json_foreach(coffer_json_object(json, "digests"), find_digest, &p);
+	p.previous = find_backup(segments, "backup-previous");
+	p.final = find_backup(segments, "backup-final");
+	p.moved = find_backup(segments, "backup-moved-segment");
+	return p;
+}
+
+int coffer_reencrypt_digest_verify(
+	struct json_object *json, const uint8_t *key, size_t key_size, struct coffer_err *e)
+{
+	const struct parts p = find_parts(json);
+	struct json_object *area = coffer_json_object(p.keyslot, "area"), *digest = p.digest;
 	_cleanup_secret_ struct coffer_secret *s = NULL;
 	uint8_t salt[SALT_SIZE + 3], want[MAX_DIGEST + 3], have[MAX_DIGEST];
 	size_t salt_size, want_size;
@@ -93,21 +156,24 @@ int coffer_reencrypt_digest_verify(struct json_object *keyslot, struct json_obje
 	struct blob b = {0};
 	int r;
 
+	if (p.digests != 1)
+		return coffer_err_set(e, EKEYREJECTED,
+			"the reencryption metadata has no digest: run 'cryptsetup repair' first");
 	r = coffer_secret_new(MAX_BLOB, &s, e);
 	if (r < 0)
 		return r;
 	b.s = s;
 	put(&b, "v2", 2);
 	put(&b, key, key_size);
-	put_text(&b, keyslot, "mode");
-	put_text(&b, keyslot, "direction");
+	put_text(&b, p.keyslot, "mode");
+	put_text(&b, p.keyslot, "direction");
 	put_text(&b, area, "type");
 	put_number(&b, area, "offset");
 	put_number(&b, area, "size");
 	put_number(&b, area, "shift_size");
-	put_segment(&b, previous);
-	put_segment(&b, final);
-	put_segment(&b, moved);
+	put_segment(&b, p.previous);
+	put_segment(&b, p.final);
+	put_segment(&b, p.moved);
 
 	if (b.bad || coffer_json_u32(digest, "iterations", &iterations) < 0 || iterations == 0 ||
 		!coffer_json_string(digest, "hash") ||

@@ -11,8 +11,8 @@
 #include "base/json.h"
 #include "coffer/err.h"
 
-/* Compare @digest (a digests entry) with what the keyslot and the three backup segments give
- * under @key. 0; -EKEYREJECTED: no match; -EBADMSG: something is missing; -EOPNOTSUPP: hash. */
-int coffer_reencrypt_digest_verify(struct json_object *keyslot, struct json_object *previous,
-	struct json_object *final, struct json_object *moved, struct json_object *digest,
-	const uint8_t *key, size_t key_size, struct coffer_err *e);
+/* Compare the digest of the reencryption keyslot in the metadata @json with what the keyslot and
+ * the three backup segments give under @key. 0; -EKEYREJECTED: no match, or not exactly one digest;
+ * -EBADMSG: something is missing; -EOPNOTSUPP: hash. */
+int coffer_reencrypt_digest_verify(
+	struct json_object *json, const uint8_t *key, size_t key_size, struct coffer_err *e);

@@ -11,7 +11,7 @@
 #include "convert/session.h"
 #include "header/judge_copies.h"
 #include "luks2/copy.h"
-#include "luks2/libcryptsetup.h"
+#include "luks2/helper.h"
 #include "luks2/locks.h"
 #include "report/judge_volume.h"
 #include "report/verify.h"
@@ -300,19 +300,6 @@ static int check_tokens(struct coffer_verifier *s, struct coffer_err *e)
 
 /* --- digests --- */
 
-/* The digest over a reencryption's metadata, which the volume key seals. In a child, since it is
- * the header that says how long that takes. */
-static int reencryption_job(void *arg, const struct coffer_child *c, struct coffer_err *e)
-{
-	const struct coffer_verifier *s = arg;
-	const int r = coffer_secret_relock(s->key);
-
-	(void)c;
-	if (r < 0)
-		return coffer_err_errno(e, -r, "lock the key in memory");
-	return coffer_conversion_verify(s->disk.header->json, s->key->data, s->key->size, e);
-}
-
 static bool is_of_reencryption(const struct coffer_keys *k, const struct coffer_key_digest *d)
 {
 	for (size_t i = 0; i < k->n_slots; i++)
@@ -339,8 +326,7 @@ static int check_digest(
 	if (!s->key)
 		return coffer_verify_add(s, "digest", COFFER_VERDICT_UNCHECKED, e,
 			"digest %u, of %s: it takes a key to confirm it", d->number, what);
-	r = reencryption ? coffer_child_run(reencryption_job, s, COFFER_CHILD_WORKS, &s->stop,
-				   "confirming the conversion's metadata", &why)
+	r = reencryption ? coffer_luks2_check_digest(s->disk.header->json, s->key, &s->stop, &why)
 			 : coffer_luks2_check_key(s->header, s->key, &s->stop, &why);
 	if (r == -EINTR)
 		return coffer_verify_stopped(s, e);

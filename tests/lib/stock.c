@@ -13,7 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/secret.h"
-#include "luks2/libcryptsetup.h"
+#include "luks2/helper.h"
 
 static char last_words[512];
 

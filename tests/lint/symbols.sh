@@ -22,7 +22,6 @@ src_fs_fsck.c.o setrlimit64
 src_fs_fsck.c.o signal
 src_fs_fsck.c.o sigprocmask
 src_io_child.c.o _exit
-src_io_child.c.o prctl
 src_luks2_libcryptsetup.c.o setenv'
 
 prints='printf vprintf puts putchar puts_unlocked putchar_unlocked perror psignal psiginfo stdin

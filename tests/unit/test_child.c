@@ -55,16 +55,6 @@ static int leave(void *arg, const struct coffer_child *c, struct coffer_err *e)
 	_exit(0); /* as a library that exits would */
 }
 
-static int endless(void *arg, const struct coffer_child *c, struct coffer_err *e)
-{
-	(void)arg;
-	(void)c;
-	(void)e;
-	while (getppid() != 1)
-		nap();
-	return 0;
-}
-
 /* Ends when it is told, and leaves a mark in shared memory, or in a pipe. */
 static int polite(void *arg, const struct coffer_child *c, struct coffer_err *e)
 {
@@ -100,7 +90,6 @@ static bool never(void *userdata)
 
 static void test_results(void)
 {
-	static const char *const kinds[] = {"works", "waits", "tidies"};
 	const struct coffer_stop quiet = {.wanted = never}, none = {0};
 	static const struct {
 		const char *name;
@@ -114,19 +103,18 @@ static void test_results(void)
 		{"a child that leaves early", leave, -EIO, "the test was stopped (out of memory?)"},
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		for (int kind = COFFER_CHILD_WORKS; kind <= COFFER_CHILD_TIDIES; kind++) {
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct coffer_stop *const stops[] = {NULL, &none, &quiet};
+
+		for (size_t k = 0; k < ARRAY_SIZE(stops); k++) {
 			struct coffer_err e = {0};
-			const int r = coffer_child_run(rows[i].job, NULL, kind,
-				i % 2  ? &quiet
-				: kind ? &none
-				       : NULL,
-				"the test", &e);
+			const int r = coffer_child_run(rows[i].job, NULL, stops[k], "the test", &e);
 
 			ok(r == rows[i].r && strcmp(e.msg, rows[i].text) == 0 &&
 					(r != -ENOKEY || e.outcome == COFFER_NEEDS_REPAIR),
-				"%s, %s (%d: %s)", rows[i].name, kinds[kind], r, e.msg);
+				"%s, stop %zu (%d: %s)", rows[i].name, k, r, e.msg);
 		}
+	}
 }
 
 static void test_stop(void)
@@ -138,12 +126,8 @@ static void test_stop(void)
 
 	if (mark == MAP_FAILED)
 		abort();
-	ok(coffer_child_run(endless, NULL, COFFER_CHILD_WAITS, &stop, "the test", &e) == -EINTR &&
+	ok(coffer_child_run(polite, mark, &stop, "the test", &e) == -EINTR && *mark == 42 &&
 			e.msg[0] == '\0',
-		"a child without end is killed when that is wanted");
-	left = 3;
-	ok(coffer_child_run(polite, mark, COFFER_CHILD_TIDIES, &stop, "the test", &e) == -EINTR &&
-			*mark == 42,
 		"a child that is asked cleans up first");
 	ok(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD, "and no child is left behind");
 	(void)munmap(mark, 4096);
@@ -156,16 +140,14 @@ static void test_reaped(void)
 	int r;
 
 	(void)signal(SIGCHLD, SIG_IGN);
-	r = coffer_child_run(succeed, NULL, COFFER_CHILD_WAITS, NULL, "the test", &e);
+	r = coffer_child_run(succeed, NULL, NULL, "the test", &e);
 	(void)signal(SIGCHLD, SIG_DFL);
 	ok(r == 7, "somebody else reaps the child: its report counts (%d: %s)", r, e.msg);
 }
 
-/* The caller is killed: the polite child ends by itself and can still clean up, the other one is
- * gone with it. */
-static void test_orphan(enum coffer_child_kind kind)
+/* The caller is killed: the child ends by itself and can still clean up. */
+static void test_orphan(void)
 {
-	const char *wanted = kind == COFFER_CHILD_TIDIES ? "be" : "b";
 	char got[3] = "";
 	size_t n = 0;
 	int fds[2];
@@ -176,15 +158,15 @@ static void test_orphan(enum coffer_child_kind kind)
 	pid = fork();
 	if (pid == 0) {
 		(void)close(fds[0]);
-		(void)coffer_child_run(polite_pipe, &fds[1], kind, NULL, "the test", NULL);
+		(void)coffer_child_run(polite_pipe, &fds[1], NULL, "the test", NULL);
 		_exit(0);
 	}
 	(void)close(fds[1]);
 	while (pid > 0 && n < 2 && read(fds[0], got + n, 1) == 1)
 		if (n++ == 0)
 			(void)kill(pid, SIGKILL);
-	ok(pid > 0 && strcmp(got, wanted) == 0, "the caller is killed, a child that is %s: '%s'",
-		kind == COFFER_CHILD_TIDIES ? "told" : "not told", got);
+	ok(pid > 0 && strcmp(got, "be") == 0, "the caller is killed, its child cleans up: '%s'",
+		got);
 	(void)close(fds[0]);
 	(void)waitpid(pid, NULL, 0);
 }
@@ -194,7 +176,6 @@ int main(void)
 	test_results();
 	test_stop();
 	test_reaped();
-	test_orphan(COFFER_CHILD_TIDIES);
-	test_orphan(COFFER_CHILD_WAITS);
+	test_orphan();
 	return done_testing();
 }

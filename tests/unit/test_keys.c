@@ -18,7 +18,7 @@
 #include "base/cleanup.h"
 #include "base/secret.h"
 #include "luks2/copy.h"
-#include "luks2/libcryptsetup.h"
+#include "luks2/helper.h"
 #include "tap.h"
 
 enum {

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* helper_main.c - coffer-helper: one job for libcryptsetup, then the end */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/json.h"
+#include "luks2/helper_protocol.h"
+#include "luks2/libcryptsetup.h"
+#include "luks2/reencrypt_digest.h"
+
+enum {
+	JUDGE_SECONDS = 30,	/* of processor time; one header takes milliseconds */
+	JUDGE_MEMORY = 1 << 30, /* address space; the metadata have 4 MiB at most */
+	PROBE = 64 << 20,	/* a part of it that must be there */
+	MAX_TEXT = 4 << 20,
+};
+
+/* Without them the next file that is opened would become a standard stream. */
+static void open_standard_streams(void)
+{
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			_exit(1);
+}
+
+static int limit(int what, rlim_t most)
+{
+	struct rlimit l;
+
+	if (getrlimit(what, &l) < 0)
+		return -errno;
+	if (l.rlim_max < most)
+		most = l.rlim_max;
+	l = (struct rlimit){most, most};
+	return setrlimit(what, &l) < 0 ? -errno : 0;
+}
+
+/* A header that asks for too much costs this process its life, and no more. A failed request for
+ * memory must not look like a refusal: so enough of it must be there. */
+static int limit_judge(void)
+{
+	int r = limit(RLIMIT_CPU, JUDGE_SECONDS);
+	void *p;
+
+#ifndef __SANITIZE_ADDRESS__ /* its shadow takes terabytes of addresses */
+	if (r == 0)
+		r = limit(RLIMIT_AS, JUDGE_MEMORY);
+#endif
+	if (r < 0)
+		return r;
+	p = mmap(NULL, PROBE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		return -ENOMEM;
+	(void)munmap(p, PROBE);
+	return 0;
+}
+
+static bool receive(void *to, size_t n)
+{
+	for (size_t at = 0; at < n;) {
+		const ssize_t k = recv(COFFER_HELPER_SOCKET, (char *)to + at, n - at, 0);
+
+		if (k <= 0)
+			return false; /* no signal interrupts: all are blocked */
+		at += (size_t)k;
+	}
+	return true;
+}
+
+static bool give(const void *from, size_t n)
+{
+	for (size_t at = 0; at < n;) {
+		const ssize_t k =
+			send(COFFER_HELPER_SOCKET, (const char *)from + at, n - at, MSG_NOSIGNAL);
+
+		if (k <= 0)
+			return false;
+		at += (size_t)k;
+	}
+	return true;
+}
+
+static const char *text_or_null(const char *text)
+{
+	return text[0] ? text : NULL;
+}
+
+static int build(const struct coffer_helper_format *h, const struct coffer_secret *passphrase,
+	struct coffer_err *e)
+{
+	const struct coffer_luks2_format f = {
+		.cipher = h->cipher,
+		.key_size = h->key_size,
+		.hash = text_or_null(h->hash),
+		.pbkdf = text_or_null(h->pbkdf),
+		.pbkdf_memory = h->pbkdf_memory,
+		.pbkdf_parallel = h->pbkdf_parallel,
+		.pbkdf_iterations = h->pbkdf_iterations,
+		.iter_time = h->iter_time,
+		.uuid = text_or_null(h->uuid),
+		.label = text_or_null(h->label),
+		.metadata_size = h->metadata_size,
+		.keyslots_size = h->keyslots_size,
+	};
+	const struct coffer_luks2_layout l = {.device_size = h->device_size,
+		.data_offset = h->data_offset,
+		.sector_size = h->sector_size};
+
+	return coffer_cryptsetup_build(
+		COFFER_HELPER_HEADER, COFFER_HELPER_DATA, &f, &l, passphrase, e);
+}
+
+static int check_digest(int n, const struct coffer_secret *key, struct coffer_err *e)
+{
+	_cleanup_json_ struct json_object *json = NULL;
+	_cleanup_free_ char *text = NULL;
+	int r;
+
+	if (n <= 0 || n > MAX_TEXT)
+		return coffer_err_errno(e, EPROTO, "read the metadata");
+	text = malloc((size_t)n);
+	if (!text)
+		return coffer_err_errno(e, ENOMEM, "read the metadata");
+	if (pread(COFFER_HELPER_HEADER, text, (size_t)n, 0) != n)
+		return coffer_err_errno(e, EIO, "read the metadata");
+	r = coffer_json_parse(text, (size_t)n, &json);
+	if (r < 0)
+		return coffer_err_errno(e, -r, "read the metadata");
+	return coffer_reencrypt_digest_verify(json, key->data, key->size, e);
+}
+
+static int work(const struct coffer_helper_request *q, const struct coffer_secret *secret,
+	struct coffer_secret *key, struct coffer_err *e)
+{
+	int r = coffer_cryptsetup_isolate(q->job == COFFER_HELPER_OPEN_TOKEN);
+
+	if (r == 0 && q->job == COFFER_HELPER_JUDGE)
+		r = limit_judge();
+	if (r < 0)
+		return coffer_err_errno(e, -r, "set up libcryptsetup");
+	switch (q->job) {
+	case COFFER_HELPER_BUILD:
+		return build(&q->format, secret, e);
+	case COFFER_HELPER_JUDGE:
+		return coffer_cryptsetup_judge(COFFER_HELPER_HEADER, e);
+	case COFFER_HELPER_LOAD:
+		return coffer_cryptsetup_load(COFFER_HELPER_HEADER, e);
+	case COFFER_HELPER_OPEN_SLOT:
+		return coffer_cryptsetup_open_slot(COFFER_HELPER_HEADER, q->number, secret, key, e);
+	case COFFER_HELPER_OPEN_TOKEN:
+		return coffer_cryptsetup_open_token(COFFER_HELPER_HEADER, q->number, key, e);
+	case COFFER_HELPER_CHECK_KEY:
+		return coffer_cryptsetup_check_key(COFFER_HELPER_HEADER, secret, e);
+	case COFFER_HELPER_CHECK_DIGEST:
+		return check_digest(q->number, secret, e);
+	default:
+		return coffer_err_errno(e, EPROTO, "coffer-helper, job %u", q->job);
+	}
+}
+
+static bool fits(const struct coffer_helper_request *q)
+{
+	return q->size == sizeof(*q) && q->secret_size <= COFFER_HELPER_MAX_SECRET &&
+	       strncmp(q->version, COFFER_VERSION, sizeof(q->version)) == 0;
+}
+
+int main(void)
+{
+	_cleanup_secret_ struct coffer_secret *secret = NULL, *key = NULL;
+	struct coffer_helper_request q;
+	struct coffer_helper_reply reply = {0};
+	bool given;
+
+	/* A parent that ended before this line has another process id than the request says. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return 1;
+	open_standard_streams();
+	if (limit(RLIMIT_CORE, 0) < 0 || !receive(&q, sizeof(q)) || getppid() != q.parent)
+		return 1;
+	if (!fits(&q)) {
+		reply.r = coffer_err_set(&reply.e, EPROTO, "coffer-helper is of another version");
+		return !give(&reply, sizeof(reply));
+	}
+	reply.r = coffer_secret_new(q.secret_size ? q.secret_size : 1, &secret, &reply.e);
+	if (reply.r == 0)
+		reply.r = coffer_secret_new(COFFER_MAX_VOLUME_KEY, &key, &reply.e);
+	if (reply.r == 0) {
+		secret->size = q.secret_size;
+		key->size = 0;
+		if (!receive(secret->data, secret->size))
+			return 1;
+		reply.r = work(&q, secret, key, &reply.e);
+		reply.key_size = reply.r < 0 ? 0 : (uint32_t)key->size;
+	}
+	given = give(&reply, sizeof(reply)) && give(key ? key->data : NULL, reply.key_size);
+	return !given;
+}
