@@ -295,38 +295,31 @@ static int read_copies(
 /* Of the sections of the metadata, those that every key needs. */
 static bool breaks_all(const char *id)
 {
-	static const char *const ids[] = {"digest", "segment", "config"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
-		if (strcmp(id, ids[i]) == 0)
-			return true;
-	return false;
+	return strcmp(id, "digest") == 0 || strcmp(id, "segment") == 0;
 }
 
-/* A header that would be refused, or open nothing, does not take the place of one that is there.
- * Where one keyslot of several is odd, or a requirement is unknown, the others still open it. */
+/* A header that would open nothing does not take the place of one that is there. Where one keyslot
+ * of several is odd, or a requirement is unknown, the others still open it. What libcryptsetup
+ * refuses is found when it is asked: coffer_image_accepted. */
 static int check_metadata(const struct coffer_backup *b, struct coffer_err *e)
 {
-	const struct coffer_meta m = {.json = b->json,
+	const struct coffer_metadata m = {.json = b->json,
 		.text = (const char *)b->image + COFFER_LUKS2_BIN,
 		.text_size = strlen((const char *)b->image + COFFER_LUKS2_BIN),
+		.accepted = true,
 		.copy_size = b->trailer.copy_size,
 		.device = "",
 		.copy = "",
 		.only_bad = true};
 	struct coffer_findings found = {0};
-	bool accepted = false;
-	int r = coffer_meta_check(&m, &found, &accepted);
+	int r = coffer_metadata_check(&m, &found);
 
 	if (r < 0)
 		r = coffer_err_errno(e, -r, "judge the backup's metadata");
 	for (size_t i = 0; i < found.n && r == 0; i++)
-		if (found.items[i].verdict == COFFER_VERDICT_BAD &&
-			(!accepted || breaks_all(found.items[i].id)))
+		if (found.items[i].verdict == COFFER_VERDICT_BAD && breaks_all(found.items[i].id))
 			r = coffer_err_set(e, EBADMSG, "the backup's metadata are wrong: %s",
 				found.items[i].text);
-	if (r == 0 && !accepted)
-		r = coffer_err_set(e, EBADMSG, "libcryptsetup would refuse the backup's metadata");
 	coffer_findings_free(&found);
 	return r;
 }

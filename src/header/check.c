@@ -32,6 +32,7 @@ struct checker {
 	char device[300]; /* quoted for a shell */
 	enum kind kind;
 	int counts;
+	bool usable[2];
 	bool cut_short; /* a copy is in order, but what it names is not all there */
 	size_t judged;	/* checks that are of the copy that counts, or of both; others follow */
 	uint64_t header_size, data_offset;
@@ -70,21 +71,23 @@ static bool have_one_text(const struct checker *c)
  * another device than its data. */
 static void note_kind(struct checker *c, const struct coffer_luks2_copy *look)
 {
-	c->header_size = coffer_meta_header_size(look->json, look->bin.copy_size);
-	c->data_offset = coffer_meta_data_offset(look->json);
+	c->header_size = coffer_metadata_header_size(look->json, look->bin.copy_size);
+	c->data_offset = coffer_metadata_data_offset(look->json);
 	c->report->only_header =
 		c->data_offset == 0 || (!c->dev->is_block && c->dev->size <= c->data_offset);
 }
 
-static struct coffer_meta meta_of(const struct checker *c, int i)
+static struct coffer_metadata metadata_of(const struct checker *c, int i)
 {
 	static const char *const names[] = {"first header copy: ", "second header copy: "};
 	const struct coffer_luks2_copy *look = &c->look.copy[i];
 
-	return (struct coffer_meta){
+	return (struct coffer_metadata){
 		.json = look->json,
 		.text = look->text,
 		.text_size = look->text_size,
+		.accepted = look->accepted,
+		.reason = look->reason,
 		.copy_size = look->bin.copy_size,
 		.device_size = c->report->only_header ? 0 : c->dev->size,
 		.device = c->device,
@@ -92,29 +95,25 @@ static struct coffer_meta meta_of(const struct checker *c, int i)
 	};
 }
 
-/* Would libcryptsetup take each of the copies? */
-static int find_accepted(struct checker *c)
+/* libcryptsetup refuses a header that does not end before the device does. */
+static bool is_all_there(const struct checker *c, int i)
 {
-	for (int i = 0; i < 2; i++) {
-		struct coffer_luks2_copy *look = &c->look.copy[i];
-		struct coffer_meta m = meta_of(c, i);
-		struct coffer_findings scratch = {0};
-		uint64_t size;
-		int r;
+	const struct coffer_luks2_copy *look = &c->look.copy[i];
 
-		if (!look->whole)
-			continue;
-		m.text = NULL; /* what only a person needs to know comes later */
-		r = coffer_meta_check(&m, &scratch, &look->accepted);
-		coffer_findings_free(&scratch);
-		if (r < 0)
-			return r;
-		size = coffer_meta_header_size(look->json, look->bin.copy_size);
-		c->cut_short = c->cut_short || (look->accepted && size > c->dev->size);
-		look->accepted = look->accepted && size <= c->dev->size;
+	return coffer_metadata_header_size(look->json, look->bin.copy_size) <= c->dev->size;
+}
+
+/* Which copies can be used here, and which one counts? */
+static void find_usable(struct checker *c)
+{
+	bool usable[2];
+
+	for (int i = 0; i < 2; i++) {
+		usable[i] = c->look.copy[i].accepted && is_all_there(c, i);
+		c->cut_short = c->cut_short || (c->look.copy[i].accepted && !usable[i]);
 	}
-	c->counts = coffer_luks2_counts(c->look.copy);
-	return 0;
+	c->counts = coffer_luks2_counts(c->look.copy, usable);
+	memcpy(c->usable, usable, sizeof(usable));
 }
 
 /* --- what was found --- */
@@ -165,21 +164,20 @@ static int check_metadata(struct checker *c)
 {
 	const struct coffer_luks2_copy *look = c->look.copy;
 	const int first = c->counts >= 0 ? c->counts : !look[0].whole;
-	struct coffer_meta m = meta_of(c, first);
-	bool accepted;
+	struct coffer_metadata m = metadata_of(c, first);
 	int r = 0;
 
 	if (look[first].whole) {
-		r = coffer_meta_check(&m, &c->report->checks, &accepted);
+		r = coffer_metadata_check(&m, &c->report->checks);
 		if (r == 0)
 			r = check_size(c);
 	}
 	c->judged = c->report->checks.n;
 	if (r < 0 || have_one_text(c) || !look[!first].whole)
 		return r;
-	m = meta_of(c, !first);
+	m = metadata_of(c, !first);
 	m.only_bad = true;
-	return coffer_meta_check(&m, &c->report->checks, &accepted);
+	return coffer_metadata_check(&m, &c->report->checks);
 }
 
 /* Where another program's signature lies decides what can be done about it. */
@@ -232,20 +230,20 @@ static int check_signatures(struct checker *c)
 static void remedy_copy(struct checker *c, char *ret, size_t size)
 {
 	const struct coffer_luks2_copy *look = c->look.copy, *other = &look[!c->counts];
-	const bool two = other->bin.uuid[0] && (!other->accepted || !have_one_text(c)) &&
+	const bool two = other->bin.uuid[0] && (!c->usable[!c->counts] || !have_one_text(c)) &&
 			 strcmp(other->bin.uuid, look[c->counts].bin.uuid) != 0;
 	char usual[sizeof(c->report->checks.items->remedy) - 80];
 	char meant[128] = "";
 
 	coffer_copy_remedy(c->device,
-		!look[0].magic && !bytes_are_zero(c->look.block_0, COFFER_BLOCK), usual,
+		!look[0].magic && !bytes_are_zero(c->look.data[0], COFFER_BLOCK), usual,
 		sizeof(usual));
 	if (two)
 		(void)snprintf(meant, sizeof(meant),
 			"if %s is the volume that is meant, and not %s: ", look[c->counts].bin.uuid,
 			other->bin.uuid);
 	/* of equal numbers cryptsetup takes the first, and repairs nothing */
-	if (other->accepted && other->bin.seqid == look[c->counts].bin.seqid &&
+	if (c->usable[!c->counts] && other->bin.seqid == look[c->counts].bin.seqid &&
 		(two || have_one_text(c)))
 		(void)snprintf(ret, size,
 			"%swrite both anew: cryptsetup config %s --label LABEL --subsystem NAME",
@@ -301,7 +299,7 @@ static void fill_copies(struct checker *c)
 		to->offset = from->offset;
 		to->found = from->magic && !from->luks1;
 		to->whole = from->whole;
-		to->usable = from->accepted;
+		to->usable = c->usable[i];
 		to->size = from->bin.copy_size;
 		to->sequence = from->bin.seqid;
 		memcpy(to->checksum, from->bin.checksum, sizeof(to->checksum));
@@ -341,7 +339,7 @@ static int find_kind(const struct coffer_header_copies *l, enum kind *ret)
 	int r;
 
 	r = l->copy[0].magic || l->copy[0].luks1 ? -ENODATA
-						 : coffer_transition_find(l->block_0, &t);
+						 : coffer_transition_find(l->data[0], &t);
 	if (r == -ENOMEM || r == -EIO)
 		return r;
 	if (l->copy[0].luks1)
@@ -368,11 +366,10 @@ static int check_all(struct checker *c)
 	for (int i = 1; i >= 0; i--)
 		if (look[i].whole)
 			note_kind(c, &look[i]);
-	r = find_accepted(c);
-	if (r == 0 && c->counts >= 0)
+	find_usable(c);
+	if (c->counts >= 0)
 		note_kind(c, &look[c->counts]);
-	if (r == 0)
-		r = check_copies(c);
+	r = check_copies(c);
 	if (r == 0)
 		r = check_metadata(c);
 	if (r == 0)
@@ -400,7 +397,7 @@ static int check(struct checker *c, struct coffer_err *e)
 	c->report->size = c->dev->size;
 	c->report->is_block = c->dev->is_block;
 	coffer_quote(c->dev->name, c->device, sizeof(c->device));
-	r = coffer_header_copies(c->dev, &c->look, e);
+	r = coffer_header_copies_read_locked(c->dev, &c->look, e);
 	if (r < 0)
 		return r;
 	r = check_all(c);

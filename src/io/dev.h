@@ -15,6 +15,7 @@
 #include "coffer/err.h"
 
 struct coffer_dev;
+struct coffer_judge;
 
 struct coffer_dev_ops {
 	/* All or nothing: 0, or -errno with @e set. A short transfer is an error. */
@@ -48,6 +49,7 @@ struct coffer_dev {
 	int fd;			/* for locks and probes only; -1 where there is none */
 	unsigned int locks;	/* held for this run: bits of luks2/locks.c */
 	uint64_t flushes;	/* that returned 0, for reports; atomic */
+	struct coffer_judge *judge; /* libcryptsetup's answers of this run: luks2/judge.h */
 };
 
 int coffer_dev_read(struct coffer_dev *d, void *buf, size_t n, uint64_t off, struct coffer_err *e);

@@ -175,6 +175,7 @@ static void file_close(struct coffer_dev *d)
 {
 	if (d->fd >= 0)
 		(void)close(d->fd); /* everything was flushed; no error of close matters */
+	free(d->judge);
 	free(d->name);
 	free(d);
 }

@@ -217,11 +217,11 @@ void coffer_luks2_copy_reset(struct coffer_luks2_copy *look)
 	*look = (struct coffer_luks2_copy){.offset = look->offset};
 }
 
-int coffer_luks2_counts(const struct coffer_luks2_copy look[2])
+int coffer_luks2_counts(const struct coffer_luks2_copy look[2], const bool usable[2])
 {
-	if (look[0].accepted && look[1].accepted)
+	if (usable[0] && usable[1])
 		return look[1].bin.seqid > look[0].bin.seqid;
-	return look[0].accepted ? 0 : look[1].accepted ? 1 : -1;
+	return usable[0] ? 0 : usable[1] ? 1 : -1;
 }
 
 /* The first field of two copies of one sequence number that is not the same; NULL: all are. */

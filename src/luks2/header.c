@@ -10,140 +10,51 @@
 #include "base/err.h"
 #include "luks2/copy.h"
 #include "luks2/header_compare.h"
+#include "luks2/header_read.h"
 #include "luks2/libcryptsetup.h"
 #include "luks2/locks.h"
-#include "luks2/metadata.h"
 
 enum {
 	PIECE = 1 << 20
 };
 
-/* What was read of one copy. */
-struct found {
-	struct coffer_luks2_bin bin;
-	uint8_t *data;
-	struct json_object *json;
-};
-
-static void free_found(struct found *f)
+/* A copy of another volume, left where the torn first copy does not point, is not this volume's. */
+static void fill_facts(const struct coffer_luks2_copy *c, struct coffer_copy_facts *f)
 {
-	free(f->data);
-	coffer_json_free(f->json);
+	*f = (struct coffer_copy_facts){
+		.magic = c->bin.copy_size > 0,
+		.whole = c->accepted && !c->foreign,
+		.refused = c->whole && !c->accepted,
+		.seqid = c->bin.seqid,
+	};
+	memcpy(f->uuid, c->bin.uuid, sizeof(f->uuid));
 }
 
-/* Whole is what libcryptsetup loads: with a right checksum over metadata that it refuses, the other
- * copy is the one that every program goes by. */
-static int judge_copy(struct found *f, struct coffer_copy_facts *facts)
-{
-	const char *text;
-	size_t n;
-	int r;
-
-	r = coffer_luks2_copy_check(f->data, &f->bin, &text, &n);
-	if (r == 0)
-		r = coffer_json_parse(text, n, &f->json);
-	if (r == -EBADMSG || r == -EOPNOTSUPP)
-		return 0;
-	if (r < 0)
-		return r; /* nothing that the copy says */
-	r = coffer_meta_accepted(f->json, text, n, f->bin.copy_size, &facts->whole);
-	facts->refused = r == 0 && !facts->whole;
-	return r;
-}
-
-/* Read and judge the copy at @off. A copy that is not whole is no error: the facts say so. */
-static int read_copy(struct coffer_dev *d, uint64_t off, struct coffer_copy_facts *facts,
-	struct found *ret, struct coffer_err *e)
-{
-	_cleanup_free_ uint8_t *block = coffer_dev_buffer(COFFER_LUKS2_BIN);
-	int r;
-
-	*facts = (struct coffer_copy_facts){0}; /* a caller may have looked before */
-	if (!block)
-		return coffer_err_errno(e, ENOMEM, "read the LUKS2 header of %s", d->name);
-	if (off + COFFER_LUKS2_BIN > d->size)
-		return 0;
-	r = coffer_dev_read(d, block, COFFER_LUKS2_BIN, off, e);
-	if (r < 0)
-		return r;
-	if (coffer_luks2_bin_read(block, off, &ret->bin) < 0)
-		return 0;
-	facts->magic = true;
-	facts->seqid = ret->bin.seqid;
-	memcpy(facts->uuid, ret->bin.uuid, sizeof(facts->uuid));
-	if (off + ret->bin.copy_size > d->size)
-		return 0;
-	ret->data = coffer_dev_buffer(ret->bin.copy_size);
-	if (!ret->data)
-		return coffer_err_errno(e, ENOMEM, "read the LUKS2 header of %s", d->name);
-	r = coffer_dev_read(d, ret->data, ret->bin.copy_size, off, e);
-	if (r < 0)
-		return r;
-	r = judge_copy(ret, facts);
-	return r < 0 ? coffer_err_errno(e, -r, "judge the LUKS2 header of %s", d->name) : 0;
-}
-
-/* Of two that are torn: does @a tell more of the volume @uuid than @b? */
-static bool tells_more(
-	const struct coffer_copy_facts *a, const struct coffer_copy_facts *b, const char *uuid)
-{
-	const bool ours = strcmp(a->uuid, uuid) == 0;
-
-	if (!a->magic || !b->magic)
-		return a->magic;
-	return ours == (strcmp(b->uuid, uuid) == 0) ? a->seqid > b->seqid : ours;
-}
-
-/* The second copy lies where the first one says. Without a whole first one it may lie at any of
- * nine places: what a torn one says of its size may be what is torn. */
-static int read_secondary(struct coffer_dev *d, const struct coffer_copies *f,
-	const struct found *primary, struct coffer_copy_facts *facts, struct found *ret,
-	struct coffer_err *e)
-{
-	struct coffer_copy_facts torn = {0};
-	int r = 0;
-
-	if (f->copy[0].magic) {
-		r = read_copy(d, primary->bin.copy_size, facts, ret, e);
-		if (r < 0 || facts->whole || f->copy[0].whole)
-			return r;
-		torn = *facts;
-	}
-	for (uint64_t off = COFFER_LUKS2_MIN_COPY; off <= COFFER_LUKS2_MAX_COPY; off *= 2) {
-		free_found(ret);
-		*ret = (struct found){0};
-		r = read_copy(d, off, facts, ret, e);
-		if (r < 0)
-			break;
-		/* What an earlier volume has left elsewhere is not this one's. */
-		if (facts->whole && f->copy[0].magic &&
-			strcmp(ret->bin.uuid, primary->bin.uuid) != 0)
-			facts->whole = false;
-		if (facts->whole)
-			return r;
-		if (tells_more(facts, &torn, primary->bin.uuid))
-			torn = *facts;
-	}
-	*facts = torn;
-	return r;
-}
-
-/* As cryptsetup has it: the higher sequence number, whatever volume it is of. */
-static int newest_copy(const struct coffer_copies *f, const struct found c[2])
+/* As cryptsetup has it: the higher sequence number, even of another volume. */
+static int newest_copy(const struct coffer_copies *f)
 {
 	if (f->copy[0].whole && f->copy[1].whole)
-		return c[1].bin.seqid > c[0].bin.seqid;
+		return f->copy[1].seqid > f->copy[0].seqid;
 	return f->copy[0].whole ? 0 : f->copy[1].whole ? 1 : -1;
 }
 
+/* One key and one place are one volume, whose UUID cryptsetup was just changing. */
+static bool are_two_volumes(const struct coffer_copies *f, const struct coffer_luks2_copy c[2])
+{
+	return f->copy[0].whole && f->copy[1].whole && strcmp(c[0].bin.uuid, c[1].bin.uuid) != 0 &&
+	       !(coffer_metadata_member_equal(c[0].json, c[1].json, "digests") &&
+		       coffer_metadata_member_equal(c[0].json, c[1].json, "segments"));
+}
+
 /* Take the newest copy as it is; the other is as read where it says the same, else built anew. */
-static int make_header(
-	struct coffer_copies *f, struct found c[2], struct coffer_header *h, struct coffer_err *e)
+static int make_header(struct coffer_copies *f, struct coffer_header_copies *l,
+	struct coffer_header *h, struct coffer_err *e)
 {
 	const int newest = f->newest, other = !newest;
+	struct coffer_luks2_copy *c = l->copy;
 	const bool same = f->copy[other].whole && c[other].bin.seqid == c[newest].bin.seqid &&
 			  c[other].bin.copy_size == c[newest].bin.copy_size &&
-			  memcmp(c[0].data + COFFER_LUKS2_BIN, c[1].data + COFFER_LUKS2_BIN,
+			  memcmp(l->data[0] + COFFER_LUKS2_BIN, l->data[1] + COFFER_LUKS2_BIN,
 				  c[0].bin.copy_size - COFFER_LUKS2_BIN) == 0;
 	uint8_t salt[64];
 
@@ -152,12 +63,12 @@ static int make_header(
 	memcpy(h->uuid, c[newest].bin.uuid, sizeof(h->uuid));
 	h->current[newest] = true;
 	h->current[other] = same;
-	h->copy[newest] = TAKE_PTR(c[newest].data);
+	h->copy[newest] = TAKE_PTR(l->data[newest]);
 	h->json = TAKE_PTR(c[newest].json);
 	if (f->copy[other].whole)
 		h->other_json = TAKE_PTR(c[other].json);
 	if (same) {
-		h->copy[other] = TAKE_PTR(c[other].data);
+		h->copy[other] = TAKE_PTR(l->data[other]);
 		return 0;
 	}
 	h->copy[other] = coffer_dev_buffer(h->copy_size);
@@ -169,40 +80,44 @@ static int make_header(
 	return 0;
 }
 
+static int read_header(struct coffer_dev *d, struct coffer_copies *f,
+	struct coffer_header_copies *l, struct coffer_header **ret, struct coffer_err *e)
+{
+	_cleanup_header_ struct coffer_header *h = calloc(1, sizeof(*h));
+	int r;
+
+	if (!h)
+		return coffer_err_errno(e, ENOMEM, "read the LUKS2 header of %s", d->name);
+	r = coffer_header_copies_read(d, l, e);
+	if (r < 0)
+		return r;
+	for (int i = 0; i < 2; i++)
+		fill_facts(&l->copy[i], &f->copy[i]);
+	f->newest = newest_copy(f);
+	f->two_volumes = are_two_volumes(f, l->copy);
+	if (f->newest < 0)
+		return 0;
+	memcpy(f->uuid, l->copy[f->newest].bin.uuid, sizeof(f->uuid));
+	f->copy_size = l->copy[f->newest].bin.copy_size;
+	r = make_header(f, l, h, e);
+	if (r < 0)
+		return r;
+	f->agree = h->current[!f->newest];
+	*ret = TAKE_PTR(h);
+	return 0;
+}
+
 int coffer_header_read(struct coffer_dev *d, struct coffer_copies *f, struct coffer_header **ret,
 	struct coffer_err *e)
 {
-	_cleanup_header_ struct coffer_header *h = calloc(1, sizeof(*h));
-	struct found c[2] = {0};
+	struct coffer_header_copies l = {0};
 	int r;
 
 	*f = (struct coffer_copies){.newest = -1};
-	if (!h)
-		return coffer_err_errno(e, ENOMEM, "read the LUKS2 header of %s", d->name);
-	r = read_copy(d, 0, &f->copy[0], &c[0], e);
-	if (r == 0)
-		r = read_secondary(d, f, &c[0], &f->copy[1], &c[1], e);
-	if (r == 0)
-		f->newest = newest_copy(f, c);
-	/* One key and one place are one volume, whose UUID cryptsetup was just changing. */
-	f->two_volumes = f->copy[0].whole && f->copy[1].whole &&
-			 strcmp(c[0].bin.uuid, c[1].bin.uuid) != 0 &&
-			 !(coffer_metadata_member_equal(c[0].json, c[1].json, "digests") &&
-				 coffer_metadata_member_equal(c[0].json, c[1].json, "segments"));
-	if (f->newest >= 0) {
-		r = make_header(f, c, h, e);
-		memcpy(f->uuid, c[f->newest].bin.uuid, sizeof(f->uuid));
-		f->copy_size = c[f->newest].bin.copy_size;
-		f->agree = r == 0 && h->current[!f->newest];
-	}
-	free_found(&c[0]);
-	free_found(&c[1]);
-	if (r < 0 || f->newest < 0) {
-		*ret = NULL;
-		return r;
-	}
-	*ret = TAKE_PTR(h);
-	return 0;
+	*ret = NULL;
+	r = read_header(d, f, &l, ret, e);
+	coffer_header_copies_reset(&l);
+	return r;
 }
 
 struct coffer_header *coffer_header_new(uint64_t copy_size)

@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "luks2/judge.h"
 #include "luks2/locks.h"
 
 enum {
@@ -52,46 +53,84 @@ static int read_copy(struct coffer_dev *d, struct coffer_header_copies *l, int i
 	l->copy[i].offset = off;
 	r = coffer_luks2_copy_judge(l->data[i], l->n[i], &l->copy[i], NULL);
 	if (r < 0)
-		return coffer_err_errno(e, -r, "look at the LUKS2 header of %s", d->name);
-	return 0;
+		return coffer_err_errno(e, -r, "read the LUKS2 header of %s", d->name);
+	return l->copy[i].whole ? coffer_luks2_copy_ask(d, &l->copy[i], e) : 0;
 }
 
-/* A whole copy at any of the places; of the others one with a magic rather than none, and else
- * @expected. */
+/* How much a second copy says. One that an earlier volume has left elsewhere counts less than a
+ * torn one of this volume. */
+static unsigned int rank(const struct coffer_luks2_copy *first, const struct coffer_luks2_copy *c)
+{
+	if (c->accepted && !c->foreign)
+		return 5;
+	if (c->accepted)
+		return 4;
+	if (c->bin.copy_size && strcmp(c->bin.uuid, first->bin.uuid) == 0)
+		return 3;
+	return c->bin.copy_size ? 2 : c->magic;
+}
+
+static bool says_more(const struct coffer_luks2_copy *first, const struct coffer_luks2_copy *a,
+	const struct coffer_luks2_copy *b)
+{
+	const unsigned int x = rank(first, a), y = rank(first, b);
+
+	return x > y || (x == y && a->bin.seqid > b->bin.seqid);
+}
+
+static int read_second(
+	struct coffer_dev *d, struct coffer_header_copies *l, uint64_t off, struct coffer_err *e)
+{
+	const struct coffer_luks2_copy *first = &l->copy[0];
+	struct coffer_luks2_copy *second = &l->copy[1];
+	const int r = read_copy(d, l, 1, off, e);
+
+	second->foreign = r == 0 && !first->accepted && first->bin.copy_size > 0 &&
+			  off != first->bin.copy_size &&
+			  strcmp(second->bin.uuid, first->bin.uuid) != 0;
+	return r;
+}
+
+/* The one place that knows where a second copy can lie. */
 static int search_second(struct coffer_dev *d, struct coffer_header_copies *l, uint64_t expected,
 	struct coffer_err *e)
 {
-	uint64_t best = 0;
-	int r;
+	struct coffer_luks2_copy best = {.offset = expected};
+	int r = read_second(d, l, expected, e);
 
+	if (r < 0 || l->copy[0].accepted || rank(&l->copy[0], &l->copy[1]) == 5)
+		return r;
+	best = l->copy[1];
+	best.json = NULL; /* not owned */
 	for (uint64_t off = COFFER_LUKS2_MIN_COPY; off <= COFFER_LUKS2_MAX_COPY; off *= 2) {
-		r = read_copy(d, l, 1, off, e);
-		if (r < 0 || l->copy[1].whole)
+		r = read_second(d, l, off, e);
+		if (r < 0 || rank(&l->copy[0], &l->copy[1]) == 5)
 			return r;
-		if (l->copy[1].magic && (best == 0 || off == expected))
-			best = off;
+		if (!says_more(&l->copy[0], &l->copy[1], &best))
+			continue;
+		best = l->copy[1];
+		best.json = NULL;
 	}
-	return read_copy(d, l, 1, best ? best : expected, e);
+	return read_second(d, l, best.offset, e);
 }
 
-static int read_both(struct coffer_dev *d, struct coffer_header_copies *l, struct coffer_err *e)
+int coffer_header_copies_read(
+	struct coffer_dev *d, struct coffer_header_copies *l, struct coffer_err *e)
 {
-	uint64_t expected;
-	int r;
+	const int r = read_copy(d, l, 0, 0, e);
 
-	/* What another descriptor has written on top of it counts, not what was read before. */
-	if (d->is_block)
-		coffer_dev_forget(d, 0, min_u64(d->size, 2 * COFFER_LUKS2_MAX_COPY));
-	r = read_copy(d, l, 0, 0, e);
 	if (r < 0)
 		return r;
-	l->block_0 = l->data[0];
-	expected = l->copy[0].bin.copy_size ? l->copy[0].bin.copy_size : COFFER_LUKS2_MIN_COPY;
-	r = read_copy(d, l, 1, expected, e);
-	/* The size that a torn copy names may be what is torn. */
-	if (r < 0 || l->copy[0].whole || l->copy[1].whole)
-		return r;
-	return search_second(d, l, expected, e);
+	return search_second(d, l,
+		l->copy[0].bin.copy_size ? l->copy[0].bin.copy_size : COFFER_LUKS2_MIN_COPY, e);
+}
+
+/* What another descriptor has written counts, not what was read before. */
+static int read_both(struct coffer_dev *d, struct coffer_header_copies *l, struct coffer_err *e)
+{
+	if (d->is_block)
+		coffer_dev_forget(d, 0, min_u64(d->size, 2 * COFFER_LUKS2_MAX_COPY));
+	return coffer_header_copies_read(d, l, e);
 }
 
 static bool is_same(const struct coffer_header_copies *a, const struct coffer_header_copies *b)
@@ -126,7 +165,7 @@ static int read_unlocked(
 	return r;
 }
 
-int coffer_header_copies(
+int coffer_header_copies_read_locked(
 	struct coffer_dev *d, struct coffer_header_copies *ret, struct coffer_err *e)
 {
 	_cleanup_lock_ struct coffer_lock *lock = NULL;

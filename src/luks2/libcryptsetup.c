@@ -28,31 +28,35 @@ enum {
 /* libcryptsetup's last complaint; it says more than its return value. */
 struct log {
 	char text[MAX_LOG];
-	char debug[MAX_LOG];  /* its last word for developers */
-	char reason[MAX_LOG]; /* what it had said when it gave a header copy up */
+	char reason[MAX_LOG]; /* why it gave the first header copy up */
+	enum {
+		READING,
+		JUDGING,
+		GIVEN_UP
+	} state;
 };
-
-static void keep_text(char to[MAX_LOG], const char *msg)
-{
-	(void)snprintf(to, MAX_LOG, "%s", msg);
-	to[strcspn(to, "\n")] = '\0';
-}
 
 static bool begins(const char *text, const char *with)
 {
 	return strncmp(text, with, strlen(with)) == 0;
 }
 
-/* What is wrong with a header it tells developers only, in its last line about a copy. */
+/* Why it refuses a header it says to developers only: in what follows the checksum of the first
+ * copy, up to its try to repair that. */
 static void keep_reason(struct log *log, const char *msg)
 {
-	const bool over = begins(msg, "Trying to read secondary LUKS2 header") ||
-			  begins(msg, "LUKS2 header read failed");
+	const size_t n = strlen(log->reason);
 
-	if (over && !log->reason[0] && !begins(log->debug, "Checksum:") &&
-		!begins(log->debug, "LUKS2 header version"))
-		memcpy(log->reason, log->debug, sizeof(log->reason));
-	keep_text(log->debug, msg);
+	if (log->state == READING && begins(msg, "Checksum:")) {
+		log->state = JUDGING;
+	} else if (log->state == JUDGING &&
+		   (begins(msg, "Repairing JSON metadata") || begins(msg, "ERROR:") ||
+			   begins(msg, "Trying to read secondary"))) {
+		log->state = GIVEN_UP;
+	} else if (log->state == JUDGING && !begins(msg, "Checksum:")) {
+		(void)snprintf(log->reason + n, sizeof(log->reason) - n, "%s%.*s", n ? " " : "",
+			(int)strcspn(msg, "\n"), msg);
+	}
 }
 
 static void keep_errors(int level, const char *msg, void *usrptr)
@@ -60,7 +64,7 @@ static void keep_errors(int level, const char *msg, void *usrptr)
 	struct log *log = usrptr;
 
 	if (level == CRYPT_LOG_ERROR)
-		keep_text(log->text, msg);
+		(void)snprintf(log->text, sizeof(log->text), "%.*s", (int)strcspn(msg, "\n"), msg);
 	else if (level == CRYPT_LOG_DEBUG)
 		keep_reason(log, msg);
 }
@@ -340,7 +344,10 @@ int coffer_cryptsetup_judge(int fd, struct coffer_err *e)
 
 	if (r != -EINVAL)
 		return r < 0 ? r : 1;
-	(void)coffer_err_set(e, EINVAL, "%s", log.reason[0] ? log.reason : log.text);
+	(void)coffer_err_set(e, EINVAL, "%s",
+		log.reason[0] ? log.reason
+		: log.text[0] ? log.text
+			      : "it gives no reason");
 	return 0;
 }
 

@@ -10,6 +10,8 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "io/dev.h"
+#include "luks2/judge.h"
+#include "luks2/libcryptsetup.h"
 
 struct memdev {
 	struct coffer_dev dev; /* first: the interface's calls get a pointer to it */
@@ -70,13 +72,18 @@ static const struct coffer_dev_ops memdev_ops = {.read = memdev_read,
 static inline struct memdev memdev_over(const uint8_t *mem, uint64_t n, uint64_t size)
 {
 	static char name[] = "fuzzed disk";
+	static struct coffer_judge *judge;
+
+	if (!judge)
+		judge = coffer_judge_new(coffer_cryptsetup_judge); /* in this process */
 
 	return (struct memdev){.dev = {.ops = &memdev_ops,
 				       .name = name,
 				       .size = size,
 				       .read_only = true,
 				       .logical_block = 512,
-				       .fd = -1},
+				       .fd = -1,
+				       .judge = judge},
 		.mem = mem,
 		.n = n};
 }

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "luks2/judge.h"
+#include "luks2/libcryptsetup.h"
 
 const char *const crash_policy_names[N_CRASH_POLICIES] = {
 	[CRASH_ALL] = "all written",
@@ -215,6 +217,18 @@ static const struct coffer_dev_ops mem_ops = {
 	.close = mem_close,
 };
 
+/* libcryptsetup itself, asked in this process: states by the hundred thousand have few headers. */
+static struct coffer_judge *shared_judge(void)
+{
+	static struct coffer_judge *judge;
+
+	if (!judge)
+		judge = coffer_judge_new(coffer_cryptsetup_judge);
+	if (!judge)
+		abort();
+	return judge;
+}
+
 static struct crashdev *new_device(uint8_t *mem, uint64_t size, struct layer *l)
 {
 	struct kept *k = calloc(1, sizeof(*k));
@@ -226,6 +240,7 @@ static struct crashdev *new_device(uint8_t *mem, uint64_t size, struct layer *l)
 	k->d.dev.size = size;
 	k->d.dev.logical_block = 512;
 	k->d.dev.fd = -1;
+	k->d.dev.judge = shared_judge();
 	k->d.mem = mem;
 	k->d.layer = l;
 	if (!k->d.dev.name)

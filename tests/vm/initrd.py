@@ -88,6 +88,9 @@ def build(path, coffer, inside, init, modules):
         archive.file("bin/busybox", _which("busybox"))
         archive.link("bin/sh", "busybox")
         archive.program("coffer/coffer", coffer)
+        helper = os.path.join(os.path.dirname(coffer), "coffer-helper")
+        if os.path.exists(helper):  # an older build has none
+            archive.program("coffer/coffer-helper", helper)
         for tool in TOOLS:
             archive.program(f"usr/sbin/{tool}", _which(tool))
         for library in HIDDEN_LIBRARIES:

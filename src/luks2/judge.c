@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* judge.c - libcryptsetup's word on the metadata of one header copy */
+#include "luks2/judge.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/crypto.h"
+#include "base/err.h"
+#include "luks2/helper.h"
+#include "luks2/metadata.h"
+
+enum {
+	ANSWERS = 128, /* a run sees a handful; the oldest is forgotten */
+	SALT_SIZE = 64
+};
+
+struct answer {
+	uint8_t hash[COFFER_SHA256_SIZE];
+	bool accepted;
+	char reason[COFFER_LUKS2_REASON];
+};
+
+struct coffer_judge {
+	int (*ask)(int fd, struct coffer_err *e);
+	size_t n; /* answers so far */
+	struct answer answers[ANSWERS];
+};
+
+struct coffer_judge *coffer_judge_new(int (*ask)(int fd, struct coffer_err *e))
+{
+	struct coffer_judge *j = calloc(1, sizeof(*j));
+
+	if (j)
+		j->ask = ask ? ask : coffer_luks2_judge;
+	return j;
+}
+
+static const struct answer *find(const struct coffer_judge *j, const uint8_t *hash)
+{
+	for (size_t i = 0; i < min_u64(j->n, ANSWERS); i++)
+		if (memcmp(j->answers[i].hash, hash, COFFER_SHA256_SIZE) == 0)
+			return &j->answers[i];
+	return NULL;
+}
+
+/* Of the text alone, and the size of the copies: the rest of the block does not matter here. */
+static int hash_of(const struct coffer_luks2_copy *copy, uint8_t ret[COFFER_SHA256_SIZE])
+{
+	struct coffer_digest *d = NULL;
+	uint8_t size[8];
+	int r;
+
+	put_be64(size, copy->bin.copy_size);
+	r = coffer_digest_new("sha256", &d);
+	if (r == 0)
+		r = coffer_digest_add(d, size, sizeof(size));
+	if (r == 0)
+		r = coffer_digest_add(d, copy->text, copy->text_size);
+	if (r < 0) {
+		coffer_digest_free(d);
+		return r;
+	}
+	return coffer_digest_end(d, ret, NULL);
+}
+
+/* A header in memory whose two copies are made of this one, so that libcryptsetup has no other. */
+static int header_of(const struct coffer_luks2_copy *copy, int *ret, struct coffer_err *e)
+{
+	const uint64_t n = copy->bin.copy_size, size = coffer_metadata_header_size(copy->json, n);
+	static const uint8_t salt[SALT_SIZE];
+	_cleanup_free_ uint8_t *other = malloc(n);
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	if (!other)
+		return coffer_err_errno(e, ENOMEM, "judge the LUKS2 header");
+	r = coffer_luks2_copy_other(copy->copy, other, salt);
+	if (r < 0)
+		return coffer_err_errno(e, -r, "judge the LUKS2 header");
+	r = coffer_memfd("coffer-copy", size ? size : 2 * n, &fd, e);
+	if (r < 0)
+		return r;
+	if (pwrite(fd, copy->copy, n, (off_t)copy->offset) != (ssize_t)n ||
+		pwrite(fd, other, n, copy->offset ? 0 : (off_t)n) != (ssize_t)n)
+		return coffer_err_set(e, EIO, "copy the header to memory");
+	*ret = TAKE_FD(fd);
+	return 0;
+}
+
+static int ask(struct coffer_judge *j, const struct coffer_luks2_copy *copy, struct answer *ret,
+	struct coffer_err *e)
+{
+	_cleanup_close_ int fd = -1;
+	struct coffer_err why = {0};
+	int r = header_of(copy, &fd, e);
+
+	if (r < 0)
+		return r;
+	r = j->ask(fd, &why);
+	if (r < 0) {
+		if (e)
+			*e = why;
+		return r;
+	}
+	ret->accepted = r > 0;
+	(void)snprintf(
+		ret->reason, sizeof(ret->reason), "%.*s", (int)sizeof(ret->reason) - 1, why.msg);
+	j->answers[j->n++ % ANSWERS] = *ret;
+	return 0;
+}
+
+int coffer_luks2_copy_ask(
+	struct coffer_dev *d, struct coffer_luks2_copy *copy, struct coffer_err *e)
+{
+	const struct answer *known;
+	struct answer answer = {0};
+	int r;
+
+	if (!d->judge)
+		d->judge = coffer_judge_new(NULL);
+	r = d->judge ? hash_of(copy, answer.hash) : -ENOMEM;
+	if (r < 0)
+		return coffer_err_errno(e, -r, "judge the LUKS2 header of %s", d->name);
+	known = find(d->judge, answer.hash);
+	if (known)
+		answer = *known;
+	else
+		r = ask(d->judge, copy, &answer, e);
+	if (r < 0)
+		return r;
+	copy->accepted = answer.accepted;
+	memcpy(copy->reason, answer.reason, sizeof(copy->reason));
+	return 0;
+}
