@@ -161,12 +161,15 @@ static int send_rest(const struct call *c, size_t *at)
 static int receive_rest(struct call *c, size_t *at)
 {
 	const size_t first = sizeof(c->reply);
-	const bool rest = *at >= first;
-	size_t size = rest ? first + c->reply.key_size : first;
-	const ssize_t n =
-		recv(c->fd, rest ? c->key->data + (*at - first) : (uint8_t *)&c->reply + *at,
-			size - *at, MSG_DONTWAIT);
+	uint8_t *to = (uint8_t *)&c->reply + *at;
+	size_t size = first - *at;
+	ssize_t n;
 
+	if (*at >= first && c->key) {
+		to = c->key->data + (*at - first);
+		size = first + c->reply.key_size - *at;
+	}
+	n = recv(c->fd, to, size, MSG_DONTWAIT);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -EPIPE;
 	if (n == 0)

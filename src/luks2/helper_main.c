@@ -27,9 +27,12 @@ enum {
 /* Without them the next file that is opened would become a standard stream. */
 static void open_standard_streams(void)
 {
-	for (int fd = 0; fd < 3; fd++)
-		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+	for (int fd = 0; fd < 3; fd++) {
+		const int null = fcntl(fd, F_GETFD) < 0 ? open("/dev/null", O_RDWR) : fd;
+
+		if (null != fd)
 			_exit(1);
+	}
 }
 
 static int limit(int what, rlim_t most)
@@ -180,8 +183,9 @@ int main(void)
 	struct coffer_helper_reply reply = {0};
 	bool given;
 
-	/* A parent that ended before this line has another process id than the request says. */
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+	/* A parent that ended before this line has another process id than the request says. No key
+	 * is here yet, and later nobody may look in. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
 		return 1;
 	open_standard_streams();
 	if (limit(RLIMIT_CORE, 0) < 0 || !receive(&q, sizeof(q)) || getppid() != q.parent)

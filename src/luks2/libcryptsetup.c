@@ -283,6 +283,8 @@ static int load(int fd, struct log *log, struct crypt_device **ret, struct coffe
 		return complain(e, r, log, "set up libcryptsetup");
 	crypt_set_log_callback(cd, keep_errors, log);
 	r = crypt_load(cd, CRYPT_LUKS2, NULL);
+	if (r < 0 && log->reason[0])
+		memcpy(log->text, log->reason, sizeof(log->text));
 	if (r < 0)
 		return complain(e, r, log, "libcryptsetup does not accept the LUKS2 header");
 	*ret = TAKE_PTR(cd);
@@ -344,10 +346,7 @@ int coffer_cryptsetup_judge(int fd, struct coffer_err *e)
 
 	if (r != -EINVAL)
 		return r < 0 ? r : 1;
-	(void)coffer_err_set(e, EINVAL, "%s",
-		log.reason[0] ? log.reason
-		: log.text[0] ? log.text
-			      : "it gives no reason");
+	(void)coffer_err_set(e, EINVAL, "%s", log.text[0] ? log.text : "it gives no reason");
 	return 0;
 }
 

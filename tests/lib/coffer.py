@@ -108,6 +108,15 @@ def volume_file(img, key, size, out):
 
 # --- coffer -------------------------------------------------------------------------------------
 
+def install(target, program=COFFER):
+    """A copy of the program, with its helper beside it, where others may run it."""
+    run("cp", program, os.path.join(os.path.dirname(program), "coffer-helper"),
+        target if os.path.isdir(target) else os.path.dirname(target))
+    made = os.path.join(os.path.dirname(target), os.path.basename(program))
+    if not os.path.isdir(target) and made != target:
+        os.rename(made, target)
+
+
 def command(verb, img, key=None, *args, program=COFFER):
     """Everything is converted unless the row says otherwise: then every byte of the content can be
     asked for. Rows about used space say so."""

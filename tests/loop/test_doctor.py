@@ -335,7 +335,7 @@ def no_tools():
     os.makedirs(empty, exist_ok=True)
     with contextlib.ExitStack() as s:
         own = s.enter_context(tempdir())
-        run("cp", COFFER, own)
+        coffer.install(own)
         libs = re.findall(r"=> (/\S+)", run("ldd", COFFER).stdout)
         inside = " && ".join(f"mount --bind {empty} {os.path.realpath(d)}" for d in
                              ("/usr/local/sbin", "/usr/sbin", "/usr/bin") if os.path.isdir(d))

@@ -42,7 +42,7 @@ def environment():
     pc = os.path.dirname(installed("libcoffer.pc"))
     system = run("pkg-config", "--variable", "pc_path", "pkg-config").stdout.strip()
     return dict(os.environ, PKG_CONFIG_PATH=f"{pc}:{system}", PKG_CONFIG_SYSROOT_DIR=root,
-                LD_LIBRARY_PATH=lib_folder())
+                LD_LIBRARY_PATH=lib_folder(), COFFER_HELPER=installed("coffer-helper"))
 
 
 def pkg_config(*args):

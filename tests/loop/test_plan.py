@@ -460,7 +460,7 @@ def as_nobody(mode, *, bad_guard=None):
     """An ordinary user who may read the image; then the lock folder of root's is not for him."""
     img = box.copy("nobody")
     program = os.path.join(folder, "coffer")
-    run("cp", COFFER, program)
+    coffer.install(program)
     os.chmod(folder, 0o755)
     os.chmod(img, mode)
     report = plan(img, *ALL, status=(4 if bad_guard else 0,), prefix=NOBODY, program=program)

@@ -312,7 +312,7 @@ def read_only_device():
 def read_only_file():
     img = box.copy("mode")
     program = os.path.join(folder, "coffer")
-    run("cp", COFFER, program)
+    coffer.install(program)
     os.chmod(folder, 0o755)
     os.chmod(box.key, 0o644)
     os.chmod(img, 0o444)

@@ -171,7 +171,7 @@ with stack:
     os.chmod(folder, 0o755)
     os.chmod(box.key, 0o644)
     mine = os.path.join(folder, "coffer")
-    run("cp", COFFER, mine)
+    coffer.install(mine)
     tap.run([
         ("keep", says, lambda: box.copy("keep"), [],
          [r"used +[\d.]+ MiB of 38\.0 MiB\n", "free space was left as it was: " + DELETED],

@@ -434,8 +434,8 @@ with stack:
     programs = os.path.join(folder, "bin")  # the build's own folder may be closed to others
     os.mkdir(programs)
     program, asan = os.path.join(programs, "coffer"), os.path.join(programs, "coffer-asan")
-    run("cp", COFFER, program)
-    run("cp", ASAN, asan)
+    coffer.install(asan, ASAN)
+    coffer.install(program)
     key_file = os.path.join(folder, "lines")
     with open(key_file, "wb") as f:
         f.write(KEY)
