@@ -394,7 +394,7 @@ def only_reads(make):
                         assert call in {"execve", "read", "pread64", "readv", "preadv", "preadv2",
                                         "lseek", "fstat", "newfstatat", "statx", "stat", "lstat",
                                         "close", "fadvise64", "flock", "fcntl", "readlink", "mmap",
-                                        "readlinkat", "access", "dup", "dup3"}, line
+                                        "readlinkat", "access", "dup", "dup3", "dup2", "close_range"}, line
             assert opened, f"{target} was never opened"
 
 
