@@ -15,12 +15,12 @@ static size_t mapping_size(size_t size)
 	return round_up_u64(sizeof(struct coffer_secret) + size, 4096);
 }
 
-static int new_secret(size_t size, int sharing, struct coffer_secret **ret, struct coffer_err *e)
+int coffer_secret_new(size_t size, struct coffer_secret **ret, struct coffer_err *e)
 {
 	const size_t n = mapping_size(size);
 	struct coffer_secret *s;
 
-	s = mmap(NULL, n, PROT_READ | PROT_WRITE, sharing | MAP_ANONYMOUS, -1, 0);
+	s = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (s == MAP_FAILED)
 		return coffer_err_errno(e, ENOMEM, "no memory for a key of %zu bytes", size);
 	if (mlock(s, n) < 0 || madvise(s, n, MADV_DONTDUMP) < 0) {
@@ -34,16 +34,6 @@ static int new_secret(size_t size, int sharing, struct coffer_secret **ret, stru
 	s->data = (uint8_t *)(s + 1);
 	*ret = s;
 	return 0;
-}
-
-int coffer_secret_new(size_t size, struct coffer_secret **ret, struct coffer_err *e)
-{
-	return new_secret(size, MAP_PRIVATE, ret, e);
-}
-
-int coffer_secret_new_shared(size_t size, struct coffer_secret **ret, struct coffer_err *e)
-{
-	return new_secret(size, MAP_SHARED, ret, e);
 }
 
 int coffer_secret_relock(const struct coffer_secret *s)

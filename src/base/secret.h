@@ -17,8 +17,6 @@ struct coffer_secret {
  * -ENOMEM when memory cannot be had or not be locked (RLIMIT_MEMLOCK): a key that could be
  * swapped out is refused rather than used. */
 int coffer_secret_new(size_t size, struct coffer_secret **ret, struct coffer_err *e);
-/* The same in memory that children forked later share, so that they can put a key into it. */
-int coffer_secret_new_shared(size_t size, struct coffer_secret **ret, struct coffer_err *e);
 /* Lock @s again in a child: locks are not inherited by fork. -errno of mlock. */
 int coffer_secret_relock(const struct coffer_secret *s);
 void coffer_secret_free(struct coffer_secret *s); /* NULL is fine */

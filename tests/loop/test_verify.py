@@ -27,7 +27,7 @@ SIZE, END, S = 12 * MiB, 10 * MiB, MiB  # of the small disks
 # --- volumes that are in order ---------------------------------------------------------------------
 
 SOUND = dict(header_primary="ok", header_secondary="ok", metadata="ok", conversion="ok",
-             keyslot="ok", digest="ok", volume_key="ok", segment="ok", record="ok", head_copy="ok",
+             keyslot="ok", digest="ok", volume_key="ok", segment="ok", record="ok", moved_segment_copy="ok",
              wipe_pending="ok")
 
 
@@ -41,7 +41,7 @@ def healthy(box, make, program=ASAN):
     report = verify(img, program=program)
     expect(report, "encrypted", header_primary="ok", header_secondary="ok", metadata="ok",
            keyslot="unchecked", digest="unchecked", volume_key="unchecked",
-           filesystem="unchecked", filesystem_end="", record="ok", head_copy="ok")
+           filesystem="unchecked", filesystem_end="", record="ok", moved_segment_copy="ok")
     os.unlink(img)
 
 

@@ -55,9 +55,7 @@ static uint64_t locked_kib(void)
 	return kib;
 }
 
-typedef int (*maker)(size_t size, struct coffer_secret **ret, struct coffer_err *e);
-
-static void check_sizes(maker make, const char *kind)
+static void check_sizes(void)
 {
 	static const size_t sizes[] = {0, 1, 64, 4000, 4072, 4073, 4096, 8192, 65536};
 
@@ -66,20 +64,20 @@ static void check_sizes(maker make, const char *kind)
 		struct coffer_secret *s = NULL;
 		const size_t n = sizes[i];
 
-		if (!ok(make(n, &s, NULL) == 0, "%s, %zu bytes: made", kind, n))
+		if (!ok(coffer_secret_new(n, &s, NULL) == 0, "%zu bytes: made", n))
 			continue;
 		ok(s->size == n && s->capacity == n && bytes_are_zero(s->data, n),
-			"%s, %zu bytes: zeroed", kind, n);
+			"%zu bytes: zeroed", n);
 		memset(s->data, 0xa5, n);
 		ok(has_flag(s, " lo ") && (n == 0 || has_flag(s->data + n - 1, " lo ")),
-			"%s, %zu bytes: locked from the first to the last", kind, n);
+			"%zu bytes: locked from the first to the last", n);
 		ok(has_flag(s, " dd ") && (n == 0 || has_flag(s->data + n - 1, " dd ")),
-			"%s, %zu bytes: kept out of core dumps", kind, n);
-		ok(locked_kib() * 1024 >= before * 1024 + n,
-			"%s, %zu bytes: the kernel counts them", kind, n);
+			"%zu bytes: kept out of core dumps", n);
+		ok(locked_kib() * 1024 >= before * 1024 + n, "%zu bytes: the kernel counts them",
+			n);
 		s->size = n / 2; /* the owner may lower it: all of it is wiped and given back */
 		coffer_secret_free(s);
-		ok(locked_kib() == before, "%s, %zu bytes: unlocked when freed", kind, n);
+		ok(locked_kib() == before, "%zu bytes: unlocked when freed", n);
 	}
 	coffer_secret_free(NULL);
 }
@@ -109,21 +107,16 @@ static bool fill(struct coffer_secret *s)
 	return true;
 }
 
-/* What a child puts into a shared secret is the parent's; into another one it is not. */
+/* What a child puts into a secret is not the parent's. */
 static void check_sharing(void)
 {
-	struct coffer_secret *own = NULL, *shared = NULL;
+	struct coffer_secret *own = NULL;
 
-	if (coffer_secret_new(64, &own, NULL) < 0 ||
-		coffer_secret_new_shared(64, &shared, NULL) < 0)
+	if (!ok(coffer_secret_new(64, &own, NULL) == 0, "one to fill in a child"))
 		return;
 	ok(in_child(fill, own) && own->size == 64 && own->data[31] == 0,
 		"a child's secret is its own");
-	ok(in_child(fill, shared) && shared->size == 32 && shared->data[31] == 0x5a &&
-			shared->data[32] == 0,
-		"a shared one is the parent's too");
 	coffer_secret_free(own);
-	coffer_secret_free(shared);
 }
 
 /* An ordinary user whose limit is used up: root would be allowed to lock anyway. */
@@ -142,8 +135,7 @@ int main(void)
 {
 	struct coffer_secret *s = NULL;
 
-	check_sizes(coffer_secret_new, "own");
-	check_sizes(coffer_secret_new_shared, "shared");
+	check_sizes();
 	check_sharing();
 	if (ok(coffer_secret_new(64, &s, NULL) == 0, "one for the children")) {
 		ok(in_child(relock, s), "a child locks it again");
