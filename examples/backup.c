@@ -15,7 +15,8 @@ static void print(const struct coffer_findings *checks)
 	for (size_t i = 0; i < checks->n; i++) {
 		const struct coffer_finding *c = &checks->items[i];
 
-		(void)printf("%-9s %-12s %s\n", coffer_verdict_name(c->verdict), c->id, c->text);
+		(void)printf("%-9s %-12s %s\n", coffer_verdict_name(c->verdict),
+			coffer_finding_name(c->id), c->text);
 		if (c->remedy[0])
 			(void)printf("\t%s\n", c->remedy);
 	}

@@ -29,7 +29,8 @@ int main(int argc, char **argv)
 
 		if (c->verdict == COFFER_VERDICT_OK)
 			continue;
-		(void)printf("%-9s %-16s %s\n", coffer_verdict_name(c->verdict), c->id, c->text);
+		(void)printf("%-9s %-16s %s\n", coffer_verdict_name(c->verdict),
+			coffer_finding_name(c->id), c->text);
 		if (c->remedy[0])
 			(void)printf("\t%s\n", c->remedy);
 	}

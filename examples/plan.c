@@ -30,7 +30,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < p->preflight.n; i++) {
 		const struct coffer_finding *c = &p->preflight.items[i];
 
-		(void)printf("%-9s %-16s %s\n", coffer_verdict_name(c->verdict), c->id, c->text);
+		(void)printf("%-9s %-16s %s\n", coffer_verdict_name(c->verdict),
+			coffer_finding_name(c->id), c->text);
 		if (c->remedy[0])
 			(void)printf("\t%s\n", c->remedy);
 	}

@@ -9,6 +9,8 @@
 #ifndef COFFER_ERR_H
 #define COFFER_ERR_H
 
+#include "coffer/finding_id.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -33,6 +35,7 @@ enum {
 struct coffer_err {
 	int code;		     /* errno of the innermost failure, positive; 0 = none yet */
 	enum coffer_outcome outcome; /* valid when code is not 0 */
+	enum coffer_finding_id id;   /* of what stands in the way; NONE: the code alone says it */
 	char msg[COFFER_ERR_MSG];    /* "encrypt disk.img: read superblock: short read at 1024" */
 };
 

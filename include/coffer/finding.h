@@ -2,8 +2,7 @@
 /* coffer/finding.h - one thing that was looked at, and what was found
  *
  * Plan, verify and repair tell what they found as a list of these. Programs go by id and verdict,
- * people by the sentences. The list is owned by the result that holds it; ids are static and
- * stable: docs/report.schema.json names them all. */
+ * people by the sentences. The list is owned by the result that holds it. */
 #ifndef COFFER_FINDING_H
 #define COFFER_FINDING_H
 
@@ -25,8 +24,11 @@ enum coffer_verdict {
 /* "ok", "note", "unchecked", "bad"; "unknown" for anything else. */
 COFFER_API const char *coffer_verdict_name(enum coffer_verdict v);
 
+/* "header-primary", "reserve", ...; "none" for NONE, "unknown" for anything else. */
+COFFER_API const char *coffer_finding_name(enum coffer_finding_id id);
+
 struct coffer_finding {
-	const char *id; /* "header-primary", "room", ... */
+	enum coffer_finding_id id;
 	enum coffer_verdict verdict;
 	char text[512];	   /* a sentence, without a full stop */
 	char remedy[1024]; /* what to do; "": nothing */

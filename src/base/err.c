@@ -11,6 +11,7 @@ __attribute__((format(printf, 4, 0))) static void set(
 {
 	e->code = code;
 	e->outcome = outcome;
+	e->id = COFFER_FINDING_NONE;
 	(void)vsnprintf(e->msg, sizeof(e->msg), fmt, ap);
 }
 
@@ -90,6 +91,13 @@ int coffer_err_pass(struct coffer_err *e, int r, const struct coffer_err *why)
 bool coffer_err_is_no_access(int r)
 {
 	return r == -EACCES || r == -EPERM || r == -EROFS;
+}
+
+int coffer_err_id(struct coffer_err *e, int r, enum coffer_finding_id id)
+{
+	if (e && r < 0 && e->id == COFFER_FINDING_NONE)
+		e->id = id;
+	return r;
 }
 
 void coffer_err_outcome(struct coffer_err *e, enum coffer_outcome outcome)

@@ -31,6 +31,9 @@ int coffer_err_pass(struct coffer_err *e, int r, const struct coffer_err *why);
 /* Is @r one of the errors for "this user may not": -EACCES, -EPERM, -EROFS? */
 bool coffer_err_is_no_access(int r);
 
+/* Where @r is negative: what stands in the way is @id, unless a call below said it. Returns @r. */
+int coffer_err_id(struct coffer_err *e, int r, enum coffer_finding_id id);
+
 /* What happened stays, what it means is @outcome. */
 void coffer_err_outcome(struct coffer_err *e, enum coffer_outcome outcome);
 

@@ -5,10 +5,10 @@
 
 #include "coffer/finding.h"
 
-/* Add a check to the end of @l; @id is static. The sentence has no full stop; one that does not
+/* Add a check to the end of @l. The sentence has no full stop; one that does not
  * fit is cut with three dots. -ENOMEM: the list is as it was, and a caller must not report it as
  * if it were whole. */
-int coffer_findings_add(struct coffer_findings *l, const char *id, enum coffer_verdict v,
+int coffer_findings_add(struct coffer_findings *l, enum coffer_finding_id id, enum coffer_verdict v,
 	const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 /* The way out for the check that was added last; nothing when the list is empty. */
@@ -19,7 +19,8 @@ void coffer_findings_remedy(struct coffer_findings *l, const char *fmt, ...)
 size_t coffer_findings_count(const struct coffer_findings *l, enum coffer_verdict v);
 
 /* The first check of this id; NULL when there is none. */
-const struct coffer_finding *coffer_findings_find(const struct coffer_findings *l, const char *id);
+const struct coffer_finding *coffer_findings_find(
+	const struct coffer_findings *l, enum coffer_finding_id id);
 
 /* Frees the items and leaves an empty list; the struct itself is the caller's. */
 void coffer_findings_free(struct coffer_findings *l);

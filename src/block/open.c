@@ -15,17 +15,20 @@ static int explain(const char *path, int r, struct coffer_err *e)
 
 	if ((r != -EBUSY && r != -EAGAIN) || stat(path, &st) < 0)
 		return r;
-	return r == -EBUSY ? coffer_busy_explain(path, &st, e)
-			   : coffer_busy_explain_locked(path, &st, e);
+	r = r == -EBUSY ? coffer_busy_explain(path, &st, e)
+			: coffer_busy_explain_locked(path, &st, e);
+	return r == -EBUSY ? coffer_err_id(e, r, COFFER_FINDING_EXCLUSIVE) : r;
 }
 
 static int refuse_attached(const struct coffer_dev *d, struct coffer_err *e)
 {
 	struct stat st;
+	int r;
 
 	if (fstat(d->fd, &st) < 0)
 		return coffer_err_errno(e, errno, "look at %s", d->name);
-	return coffer_busy_refuse_attached(d->name, &st, e);
+	r = coffer_busy_refuse_attached(d->name, &st, e);
+	return r == -EBUSY ? coffer_err_id(e, r, COFFER_FINDING_EXCLUSIVE) : r;
 }
 
 static int open_for_work(
@@ -66,5 +69,6 @@ int coffer_dev_check_exclusive(const struct coffer_dev *d, struct coffer_err *e)
 		return r;
 	if (fstat(d->fd, &st) < 0)
 		return coffer_err_errno(e, errno, "look at %s", d->name);
-	return coffer_busy_explain_locked(d->name, &st, e);
+	r = coffer_busy_explain_locked(d->name, &st, e);
+	return r == -EBUSY ? coffer_err_id(e, r, COFFER_FINDING_EXCLUSIVE) : r;
 }

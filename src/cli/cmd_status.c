@@ -172,7 +172,7 @@ static void note_unread(struct listing *l, const char *device, const struct coff
 	char *names = NULL;
 
 	coffer_json_put_text(o, "device", device);
-	coffer_json_put_text(o, "message", e->msg);
+	coffer_json_put_error(o, e);
 	(void)coffer_json_append(l->unchecked, o);
 	if (l->n_unread++ == 0)
 		l->why = *e;

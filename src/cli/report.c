@@ -220,7 +220,7 @@ static void end_json(const struct coffer_report *r, int code,
 	(void)coffer_json_put_string(o, "outcome", coffer_outcome_name(code));
 	(void)coffer_json_put_u64(o, "exit_code", (uint64_t)code);
 	if (code != COFFER_DONE)
-		coffer_json_put_text(o, "message", e->msg);
+		coffer_json_put_error(o, e);
 	(void)coffer_json_put_bool(o, "dry_run", r->call->dry_run);
 	if (res->operation != COFFER_OP_UNKNOWN)
 		(void)coffer_json_put_string(o, "operation", coffer_operation_name(res->operation));

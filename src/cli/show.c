@@ -171,7 +171,7 @@ void coffer_show_findings(FILE *f, const struct coffer_findings *c, bool all)
 
 		if (k->verdict == COFFER_VERDICT_OK && !all)
 			continue;
-		(void)fprintf(f, "  %-10s %-18s ", marks[k->verdict], k->id);
+		(void)fprintf(f, "  %-10s %-18s ", marks[k->verdict], coffer_finding_name(k->id));
 		coffer_show_wrapped(f, 32, k->text);
 		if (!k->remedy[0])
 			continue;
@@ -237,7 +237,7 @@ void coffer_json_put_findings(
 	for (size_t i = 0; i < c->n; i++) {
 		struct json_object *check = coffer_json_object_new();
 
-		(void)coffer_json_put_string(check, "id", c->items[i].id);
+		(void)coffer_json_put_string(check, "id", coffer_finding_name(c->items[i].id));
 		(void)coffer_json_put_string(
 			check, "verdict", coffer_verdict_name(c->items[i].verdict));
 		coffer_json_put_text(check, "text", c->items[i].text);
@@ -350,11 +350,22 @@ int coffer_json_print(struct json_object *o)
 	return text && fflush(stdout) == 0 && !ferror(stdout) ? 0 : -1;
 }
 
+void coffer_json_put_error(struct json_object *o, const struct coffer_err *e)
+{
+	const char *name = e->code != 0 ? strerrorname_np(e->code) : NULL;
+
+	if (e->id != COFFER_FINDING_NONE)
+		(void)coffer_json_put_string(o, "id", coffer_finding_name(e->id));
+	if (name)
+		(void)coffer_json_put_string(o, "errno", name);
+	coffer_json_put_text(o, "message", e->msg);
+}
+
 int coffer_json_finish(struct json_object *o, int exit_code, const struct coffer_err *e)
 {
 	(void)coffer_json_put_string(o, "outcome", coffer_outcome_name(exit_code));
 	(void)coffer_json_put_int(o, "exit_code", exit_code);
 	if (exit_code != COFFER_DONE)
-		coffer_json_put_text(o, "message", e->msg);
+		coffer_json_put_error(o, e);
 	return coffer_json_print(o) < 0 ? COFFER_FAILED : exit_code;
 }

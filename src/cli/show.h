@@ -52,7 +52,9 @@ void coffer_json_put_backup(
 struct json_object *coffer_json_status(const struct coffer_status *s);
 /* {"report": @verb}; the caller adds to it and hands it to coffer_json_finish. */
 struct json_object *coffer_json_report(const char *verb);
-/* Add "outcome", "exit_code" and, where that is not 0, "message", and print the line. Returns the
+/* Add what @e says: "id", where something known stands in the way, "errno" and "message". */
+void coffer_json_put_error(struct json_object *o, const struct coffer_err *e);
+/* Add "outcome", "exit_code" and, where that is not 0, the error, and print the line. Returns the
  * exit code, or FAILED when stdout does not take it. */
 int coffer_json_finish(struct json_object *o, int exit_code, const struct coffer_err *e);
 /* Add "schema_version" to @o and print it as one line at once: a reader acts on it. */

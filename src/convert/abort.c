@@ -39,15 +39,16 @@ static int too_late(const struct coffer_disk *disk, struct coffer_err *e)
 		r = coffer_progress_read(disk, &done, &total, e);
 		if (r < 0)
 			return r;
-		return coffer_err_refuse(e, EINVAL,
+		(void)coffer_err_refuse(e, EINVAL,
 			"%s: %" PRIu64 " of %" PRIu64 " bytes are converted already, and what was "
 			"used there is no longer plain; run %s to finish",
 			name, done, total, coffer_command("coffer encrypt", name).s);
+		return coffer_err_id(e, -EINVAL, COFFER_FINDING_COMMITTED);
 	default:
 		return coffer_disk_refuse(disk, e);
 	}
 	coffer_err_outcome(e, COFFER_NO);
-	return -EALREADY;
+	return coffer_err_id(e, -EALREADY, COFFER_FINDING_NO_CONVERSION);
 }
 
 /* An incomplete copy must not be put back: that would overwrite what is left of the first bytes. */
@@ -60,10 +61,11 @@ static int check_copy(
 	r = coffer_moved_segment_read(disk, v, e);
 	if (r < 0 || !coffer_moved_segment_copy_is_incomplete(v, why, sizeof(why)))
 		return r;
-	return coffer_err_needs_repair(e, EUCLEAN,
+	r = coffer_err_needs_repair(e, EUCLEAN,
 		"%s: %s; to put that back would overwrite what is left of them; nothing was "
 		"changed",
 		disk->dev->name, why);
+	return coffer_err_id(e, r, COFFER_FINDING_MOVED_SEGMENT_COPY);
 }
 
 /* coffer has verified its own copy. Nobody has verified cryptsetup's, and what lies in place may be

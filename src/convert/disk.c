@@ -352,7 +352,7 @@ static uint64_t wanted_size(const struct coffer_facts *f)
 				     : f->transition.geometry.device;
 }
 
-int coffer_disk_refuse(const struct coffer_disk *disk, struct coffer_err *e)
+static int refuse(const struct coffer_disk *disk, struct coffer_err *e)
 {
 	const char *name = disk->dev->name;
 
@@ -386,8 +386,25 @@ int coffer_disk_refuse(const struct coffer_disk *disk, struct coffer_err *e)
 	}
 }
 
+static enum coffer_finding_id reason_of(enum coffer_operation o)
+{
+	if (o == COFFER_OP_SHRUNK)
+		return COFFER_FINDING_SIZE;
+	if (o == COFFER_OP_OTHER)
+		return COFFER_FINDING_CONVERSION;
+	return o == COFFER_OP_DAMAGED ? COFFER_FINDING_DAMAGE : COFFER_FINDING_SEQUENCE_NUMBER;
+}
+
+int coffer_disk_refuse(const struct coffer_disk *disk, struct coffer_err *e)
+{
+	return coffer_err_id(e, refuse(disk, e), reason_of(disk->operation));
+}
+
 int coffer_disk_refuse_encrypted(const struct coffer_dev *d, struct coffer_err *e)
 {
-	return coffer_err_refuse(e, EEXIST, "%s is LUKS already: nothing to encrypt; look with %s",
-		d->name, coffer_command("coffer status", d->name).s);
+	const int r =
+		coffer_err_refuse(e, EEXIST, "%s is LUKS already: nothing to encrypt; look with %s",
+			d->name, coffer_command("coffer status", d->name).s);
+
+	return coffer_err_id(e, r, COFFER_FINDING_CONTENT);
 }

@@ -144,7 +144,7 @@ static int nothing_begun(const struct coffer_session *s, struct coffer_err *e)
 			"%s holds no conversion: nothing to go on with; %s begins one", name,
 			coffer_command("coffer encrypt", name).s);
 	coffer_err_outcome(e, COFFER_NO);
-	return -ENOENT;
+	return coffer_err_id(e, -ENOENT, COFFER_FINDING_NO_CONVERSION);
 }
 
 /* --- resume --------------------------------------------------------------------------------- */
@@ -347,8 +347,9 @@ int coffer_encrypt_run(struct coffer_session *s, struct coffer_err *e)
 		if (r < 0 || done || s->o->dry_run)
 			return r;
 	}
-	return coffer_err_needs_repair(e, ELOOP, "%s: the disk asks for '%s' again and again",
+	r = coffer_err_needs_repair(e, ELOOP, "%s: no progress: operation '%s' repeats",
 		s->dev->name, coffer_operation_name(s->disk.operation));
+	return coffer_err_id(e, r, COFFER_FINDING_NO_PROGRESS);
 }
 
 int coffer_encrypt(const struct coffer_encrypt_options *o, struct coffer_encrypt_result *ret,

@@ -40,19 +40,20 @@ static int list_exclusive(const struct coffer_dev *dev, const struct coffer_stat
 	int r;
 
 	if (check_exclusive(dev, s, &why) < 0)
-		return coffer_preflight_add_refusal(l, "exclusive", dev->name, &why, e);
+		return coffer_preflight_add_refusal(
+			l, COFFER_FINDING_EXCLUSIVE, dev->name, &why, e);
 	if (writer)
-		r = coffer_findings_add(l, "exclusive", COFFER_VERDICT_NOTE,
+		r = coffer_findings_add(l, COFFER_FINDING_EXCLUSIVE, COFFER_VERDICT_NOTE,
 			"process %d (%s) has it open for writing, and should not write while a run "
 			"lasts",
 			(int)writer->pid, writer->name);
 	else if (!s->holders_complete)
-		r = coffer_findings_add(l, "exclusive", COFFER_VERDICT_NOTE,
+		r = coffer_findings_add(l, COFFER_FINDING_EXCLUSIVE, COFFER_VERDICT_NOTE,
 			"nobody is seen to use it, but this user may not see everybody's "
 			"processes");
 	else
 		r = coffer_findings_add(
-			l, "exclusive", COFFER_VERDICT_OK, "nobody is seen to use it");
+			l, COFFER_FINDING_EXCLUSIVE, COFFER_VERDICT_OK, "nobody is seen to use it");
 	return r < 0 ? coffer_err_errno(e, ENOMEM, "look at %s", dev->name) : 0;
 }
 
@@ -62,8 +63,9 @@ static int list_writable(
 	struct coffer_err why = {0};
 
 	if (coffer_dev_check_writable(dev, &why) < 0)
-		return coffer_preflight_add_refusal(l, "writable", dev->name, &why, e);
-	if (coffer_findings_add(l, "writable", COFFER_VERDICT_OK, "this user may write to it") < 0)
+		return coffer_preflight_add_refusal(l, COFFER_FINDING_WRITABLE, dev->name, &why, e);
+	if (coffer_findings_add(
+		    l, COFFER_FINDING_WRITABLE, COFFER_VERDICT_OK, "this user may write to it") < 0)
 		return coffer_err_errno(e, ENOMEM, "look at %s", dev->name);
 	return 0;
 }
@@ -74,14 +76,14 @@ static int list_locks(const struct coffer_dev *dev, struct coffer_findings *l, s
 	int r;
 
 	if (coffer_locks_usable())
-		r = coffer_findings_add(
-			l, "locks", COFFER_VERDICT_OK, "this user may use cryptsetup's locks");
+		r = coffer_findings_add(l, COFFER_FINDING_LOCKS, COFFER_VERDICT_OK,
+			"this user may use cryptsetup's locks");
 	else if (!dev->is_block)
-		r = coffer_findings_add(l, "locks", COFFER_VERDICT_NOTE,
+		r = coffer_findings_add(l, COFFER_FINDING_LOCKS, COFFER_VERDICT_NOTE,
 			"this user has no access to " COFFER_LOCK_DIR
 			", so cryptsetup is not kept from resuming it at the same time");
 	else
-		r = coffer_findings_add(l, "locks", COFFER_VERDICT_BAD,
+		r = coffer_findings_add(l, COFFER_FINDING_LOCKS, COFFER_VERDICT_BAD,
 			"this user has no access to " COFFER_LOCK_DIR
 			", and without its locks no block device is touched");
 	if (r < 0)

@@ -340,23 +340,24 @@ enum {
 };
 
 static const struct guard {
-	const char *id;
+	enum coffer_finding_id id;
 	int (*check)(struct look *l, struct coffer_err *e);
 	const char *passed; /* what is true then */
 	const char *gives;  /* to those that need it */
 	int needs;	    /* an earlier row that must have passed */
 	bool elsewhere;	    /* looks at other block devices: for a block device only */
 } preflight[] = {
-	[CONTENT] = {"content", check_content,
+	[CONTENT] = {COFFER_FINDING_CONTENT, check_content,
 		"it holds no LUKS, no hibernated system and no partition table",
 		"content that can be encrypted", NOTHING, false},
-	[FILESYSTEM] = {"filesystem", check_filesystem, "", "the filesystem's end", CONTENT, false},
-	[ONE_DEVICE] = {"single-device", check_one_device,
+	[FILESYSTEM] = {COFFER_FINDING_FILESYSTEM, check_filesystem, "", "the filesystem's end",
+		CONTENT, false},
+	[ONE_DEVICE] = {COFFER_FINDING_SINGLE_DEVICE, check_one_device,
 		"no part of the filesystem lies on another device", "", FILESYSTEM, false},
-	[ROOM] = {"reserve", check_room, "", "the layout", FILESYSTEM, false},
-	[SECTOR_SIZE] = {"sector-size", check_sector_size, "", "", ROOM, false},
-	[HEADER] = {"header", check_header, "", "", NOTHING, false},
-	[HIBERNATION] = {"hibernation", check_hibernation,
+	[ROOM] = {COFFER_FINDING_RESERVE, check_room, "", "the layout", FILESYSTEM, false},
+	[SECTOR_SIZE] = {COFFER_FINDING_SECTOR_SIZE, check_sector_size, "", "", ROOM, false},
+	[HEADER] = {COFFER_FINDING_HEADER, check_header, "", "", NOTHING, false},
+	[HIBERNATION] = {COFFER_FINDING_HIBERNATION, check_hibernation,
 		"no hibernated system is to be seen on this machine's swaps", "", NOTHING, true},
 };
 _Static_assert(ARRAY_SIZE(preflight) == N_GUARDS, "every guard has a row");
@@ -371,6 +372,17 @@ static bool applies(const struct guard *t, const struct coffer_preflight *g, boo
 	return !t->elsewhere || (g->dev->is_block && !quick);
 }
 
+/* Something that makes the run stop before it writes; all else is a failure to find out. */
+static bool is_refusal(const struct coffer_err *e)
+{
+	return e->outcome == COFFER_REFUSED || e->outcome == COFFER_NEEDS_REPAIR;
+}
+
+int coffer_preflight_mark(int r, enum coffer_finding_id id, struct coffer_err *e)
+{
+	return e && r < 0 && is_refusal(e) ? coffer_err_id(e, r, id) : r;
+}
+
 int coffer_preflight_run(struct coffer_preflight *g, struct coffer_err *e)
 {
 	int r = 0;
@@ -380,15 +392,9 @@ int coffer_preflight_run(struct coffer_preflight *g, struct coffer_err *e)
 		struct look l = {.g = g};
 
 		if (applies(&preflight[i], g, false))
-			r = preflight[i].check(&l, e);
+			r = coffer_preflight_mark(preflight[i].check(&l, e), preflight[i].id, e);
 	}
 	return r;
-}
-
-/* Something that makes the run stop before it writes; all else is a failure to find out. */
-static bool is_refusal(const struct coffer_err *e)
-{
-	return e->outcome == COFFER_REFUSED || e->outcome == COFFER_NEEDS_REPAIR;
 }
 
 /* Bytes of a sentence without its full stop, which libraries like to put. */
@@ -397,8 +403,8 @@ static int sentence(const char *text, size_t n)
 	return (int)(n > 0 && text[n - 1] == '.' ? n - 1 : n);
 }
 
-int coffer_preflight_add_refusal(struct coffer_findings *l, const char *id, const char *name,
-	const struct coffer_err *why, struct coffer_err *e)
+int coffer_preflight_add_refusal(struct coffer_findings *l, enum coffer_finding_id id,
+	const char *name, const struct coffer_err *why, struct coffer_err *e)
 {
 	const size_t n = strlen(name);
 	const char *msg = why->msg;

@@ -70,7 +70,7 @@ int coffer_session_check_stop(struct coffer_session *s, struct coffer_err *e)
 	if (!s->changed)
 		coffer_err_append(e, "; %s was not changed by this run", s->dev->name);
 	coffer_err_outcome(e, COFFER_INTERRUPTED);
-	return -EINTR;
+	return coffer_err_id(e, -EINTR, COFFER_FINDING_STOPPED);
 }
 
 int coffer_session_ask(struct coffer_session *s, enum coffer_ask why, struct coffer_err *e)

@@ -33,10 +33,12 @@ void coffer_used_all(struct coffer_session *s, const char *why)
 int coffer_used_give_up(struct coffer_session *s, const char *why, struct coffer_err *e)
 {
 	if (s->o->used_only == COFFER_USED_YES)
-		return coffer_err_refuse(e, EOPNOTSUPP,
-			"%s: only what is used was to be encrypted, but %s; --used-only=auto "
-			"encrypts everything then",
-			s->dev->name, why);
+		return coffer_err_id(e,
+			coffer_err_refuse(e, EOPNOTSUPP,
+				"%s: only what is used was to be encrypted, but %s; "
+				"--used-only=auto encrypts everything then",
+				s->dev->name, why),
+			COFFER_FINDING_USED_ONLY);
 	coffer_used_all(s, s->o->used_only == COFFER_USED_NO ? NULL : why);
 	return 0;
 }
@@ -168,9 +170,10 @@ int coffer_used_confirm(struct coffer_session *s, struct coffer_err *e)
 	r = coffer_fingerprint(s->own.stored, read_plain, s->dev, now, e);
 	if (r < 0 || memcmp(now, s->own.stored->fingerprint, sizeof(now)) == 0)
 		return r;
-	return coffer_err_refuse(e, EBUSY,
+	r = coffer_err_refuse(e, EBUSY,
 		"%s: its filesystem was used while this run was getting ready; nothing was changed",
 		s->dev->name);
+	return coffer_err_id(e, r, COFFER_FINDING_CHANGED);
 }
 
 /* --- into the new header -------------------------------------------------------------------- */

@@ -101,11 +101,13 @@ static int no_header(const struct coffer_disk *disk, struct coffer_err *e)
 	}
 	if (f->transition_error == 0 || f->header.copy[0].magic ||
 		(f->header.copy[1].magic && f->block_0_is_ours))
-		return coffer_err_needs_repair(e, EUCLEAN, "no header copy on %s is whole; see %s",
-			name, coffer_command("coffer repair --dry-run", name).s);
+		return coffer_err_id(e,
+			coffer_err_needs_repair(e, EUCLEAN, "no header copy on %s is whole; see %s",
+				name, coffer_command("coffer repair --dry-run", name).s),
+			COFFER_FINDING_HEADER_COPIES);
 	(void)coffer_err_set(e, ENODATA, "there is no LUKS2 header on %s", name);
 	coffer_err_outcome(e, COFFER_NO);
-	return -ENODATA;
+	return coffer_err_id(e, -ENODATA, COFFER_FINDING_HEADER_PRIMARY);
 }
 
 /* Is there a header that counts? The judgement of a second copy alone is that of all verbs. */
@@ -317,15 +319,15 @@ static int add_notes(const struct backup *b, struct coffer_findings *l)
 	int r = 0;
 
 	if (kind != COFFER_LUKS2_ENCRYPTED)
-		r = coffer_findings_add(l, "conversion", COFFER_VERDICT_NOTE,
+		r = coffer_findings_add(l, COFFER_FINDING_CONVERSION, COFFER_VERDICT_NOTE,
 			"a conversion is under way: with its next step this backup is worthless, "
 			"and to restore it would destroy the data; make another one at the end");
 	if (r == 0 && !(b->header->current[0] && b->header->current[1]))
-		r = coffer_findings_add(l, "metadata", COFFER_VERDICT_NOTE,
+		r = coffer_findings_add(l, COFFER_FINDING_METADATA, COFFER_VERDICT_NOTE,
 			"one header copy on the disk is torn or behind; in the backup both are "
 			"whole");
 	if (r == 0 && b->unlocked)
-		r = coffer_findings_add(l, "locks", COFFER_VERDICT_NOTE,
+		r = coffer_findings_add(l, COFFER_FINDING_LOCKS, COFFER_VERDICT_NOTE,
 			"read without the metadata lock, to which this user has no access");
 	return r;
 }

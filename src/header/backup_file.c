@@ -293,9 +293,9 @@ static int read_copies(
 }
 
 /* Of the sections of the metadata, those that every key needs. */
-static bool breaks_all(const char *id)
+static bool breaks_all(enum coffer_finding_id id)
 {
-	return strcmp(id, "digest") == 0 || strcmp(id, "segment") == 0;
+	return id == COFFER_FINDING_DIGEST || id == COFFER_FINDING_SEGMENT;
 }
 
 /* A header that would open nothing does not take the place of one that is there. Where one keyslot

@@ -141,7 +141,7 @@ static int check_size(struct checker *c)
 	if (c->header_size == 0)
 		return 0; /* the metadata do not tell, which is a finding of its own */
 	if (c->header_size > size) {
-		r = coffer_findings_add(l, "size", COFFER_VERDICT_BAD,
+		r = coffer_findings_add(l, COFFER_FINDING_SIZE, COFFER_VERDICT_BAD,
 			"the header and its keyslots take %" PRIu64 " bytes, and there are %" PRIu64
 			" only",
 			c->header_size, size);
@@ -151,10 +151,10 @@ static int check_size(struct checker *c)
 		return r;
 	}
 	if (c->report->only_header)
-		return coffer_findings_add(l, "size", COFFER_VERDICT_UNCHECKED,
+		return coffer_findings_add(l, COFFER_FINDING_SIZE, COFFER_VERDICT_UNCHECKED,
 			"the header and its keyslots are here, but no data: whether those are all "
 			"there cannot be told");
-	return coffer_findings_add(l, "size", COFFER_VERDICT_OK,
+	return coffer_findings_add(l, COFFER_FINDING_SIZE, COFFER_VERDICT_OK,
 		"the header and its keyslots take %" PRIu64 " of %" PRIu64 " bytes", c->header_size,
 		size);
 }
@@ -211,11 +211,12 @@ static int check_signatures(struct checker *c)
 	int r;
 
 	if (coffer_signatures_read(c->dev, 0, c->dev->size, &content, &why) < 0)
-		return coffer_findings_add(l, "signature", COFFER_VERDICT_UNCHECKED, "%s", why.msg);
+		return coffer_findings_add(
+			l, COFFER_FINDING_SIGNATURE, COFFER_VERDICT_UNCHECKED, "%s", why.msg);
 	if (!content.foreign[0])
-		return coffer_findings_add(l, "signature", COFFER_VERDICT_OK,
+		return coffer_findings_add(l, COFFER_FINDING_SIGNATURE, COFFER_VERDICT_OK,
 			"no other signature than that of LUKS is to be seen");
-	r = coffer_findings_add(l, "signature", COFFER_VERDICT_BAD,
+	r = coffer_findings_add(l, COFFER_FINDING_SIGNATURE, COFFER_VERDICT_BAD,
 		"a signature of '%s' lies at byte %" PRIu64
 		" beside that of LUKS: other programs take the disk for that, or for nothing, and "
 		"cryptsetup does not mend a torn header copy by itself",
@@ -254,15 +255,10 @@ static void remedy_copy(struct checker *c, char *ret, size_t size)
 		(void)snprintf(ret, size, "%s", usual);
 }
 
-static bool is_of_a_copy(const char *id)
+static bool is_of_a_copy(enum coffer_finding_id id)
 {
-	static const char *const ids[] = {
-		"header-primary", "header-secondary", "copies", "signature"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
-		if (strcmp(id, ids[i]) == 0)
-			return true;
-	return false;
+	return id == COFFER_FINDING_HEADER_PRIMARY || id == COFFER_FINDING_HEADER_SECONDARY ||
+	       id == COFFER_FINDING_COPIES || id == COFFER_FINDING_SIGNATURE;
 }
 
 /* Whatever is BAD and has no way out of its own. */
@@ -321,13 +317,13 @@ static int tell_other(struct checker *c)
 	int r;
 
 	if (c->kind == KIND_LUKS1)
-		return coffer_findings_add(l, "header-primary", COFFER_VERDICT_NOTE,
+		return coffer_findings_add(l, COFFER_FINDING_HEADER_PRIMARY, COFFER_VERDICT_NOTE,
 			"the header is of LUKS1, which has one copy and no checksum: there is "
 			"nothing to check it by");
 	if (c->kind == KIND_NONE)
-		return coffer_findings_add(
-			l, "header-primary", COFFER_VERDICT_BAD, "there is no LUKS2 header");
-	r = coffer_findings_add(l, "state", COFFER_VERDICT_BAD,
+		return coffer_findings_add(l, COFFER_FINDING_HEADER_PRIMARY, COFFER_VERDICT_BAD,
+			"there is no LUKS2 header");
+	r = coffer_findings_add(l, COFFER_FINDING_STATE, COFFER_VERDICT_BAD,
 		"coffer has begun to put a LUKS2 header here or to take it away, and was cut");
 	coffer_findings_remedy(l, "coffer status %s tells which command goes on", c->device);
 	return r;
@@ -383,7 +379,7 @@ static int note_unlocked(struct checker *c)
 {
 	if (!c->look.unlocked)
 		return 0;
-	return coffer_findings_add(&c->report->checks, "locks", COFFER_VERDICT_NOTE,
+	return coffer_findings_add(&c->report->checks, COFFER_FINDING_LOCKS, COFFER_VERDICT_NOTE,
 		"read without cryptsetup's locks, which this user may not use");
 }
 
@@ -418,19 +414,24 @@ static int conclude(const struct checker *c, struct coffer_err *e)
 	int r;
 
 	if (c->kind == KIND_LUKS2 && c->counts < 0 && c->cut_short)
-		return coffer_err_needs_repair(e, EUCLEAN,
-			"%s is cut short: its LUKS2 header and the keyslots take %" PRIu64
-			" bytes, and it has %" PRIu64,
-			name, c->header_size, c->dev->size);
+		return coffer_err_id(e,
+			coffer_err_needs_repair(e, EUCLEAN,
+				"%s is cut short: its LUKS2 header and the keyslots take %" PRIu64
+				" bytes, and it has %" PRIu64,
+				name, c->header_size, c->dev->size),
+			COFFER_FINDING_SIZE);
 	if (c->kind == KIND_LUKS2 && c->counts < 0)
-		return coffer_err_needs_repair(
-			e, EUCLEAN, "%s has a LUKS2 header, but no usable copy of it", name);
+		return coffer_err_id(e,
+			coffer_err_needs_repair(e, EUCLEAN,
+				"%s has a LUKS2 header, but no usable copy of it", name),
+			COFFER_FINDING_HEADER_COPIES);
 	if (c->kind == KIND_HALF)
 		r = coffer_err_set(e, ENOTSUP,
 			"%s: coffer was cut while it put a LUKS2 header here or took it away",
 			name);
 	else if (c->kind != KIND_LUKS2)
-		r = coffer_err_set(e, ENOTSUP, "%s has no LUKS2 header", name);
+		r = coffer_err_id(e, coffer_err_set(e, ENOTSUP, "%s has no LUKS2 header", name),
+			COFFER_FINDING_HEADER_PRIMARY);
 	else if (bad > 0)
 		r = coffer_err_set(
 			e, EBADMSG, "%s: %zu of %zu checks found something wrong", name, bad, l->n);

@@ -29,7 +29,8 @@ void coffer_copy_remedy(const char *device, bool foreign, char *ret, size_t size
 static int judge_copy(
 	const struct coffer_facts *f, int i, const char *device, struct coffer_findings *l)
 {
-	static const char *const ids[] = {"header-primary", "header-secondary"};
+	static const enum coffer_finding_id ids[] = {
+		COFFER_FINDING_HEADER_PRIMARY, COFFER_FINDING_HEADER_SECONDARY};
 	const struct coffer_copy_facts *c = &f->header.copy[i], *other = &f->header.copy[!i];
 	const bool whole = f->header.newest >= 0 && !f->header.two_volumes;
 	const bool foreign = i == 0 && !c->magic && !f->block_0_is_ours && !f->block_0_is_empty;

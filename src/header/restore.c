@@ -113,7 +113,7 @@ static int plan(struct coffer_restore *s, struct coffer_err *e)
 	if (coffer_keyslot_placement_find(&now, &s->backup.areas, s->differ, 2 * t->copy_size,
 		    t->image_size, &s->order) == 0)
 		return 0;
-	if (coffer_findings_add(&s->result->checks, "space", COFFER_VERDICT_BAD,
+	if (coffer_findings_add(&s->result->checks, COFFER_FINDING_SPACE, COFFER_VERDICT_BAD,
 		    "the keyslots area is too full to put the backup's keyslots beside those of "
 		    "today, and to overwrite them would leave a moment in which no key opens the "
 		    "volume") < 0)
@@ -225,9 +225,11 @@ static int check_unchanged(struct coffer_restore *s, struct coffer_err *e)
 				   memcmp(before->copy[s->facts.header.newest],
 					   s->header->copy[s->facts.header.newest],
 					   before->copy_size) != 0)))
-		return coffer_err_refuse(e, EAGAIN,
-			"%s was changed by another program in between; nothing was written",
-			s->dev->name);
+		return coffer_err_id(e,
+			coffer_err_refuse(e, EAGAIN,
+				"%s was changed by another program in between; nothing was written",
+				s->dev->name),
+			COFFER_FINDING_CHANGED);
 	return 0;
 }
 
@@ -266,8 +268,10 @@ static int write_back(struct coffer_restore *s, struct coffer_err *e)
 	int r;
 
 	if (highest > UINT64_MAX - 3)
-		return coffer_err_refuse(
-			e, EOVERFLOW, "no number is left for a newer header on %s", s->dev->name);
+		return coffer_err_id(e,
+			coffer_err_refuse(e, EOVERFLOW,
+				"no number is left for a newer header on %s", s->dev->name),
+			COFFER_FINDING_SEQUENCE_NUMBER);
 	r = coffer_restore_lock(s, true, e);
 	if (r == 0)
 		r = check_unchanged(s, e);
@@ -293,16 +297,18 @@ static int refuse(const struct coffer_restore *s, struct coffer_err *e)
 	if (reason->n == 0)
 		return 0;
 	if (!reason->words[0])
-		return coffer_err_refuse(e, EPERM, "%s%s%s; nothing was changed", c->text,
+		(void)coffer_err_refuse(e, EPERM, "%s%s%s; nothing was changed", c->text,
 			c->remedy[0] ? "; " : "", c->remedy);
-	if (reason->n == 1)
-		return coffer_err_refuse(e, EPERM,
+	else if (reason->n == 1)
+		(void)coffer_err_refuse(e, EPERM,
 			"%s; if that is what you want: --allow %s; nothing was changed", c->text,
 			reason->words);
-	return coffer_err_refuse(e, EPERM,
-		"%s, and %zu more; if all of that is what you want: --allow %s; nothing was "
-		"changed",
-		c->text, reason->n - 1, reason->words);
+	else
+		(void)coffer_err_refuse(e, EPERM,
+			"%s, and %zu more; if all of that is what you want: --allow %s; nothing "
+			"was changed",
+			c->text, reason->n - 1, reason->words);
+	return coffer_err_id(e, -EPERM, c->id);
 }
 
 static int check_stop(const struct coffer_restore *s, struct coffer_err *e)

@@ -52,8 +52,8 @@ static const char *word_name(enum coffer_restore_word word)
 
 /* A reason to refuse, unless @word was allowed; 0: nobody may allow it. */
 __attribute__((format(printf, 5, 6))) static int refuse(struct coffer_findings *l,
-	const struct coffer_restore_facts *f, const char *id, enum coffer_restore_word word,
-	const char *fmt, ...)
+	const struct coffer_restore_facts *f, enum coffer_finding_id id,
+	enum coffer_restore_word word, const char *fmt, ...)
 {
 	const bool allowed = word && (f->allow & word);
 	char text[448];
@@ -120,9 +120,9 @@ struct coffer_restore_reason coffer_restore_sum_up(struct coffer_findings *l, un
 static int judge_file(const struct coffer_restore_facts *f, struct coffer_findings *l)
 {
 	if (f->backup->sealed)
-		return coffer_findings_add(l, "backup", COFFER_VERDICT_OK,
+		return coffer_findings_add(l, COFFER_FINDING_BACKUP, COFFER_VERDICT_OK,
 			"the file is as coffer wrote it, by its checksum");
-	return coffer_findings_add(l, "backup", COFFER_VERDICT_NOTE,
+	return coffer_findings_add(l, COFFER_FINDING_BACKUP, COFFER_VERDICT_NOTE,
 		"the file has no trailer of coffer's: the header's own checksums are right, but "
 		"nothing protects the keyslots in it, and the size of the device that it was made "
 		"of is not known");
@@ -133,23 +133,23 @@ static int judge_uuid(const struct coffer_restore_facts *f, struct coffer_findin
 	const char *uuid = f->backup->trailer.uuid;
 
 	if (!f->json && f->torn && strcmp(uuid, f->torn->uuid) == 0)
-		return coffer_findings_add(l, "uuid", COFFER_VERDICT_OK,
+		return coffer_findings_add(l, COFFER_FINDING_UUID, COFFER_VERDICT_OK,
 			"the torn header on %s is of the volume %s, as the backup is", f->device,
 			uuid);
 	if (!f->json && f->torn)
-		return refuse(l, f, "uuid", COFFER_RESTORE_UUID,
+		return refuse(l, f, COFFER_FINDING_UUID, COFFER_RESTORE_UUID,
 			"the backup is of the volume %s, and the torn header on %s is of the "
 			"volume %s",
 			uuid, f->device, f->torn->uuid);
 	if (!f->json)
-		return coffer_findings_add(l, "uuid", COFFER_VERDICT_UNCHECKED,
+		return coffer_findings_add(l, COFFER_FINDING_UUID, COFFER_VERDICT_UNCHECKED,
 			"no header on %s is whole, so nothing tells whether the backup of the "
 			"volume %s is this disk's",
 			f->device, uuid);
 	if (strcmp(uuid, f->uuid) == 0)
-		return coffer_findings_add(
-			l, "uuid", COFFER_VERDICT_OK, "backup and disk are of the volume %s", uuid);
-	return refuse(l, f, "uuid", COFFER_RESTORE_UUID,
+		return coffer_findings_add(l, COFFER_FINDING_UUID, COFFER_VERDICT_OK,
+			"backup and disk are of the volume %s", uuid);
+	return refuse(l, f, COFFER_FINDING_UUID, COFFER_RESTORE_UUID,
 		"the backup is of the volume %s, and %s holds the volume %s", uuid, f->device,
 		f->uuid);
 }
@@ -178,20 +178,20 @@ static int judge_size(const struct coffer_restore_facts *f, struct coffer_findin
 	(void)coffer_json_foreach(
 		coffer_json_object(f->backup->json, "segments"), furthest_end, &needed);
 	if (f->device_size < t->image_size)
-		return refuse(l, f, "space", 0,
+		return refuse(l, f, COFFER_FINDING_SPACE, 0,
 			"%s has %" PRIu64 " bytes, and the backup's header alone has %" PRIu64,
 			f->device, f->device_size, t->image_size);
 	if (needed > f->device_size)
-		return refuse(l, f, "geometry", COFFER_RESTORE_GEOMETRY,
+		return refuse(l, f, COFFER_FINDING_GEOMETRY, COFFER_RESTORE_GEOMETRY,
 			"the volume of the backup reaches to byte %" PRIu64
 			", and %s ends at %" PRIu64,
 			needed, f->device, f->device_size);
 	if (f->backup->sealed && t->device_size > f->device_size)
-		return refuse(l, f, "geometry", COFFER_RESTORE_GEOMETRY,
+		return refuse(l, f, COFFER_FINDING_GEOMETRY, COFFER_RESTORE_GEOMETRY,
 			"the backup was made of a device of %" PRIu64 " bytes, and %s has %" PRIu64,
 			t->device_size, f->device, f->device_size);
 	if (f->backup->sealed && t->device_size < f->device_size)
-		return coffer_findings_add(l, "geometry", COFFER_VERDICT_NOTE,
+		return coffer_findings_add(l, COFFER_FINDING_GEOMETRY, COFFER_VERDICT_NOTE,
 			"the device had %" PRIu64 " bytes when the backup was made, and %s has "
 			"%" PRIu64,
 			t->device_size, f->device, f->device_size);
@@ -199,9 +199,9 @@ static int judge_size(const struct coffer_restore_facts *f, struct coffer_findin
 	if (f->json)
 		return 0;
 	if (!f->backup->sealed)
-		return coffer_findings_add(l, "geometry", COFFER_VERDICT_UNCHECKED,
+		return coffer_findings_add(l, COFFER_FINDING_GEOMETRY, COFFER_VERDICT_UNCHECKED,
 			"nothing tells whether the backup is of a device of this size");
-	return coffer_findings_add(l, "geometry", COFFER_VERDICT_OK,
+	return coffer_findings_add(l, COFFER_FINDING_GEOMETRY, COFFER_VERDICT_OK,
 		"the device has the %" PRIu64 " bytes that it had when the backup was made",
 		t->device_size);
 }
@@ -217,45 +217,45 @@ static int judge_geometry(const struct coffer_restore_facts *f, struct coffer_fi
 		return r;
 	/* A header in a file of its own: its data begin at byte 0 of another device. */
 	if (!f->json && t->data_offset < t->image_size)
-		return refuse(l, f, "geometry", COFFER_RESTORE_GEOMETRY,
+		return refuse(l, f, COFFER_FINDING_GEOMETRY, COFFER_RESTORE_GEOMETRY,
 			"the backup is of a header whose data lie elsewhere; here it would "
 			"overwrite what lies behind byte %" PRIu64,
 			t->data_offset);
 	if (!f->json)
 		return 0;
 	if (!coffer_metadata_member_equal(f->backup->json, f->json, "segments"))
-		return refuse(l, f, "geometry", COFFER_RESTORE_GEOMETRY,
+		return refuse(l, f, COFFER_FINDING_GEOMETRY, COFFER_RESTORE_GEOMETRY,
 			"by the backup the data lie elsewhere, or are encrypted in another way");
 	if (coffer_image_size(f->json, f->copy_size, &size) < 0 || f->copy_size != t->copy_size ||
 		size != t->image_size)
-		return refuse(l, f, "geometry", COFFER_RESTORE_GEOMETRY,
+		return refuse(l, f, COFFER_FINDING_GEOMETRY, COFFER_RESTORE_GEOMETRY,
 			"the header on the disk has copies of %" PRIu64 " bytes and the backup's "
 			"of %" PRIu64 ", or their keyslots areas differ in size; so they cannot be "
 			"exchanged one copy after the other, and a cut needs the same command "
 			"again before the volume opens",
 			f->copy_size, t->copy_size);
-	return coffer_findings_add(l, "geometry", COFFER_VERDICT_OK,
+	return coffer_findings_add(l, COFFER_FINDING_GEOMETRY, COFFER_VERDICT_OK,
 		"backup and disk agree where the data lie and how");
 }
 
 static int judge_volume_key(const struct coffer_restore_facts *f, struct coffer_findings *l)
 {
 	if (!f->json)
-		return coffer_findings_add(l, "volume-key", COFFER_VERDICT_UNCHECKED,
+		return coffer_findings_add(l, COFFER_FINDING_VOLUME_KEY, COFFER_VERDICT_UNCHECKED,
 			"no header on %s is whole, so nothing tells whether the backup's volume "
 			"key is today's",
 			f->device);
 	if (coffer_digest_equal(coffer_keyslot_digest(f->json, "segments", "0"),
 		    coffer_keyslot_digest(f->backup->json, "segments", "0")))
-		return coffer_findings_add(l, "volume-key", COFFER_VERDICT_OK,
+		return coffer_findings_add(l, COFFER_FINDING_VOLUME_KEY, COFFER_VERDICT_OK,
 			"both name the digest of the same volume key");
 	/* no digest is over a segment that is plain yet */
 	if (!coffer_keyslot_digest(f->json, "segments", "0") &&
 		!coffer_keyslot_digest(f->backup->json, "segments", "0") &&
 		coffer_metadata_member_equal(f->json, f->backup->json, "digests"))
-		return coffer_findings_add(
-			l, "volume-key", COFFER_VERDICT_OK, "both name the same digests of keys");
-	return refuse(l, f, "volume-key", COFFER_RESTORE_VOLUME_KEY,
+		return coffer_findings_add(l, COFFER_FINDING_VOLUME_KEY, COFFER_VERDICT_OK,
+			"both name the same digests of keys");
+	return refuse(l, f, COFFER_FINDING_VOLUME_KEY, COFFER_RESTORE_VOLUME_KEY,
 		"the backup is of another volume key: what was encrypted with the one of today "
 		"would be lost");
 }
@@ -268,13 +268,13 @@ static int judge_worn(const struct coffer_restore_facts *f, struct coffer_findin
 		return 0;
 	name_slots(f->damaged_slots, names, sizeof(names));
 	if (!f->backup->sealed)
-		return refuse(l, f, "keyslot", COFFER_RESTORE_KEYSLOTS,
+		return refuse(l, f, COFFER_FINDING_KEYSLOT, COFFER_RESTORE_KEYSLOTS,
 			"%s: on the disk are other bytes than in the backup, though the metadata "
 			"are the same: one of the two is damaged, and the file has no checksum "
 			"that tells which; if it is the file, its passphrase opens nothing any "
 			"more",
 			names);
-	return coffer_findings_add(l, "keyslot", COFFER_VERDICT_NOTE,
+	return coffer_findings_add(l, COFFER_FINDING_KEYSLOT, COFFER_VERDICT_NOTE,
 		"%s: on the disk are other bytes than in the backup, though the metadata are the "
 		"same: one of the two is damaged, and the backup's take its place",
 		names);
@@ -287,13 +287,13 @@ static int judge_torn_keyslots(const struct coffer_restore_facts *f, struct coff
 	const struct coffer_trailer *t = &f->backup->trailer;
 
 	if (f->torn && strcmp(f->torn->uuid, t->uuid) == 0 && f->torn->seqid > t->seqid)
-		return refuse(l, f, "keyslots", COFFER_RESTORE_KEYSLOTS,
+		return refuse(l, f, COFFER_FINDING_KEYSLOTS, COFFER_RESTORE_KEYSLOTS,
 			"the torn header on %s has the sequence number %" PRIu64
 			" and the backup's %" PRIu64
 			": it was changed since, and how cannot be read; a key that was removed "
 			"would open the volume again",
 			f->device, f->torn->seqid, t->seqid);
-	return coffer_findings_add(l, "keyslots", COFFER_VERDICT_UNCHECKED,
+	return coffer_findings_add(l, COFFER_FINDING_KEYSLOTS, COFFER_VERDICT_UNCHECKED,
 		"no header on %s is whole, so nothing tells whether keys were removed or added "
 		"since the backup was made",
 		f->device);
@@ -336,11 +336,11 @@ static int judge_keyslots(const struct coffer_restore_facts *f, struct coffer_fi
 		(void)snprintf(text[2], sizeof(text[2]), "%s: added since, and would go", names);
 	}
 	if (back || changed || gone)
-		return refuse(l, f, "keyslots", COFFER_RESTORE_KEYSLOTS, "%s%s%s%s%s", text[0],
-			back && (changed || gone) ? sep : "", text[1], changed && gone ? sep : "",
-			text[2]);
-	return coffer_findings_add(
-		l, "keyslots", COFFER_VERDICT_OK, "backup and disk have the same keyslots");
+		return refuse(l, f, COFFER_FINDING_KEYSLOTS, COFFER_RESTORE_KEYSLOTS, "%s%s%s%s%s",
+			text[0], back && (changed || gone) ? sep : "", text[1],
+			changed && gone ? sep : "", text[2]);
+	return coffer_findings_add(l, COFFER_FINDING_KEYSLOTS, COFFER_VERDICT_OK,
+		"backup and disk have the same keyslots");
 }
 
 /* A text of the binary block. It keeps no key, but a name that crypttab may go by. */
@@ -355,7 +355,7 @@ static int judge_name(const struct coffer_restore_facts *f, struct coffer_findin
 	then = get(f->backup->image);
 	if (strncmp(now, then, COFFER_LUKS2_LABEL) == 0)
 		return 0;
-	return coffer_findings_add(l, "config", COFFER_VERDICT_NOTE,
+	return coffer_findings_add(l, COFFER_FINDING_CONFIG, COFFER_VERDICT_NOTE,
 		"the %s '%.*s' becomes '%.*s' again", what, COFFER_LUKS2_LABEL, now,
 		COFFER_LUKS2_LABEL, then);
 }
@@ -370,7 +370,7 @@ static int judge_flags(const struct coffer_restore_facts *f, struct coffer_findi
 	if ((coffer_json_length(now) == 0 && coffer_json_length(then) == 0) ||
 		coffer_json_equal(now, then))
 		return 0;
-	return coffer_findings_add(l, "config", COFFER_VERDICT_NOTE,
+	return coffer_findings_add(l, COFFER_FINDING_CONFIG, COFFER_VERDICT_NOTE,
 		"the flags for activation (as 'allow-discards') are others in the backup, and "
 		"become those again");
 }
@@ -389,7 +389,7 @@ static int judge_priorities(const struct coffer_restore_facts *f, struct coffer_
 	if (!bits)
 		return 0;
 	name_slots(bits, names, sizeof(names));
-	return coffer_findings_add(l, "config", COFFER_VERDICT_NOTE,
+	return coffer_findings_add(l, COFFER_FINDING_CONFIG, COFFER_VERDICT_NOTE,
 		"%s: the priority is another one in the backup, and becomes that again", names);
 }
 
@@ -401,7 +401,7 @@ static int judge_rest(const struct coffer_restore_facts *f, struct coffer_findin
 	if (!f->json)
 		return 0;
 	if (!coffer_metadata_member_equal(f->json, f->backup->json, "tokens"))
-		r = coffer_findings_add(l, "token", COFFER_VERDICT_NOTE,
+		r = coffer_findings_add(l, COFFER_FINDING_TOKEN, COFFER_VERDICT_NOTE,
 			"the backup's tokens are not those on the disk");
 	if (r == 0)
 		r = judge_name(f, l, "label", coffer_luks2_label);
@@ -428,15 +428,15 @@ static int judge_conversion(const struct coffer_restore_facts *f, struct coffer_
 		coffer_metadata_member_equal(f->json, f->backup->json, "segments") &&
 		coffer_json_equal(coffer_json_object(f->json, "config"),
 			coffer_json_object(f->backup->json, "config")))
-		return coffer_findings_add(l, "conversion", COFFER_VERDICT_NOTE,
+		return coffer_findings_add(l, COFFER_FINDING_CONVERSION, COFFER_VERDICT_NOTE,
 			"a conversion is under way, and stands where it stood when the backup was "
 			"made");
 	if (!f->json)
-		return refuse(l, f, "conversion", COFFER_RESTORE_GEOMETRY,
+		return refuse(l, f, COFFER_FINDING_CONVERSION, COFFER_RESTORE_GEOMETRY,
 			"the backup was made while a conversion was under way; if one step was "
 			"done "
 			"since, restoring it destroys the data");
-	r = refuse(l, f, "conversion", 0,
+	r = refuse(l, f, COFFER_FINDING_CONVERSION, 0,
 		"a conversion is under way %s; a header of another moment of it destroys the data",
 		now == COFFER_LUKS2_ENCRYPTED ? "in the backup, and not on the disk"
 					      : "on the disk");
@@ -453,7 +453,7 @@ static int judge_content(const struct coffer_restore_facts *f, struct coffer_fin
 	if (!f->content[0])
 		return 0;
 	if (f->beside) {
-		r = refuse(l, f, "content", 0,
+		r = refuse(l, f, COFFER_FINDING_CONTENT, 0,
 			"beside the header there is %s on %s: what takes the disk for that, as a "
 			"RAID does with each of its disks, must not find it changed",
 			f->content, f->device);
@@ -464,7 +464,7 @@ static int judge_content(const struct coffer_restore_facts *f, struct coffer_fin
 				f->device);
 		return r;
 	}
-	r = refuse(l, f, "content", 0,
+	r = refuse(l, f, COFFER_FINDING_CONTENT, 0,
 		"instead of the first header copy there is %s on %s, and nothing tells that the "
 		"backup belongs there",
 		f->content, f->device);
@@ -489,20 +489,20 @@ static int judge_use(const struct coffer_restore_facts *f, struct coffer_finding
 		coffer_digest_equal(coffer_keyslot_digest(f->json, "segments", "0"),
 			coffer_keyslot_digest(f->backup->json, "segments", "0")) &&
 		coffer_restore_by_copy(f))
-		return coffer_findings_add(l, "in-use", COFFER_VERDICT_NOTE,
+		return coffer_findings_add(l, COFFER_FINDING_IN_USE, COFFER_VERDICT_NOTE,
 			"%s is in use by a mapping of this volume; what is open stays so, since "
 			"volume key and data stay what they are",
 			f->device);
 	if (!f->json && f->active_same && f->backup->trailer.kind == COFFER_LUKS2_ENCRYPTED)
-		return coffer_findings_add(l, "in-use", COFFER_VERDICT_NOTE,
+		return coffer_findings_add(l, COFFER_FINDING_IN_USE, COFFER_VERDICT_NOTE,
 			"%s is in use by a mapping of the volume %s", f->device,
 			f->backup->trailer.uuid);
 	if (!f->active_same)
-		r = refuse(l, f, "in-use", 0,
+		r = refuse(l, f, COFFER_FINDING_IN_USE, 0,
 			"%s is in use, and not by mappings of the backup's volume alone",
 			f->device);
 	else
-		r = refuse(l, f, "in-use", 0,
+		r = refuse(l, f, COFFER_FINDING_IN_USE, 0,
 			"%s is in use, and the backup is not certain to be of the same key and "
 			"the same layout",
 			f->device);

@@ -267,10 +267,13 @@ static int check_unchanged(
 		return r;
 	if (coffer_luks2_bin_read(block, off, &bin) < 0 || bin.seqid != h->seqid ||
 		strcmp(bin.uuid, h->uuid) != 0)
-		return coffer_err_needs_repair(e, ESTALE,
-			"the LUKS2 header on %s is not the one this run knows: another program "
-			"changed it, or the device loses writes; nothing more was written",
-			d->name);
+		return coffer_err_id(e,
+			coffer_err_needs_repair(e, ESTALE,
+				"the LUKS2 header on %s is not the one this run knows: another "
+				"program changed it, or the device loses writes; nothing more was "
+				"written",
+				d->name),
+			COFFER_FINDING_CHANGED);
 	return 0;
 }
 
@@ -306,8 +309,10 @@ int coffer_header_commit(struct coffer_dev *d, struct coffer_header *h, struct c
 	int r;
 
 	if (h->seqid == UINT64_MAX)
-		return coffer_err_refuse(
-			e, EOVERFLOW, "no number is left for a newer header on %s", d->name);
+		return coffer_err_id(e,
+			coffer_err_refuse(e, EOVERFLOW,
+				"no number is left for a newer header on %s", d->name),
+			COFFER_FINDING_SEQUENCE_NUMBER);
 	r = text_of(h, &text, e);
 	if (r == 0)
 		r = coffer_lock_metadata(d, true, &lock, e);

@@ -300,8 +300,10 @@ static int get_key(struct crypt_device *cd, int slot, const struct coffer_secret
 		(const char *)passphrase->data, passphrase->size);
 
 	if (r == -EPERM || r == -ENOENT)
-		return coffer_err_set(
-			e, EPERM, "no keyslot opens with this passphrase or key file");
+		return coffer_err_id(e,
+			coffer_err_set(
+				e, EPERM, "no keyslot opens with this passphrase or key file"),
+			COFFER_FINDING_PASSPHRASE);
 	if (r < 0)
 		return complain(e, r, log, "read the volume key");
 	key->size = size;

@@ -49,7 +49,7 @@ static void tell_holder(struct coffer_device_id what, char *ret, size_t size)
 		(void)snprintf(ret, size, " (a process that this user cannot see)");
 }
 
-static int refuse_busy(const struct coffer_lock *l, struct coffer_device_id what, int seconds,
+static int refuse_for(const struct coffer_lock *l, struct coffer_device_id what, int seconds,
 	const char *uuid, struct coffer_err *e)
 {
 	char who[128];
@@ -80,6 +80,12 @@ static int refuse_busy(const struct coffer_lock *l, struct coffer_device_id what
 		"somebody%s has held the LUKS2 metadata of %s locked for %d seconds; see what that "
 		"process waits for",
 		who, l->dev->name, seconds);
+}
+
+static int refuse_busy(const struct coffer_lock *l, struct coffer_device_id what, int seconds,
+	const char *uuid, struct coffer_err *e)
+{
+	return coffer_err_id(e, refuse_for(l, what, seconds, uuid, e), COFFER_FINDING_LOCK);
 }
 
 /* The whole disk around @d; -1: there is none to be locked. The name is one that udev makes: where

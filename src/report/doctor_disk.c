@@ -62,8 +62,9 @@ static int look_at_rules(struct coffer_dev *dev, struct coffer_findings *l, stru
 	for (size_t i = 0; i < all.n && r == 0; i++) {
 		const struct coffer_finding *c = &all.items[i];
 
-		if (c->verdict != COFFER_VERDICT_BAD || strcmp(c->id, "copies") == 0 ||
-			strncmp(c->id, "header-", 7) == 0)
+		if (c->verdict != COFFER_VERDICT_BAD || c->id == COFFER_FINDING_COPIES ||
+			c->id == COFFER_FINDING_HEADER_PRIMARY ||
+			c->id == COFFER_FINDING_HEADER_SECONDARY)
 			continue;
 		if (coffer_findings_add(l, c->id, c->verdict, "%s", c->text) < 0)
 			return coffer_err_errno(e, ENOMEM, "look at %s", dev->name);
@@ -88,7 +89,8 @@ static int look_at_header(struct coffer_dev *dev, const struct coffer_disk *disk
 		return 0;
 	if (!f->header.agree &&
 		(find_holder(s, COFFER_HOLDER_REENCRYPTION) || coffer_dev_is_locked(dev)))
-		return coffer_findings_add(l, "header-copies", COFFER_VERDICT_UNCHECKED,
+		return coffer_findings_add(l, COFFER_FINDING_HEADER_COPIES,
+			       COFFER_VERDICT_UNCHECKED,
 			       "the header is being written at this moment") < 0
 			       ? coffer_err_errno(e, ENOMEM, "look at %s", dev->name)
 			       : 0;

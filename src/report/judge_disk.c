@@ -25,13 +25,13 @@ static int judge_unfinished(
 	int r;
 
 	if (s->at_work && s->worker == 0)
-		return coffer_findings_add(l, "conversion", COFFER_VERDICT_NOTE,
+		return coffer_findings_add(l, COFFER_FINDING_CONVERSION, COFFER_VERDICT_NOTE,
 			"%s, and a process that cannot be seen from here is at work on it", what);
 	if (s->at_work)
-		return coffer_findings_add(l, "conversion", COFFER_VERDICT_NOTE,
+		return coffer_findings_add(l, COFFER_FINDING_CONVERSION, COFFER_VERDICT_NOTE,
 			"%s, and process %" PRId32 " (%s) is at work on it", what, s->worker,
 			s->command);
-	r = coffer_findings_add(l, "conversion",
+	r = coffer_findings_add(l, COFFER_FINDING_CONVERSION,
 		s->everybody ? COFFER_VERDICT_BAD : COFFER_VERDICT_UNCHECKED, "%s, and %s%s%s",
 		what,
 		s->everybody ? "nobody is seen to be at work on it"
@@ -42,7 +42,7 @@ static int judge_unfinished(
 	return r;
 }
 
-static int judge_broken(const char *id, const char *what, const char *remedy,
+static int judge_broken(enum coffer_finding_id id, const char *what, const char *remedy,
 	const struct coffer_disk_state *s, struct coffer_findings *l)
 {
 	const int r = coffer_findings_add(
@@ -59,7 +59,7 @@ int coffer_judge_state(const struct coffer_disk_state *s, struct coffer_findings
 	case COFFER_STAGE_PLAIN:
 	case COFFER_STAGE_RESERVED:
 		return coffer_findings_add(
-			l, "conversion", COFFER_VERDICT_NOTE, "it is not encrypted");
+			l, COFFER_FINDING_CONVERSION, COFFER_VERDICT_NOTE, "it is not encrypted");
 	case COFFER_STAGE_PLACING:
 		return judge_unfinished(s,
 			"the LUKS2 header is half placed: nothing can mount it, and nothing is "
@@ -79,19 +79,20 @@ int coffer_judge_state(const struct coffer_disk_state *s, struct coffer_findings
 		return judge_unfinished(s, "a reencryption of cryptsetup's is not finished", l);
 	case COFFER_STAGE_ENCRYPTED:
 		if (s->luks_version == 1)
-			return coffer_findings_add(l, "conversion", COFFER_VERDICT_NOTE,
+			return coffer_findings_add(l, COFFER_FINDING_CONVERSION,
+				COFFER_VERDICT_NOTE,
 				"it is a LUKS1 volume, whose header coffer does not look at");
-		return coffer_findings_add(
-			l, "conversion", COFFER_VERDICT_OK, "no conversion is under way");
+		return coffer_findings_add(l, COFFER_FINDING_CONVERSION, COFFER_VERDICT_OK,
+			"no conversion is under way");
 	case COFFER_STAGE_SHRUNK:
-		return judge_broken("size",
+		return judge_broken(COFFER_FINDING_SIZE,
 			"the device is smaller than the conversion that it holds",
 			"give it its size back", s, l);
 	case COFFER_STAGE_DAMAGED:
 	case COFFER_N_STAGES:
 		break;
 	}
-	return judge_broken("damage", "it is damaged", s->next, s, l);
+	return judge_broken(COFFER_FINDING_DAMAGE, "it is damaged", s->next, s, l);
 }
 
 /* --- requirements --- */
@@ -120,10 +121,10 @@ static int judge_requirement(const char *name, struct coffer_findings *l)
 			continue;
 		if (!requirements[i].text[0])
 			return 0;
-		return coffer_findings_add(
-			l, "requirement", COFFER_VERDICT_NOTE, "%s", requirements[i].text);
+		return coffer_findings_add(l, COFFER_FINDING_REQUIREMENT, COFFER_VERDICT_NOTE, "%s",
+			requirements[i].text);
 	}
-	r = coffer_findings_add(l, "requirement", COFFER_VERDICT_BAD,
+	r = coffer_findings_add(l, COFFER_FINDING_REQUIREMENT, COFFER_VERDICT_BAD,
 		"the header demands '%.64s', which neither coffer nor cryptsetup 2.8 knows: they "
 		"do "
 		"not open it",
@@ -173,7 +174,7 @@ static int judge_count(
 	for (size_t i = 0; i < k->n_slots; i++)
 		n += opens(&k->slots[i]);
 	if (n == 0) {
-		r = coffer_findings_add(l, "keyslot", COFFER_VERDICT_BAD,
+		r = coffer_findings_add(l, COFFER_FINDING_KEYSLOT, COFFER_VERDICT_BAD,
 			"no keyslot holds the volume key: once it is closed, nobody can open it "
 			"again without a copy of the header or of the key");
 		coffer_findings_remedy(
@@ -184,9 +185,9 @@ static int judge_count(
 		return r;
 	}
 	if (n > 1)
-		return coffer_findings_add(
-			l, "keyslot", COFFER_VERDICT_OK, "%zu keyslots hold the volume key", n);
-	r = coffer_findings_add(l, "keyslot", COFFER_VERDICT_NOTE,
+		return coffer_findings_add(l, COFFER_FINDING_KEYSLOT, COFFER_VERDICT_OK,
+			"%zu keyslots hold the volume key", n);
+	r = coffer_findings_add(l, COFFER_FINDING_KEYSLOT, COFFER_VERDICT_NOTE,
 		"one keyslot alone holds the volume key: without its passphrase all is lost");
 	coffer_findings_remedy(
 		l, "add a second one: cryptsetup luksAddKey, systemd-cryptenroll --recovery-key");
@@ -205,7 +206,7 @@ static int judge_pbkdf2(
 		if (!opens(slot) || strcmp(slot->kdf, "pbkdf2") != 0 ||
 			slot->iterations >= FEW_ITERATIONS || has_token(k, slot))
 			continue;
-		r = coffer_findings_add(l, "pbkdf", COFFER_VERDICT_NOTE,
+		r = coffer_findings_add(l, COFFER_FINDING_PBKDF, COFFER_VERDICT_NOTE,
 			"keyslot %u has pbkdf2 with %" PRIu32
 			" iterations only: a passphrase that a person can remember is soon found "
 			"by trying",
@@ -235,7 +236,7 @@ static int judge_room(struct json_object *json, const struct coffer_keys *k,
 	}
 	if (one == 0 || (k->n_slots < COFFER_MAX_KEYSLOTS && used <= size && size - used >= one))
 		return 0;
-	return coffer_findings_add(l, "keyslot-room", COFFER_VERDICT_NOTE,
+	return coffer_findings_add(l, COFFER_FINDING_KEYSLOT_ROOM, COFFER_VERDICT_NOTE,
 		"there is no room for another keyslot: a key can be changed only after one was "
 		"removed");
 }
@@ -264,10 +265,11 @@ static int judge_memory(
 	needs = wanted.s;
 	has = there.s;
 	if (most->memory <= s->available_kib)
-		return coffer_findings_add(l, "key-memory", COFFER_VERDICT_OK,
+		return coffer_findings_add(l, COFFER_FINDING_KEY_MEMORY, COFFER_VERDICT_OK,
 			"opening it takes %s of memory at most, and %s are available", needs, has);
 	all = least->memory > s->available_kib && !s->open;
-	r = coffer_findings_add(l, "key-memory", all ? COFFER_VERDICT_BAD : COFFER_VERDICT_NOTE,
+	r = coffer_findings_add(l, COFFER_FINDING_KEY_MEMORY,
+		all ? COFFER_VERDICT_BAD : COFFER_VERDICT_NOTE,
 		"keyslot %u takes %s of memory to open, and %s are available on this machine%s",
 		most->number, needs, has,
 		all ? ", which is too little for every keyslot: the kernel may kill what opens it"
@@ -304,10 +306,10 @@ static int judge_segment(const char *name, struct json_object *value, void *arg)
 	if (end < t->s->device_size || (end == t->s->device_size && size > 0))
 		return 0;
 	if (!t->s->is_block && offset >= t->s->device_size)
-		return coffer_findings_add(t->l, "segment", COFFER_VERDICT_NOTE,
+		return coffer_findings_add(t->l, COFFER_FINDING_SEGMENT, COFFER_VERDICT_NOTE,
 			"the file ends before the volume's data begin: it is a header without "
 			"them, or a part of an image");
-	r = coffer_findings_add(t->l, "segment", COFFER_VERDICT_BAD,
+	r = coffer_findings_add(t->l, COFFER_FINDING_SEGMENT, COFFER_VERDICT_BAD,
 		"segment %.8s of the volume reaches to byte %" PRIu64
 		", but the device has %" PRIu64 " bytes: its end is missing",
 		name, end, t->s->device_size);

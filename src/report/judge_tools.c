@@ -108,15 +108,15 @@ static int judge_version(const struct coffer_tool *t, const struct coffer_tool_f
 		if (coffer_version_compare(v, &known[i].from) < 0 ||
 			coffer_version_compare(v, &known[i].fixed) >= 0)
 			continue;
-		r = coffer_findings_add(l, "tool", known[i].verdict,
+		r = coffer_findings_add(l, COFFER_FINDING_TOOL, known[i].verdict,
 			"%s is version %s, of which is known: %s (unless your distribution has put "
 			"the fix into it)",
 			f->path, number, known[i].text);
 		coffer_findings_remedy(l, "%s", known[i].remedy);
 		return r;
 	}
-	return coffer_findings_add(
-		l, "tool", COFFER_VERDICT_OK, "%s %s is there: %s", t->name, number, f->path);
+	return coffer_findings_add(l, COFFER_FINDING_TOOL, COFFER_VERDICT_OK, "%s %s is there: %s",
+		t->name, number, f->path);
 }
 
 int coffer_judge_tool(
@@ -126,21 +126,21 @@ int coffer_judge_tool(
 	int line, r;
 
 	if (!f->path)
-		return coffer_findings_add(l, "tool", COFFER_VERDICT_NOTE,
+		return coffer_findings_add(l, COFFER_FINDING_TOOL, COFFER_VERDICT_NOTE,
 			"%s is not installed; it is needed %s", t->name, t->use);
 	if (!t->option)
-		return coffer_findings_add(
-			l, "tool", COFFER_VERDICT_OK, "%s is there: %s", t->name, f->path);
+		return coffer_findings_add(l, COFFER_FINDING_TOOL, COFFER_VERDICT_OK,
+			"%s is there: %s", t->name, f->path);
 	if (f->error)
-		return coffer_findings_add(l, "tool", COFFER_VERDICT_UNCHECKED,
+		return coffer_findings_add(l, COFFER_FINDING_TOOL, COFFER_VERDICT_UNCHECKED,
 			"%s was asked for its version, and %s", f->path, strerror(f->error));
 	if (f->status == 0 && coffer_version_parse(f->output, &v))
 		return judge_version(t, f, &v, l);
 	if (f->status == 0)
-		return coffer_findings_add(l, "tool", COFFER_VERDICT_UNCHECKED,
+		return coffer_findings_add(l, COFFER_FINDING_TOOL, COFFER_VERDICT_UNCHECKED,
 			"%s does not say which version it is", f->path);
 	line = (int)strcspn(f->output, "\n");
-	r = coffer_findings_add(l, "tool", COFFER_VERDICT_BAD,
+	r = coffer_findings_add(l, COFFER_FINDING_TOOL, COFFER_VERDICT_BAD,
 		"%s does not work: asked for its version it ends with status %d%s%.*s", f->path,
 		f->status, line > 0 ? ": " : "", line > 200 ? 200 : line, f->output);
 	coffer_findings_remedy(l, "install it anew; it is needed %s", t->use);
@@ -150,9 +150,9 @@ int coffer_judge_tool(
 int coffer_judge_library(const char *built_with, const char *file, struct coffer_findings *l)
 {
 	if (!*file)
-		return coffer_findings_add(l, "library", COFFER_VERDICT_OK,
+		return coffer_findings_add(l, COFFER_FINDING_LIBRARY, COFFER_VERDICT_OK,
 			"coffer was built with libcryptsetup %s, which is a part of the program",
 			built_with);
-	return coffer_findings_add(l, "library", COFFER_VERDICT_OK,
+	return coffer_findings_add(l, COFFER_FINDING_LIBRARY, COFFER_VERDICT_OK,
 		"coffer works with %s and was built with libcryptsetup %s", file, built_with);
 }

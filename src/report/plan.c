@@ -89,8 +89,8 @@ static int no_memory(const struct draft *d, struct coffer_err *e)
 }
 
 /* @why would end a run before it writes. */
-static int add_refusal(
-	struct draft *d, const char *id, const struct coffer_err *why, struct coffer_err *e)
+static int add_refusal(struct draft *d, enum coffer_finding_id id, const struct coffer_err *why,
+	struct coffer_err *e)
 {
 	const bool repair = why->outcome == COFFER_NEEDS_REPAIR;
 
@@ -112,13 +112,14 @@ static int check_state(struct draft *d, struct coffer_err *e)
 	if (r == 0)
 		r = coffer_moved_segment_refuse(&d->disk, &d->segment, &why);
 	if (r < 0)
-		return add_refusal(d, "state", &why, e);
+		return add_refusal(d, COFFER_FINDING_STATE, &why, e);
 	if (d->disk.operation == COFFER_OP_START)
 		text = "nothing of a conversion is on it";
 	if (d->disk.operation == COFFER_OP_FINISH_UNDO)
 		text = "an abort is half done and is finished first; what comes then depends on "
 		       "what will be there, so plan again after 'coffer abort'";
-	if (coffer_findings_add(&d->plan->preflight, "state", COFFER_VERDICT_OK, "%s", text) < 0)
+	if (coffer_findings_add(
+		    &d->plan->preflight, COFFER_FINDING_STATE, COFFER_VERDICT_OK, "%s", text) < 0)
 		return no_memory(d, e);
 	return 0;
 }
@@ -150,9 +151,9 @@ static int check_new_header(
 	}
 	if (r < 0) {
 		d->facts = (struct coffer_work_facts){0};
-		return add_refusal(d, "new-header", &why, e);
+		return add_refusal(d, COFFER_FINDING_NEW_HEADER, &why, e);
 	}
-	if (coffer_findings_add(&d->plan->preflight, "new-header", COFFER_VERDICT_OK,
+	if (coffer_findings_add(&d->plan->preflight, COFFER_FINDING_NEW_HEADER, COFFER_VERDICT_OK,
 		    "a header with these options was made in memory, and a run could go on with "
 		    "it") < 0)
 		return no_memory(d, e);
@@ -197,7 +198,8 @@ static int estimate_used(struct draft *d, const struct coffer_preflight *g, stru
 	d->plan->exact = false;
 	d->plan->used_only = true;
 	d->plan->free_space = d->encrypt.free_space ? d->encrypt.free_space : COFFER_FREE_KEEP;
-	return coffer_findings_add(&d->plan->preflight, "used-only", COFFER_VERDICT_NOTE,
+	return coffer_findings_add(&d->plan->preflight, COFFER_FINDING_USED_ONLY,
+		       COFFER_VERDICT_NOTE,
 		       "the run asks the kernel which blocks are free; the %s superblock counts "
 		       "about %s as used",
 		       coffer_fs_name(g->fs.kind), coffer_size_format(used).s) < 0
@@ -230,11 +232,12 @@ static int say_used(struct draft *d, struct coffer_err *e)
 	if (d->encrypt.used_only == COFFER_USED_NO)
 		return 0;
 	if (res->used_only)
-		r = coffer_findings_add(&d->plan->preflight, "used-only", COFFER_VERDICT_OK,
-			"it is certain which blocks are free: %s of %s are used",
+		r = coffer_findings_add(&d->plan->preflight, COFFER_FINDING_USED_ONLY,
+			COFFER_VERDICT_OK, "it is certain which blocks are free: %s of %s are used",
 			coffer_size_format(res->used).s, coffer_size_format(res->data_size).s);
 	else
-		r = coffer_findings_add(&d->plan->preflight, "used-only", COFFER_VERDICT_NOTE,
+		r = coffer_findings_add(&d->plan->preflight, COFFER_FINDING_USED_ONLY,
+			COFFER_VERDICT_NOTE,
 			"free blocks would be encrypted, too, since it is not certain which they "
 			"are (%s)",
 			res->all_because);
@@ -256,7 +259,7 @@ static int check_used(
 		r = coffer_used_store(&d->session, fd, &why);
 	if (r < 0) {
 		d->facts = (struct coffer_work_facts){0};
-		return add_refusal(d, "used-only", &why, e);
+		return add_refusal(d, COFFER_FINDING_USED_ONLY, &why, e);
 	}
 	follow_map(d);
 	return say_used(d, e);
@@ -348,7 +351,8 @@ static int check_all(struct draft *d, struct coffer_err *e)
 		r = check_state(d, e);
 	if (r < 0)
 		return r;
-	if (coffer_findings_find(&d->plan->preflight, "state")->verdict == COFFER_VERDICT_BAD)
+	if (coffer_findings_find(&d->plan->preflight, COFFER_FINDING_STATE)->verdict ==
+		COFFER_VERDICT_BAD)
 		return 0;
 	if (d->disk.operation == COFFER_OP_START)
 		return plan_start(d, e);

@@ -54,7 +54,7 @@ static void say_why(struct coffer_status *s, const char *text)
 /* Only the reserve is too large for the room there is. */
 static bool only_room_is_missing(const struct coffer_findings *preflight)
 {
-	const struct coffer_finding *room = coffer_findings_find(preflight, "reserve");
+	const struct coffer_finding *room = coffer_findings_find(preflight, COFFER_FINDING_RESERVE);
 
 	return room && room->verdict == COFFER_VERDICT_BAD &&
 	       coffer_findings_count(preflight, COFFER_VERDICT_BAD) == 1;

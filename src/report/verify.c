@@ -26,8 +26,8 @@ void coffer_verification_free(struct coffer_verification *v)
 	free(v);
 }
 
-int coffer_verify_add(struct coffer_verifier *s, const char *id, enum coffer_verdict verdict,
-	struct coffer_err *e, const char *fmt, ...)
+int coffer_verify_add(struct coffer_verifier *s, enum coffer_finding_id id,
+	enum coffer_verdict verdict, struct coffer_err *e, const char *fmt, ...)
 {
 	char text[sizeof(s->v->checks.items->text) + 1]; /* one more: a cut is seen and marked */
 	va_list ap;
@@ -108,7 +108,7 @@ static int check_damage(struct coffer_verifier *s, struct coffer_err *e)
 
 	if (status->stage != COFFER_STAGE_DAMAGED)
 		return 0;
-	r = coffer_verify_add(s, "damage", COFFER_VERDICT_BAD, e, "%s", status->why);
+	r = coffer_verify_add(s, COFFER_FINDING_DAMAGE, COFFER_VERDICT_BAD, e, "%s", status->why);
 	coffer_findings_remedy(&s->v->checks, "%s", status->next);
 	return r;
 }
@@ -140,7 +140,9 @@ static int conclude(const struct coffer_verifier *s, struct coffer_err *e)
 	int r;
 
 	if (status->stage == COFFER_STAGE_DAMAGED)
-		return coffer_err_needs_repair(e, EUCLEAN, "%s is damaged: %s", name, status->why);
+		return coffer_err_id(e,
+			coffer_err_needs_repair(e, EUCLEAN, "%s is damaged: %s", name, status->why),
+			COFFER_FINDING_DAMAGE);
 	if (bad > 0)
 		r = coffer_err_set(e, EBADMSG, "%s: %zu of %zu checks found something wrong", name,
 			bad, s->v->checks.n);

@@ -32,8 +32,9 @@ struct coffer_verifier {
 };
 
 /* Add a check; -ENOMEM with @e set. */
-int coffer_verify_add(struct coffer_verifier *s, const char *id, enum coffer_verdict verdict,
-	struct coffer_err *e, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+int coffer_verify_add(struct coffer_verifier *s, enum coffer_finding_id id,
+	enum coffer_verdict verdict, struct coffer_err *e, const char *fmt, ...)
+	__attribute__((format(printf, 5, 6)));
 /* -EINTR, outcome INTERRUPTED, when the caller wants to stop. */
 int coffer_verify_stopped(struct coffer_verifier *s, struct coffer_err *e);
 

@@ -66,7 +66,7 @@ static int find_volume(
 	if (s->disk.operation == COFFER_OP_SHRUNK)
 		return 0; /* said already */
 	if (f->kind_error < 0 || f->kind == COFFER_LUKS2_OTHER)
-		return coffer_verify_add(s, "filesystem", COFFER_VERDICT_UNCHECKED, e,
+		return coffer_verify_add(s, COFFER_FINDING_FILESYSTEM, COFFER_VERDICT_UNCHECKED, e,
 			"coffer does not know where the volume's bytes lie: %s",
 			f->kind_reason.msg);
 	if (f->kind == COFFER_LUKS2_CONVERTING)
@@ -75,11 +75,12 @@ static int find_volume(
 		r = coffer_mapping_finished(s->disk.header->json, s->dev->size, ret, &why);
 	if (r == -EOPNOTSUPP)
 		return coffer_verify_add(
-			s, "filesystem", COFFER_VERDICT_UNCHECKED, e, "%s", why.msg);
+			s, COFFER_FINDING_FILESYSTEM, COFFER_VERDICT_UNCHECKED, e, "%s", why.msg);
 	if (r < 0)
-		return coffer_verify_add(s, "segment", COFFER_VERDICT_BAD, e, "%s", why.msg);
+		return coffer_verify_add(
+			s, COFFER_FINDING_SEGMENT, COFFER_VERDICT_BAD, e, "%s", why.msg);
 	*ret_fits = true;
-	return coffer_verify_add(s, "segment", COFFER_VERDICT_OK, e,
+	return coffer_verify_add(s, COFFER_FINDING_SEGMENT, COFFER_VERDICT_OK, e,
 		"the volume's %" PRIu64 " bytes lie within the device", ret->size);
 }
 
@@ -109,8 +110,8 @@ static int read_volume(
 
 	r = coffer_volume_open(s->dev, map, s->key, &s->volume, &why);
 	if (r == -EINVAL)
-		return coffer_verify_add(
-			s, "volume-key", COFFER_VERDICT_BAD, e, "%s: %s", map->cipher, why.msg);
+		return coffer_verify_add(s, COFFER_FINDING_VOLUME_KEY, COFFER_VERDICT_BAD, e,
+			"%s: %s", map->cipher, why.msg);
 	if (r == 0)
 		r = probe_volume(s, &why);
 	if (r == 0)
@@ -141,10 +142,10 @@ static int check_volume(struct coffer_verifier *s, struct coffer_err *e)
 	if (r < 0 || !fits)
 		return r;
 	if (!s->key)
-		return coffer_verify_add(s, "filesystem", COFFER_VERDICT_UNCHECKED, e,
+		return coffer_verify_add(s, COFFER_FINDING_FILESYSTEM, COFFER_VERDICT_UNCHECKED, e,
 			"it takes a key to look at the filesystem");
 	if (is_converted_now(s->v->status))
-		return coffer_verify_add(s, "filesystem", COFFER_VERDICT_UNCHECKED, e,
+		return coffer_verify_add(s, COFFER_FINDING_FILESYSTEM, COFFER_VERDICT_UNCHECKED, e,
 			"the volume is being converted right now, so its bytes move while they are "
 			"read");
 	return read_volume(s, &map, e);
@@ -218,7 +219,7 @@ static int check_leftovers(struct coffer_verifier *s, struct coffer_err *e)
 	int r;
 
 	if (coffer_geometry_check(&left.geometry, NULL) < 0)
-		return coffer_verify_add(s, "moved-segment-copy", COFFER_VERDICT_OK, e,
+		return coffer_verify_add(s, COFFER_FINDING_MOVED_SEGMENT_COPY, COFFER_VERDICT_OK, e,
 			"its layout is not that of a volume made in place");
 	r = read_record(s, &left.geometry, COFFER_RECORD_PLACE, &left, e);
 	if (r == 0)
@@ -231,8 +232,8 @@ static int check_leftovers(struct coffer_verifier *s, struct coffer_err *e)
 		return r;
 	if (coffer_judge_remnants(&left, &s->v->checks) < 0)
 		return coffer_err_errno(e, ENOMEM, "verify %s", s->dev->name);
-	return coffer_verify_add(
-		s, "wipe-pending", COFFER_VERDICT_OK, e, "the header asks for nothing to be wiped");
+	return coffer_verify_add(s, COFFER_FINDING_WIPE_PENDING, COFFER_VERDICT_OK, e,
+		"the header asks for nothing to be wiped");
 }
 
 /* --- a plain disk --- */
@@ -257,7 +258,7 @@ static int check_plain(struct coffer_verifier *s, struct coffer_err *e)
 	r = judge(s, s->dev->size, r < 0 ? why.msg : NULL, e);
 	if (r < 0 || !v->has_stale_record)
 		return r;
-	r = coffer_verify_add(s, "record", COFFER_VERDICT_NOTE, e,
+	r = coffer_verify_add(s, COFFER_FINDING_RECORD, COFFER_VERDICT_NOTE, e,
 		"the record of a placement that never began, or was taken back, lies at byte "
 		"%" PRIu64,
 		coffer_record_offset(&v->stale.geometry, COFFER_RECORD_PLACE));

@@ -55,24 +55,25 @@ int coffer_verify_checker(struct coffer_verifier *s, struct coffer_err *e)
 	int r;
 
 	if (why_not)
-		return coffer_verify_add(
-			s, "check-filesystem", COFFER_VERDICT_UNCHECKED, e, "%s", why_not);
+		return coffer_verify_add(s, COFFER_FINDING_CHECK_FILESYSTEM,
+			COFFER_VERDICT_UNCHECKED, e, "%s", why_not);
 	if (!command)
-		return coffer_verify_add(s, "check-filesystem", COFFER_VERDICT_UNCHECKED, e,
-			"coffer knows no checker for %s", type);
+		return coffer_verify_add(s, COFFER_FINDING_CHECK_FILESYSTEM,
+			COFFER_VERDICT_UNCHECKED, e, "coffer knows no checker for %s", type);
 	r = run_checker(s, &why);
 	if (r == -EINTR)
 		return coffer_verify_stopped(s, e);
 	if (r == -EBADMSG) {
-		r = coffer_verify_add(s, "check-filesystem", COFFER_VERDICT_BAD, e, "%s", why.msg);
+		r = coffer_verify_add(
+			s, COFFER_FINDING_CHECK_FILESYSTEM, COFFER_VERDICT_BAD, e, "%s", why.msg);
 		coffer_findings_remedy(&s->v->checks, "to see all of it%s: %s %s",
 			s->disk.header ? ", open the volume and run it there" : "", command,
 			s->disk.header ? "/dev/mapper/NAME" : s->device);
 		return r;
 	}
 	if (r < 0)
-		return coffer_verify_add(s, "check-filesystem", COFFER_VERDICT_UNCHECKED, e,
-			"it could not be run: %s", why.msg);
-	return coffer_verify_add(
-		s, "check-filesystem", COFFER_VERDICT_OK, e, "'%s' finds nothing wrong", command);
+		return coffer_verify_add(s, COFFER_FINDING_CHECK_FILESYSTEM,
+			COFFER_VERDICT_UNCHECKED, e, "it could not be run: %s", why.msg);
+	return coffer_verify_add(s, COFFER_FINDING_CHECK_FILESYSTEM, COFFER_VERDICT_OK, e,
+		"'%s' finds nothing wrong", command);
 }

@@ -71,9 +71,9 @@ static int check_metadata(struct coffer_verifier *s, struct coffer_err *e)
 		return coffer_verify_stopped(s, e);
 	s->usable = r == 0;
 	if (r == 0)
-		return coffer_verify_add(
-			s, "metadata", COFFER_VERDICT_OK, e, "libcryptsetup accepts the metadata");
-	r = coffer_verify_add(s, "metadata", COFFER_VERDICT_BAD, e, "%s", why.msg);
+		return coffer_verify_add(s, COFFER_FINDING_METADATA, COFFER_VERDICT_OK, e,
+			"libcryptsetup accepts the metadata");
+	r = coffer_verify_add(s, COFFER_FINDING_METADATA, COFFER_VERDICT_BAD, e, "%s", why.msg);
 	coffer_findings_remedy(&s->v->checks,
 		"coffer header check %s tells what is wrong; if no copy is good, restore a backup "
 		"of the header: coffer header restore --header-backup-file FILE %s",
@@ -90,7 +90,7 @@ int coffer_verify_header(struct coffer_verifier *s, struct coffer_err *e)
 	int r = 0;
 
 	if (s->v->status->luks_version == 1)
-		return coffer_verify_add(s, "metadata", COFFER_VERDICT_UNCHECKED, e,
+		return coffer_verify_add(s, COFFER_FINDING_METADATA, COFFER_VERDICT_UNCHECKED, e,
 			"it is a LUKS1 volume, and coffer verifies LUKS2 only");
 	if (s->disk.header || torn)
 		r = coffer_judge_copies(f, s->device, l);
@@ -141,7 +141,7 @@ static int check_area(struct coffer_verifier *s, const struct coffer_keyslot *sl
 	if (bad == 0)
 		return 0;
 	*ret_sound = false;
-	r = coffer_verify_add(s, "keyslot", COFFER_VERDICT_BAD, e,
+	r = coffer_verify_add(s, COFFER_FINDING_KEYSLOT, COFFER_VERDICT_BAD, e,
 		"%s was overwritten: %" PRIu64 " sectors of it, the first at byte %" PRIu64
 		", are no key material",
 		slot_name(slot).text, bad, first);
@@ -180,7 +180,7 @@ static int try_slot(struct coffer_verifier *s, const struct coffer_keyslot *slot
 	int r = 0;
 
 	if (!s->passphrase)
-		return coffer_verify_add(s, "keyslot", COFFER_VERDICT_UNCHECKED, e,
+		return coffer_verify_add(s, COFFER_FINDING_KEYSLOT, COFFER_VERDICT_UNCHECKED, e,
 			"%s: no key was given to try it", slot_name(slot).text);
 	if (s->o->serialize_memory_hard_pbkdf)
 		r = coffer_lock_memory_hard(s->dev, &lock, &why);
@@ -191,21 +191,21 @@ static int try_slot(struct coffer_verifier *s, const struct coffer_keyslot *slot
 	if (r == -EINTR)
 		return coffer_verify_stopped(s, e);
 	if (r == -EPERM)
-		return coffer_verify_add(s, "keyslot", COFFER_VERDICT_NOTE, e,
+		return coffer_verify_add(s, COFFER_FINDING_KEYSLOT, COFFER_VERDICT_NOTE, e,
 			"%s does not open with the given key", slot_name(slot).text);
 	if (r < 0) {
 		n->untried++;
-		return coffer_verify_add(s, "keyslot", COFFER_VERDICT_UNCHECKED, e,
+		return coffer_verify_add(s, COFFER_FINDING_KEYSLOT, COFFER_VERDICT_UNCHECKED, e,
 			"%s could not be tried: %s", slot_name(slot).text, why.msg);
 	}
 	n->opened++;
 	if (!take_key(s, slot, &key))
-		return coffer_verify_add(s, "keyslot", COFFER_VERDICT_BAD, e,
+		return coffer_verify_add(s, COFFER_FINDING_KEYSLOT, COFFER_VERDICT_BAD, e,
 			"%s opens with the given key, but holds another volume key than the "
 			"keyslots before it",
 			slot_name(slot).text);
-	return coffer_verify_add(s, "keyslot", COFFER_VERDICT_OK, e, "%s opens with the given key",
-		slot_name(slot).text);
+	return coffer_verify_add(s, COFFER_FINDING_KEYSLOT, COFFER_VERDICT_OK, e,
+		"%s opens with the given key", slot_name(slot).text);
 }
 
 static int check_slots(struct coffer_verifier *s, struct coffer_err *e)
@@ -229,11 +229,11 @@ static int check_slots(struct coffer_verifier *s, struct coffer_err *e)
 	if (r < 0 || n.opened > 0)
 		return r;
 	if (n.slots == 0)
-		return coffer_verify_add(s, "keyslot", COFFER_VERDICT_BAD, e,
+		return coffer_verify_add(s, COFFER_FINDING_KEYSLOT, COFFER_VERDICT_BAD, e,
 			"there is no keyslot: nothing opens the volume but its volume key");
 	if (!s->passphrase)
 		return 0;
-	return coffer_verify_add(s, "keyslot", COFFER_VERDICT_BAD, e,
+	return coffer_verify_add(s, COFFER_FINDING_KEYSLOT, COFFER_VERDICT_BAD, e,
 		"no keyslot%s opens with the given key", n.untried ? " that could be tried" : "");
 }
 
@@ -258,23 +258,23 @@ static int ask_token(
 	if (r == -EINTR)
 		return coffer_verify_stopped(s, e);
 	if (r == -ENOENT)
-		return coffer_verify_add(s, "token", COFFER_VERDICT_UNCHECKED, e,
+		return coffer_verify_add(s, COFFER_FINDING_TOKEN, COFFER_VERDICT_UNCHECKED, e,
 			"token %u (%s): nothing on this machine can ask it", token->number,
 			token->type);
 	if (r == -ENOANO)
-		return coffer_verify_add(s, "token", COFFER_VERDICT_UNCHECKED, e,
+		return coffer_verify_add(s, COFFER_FINDING_TOKEN, COFFER_VERDICT_UNCHECKED, e,
 			"token %u (%s) wants a PIN", token->number, token->type);
 	if (r < 0)
-		return coffer_verify_add(s, "token", COFFER_VERDICT_BAD, e,
+		return coffer_verify_add(s, COFFER_FINDING_TOKEN, COFFER_VERDICT_BAD, e,
 			"token %u (%s) opens no keyslot here: %s", token->number, token->type,
 			why.msg);
 	if (!take_key(s, find_slot(&s->keys, (unsigned int)r), &key))
-		return coffer_verify_add(s, "token", COFFER_VERDICT_BAD, e,
+		return coffer_verify_add(s, COFFER_FINDING_TOKEN, COFFER_VERDICT_BAD, e,
 			"token %u (%s) opens keyslot %d, which holds another volume key than the "
 			"others",
 			token->number, token->type, r);
-	return coffer_verify_add(s, "token", COFFER_VERDICT_OK, e, "token %u (%s) opens keyslot %d",
-		token->number, token->type, r);
+	return coffer_verify_add(s, COFFER_FINDING_TOKEN, COFFER_VERDICT_OK, e,
+		"token %u (%s) opens keyslot %d", token->number, token->type, r);
 }
 
 static int check_tokens(struct coffer_verifier *s, struct coffer_err *e)
@@ -285,10 +285,10 @@ static int check_tokens(struct coffer_verifier *s, struct coffer_err *e)
 		const struct coffer_token *token = &s->keys.tokens[i];
 
 		if (!token->keyslots)
-			r = coffer_verify_add(s, "token", COFFER_VERDICT_NOTE, e,
+			r = coffer_verify_add(s, COFFER_FINDING_TOKEN, COFFER_VERDICT_NOTE, e,
 				"token %u (%s) belongs to no keyslot", token->number, token->type);
 		else if (!s->o->use_tokens)
-			r = coffer_verify_add(s, "token", COFFER_VERDICT_UNCHECKED, e,
+			r = coffer_verify_add(s, COFFER_FINDING_TOKEN, COFFER_VERDICT_UNCHECKED, e,
 				"token %u (%s) was not asked", token->number, token->type);
 		else
 			r = ask_token(s, token, e);
@@ -318,32 +318,32 @@ static int check_digest(
 	int r;
 
 	if (!reencryption && d->segments == 0)
-		return coffer_verify_add(s, "digest", COFFER_VERDICT_NOTE, e,
+		return coffer_verify_add(s, COFFER_FINDING_DIGEST, COFFER_VERDICT_NOTE, e,
 			"digest %u is of a key that is not the volume's", d->number);
 	if (s->disk.facts.kind == COFFER_LUKS2_OTHER)
-		return coffer_verify_add(s, "digest", COFFER_VERDICT_UNCHECKED, e,
+		return coffer_verify_add(s, COFFER_FINDING_DIGEST, COFFER_VERDICT_UNCHECKED, e,
 			"digest %u: the reencryption that is under way is cryptsetup's", d->number);
 	if (!s->key)
-		return coffer_verify_add(s, "digest", COFFER_VERDICT_UNCHECKED, e,
+		return coffer_verify_add(s, COFFER_FINDING_DIGEST, COFFER_VERDICT_UNCHECKED, e,
 			"digest %u, of %s: it takes a key to confirm it", d->number, what);
 	r = reencryption ? coffer_luks2_check_digest(s->disk.header->json, s->key, &s->stop, &why)
 			 : coffer_luks2_check_key(s->header, s->key, &s->stop, &why);
 	if (r == -EINTR)
 		return coffer_verify_stopped(s, e);
 	if (r < 0)
-		return coffer_verify_add(s, "digest", COFFER_VERDICT_BAD, e,
+		return coffer_verify_add(s, COFFER_FINDING_DIGEST, COFFER_VERDICT_BAD, e,
 			"digest %u does not confirm %s: %s", d->number, what, why.msg);
-	return coffer_verify_add(
-		s, "digest", COFFER_VERDICT_OK, e, "digest %u confirms %s", d->number, what);
+	return coffer_verify_add(s, COFFER_FINDING_DIGEST, COFFER_VERDICT_OK, e,
+		"digest %u confirms %s", d->number, what);
 }
 
 static int check_volume_key(struct coffer_verifier *s, struct coffer_err *e)
 {
 	if (!s->key)
-		return coffer_verify_add(s, "volume-key", COFFER_VERDICT_UNCHECKED, e,
+		return coffer_verify_add(s, COFFER_FINDING_VOLUME_KEY, COFFER_VERDICT_UNCHECKED, e,
 			s->passphrase ? "the volume key is not known"
 				      : "the volume key is not known, since no key was given");
-	return coffer_verify_add(s, "volume-key", COFFER_VERDICT_OK, e,
+	return coffer_verify_add(s, COFFER_FINDING_VOLUME_KEY, COFFER_VERDICT_OK, e,
 		"the volume key has %zu bits", s->key->size * 8);
 }
 

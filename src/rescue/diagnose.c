@@ -43,7 +43,7 @@ struct build {
 };
 
 __attribute__((format(printf, 4, 5))) static void find(
-	struct build *b, const char *id, enum coffer_verdict v, const char *fmt, ...)
+	struct build *b, enum coffer_finding_id id, enum coffer_verdict v, const char *fmt, ...)
 {
 	char text[512];
 	va_list ap;
@@ -117,12 +117,12 @@ static void check_copies(struct build *b, bool sync)
 	if (f->header.agree)
 		return;
 	if (f->header.copy[other].whole)
-		find(b, "header-copies", COFFER_VERDICT_BAD,
+		find(b, COFFER_FINDING_HEADER_COPIES, COFFER_VERDICT_BAD,
 			"the %s header copy has sequence number %" PRIu64 ", the %s one %" PRIu64,
 			other ? "second" : "first", f->header.copy[other].seqid,
 			other ? "first" : "second", f->header.copy[f->header.newest].seqid);
 	else
-		find(b, "header-copies", COFFER_VERDICT_BAD,
+		find(b, COFFER_FINDING_HEADER_COPIES, COFFER_VERDICT_BAD,
 			f->header.copy[other].refused
 				? "the %s header copy says what libcryptsetup refuses"
 				: "the %s header copy is not whole",
@@ -160,12 +160,12 @@ static void diagnose_lost_copy(struct build *b)
 	const struct coffer_facts *f = b->s->facts;
 
 	if (b->s->lost.empty)
-		find(b, "header-copies", COFFER_VERDICT_BAD,
+		find(b, COFFER_FINDING_HEADER_COPIES, COFFER_VERDICT_BAD,
 			"the first header copy was overwritten with zeros; the second one is whole "
 			"(sequence number %" PRIu64 ")",
 			f->header.copy[1].seqid);
 	else
-		find(b, "header-copies", COFFER_VERDICT_BAD,
+		find(b, COFFER_FINDING_HEADER_COPIES, COFFER_VERDICT_BAD,
 			"the first header copy has lost its magic, %" PRIu64
 			" sectors of its metadata are left; the second one is whole (sequence "
 			"number %" PRIu64 ")",
@@ -175,7 +175,7 @@ static void diagnose_lost_copy(struct build *b)
 		"); the second one is not touched before the first is safe on the disk",
 		f->header.copy[1].seqid);
 	if (f->kind == COFFER_LUKS2_CONVERTING) {
-		find(b, "conversion", COFFER_VERDICT_BAD,
+		find(b, COFFER_FINDING_CONVERSION, COFFER_VERDICT_BAD,
 			"the second copy tells of a conversion under way");
 		act_resume(b);
 	}
@@ -225,7 +225,7 @@ static void diagnose_plain(struct build *b)
 	char why[512], ambiguity[512];
 
 	if (coffer_moved_segment_is_torn(v, why, sizeof(why))) {
-		find(b, "moved-segment-torn", COFFER_VERDICT_BAD,
+		find(b, COFFER_FINDING_MOVED_SEGMENT_TORN, COFFER_VERDICT_BAD,
 			"%" PRIu64 " sectors of the first %" PRIu64
 			" bytes were overwritten with a LUKS2 header, as cryptsetup leaves it when "
 			"the power fails; the %s filesystem they belong to is whole otherwise",
@@ -238,7 +238,8 @@ static void diagnose_plain(struct build *b)
 		return;
 	}
 	if (coffer_moved_segment_is_ambiguous(v, ambiguity, sizeof(ambiguity))) {
-		find(b, "moved-segment-ambiguous", COFFER_VERDICT_BAD, "%s", ambiguity);
+		find(b, COFFER_FINDING_MOVED_SEGMENT_AMBIGUOUS, COFFER_VERDICT_BAD, "%s",
+			ambiguity);
 		remedy_doubt(b, v);
 		b->d->no_safe_repair = true;
 		return;
@@ -246,7 +247,7 @@ static void diagnose_plain(struct build *b)
 	if (b->s->plain_luks2) {
 		const bool second = b->s->facts->header.newest == 1;
 
-		find(b, "header-copies", COFFER_VERDICT_BAD, "%s%s%s",
+		find(b, COFFER_FINDING_HEADER_COPIES, COFFER_VERDICT_BAD, "%s%s%s",
 			second ? "the first copy of the LUKS2 header is lost"
 			       : "there is a magic of LUKS2, but no header to be trusted",
 			why[0] ? "; " : "", why);
@@ -264,9 +265,10 @@ static void diagnose_plain(struct build *b)
 		return;
 	}
 	if (why[0])
-		find(b, "moved-segment-copy", COFFER_VERDICT_NOTE, "%s; it is left alone", why);
+		find(b, COFFER_FINDING_MOVED_SEGMENT_COPY, COFFER_VERDICT_NOTE,
+			"%s; it is left alone", why);
 	if (b->s->unknown_content && v->head_lost) {
-		find(b, "moved-segment-lost", COFFER_VERDICT_BAD,
+		find(b, COFFER_FINDING_MOVED_SEGMENT_LOST, COFFER_VERDICT_BAD,
 			"nothing that is known is at the start, but a spare superblock of %s "
 			"lies at byte %" PRIu64 ", and nowhere a copy of the first bytes",
 			coffer_fs_name(v->fs.kind), v->fs.mirror + v->fs.super);
@@ -275,10 +277,10 @@ static void diagnose_plain(struct build *b)
 			"checker may save what is left by that superblock");
 		b->d->no_safe_repair = true;
 	} else if (b->s->unknown_content)
-		find(b, "content", COFFER_VERDICT_NOTE, "it holds nothing that is known: %s",
-			COFFER_LOST_HEADER);
+		find(b, COFFER_FINDING_CONTENT, COFFER_VERDICT_NOTE,
+			"it holds nothing that is known: %s", COFFER_LOST_HEADER);
 	if (v->has_stale_record) {
-		find(b, "stale-record", COFFER_VERDICT_NOTE,
+		find(b, COFFER_FINDING_STALE_RECORD, COFFER_VERDICT_NOTE,
 			"the record of a placement that never began, or was taken back, lies at "
 			"byte %" PRIu64 ", behind the filesystem's end",
 			coffer_record_offset(&v->stale.geometry, COFFER_RECORD_PLACE));
@@ -292,14 +294,14 @@ static void diagnose_plain(struct build *b)
 static void diagnose_placing(struct build *b)
 {
 	if (b->s->operation == COFFER_OP_REDO_PLACEMENT) {
-		find(b, "placement", COFFER_VERDICT_BAD,
+		find(b, COFFER_FINDING_PLACEMENT, COFFER_VERDICT_BAD,
 			"the LUKS2 header was half placed when the run was cut");
 		act(b, COFFER_REPAIR_REDO_PLACEMENT,
 			"place the header again from its image; the first bytes are safe in their "
 			"copy at byte %" PRIu64,
 			coffer_segment_copy_offset(&b->s->facts->transition.geometry));
 	} else {
-		find(b, "placement", COFFER_VERDICT_BAD,
+		find(b, COFFER_FINDING_PLACEMENT, COFFER_VERDICT_BAD,
 			"the LUKS2 header is placed, but the record of that was not erased");
 		act(b, COFFER_REPAIR_FINISH_PLACEMENT,
 			"write both header copies again and erase the record");
@@ -341,11 +343,11 @@ static void diagnose_placed(struct build *b)
 
 	if (v->keyslot_torn || copy_torn) {
 		if (v->keyslot_torn)
-			find(b, "keyslot", COFFER_VERDICT_BAD,
+			find(b, COFFER_FINDING_KEYSLOT, COFFER_VERDICT_BAD,
 				"a keyslot is half written, so no key opens the volume; that is "
 				"how cryptsetup leaves it when the power fails");
 		else
-			find(b, "header-copies", COFFER_VERDICT_BAD,
+			find(b, COFFER_FINDING_HEADER_COPIES, COFFER_VERDICT_BAD,
 				"only one header copy was ever written; that is how cryptsetup "
 				"leaves it when the power fails");
 		if (coffer_moved_segment_is_torn(v, why, sizeof(why))) {
@@ -358,14 +360,14 @@ static void diagnose_placed(struct build *b)
 		return;
 	}
 	if (coffer_moved_segment_copy_is_incomplete(v, why, sizeof(why))) {
-		find(b, "moved-segment-copy", COFFER_VERDICT_BAD,
+		find(b, COFFER_FINDING_MOVED_SEGMENT_COPY, COFFER_VERDICT_BAD,
 			"the header is there, and nothing is encrypted yet, but %s", why);
 		remedy_incomplete(b, v);
 		b->d->no_safe_repair = true;
 		return;
 	}
 	check_copies(b, false);
-	find(b, "conversion", COFFER_VERDICT_BAD,
+	find(b, COFFER_FINDING_CONVERSION, COFFER_VERDICT_BAD,
 		"the LUKS2 header is there, and nothing is encrypted yet");
 	act_resume(b);
 }
@@ -376,11 +378,11 @@ static void diagnose_converting(struct build *b)
 
 	check_copies(b, true);
 	if (c->pointer == 0)
-		find(b, "wipe-pending", COFFER_VERDICT_BAD,
+		find(b, COFFER_FINDING_WIPE_PENDING, COFFER_VERDICT_BAD,
 			"all data is encrypted, but the copy of the first bytes is not wiped and "
 			"the final header not written");
 	else
-		find(b, "conversion", COFFER_VERDICT_BAD,
+		find(b, COFFER_FINDING_CONVERSION, COFFER_VERDICT_BAD,
 			"%" PRIu64 " of %" PRIu64 " bytes are encrypted%s",
 			c->geometry.length - c->pointer, c->geometry.length,
 			c->hot ? ", and cryptsetup was cut inside a step" : "");
@@ -390,7 +392,7 @@ static void diagnose_converting(struct build *b)
 static void diagnose_encrypted(struct build *b)
 {
 	if (b->s->operation == COFFER_OP_SYNC_FINAL)
-		find(b, "conversion", COFFER_VERDICT_NOTE,
+		find(b, COFFER_FINDING_CONVERSION, COFFER_VERDICT_NOTE,
 			"the conversion is done; its final header is in one copy only");
 	check_copies(b, true);
 }
@@ -429,7 +431,7 @@ static void diagnose_damaged(struct build *b)
 	const struct coffer_moved_segment *v = b->s->segment;
 	char why[512] = "";
 
-	find(b, "damage", COFFER_VERDICT_BAD, "%s", b->s->reason);
+	find(b, COFFER_FINDING_DAMAGE, COFFER_VERDICT_BAD, "%s", b->s->reason);
 	if (f->header.two_volumes) {
 		coffer_findings_remedy(b->l,
 			"keep a copy of the disk before any program that mends headers reads it: "
@@ -476,12 +478,12 @@ static void diagnose_foreign(struct build *b)
 
 	b->d->foreign = true;
 	if (b->s->operation == COFFER_OP_OTHER) {
-		find(b, "conversion", COFFER_VERDICT_BAD, "%s", f->kind_reason.msg);
+		find(b, COFFER_FINDING_CONVERSION, COFFER_VERDICT_BAD, "%s", f->kind_reason.msg);
 		coffer_findings_remedy(b->l, "%s %s",
 			coffer_next_command(coffer_next_of(COFFER_STAGE_OTHER, f)), b->s->device);
 		return;
 	}
-	find(b, "size", COFFER_VERDICT_BAD,
+	find(b, COFFER_FINDING_SIZE, COFFER_VERDICT_BAD,
 		"the device has %" PRIu64 " bytes now, but holds a conversion of %" PRIu64,
 		f->device_size,
 		f->header.newest >= 0 ? f->conversion.geometry.device
@@ -518,7 +520,8 @@ int coffer_diagnose(
 		diagnose_encrypted(&b);
 		break;
 	case COFFER_OP_FINISH_UNDO:
-		find(&b, "undo", COFFER_VERDICT_BAD, "an abort was half done when it was cut");
+		find(&b, COFFER_FINDING_UNDO, COFFER_VERDICT_BAD,
+			"an abort was half done when it was cut");
 		act(&b, COFFER_REPAIR_FINISH_UNDO,
 			"finish the abort: the plain filesystem's first bytes come back from their "
 			"copy");

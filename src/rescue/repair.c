@@ -201,11 +201,12 @@ static int next_action(
 				return 0;
 	if (!d->foreign && !d->no_safe_repair && d->n_actions == 0)
 		return 0;
-	return coffer_err_needs_repair(e, EUCLEAN,
+	r = coffer_err_needs_repair(e, EUCLEAN,
 		"%s '%s' %s does not ask for '%s' any more; nothing more was done",
 		i > 0 ? "after" : "before",
 		coffer_repair_kind_name(res->actions[i > 0 ? i - 1 : 0].kind), s->dev->name,
 		coffer_repair_kind_name(res->actions[i].kind));
+	return coffer_err_id(e, r, COFFER_FINDING_CHANGED);
 }
 
 /* The actions as they were listed, each only while the disk still asks for it. Before the first one
@@ -286,10 +287,14 @@ static int refuse(struct coffer_session *s, const struct repair *p, struct coffe
 	const char *remedy = remedy_in_full(last, s->dev->name);
 
 	if (p->diagnosis.foreign)
-		return coffer_err_refuse(e, EOPNOTSUPP, "%s: %s%s%s", s->dev->name, last->text,
-			remedy[0] ? "; " : "", remedy);
-	return coffer_err_needs_repair(e, EUCLEAN, "%s: %s; nothing was changed%s%s", s->dev->name,
-		last->text, remedy[0] ? "; " : "", remedy);
+		return coffer_err_id(e,
+			coffer_err_refuse(e, EOPNOTSUPP, "%s: %s%s%s", s->dev->name, last->text,
+				remedy[0] ? "; " : "", remedy),
+			last->id);
+	return coffer_err_id(e,
+		coffer_err_needs_repair(e, EUCLEAN, "%s: %s; nothing was changed%s%s", s->dev->name,
+			last->text, remedy[0] ? "; " : "", remedy),
+		last->id);
 }
 
 /* On a disk whose volume is open a torn header copy can be mended, and nothing else. Not where
@@ -336,10 +341,11 @@ static int check_plain(struct coffer_session *s, struct repair *p, struct coffer
 	if (r == -EINTR)
 		return coffer_session_check_stop(s, e);
 	p->diagnosis.no_safe_repair = r == -EBADMSG;
-	r = r == -EBADMSG ? coffer_findings_add(l, "filesystem", COFFER_VERDICT_BAD,
-				    "its checker finds damage: %s", why.msg)
-			  : coffer_findings_add(l, "filesystem", COFFER_VERDICT_UNCHECKED,
-				    "its checker has not looked at all of it: %s", why.msg);
+	r = r == -EBADMSG
+		    ? coffer_findings_add(l, COFFER_FINDING_FILESYSTEM, COFFER_VERDICT_BAD,
+			      "its checker finds damage: %s", why.msg)
+		    : coffer_findings_add(l, COFFER_FINDING_FILESYSTEM, COFFER_VERDICT_UNCHECKED,
+			      "its checker has not looked at all of it: %s", why.msg);
 	if (p->diagnosis.no_safe_repair)
 		coffer_findings_remedy(l,
 			"keep a copy of the disk before anything mends it; if an encryption was "

@@ -168,7 +168,7 @@ static bool same_actions(const struct coffer_repair_result *a, const struct coff
 		same = a->actions[i].kind == b->actions[i].kind &&
 		       strcmp(a->actions[i].text, b->actions[i].text) == 0;
 	for (size_t i = 0; same && i < a->findings.n; i++)
-		same = strcmp(a->findings.items[i].id, b->findings.items[i].id) == 0 &&
+		same = a->findings.items[i].id == b->findings.items[i].id &&
 		       strcmp(a->findings.items[i].text, b->findings.items[i].text) == 0;
 	return same;
 }

@@ -26,6 +26,7 @@ RARE = {
     ("holder", "device"),  # test_holders: partitions
     ("backup", "partuuid"),  # a partition, and a udev that names it
     ("backup", "id"),  # a device with a serial number
+    ("status_report", "id"), ("doctor_report", "id"),  # a lock is held
 }
 
 tap = Tap()
@@ -79,6 +80,8 @@ def as_json(verb, status, *args):
         note_seen(line, {"$ref": "#/$defs/" + kind(line)}, "")
     last = lines[-1]
     assert last["exit_code"] == p.returncode and ("message" in last) == (p.returncode != 0), last
+    assert ("errno" in last) == (p.returncode != 0 and "preflight" not in last), last
+    assert p.returncode not in (4, 6) or "id" in last, f"refused, and no id says what for: {last}"
     return last
 
 

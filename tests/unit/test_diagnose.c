@@ -564,7 +564,8 @@ static void check_row(const struct row *row, bool seen[COFFER_N_REPAIRS])
 	good = r == 0 && got.no_safe_repair == (row->ends == HOPELESS) &&
 	       got.foreign == (row->ends == FOREIGN) && !row->finding == !last;
 	if (good && last)
-		good = strcmp(last->id, row->finding) == 0 && strstr(last->remedy, row->remedy);
+		good = strcmp(coffer_finding_name(last->id), row->finding) == 0 &&
+		       strstr(last->remedy, row->remedy);
 	for (size_t i = 0; i < ARRAY_SIZE(row->want); i++) {
 		good = good && (i < got.n_actions ? got.actions[i].kind : NONE) == row->want[i];
 		if (row->want[i] != NONE)
@@ -573,12 +574,13 @@ static void check_row(const struct row *row, bool seen[COFFER_N_REPAIRS])
 	for (size_t i = 0; i < got.n_actions; i++)
 		good = good && got.actions[i].text[0];
 	ok(good && got.n_actions <= ARRAY_SIZE(row->want), "%s: %s%s%s%s%s", row->name,
-		last ? last->id : "nothing found", got.n_actions > 0 ? ", " : "",
+		last ? coffer_finding_name(last->id) : "nothing found",
+		got.n_actions > 0 ? ", " : "",
 		got.n_actions > 0 ? coffer_repair_kind_name(got.actions[0].kind) : "",
 		got.n_actions > 1 ? ", then " : "",
 		got.n_actions > 1 ? coffer_repair_kind_name(got.actions[1].kind) : "");
 	if (!good && last)
-		note("%s: %s (%s)", last->id, last->text, last->remedy);
+		note("%s: %s (%s)", coffer_finding_name(last->id), last->text, last->remedy);
 	coffer_findings_free(&l);
 	free(d);
 }

@@ -27,12 +27,14 @@ static void one(const char *name, struct coffer_findings *l, const char *id, enu
 {
 	const struct coffer_finding *c = l->n ? l->items : NULL;
 
-	if (!ok(l->n == 1 && strcmp(c->id, id) == 0 && c->verdict == v && strstr(c->text, words) &&
+	if (!ok(l->n == 1 && strcmp(coffer_finding_name(c->id), id) == 0 && c->verdict == v &&
+			    strstr(c->text, words) &&
 			    (*remedy ? strstr(c->remedy, remedy) != NULL : !c->remedy[0]),
 		    "%s", name))
 		for (size_t i = 0; i < l->n; i++)
 			note("%s %s: %s -> %s", coffer_verdict_name(l->items[i].verdict),
-				l->items[i].id, l->items[i].text, l->items[i].remedy);
+				coffer_finding_name(l->items[i].id), l->items[i].text,
+				l->items[i].remedy);
 	coffer_findings_free(l);
 }
 
@@ -294,7 +296,8 @@ static void check_left(void)
 	one("left: none, one is held", &l, "lock", NOTE, "holds the lock", "");
 	if (coffer_judge_locks(held, 2, &l) < 0)
 		abort();
-	ok(l.n == 2 && strcmp(l.items[0].id, "lock") == 0 && strcmp(l.items[1].id, "locks") == 0,
+	ok(l.n == 2 && strcmp(coffer_finding_name(l.items[0].id), "lock") == 0 &&
+			strcmp(coffer_finding_name(l.items[1].id), "locks") == 0,
 		"left: one is held, one is left");
 	coffer_findings_free(&l);
 }
@@ -711,8 +714,8 @@ static void check_volumes(void)
 			coffer_judge_volume(json, &s, &l) < 0)
 			abort();
 		for (size_t k = 0; k < l.n; k++)
-			if (strcmp(l.items[k].id, rows[i].id) == 0) {
-				if (coffer_findings_add(&found, rows[i].id, l.items[k].verdict,
+			if (strcmp(coffer_finding_name(l.items[k].id), rows[i].id) == 0) {
+				if (coffer_findings_add(&found, l.items[k].id, l.items[k].verdict,
 					    "%s", l.items[k].text) < 0)
 					abort();
 				coffer_findings_remedy(&found, "%s", l.items[k].remedy);

@@ -33,9 +33,10 @@ static void check_list(void)
 	int r = 0;
 
 	coffer_findings_remedy(&l, "of nothing");
-	ok(l.n == 0 && !coffer_findings_find(&l, "room"), "an empty list");
+	ok(l.n == 0 && !coffer_findings_find(&l, COFFER_FINDING_RESERVE), "an empty list");
 	for (int i = 0; i < 20 && r == 0; i++)
-		r = coffer_findings_add(&l, i == 7 ? "room" : "other",
+		r = coffer_findings_add(&l,
+			i == 7 ? COFFER_FINDING_RESERVE : COFFER_FINDING_CONTENT,
 			i % 2 ? COFFER_VERDICT_BAD : COFFER_VERDICT_OK, "number %d", i);
 	coffer_findings_remedy(&l, "do %s", "this");
 	ok(r == 0 && l.n == 20 && strcmp(l.items[19].text, "number 19") == 0 &&
@@ -46,7 +47,7 @@ static void check_list(void)
 	ok(coffer_findings_count(&l, COFFER_VERDICT_BAD) == 10 &&
 			coffer_findings_count(&l, COFFER_VERDICT_NOTE) == 0,
 		"how many of a verdict");
-	c = coffer_findings_find(&l, "room");
+	c = coffer_findings_find(&l, COFFER_FINDING_RESERVE);
 	ok(c == &l.items[7] && c->verdict == COFFER_VERDICT_BAD, "found by its id");
 	coffer_findings_free(&l);
 	ok(l.n == 0 && !l.items, "freed: an empty list again");
@@ -59,10 +60,11 @@ static void check_long_texts(void)
 	const size_t most = sizeof(l.items->text) - 1;
 	int r;
 
-	r = coffer_findings_add(&l, "id", COFFER_VERDICT_OK, "%*d", (int)most, 1);
+	r = coffer_findings_add(&l, COFFER_FINDING_CONTENT, COFFER_VERDICT_OK, "%*d", (int)most, 1);
 	ok(r == 0 && strlen(l.items[0].text) == most && l.items[0].text[most - 1] == '1',
 		"the longest that fits is not cut");
-	r = coffer_findings_add(&l, "id", COFFER_VERDICT_OK, "%*d", (int)most + 1, 1);
+	r = coffer_findings_add(
+		&l, COFFER_FINDING_CONTENT, COFFER_VERDICT_OK, "%*d", (int)most + 1, 1);
 	ok(r == 0 && strlen(l.items[1].text) == most &&
 			strcmp(l.items[1].text + most - 3, "...") == 0,
 		"a longer one is cut with three dots");

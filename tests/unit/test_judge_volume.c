@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/findings.h"
+#include "finding_named.h"
 #include "tap.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -19,7 +20,7 @@ static const char *verdicts(const struct coffer_findings *l, const char *id)
 
 	text[0] = '\0';
 	for (size_t i = 0; i < l->n; i++)
-		if (strcmp(l->items[i].id, id) == 0)
+		if (strcmp(coffer_finding_name(l->items[i].id), id) == 0)
 			(void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s",
 				text[0] ? " " : "", coffer_verdict_name(l->items[i].verdict));
 	return text;
@@ -36,7 +37,7 @@ static bool are(const struct coffer_findings *l, const char *id, const char *wan
 
 static const char *remedy(const struct coffer_findings *l, const char *id)
 {
-	const struct coffer_finding *c = coffer_findings_find(l, id);
+	const struct coffer_finding *c = finding_named(l, id);
 
 	return c ? c->remedy : "there is no such check";
 }

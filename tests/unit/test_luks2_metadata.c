@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/findings.h"
 #include "luks2/copy_check.h"
+#include "finding_named.h"
 #include "tap.h"
 
 enum {
@@ -71,7 +72,7 @@ static enum coffer_verdict worst(const struct coffer_findings *l, const char *id
 	enum coffer_verdict v = COFFER_VERDICT_OK;
 
 	for (size_t i = 0; i < l->n; i++)
-		if (strcmp(l->items[i].id, id) == 0 && l->items[i].verdict > v)
+		if (strcmp(coffer_finding_name(l->items[i].id), id) == 0 && l->items[i].verdict > v)
 			v = l->items[i].verdict;
 	return v;
 }
@@ -131,7 +132,7 @@ static void check_rows(void)
 			"%s", rows[i].name);
 		for (size_t k = 0; k < l.n; k++)
 			if (strstr(l.items[k].text, device) &&
-				strcmp(l.items[k].id, "segment") != 0)
+				strcmp(coffer_finding_name(l.items[k].id), "segment") != 0)
 				ok(false, "%s: a sentence about the device", rows[i].name);
 		coffer_findings_free(&l);
 	}
@@ -145,7 +146,7 @@ static void check_right(void)
 
 	ok(judge(VOLUME, &l, UINT64_C(1) << 40) && l.n == ARRAY_SIZE(ids), "right ones");
 	for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
-		ok(coffer_findings_find(&l, ids[i]) && worst(&l, ids[i]) == COFFER_VERDICT_OK,
+		ok(finding_named(&l, ids[i]) && worst(&l, ids[i]) == COFFER_VERDICT_OK,
 			"right ones: %s was looked at", ids[i]);
 	coffer_findings_free(&l);
 	ok(judge(VOLUME, &l, 0) && coffer_findings_count(&l, COFFER_VERDICT_BAD) == 0,

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "header/restore_judge.h"
+#include "finding_named.h"
 #include "tap.h"
 
 #define UUID "5a8f2b16-9d0c-4a57-8f0e-0b4d1c9e7a01"
@@ -161,8 +162,8 @@ static void ids(const struct coffer_findings *l, enum coffer_verdict v, char *re
 		const size_t used = strlen(ret);
 
 		if (l->items[i].verdict == v)
-			(void)snprintf(
-				ret + used, size - used, "%s%s", used ? " " : "", l->items[i].id);
+			(void)snprintf(ret + used, size - used, "%s%s", used ? " " : "",
+				coffer_finding_name(l->items[i].id));
 	}
 }
 
@@ -231,13 +232,13 @@ static void test_row(const struct row *row)
 	ids(&plain, COFFER_VERDICT_BAD, bad, sizeof(bad));
 	ok(same_words(bad, row->bad), "%s: refused for '%s'", row->name, bad);
 	if (row->note) {
-		c = coffer_findings_find(&plain, row->note);
+		c = finding_named(&plain, row->note);
 		ok(c && c->verdict == COFFER_VERDICT_NOTE, "%s: a note about %s", row->name,
 			row->note);
 	}
 	/* What cannot be known is said. */
 	for (size_t i = 0; i < ARRAY_SIZE(unknown) && !row->disk.offset; i++) {
-		c = coffer_findings_find(&plain, unknown[i]);
+		c = finding_named(&plain, unknown[i]);
 		ok(c && (c->verdict == COFFER_VERDICT_UNCHECKED || strstr(row->bad, unknown[i])),
 			"%s: %s cannot be compared", row->name, unknown[i]);
 	}
