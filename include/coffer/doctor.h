@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* coffer/doctor.h - what on this machine and its encrypted disks needs care
  *
- * Only reads. It takes no lock, makes no file or folder, loads no module and mounts nothing; some
- * tools (cryptsetup, e2fsck, ...) are run to ask for their version, so the caller gets a SIGCHLD
- * for each. What this user may not see is UNCHECKED, and what is only unusual is a NOTE. */
+ * Only reads. It takes no lock, makes no file or folder, loads no module and mounts nothing.
+ * What this user may not see is UNCHECKED, and what is only unusual is a NOTE. */
 #ifndef COFFER_DOCTOR_H
 #define COFFER_DOCTOR_H
 
@@ -30,7 +29,7 @@ struct coffer_doctor_disk {
 };
 
 struct coffer_doctor_report {
-	struct coffer_findings machine; /* locks, kernel, tools, ... */
+	struct coffer_findings machine; /* locks, kernel, swap, ... */
 	struct coffer_doctor_disk *disks;
 	size_t n_disks;
 };

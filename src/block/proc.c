@@ -206,22 +206,6 @@ int coffer_proc_number(const char *text, size_t n, const char *name, uint64_t *r
 	return -ENODATA;
 }
 
-int coffer_cpu_flag(const char *text, size_t n, const char *flag)
-{
-	struct text line, w;
-
-	while (coffer_next_line(&text, &n, &line.p, &line.n)) {
-		w = word(&line);
-		if (!is(w, "flags") && !is(w, "Features"))
-			continue;
-		while ((w = word(&line)).n > 0)
-			if (is(w, flag))
-				return 1;
-		return 0;
-	}
-	return -ENODATA;
-}
-
 bool coffer_proc_misc(const char *text, size_t n, const char *driver)
 {
 	struct text line;

@@ -46,10 +46,6 @@ int coffer_proc_stat_parse(const char *text, size_t n, struct coffer_proc_stat *
  * -ENODATA, and *ret as it was, when no line has one. */
 int coffer_proc_number(const char *text, size_t n, const char *name, uint64_t *ret);
 
-/* Does the first list of processor flags in /proc/cpuinfo ("flags", on ARM "Features") have @flag?
- * 1, 0; -ENODATA: there is no such list. */
-int coffer_cpu_flag(const char *text, size_t n, const char *flag);
-
 /* Does a line of /proc/misc name @driver? */
 bool coffer_proc_misc(const char *text, size_t n, const char *driver);
 

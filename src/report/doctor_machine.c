@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* doctor_machine.c - the machine: locks, kernel, udev, swap, memory, tools */
+/* doctor_machine.c - the machine: locks, kernel, udev, swap, memory */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,12 +10,10 @@
 #include "block/dm_scan.h"
 #include "convert/session.h"
 #include "fs/signatures.h"
-#include "io/programs.h"
 #include "io/udev.h"
 #include "luks2/lock_files.h"
 #include "report/doctor.h"
 #include "report/judge_locks.h"
-#include "report/judge_tools.h"
 #include "report/kernel.h"
 
 enum {
@@ -99,35 +97,6 @@ static int look_at_memory_lock(struct coffer_findings *l)
 	return coffer_judge_memory_lock(LOCKED, -r, l);
 }
 
-static int look_at_tool(const struct coffer_tool *t, struct coffer_findings *l)
-{
-	struct coffer_tool_facts f = {.output = ""};
-	char path[4096], output[4096];
-
-	if (coffer_program_find(t->name, path, sizeof(path)))
-		f.path = path;
-	if (f.path && t->option) {
-		f.error = -coffer_program_ask(path, t->option, output, sizeof(output), &f.status);
-		f.output = output;
-	}
-	return coffer_judge_tool(t, &f, l);
-}
-
-static int look_at_tools(struct coffer_findings *l)
-{
-	char library[512];
-	const struct coffer_tool *tools;
-	size_t n;
-	int r;
-
-	coffer_kernel_library(library, sizeof(library));
-	r = coffer_judge_library(COFFER_LIBCRYPTSETUP, library, l);
-	tools = coffer_tools(&n);
-	for (size_t i = 0; i < n && r == 0; i++)
-		r = look_at_tool(&tools[i], l);
-	return r;
-}
-
 int coffer_doctor_machine(struct coffer_findings *l, struct coffer_err *e)
 {
 	struct coffer_kernel_facts kernel;
@@ -140,14 +109,10 @@ int coffer_doctor_machine(struct coffer_findings *l, struct coffer_err *e)
 	if (r == 0)
 		r = coffer_judge_udev(coffer_udev_probe(), l);
 	if (r == 0)
-		r = coffer_judge_cpu(coffer_kernel_aes(), l);
-	if (r == 0)
 		r = look_at_swap(l);
 	if (r == 0)
 		r = look_for_hibernation(geteuid() == 0, l);
 	if (r == 0)
 		r = look_at_memory_lock(l);
-	if (r == 0)
-		r = look_at_tools(l);
 	return r < 0 ? coffer_err_errno(e, -r, "look at this machine") : 0;
 }

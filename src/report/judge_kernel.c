@@ -61,18 +61,6 @@ int coffer_judge_dm_crypt(const struct coffer_kernel_facts *f, struct coffer_fin
 	return judge_no_crypt(f, l);
 }
 
-int coffer_judge_cpu(int has, struct coffer_findings *l)
-{
-	if (has == 1)
-		return coffer_findings_add(l, COFFER_FINDING_CPU_AES, COFFER_VERDICT_OK,
-			"the processor has instructions for AES");
-	if (has == 0)
-		return coffer_findings_add(l, COFFER_FINDING_CPU_AES, COFFER_VERDICT_NOTE,
-			"the processor has no instructions for AES: an encrypted disk costs much "
-			"more time here; 'cryptsetup benchmark' tells how much");
-	return 0;
-}
-
 int coffer_judge_udev(enum coffer_udev u, struct coffer_findings *l)
 {
 	int r;

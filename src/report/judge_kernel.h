@@ -30,10 +30,6 @@ struct coffer_kernel_facts {
 /* Add the check "dm-crypt". -ENOMEM. */
 int coffer_judge_dm_crypt(const struct coffer_kernel_facts *f, struct coffer_findings *l);
 
-/* Add the check "cpu-aes" where @has is 0 or 1; any other number: this processor does not tell.
- * -ENOMEM. */
-int coffer_judge_cpu(int has, struct coffer_findings *l);
-
 /* Add the check "udev". -ENOMEM. */
 int coffer_judge_udev(enum coffer_udev u, struct coffer_findings *l);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* kernel.c - what this kernel and processor can do */
+/* kernel.c - what this kernel can do */
 #include "report/kernel.h"
 
 #include <dirent.h>
@@ -93,15 +93,6 @@ void coffer_kernel_read(struct coffer_kernel_facts *ret)
 	*ret = f;
 }
 
-int coffer_kernel_aes(void)
-{
-	_cleanup_free_ char *text = NULL;
-	size_t n;
-	const int r = coffer_sysfs_read(AT_FDCWD, "/proc/cpuinfo", &text, &n);
-
-	return r < 0 ? r : coffer_cpu_flag(text, n, "aes");
-}
-
 uint64_t coffer_kernel_available(void)
 {
 	_cleanup_free_ char *text = NULL;
@@ -113,21 +104,4 @@ uint64_t coffer_kernel_available(void)
 		return 0;
 	(void)coffer_proc_number(text, n, "SwapFree:", &swap);
 	return memory + swap;
-}
-
-void coffer_kernel_library(char *ret, size_t size)
-{
-	_cleanup_free_ char *text = NULL;
-	const char *at, *line, *path;
-	size_t left, n;
-
-	ret[0] = '\0';
-	if (coffer_sysfs_read(AT_FDCWD, "/proc/self/maps", &text, &left) < 0)
-		return;
-	at = text;
-	while (!ret[0] && coffer_next_line(&at, &left, &line, &n)) {
-		path = memchr(line, '/', n);
-		if (path && memmem(path, n - (size_t)(path - line), "/libcryptsetup.so", 17))
-			(void)snprintf(ret, size, "%.*s", (int)(n - (size_t)(path - line)), path);
-	}
 }

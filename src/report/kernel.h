@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* kernel.h - what this kernel and processor can do, from /proc, /sys and /lib/modules; nothing is
+/* kernel.h - what this kernel can do, from /proc, /sys and /lib/modules; nothing is
  * loaded for that */
 #pragma once
 #include <stdint.h>
@@ -8,11 +8,5 @@
 
 void coffer_kernel_read(struct coffer_kernel_facts *ret);
 
-/* Has the processor instructions for AES? 1, 0; negative: it cannot be told. */
-int coffer_kernel_aes(void);
-
 /* KiB of memory and swap that a program could still get; 0: not known. */
 uint64_t coffer_kernel_available(void);
-
-/* The libcryptsetup that this process has mapped, by its whole name; "": none. */
-void coffer_kernel_library(char *ret, size_t size);

@@ -304,49 +304,6 @@ def not_a_lock(make, words):
 
 # --- the rest of the machine ----------------------------------------------------------------------
 
-def tool(name, script, verdict, words, remedy=None):
-    """A program of this name, first in PATH, which does this."""
-    bin_ = path("bin")
-    os.makedirs(bin_, exist_ok=True)
-    write("bin/" + name, "#!/bin/sh\n" + script, 0o755)
-    try:
-        machine("tool", verdict, words, remedy,
-                env=dict(os.environ, PATH=bin_ + ":" + os.environ["PATH"]))
-    finally:
-        run("rm", "-r", bin_)
-
-
-def tools_that_are_there():
-    """What is found is what runs from a root shell, and what it says is its version."""
-    report = doctor(healthy)
-    want = run("cryptsetup", "--version").stdout.split()[1]
-    assert any(c["text"].startswith(f"cryptsetup {want} is there: /")
-               for c in find(report["machine"], "tool", "ok")), report
-    c, = find(report["machine"], "library")
-    file = re.search(r"works with (\S+)", c["text"])[1]
-    assert os.path.exists(file), c
-    assert file in run("ldd", COFFER).stdout or os.path.realpath(
-        re.search(r"libcryptsetup\S+ => (\S+)", run("ldd", COFFER).stdout)[1]) == file, c
-
-
-def no_tools():
-    """Nothing is installed: notes."""
-    empty = path("empty")
-    os.makedirs(empty, exist_ok=True)
-    with contextlib.ExitStack() as s:
-        own = s.enter_context(tempdir())
-        coffer.install(own)
-        libs = re.findall(r"=> (/\S+)", run("ldd", COFFER).stdout)
-        inside = " && ".join(f"mount --bind {empty} {os.path.realpath(d)}" for d in
-                             ("/usr/local/sbin", "/usr/sbin", "/usr/bin") if os.path.isdir(d))
-        assert libs
-        p = run("unshare", "--mount", "sh", "-c", inside + f' && exec {own}/coffer "$@"', "sh",
-                "doctor", "--json", healthy, env={"PATH": os.environ["PATH"]})
-    report = json.loads(p.stdout)
-    found = find(report["machine"], "tool", "note")
-    assert len(found) == 6 and all("is not installed" in c["text"] for c in found), report
-
-
 def memory():
     """Less than argon2 takes, by /proc/meminfo."""
     with open("/proc/meminfo") as f:
@@ -378,15 +335,6 @@ def modules(content, verdict, words):
         run("rm", "-r", tree)
         if made:
             os.rmdir("/lib/modules")
-
-
-def no_aes():
-    cpuinfo = write("cpuinfo", "processor\t: 0\nflags\t\t: fpu sse2 vaes\n")
-    with over("/proc/cpuinfo", cpuinfo):
-        machine("cpu-aes", "note", "no instructions for AES")
-    write("cpuinfo", "processor\t: 0\nflags\t\t: fpu aes\n")
-    with over("/proc/cpuinfo", cpuinfo):
-        machine("cpu-aes", "ok", "instructions for AES")
 
 
 def udev():
@@ -721,21 +669,6 @@ with contextlib.ExitStack() as s:
         ("a folder in the place of a lock", not_a_lock, f"mkdir {LOCKS}/L_7:255", "a folder"),
         ("a fifo in the place of a lock", not_a_lock, f"mkfifo {LOCKS}/LN_memory-hard-access",
          "no regular"),
-        ("tools that are there", tools_that_are_there),
-        ("no tools", no_tools),
-        ("cryptsetup 2.4.2", tool, "cryptsetup", "echo cryptsetup 2.4.2 flags: UDEV", "bad",
-         "bin/cryptsetup is version 2.4.2, .*CVE-2021-4122", "2.4.3"),
-        ("cryptsetup 2.7.4", tool, "cryptsetup", "echo cryptsetup 2.7.4 flags: UDEV", "note",
-         "can destroy data", "2.7.5"),
-        ("cryptsetup 2.7.5", tool, "cryptsetup", "echo cryptsetup 2.7.5 flags: UDEV", "ok",
-         "cryptsetup 2.7.5"),
-        ("a cryptsetup that does not start", tool, "cryptsetup",
-         "echo 'cryptsetup: libx.so.1: no such file' >&2; exit 127", "bad",
-         "status 127: cryptsetup: libx.so.1"),
-        ("a cryptsetup that is killed", tool, "cryptsetup", "kill -KILL $$", "bad", "status -1"),
-        ("a cryptsetup that hangs", tool, "cryptsetup", "exec sleep 1000", "unchecked",
-         "Timer expired"),
-        ("a cryptsetup that reads", tool, "cryptsetup", "cat; echo cryptsetup 2.6.1", "ok", "2.6.1"),
         ("less memory than a keyslot takes", memory),
         ("dm-crypt: a module", modules, {
             "modules.dep": "kernel/drivers/md/dm-crypt.ko.xz: kernel/drivers/md/dm-mod.ko.xz\n",
@@ -751,7 +684,6 @@ with contextlib.ExitStack() as s:
          "has no dm-crypt"),
         ("dm-crypt: the modules are gone", modules, None, "bad",
          f"modules of the running kernel {re.escape(release)} are gone"),
-        ("a processor with and without AES", no_aes),
         ("udev", udev),
         ("locked memory", locked_memory),
         ("a hibernated system", hibernated),

@@ -12,7 +12,6 @@
 #include "report/judge_disk.h"
 #include "report/judge_kernel.h"
 #include "report/judge_locks.h"
-#include "report/judge_tools.h"
 #include "tap.h"
 
 #define OK	  COFFER_VERDICT_OK
@@ -302,142 +301,6 @@ static void check_left(void)
 	coffer_findings_free(&l);
 }
 
-/* --- tools --- */
-
-static void check_versions(void)
-{
-	static const struct {
-		const char *text;
-		bool found;
-		struct coffer_version v;
-	} rows[] = {
-		{"cryptsetup 2.6.1 flags: UDEV BLKID KEYRING KERNEL_CAPI \n", true, {{2, 6, 1}}},
-		{"cryptsetup 2.8.0-rc1\n", true, {{2, 8, 0}}},
-		{"systemd 252 (252.39-1~deb12u2)\n+PAM +AUDIT", true, {{252, 0, 0}}},
-		{"e2fsck 1.47.0 (5-Feb-2023)\n\tUsing EXT2FS Library version 1.47.0", true,
-			{{1, 47, 0}}},
-		{"xfs_repair version 6.1.0\n", true, {{6, 1, 0}}},
-		{"btrfs-progs v6.2 \n", true, {{6, 2, 0}}},
-		{"v6.2.", true, {{6, 2, 0}}},
-		{"1.2.3.4", true, {{1, 2, 3}}},
-		{"1..2", true, {{1, 0, 0}}},
-		{"tool\n7", true, {{7, 0, 0}}},
-		{"x 999999999999999999999", true, {{999999999, 0, 0}}},
-		{"", false, {{0}}},
-		{"v", false, {{0}}},
-		{"e2fsck", false, {{0}}},
-		{"no version 'v' here: x1.2", false, {{0}}},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct coffer_version v = {{0}};
-		const bool found = coffer_version_parse(rows[i].text, &v);
-
-		if (!ok(found == rows[i].found && coffer_version_compare(&v, &rows[i].v) == 0,
-			    "version in '%.*s'", (int)strcspn(rows[i].text, "\n"), rows[i].text))
-			note("%d: %u.%u.%u", found, v.part[0], v.part[1], v.part[2]);
-	}
-	ok(coffer_version_compare(
-		   &(struct coffer_version){{2, 4, 3}}, &(struct coffer_version){{2, 10, 0}}) < 0,
-		"2.4.3 is before 2.10.0");
-	ok(coffer_version_compare(
-		   &(struct coffer_version){{3, 0, 0}}, &(struct coffer_version){{2, 10, 9}}) > 0,
-		"3.0.0 is behind 2.10.9");
-}
-
-static void check_tools(void)
-{
-	static const struct {
-		const char *tool, *output;
-		enum coffer_verdict v;
-		const char *words, *remedy;
-	} rows[] = {
-		{"cryptsetup", "cryptsetup 2.1.0\n", OK, "cryptsetup 2.1.0", ""},
-		{"cryptsetup", "cryptsetup 2.2.0\n", BAD, "CVE-2021-4122", "2.3.7"},
-		{"cryptsetup", "cryptsetup 2.3.6\n", BAD, "CVE-2021-4122", "2.3.7"},
-		{"cryptsetup", "cryptsetup 2.3.7\n", OK, "cryptsetup 2.3.7", ""},
-		{"cryptsetup", "cryptsetup 2.4.0\n", BAD, "CVE-2021-4122", "2.4.3"},
-		{"cryptsetup", "cryptsetup 2.4.2\n", BAD, "CVE-2021-4122", "2.4.3"},
-		{"cryptsetup", "cryptsetup 2.4.3\n", NOTE, "over the data", "2.6.1"},
-		{"cryptsetup", "cryptsetup 2.6.0\n", NOTE, "over the data", "2.6.1"},
-		{"cryptsetup", "cryptsetup 2.6.1 flags: UDEV\n", OK, "cryptsetup 2.6.1", ""},
-		{"cryptsetup", "cryptsetup 2.7.0 flags: UDEV\n", NOTE, "open can destroy", "2.7.5"},
-		{"cryptsetup", "cryptsetup 2.7.4 flags: UDEV\n", NOTE, "open can destroy", "2.7.5"},
-		{"cryptsetup", "cryptsetup 2.7.5 flags: UDEV\n", OK, "cryptsetup 2.7.5", ""},
-		{"cryptsetup", "cryptsetup 2.8.5 flags: UDEV\n", NOTE, "luksResume", "2.8.6"},
-		{"cryptsetup", "cryptsetup 2.8.6 flags: UDEV\n", OK, "cryptsetup 2.8.6", ""},
-		{"cryptsetup", "cryptsetup\n", UNCHECKED, "which version", ""},
-		{"systemd-cryptenroll", "systemd 252 (252.39-1)\n", OK, "cryptenroll 252 is", ""},
-		{"e2fsck", "e2fsck 2.4.0\n", OK, "e2fsck 2.4.0", ""},
-		{"resize2fs", "", OK, "resize2fs is there", ""},
-	};
-	size_t n;
-	const struct coffer_tool *tools = coffer_tools(&n);
-
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		const struct coffer_tool_facts f = {.path = "/sbin/x", .output = rows[i].output};
-		struct coffer_findings l = {0};
-		char name[128];
-
-		(void)snprintf(name, sizeof(name), "tool: %s", rows[i].output);
-		name[strcspn(name, "\n")] = '\0';
-		for (size_t k = 0; k < n; k++)
-			if (strcmp(tools[k].name, rows[i].tool) == 0 &&
-				coffer_judge_tool(&tools[k], &f, &l) < 0)
-				abort();
-		one(name, &l, "tool", rows[i].v, rows[i].words, rows[i].remedy);
-	}
-	for (size_t k = 0; k < n; k++) {
-		struct coffer_findings l = {0};
-
-		if (coffer_judge_tool(&tools[k], &(struct coffer_tool_facts){.output = ""}, &l) < 0)
-			abort();
-		one(tools[k].name, &l, "tool", NOTE, "is not installed; it is needed", "");
-	}
-}
-
-static void check_broken_tools(void)
-{
-	static const struct {
-		const char *name;
-		struct coffer_tool_facts f;
-		enum coffer_verdict v;
-		const char *words, *remedy;
-	} rows[] = {
-		{"lacks a library",
-			{.path = "/sbin/x", .status = 127, .output = "x: no libx.so.1\nmore\n"},
-			BAD, "status 127: x: no libx.so.1", "install it anew"},
-		{"is killed", {.path = "/sbin/x", .status = -1, .output = ""}, BAD, "status -1",
-			"install it anew"},
-		{"hangs", {.path = "/sbin/x", .error = ETIME, .output = ""}, UNCHECKED, "/sbin/x",
-			""},
-	};
-	size_t n;
-
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct coffer_findings l = {0};
-		char name[128];
-
-		(void)snprintf(name, sizeof(name), "a tool that %s", rows[i].name);
-		if (coffer_judge_tool(coffer_tools(&n), &rows[i].f, &l) < 0)
-			abort();
-		one(name, &l, "tool", rows[i].v, rows[i].words, rows[i].remedy);
-	}
-}
-
-static void check_library(void)
-{
-	struct coffer_findings l = {0};
-
-	if (coffer_judge_library("2.6.1", "/lib/libcryptsetup.so.12.8.0", &l) < 0)
-		abort();
-	one("library: shared", &l, "library", OK, "/lib/libcryptsetup.so.12.8.0 and was built with",
-		"");
-	if (coffer_judge_library("2.6.1", "", &l) < 0)
-		abort();
-	one("library: static", &l, "library", OK, "libcryptsetup 2.6.1, which is a part", "");
-}
-
 /* --- the kernel --- */
 
 static void check_dm_crypt(void)
@@ -492,12 +355,6 @@ static void check_small_ones(void)
 	struct coffer_findings l = {0};
 	int r = 0;
 
-	r |= coffer_judge_cpu(1, &l);
-	one("cpu: with AES", &l, "cpu-aes", OK, "instructions for AES", "");
-	r |= coffer_judge_cpu(0, &l);
-	one("cpu: without AES", &l, "cpu-aes", NOTE, "no instructions for AES", "");
-	r |= coffer_judge_cpu(-ENODATA, &l);
-	ok(l.n == 0, "cpu: one that does not tell");
 	r |= coffer_judge_udev(COFFER_UDEV_ANSWERS, &l);
 	one("udev: runs", &l, "udev", OK, "udev runs", "");
 	r |= coffer_judge_udev(COFFER_UDEV_NONE, &l);
@@ -739,10 +596,6 @@ int main(void)
 	check_lock_names();
 	check_locks();
 	check_left();
-	check_versions();
-	check_tools();
-	check_broken_tools();
-	check_library();
 	check_dm_crypt();
 	check_small_ones();
 	check_swaps();
