@@ -30,22 +30,36 @@ struct coffer_lock {
 	struct coffer_lock *before; /* taken with it, released after it */
 };
 
-/* " (cryptsetup, process 812)": who holds the lock on @what. */
-static void tell_holder(struct coffer_device_id what, char *ret, size_t size)
+/* The holder of the lock on @what. *ret_held: the kernel's table has the lock. */
+static bool find_holder(struct coffer_device_id what, bool *ret_held, char *ret, size_t size)
 {
 	_cleanup_processes_ struct coffer_processes found = {0};
 	_cleanup_pids_ struct coffer_pids pids = {0};
 	bool complete = true;
 
-	ret[0] = '\0';
+	*ret_held = false;
 	if (coffer_pids_read(&pids, &complete) < 0 ||
 		coffer_processes_find(&pids, NULL, 0, &what, &found, &complete) < 0)
-		return; /* no memory for it: then without a name */
-	for (size_t i = 0; i < found.n && !ret[0]; i++)
-		if (found.items[i].locks && found.items[i].pid > 0)
-			(void)snprintf(ret, size, " (%s, process %d)", found.items[i].comm,
-				(int)found.items[i].pid);
-	if (!ret[0] && !complete)
+		return false; /* no memory for it: then without a name */
+	for (size_t i = 0; i < found.n; i++) {
+		*ret_held |= found.items[i].locks;
+		if (!found.items[i].locks || found.items[i].pid <= 0)
+			continue;
+		(void)snprintf(ret, size, " (%s, process %d)", found.items[i].comm,
+			(int)found.items[i].pid);
+		return true;
+	}
+	return false;
+}
+
+/* " (cryptsetup, process 812)": the holder of the lock on @what; "": there is none any more. The
+ * lock may change hands during the first look, so there are two. */
+static void tell_holder(struct coffer_device_id what, char *ret, size_t size)
+{
+	bool held;
+
+	ret[0] = '\0';
+	if (!find_holder(what, &held, ret, size) && !find_holder(what, &held, ret, size) && held)
 		(void)snprintf(ret, size, " (a process that this user cannot see)");
 }
 
