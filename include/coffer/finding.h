@@ -7,6 +7,7 @@
 #define COFFER_FINDING_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "coffer/err.h"
 
@@ -27,11 +28,35 @@ COFFER_API const char *coffer_verdict_name(enum coffer_verdict v);
 /* "header-primary", "reserve", ...; "none" for NONE, "unknown" for anything else. */
 COFFER_API const char *coffer_finding_name(enum coffer_finding_id id);
 
+/* A fact that the sentence is made of. */
+enum coffer_argument_type {
+	COFFER_ARGUMENT_NUMBER,
+	COFFER_ARGUMENT_SIZE, /* bytes, which people see as KiB, MiB, ... */
+	COFFER_ARGUMENT_TEXT,
+};
+
+struct coffer_argument {
+	const char *name; /* "reserve", "filesystem_end", ...: static */
+	enum coffer_argument_type type;
+	uint64_t number; /* NUMBER and SIZE */
+	char text[128];	 /* TEXT; a longer one is cut with three dots */
+};
+
+enum {
+	COFFER_MAX_ARGUMENTS = 5
+};
+
 struct coffer_finding {
 	enum coffer_finding_id id;
 	enum coffer_verdict verdict;
+	int code;		     /* a run fails with this errno because of it; 0: it does not */
+	enum coffer_outcome outcome; /* and with this outcome */
+	struct coffer_argument arguments[COFFER_MAX_ARGUMENTS];
+	size_t n_arguments;
 	char text[512];	   /* a sentence, without a full stop */
 	char remedy[1024]; /* what to do; "": nothing */
+	char **command;	   /* the command in it, as words that end with NULL, "&&" between two
+			    * commands; NULL: none. Freed with the list */
 };
 
 struct coffer_findings {

@@ -10,6 +10,8 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/err.h"
+#include "base/findings_text.h"
 
 static const char *const names[] = {
 	[COFFER_VERDICT_OK] = "ok",
@@ -138,6 +140,30 @@ void coffer_findings_remedy(struct coffer_findings *l, const char *fmt, ...)
 	va_end(ap);
 }
 
+int coffer_findings_put(struct coffer_findings *l, struct coffer_finding *f)
+{
+	struct coffer_finding *items = reallocarray(l->items, l->n + 1, sizeof(*items));
+
+	if (!items) {
+		coffer_finding_reset(f);
+		return -ENOMEM;
+	}
+	l->items = items;
+	items[l->n++] = *f;
+	*f = (struct coffer_finding){0};
+	return 0;
+}
+
+int coffer_err_from_finding(struct coffer_err *e, const char *name, const struct coffer_finding *f)
+{
+	(void)coffer_err_set(e, f->code, "%s: %s", name, f->text);
+	/* Half of a command is another command. */
+	if (e && f->remedy[0] && strlen(e->msg) + strlen(f->remedy) + 2 < sizeof(e->msg))
+		coffer_err_append(e, "; %s", f->remedy);
+	coffer_err_outcome(e, f->outcome);
+	return coffer_err_id(e, -f->code, f->id);
+}
+
 size_t coffer_findings_count(const struct coffer_findings *l, enum coffer_verdict v)
 {
 	size_t n = 0;
@@ -158,6 +184,8 @@ const struct coffer_finding *coffer_findings_find(
 
 void coffer_findings_free(struct coffer_findings *l)
 {
+	for (size_t i = 0; i < l->n; i++)
+		coffer_finding_reset(&l->items[i]);
 	free(l->items);
 	*l = (struct coffer_findings){0};
 }

@@ -15,6 +15,13 @@ int coffer_findings_add(struct coffer_findings *l, enum coffer_finding_id id, en
 void coffer_findings_remedy(struct coffer_findings *l, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* Add @f, which is made from findings_text.h, and leave it empty. -ENOMEM: it is reset. */
+int coffer_findings_put(struct coffer_findings *l, struct coffer_finding *f);
+
+/* The same as an error about @name: "name: sentence; remedy". Returns -f->code; @f is left as it
+ * is. */
+int coffer_err_from_finding(struct coffer_err *e, const char *name, const struct coffer_finding *f);
+
 /* How many have this verdict. */
 size_t coffer_findings_count(const struct coffer_findings *l, enum coffer_verdict v);
 

@@ -252,6 +252,7 @@ static void set_obstacle(const struct coffer_plan *p, struct coffer_err *e)
 		(void)snprintf(e->msg, sizeof(e->msg), "%.500s%s%.500s", c->text,
 			c->remedy[0] ? "; " : "", c->remedy);
 		e->id = c->id;
+		e->code = c->code;
 		return;
 	}
 }

@@ -198,14 +198,14 @@ void coffer_show_word(FILE *f, const char *text)
 	(void)fprintf(f, " %s", word);
 }
 
-void coffer_json_put_text(struct json_object *o, const char *key, const char *text)
+/* @text with what is not UTF-8 replaced; NULL: no memory. */
+static char *clean_text(const char *text)
 {
-	const size_t n = strlen(text);
-	_cleanup_free_ char *clean = malloc(3 * n + 1);
+	char *clean = malloc(3 * strlen(text) + 1);
 	char *p = clean;
 
 	if (!clean)
-		return;
+		return NULL;
 	while (*text) {
 		const size_t k = utf8_length(text);
 
@@ -220,7 +220,50 @@ void coffer_json_put_text(struct json_object *o, const char *key, const char *te
 		}
 	}
 	*p = '\0';
-	(void)coffer_json_put_string(o, key, clean);
+	return clean;
+}
+
+void coffer_json_put_text(struct json_object *o, const char *key, const char *text)
+{
+	_cleanup_free_ char *clean = clean_text(text);
+
+	if (clean)
+		(void)coffer_json_put_string(o, key, clean);
+}
+
+/* What the sentence is made of. */
+static void put_arguments(struct json_object *o, const struct coffer_finding *f)
+{
+	struct json_object *arguments;
+
+	if (f->n_arguments == 0)
+		return;
+	arguments = coffer_json_object_new();
+	for (size_t i = 0; i < f->n_arguments; i++) {
+		const struct coffer_argument *a = &f->arguments[i];
+
+		if (a->type != COFFER_ARGUMENT_TEXT)
+			(void)coffer_json_put_u64(arguments, a->name, a->number);
+		else if (a->text[0])
+			coffer_json_put_text(arguments, a->name, a->text);
+	}
+	(void)coffer_json_put(o, "arguments", arguments);
+}
+
+static void put_command(struct json_object *o, const struct coffer_finding *f)
+{
+	struct json_object *command;
+
+	if (!f->command)
+		return;
+	command = coffer_json_array_new();
+	for (char **word = f->command; *word; word++) {
+		_cleanup_free_ char *clean = clean_text(*word);
+
+		if (clean)
+			(void)coffer_json_append_string(command, clean);
+	}
+	(void)coffer_json_put(o, "command", command);
 }
 
 void coffer_json_put_known(struct json_object *o, const char *key, const char *text)
@@ -243,6 +286,8 @@ void coffer_json_put_findings(
 		coffer_json_put_text(check, "text", c->items[i].text);
 		if (c->items[i].remedy[0])
 			coffer_json_put_text(check, "remedy", c->items[i].remedy);
+		put_arguments(check, &c->items[i]);
+		put_command(check, &c->items[i]);
 		(void)coffer_json_append(array, check);
 	}
 	(void)coffer_json_put(o, key, array);

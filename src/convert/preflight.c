@@ -10,29 +10,9 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/findings.h"
-#include "base/quote.h"
-#include "base/size.h"
+#include "base/findings_text.h"
 #include "convert/disk.h"
 #include "convert/new_header.h"
-
-/* One guard's look at the disk. What it says is for the list, where it passes; "" stands for the
- * usual sentence of its row. */
-struct look {
-	struct coffer_preflight *g;
-	enum coffer_verdict verdict;
-	char said[400];
-};
-
-__attribute__((format(printf, 3, 4))) static void say(
-	struct look *l, enum coffer_verdict v, const char *fmt, ...)
-{
-	va_list ap;
-
-	l->verdict = v;
-	va_start(ap, fmt);
-	(void)vsnprintf(l->said, sizeof(l->said), fmt, ap);
-	va_end(ap);
-}
 
 /* Does libblkid name the same kind as our reader? ext2 and ext3 are one kind here, and so is a
  * journal that lies alone. */
@@ -43,9 +23,9 @@ static bool same_kind(const char *type, enum coffer_fs_kind kind)
 	return strcmp(type, coffer_fs_name(kind)) == 0;
 }
 
-/* LUKS2 on a disk on which nothing was begun when it was examined: a header that nobody can trust,
- * or one that another program has placed since. */
-static int refuse_luks2(struct coffer_dev *d, struct coffer_err *e)
+/* LUKS2 on a disk on which nothing was begun when it was examined: a header that is not whole, or
+ * one that another program has placed since. */
+static int check_luks2(struct coffer_dev *d, struct coffer_finding *f, struct coffer_err *e)
 {
 	struct coffer_disk now = {0};
 	bool placed, second;
@@ -58,44 +38,33 @@ static int refuse_luks2(struct coffer_dev *d, struct coffer_err *e)
 	if (r < 0)
 		return r;
 	if (placed)
-		return coffer_err_refuse(e, EBUSY,
-			"another program has just begun on %s; run the same command again",
-			d->name);
+		return coffer_finding_make(f, COFFER_TEXT_CONTENT_BEGUN, NULL, NULL);
 	if (second)
-		return coffer_err_needs_repair(e, EUCLEAN,
-			"%s has lost the first copy of its LUKS2 header, the second one is whole; "
-			"see what %s would do; nothing was changed",
-			d->name, coffer_command("coffer repair --dry-run", d->name).s);
-	return coffer_err_needs_repair(e, EUCLEAN,
-		"%s has a magic of LUKS2, but no header to be trusted; restore a backup of "
-		"the header with 'coffer header restore'; keep a copy of the disk "
-		"first; nothing was changed",
-		d->name);
+		return coffer_finding_make(f, COFFER_TEXT_CONTENT_FIRST_COPY_LOST, NULL,
+			COFFER_RUN("coffer", "repair", "--dry-run", d->name));
+	return coffer_finding_make(f, COFFER_TEXT_CONTENT_NO_HEADER, NULL, NULL);
 }
 
-static int check_content(struct look *l, struct coffer_err *e)
+static int check_content(struct coffer_preflight *g, struct coffer_finding *f, struct coffer_err *e)
 {
-	struct coffer_dev *d = l->g->dev;
-	struct coffer_content *c = &l->g->content;
+	struct coffer_dev *d = g->dev;
+	struct coffer_content *c = &g->content;
 	int r;
 
 	r = coffer_signatures_read(d, 0, d->size, c, e);
 	if (r < 0)
 		return r;
 	if (c->luks2)
-		return refuse_luks2(d, e);
+		return check_luks2(d, f, e);
 	if (c->luks)
 		return coffer_disk_refuse_encrypted(d, e);
 	if (c->suspended)
-		return coffer_err_refuse(e, EBUSY,
-			"%s holds the memory of a hibernated system; resume and shut it down, or "
-			"run mkswap on it",
-			d->name);
+		return coffer_finding_make(
+			f, COFFER_TEXT_CONTENT_SUSPENDED, NULL, COFFER_RUN("mkswap", d->name));
 	if (c->partitions[0])
-		return coffer_err_refuse(e, EINVAL,
-			"%s holds a partition table (%s); name one of its partitions", d->name,
-			c->partitions);
-	return 0;
+		return coffer_finding_make(f, COFFER_TEXT_CONTENT_PARTITIONS,
+			COFFER_WITH(COFFER_ARG_TEXT("table", c->partitions)), NULL);
+	return coffer_finding_make(f, COFFER_TEXT_CONTENT, NULL, NULL);
 }
 
 static int read_superblock(struct coffer_dev *d, struct coffer_fs *fs, struct coffer_err *e)
@@ -116,61 +85,69 @@ static int read_superblock(struct coffer_dev *d, struct coffer_fs *fs, struct co
 	return 0;
 }
 
-/* A filesystem that both libblkid and the reader know, or an explicit size. */
-static int check_filesystem(struct look *l, struct coffer_err *e)
+static int check_unknown(struct coffer_preflight *g, struct coffer_finding *f, struct coffer_err *e)
 {
-	struct coffer_dev *d = l->g->dev;
-	const char *type = l->g->content.type;
-	struct coffer_fs *fs = &l->g->fs;
-	bool unknown_content;
+	const struct coffer_argument *arguments =
+		COFFER_WITH(COFFER_ARG_TEXT("signature", g->content.type),
+			COFFER_ARG_SIZE("given_size", g->o->device_size));
+	bool lost;
+	int r;
+
+	r = coffer_dev_has_unknown_content(g->dev, &g->content, &lost, e);
+	if (r < 0)
+		return r;
+	if (g->o->device_size == 0)
+		return coffer_finding_make(f,
+			lost ? COFFER_TEXT_FILESYSTEM_LOST : COFFER_TEXT_FILESYSTEM_UNKNOWN,
+			arguments, NULL);
+	return coffer_finding_make(f,
+		lost ? COFFER_TEXT_FILESYSTEM_GIVEN_LOST : COFFER_TEXT_FILESYSTEM_GIVEN, arguments,
+		NULL);
+}
+
+/* A filesystem that both libblkid and the reader know, or an explicit size. */
+static int check_filesystem(
+	struct coffer_preflight *g, struct coffer_finding *f, struct coffer_err *e)
+{
+	struct coffer_dev *d = g->dev;
+	const char *type = g->content.type;
+	struct coffer_fs *fs = &g->fs;
 	int r;
 
 	if (d->size < COFFER_FS_HEAD)
-		return coffer_err_refuse(e, ENOSPC,
-			"%s has %" PRIu64 " bytes: too small for any filesystem coffer knows",
-			d->name, d->size);
+		return coffer_finding_make(f, COFFER_TEXT_FILESYSTEM_TOO_SMALL,
+			COFFER_WITH(COFFER_ARG_SIZE("device_size", d->size)), NULL);
 	r = read_superblock(d, fs, e);
 	if (r < 0)
 		return r;
-	if (fs->kind != COFFER_FS_NONE && type[0] && !same_kind(type, fs->kind))
-		return coffer_err_refuse(e, EUCLEAN,
-			"%s looks like %s and like %s; wipe the wrong signature first (wipefs)",
-			d->name, type, coffer_fs_name(fs->kind));
-	if (fs->kind != COFFER_FS_NONE) {
-		say(l, COFFER_VERDICT_OK, "it is %s and ends at byte %" PRIu64,
-			coffer_fs_name(fs->kind), fs->end);
-		return 0;
-	}
-	r = coffer_dev_has_unknown_content(d, &l->g->content, &unknown_content, e);
-	if (r < 0)
-		return r;
-	if (l->g->o->device_size == 0)
-		return coffer_err_refuse(e, EMEDIUMTYPE,
-			"%s holds %s, whose end coffer cannot tell%s; %s how many bytes are in "
-			"use with --device-size",
-			d->name, type[0] ? type : "nothing that is known",
-			unknown_content ? ": " COFFER_LOST_HEADER : "",
-			unknown_content ? "else say" : "say");
-	say(l, COFFER_VERDICT_NOTE,
-		"it holds %s; --device-size says that the first %" PRIu64 " bytes are in use%s",
-		type[0] ? type : "nothing that is known", l->g->o->device_size,
-		unknown_content ? "; " COFFER_LOST_HEADER : "");
-	return 0;
+	if (fs->kind == COFFER_FS_NONE)
+		return check_unknown(g, f, e);
+	if (type[0] && !same_kind(type, fs->kind))
+		return coffer_finding_make(f, COFFER_TEXT_FILESYSTEM_TWO,
+			COFFER_WITH(COFFER_ARG_TEXT("signature", type),
+				COFFER_ARG_TEXT("filesystem", coffer_fs_name(fs->kind))),
+			COFFER_RUN("wipefs", d->name));
+	return coffer_finding_make(f, COFFER_TEXT_FILESYSTEM,
+		COFFER_WITH(COFFER_ARG_TEXT("filesystem", coffer_fs_name(fs->kind)),
+			COFFER_ARG_SIZE("filesystem_size", fs->end)),
+		NULL);
 }
 
-static int check_one_device(struct look *l, struct coffer_err *e)
+static int check_single_device(
+	struct coffer_preflight *g, struct coffer_finding *f, struct coffer_err *e)
 {
-	const struct coffer_fs *fs = &l->g->fs;
+	const struct coffer_fs *fs = &g->fs;
 
+	(void)e;
 	if (fs->other_part)
-		return coffer_err_refuse(e, EXDEV,
-			"%s is %s, but %s; what is encrypted must lie on one device",
-			l->g->dev->name, coffer_fs_name(fs->kind), fs->other_part);
-	if (fs->kind == COFFER_FS_NONE)
-		say(l, COFFER_VERDICT_UNCHECKED,
-			"whether a part of it lies elsewhere cannot be told of content that is not "
-			"known");
-	return 0;
+		return coffer_finding_make(f, COFFER_TEXT_SINGLE_DEVICE_PARTS,
+			COFFER_WITH(COFFER_ARG_TEXT("filesystem", coffer_fs_name(fs->kind)),
+				COFFER_ARG_TEXT("part", fs->other_part)),
+			NULL);
+	return coffer_finding_make(f,
+		fs->kind == COFFER_FS_NONE ? COFFER_TEXT_SINGLE_DEVICE_UNKNOWN
+					   : COFFER_TEXT_SINGLE_DEVICE,
+		NULL, NULL);
 }
 
 /* The largest reserve (2S) in powers of two that leaves room for @end bytes of content and is not
@@ -185,189 +162,208 @@ static uint64_t fitting_reserve(uint64_t device, uint64_t end, bool explicit_siz
 	return 0;
 }
 
-static void name_fitting_reserve(const struct coffer_dev *d, uint64_t end, bool explicit_size,
-	const char *before, struct coffer_err *e)
+/* A reserve that fits, as an option takes it; "": none does. */
+static struct coffer_argument fitting(const struct coffer_preflight *g, uint64_t end)
 {
-	const uint64_t fits = fitting_reserve(d->size, end, explicit_size);
+	const uint64_t fits = fitting_reserve(g->dev->size, end, g->o->device_size > 0);
+	char text[32] = "";
 
 	if (fits)
-		coffer_err_append(e, "%suse --reduce-device-size %" PRIu64 "M", before, fits >> 20);
-	else
-		coffer_err_append(e, "; no smaller reserve fits either (2M is the least)");
+		(void)snprintf(text, sizeof(text), "%" PRIu64 "M", fits >> 20);
+	return COFFER_ARG_TEXT("fitting_reserve", text);
 }
 
-static void name_shrinking(const struct coffer_dev *d, uint64_t reserve, struct coffer_err *e)
+/* Shrink an ext4; an image then gets its size back. */
+static int no_room_ext(const struct coffer_dev *d, uint64_t reserve,
+	const struct coffer_argument *arguments, struct coffer_finding *f)
 {
-	char name[1024];
-	const char *quote;
+	char blocks[32], size[32];
 
-	coffer_quote(d->name, name, sizeof(name));
-	quote = coffer_quote_around(name);
-	coffer_err_append(e, "; an ext4 shrinks by %se2fsck -f %s && resize2fs %s %" PRIu64 "K%s",
-		quote, name, name, round_down_u64(d->size - reserve, 65536) / 1024, quote);
-	if (!d->is_block)
-		coffer_err_append(e,
-			", then the image gets its size back by %struncate -s %" PRIu64 " %s%s",
-			quote, d->size, name, quote);
+	(void)snprintf(blocks, sizeof(blocks), "%" PRIu64 "K",
+		round_down_u64(d->size - reserve, 65536) / 1024);
+	(void)snprintf(size, sizeof(size), "%" PRIu64, d->size);
+	return coffer_finding_make(f, COFFER_TEXT_RESERVE_NONE_EXT, arguments,
+		COFFER_RUN("e2fsck", "-f", d->name, "&&", "resize2fs", d->name, blocks,
+			d->is_block ? NULL : "&&", "truncate", "-s", size, d->name));
 }
 
-static int no_room(const struct coffer_dev *d, uint64_t end, uint64_t reserve, bool explicit_size,
-	enum coffer_fs_kind kind, struct coffer_err *e)
+static int no_room(
+	const struct coffer_preflight *g, uint64_t end, uint64_t reserve, struct coffer_finding *f)
 {
-	(void)coffer_err_refuse(e, ENOSPC,
-		"%s: filesystem ends at %" PRIu64 ", device at %" PRIu64
-		": no room for the %" PRIu64
-		"-byte reserve; make the filesystem smaller or the device larger",
-		d->name, end, d->size, reserve);
-	name_fitting_reserve(d, end, explicit_size, ", or ", e);
-	if (kind == COFFER_FS_EXT && d->size > reserve)
-		name_shrinking(d, reserve, e);
-	if (kind == COFFER_FS_XFS)
-		coffer_err_append(e, "; an xfs cannot shrink, so make room behind it");
-	return -ENOSPC;
+	const struct coffer_dev *d = g->dev;
+	const struct coffer_argument *arguments = COFFER_WITH(COFFER_ARG_SIZE("reserve", reserve),
+		COFFER_ARG_SIZE("available", d->size > end ? d->size - end : 0),
+		COFFER_ARG_SIZE("content_end", end), COFFER_ARG_SIZE("device_size", d->size),
+		fitting(g, end));
+
+	if (g->fs.kind == COFFER_FS_EXT && d->size > reserve)
+		return no_room_ext(d, reserve, arguments, f);
+	return coffer_finding_make(f,
+		g->fs.kind == COFFER_FS_XFS ? COFFER_TEXT_RESERVE_NONE_XFS
+					    : COFFER_TEXT_RESERVE_NONE,
+		arguments, NULL);
 }
 
-static int too_little(const struct coffer_dev *d, uint64_t length, uint64_t end, uint64_t reserve,
-	bool explicit_size, struct coffer_err *e)
+static int too_large(
+	const struct coffer_preflight *g, uint64_t end, uint64_t reserve, struct coffer_finding *f)
 {
-	(void)coffer_err_refuse(e, ENOSPC,
-		"%s: %" PRIu64 " bytes of data are less than half the reserve of %" PRIu64, d->name,
-		length, reserve);
-	name_fitting_reserve(d, end, explicit_size, "; ", e);
-	return -ENOSPC;
+	const struct coffer_argument fits = fitting(g, end);
+
+	return coffer_finding_make(f,
+		fits.text[0] ? COFFER_TEXT_RESERVE_TOO_LARGE : COFFER_TEXT_RESERVE_TOO_LARGE_ALL,
+		COFFER_WITH(COFFER_ARG_SIZE("data_size", g->geometry.length),
+			COFFER_ARG_SIZE("reserve", reserve), fits),
+		NULL);
 }
 
-static int check_room(struct look *l, struct coffer_err *e)
+/* Sizes that cannot be, whatever the reserve is. */
+static int check_sizes(const struct coffer_preflight *g, struct coffer_finding *f)
 {
-	const struct coffer_encrypt_options *o = l->g->o;
-	const struct coffer_dev *d = l->g->dev;
-	const struct coffer_fs *fs = &l->g->fs;
-	struct coffer_geometry *g = &l->g->geometry;
-	const uint64_t reserve = o->reserve ? o->reserve : COFFER_RESERVE;
-	const uint64_t end = o->device_size ? o->device_size : fs->end;
+	const struct coffer_dev *d = g->dev;
+	const uint64_t given = g->o->device_size;
+	char size[32];
 
-	if (d->size % COFFER_SECTOR)
-		return coffer_err_refuse(e, EINVAL,
-			"%s has %" PRIu64
-			" bytes, which is no multiple of 512; 'truncate -s %" PRIu64
-			"' cuts off the rest",
-			d->name, d->size, round_down_u64(d->size, COFFER_SECTOR));
-	if (o->device_size && o->device_size < fs->end)
-		return coffer_err_refuse(e, EINVAL,
-			"%s: the filesystem ends at %" PRIu64 ", behind --device-size %" PRIu64,
-			d->name, fs->end, o->device_size);
-	if (o->device_size > d->size)
-		return coffer_err_refuse(e, ENOSPC,
-			"%s: --device-size %" PRIu64 " is above the device's size of %" PRIu64,
-			d->name, o->device_size, d->size);
-	if (d->size < reserve || end > d->size - reserve)
-		return no_room(d, end, reserve, o->device_size > 0, fs->kind, e);
-	/* With an explicit size the conversion ends 2S behind it, wherever the device ends. */
-	g->device =
-		o->device_size ? round_up_u64(o->device_size, COFFER_SECTOR) + reserve : d->size;
-	g->length = g->device - reserve;
-	if (g->length < g->shift)
-		return too_little(d, g->length, end, reserve, o->device_size > 0, e);
-	say(l, COFFER_VERDICT_OK, "%s lie behind the content's end, the reserve takes %s",
-		coffer_size_format(d->size - end).s, coffer_size_format(reserve).s);
+	if (d->size % COFFER_SECTOR) {
+		(void)snprintf(
+			size, sizeof(size), "%" PRIu64, round_down_u64(d->size, COFFER_SECTOR));
+		return coffer_finding_make(f, COFFER_TEXT_RESERVE_ODD,
+			COFFER_WITH(COFFER_ARG_NUMBER("device_bytes", d->size)),
+			COFFER_RUN("truncate", "-s", size, d->name));
+	}
+	if (given && given < g->fs.end)
+		return coffer_finding_make(f, COFFER_TEXT_RESERVE_GIVEN_LESS,
+			COFFER_WITH(COFFER_ARG_NUMBER("given_bytes", given),
+				COFFER_ARG_NUMBER("filesystem_end", g->fs.end)),
+			NULL);
+	if (given > d->size)
+		return coffer_finding_make(f, COFFER_TEXT_RESERVE_GIVEN_MORE,
+			COFFER_WITH(COFFER_ARG_NUMBER("given_bytes", given),
+				COFFER_ARG_NUMBER("device_bytes", d->size)),
+			NULL);
 	return 0;
 }
 
-/* 4096 only where device, data and filesystem can live with it. */
-static int check_sector_size(struct look *l, struct coffer_err *e)
+static int check_reserve(struct coffer_preflight *p, struct coffer_finding *f, struct coffer_err *e)
 {
-	const struct coffer_encrypt_options *o = l->g->o;
-	const struct coffer_dev *d = l->g->dev;
-	const struct coffer_fs *fs = &l->g->fs;
-	struct coffer_geometry *g = &l->g->geometry;
+	const struct coffer_dev *d = p->dev;
+	struct coffer_geometry *g = &p->geometry;
+	const uint64_t given = p->o->device_size;
+	const uint64_t reserve = p->o->reserve ? p->o->reserve : COFFER_RESERVE;
+	const uint64_t end = given ? given : p->fs.end;
+	int r;
+
+	(void)e;
+	r = check_sizes(p, f);
+	if (r < 0 || f->verdict == COFFER_VERDICT_BAD)
+		return r;
+	if (d->size < reserve || end > d->size - reserve)
+		return no_room(p, end, reserve, f);
+	/* With an explicit size the conversion ends 2S after it, wherever the device ends. */
+	g->device = given ? round_up_u64(given, COFFER_SECTOR) + reserve : d->size;
+	g->length = g->device - reserve;
+	if (g->length < g->shift)
+		return too_large(p, end, reserve, f);
+	return coffer_finding_make(f, COFFER_TEXT_RESERVE,
+		COFFER_WITH(COFFER_ARG_SIZE("reserve", reserve),
+			COFFER_ARG_SIZE("available", d->size - end)),
+		NULL);
+}
+
+/* 4096 only where device, data and filesystem can live with it. */
+static int check_sector_size(
+	struct coffer_preflight *p, struct coffer_finding *f, struct coffer_err *e)
+{
+	const struct coffer_encrypt_options *o = p->o;
+	const struct coffer_dev *d = p->dev;
+	const struct coffer_fs *fs = &p->fs;
+	struct coffer_geometry *g = &p->geometry;
 	/* The device itself too: the finished volume reaches to its end. */
 	const bool aligned = d->size % 4096 == 0 && g->device % 4096 == 0 && g->length % 4096 == 0;
 	const bool fs_can = fs->kind != COFFER_FS_NONE && fs->block_size >= 4096;
+	const char *name = fs->kind == COFFER_FS_NONE ? "this content" : coffer_fs_name(fs->kind);
 	int r;
 
 	g->sector_size = o->sector_size ? o->sector_size : aligned && fs_can ? 4096 : 512;
 	if (g->sector_size == 4096 && !aligned)
-		return coffer_err_refuse(e, EINVAL,
-			"%s: --sector-size 4096 needs sizes that are multiples of 4096, but the "
-			"device has %" PRIu64 " bytes and the data %" PRIu64
-			"; use --sector-size 512",
-			d->name, d->size, g->length);
+		return coffer_finding_make(f, COFFER_TEXT_SECTOR_SIZE_UNALIGNED,
+			COFFER_WITH(COFFER_ARG_NUMBER("device_bytes", d->size),
+				COFFER_ARG_NUMBER("data_bytes", g->length)),
+			NULL);
 	if (g->sector_size == 4096 && fs->kind != COFFER_FS_NONE && !fs_can)
-		return coffer_err_refuse(e, EINVAL,
-			"%s: its %s writes blocks of %" PRIu32
-			" bytes and could not be mounted with --sector-size 4096; use "
-			"--sector-size 512",
-			d->name, coffer_fs_name(fs->kind), fs->block_size);
+		return coffer_finding_make(f, COFFER_TEXT_SECTOR_SIZE_FILESYSTEM,
+			COFFER_WITH(COFFER_ARG_TEXT("filesystem", name),
+				COFFER_ARG_NUMBER("block_size", fs->block_size)),
+			NULL);
 	if (d->logical_block > g->sector_size)
-		return coffer_err_refuse(e, EINVAL,
-			"%s has sectors of %" PRIu32 " bytes, and %s cannot be encrypted in those",
-			d->name, d->logical_block,
-			fs->kind == COFFER_FS_NONE ? "this content" : coffer_fs_name(fs->kind));
+		return coffer_finding_make(f, COFFER_TEXT_SECTOR_SIZE_DEVICE,
+			COFFER_WITH(COFFER_ARG_NUMBER("device_sector", d->logical_block),
+				COFFER_ARG_TEXT("filesystem", name)),
+			NULL);
 	r = coffer_geometry_check(g, e);
 	if (r < 0) {
 		coffer_err_outcome(e, COFFER_REFUSED);
 		return coffer_err_wrap(e, r, "%s", d->name);
 	}
-	say(l, COFFER_VERDICT_OK, "the volume gets sectors of %" PRIu32 " bytes", g->sector_size);
-	return 0;
+	return coffer_finding_make(f, COFFER_TEXT_SECTOR_SIZE,
+		COFFER_WITH(COFFER_ARG_NUMBER("sector_size", g->sector_size)), NULL);
 }
 
-static int check_header(struct look *l, struct coffer_err *e)
+static int check_header(struct coffer_preflight *g, struct coffer_finding *f, struct coffer_err *e)
 {
-	const uint64_t shift = l->g->geometry.shift;
+	const uint64_t shift = g->geometry.shift;
+	int r;
 
-	l->g->format = coffer_new_header_format(l->g->o, shift);
-	say(l, COFFER_VERDICT_OK, "a header with these options fits before byte %" PRIu64, shift);
-	return coffer_new_header_check(&l->g->format, shift, e);
+	g->format = coffer_new_header_format(g->o, shift);
+	r = coffer_new_header_check(&g->format, shift, e);
+	return r < 0 ? r
+		     : coffer_finding_make(f, COFFER_TEXT_HEADER,
+			       COFFER_WITH(COFFER_ARG_NUMBER("data_offset", shift)), NULL);
 }
 
-static int check_hibernation(struct look *l, struct coffer_err *e)
+static int check_hibernation(
+	struct coffer_preflight *g, struct coffer_finding *f, struct coffer_err *e)
 {
-	(void)l;
-	return coffer_refuse_hibernation(e);
+	const int r = coffer_refuse_hibernation(e);
+
+	(void)g;
+	return r < 0 ? r : coffer_finding_make(f, COFFER_TEXT_HIBERNATION, NULL, NULL);
 }
 
 enum {
 	CONTENT,
 	FILESYSTEM,
-	ONE_DEVICE,
-	ROOM,
+	SINGLE_DEVICE,
+	RESERVE,
 	SECTOR_SIZE,
 	HEADER,
 	HIBERNATION,
-	N_GUARDS,
+	N_CHECKS,
 	NOTHING = -1
 };
 
-static const struct guard {
+static const struct check {
 	enum coffer_finding_id id;
-	int (*check)(struct look *l, struct coffer_err *e);
-	const char *passed; /* what is true then */
-	const char *gives;  /* to those that need it */
-	int needs;	    /* an earlier row that must have passed */
-	bool elsewhere;	    /* looks at other block devices: for a block device only */
+	/* Fills the finding; a refusal that comes from elsewhere is an error. */
+	int (*run)(struct coffer_preflight *g, struct coffer_finding *f, struct coffer_err *e);
+	int needs;	/* an earlier row that must have passed */
+	bool elsewhere; /* reads other block devices: for a block device only */
 } preflight[] = {
-	[CONTENT] = {COFFER_FINDING_CONTENT, check_content,
-		"it holds no LUKS, no hibernated system and no partition table",
-		"content that can be encrypted", NOTHING, false},
-	[FILESYSTEM] = {COFFER_FINDING_FILESYSTEM, check_filesystem, "", "the filesystem's end",
-		CONTENT, false},
-	[ONE_DEVICE] = {COFFER_FINDING_SINGLE_DEVICE, check_one_device,
-		"no part of the filesystem lies on another device", "", FILESYSTEM, false},
-	[ROOM] = {COFFER_FINDING_RESERVE, check_room, "", "the layout", FILESYSTEM, false},
-	[SECTOR_SIZE] = {COFFER_FINDING_SECTOR_SIZE, check_sector_size, "", "", ROOM, false},
-	[HEADER] = {COFFER_FINDING_HEADER, check_header, "", "", NOTHING, false},
-	[HIBERNATION] = {COFFER_FINDING_HIBERNATION, check_hibernation,
-		"no hibernated system is to be seen on this machine's swaps", "", NOTHING, true},
+	[CONTENT] = {COFFER_FINDING_CONTENT, check_content, NOTHING, false},
+	[FILESYSTEM] = {COFFER_FINDING_FILESYSTEM, check_filesystem, CONTENT, false},
+	[SINGLE_DEVICE] = {COFFER_FINDING_SINGLE_DEVICE, check_single_device, FILESYSTEM, false},
+	[RESERVE] = {COFFER_FINDING_RESERVE, check_reserve, FILESYSTEM, false},
+	[SECTOR_SIZE] = {COFFER_FINDING_SECTOR_SIZE, check_sector_size, RESERVE, false},
+	[HEADER] = {COFFER_FINDING_HEADER, check_header, NOTHING, false},
+	[HIBERNATION] = {COFFER_FINDING_HIBERNATION, check_hibernation, NOTHING, true},
 };
-_Static_assert(ARRAY_SIZE(preflight) == N_GUARDS, "every guard has a row");
+_Static_assert(ARRAY_SIZE(preflight) == N_CHECKS, "every check has a row");
 
 static void begin(struct coffer_preflight *g)
 {
 	g->geometry.shift = (g->o->reserve ? g->o->reserve : COFFER_RESERVE) / 2;
 }
 
-static bool applies(const struct guard *t, const struct coffer_preflight *g, bool quick)
+static bool applies(const struct check *t, const struct coffer_preflight *g, bool quick)
 {
 	return !t->elsewhere || (g->dev->is_block && !quick);
 }
@@ -383,16 +379,29 @@ int coffer_preflight_mark(int r, enum coffer_finding_id id, struct coffer_err *e
 	return e && r < 0 && is_refusal(e) ? coffer_err_id(e, r, id) : r;
 }
 
+static int run_one(const struct check *t, struct coffer_preflight *g, struct coffer_finding *f,
+	struct coffer_err *e)
+{
+	const int r = t->run(g, f, e);
+
+	if (r == -ENOMEM && e && e->code == 0)
+		return coffer_err_errno(e, ENOMEM, "check %s", g->dev->name);
+	return coffer_preflight_mark(r, t->id, e);
+}
+
 int coffer_preflight_run(struct coffer_preflight *g, struct coffer_err *e)
 {
 	int r = 0;
 
 	begin(g);
-	for (int i = 0; i < N_GUARDS && r == 0; i++) {
-		struct look l = {.g = g};
+	for (int i = 0; i < N_CHECKS && r == 0; i++) {
+		_cleanup_finding_ struct coffer_finding f = {0};
 
-		if (applies(&preflight[i], g, false))
-			r = coffer_preflight_mark(preflight[i].check(&l, e), preflight[i].id, e);
+		if (!applies(&preflight[i], g, false))
+			continue;
+		r = run_one(&preflight[i], g, &f, e);
+		if (r == 0 && f.verdict == COFFER_VERDICT_BAD)
+			r = coffer_err_from_finding(e, g->dev->name, &f);
 	}
 	return r;
 }
@@ -413,51 +422,55 @@ int coffer_preflight_add_refusal(struct coffer_findings *l, enum coffer_finding_
 
 	if (coffer_findings_add(l, id, COFFER_VERDICT_BAD, "%.*s", sentence(msg, length), msg) < 0)
 		return coffer_err_errno(e, ENOMEM, "look at %s", name);
+	l->items[l->n - 1].code = why->code;
+	l->items[l->n - 1].outcome = why->outcome;
 	if (cut)
 		coffer_findings_remedy(l, "%.*s", sentence(cut + 2, strlen(cut + 2)), cut + 2);
 	return 0;
 }
 
-/* Run one guard and add what it says. *ret_passed: those that need it can go on. */
-static int list_one(const struct guard *t, struct coffer_preflight *g, struct coffer_findings *list,
+/* Run one check and add its finding. *ret_passed: those that need it can go on. */
+static int list_one(const struct check *t, struct coffer_preflight *g, struct coffer_findings *list,
 	bool *ret_passed, struct coffer_err *e)
 {
-	struct look l = {.g = g};
+	_cleanup_finding_ struct coffer_finding f = {0};
 	struct coffer_err why = {0};
+	enum coffer_outcome outcome;
 	int r;
 
-	r = t->check(&l, &why);
-	*ret_passed = r == 0;
+	r = run_one(t, g, &f, &why);
 	if (r < 0 && !is_refusal(&why)) {
 		if (e)
 			*e = why;
 		return r;
 	}
-	if (why.outcome > g->outcome)
-		g->outcome = why.outcome;
+	*ret_passed = r == 0 && f.verdict != COFFER_VERDICT_BAD;
+	outcome = r < 0 ? why.outcome : f.outcome;
+	if (outcome > g->outcome)
+		g->outcome = outcome;
 	if (r < 0)
 		return coffer_preflight_add_refusal(list, t->id, g->dev->name, &why, e);
-	if (coffer_findings_add(list, t->id, l.verdict, "%s", l.said[0] ? l.said : t->passed) < 0)
-		return coffer_err_errno(e, ENOMEM, "look at %s", g->dev->name);
+	if (coffer_findings_put(list, &f) < 0)
+		return coffer_err_errno(e, ENOMEM, "check %s", g->dev->name);
 	return 0;
 }
 
 int coffer_preflight_list(
 	struct coffer_preflight *g, bool quick, struct coffer_findings *l, struct coffer_err *e)
 {
-	bool passed[N_GUARDS] = {false};
+	bool passed[N_CHECKS] = {false};
 	int r = 0;
 
 	begin(g);
-	for (int i = 0; i < N_GUARDS && r == 0; i++) {
-		const struct guard *t = &preflight[i];
+	for (int i = 0; i < N_CHECKS && r == 0; i++) {
+		const struct check *t = &preflight[i];
 
 		if (!applies(t, g, quick))
 			continue;
 		if (t->needs == NOTHING || passed[t->needs])
 			r = list_one(t, g, l, &passed[i], e);
-		else if (coffer_findings_add(l, t->id, COFFER_VERDICT_UNCHECKED, "needs %s",
-				 preflight[t->needs].gives) < 0)
+		else if (coffer_findings_add(l, t->id, COFFER_VERDICT_UNCHECKED, "depends on: %s",
+				 coffer_finding_name(preflight[t->needs].id)) < 0)
 			r = coffer_err_errno(e, ENOMEM, "look at %s", g->dev->name);
 	}
 	return r;

@@ -4,6 +4,7 @@
  * A table of guards, each with a stable id; docs/reports.md lists them. All of them only read. They
  * are for a disk on which nothing of a conversion was found. */
 #pragma once
+#include "base/findings_text.h"
 #include "coffer/encrypt.h"
 #include "coffer/finding.h"
 #include "convert/geometry.h"
@@ -11,11 +12,6 @@
 #include "fs/superblock.h"
 #include "io/dev.h"
 #include "luks2/libcryptsetup.h"
-
-/* Of a disk with something on it that nobody knows. */
-#define COFFER_LOST_HEADER                                                                         \
-	"if it was a LUKS2 volume, its header is lost, 'coffer header restore' puts a backup "     \
-	"back, and an encryption would destroy the data"
 
 /* What the guards share: dev and o are given, the rest they find out. */
 struct coffer_preflight {

@@ -53,7 +53,7 @@ def note_seen(value, schema, path):
     elif isinstance(value, dict):
         for key, part in value.items():
             seen.add((path, key))
-            sub = schema["properties"][key]
+            sub = schema.get("properties", {}).get(key, {"type": "string"})
             note_seen(part, sub, key if "$ref" not in sub else path)
 
 
@@ -80,7 +80,7 @@ def as_json(verb, status, *args):
         note_seen(line, {"$ref": "#/$defs/" + kind(line)}, "")
     last = lines[-1]
     assert last["exit_code"] == p.returncode and ("message" in last) == (p.returncode != 0), last
-    assert ("errno" in last) == (p.returncode != 0 and "preflight" not in last), last
+    assert ("errno" in last) == (p.returncode != 0), last
     assert p.returncode not in (4, 6) or "id" in last, f"refused, and no id says what for: {last}"
     return last
 
@@ -161,6 +161,11 @@ with contextlib.ExitStack() as stack:
         img = fresh("plain")
         run("debugfs", "-w", "-R", "feature needs_recovery", img)
         as_json("plan", (0,), "--no-speed", "--reduce-device-size", "2M", img)
+        size = os.path.getsize(img)
+        os.truncate(img, size + 100)
+        last = as_json("plan", (4,), "--no-speed", "--reduce-device-size", "2M", img)
+        os.truncate(img, size)
+        assert last["id"] == "reserve" and last["errno"] == "EINVAL", last
         as_json("encrypt", (0,), *coffer.FAST, *coffer.SMALL, *key, img)
         as_json("abort", (3,), img)
         as_json("abort", (0,), fresh("placing"))

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* test_findings.c - lists of findings */
 #include "base/findings.h"
+#include "base/findings_text.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -71,8 +73,60 @@ static void check_long_texts(void)
 	coffer_findings_free(&l);
 }
 
+/* What is said, as a list of words and as a shell takes it back. */
+static void check_sentences(void)
+{
+	struct coffer_findings l = {0};
+	struct coffer_finding f;
+	struct coffer_err e = {0};
+	int r;
+
+	r = coffer_finding_make(&f, COFFER_TEXT_RESERVE_NONE_EXT,
+		COFFER_WITH(COFFER_ARG_SIZE("reserve", 2 << 20), COFFER_ARG_SIZE("available", 512),
+			COFFER_ARG_TEXT("fitting_reserve", "")),
+		COFFER_RUN("e2fsck", "-f", "x", "&&", "resize2fs", "x"));
+	ok(r == 0 && f.id == COFFER_FINDING_RESERVE && f.verdict == COFFER_VERDICT_BAD &&
+			strcmp(f.text, "2.0 MiB needed after the filesystem, 512 B available") == 0,
+		"arguments stand in the sentence: %s", f.text);
+	ok(strcmp(f.remedy, "make the filesystem smaller: 'e2fsck -f x && resize2fs x'") == 0,
+		"a part without its argument is left out: %s", f.remedy);
+	ok(f.command && strcmp(f.command[4], "resize2fs") == 0 && !f.command[6], "its words");
+	r = coffer_err_from_finding(&e, "disk", &f);
+	ok(r == -ENOSPC && e.id == f.id && e.outcome == COFFER_REFUSED &&
+			strncmp(e.msg, "disk: 2.0 MiB", 13) == 0 && strstr(e.msg, f.remedy),
+		"the same as an error");
+	ok(coffer_findings_put(&l, &f) == 0 && l.n == 1 && l.items[0].command && !f.command,
+		"the list owns it");
+	r = coffer_finding_make(&f, COFFER_TEXT_RESERVE_NONE,
+		COFFER_WITH(COFFER_ARG_TEXT("fitting_reserve", "4M")), NULL);
+	ok(r == 0 && strstr(f.remedy, ", or use --reduce-device-size 4M"),
+		"a part with its argument: %s", f.remedy);
+	coffer_findings_free(&l);
+}
+
+/* Half of a command is another command. */
+static void check_long_command(void)
+{
+	char name[2000] = "";
+	struct coffer_finding f;
+	int r;
+
+	memset(name, 'n', sizeof(name) - 1);
+	r = coffer_finding_make(
+		&f, COFFER_TEXT_CONTENT_SUSPENDED, NULL, COFFER_RUN("mkswap", name));
+	ok(r == 0 && strcmp(f.command[1], name) == 0 && strstr(f.remedy, "'mkswap ...'"),
+		"a name that does not fit: %s", f.remedy);
+	coffer_finding_reset(&f);
+	r = coffer_finding_make(
+		&f, COFFER_TEXT_CONTENT_SUSPENDED, NULL, COFFER_RUN("mkswap", "a b"));
+	ok(r == 0 && strstr(f.remedy, ": mkswap 'a b'"), "a name with a blank: %s", f.remedy);
+	coffer_finding_reset(&f);
+}
+
 int main(void)
 {
+	check_sentences();
+	check_long_command();
 	check_names();
 	check_list();
 	check_long_texts();
