@@ -16,7 +16,7 @@ LONG = {
     "src/luks2/libcryptsetup.c": 617,
     "tests/loop/test_doctor.py": 798,
     "tests/loop/test_plan.py": 778,
-    "tests/loop/test_repair.py": 842,
+    "tests/loop/test_repair.py": 841,
     "tests/unit/test_doctor.c": 749,
 }
 CODE = re.compile(r"(src|include|examples|tests|scripts)/.*(\.(c|cc|h|py|sh)|/run)$")

@@ -684,28 +684,27 @@ def stopped(how):
 # --- a cut inside the repair ------------------------------------------------------------------------------
 
 def cut(make, good, box):
-    """At each write and each flush; the next repair finishes what the first one began."""
+    """At each write and at the last flush; the next repair finishes what the first one began."""
     start = _copy(make(), os.path.join(folder, "cut"))
     img = os.path.join(folder, "work")
 
     def command(path):
         return [COFFER, "repair", "--yes", "--threads", "1", "--key-file", box.key, path]
-    calls = [c[0] for c in coffer.trace(command(_copy(start, img)))]
+    calls = []
+    for name, *_ in coffer.trace(command(_copy(start, img))):
+        calls.append((name, 1 + sum(c[0] == name for c in calls)))
     good(img)
-    done = 0
-    for name in "pwrite64", "fdatasync":
-        for n in range(1, calls.count(name) + 1):
-            _copy(start, img)
-            coffer.kill_at(name, n, command(img))
-            r = report(img, "--yes", key=box.key, program=ASAN)
-            assert all(a["done"] for a in r["actions"]), r
-            try:
-                good(img)
-                has_nothing_to_do(img)
-            except AssertionError as e:
-                raise AssertionError(f"killed at {name} {n}, then {names(r)}") from e
-            done += 1
-    assert done >= 4, f"only {done} calls"
+    assert len(calls) >= 4, f"only {len(calls)} calls"
+    for name, n in coffer.kills(calls):
+        _copy(start, img)
+        coffer.kill_at(name, n, command(img))
+        r = report(img, "--yes", key=box.key, program=ASAN)
+        assert all(a["done"] for a in r["actions"]), r
+        try:
+            good(img)
+            has_nothing_to_do(img)
+        except AssertionError as e:
+            raise AssertionError(f"killed at {name} {n}, then {names(r)}") from e
     os.unlink(start)
 
 
