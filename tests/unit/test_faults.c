@@ -370,7 +370,8 @@ static void test_faults(const struct scenario *s, unsigned int hold, uint64_t la
 		test_calls(&f, CRASH_WRITE, whole.calls[CRASH_WRITE]);
 		test_calls(&f, CRASH_FLUSH, whole.calls[CRASH_FLUSH]);
 		test_discards(&f, whole.calls[CRASH_DISCARD]);
-		ok(f.cached > 0, "%s: %u states, %u runs that were shown what was never written",
+		ok(f.cached > 0 || ONE_OF_EACH,
+			"%s: %u states, %u runs that were shown what was never written",
 			s->row.name, f.tally.states, f.cached);
 	}
 	crash_log_free(&whole);
