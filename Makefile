@@ -35,7 +35,7 @@ build: deps-build build/build.ninja
 
 # No test is built here, only what the demo runs.
 demo: deps-demo build/build.ninja
-	ninja -C build coffer tests/luks-cat
+	ninja -C build coffer coffer-helper tests/luks-cat
 	tests/demo.sh
 
 test: deps-test build asan fuzz-targets
@@ -60,7 +60,7 @@ lint: deps-test build
 
 # No test is built here: nothing but what is measured shall keep the machine busy.
 bench: deps-bench build/build.ninja
-	ninja -C build coffer tests/luks-cat tests/bench/mover
+	ninja -C build coffer coffer-helper tests/luks-cat tests/bench/mover
 	tests/bench/bench.py $(BENCH)
 
 fuzz: deps-test fuzz-targets

@@ -40,6 +40,7 @@ trap 'exit 130' INT TERM
 if [ "$(id -u)" = 0 ]; then
 	# The folder of this tree may be closed to others, so the programs go along.
 	cp -L "$coffer" "$scratch/coffer"
+	cp -L "$(dirname "$coffer")/coffer-helper" "$scratch/coffer-helper"
 	cp -L "$decrypt" "$scratch/luks-cat"
 	cp "$0" "$scratch/demo.sh"
 	mkdir "$scratch/tmp"
