@@ -21,7 +21,7 @@ import subprocess
 import time
 
 PR_SET_CHILD_SUBREAPER = 36
-PATIENCE = 6  # limits are for an idle machine and catch what hangs; a busy one gets so much more
+PATIENCE = 20  # limits are for an idle machine and catch what hangs; a busy one gets so much more
 
 
 class Outcome:
