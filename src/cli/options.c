@@ -119,7 +119,8 @@ _Static_assert(ARRAY_SIZE(free_space) == COFFER_N_FREE_SPACE, "a word for each v
 /* These count for each run, a resumed one too. */
 const struct coffer_option coffer_run_options[] = {
 	{"threads", 0, "N", COFFER_NUMBER(encrypt, threads),
-		"threads, 1 to 16 [number of CPUs, at least 8]", .min = 1, .max = COFFER_MAX_THREADS},
+		"threads, 1 to 16 [number of CPUs, at least 8]", .min = 1,
+		.max = COFFER_MAX_THREADS},
 	{"used-only", 0, "WHEN", COFFER_CHOICE(encrypt, used_only),
 		"encrypt only used blocks: auto, yes, no [auto]", .words = used_only},
 	{"free-space", 0, "HOW", COFFER_CHOICE(encrypt, free_space),
