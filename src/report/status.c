@@ -156,7 +156,8 @@ static void tell_header(struct coffer_status *s, const struct coffer_disk *disk)
 }
 
 /* In the bytes that a run counts. A map of what is used that cannot be read is one that no run
- * follows: then all bytes count. */
+ * follows: then all bytes count. But a repair that is about to write ends at a failed read (law 4).
+ */
 static int read_progress(
 	struct coffer_status *s, const struct coffer_disk *disk, struct coffer_err *e)
 {
@@ -172,7 +173,7 @@ static int read_progress(
 	if (r < 0)
 		return r;
 	r = coffer_progress_read(disk, &s->converted, &s->total, &why);
-	if (r == -ENOMEM)
+	if (r < 0 && (r == -ENOMEM || !disk->dev->read_only))
 		return coffer_err_pass(e, r, &why);
 	if (r < 0) {
 		s->total = c->geometry.length;
