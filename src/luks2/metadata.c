@@ -27,7 +27,8 @@ static const struct {
 	const char *well;
 } sections[N_SECTIONS] = {
 	[JSON] = {COFFER_FINDING_JSON, "no object has two members of one name"},
-	[REQUIREMENT] = {COFFER_FINDING_REQUIREMENT, "nothing is required of a reader that is not known"},
+	[REQUIREMENT] = {COFFER_FINDING_REQUIREMENT,
+		"nothing is required of a reader that is not known"},
 	[KEYSLOT] = {COFFER_FINDING_KEYSLOT, "every keyslot could be opened by its passphrase"},
 	[DIGEST] = {COFFER_FINDING_DIGEST, "every digest can confirm a key"},
 	[SEGMENT] = {COFFER_FINDING_SEGMENT, "the segments are possible ones and fit the device"},
@@ -64,7 +65,8 @@ static void enter(struct check *c, enum section section, const char *what, const
 	(void)snprintf(c->who, sizeof(c->who), "%s%s%.12s", what, *name ? " " : "", name);
 }
 
-static void add(struct check *c, enum coffer_finding_id id, enum coffer_verdict verdict, const char *text)
+static void add(
+	struct check *c, enum coffer_finding_id id, enum coffer_verdict verdict, const char *text)
 {
 	const int r = coffer_findings_add(
 		c->l, id, verdict, "%s%s%s%s", c->m->copy, c->who, c->who[0] ? ": " : "", text);
@@ -114,7 +116,8 @@ static void check_word(struct check *c)
 	if (!c->m->accepted)
 		add(c, COFFER_FINDING_METADATA, COFFER_VERDICT_BAD, text);
 	else if (!c->m->only_bad)
-		add(c, COFFER_FINDING_METADATA, COFFER_VERDICT_OK, "libcryptsetup accepts the metadata");
+		add(c, COFFER_FINDING_METADATA, COFFER_VERDICT_OK,
+			"libcryptsetup accepts the metadata");
 }
 
 static void check_text(struct check *c)

@@ -33,7 +33,8 @@ static void judge(struct json_object *json, const char *text, size_t n, bool acc
 		.device = "disk",
 		.copy = ""};
 
-	if (coffer_metadata_check(&m, l) < 0 || l->n > MOST || !coffer_findings_find(l, COFFER_FINDING_METADATA))
+	if (coffer_metadata_check(&m, l) < 0 || l->n > MOST ||
+		!coffer_findings_find(l, COFFER_FINDING_METADATA))
 		abort();
 	if (!accepted && coffer_findings_count(l, COFFER_VERDICT_BAD) == 0)
 		abort();
