@@ -125,7 +125,7 @@ def work(name="work"):
 def without_room():
     img = work()
     make_image(img, 6 * MiB, "ext4", 6 * MiB)
-    s = says(img, "plain", "coffer plan", "ext4|reserve|room", filesystem="ext4", operation="start")
+    s = says(img, "plain", "coffer plan", "needed after the", filesystem="ext4", operation="start")
     follow(s, small.key, status=(0, 3, 4))
 
 
