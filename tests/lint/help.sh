@@ -3,7 +3,7 @@
 # The help of the program, the manual pages and the completion have the same verbs and options.
 . "$(dirname "$0")/../lib/tap.sh"
 coffer=${COFFER:-build/coffer}
-pages=man
+pages='man'
 completion=completion/coffer
 
 # An option is written as its names and the name of its value: "-d --key-file FILE", "--json".
@@ -114,9 +114,9 @@ missing_sections()
 dead_links()
 {
 	local name
-	for name in $(grep -oE 'coffer(-[a-z]+)*\*\(8\)' "$1" | sed 's/\*.*//' | sort -u); do
+	while read -r name; do
 		[ -e "$pages/$name.8.scd" ] || echo "$1 names $name(8), which does not exist"
-	done
+	done < <(grep -oE 'coffer(-[a-z]+)*\*\(8\)' "$1" | sed 's/\*.*//' | sort -u)
 }
 
 # two_texts PAGE...: options that are described in two ways, though they are the same

@@ -131,7 +131,7 @@ def nothing_is_wrong():
             assert p.stdout == "" and p.stderr == "", p
             text = run(COFFER, "doctor", healthy)
             assert text.stdout.startswith("this machine: ") and text.stderr == "", text
-            assert f"\n{healthy}: encrypted: " in text.stdout, text.stdout
+            assert f"\n{healthy}: encrypted; " in text.stdout, text.stdout
 
 
 def a_loop_device_is_found():
