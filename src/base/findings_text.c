@@ -157,6 +157,20 @@ static void end(struct out *o)
 	memcpy(o->s + o->size - 4, "...", 4);
 }
 
+/* "2.0 MiB needed, 2.0 MiB available" is no reason: is there another size that reads the same? */
+static bool needs_bytes(const struct coffer_finding *f, const struct coffer_argument *a)
+{
+	for (size_t i = 0; i < f->n_arguments; i++) {
+		const struct coffer_argument *b = &f->arguments[i];
+
+		if (b->type == COFFER_ARGUMENT_SIZE && b->number != a->number &&
+			strcmp(coffer_size_format(a->number).s, coffer_size_format(b->number).s) ==
+				0)
+			return true;
+	}
+	return false;
+}
+
 /* The argument {@name} of @n bytes; false: there is none. */
 static bool put_value(struct out *o, const struct coffer_finding *f, const char *command,
 	const char *name, size_t n)
@@ -174,8 +188,10 @@ static bool put_value(struct out *o, const struct coffer_finding *f, const char 
 			continue;
 		if (a->type == COFFER_ARGUMENT_TEXT)
 			(void)snprintf(text, sizeof(text), "%s", a->text);
-		else if (a->type == COFFER_ARGUMENT_SIZE)
+		else if (a->type == COFFER_ARGUMENT_SIZE && !needs_bytes(f, a))
 			(void)snprintf(text, sizeof(text), "%s", coffer_size_format(a->number).s);
+		else if (a->type == COFFER_ARGUMENT_SIZE)
+			(void)snprintf(text, sizeof(text), "%" PRIu64 " bytes", a->number);
 		else
 			(void)snprintf(text, sizeof(text), "%" PRIu64, a->number);
 		put(o, text, strlen(text));

@@ -101,6 +101,13 @@ static void check_sentences(void)
 		COFFER_WITH(COFFER_ARG_TEXT("fitting_reserve", "4M")), NULL);
 	ok(r == 0 && strstr(f.remedy, ", or use --reduce-device-size 4M"),
 		"a part with its argument: %s", f.remedy);
+	r = coffer_finding_make(&f, COFFER_TEXT_RESERVE_NONE,
+		COFFER_WITH(COFFER_ARG_SIZE("reserve", 2 << 20),
+			COFFER_ARG_SIZE("available", (2 << 20) - 512)),
+		NULL);
+	ok(r == 0 && strncmp(f.text, "2097152 bytes needed", 20) == 0 &&
+			strstr(f.text, ", 2096640 bytes available"),
+		"two sizes that read the same: %s", f.text);
 	coffer_findings_free(&l);
 }
 
