@@ -68,13 +68,13 @@ def with_head(plain, with_key, without_key, status):
     img = encrypted()
     put(img, SIZE - S, get(plain, 0, S))
     report = verify(img)
-    expect(report, "encrypted", head_copy=without_key)
+    expect(report, "encrypted", moved_segment_copy=without_key)
     report = verify(img, key=small.key, status=status)
-    expect(report, "encrypted", head_copy=with_key, filesystem="ok")
+    expect(report, "encrypted", moved_segment_copy=with_key, filesystem="ok")
     if status == 3:  # the way out that it names is one
         remedy = next(c["remedy"] for c in report["checks"] if c["id"] == "moved-segment-copy")
         run("sh", "-c", re.search(r"dd if=.*", remedy)[0])
-        expect(verify(img, key=small.key), "encrypted", head_copy="ok")
+        expect(verify(img, key=small.key), "encrypted", moved_segment_copy="ok")
         small.check(img)
 
 
