@@ -38,17 +38,17 @@ struct coffer_dev_ops {
 
 struct coffer_dev {
 	const struct coffer_dev_ops *ops;
-	char *name;		/* as the user wrote it */
-	uint64_t size;		/* when it was opened */
-	bool is_block;		/* block device; else a regular file */
-	bool read_only;		/* opened read-only: other programs may write to it */
-	bool no_locks;		/* take no locks: they are files, and would be created */
-	unsigned int major;	/* of a block device, for the lock's name */
-	unsigned int minor;	/* likewise */
-	uint32_t logical_block; /* smallest transfer in bytes, 512 or more */
-	int fd;			/* for locks and probes only; -1 where there is none */
-	unsigned int locks;	/* held for this run: bits of luks2/locks.c */
-	uint64_t flushes;	/* that returned 0, for reports; atomic */
+	char *name;		    /* as the user wrote it */
+	uint64_t size;		    /* when it was opened */
+	bool is_block;		    /* block device; else a regular file */
+	bool read_only;		    /* opened read-only: other programs may write to it */
+	bool no_locks;		    /* take no locks: they are files, and would be created */
+	unsigned int major;	    /* of a block device, for the lock's name */
+	unsigned int minor;	    /* likewise */
+	uint32_t logical_block;	    /* smallest transfer in bytes, 512 or more */
+	int fd;			    /* for locks and probes only; -1 where there is none */
+	unsigned int locks;	    /* held for this run: bits of luks2/locks.c */
+	uint64_t flushes;	    /* that returned 0, for reports; atomic */
 	struct coffer_judge *judge; /* libcryptsetup's answers of this run: luks2/judge.h */
 };
 
