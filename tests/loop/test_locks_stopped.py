@@ -193,7 +193,7 @@ def stock_inside(kind):
         assert status == 0, said
         status, said = looks.wait()
         assert status == 0, said
-        assert json.loads(said)["devices"][0]["stage"] in ("converting", "encrypted"), said
+        assert json.loads(said)["devices"][0]["stage"] in ("converting", "wipe-pending", "encrypted"), said
         # It comes to its turn while stock still converts, or when that is done: a refusal both.
         status, said = own.wait()
         assert status == 4, (status, said)

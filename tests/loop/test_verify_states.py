@@ -305,7 +305,7 @@ def system_calls(damage):
         if m[1] == "openat":
             assert "O_RDONLY" in line and "O_TRUNC" not in line and "O_CREAT" not in line, line
     looking = {"execve", "openat", "stat", "newfstatat", "fstat", "statx", "lstat", "pread64", "read",
-               "lseek", "close", "fstatfs", "fcntl", "flock", "fadvise64", "ioctl", "access", "faccessat",
+               "lseek", "close", "close_range", "dup2", "fstatfs", "fcntl", "flock", "fadvise64", "ioctl", "access", "faccessat",
                "faccessat2", "readlink", "readlinkat", "write"}
     assert "pread64" in used and "openat" in used, used
     assert used <= looking, used - looking
