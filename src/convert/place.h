@@ -2,7 +2,7 @@
 /* place.h - put a header over the first bytes of a filesystem, or undo that
  *
  * The order of writes and flushes follows law 1, so that the power may fail at any instant.
- * ARCHITECTURE.md explains each state that a power cut can leave. */
+ * docs/crash-safety.md explains each state that a power cut can leave. */
 #pragma once
 #include "convert/disk.h"
 
