@@ -253,8 +253,14 @@ static bool needs_lock(enum coffer_operation op)
 	       op != COFFER_OP_DAMAGED;
 }
 
-static int report_volume(
-	const struct coffer_disk *disk, struct coffer_encrypt_result *ret, struct coffer_err *e)
+/* A placement or an undo does not need the map, and an unreadable one must not be in its way. */
+static bool needs_map(enum coffer_operation op, bool dry_run)
+{
+	return op == COFFER_OP_CONVERT || op == COFFER_OP_FINALIZE || dry_run;
+}
+
+static int report_volume(const struct coffer_disk *disk, bool dry_run,
+	struct coffer_encrypt_result *ret, struct coffer_err *e)
 {
 	const struct coffer_conversion *c = &disk->facts.conversion;
 
@@ -266,7 +272,11 @@ static int report_volume(
 	if (!coffer_disk_is_converting(disk))
 		return 0;
 	coffer_result_set_geometry(ret, &c->geometry, c->cipher);
-	return coffer_progress_read(disk, &ret->converted, &ret->used, e);
+	if (needs_map(disk->operation, dry_run))
+		return coffer_progress_read(disk, &ret->converted, &ret->used, e);
+	ret->used = c->geometry.length;
+	ret->converted = ret->used - c->pointer;
+	return 0;
 }
 
 /* The lock for derivations is taken while no other lock is held, so the key is derived before the
@@ -321,7 +331,7 @@ static int examine(struct coffer_session *s, bool first, struct coffer_err *e)
 		s->result->resumed = s->disk.operation != COFFER_OP_START &&
 				     s->disk.operation != COFFER_OP_ENCRYPTED;
 	}
-	r = report_volume(&s->disk, s->result, e);
+	r = report_volume(&s->disk, s->o->dry_run, s->result, e);
 	return r < 0 ? r : lock_volume(s, e);
 }
 

@@ -265,7 +265,7 @@ static int read_header(struct backup *b, struct coffer_err *e)
 	if (r < 0)
 		return r;
 	r = coffer_image_accepted(b->file, b->trailer.image_size, &stop, &why);
-	if (r == -EINTR || r == -EIO || r == -ENOMEM) {
+	if (r == -EINTR || r == -EIO || r == -ENOMEM || r == -ECOMM) {
 		if (e)
 			*e = why;
 		return r;

@@ -37,7 +37,7 @@ static int read_backup(struct coffer_restore *s, uint64_t n, struct coffer_err *
 	if (r < 0 && e)
 		*e = why;
 	/* A file that is no good is refused; what broke beside it is not its fault. */
-	if (r < 0 && r != -EINTR && r != -EIO && r != -ENOMEM && r != -ENOENT && r != -EPROTO)
+	if (r < 0 && r != -EINTR && r != -EIO && r != -ENOMEM && r != -ECOMM)
 		coffer_err_outcome(e, COFFER_REFUSED);
 	if (r < 0)
 		return coffer_err_wrap(e, r, "%s", s->o->file);

@@ -63,9 +63,9 @@ static unsigned int rank(const struct coffer_luks2_copy *first, const struct cof
 {
 	if (c->accepted && !c->foreign)
 		return 5;
-	if (c->accepted)
+	if (!c->accepted && c->bin.copy_size && strcmp(c->bin.uuid, first->bin.uuid) == 0)
 		return 4;
-	if (c->bin.copy_size && strcmp(c->bin.uuid, first->bin.uuid) == 0)
+	if (c->accepted)
 		return 3;
 	return c->bin.copy_size ? 2 : c->magic;
 }

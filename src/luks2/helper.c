@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -46,6 +47,15 @@ struct call {
 
 /* --- starting it --- */
 
+/* It gets keys: nobody but root and this user may have put it there. */
+static bool is_trusted(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && (st.st_uid == 0 || st.st_uid == geteuid()) &&
+	       !(st.st_mode & S_IWOTH);
+}
+
 /* A set-user-ID program takes no path from its caller, and none from where it lies. */
 static const char *find_helper(char *buffer, size_t size)
 {
@@ -62,8 +72,11 @@ static const char *find_helper(char *buffer, size_t size)
 	slash = strrchr(buffer, '/');
 	if (!slash || (size_t)(slash + 1 - buffer) + sizeof(NAME) > size)
 		return COFFER_HELPER_PATH;
+	slash[1] = '\0';
+	if (!is_trusted(buffer))
+		return COFFER_HELPER_PATH;
 	memcpy(slash + 1, NAME, sizeof(NAME));
-	return access(buffer, X_OK) == 0 ? buffer : COFFER_HELPER_PATH;
+	return access(buffer, X_OK) == 0 && is_trusted(buffer) ? buffer : COFFER_HELPER_PATH;
 }
 
 /* All signals stay blocked: what a terminal sends to the group is for the caller to decide. */
@@ -121,6 +134,12 @@ static int high(int fd)
 	return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD);
 }
 
+/* libcryptsetup was not asked, whatever the reason: one code, which none of its answers has. */
+static int not_asked(const struct call *c, int code, const char *path, struct coffer_err *e)
+{
+	return coffer_err_set(e, ECOMM, "start %s for %s: %s", path, c->what, strerror(code));
+}
+
 static int start(struct call *c, struct coffer_err *e)
 {
 	_cleanup_close_ int theirs = -1, header = high(c->header), data = high(c->data);
@@ -129,14 +148,14 @@ static int start(struct call *c, struct coffer_err *e)
 	int pair[2], r;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return coffer_err_errno(e, errno, "start a process for %s", c->what);
+		return not_asked(c, errno, path, e);
 	c->fd = pair[0];
 	theirs = high(pair[1]);
 	(void)close(pair[1]);
 	if (theirs < 0 || (header < 0 && c->header >= 0) || (data < 0 && c->data >= 0))
-		return coffer_err_errno(e, errno, "start a process for %s", c->what);
+		return not_asked(c, errno, path, e);
 	r = spawn(path, (const int[]){theirs, header, data}, &c->pid);
-	return r < 0 ? coffer_err_errno(e, -r, "start %s for %s", path, c->what) : 0;
+	return r < 0 ? not_asked(c, -r, path, e) : 0;
 }
 
 /* --- talking to it --- */
@@ -195,10 +214,12 @@ static int talk(struct call *c)
 
 		if (coffer_stop_wanted(c->stop))
 			return -EINTR;
-		if (c->seconds != NO_LIMIT && coffer_clock() > end)
-			return -ETIMEDOUT;
-		if (poll(&p, 1, POLL_MS) <= 0)
+		if (poll(&p, 1, POLL_MS) <= 0) {
+			/* Not before the poll: a stopped caller finds the reply waiting. */
+			if (c->seconds != NO_LIMIT && coffer_clock() > end)
+				return -ETIMEDOUT;
 			continue;
+		}
 		if ((p.revents & POLLOUT) && sent < to_send)
 			r = send_rest(c, &sent);
 		if (r == 0 && (p.revents & (POLLIN | POLLHUP | POLLERR)))
@@ -231,9 +252,9 @@ static int finish(struct call *c, int r, struct coffer_err *e)
 		return r;
 	case -ETIMEDOUT:
 		return coffer_err_set(
-			e, ETIMEDOUT, "%s took more than %d seconds", c->what, c->seconds);
+			e, ECOMM, "%s took more than %d seconds", c->what, c->seconds);
 	case -EPROTO:
-		return coffer_err_set(e, EPROTO, "%s: %s is of another version", c->what, NAME);
+		return coffer_err_set(e, ECOMM, "%s: %s is of another version", c->what, NAME);
 	default:
 		return died(c, status, e);
 	}

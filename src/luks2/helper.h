@@ -5,8 +5,9 @@
  * for a whole process: such jobs run in coffer-helper. The helper ends with its caller. It is
  * COFFER_HELPER of the environment (not in a set-user-ID program), or stands beside the running
  * program, or is the installed one.
- * Common results: -EINTR, without an error: @stop wanted it. -EIO: the helper died. -ENOENT: it is
- * not installed. -EPROTO: it is of another version. */
+ * Common results: -EINTR, without an error: @stop wanted it. -EIO: the helper died. -ECOMM:
+ * libcryptsetup was not asked (the helper is not installed, cannot be started, is of another
+ * version or too slow), which is no answer of its own. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>

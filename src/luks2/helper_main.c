@@ -35,6 +35,20 @@ static void open_standard_streams(void)
 	}
 }
 
+/* A token's plugin may start programs: they get neither socket nor header. */
+static bool close_on_exec(void)
+{
+	for (int fd = COFFER_HELPER_SOCKET; fd < COFFER_HELPER_END; fd++)
+		if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 && errno != EBADF)
+			return false;
+	return true;
+}
+
+static bool gives_key(const struct coffer_helper_request *q)
+{
+	return q->job == COFFER_HELPER_OPEN_SLOT || q->job == COFFER_HELPER_OPEN_TOKEN;
+}
+
 static int limit(int what, rlim_t most)
 {
 	struct rlimit l;
@@ -188,23 +202,29 @@ int main(void)
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
 		return 1;
 	open_standard_streams();
+	if (!close_on_exec())
+		return 1;
 	if (limit(RLIMIT_CORE, 0) < 0 || !receive(&q, sizeof(q)) || getppid() != q.parent)
 		return 1;
 	if (!fits(&q)) {
-		reply.r = coffer_err_set(&reply.e, EPROTO, "coffer-helper is of another version");
+		reply.r = coffer_err_set(&reply.e, ECOMM, "coffer-helper is of another version");
 		return !give(&reply, sizeof(reply));
 	}
-	reply.r = coffer_secret_new(q.secret_size ? q.secret_size : 1, &secret, &reply.e);
-	if (reply.r == 0)
+	/* Locked memory only for jobs with keys: a user may have none. */
+	if (q.secret_size > 0)
+		reply.r = coffer_secret_new(q.secret_size, &secret, &reply.e);
+	if (reply.r == 0 && gives_key(&q))
 		reply.r = coffer_secret_new(COFFER_MAX_VOLUME_KEY, &key, &reply.e);
 	if (reply.r == 0) {
-		secret->size = q.secret_size;
-		key->size = 0;
-		if (!receive(secret->data, secret->size))
+		if (key)
+			key->size = 0;
+		if (secret && !receive(secret->data, secret->size))
 			return 1;
 		reply.r = work(&q, secret, key, &reply.e);
-		reply.key_size = reply.r < 0 ? 0 : (uint32_t)key->size;
+		reply.key_size = reply.r < 0 || !key ? 0 : (uint32_t)key->size;
 	}
 	given = give(&reply, sizeof(reply)) && give(key ? key->data : NULL, reply.key_size);
-	return !given;
+	coffer_secret_free(TAKE_PTR(secret));
+	coffer_secret_free(TAKE_PTR(key));
+	_exit(!given); /* what plugins have registered for the end could keep the caller waiting */
 }

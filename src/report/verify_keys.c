@@ -73,6 +73,9 @@ static int check_metadata(struct coffer_verifier *s, struct coffer_err *e)
 	if (r == 0)
 		return coffer_verify_add(s, COFFER_FINDING_METADATA, COFFER_VERDICT_OK, e,
 			"libcryptsetup accepts the metadata");
+	if (r == -ECOMM)
+		return coffer_verify_add(
+			s, COFFER_FINDING_METADATA, COFFER_VERDICT_UNCHECKED, e, "%s", why.msg);
 	r = coffer_verify_add(s, COFFER_FINDING_METADATA, COFFER_VERDICT_BAD, e, "%s", why.msg);
 	coffer_findings_remedy(&s->v->checks,
 		"coffer header check %s tells what is wrong; if no copy is good, restore a backup "
@@ -264,6 +267,9 @@ static int ask_token(
 	if (r == -ENOANO)
 		return coffer_verify_add(s, COFFER_FINDING_TOKEN, COFFER_VERDICT_UNCHECKED, e,
 			"token %u (%s) wants a PIN", token->number, token->type);
+	if (r == -ECOMM)
+		return coffer_verify_add(s, COFFER_FINDING_TOKEN, COFFER_VERDICT_UNCHECKED, e,
+			"token %u (%s): %s", token->number, token->type, why.msg);
 	if (r < 0)
 		return coffer_verify_add(s, COFFER_FINDING_TOKEN, COFFER_VERDICT_BAD, e,
 			"token %u (%s) opens no keyslot here: %s", token->number, token->type,
@@ -330,6 +336,9 @@ static int check_digest(
 			 : coffer_luks2_check_key(s->header, s->key, &s->stop, &why);
 	if (r == -EINTR)
 		return coffer_verify_stopped(s, e);
+	if (r == -ECOMM)
+		return coffer_verify_add(s, COFFER_FINDING_DIGEST, COFFER_VERDICT_UNCHECKED, e,
+			"digest %u: %s", d->number, why.msg);
 	if (r < 0)
 		return coffer_verify_add(s, COFFER_FINDING_DIGEST, COFFER_VERDICT_BAD, e,
 			"digest %u does not confirm %s: %s", d->number, what, why.msg);

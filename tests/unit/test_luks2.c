@@ -84,7 +84,7 @@ static void test_helpers(const char *real)
 			"was ended by signal 11"},
 		{"prints nonsense", "head -c 1000 /dev/zero >&3", -EIO, "was stopped"},
 		{"promises a key that nobody wants",
-			"head -c 5000 /dev/zero | tr '\\0' '\\377' >&3; sleep 9", -EPROTO,
+			"head -c 5000 /dev/zero | tr '\\0' '\\377' >&3; sleep 9", -ECOMM,
 			"of another version"},
 	};
 	struct coffer_err e = {0};
@@ -100,7 +100,7 @@ static void test_helpers(const char *real)
 	}
 	(void)unlink(path);
 	r = build(1000, NULL, &e);
-	ok(r == -ENOENT && strstr(e.msg, path), "a helper that is missing is named (%s)", e.msg);
+	ok(r == -ECOMM && strstr(e.msg, path), "a helper that is missing is named (%s)", e.msg);
 	(void)setenv("COFFER_HELPER", real, 1);
 }
 
