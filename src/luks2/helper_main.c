@@ -226,5 +226,6 @@ int main(void)
 	given = give(&reply, sizeof(reply)) && give(key ? key->data : NULL, reply.key_size);
 	coffer_secret_free(TAKE_PTR(secret));
 	coffer_secret_free(TAKE_PTR(key));
-	_exit(!given); /* what plugins have registered for the end could keep the caller waiting */
+	_exit(given ? 0 : 1); /* what plugins have registered for the end could keep the caller
+				 waiting */
 }
