@@ -17,14 +17,14 @@ extern "C" {
 #endif
 
 struct coffer_doctor_options {
-	/* Disks and images to look at, a NULL-ended list. NULL or empty: every block device of the
+	/* Disks and images to check, a NULL-ended list. NULL or empty: every block device of the
 	 * machine that holds LUKS or a conversion of coffer's. */
 	const char *const *devices;
 };
 
 struct coffer_doctor_disk {
 	char *device;
-	struct coffer_status *status; /* NULL: it could not be read, as check "disk" tells */
+	struct coffer_status *status; /* NULL: it could not be read, see the finding "disk" */
 	struct coffer_findings checks;
 };
 
@@ -34,7 +34,7 @@ struct coffer_doctor_report {
 	size_t n_disks;
 };
 
-/* Look at the machine and at disks. *ret, for coffer_doctor_free, is also set where the outcome is
+/* Check the machine and disks. *ret, for coffer_doctor_free, is also set where the outcome is
  * NO, or where a disk of @o->devices could not be read.
  * 0: no check is BAD. Outcome NO with -EBADMSG: one is; FAILED with others: a disk of @o->devices
  * cannot be read, or memory ran out. */

@@ -17,14 +17,14 @@ extern "C" {
 
 #define COFFER_API __attribute__((visibility("default")))
 
-/* What became of an operation. The values are the exit codes of the program: published, stable. */
+/* The result of an operation. The values are the exit codes of the program: published, stable. */
 enum coffer_outcome {
 	COFFER_DONE = 0,
 	COFFER_FAILED = 1,	 /* something broke; nothing is known to need care */
 	COFFER_USAGE = 2,	 /* wrong options or arguments */
 	COFFER_NO = 3,		 /* the answer is "no": not encrypted, still held, ... */
 	COFFER_REFUSED = 4,	 /* unsafe: refused, and the device was not changed */
-	COFFER_INTERRUPTED = 5,	 /* stopped half way; the same command goes on from there */
+	COFFER_INTERRUPTED = 5,	 /* stopped half way; the same command resumes */
 	COFFER_NEEDS_REPAIR = 6, /* the disk is in a state that needs a person's decision */
 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* coffer/finding.h - one thing that was looked at, and what was found
+/* coffer/finding.h - one result of a check
  *
- * Plan, verify and repair tell what they found as a list of these. Programs go by id and verdict,
- * people by the sentences. The list is owned by the result that holds it. */
+ * Plan, verify, repair and others report a list of these. Programs use id and verdict, people
+ * the sentences. The list is owned by the result that holds it. */
 #ifndef COFFER_FINDING_H
 #define COFFER_FINDING_H
 
@@ -18,7 +18,7 @@ extern "C" {
 enum coffer_verdict {
 	COFFER_VERDICT_OK,	  /* as it must be */
 	COFFER_VERDICT_NOTE,	  /* worth knowing; nothing has to be done */
-	COFFER_VERDICT_UNCHECKED, /* could not be looked at; the text says why */
+	COFFER_VERDICT_UNCHECKED, /* could not be checked; the text says why */
 	COFFER_VERDICT_BAD,	  /* not as it must be */
 	COFFER_N_VERDICTS,
 };
@@ -39,7 +39,7 @@ struct coffer_argument {
 	const char *name; /* "reserve", "filesystem_end", ...: static */
 	enum coffer_argument_type type;
 	uint64_t number; /* NUMBER and SIZE */
-	char text[128];	 /* TEXT; a longer one is cut with three dots */
+	char text[128];	 /* TEXT; a longer one ends with three dots */
 };
 
 enum {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* coffer/header.h - judge a LUKS2 header, and write nothing
  *
- * Stock tools mend a torn copy whenever they read a header, so they cannot be asked what is wrong
- * with it. This only reads: a device in use as well, an image, or a file with nothing but a header,
+ * Stock tools repair headers when they load them, so they cannot be asked what is wrong with one.
+ * This only reads: a device in use as well, an image, or a file with nothing but a header,
  * as 'cryptsetup luksHeaderBackup' makes. Read access is enough. */
 #ifndef COFFER_HEADER_H
 #define COFFER_HEADER_H
@@ -51,8 +51,9 @@ struct coffer_header_report {
 /* Judge the header of @o->device: both copies by themselves and against each other, every rule of
  * the metadata, and what else bears on whether it can be read. *ret, for
  * coffer_header_report_free, is also set where the outcome is NO or NEEDS_REPAIR.
- * 0: no check is BAD. Outcome NO with -EBADMSG: one is; NO with -ENOTSUP: there is no LUKS2 header;
- * NEEDS_REPAIR with -EUCLEAN: there is one, but no usable copy of it; FAILED: it cannot be read. */
+ * 0: no check is BAD. Outcome NO with -EBADMSG: one is BAD; NO with -ENOTSUP: there is no LUKS2
+ * header; NEEDS_REPAIR with -EUCLEAN: there is one, but no usable copy of it; FAILED: it cannot be
+ * read. */
 COFFER_API int coffer_header_check(const struct coffer_header_check_options *o,
 	struct coffer_header_report **ret, struct coffer_err *e);
 COFFER_API void coffer_header_report_free(struct coffer_header_report *r); /* NULL is fine */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* coffer/holder.h - who is at work on a disk: a word that all layers share */
+/* coffer/holder.h - what keeps a disk busy: a word that all folders share */
 #ifndef COFFER_HOLDER_H
 #define COFFER_HOLDER_H
 
@@ -23,7 +23,7 @@ enum coffer_holder_kind {
 				     */
 	COFFER_N_HOLDER_KINDS,
 };
-/* "mount", "holder", "loop", "swap", "process", "reencryption"; "unknown" for anything else. */
+/* "mount", "device", "loop", "swap", "process", "reencryption"; "unknown" for anything else. */
 COFFER_API const char *coffer_holder_kind_name(enum coffer_holder_kind k);
 
 /* Never the caller's own process. */

@@ -45,7 +45,7 @@ struct coffer_plan_phase {
 
 struct coffer_plan {
 	struct coffer_status *status; /* of the disk as it is now */
-	bool possible;		      /* no guard is in the way: 'coffer encrypt' would go ahead */
+	bool possible;		      /* every preflight check passed */
 	enum coffer_outcome outcome;  /* DONE; else what is in the way: REFUSED, NEEDS_REPAIR */
 	struct coffer_findings preflight;
 	uint64_t to_move;   /* bytes of data that are read, encrypted and written */
@@ -55,9 +55,9 @@ struct coffer_plan {
 	uint64_t flushes;
 	bool used_only; /* the run would follow a map of what is used */
 	bool exact;	/* false: what is used, and all that follows from it, is an estimate */
-	enum coffer_free_space free_space; /* what becomes of the rest; DEFAULT: there is none */
+	enum coffer_free_space free_space; /* handling of the rest; DEFAULT: there is none */
 	char all_because[256]; /* why everything counts as used, where that was not asked for */
-	/* The layout that the run would have; 0 where a guard is in the way. */
+	/* The layout that the run would have; 0 if a preflight check failed. */
 	uint64_t device_size, data_offset, data_size;
 	uint32_t sector_size;
 	char cipher[64];
@@ -74,7 +74,7 @@ struct coffer_plan_options {
 };
 
 /* Plan the encryption of @o->encrypt->device, or the rest of one that was interrupted.
- * *ret belongs to the caller: coffer_plan_free. 0 also where a guard is in the way (possible is
+ * *ret belongs to the caller: coffer_plan_free. 0 also if a preflight check failed (possible is
  * false then); -errno when the disk cannot be read, with outcome USAGE when an option has a value
  * that libcryptsetup does not take. */
 COFFER_API int coffer_plan(

@@ -2,9 +2,9 @@
 /* coffer/repair.h - finish what is unfinished, undo what is undoable, put back what is torn
  *
  * First a list of findings and of actions, from what is on the disk; then a question; then the
- * actions, in this order. Before each the disk is looked at anew, and it is done only if it is
- * still what the disk asks for; what another program has done meanwhile is left out. Whenever there
- * is doubt there is no action. */
+ * actions, in this order. The disk is examined again before each, and the action is
+ * done only if the disk still needs it; what another program has done meanwhile is left out. Where
+ * the facts are ambiguous there is no action. */
 #ifndef COFFER_REPAIR_H
 #define COFFER_REPAIR_H
 
@@ -50,7 +50,7 @@ struct coffer_repair_options {
 	struct coffer_encrypt_callbacks callbacks;
 };
 
-/* Repair @o->device. *ret, for coffer_repair_free, is set as soon as the disk was looked at, on
+/* Repair @o->device. *ret, for coffer_repair_free, is set as soon as the disk was examined, on
  * failure too. 0: nothing was to be done, all was done, or it was a dry run.
  * Outcome NO with -ECANCELED: confirm said no. REFUSED: what is to be done is another program's,
  * or the device is in use. NEEDS_REPAIR: there is a finding that is BAD and no safe action for it,

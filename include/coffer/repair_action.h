@@ -14,12 +14,12 @@ enum coffer_repair_kind {
 	COFFER_REPAIR_REDO_PLACEMENT,	/* place the header again */
 	COFFER_REPAIR_FINISH_PLACEMENT, /* it is placed: erase record and image */
 	COFFER_REPAIR_FINISH_UNDO,	/* finish an abort */
-	COFFER_REPAIR_UNDO_PLACEMENT,	/* give the saved head back: the header is lost */
-	COFFER_REPAIR_UNDO_BLOCK_0,	/* give block 0 back; all else has lived on */
-	COFFER_REPAIR_UNDO_STOCK_PLACEMENT, /* put the head back that cryptsetup had moved away */
-	COFFER_REPAIR_ERASE_TRANSITION,	    /* take coffer's mark out of block 0 */
+	COFFER_REPAIR_UNDO_PLACEMENT,	/* write the moved segment back: the header is lost */
+	COFFER_REPAIR_UNDO_BLOCK_0,	/* write block 0 back; all else was used since */
+	COFFER_REPAIR_UNDO_STOCK_PLACEMENT, /* write back the segment that cryptsetup moved */
+	COFFER_REPAIR_ERASE_TRANSITION,	    /* erase the transition block */
 	COFFER_REPAIR_ERASE_RECORD,	    /* erase the record of a placement that never began */
-	COFFER_REPAIR_RESUME,		    /* go on with the conversion, to its end: needs a key */
+	COFFER_REPAIR_RESUME,		    /* resume the conversion, to its end: needs a key */
 	COFFER_N_REPAIRS,
 };
 /* "recover-header-copy", "redo-placement", ... */

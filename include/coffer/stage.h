@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* coffer/stage.h - where a disk stands in its life: a word that all layers share */
+/* coffer/stage.h - where a disk stands in its life: a word that all folders share */
 #ifndef COFFER_STAGE_H
 #define COFFER_STAGE_H
 
@@ -11,11 +11,11 @@ extern "C" {
 
 enum coffer_stage {
 	COFFER_STAGE_PLAIN,	   /* nothing of a conversion; not ready for one */
-	COFFER_STAGE_RESERVED,	   /* a filesystem with the reserve behind it: ready */
+	COFFER_STAGE_RESERVED,	   /* a filesystem with the reserve after it: ready */
 	COFFER_STAGE_PLACING,	   /* the header is half placed */
 	COFFER_STAGE_PLACED,	   /* the header is there, no step was committed */
 	COFFER_STAGE_CONVERTING,   /* steps were committed */
-	COFFER_STAGE_WIPE_PENDING, /* all is converted; the copy of the head is still to be wiped */
+	COFFER_STAGE_WIPE_PENDING, /* all is converted; the moved-segment copy is not wiped yet */
 	COFFER_STAGE_ENCRYPTED,	   /* LUKS, with nothing under way */
 	COFFER_STAGE_UNDOING,	   /* an abort is half done */
 	COFFER_STAGE_OTHER,	   /* a reencryption that is cryptsetup's to resume */

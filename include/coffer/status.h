@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* coffer/status.h - where a disk stands in its life, who is at work on it, what comes next
+/* coffer/status.h - the stage of a disk, its holders, and the next command
  *
  * Only reads, and needs no more than read access; also of a disk that is mounted, or that is being
- * converted right now. Never mends a header. Sizes are bytes. */
+ * converted right now. Never repairs a header. Sizes are bytes. */
 #ifndef COFFER_STATUS_H
 #define COFFER_STATUS_H
 
@@ -40,7 +40,7 @@ struct coffer_status {
 	uint64_t converted;
 	uint64_t total;		       /* 0: no conversion under way */
 	bool can_abort;		       /* 'coffer abort' gives the plain filesystem back */
-	struct coffer_holder *holders; /* who is at work on it */
+	struct coffer_holder *holders; /* what keeps it busy */
 	size_t n_holders;
 	bool holders_complete; /* false: this user may not see everybody's processes */
 	bool locked;	       /* false: it was read without cryptsetup's locks (this user has no
@@ -50,7 +50,7 @@ struct coffer_status {
 	char next[512];	       /* the command that comes next, quoted for a shell; "": none */
 };
 
-/* Look at @device, a block device or image file.
+/* Read the status of @device, a block device or image file.
  * *ret belongs to the caller: coffer_status_free. 0 for every stage, DAMAGED too; -errno when the
  * disk cannot be read, REFUSED with -ENOTBLK when it is neither. */
 COFFER_API int coffer_status(const char *device, struct coffer_status **ret, struct coffer_err *e);

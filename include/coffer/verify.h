@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* coffer/verify.h - prove that a disk is what it seems to be
+/* coffer/verify.h - verify headers, keyslots and data without writing
  *
- * Only reads. The header is judged as it lies on the disk and is never mended; libcryptsetup sees a
- * copy of it in memory. Without a key all that needs none is checked, the rest is UNCHECKED. */
+ * Only reads. The header is judged as it lies on the disk and is never repaired; libcryptsetup sees
+ * a copy of it in memory. Without a key all that needs none is checked, the rest is UNCHECKED. */
 #ifndef COFFER_VERIFY_H
 #define COFFER_VERIFY_H
 

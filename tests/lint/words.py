@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Documents use the words of the glossary in ARCHITECTURE.md, and none of those that they replace;
-and the first three that a person opens are short.
+"""Documents, manual pages and public headers use the words of the glossary in ARCHITECTURE.md, and
+none of those that they replace; and the first three that a person opens are short.
 
 Code in backticks and in fenced blocks is left aside. A check that cannot fail proves nothing, so
 each pattern is also shown a sentence that breaks it."""
@@ -32,7 +32,7 @@ WORDS = [
     (r"\bof which\b", "a sentence of its own", "a head of which nothing is known"),
     (r"\bthat tells\b|\btells (of|whether|which|where|what)\b|\b(is|are) told\b", "report",
      "nothing tells which"),
-    (r"(?<!\bthere )\b(is|are) no\b(?! longer)", "is not", "that is no proof"),
+    (r"(?<!\bthere )\b(is|are) (?-i:no)\b(?! longer)", "is not", "that is no proof"),
     (r"\bnobody is\b|\bis seen\b|\bto be seen\b|\blooked at\b|\blooks? at\b", "read, found",
      "nobody is seen"),
     (r"\bwhat becomes? of\b|\bbecame of\b", "handling", "what becomes of free space"),
@@ -42,12 +42,17 @@ WORDS = [
     (r"\bbehind\b", "after, beyond", "the reserve behind it"),
     (r"\bgo(es)? on (with|from)\b", "resume", "it goes on from there"),
     (r"\block folder\b", "lock directory", "the lock folder"),
-    (r"\broom\b", "space", "there is room for it"),
+    (r"(?<!-)\broom\b", "space", "there is room for it"),
     (r"\bshall\b", "must", "it shall be whole"),
     (r"\b(licence|neighbour|colour|judgement|honour\w*)\b", "American spelling", "its licence"),
 ]
 
 MOST_LINES = {"README.md": 120, "ARCHITECTURE.md": 250, "CONTRIBUTING.md": 110}
+
+
+def comments(text):
+    """A header's comments alone, each in its line."""
+    return re.sub(r"(/\*.*?\*/)|[^\n]", lambda m: m[1] or "", text, flags=re.S)
 
 
 def prose(text):
@@ -66,12 +71,13 @@ def avoided(text, words=None):
 def main():
     tap = Tap()
     names = sorted(os.path.relpath(p, TOP) for p in glob.glob(TOP + "/*.md")
-                   + glob.glob(TOP + "/docs/**/*.md", recursive=True))
+                   + glob.glob(TOP + "/docs/**/*.md", recursive=True)
+                   + glob.glob(TOP + "/man/*.scd") + glob.glob(TOP + "/include/coffer/*.h"))
     tap.ok(len(names) > 20, "documents are found", names)
     for name in names:
         with open(os.path.join(TOP, name), encoding="utf-8") as f:
             text = f.read()
-        found = avoided(prose(text))
+        found = avoided(prose(comments(text) if name.endswith(".h") else text))
         if text.count("\n") > MOST_LINES.get(name, 1000):
             found.append((text.count("\n"), "its last line", f"at most {MOST_LINES[name]} lines"))
         tap.ok(not found, name,
