@@ -6,8 +6,12 @@ need of the host's kernel. Its root is the host's tree, read-only, so the tools 
 are the installed ones. See guest.py for what it says and inside/ for what it does."""
 
 import os
+import select
 import shutil
+import subprocess
+import sys
 import tempfile
+import time
 
 import guest
 
@@ -32,7 +36,30 @@ def why_not():
         return "no linux.uml (package user-mode-linux)"
     if os.geteuid() != 0:
         return "needs root: a guest's root is its owner on the host"
-    return None
+    return broken_here()
+
+
+def broken_here():
+    """Where the processor's registers are larger than its kernel knows (AMX), user-mode Linux 6.1
+    starts no program at all: it says so within a second, and then never ends. So it is asked."""
+    says = b"ptrace set fp regs failed"
+    with tempfile.TemporaryDirectory(prefix="coffer-uml-") as state:
+        argv = ["unshare", "--pid", "--fork", "--kill-child=KILL", "--", KERNEL, "mem=64M",
+                "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", "init=/bin/true",
+                "con=null", "con0=null,fd:1", "panic=-1", f"uml_dir={state}", "umid=probe"]
+        p = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT)
+        seen, end = b"", time.monotonic() + 60
+        while says not in seen and b"Attempted to kill init" not in seen and time.monotonic() < end:
+            if select.select([p.stdout], [], [], 1)[0]:
+                data = os.read(p.stdout.fileno(), 65536)
+                if not data:
+                    break
+                seen += data
+        p.kill()
+        p.wait()
+    return "linux.uml starts no program on this processor (" + says.decode() + ")" \
+        if says in seen else None
 
 
 def blank(path, mib):
@@ -58,3 +85,9 @@ def boot(steps, disks, limit=90, cut=None, **env):
         argv += [f"ubd{n}={path}" for n, path in enumerate(disks)]
         argv += [f"{key}={value}" for key, value in env.items()]
         return guest.run(argv, limit, cut)
+
+
+if __name__ == "__main__":
+    why = why_not()
+    print(why or "user-mode Linux runs here")
+    sys.exit(why is not None)
