@@ -7,13 +7,13 @@
 HOLDERS=${COFFER%/*}/tests/holders
 
 # used_by NAME DISK LINE...: the tool's lines for DISK are these, shortened to
-# "kind name on"; the last one is always "complete".
+# "kind name device"; the last one is always "complete".
 used_by()
 {
 	name=$1 disk=$2
 	shift 2
 	"$HOLDERS" "$disk" >"$OUT.raw" 2>&1
-	got=$(sed -E 's/^\{"kind":"([^"]*)",.*"name":"([^"]*)","on":"([^"]*)"\}$/\1 \2 \3;/;
+	got=$(sed -E 's/^\{"kind":"([^"]*)",.*"name":"([^"]*)","device":"([^"]*)"\}$/\1 \2 \3;/;
 		s/^\{"complete":true\}$/complete;/' "$OUT.raw" | tr '\n' ' ')
 	want=
 	for line in "$@" complete; do
@@ -39,11 +39,11 @@ holders_crypt()
 		--key-file "$KEY" "$SPARE" || return
 	must "open" cryptsetup open --key-file "$KEY" "$SPARE" vault || return
 	dm=$(kernel_name vault)
-	used_by "dm-crypt on a disk" "$SPARE" "holder $dm "
+	used_by "dm-crypt on a disk" "$SPARE" "device $dm "
 	refused_with "$SPARE is held by the block device $dm (vault) on top of it; take that down" "$SPARE"
 	mkfs.ext4 -q /dev/mapper/vault
 	mount /dev/mapper/vault "$MNT"
-	used_by "mounted dm-crypt, from the disk" "$SPARE" "holder $dm " "mount $MNT $dm"
+	used_by "mounted dm-crypt, from the disk" "$SPARE" "device $dm " "mount $MNT $dm"
 	used_by "mounted dm-crypt, from the volume" /dev/mapper/vault "mount $MNT "
 	refused_with "on top of it, mounted on $MNT" "$SPARE"
 	same "devices are listed by the names they were given" "/dev/mapper/vault $SPARE " \
@@ -59,8 +59,8 @@ holders_stack()
 	dmsetup create upper --table "0 8192 linear /dev/mapper/lower 0"
 	low=$(kernel_name lower)
 	up=$(kernel_name upper)
-	used_by "a stack, from below" "$SPARE" "holder $low " "holder $up $low"
-	used_by "a stack, from its middle" /dev/mapper/lower "holder $up "
+	used_by "a stack, from below" "$SPARE" "device $low " "device $up $low"
+	used_by "a stack, from its middle" /dev/mapper/lower "device $up "
 	used_by "a stack, from its top" /dev/mapper/upper
 	dmsetup remove upper
 	dmsetup remove lower
