@@ -57,15 +57,15 @@ static int read_copy(struct coffer_dev *d, struct coffer_header_copies *l, int i
 	return l->copy[i].whole ? coffer_luks2_copy_ask(d, &l->copy[i], e) : 0;
 }
 
-/* How much a second copy says. One that an earlier volume has left elsewhere counts less than a
- * torn one of this volume. */
+/* How much a second copy says. One that an earlier volume has left elsewhere is marked foreign: it
+ * is reported, and never counts. */
 static unsigned int rank(const struct coffer_luks2_copy *first, const struct coffer_luks2_copy *c)
 {
 	if (c->accepted && !c->foreign)
 		return 5;
-	if (!c->accepted && c->bin.copy_size && strcmp(c->bin.uuid, first->bin.uuid) == 0)
-		return 4;
 	if (c->accepted)
+		return 4;
+	if (c->bin.copy_size && strcmp(c->bin.uuid, first->bin.uuid) == 0)
 		return 3;
 	return c->bin.copy_size ? 2 : c->magic;
 }
