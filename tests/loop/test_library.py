@@ -5,6 +5,7 @@ outside of the tree. Each example is built and does its work on an image; a C++ 
 converts two at once."""
 import contextlib
 import glob
+import json
 import os
 import re
 
@@ -180,8 +181,9 @@ def stopped():
     p = coffer.inject("fdatasync", "signal=TERM:when=4", [programs["encrypt"], img, key],
                       env=environment())
     assert p.returncode == 5, (p.returncode, p.stderr)
-    done = box.end - coffer.pointer(img)
-    assert f"{done} of {box.end} bytes are encrypted" in p.stderr, (done, p.stderr)
+    disk = json.loads(run(coffer.COFFER, "status", "--json", img).stdout)["devices"][0]
+    done = f"{disk['bytes_converted']} of {disk['bytes_total']} bytes are encrypted"
+    assert disk["stage"] == "converting" and done in p.stderr, (done, p.stderr)
     program("encrypt", img, key)
     check(img)
 

@@ -8,6 +8,7 @@
 #include <coffer/encrypt.h>
 #include <coffer/err.h>
 #include <coffer/finding.h>
+#include <coffer/finding_id.h>
 #include <coffer/header.h>
 #include <coffer/holder.h>
 #include <coffer/operation.h>
