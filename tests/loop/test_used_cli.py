@@ -179,7 +179,7 @@ with stack:
         ("fill", says, lambda: box.copy("fill"), ["--free-space", "fill"],
          [r"free space +[\d.]+ MiB were overwritten with ciphertext"], [DELETED]),
         ("discard", says, lambda: box.copy("discard"), ["--free-space", "discard"],
-         ["the device (was told to forget|took no free space back).*" + DELETED]),
+         ["the device (was asked to discard|took no free space back).*" + DELETED]),
         ("everything as asked", says, lambda: box.copy("no"), ["--used-only", "no"],
          ["moved +38.0 MiB"], ["  used  ", "  free space  ", DELETED, BECAUSE]),
         ("everything: dirty journal", says, dirty, [], [BECAUSE + r" \(ext4: "],
