@@ -44,6 +44,13 @@ static bool close_on_exec(void)
 	return true;
 }
 
+/* It may be empty, as a passphrase can be. */
+static bool takes_secret(const struct coffer_helper_request *q)
+{
+	return q->job == COFFER_HELPER_BUILD || q->job == COFFER_HELPER_OPEN_SLOT ||
+	       q->job == COFFER_HELPER_CHECK_KEY || q->job == COFFER_HELPER_CHECK_DIGEST;
+}
+
 static bool gives_key(const struct coffer_helper_request *q)
 {
 	return q->job == COFFER_HELPER_OPEN_SLOT || q->job == COFFER_HELPER_OPEN_TOKEN;
@@ -211,13 +218,15 @@ int main(void)
 		return !give(&reply, sizeof(reply));
 	}
 	/* Locked memory only for jobs with keys: a user may have none. */
-	if (q.secret_size > 0)
-		reply.r = coffer_secret_new(q.secret_size, &secret, &reply.e);
+	if (takes_secret(&q))
+		reply.r = coffer_secret_new(q.secret_size ? q.secret_size : 1, &secret, &reply.e);
 	if (reply.r == 0 && gives_key(&q))
 		reply.r = coffer_secret_new(COFFER_MAX_VOLUME_KEY, &key, &reply.e);
 	if (reply.r == 0) {
 		if (key)
 			key->size = 0;
+		if (secret)
+			secret->size = q.secret_size;
 		if (secret && !receive(secret->data, secret->size))
 			return 1;
 		reply.r = work(&q, secret, key, &reply.e);
