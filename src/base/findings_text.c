@@ -157,7 +157,7 @@ static void end(struct out *o)
 	memcpy(o->s + o->size - 4, "...", 4);
 }
 
-/* "2.0 MiB needed, 2.0 MiB available" is no reason: is there another size that reads the same? */
+/* "2.0 MiB needed, 2.0 MiB available" explains nothing: does another size read the same? */
 static bool needs_bytes(const struct coffer_finding *f, const struct coffer_argument *a)
 {
 	for (size_t i = 0; i < f->n_arguments; i++) {

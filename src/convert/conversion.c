@@ -189,14 +189,14 @@ static int read_geometry(struct json_object *segments, struct coffer_conversion 
 	struct json_object *final = find_flag(segments, "backup-final");
 	struct json_object *moved = find_flag(segments, "backup-moved-segment");
 	const char *cipher = coffer_json_string(final, "encryption");
-	uint64_t head_copy;
+	uint64_t segment_copy;
 
 	if (!cipher || strlen(cipher) >= sizeof(c->cipher) ||
 		coffer_json_u64s(final, "offset", &g->shift) < 0 ||
 		coffer_json_u32(final, "sector_size", &g->sector_size) < 0 ||
 		coffer_json_u64s(find_flag(segments, "backup-previous"), "size", &g->length) < 0 ||
-		coffer_json_u64s(moved, "offset", &head_copy) < 0 ||
-		!add_u64(head_copy, g->shift, &g->device))
+		coffer_json_u64s(moved, "offset", &segment_copy) < 0 ||
+		!add_u64(segment_copy, g->shift, &g->device))
 		return -EBADMSG;
 	(void)snprintf(c->cipher, sizeof(c->cipher), "%s", cipher);
 	return 0;

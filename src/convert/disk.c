@@ -140,7 +140,7 @@ static int check_masked(struct coffer_dev *d, const struct coffer_record *rec,
 	int r;
 
 	if (!block || coffer_transition_encode(rec, block + COFFER_BLOCK) < 0)
-		return coffer_err_errno(e, ENOMEM, "check the veil");
+		return coffer_err_errno(e, ENOMEM, "check the masked blocks");
 	r = coffer_dev_read(d, block, COFFER_BLOCK, 0, e);
 	if (r < 0)
 		return r;

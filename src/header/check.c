@@ -219,7 +219,7 @@ static int check_signatures(struct checker *c)
 	r = coffer_findings_add(l, COFFER_FINDING_SIGNATURE, COFFER_VERDICT_BAD,
 		"a signature of '%s' lies at byte %" PRIu64
 		" beside that of LUKS: other programs take the disk for that, or for nothing, and "
-		"cryptsetup does not mend a torn header copy by itself",
+		"cryptsetup does not repair a torn header copy by itself",
 		content.foreign, content.foreign_at);
 	remedy_signature(c, content.foreign_at);
 	return r;

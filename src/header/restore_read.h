@@ -40,6 +40,6 @@ int coffer_restore_header(struct coffer_restore *s, struct coffer_err *e);
  * nothing. */
 int coffer_restore_content(struct coffer_restore *s, char *ret, size_t size, struct coffer_err *e);
 /* Which keyslots of the backup are not where they belong (differ), and which of those that the
- * header has too, with areas @now, are damaged in one of the two (worn). */
+ * header has too, with areas @now, are damaged in one of the two (damaged_slots). */
 int coffer_restore_compare(
 	struct coffer_restore *s, const struct coffer_areas *now, struct coffer_err *e);
