@@ -17,8 +17,8 @@ static void print(const struct coffer_findings *checks)
 
 		(void)printf("%-9s %-12s %s\n", coffer_verdict_name(c->verdict),
 			coffer_finding_name(c->id), c->text);
-		if (c->remedy[0])
-			(void)printf("\t%s\n", c->remedy);
+		if (c->advice[0])
+			(void)printf("\t%s\n", c->advice);
 	}
 }
 

@@ -17,8 +17,8 @@ static void show(const char *where, const struct coffer_findings *checks)
 		if (c->verdict != COFFER_VERDICT_BAD)
 			continue;
 		(void)printf("%s: %s: %s\n", where, coffer_finding_name(c->id), c->text);
-		if (c->remedy[0])
-			(void)printf("\t%s\n", c->remedy);
+		if (c->advice[0])
+			(void)printf("\t%s\n", c->advice);
 	}
 }
 

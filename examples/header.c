@@ -31,8 +31,8 @@ int main(int argc, char **argv)
 			continue;
 		(void)printf("%-9s %-16s %s\n", coffer_verdict_name(c->verdict),
 			coffer_finding_name(c->id), c->text);
-		if (c->remedy[0])
-			(void)printf("\t%s\n", c->remedy);
+		if (c->advice[0])
+			(void)printf("\t%s\n", c->advice);
 	}
 	if (report && report->counts >= 0) {
 		const struct coffer_header_copy *c = &report->copies[report->counts];

@@ -52,8 +52,8 @@ int main(int argc, char **argv)
 
 		(void)printf("%-9s %-16s %s\n", coffer_verdict_name(c->verdict),
 			coffer_finding_name(c->id), c->text);
-		if (c->remedy[0])
-			(void)printf("\t%s\n", c->remedy);
+		if (c->advice[0])
+			(void)printf("\t%s\n", c->advice);
 	}
 	coffer_verification_free(v);
 	if (r < 0) {

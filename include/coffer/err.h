@@ -29,14 +29,16 @@ enum coffer_outcome {
 };
 
 enum {
-	COFFER_ERR_MSG = 1024
+	COFFER_ERR_MSG = 1024,
+	COFFER_ERR_ADVICE = 512,
 };
 
 struct coffer_err {
 	int code;		     /* errno of the innermost failure, positive; 0 = none yet */
 	enum coffer_outcome outcome; /* valid when code is not 0 */
 	enum coffer_finding_id id;   /* of what stands in the way; NONE: the code alone says it */
-	char msg[COFFER_ERR_MSG];    /* "encrypt disk.img: read superblock: short read at 1024" */
+	char msg[COFFER_ERR_MSG];    /* "disk.img: mounted on /srv; unmount it first" */
+	char advice[COFFER_ERR_ADVICE]; /* the way out, with which msg ends; "": none is known */
 };
 
 #ifdef __cplusplus

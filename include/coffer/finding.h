@@ -54,8 +54,8 @@ struct coffer_finding {
 	struct coffer_argument arguments[COFFER_MAX_ARGUMENTS];
 	size_t n_arguments;
 	char text[512];	   /* a sentence, without a full stop */
-	char remedy[1024]; /* what to do; "": nothing */
-	char **command;	   /* the command in it, as words that end with NULL, "&&" between two
+	char advice[1024]; /* the way out, a sentence; "": none */
+	char **remedy;	   /* the command in it, as words that end with NULL, "&&" between two
 			    * commands; NULL: none. Freed with the list */
 };
 

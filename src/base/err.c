@@ -12,6 +12,7 @@ __attribute__((format(printf, 4, 0))) static void set(
 	e->code = code;
 	e->outcome = outcome;
 	e->id = COFFER_FINDING_NONE;
+	e->advice[0] = '\0';
 	(void)vsnprintf(e->msg, sizeof(e->msg), fmt, ap);
 }
 
@@ -104,6 +105,25 @@ void coffer_err_outcome(struct coffer_err *e, enum coffer_outcome outcome)
 {
 	if (e)
 		e->outcome = outcome;
+}
+
+int coffer_err_advise(struct coffer_err *e, int r, const char *fmt, ...)
+{
+	size_t used;
+	va_list ap;
+	int n;
+
+	if (!e)
+		return r;
+	va_start(ap, fmt);
+	n = vsnprintf(e->advice, sizeof(e->advice), fmt, ap);
+	va_end(ap);
+	used = strlen(e->msg);
+	if (n < 0 || (size_t)n >= sizeof(e->advice) || used + (size_t)n + 2 >= sizeof(e->msg))
+		e->advice[0] = '\0';
+	else
+		(void)snprintf(e->msg + used, sizeof(e->msg) - used, "; %s", e->advice);
+	return r;
 }
 
 void coffer_err_append(struct coffer_err *e, const char *fmt, ...)

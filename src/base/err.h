@@ -37,7 +37,12 @@ int coffer_err_id(struct coffer_err *e, int r, enum coffer_finding_id id);
 /* What happened stays, what it means is @outcome. */
 void coffer_err_outcome(struct coffer_err *e, enum coffer_outcome outcome);
 
-/* Add a sentence behind the message, say the way out. */
+/* End the message with "; advice", the way out. Half of a command is another command, so an advice
+ * that does not fit is left out. Returns @r. */
+int coffer_err_advise(struct coffer_err *e, int r, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Continue the message. */
 void coffer_err_append(struct coffer_err *e, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 

@@ -111,8 +111,8 @@ __attribute__((format(printf, 3, 0))) static void print(
 		memcpy(text + size - 4, "...", 4);
 }
 
-int coffer_findings_add(struct coffer_findings *l, enum coffer_finding_id id, enum coffer_verdict v,
-	const char *fmt, ...)
+int coffer_findings_print(struct coffer_findings *l, enum coffer_finding_id id,
+	enum coffer_verdict v, const char *fmt, ...)
 {
 	struct coffer_finding *items = reallocarray(l->items, l->n + 1, sizeof(*items));
 	struct coffer_finding *c;
@@ -129,14 +129,14 @@ int coffer_findings_add(struct coffer_findings *l, enum coffer_finding_id id, en
 	return 0;
 }
 
-void coffer_findings_remedy(struct coffer_findings *l, const char *fmt, ...)
+void coffer_findings_advise(struct coffer_findings *l, const char *fmt, ...)
 {
 	va_list ap;
 
 	if (l->n == 0)
 		return;
 	va_start(ap, fmt);
-	print(l->items[l->n - 1].remedy, sizeof(l->items->remedy), fmt, ap);
+	print(l->items[l->n - 1].advice, sizeof(l->items->advice), fmt, ap);
 	va_end(ap);
 }
 
@@ -154,12 +154,50 @@ int coffer_findings_put(struct coffer_findings *l, struct coffer_finding *f)
 	return 0;
 }
 
+int coffer_findings_add(struct coffer_findings *l, enum coffer_text t,
+	const struct coffer_argument *arguments, const char *const *remedy)
+{
+	struct coffer_finding f;
+	int r;
+
+	r = coffer_finding_make(&f, t, arguments, remedy);
+	return r < 0 ? r : coffer_findings_put(l, &f);
+}
+
+/* Without the full stop that libraries like to put. */
+static void copy_sentence(char *ret, size_t size, const char *text, size_t n)
+{
+	n -= n > 0 && text[n - 1] == '.';
+	if (snprintf(ret, size, "%.*s", (int)n, text) >= (int)size)
+		memcpy(ret + size - 4, "...", 4);
+}
+
+int coffer_findings_add_err(struct coffer_findings *l, enum coffer_finding_id id, const char *name,
+	const struct coffer_err *why)
+{
+	struct coffer_finding f = {.id = id,
+		.verdict = COFFER_VERDICT_BAD,
+		.code = why->code,
+		.outcome = why->outcome};
+	const size_t skip = strlen(name), advice = strlen(why->advice);
+	const char *text = why->msg;
+	size_t n;
+
+	if (strncmp(text, name, skip) == 0 && strncmp(text + skip, ": ", 2) == 0)
+		text += skip + 2;
+	n = strlen(text);
+	if (advice > 0 && n > advice + 2)
+		n -= advice + 2; /* "; " */
+	copy_sentence(f.text, sizeof(f.text), text, n);
+	copy_sentence(f.advice, sizeof(f.advice), why->advice, advice);
+	return coffer_findings_put(l, &f);
+}
+
 int coffer_err_from_finding(struct coffer_err *e, const char *name, const struct coffer_finding *f)
 {
 	(void)coffer_err_set(e, f->code, "%s: %s", name, f->text);
-	/* Half of a command is another command. */
-	if (e && f->remedy[0] && strlen(e->msg) + strlen(f->remedy) + 2 < sizeof(e->msg))
-		coffer_err_append(e, "; %s", f->remedy);
+	if (f->advice[0])
+		(void)coffer_err_advise(e, -f->code, "%s", f->advice);
 	coffer_err_outcome(e, f->outcome);
 	return coffer_err_id(e, -f->code, f->id);
 }

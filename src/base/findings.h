@@ -3,16 +3,22 @@
 #pragma once
 #include <stddef.h>
 
-#include "coffer/finding.h"
+#include "base/findings_text.h"
 
-/* Add a check to the end of @l. The sentence has no full stop; one that does not
- * fit is cut with three dots. -ENOMEM: the list is as it was, and a caller must not report it as
- * if it were whole. */
-int coffer_findings_add(struct coffer_findings *l, enum coffer_finding_id id, enum coffer_verdict v,
-	const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* Add what row @t of findings_table.h says, to the end of @l. Either of @arguments (COFFER_WITH)
+ * and @remedy (COFFER_RUN) may be NULL. -ENOMEM: the list is as it was, and a caller must not
+ * report it as if it were whole. */
+int coffer_findings_add(struct coffer_findings *l, enum coffer_text t,
+	const struct coffer_argument *arguments, const char *const *remedy);
 
-/* The way out for the check that was added last; nothing when the list is empty. */
-void coffer_findings_remedy(struct coffer_findings *l, const char *fmt, ...)
+/* A failure that is a finding: @why about @name, without the name. Bad. -ENOMEM. */
+int coffer_findings_add_err(struct coffer_findings *l, enum coffer_finding_id id, const char *name,
+	const struct coffer_err *why);
+
+/* Sentences that are not in the table yet. */
+int coffer_findings_print(struct coffer_findings *l, enum coffer_finding_id id,
+	enum coffer_verdict v, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+void coffer_findings_advise(struct coffer_findings *l, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /* Add @f, which is made from findings_text.h, and leave it empty. -ENOMEM: it is reset. */

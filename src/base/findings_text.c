@@ -14,125 +14,26 @@
 #include "base/quote.h"
 #include "base/size.h"
 
-#define SAYS(what, v)	 .id = COFFER_FINDING_##what, .verdict = COFFER_VERDICT_##v
-#define REFUSES(what, c) SAYS(what, BAD), .code = (c), .outcome = COFFER_REFUSED
-#define DAMAGED(what)	 SAYS(what, BAD), .code = EUCLEAN, .outcome = COFFER_NEEDS_REPAIR
+#define ROW(name, what, v, c, o, s, a)                                                             \
+	[COFFER_TEXT_##name] = {.id = COFFER_FINDING_##what,                                       \
+		.verdict = COFFER_VERDICT_##v,                                                     \
+		.code = (c),                                                                       \
+		.outcome = (o),                                                                    \
+		.text = (s),                                                                       \
+		.advice = (a)},
+#define SAYS(name, what, v, s, a)    ROW(name, what, v, 0, COFFER_DONE, s, a)
+#define REFUSES(name, what, c, s, a) ROW(name, what, BAD, c, COFFER_REFUSED, s, a)
+#define DAMAGED(name, what, s, a)    ROW(name, what, BAD, EUCLEAN, COFFER_NEEDS_REPAIR, s, a)
 
-/* {name} is the argument of that name, {command} the command. What stands in brackets is left out
- * where one of its arguments is not given. */
 static const struct sentence {
 	enum coffer_finding_id id;
 	enum coffer_verdict verdict;
 	int code;
 	enum coffer_outcome outcome;
-	const char *text, *remedy;
+	const char *text, *advice;
 } sentences[] = {
-	/* clang-format off */
-[COFFER_TEXT_EXCLUSIVE] = {SAYS(EXCLUSIVE, OK),
-	.text = "no holders found"},
-[COFFER_TEXT_EXCLUSIVE_NOT_ALL] = {SAYS(EXCLUSIVE, NOTE),
-	.text = "no holders found (not all processes are visible without root)"},
-[COFFER_TEXT_EXCLUSIVE_WRITER] = {SAYS(EXCLUSIVE, NOTE),
-	.text = "process {pid} ({program}) has it open for writing",
-	.remedy = "it must not write during the run"},
-[COFFER_TEXT_EXCLUSIVE_CONVERTING] = {REFUSES(EXCLUSIVE, EBUSY),
-	.text = "process {pid} ({program}) is converting it", .remedy = "wait until it ends"},
-[COFFER_TEXT_WRITABLE] = {SAYS(WRITABLE, OK),
-	.text = "this user may write to it"},
-[COFFER_TEXT_LOCKS] = {SAYS(LOCKS, OK),
-	.text = "this user may use cryptsetup's locks"},
-[COFFER_TEXT_LOCKS_IMAGE] = {SAYS(LOCKS, NOTE),
-	.text = "no access to {directory}: cryptsetup is not kept from resuming at the same time"},
-[COFFER_TEXT_LOCKS_BLOCK] = {REFUSES(LOCKS, EACCES),
-	.text = "no access to {directory}, whose locks a run on a block device needs",
-	.remedy = "run coffer as root"},
-[COFFER_TEXT_CONTENT] = {SAYS(CONTENT, OK),
-	.text = "no LUKS header, hibernated system or partition table"},
-[COFFER_TEXT_CONTENT_BEGUN] = {REFUSES(CONTENT, EBUSY),
-	.text = "another program has just begun a conversion",
-	.remedy = "run the same command again"},
-[COFFER_TEXT_CONTENT_FIRST_COPY_LOST] = {DAMAGED(CONTENT),
-	.text = "the first LUKS2 header copy is lost, the second one is whole",
-	.remedy = "see {command}"},
-[COFFER_TEXT_CONTENT_NO_HEADER] = {DAMAGED(CONTENT),
-	.text = "a LUKS2 magic is there, but neither header copy is whole",
-	.remedy = "copy the disk first; restore a backup of the header ('coffer header restore'); "
-		  "if the magic is not a header's, remove it ('wipefs')"},
-[COFFER_TEXT_CONTENT_SUSPENDED] = {REFUSES(CONTENT, EBUSY),
-	.text = "holds the memory of a hibernated system",
-	.remedy = "resume that system and shut it down, or discard its memory: {command}"},
-[COFFER_TEXT_CONTENT_PARTITIONS] = {REFUSES(CONTENT, EINVAL),
-	.text = "holds a partition table ({table})", .remedy = "name one of its partitions"},
-[COFFER_TEXT_FILESYSTEM] = {SAYS(FILESYSTEM, OK),
-	.text = "{filesystem}, {filesystem_size}"},
-[COFFER_TEXT_FILESYSTEM_TOO_SMALL] = {REFUSES(FILESYSTEM, ENOSPC),
-	.text = "{device_size} is too small for a filesystem"},
-[COFFER_TEXT_FILESYSTEM_TWO] = {REFUSES(FILESYSTEM, EUCLEAN),
-	.text = "signatures of {signature} and of {filesystem}",
-	.remedy = "remove the wrong one: {command}"},
-[COFFER_TEXT_FILESYSTEM_UNKNOWN] = {REFUSES(FILESYSTEM, EMEDIUMTYPE),
-	.text = "unrecognized content[ ({signature})]", .remedy = "give its size with --device-size"},
-[COFFER_TEXT_FILESYSTEM_LOST] = {REFUSES(FILESYSTEM, EMEDIUMTYPE),
-	.text = "unrecognized content: " COFFER_LOST_HEADER,
-	.remedy = "otherwise give its size with --device-size"},
-[COFFER_TEXT_FILESYSTEM_GIVEN] = {SAYS(FILESYSTEM, NOTE),
-	.text = "unrecognized content[ ({signature})], {given_size} by --device-size"},
-[COFFER_TEXT_FILESYSTEM_GIVEN_LOST] = {SAYS(FILESYSTEM, NOTE),
-	.text = "unrecognized content, {given_size} by --device-size: " COFFER_LOST_HEADER},
-[COFFER_TEXT_SINGLE_DEVICE] = {SAYS(SINGLE_DEVICE, OK),
-	.text = "the filesystem is on this device only"},
-[COFFER_TEXT_SINGLE_DEVICE_UNKNOWN] = {SAYS(SINGLE_DEVICE, UNCHECKED),
-	.text = "unrecognized content may have parts on other devices"},
-[COFFER_TEXT_SINGLE_DEVICE_PARTS] = {REFUSES(SINGLE_DEVICE, EXDEV),
-	.text = "{filesystem}, but {part}", .remedy = "what is encrypted must lie on one device"},
-[COFFER_TEXT_RESERVE] = {SAYS(RESERVE, OK),
-	.text = "{reserve} needed after the content, {available} available"},
-[COFFER_TEXT_RESERVE_ODD] = {REFUSES(RESERVE, EINVAL),
-	.text = "{device_bytes} bytes, not a multiple of 512",
-	.remedy = "cut off the rest: {command}"},
-[COFFER_TEXT_RESERVE_GIVEN_LESS] = {REFUSES(RESERVE, EINVAL),
-	.text = "--device-size {given_bytes} is less than the filesystem, which ends at "
-		"{filesystem_end}"},
-[COFFER_TEXT_RESERVE_GIVEN_MORE] = {REFUSES(RESERVE, ENOSPC),
-	.text = "--device-size {given_bytes} is more than the device has: {device_bytes}"},
-[COFFER_TEXT_RESERVE_NONE] = {REFUSES(RESERVE, ENOSPC),
-	.text = "{reserve} needed after the content, {available} available",
-	.remedy = "make the filesystem smaller or the device larger"
-		  "[, or use --reduce-device-size {fitting_reserve}]"},
-[COFFER_TEXT_RESERVE_NONE_EXT] = {REFUSES(RESERVE, ENOSPC),
-	.text = "{reserve} needed after the filesystem, {available} available",
-	.remedy = "make the filesystem smaller[: {command}]"
-		  "[, or use --reduce-device-size {fitting_reserve}]"},
-[COFFER_TEXT_RESERVE_NONE_XFS] = {REFUSES(RESERVE, ENOSPC),
-	.text = "{reserve} needed after the filesystem, {available} available",
-	.remedy = "make the device larger, as xfs cannot shrink"
-		  "[, or use --reduce-device-size {fitting_reserve}]"},
-[COFFER_TEXT_RESERVE_TOO_LARGE] = {REFUSES(RESERVE, ENOSPC),
-	.text = "{data_size} of data is less than half the reserve of {reserve}",
-	.remedy = "use --reduce-device-size {fitting_reserve}"},
-[COFFER_TEXT_RESERVE_TOO_LARGE_ALL] = {REFUSES(RESERVE, ENOSPC),
-	.text = "{data_size} of data is less than half the reserve of {reserve}, and no smaller "
-		"reserve fits"},
-[COFFER_TEXT_SECTOR_SIZE] = {SAYS(SECTOR_SIZE, OK),
-	.text = "{sector_size}-byte sectors"},
-[COFFER_TEXT_SECTOR_SIZE_UNALIGNED] = {REFUSES(SECTOR_SIZE, EINVAL),
-	.text = "--sector-size 4096 needs multiples of 4096, but the device has {device_bytes} "
-		"bytes and the data {data_bytes}",
-	.remedy = "use --sector-size 512"},
-[COFFER_TEXT_SECTOR_SIZE_FILESYSTEM] = {REFUSES(SECTOR_SIZE, EINVAL),
-	.text = "{filesystem} with {block_size}-byte blocks cannot be mounted with --sector-size "
-		"4096",
-	.remedy = "use --sector-size 512"},
-[COFFER_TEXT_SECTOR_SIZE_DEVICE] = {REFUSES(SECTOR_SIZE, EINVAL),
-	.text = "the device has {device_sector}-byte sectors, in which {filesystem} cannot be "
-		"encrypted"},
-[COFFER_TEXT_HEADER] = {SAYS(HEADER, OK),
-	.text = "the header fits before byte {data_offset}"},
-[COFFER_TEXT_HIBERNATION] = {SAYS(HIBERNATION, OK),
-	.text = "no hibernated system on this machine's swaps"},
-	/* clang-format on */
+#include "base/findings_table.h"
 };
-static_assert(ARRAY_SIZE(sentences) == COFFER_N_TEXTS, "every text has a sentence");
 
 /* --- a sentence from its parts --- */
 
@@ -177,7 +78,7 @@ static bool put_value(struct out *o, const struct coffer_finding *f, const char 
 {
 	char text[sizeof(f->arguments->text)];
 
-	if (n == strlen("command") && memcmp(name, "command", n) == 0) {
+	if (n == strlen("remedy") && memcmp(name, "remedy", n) == 0) {
 		put(o, command, strlen(command));
 		return command[0] != '\0';
 	}
@@ -306,18 +207,18 @@ int coffer_finding_make(struct coffer_finding *ret, enum coffer_text t,
 	for (; arguments && arguments->name && ret->n_arguments < COFFER_MAX_ARGUMENTS; arguments++)
 		ret->arguments[ret->n_arguments++] = *arguments;
 	if (command) {
-		ret->command = copy_words(command);
-		if (!ret->command)
+		ret->remedy = copy_words(command);
+		if (!ret->remedy)
 			return -ENOMEM;
 		quote_command(command, words, sizeof(words));
 	}
 	render(ret->text, sizeof(ret->text), s->text, ret, words);
-	render(ret->remedy, sizeof(ret->remedy), s->remedy, ret, words);
+	render(ret->advice, sizeof(ret->advice), s->advice, ret, words);
 	return 0;
 }
 
 void coffer_finding_reset(struct coffer_finding *f)
 {
-	free(f->command);
+	free(f->remedy);
 	*f = (struct coffer_finding){0};
 }

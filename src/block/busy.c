@@ -56,24 +56,32 @@ static int refuse_for(const char *name, const struct coffer_holders *all,
 
 	tell_mount(all, u->name, more, sizeof(more));
 	if (u->kind == COFFER_HOLDER_MOUNT && u->pid)
-		return coffer_err_refuse(e, EBUSY,
-			"%s%s%s is mounted on %s in the mount namespace of process %d; unmount it "
-			"there first, or end that process",
-			name, through, u->on, u->name, (int)u->pid);
+		return coffer_err_advise(e,
+			coffer_err_refuse(e, EBUSY,
+				"%s%s%s is mounted on %s in the mount namespace of process %d",
+				name, through, u->on, u->name, (int)u->pid),
+			"unmount it there first, or end that process");
 	if (u->kind == COFFER_HOLDER_MOUNT)
-		return coffer_err_refuse(e, EBUSY, "%s%s%s is mounted on %s; unmount it first",
-			name, through, u->on, u->name);
+		return coffer_err_advise(e,
+			coffer_err_refuse(
+				e, EBUSY, "%s%s%s is mounted on %s", name, through, u->on, u->name),
+			"unmount it first");
 	if (u->kind == COFFER_HOLDER_SWAP)
-		return coffer_err_refuse(e, EBUSY, "%s%s%s is in use as swap; run swapoff %s first",
-			name, through, u->on, u->name);
+		return coffer_err_advise(e,
+			coffer_err_refuse(
+				e, EBUSY, "%s%s%s is in use as swap", name, through, u->on),
+			"run swapoff %s first", u->name);
 	if (u->kind == COFFER_HOLDER_LOOP)
-		return coffer_err_refuse(e, EBUSY,
-			"%s%s%s is attached to %s%s; detach it first (losetup -d %s)", name,
-			through, u->on, u->name, more, u->name);
+		return coffer_err_advise(e,
+			coffer_err_refuse(e, EBUSY, "%s%s%s is attached to %s%s", name, through,
+				u->on, u->name, more),
+			"detach it first (losetup -d %s)", u->name);
 	tell_label(u->name, label, sizeof(label));
-	return coffer_err_refuse(e, EBUSY,
-		"%s%s%s is held by the block device %s%s on top of it%s; take that down first",
-		name, through, u->on, u->name, label, more);
+	return coffer_err_advise(e,
+		coffer_err_refuse(e, EBUSY,
+			"%s%s%s is held by the block device %s%s on top of it%s", name, through,
+			u->on, u->name, label, more),
+		"take that down first");
 }
 
 /* The first user of one of @kinds, a set of bits; NULL: there is none. */
@@ -119,8 +127,9 @@ int coffer_busy_explain(const char *name, const struct stat *st, struct coffer_e
 		return refuse_for(name, &all, u, e);
 	tell_processes(&all, false, who, sizeof(who));
 	if (who[0])
-		return coffer_err_refuse(
-			e, EBUSY, "%s is in use: open in %s; wait until it has ended", name, who);
+		return coffer_err_advise(e,
+			coffer_err_refuse(e, EBUSY, "%s is in use: open in %s", name, who),
+			"wait until it has ended");
 	return coffer_err_refuse(e, EBUSY,
 		"%s is in use%s: as swap, by another coffer or cryptsetup, mounted elsewhere, or "
 		"by the kernel itself",
@@ -138,9 +147,10 @@ int coffer_busy_explain_locked(const char *name, const struct stat *st, struct c
 		return r;
 	/* An exclusive lock takes a descriptor that may write. */
 	tell_processes(&all, true, who, sizeof(who));
-	return coffer_err_refuse(e, EBUSY,
-		"another program is at work on %s (%s); wait until it has ended", name,
-		who[0] ? who : "a coffer, or a virtual machine");
+	return coffer_err_advise(e,
+		coffer_err_refuse(e, EBUSY, "another program is at work on %s (%s)", name,
+			who[0] ? who : "a coffer, or a virtual machine"),
+		"wait until it has ended");
 }
 
 int coffer_busy_refuse_attached(const char *name, const struct stat *st, struct coffer_err *e)

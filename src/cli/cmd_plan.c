@@ -250,7 +250,7 @@ static void set_obstacle(const struct coffer_plan *p, struct coffer_err *e)
 		if (c->verdict != COFFER_VERDICT_BAD)
 			continue;
 		(void)snprintf(e->msg, sizeof(e->msg), "%.500s%s%.500s", c->text,
-			c->remedy[0] ? "; " : "", c->remedy);
+			c->advice[0] ? "; " : "", c->advice);
 		e->id = c->id;
 		e->code = c->code;
 		return;

@@ -173,10 +173,10 @@ void coffer_show_findings(FILE *f, const struct coffer_findings *c, bool all)
 			continue;
 		(void)fprintf(f, "  %-10s %-18s ", marks[k->verdict], coffer_finding_name(k->id));
 		coffer_show_wrapped(f, 32, k->text);
-		if (!k->remedy[0])
+		if (!k->advice[0])
 			continue;
 		(void)fprintf(f, "  %-10s %-18s -> ", "", "");
-		coffer_show_wrapped(f, 35, k->remedy);
+		coffer_show_wrapped(f, 35, k->advice);
 	}
 }
 
@@ -250,20 +250,20 @@ static void put_arguments(struct json_object *o, const struct coffer_finding *f)
 	(void)coffer_json_put(o, "arguments", arguments);
 }
 
-static void put_command(struct json_object *o, const struct coffer_finding *f)
+static void put_remedy(struct json_object *o, const struct coffer_finding *f)
 {
-	struct json_object *command;
+	struct json_object *remedy;
 
-	if (!f->command)
+	if (!f->remedy)
 		return;
-	command = coffer_json_array_new();
-	for (char **word = f->command; *word; word++) {
+	remedy = coffer_json_array_new();
+	for (char **word = f->remedy; *word; word++) {
 		_cleanup_free_ char *clean = clean_text(*word);
 
 		if (clean)
-			(void)coffer_json_append_string(command, clean);
+			(void)coffer_json_append_string(remedy, clean);
 	}
-	(void)coffer_json_put(o, "command", command);
+	(void)coffer_json_put(o, "remedy", remedy);
 }
 
 void coffer_json_put_known(struct json_object *o, const char *key, const char *text)
@@ -284,10 +284,10 @@ void coffer_json_put_findings(
 		(void)coffer_json_put_string(
 			check, "verdict", coffer_verdict_name(c->items[i].verdict));
 		coffer_json_put_text(check, "text", c->items[i].text);
-		if (c->items[i].remedy[0])
-			coffer_json_put_text(check, "remedy", c->items[i].remedy);
+		if (c->items[i].advice[0])
+			coffer_json_put_text(check, "advice", c->items[i].advice);
 		put_arguments(check, &c->items[i]);
-		put_command(check, &c->items[i]);
+		put_remedy(check, &c->items[i]);
 		(void)coffer_json_append(array, check);
 	}
 	(void)coffer_json_put(o, key, array);
@@ -404,6 +404,7 @@ void coffer_json_put_error(struct json_object *o, const struct coffer_err *e)
 	if (name)
 		(void)coffer_json_put_string(o, "errno", name);
 	coffer_json_put_text(o, "message", e->msg);
+	coffer_json_put_known(o, "advice", e->advice);
 }
 
 int coffer_json_finish(struct json_object *o, int exit_code, const struct coffer_err *e)

@@ -3,6 +3,7 @@
 #include "convert/exclusive.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/findings.h"
@@ -40,13 +41,15 @@ static int find_exclusive(const struct coffer_dev *dev, const struct coffer_stat
 			COFFER_WITH(COFFER_ARG_NUMBER("pid", (uint64_t)u->pid),
 				COFFER_ARG_TEXT("program", u->name)),
 			NULL);
-	return coffer_finding_make(ret,
-		s->holders_complete ? COFFER_TEXT_EXCLUSIVE : COFFER_TEXT_EXCLUSIVE_NOT_ALL, NULL,
-		NULL);
+	if (s->holders_complete)
+		return coffer_finding_make(ret, COFFER_TEXT_EXCLUSIVE, NULL, NULL);
+	/* In a container, root may not see all either. */
+	return coffer_finding_make(ret, COFFER_TEXT_EXCLUSIVE_NOT_ALL,
+		COFFER_WITH(COFFER_ARG_TEXT("missing", geteuid() == 0 ? "" : "root")), NULL);
 }
 
-static int list_exclusive(const struct coffer_dev *dev, const struct coffer_status *s,
-	struct coffer_findings *l, struct coffer_err *e)
+static int list_exclusive(
+	const struct coffer_dev *dev, const struct coffer_status *s, struct coffer_findings *l)
 {
 	struct coffer_finding f = {0};
 	struct coffer_err why = {0};
@@ -54,22 +57,17 @@ static int list_exclusive(const struct coffer_dev *dev, const struct coffer_stat
 
 	r = find_exclusive(dev, s, &f, &why);
 	if (r < 0 && why.code != 0)
-		return coffer_preflight_add_refusal(
-			l, COFFER_FINDING_EXCLUSIVE, dev->name, &why, e);
+		return coffer_findings_add_err(l, COFFER_FINDING_EXCLUSIVE, dev->name, &why);
 	return r < 0 ? r : coffer_findings_put(l, &f);
 }
 
-static int list_writable(
-	const struct coffer_dev *dev, struct coffer_findings *l, struct coffer_err *e)
+static int list_writable(const struct coffer_dev *dev, struct coffer_findings *l)
 {
-	struct coffer_finding f = {0};
 	struct coffer_err why = {0};
-	int r;
 
 	if (coffer_dev_check_writable(dev, &why) < 0)
-		return coffer_preflight_add_refusal(l, COFFER_FINDING_WRITABLE, dev->name, &why, e);
-	r = coffer_finding_make(&f, COFFER_TEXT_WRITABLE, NULL, NULL);
-	return r < 0 ? r : coffer_findings_put(l, &f);
+		return coffer_findings_add_err(l, COFFER_FINDING_WRITABLE, dev->name, &why);
+	return coffer_findings_add(l, COFFER_TEXT_WRITABLE, NULL, NULL);
 }
 
 /* On a block device a run needs cryptsetup's locks; an image file is locked itself. */
@@ -78,12 +76,9 @@ static int list_locks(const struct coffer_dev *dev, struct coffer_findings *l)
 	const enum coffer_text t = coffer_locks_usable() ? COFFER_TEXT_LOCKS
 				   : dev->is_block	 ? COFFER_TEXT_LOCKS_BLOCK
 							 : COFFER_TEXT_LOCKS_IMAGE;
-	struct coffer_finding f = {0};
-	int r;
 
-	r = coffer_finding_make(
-		&f, t, COFFER_WITH(COFFER_ARG_TEXT("directory", COFFER_LOCK_DIR)), NULL);
-	return r < 0 ? r : coffer_findings_put(l, &f);
+	return coffer_findings_add(
+		l, t, COFFER_WITH(COFFER_ARG_TEXT("directory", COFFER_LOCK_DIR)), NULL);
 }
 
 int coffer_exclusive_list(const struct coffer_dev *dev, const struct coffer_status *s,
@@ -91,9 +86,9 @@ int coffer_exclusive_list(const struct coffer_dev *dev, const struct coffer_stat
 {
 	int r;
 
-	r = list_exclusive(dev, s, l, e);
+	r = list_exclusive(dev, s, l);
 	if (r == 0)
-		r = list_writable(dev, l, e);
+		r = list_writable(dev, l);
 	if (r == 0)
 		r = list_locks(dev, l);
 	return r == -ENOMEM ? coffer_err_errno(e, ENOMEM, "check %s", dev->name) : r;

@@ -406,29 +406,6 @@ int coffer_preflight_run(struct coffer_preflight *g, struct coffer_err *e)
 	return r;
 }
 
-/* Bytes of a sentence without its full stop, which libraries like to put. */
-static int sentence(const char *text, size_t n)
-{
-	return (int)(n > 0 && text[n - 1] == '.' ? n - 1 : n);
-}
-
-int coffer_preflight_add_refusal(struct coffer_findings *l, enum coffer_finding_id id,
-	const char *name, const struct coffer_err *why, struct coffer_err *e)
-{
-	const size_t n = strlen(name);
-	const char *msg = why->msg;
-	const char *cut = strstr(strncmp(msg, name, n) == 0 ? msg + n : msg, "; ");
-	const size_t length = cut ? (size_t)(cut - msg) : strlen(msg);
-
-	if (coffer_findings_add(l, id, COFFER_VERDICT_BAD, "%.*s", sentence(msg, length), msg) < 0)
-		return coffer_err_errno(e, ENOMEM, "look at %s", name);
-	l->items[l->n - 1].code = why->code;
-	l->items[l->n - 1].outcome = why->outcome;
-	if (cut)
-		coffer_findings_remedy(l, "%.*s", sentence(cut + 2, strlen(cut + 2)), cut + 2);
-	return 0;
-}
-
 /* Run one check and add its finding. *ret_passed: those that need it can go on. */
 static int list_one(const struct check *t, struct coffer_preflight *g, struct coffer_findings *list,
 	bool *ret_passed, struct coffer_err *e)
@@ -448,9 +425,9 @@ static int list_one(const struct check *t, struct coffer_preflight *g, struct co
 	outcome = r < 0 ? why.outcome : f.outcome;
 	if (outcome > g->outcome)
 		g->outcome = outcome;
+	r = r < 0 ? coffer_findings_add_err(list, t->id, g->dev->name, &why)
+		  : coffer_findings_put(list, &f);
 	if (r < 0)
-		return coffer_preflight_add_refusal(list, t->id, g->dev->name, &why, e);
-	if (coffer_findings_put(list, &f) < 0)
 		return coffer_err_errno(e, ENOMEM, "check %s", g->dev->name);
 	return 0;
 }
@@ -469,7 +446,7 @@ int coffer_preflight_list(
 			continue;
 		if (t->needs == NOTHING || passed[t->needs])
 			r = list_one(t, g, l, &passed[i], e);
-		else if (coffer_findings_add(l, t->id, COFFER_VERDICT_UNCHECKED, "depends on: %s",
+		else if (coffer_findings_print(l, t->id, COFFER_VERDICT_UNCHECKED, "depends on: %s",
 				 coffer_finding_name(preflight[t->needs].id)) < 0)
 			r = coffer_err_errno(e, ENOMEM, "look at %s", g->dev->name);
 	}

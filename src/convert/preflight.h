@@ -36,8 +36,3 @@ int coffer_preflight_list(
 
 /* A refusal by check @id: @e says so, unless a call below said more. Returns @r. */
 int coffer_preflight_mark(int r, enum coffer_finding_id id, struct coffer_err *e);
-
-/* Add a refusal to @l as BAD: what its sentence says behind the first semicolon is the remedy,
- * semicolons in @name, the device's, left aside. -ENOMEM. */
-int coffer_preflight_add_refusal(struct coffer_findings *l, enum coffer_finding_id id,
-	const char *name, const struct coffer_err *why, struct coffer_err *e);

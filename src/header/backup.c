@@ -319,15 +319,15 @@ static int add_notes(const struct backup *b, struct coffer_findings *l)
 	int r = 0;
 
 	if (kind != COFFER_LUKS2_ENCRYPTED)
-		r = coffer_findings_add(l, COFFER_FINDING_CONVERSION, COFFER_VERDICT_NOTE,
+		r = coffer_findings_print(l, COFFER_FINDING_CONVERSION, COFFER_VERDICT_NOTE,
 			"a conversion is under way: with its next step this backup is worthless, "
 			"and to restore it would destroy the data; make another one at the end");
 	if (r == 0 && !(b->header->current[0] && b->header->current[1]))
-		r = coffer_findings_add(l, COFFER_FINDING_METADATA, COFFER_VERDICT_NOTE,
+		r = coffer_findings_print(l, COFFER_FINDING_METADATA, COFFER_VERDICT_NOTE,
 			"one header copy on the disk is torn or behind; in the backup both are "
 			"whole");
 	if (r == 0 && b->unlocked)
-		r = coffer_findings_add(l, COFFER_FINDING_LOCKS, COFFER_VERDICT_NOTE,
+		r = coffer_findings_print(l, COFFER_FINDING_LOCKS, COFFER_VERDICT_NOTE,
 			"read without the metadata lock, to which this user has no access");
 	return r;
 }

@@ -141,20 +141,20 @@ static int check_size(struct checker *c)
 	if (c->header_size == 0)
 		return 0; /* the metadata do not tell, which is a finding of its own */
 	if (c->header_size > size) {
-		r = coffer_findings_add(l, COFFER_FINDING_SIZE, COFFER_VERDICT_BAD,
+		r = coffer_findings_print(l, COFFER_FINDING_SIZE, COFFER_VERDICT_BAD,
 			"the header and its keyslots take %" PRIu64 " bytes, and there are %" PRIu64
 			" only",
 			c->header_size, size);
-		coffer_findings_remedy(l, c->dev->is_block
+		coffer_findings_advise(l, c->dev->is_block
 						  ? "give the device its size back"
 						  : "it was cut short: take another copy of it");
 		return r;
 	}
 	if (c->report->only_header)
-		return coffer_findings_add(l, COFFER_FINDING_SIZE, COFFER_VERDICT_UNCHECKED,
+		return coffer_findings_print(l, COFFER_FINDING_SIZE, COFFER_VERDICT_UNCHECKED,
 			"the header and its keyslots are here, but no data: whether those are all "
 			"there cannot be told");
-	return coffer_findings_add(l, COFFER_FINDING_SIZE, COFFER_VERDICT_OK,
+	return coffer_findings_print(l, COFFER_FINDING_SIZE, COFFER_VERDICT_OK,
 		"the header and its keyslots take %" PRIu64 " of %" PRIu64 " bytes", c->header_size,
 		size);
 }
@@ -189,14 +189,14 @@ static void remedy_signature(struct checker *c, uint64_t at)
 	if (c->counts < 0 || at < 2 * look->bin.copy_size)
 		return; /* as for the copy in which it lies */
 	if (c->data_offset > 0 && at >= c->data_offset)
-		coffer_findings_remedy(l,
+		coffer_findings_advise(l,
 			"it lies among the data: see what it belongs to before anything is wiped: "
 			"wipefs %s",
 			c->device);
 	else if (at >= c->header_size)
-		coffer_findings_remedy(l, "wipefs --backup --offset %" PRIu64 " %s", at, c->device);
+		coffer_findings_advise(l, "wipefs --backup --offset %" PRIu64 " %s", at, c->device);
 	else
-		coffer_findings_remedy(l,
+		coffer_findings_advise(l,
 			"it lies in the keyslots area: coffer verify %s tells whether a keyslot "
 			"was "
 			"overwritten; if none was: wipefs --backup --offset %" PRIu64 " %s",
@@ -211,12 +211,12 @@ static int check_signatures(struct checker *c)
 	int r;
 
 	if (coffer_signatures_read(c->dev, 0, c->dev->size, &content, &why) < 0)
-		return coffer_findings_add(
+		return coffer_findings_print(
 			l, COFFER_FINDING_SIGNATURE, COFFER_VERDICT_UNCHECKED, "%s", why.msg);
 	if (!content.foreign[0])
-		return coffer_findings_add(l, COFFER_FINDING_SIGNATURE, COFFER_VERDICT_OK,
+		return coffer_findings_print(l, COFFER_FINDING_SIGNATURE, COFFER_VERDICT_OK,
 			"no other signature than that of LUKS is to be seen");
-	r = coffer_findings_add(l, COFFER_FINDING_SIGNATURE, COFFER_VERDICT_BAD,
+	r = coffer_findings_print(l, COFFER_FINDING_SIGNATURE, COFFER_VERDICT_BAD,
 		"a signature of '%s' lies at byte %" PRIu64
 		" beside that of LUKS: other programs take the disk for that, or for nothing, and "
 		"cryptsetup does not repair a torn header copy by itself",
@@ -233,7 +233,7 @@ static void remedy_copy(struct checker *c, char *ret, size_t size)
 	const struct coffer_luks2_copy *look = c->look.copy, *other = &look[!c->counts];
 	const bool two = other->bin.uuid[0] && (!c->usable[!c->counts] || !have_one_text(c)) &&
 			 strcmp(other->bin.uuid, look[c->counts].bin.uuid) != 0;
-	char usual[sizeof(c->report->checks.items->remedy) - 80];
+	char usual[sizeof(c->report->checks.items->advice) - 80];
 	char meant[128] = "";
 
 	coffer_copy_remedy(c->device,
@@ -265,7 +265,7 @@ static bool is_of_a_copy(enum coffer_finding_id id)
 static void add_remedies(struct checker *c)
 {
 	struct coffer_findings *l = &c->report->checks;
-	char copy[sizeof(l->items->remedy)] = "", all[sizeof(l->items->remedy)];
+	char copy[sizeof(l->items->advice)] = "", all[sizeof(l->items->advice)];
 
 	if (c->report->only_header && !c->dev->is_block)
 		(void)snprintf(all, sizeof(all), "take another backup of the header");
@@ -280,8 +280,8 @@ static void add_remedies(struct checker *c)
 		struct coffer_finding *k = &l->items[i];
 		const bool of_copy = i >= c->judged || is_of_a_copy(k->id);
 
-		if (k->verdict == COFFER_VERDICT_BAD && !k->remedy[0])
-			(void)snprintf(k->remedy, sizeof(k->remedy), "%s",
+		if (k->verdict == COFFER_VERDICT_BAD && !k->advice[0])
+			(void)snprintf(k->advice, sizeof(k->advice), "%s",
 				c->counts >= 0 && of_copy ? copy : all);
 	}
 }
@@ -317,15 +317,15 @@ static int tell_other(struct checker *c)
 	int r;
 
 	if (c->kind == KIND_LUKS1)
-		return coffer_findings_add(l, COFFER_FINDING_HEADER_PRIMARY, COFFER_VERDICT_NOTE,
+		return coffer_findings_print(l, COFFER_FINDING_HEADER_PRIMARY, COFFER_VERDICT_NOTE,
 			"the header is of LUKS1, which has one copy and no checksum: there is "
 			"nothing to check it by");
 	if (c->kind == KIND_NONE)
-		return coffer_findings_add(l, COFFER_FINDING_HEADER_PRIMARY, COFFER_VERDICT_BAD,
+		return coffer_findings_print(l, COFFER_FINDING_HEADER_PRIMARY, COFFER_VERDICT_BAD,
 			"there is no LUKS2 header");
-	r = coffer_findings_add(l, COFFER_FINDING_STATE, COFFER_VERDICT_BAD,
+	r = coffer_findings_print(l, COFFER_FINDING_STATE, COFFER_VERDICT_BAD,
 		"coffer has begun to put a LUKS2 header here or to take it away, and was cut");
-	coffer_findings_remedy(l, "coffer status %s tells which command goes on", c->device);
+	coffer_findings_advise(l, "coffer status %s tells which command goes on", c->device);
 	return r;
 }
 
@@ -379,7 +379,7 @@ static int note_unlocked(struct checker *c)
 {
 	if (!c->look.unlocked)
 		return 0;
-	return coffer_findings_add(&c->report->checks, COFFER_FINDING_LOCKS, COFFER_VERDICT_NOTE,
+	return coffer_findings_print(&c->report->checks, COFFER_FINDING_LOCKS, COFFER_VERDICT_NOTE,
 		"read without cryptsetup's locks, which this user may not use");
 }
 

@@ -34,42 +34,42 @@ static int judge_copy(
 	const struct coffer_copy_facts *c = &f->header.copy[i], *other = &f->header.copy[!i];
 	const bool whole = f->header.newest >= 0 && !f->header.two_volumes;
 	const bool foreign = i == 0 && !c->magic && !f->block_0_is_ours && !f->block_0_is_empty;
-	char remedy[sizeof(l->items->remedy)];
+	char remedy[sizeof(l->items->advice)];
 	int r;
 
 	if (f->header.two_volumes)
-		return coffer_findings_add(l, ids[i], COFFER_VERDICT_BAD,
+		return coffer_findings_print(l, ids[i], COFFER_VERDICT_BAD,
 			"the %s header copy is whole, with sequence number %" PRIu64
 			", and of another volume than the other one",
 			nth(i), c->seqid);
 	if (c->whole && (f->header.agree || !other->whole || f->header.newest == i))
-		return coffer_findings_add(l, ids[i], COFFER_VERDICT_OK,
+		return coffer_findings_print(l, ids[i], COFFER_VERDICT_OK,
 			"the %s header copy is whole, with sequence number %" PRIu64, nth(i),
 			c->seqid);
 	if (c->whole && c->seqid < other->seqid)
-		r = coffer_findings_add(l, ids[i], COFFER_VERDICT_BAD,
+		r = coffer_findings_print(l, ids[i], COFFER_VERDICT_BAD,
 			"the %s header copy is out of date: it has sequence number %" PRIu64
 			", the other one %" PRIu64,
 			nth(i), c->seqid, other->seqid);
 	else if (c->whole)
-		r = coffer_findings_add(l, ids[i], COFFER_VERDICT_BAD,
+		r = coffer_findings_print(l, ids[i], COFFER_VERDICT_BAD,
 			"the %s header copy is whole, but says something else than the other one",
 			nth(i));
 	else if (c->refused)
-		r = coffer_findings_add(l, ids[i], COFFER_VERDICT_BAD,
+		r = coffer_findings_print(l, ids[i], COFFER_VERDICT_BAD,
 			"the %s header copy has a right checksum, but libcryptsetup refuses what "
 			"it says: 'coffer header check' tells why",
 			nth(i));
 	else if (c->magic)
-		r = coffer_findings_add(l, ids[i], COFFER_VERDICT_BAD,
+		r = coffer_findings_print(l, ids[i], COFFER_VERDICT_BAD,
 			"the %s header copy is torn: its checksum or its form is wrong", nth(i));
 	else
-		r = coffer_findings_add(l, ids[i], COFFER_VERDICT_BAD,
+		r = coffer_findings_print(l, ids[i], COFFER_VERDICT_BAD,
 			"there is no %s header copy where it must be", nth(i));
 	if (!whole)
 		return r;
 	coffer_copy_remedy(device, foreign, remedy, sizeof(remedy));
-	coffer_findings_remedy(l, "%s", remedy);
+	coffer_findings_advise(l, "%s", remedy);
 	return r;
 }
 

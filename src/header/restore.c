@@ -113,12 +113,12 @@ static int plan(struct coffer_restore *s, struct coffer_err *e)
 	if (coffer_keyslot_placement_find(&now, &s->backup.areas, s->differ, 2 * t->copy_size,
 		    t->image_size, &s->order) == 0)
 		return 0;
-	if (coffer_findings_add(&s->result->checks, COFFER_FINDING_SPACE, COFFER_VERDICT_BAD,
+	if (coffer_findings_print(&s->result->checks, COFFER_FINDING_SPACE, COFFER_VERDICT_BAD,
 		    "the keyslots area is too full to put the backup's keyslots beside those of "
 		    "today, and to overwrite them would leave a moment in which no key opens the "
 		    "volume") < 0)
 		return coffer_err_errno(e, ENOMEM, "restore the header");
-	coffer_findings_remedy(&s->result->checks,
+	coffer_findings_advise(&s->result->checks,
 		"remove a keyslot that is not needed (cryptsetup luksKillSlot %s NUMBER)",
 		s->dev->name);
 	return 0;
@@ -298,7 +298,7 @@ static int refuse(const struct coffer_restore *s, struct coffer_err *e)
 		return 0;
 	if (!reason->words[0])
 		(void)coffer_err_refuse(e, EPERM, "%s%s%s; nothing was changed", c->text,
-			c->remedy[0] ? "; " : "", c->remedy);
+			c->advice[0] ? "; " : "", c->advice);
 	else if (reason->n == 1)
 		(void)coffer_err_refuse(e, EPERM,
 			"%s; if that is what you want: --allow %s; nothing was changed", c->text,

@@ -63,10 +63,10 @@ __attribute__((format(printf, 5, 6))) static int refuse(struct coffer_findings *
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	r = coffer_findings_add(l, id, allowed ? COFFER_VERDICT_NOTE : COFFER_VERDICT_BAD, "%s%s",
+	r = coffer_findings_print(l, id, allowed ? COFFER_VERDICT_NOTE : COFFER_VERDICT_BAD, "%s%s",
 		text, allowed ? " (allowed)" : "");
 	if (r == 0 && word && !allowed)
-		coffer_findings_remedy(l, HINT "%s", word_name(word));
+		coffer_findings_advise(l, HINT "%s", word_name(word));
 	return r;
 }
 
@@ -76,7 +76,7 @@ static unsigned int word_of(const struct coffer_finding *c)
 	const size_t n = strlen(HINT);
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-		if (strncmp(c->remedy, HINT, n) == 0 && strcmp(c->remedy + n, words[i].name) == 0)
+		if (strncmp(c->advice, HINT, n) == 0 && strcmp(c->advice + n, words[i].name) == 0)
 			return words[i].word;
 	return 0;
 }
@@ -111,7 +111,7 @@ struct coffer_restore_reason coffer_restore_sum_up(struct coffer_findings *l, un
 		name_words(lifts | allow, ret.words, sizeof(ret.words));
 	for (size_t i = 0; i < l->n && stays; i++)
 		if (word_of(&l->items[i]))
-			l->items[i].remedy[0] = '\0';
+			l->items[i].advice[0] = '\0';
 	return ret;
 }
 
@@ -120,9 +120,9 @@ struct coffer_restore_reason coffer_restore_sum_up(struct coffer_findings *l, un
 static int judge_file(const struct coffer_restore_facts *f, struct coffer_findings *l)
 {
 	if (f->backup->sealed)
-		return coffer_findings_add(l, COFFER_FINDING_BACKUP, COFFER_VERDICT_OK,
+		return coffer_findings_print(l, COFFER_FINDING_BACKUP, COFFER_VERDICT_OK,
 			"the file is as coffer wrote it, by its checksum");
-	return coffer_findings_add(l, COFFER_FINDING_BACKUP, COFFER_VERDICT_NOTE,
+	return coffer_findings_print(l, COFFER_FINDING_BACKUP, COFFER_VERDICT_NOTE,
 		"the file has no trailer of coffer's: the header's own checksums are right, but "
 		"nothing protects the keyslots in it, and the size of the device that it was made "
 		"of is not known");
@@ -133,7 +133,7 @@ static int judge_uuid(const struct coffer_restore_facts *f, struct coffer_findin
 	const char *uuid = f->backup->trailer.uuid;
 
 	if (!f->json && f->torn && strcmp(uuid, f->torn->uuid) == 0)
-		return coffer_findings_add(l, COFFER_FINDING_UUID, COFFER_VERDICT_OK,
+		return coffer_findings_print(l, COFFER_FINDING_UUID, COFFER_VERDICT_OK,
 			"the torn header on %s is of the volume %s, as the backup is", f->device,
 			uuid);
 	if (!f->json && f->torn)
@@ -142,12 +142,12 @@ static int judge_uuid(const struct coffer_restore_facts *f, struct coffer_findin
 			"volume %s",
 			uuid, f->device, f->torn->uuid);
 	if (!f->json)
-		return coffer_findings_add(l, COFFER_FINDING_UUID, COFFER_VERDICT_UNCHECKED,
+		return coffer_findings_print(l, COFFER_FINDING_UUID, COFFER_VERDICT_UNCHECKED,
 			"no header on %s is whole, so nothing tells whether the backup of the "
 			"volume %s is this disk's",
 			f->device, uuid);
 	if (strcmp(uuid, f->uuid) == 0)
-		return coffer_findings_add(l, COFFER_FINDING_UUID, COFFER_VERDICT_OK,
+		return coffer_findings_print(l, COFFER_FINDING_UUID, COFFER_VERDICT_OK,
 			"backup and disk are of the volume %s", uuid);
 	return refuse(l, f, COFFER_FINDING_UUID, COFFER_RESTORE_UUID,
 		"the backup is of the volume %s, and %s holds the volume %s", uuid, f->device,
@@ -191,7 +191,7 @@ static int judge_size(const struct coffer_restore_facts *f, struct coffer_findin
 			"the backup was made of a device of %" PRIu64 " bytes, and %s has %" PRIu64,
 			t->device_size, f->device, f->device_size);
 	if (f->backup->sealed && t->device_size < f->device_size)
-		return coffer_findings_add(l, COFFER_FINDING_GEOMETRY, COFFER_VERDICT_NOTE,
+		return coffer_findings_print(l, COFFER_FINDING_GEOMETRY, COFFER_VERDICT_NOTE,
 			"the device had %" PRIu64 " bytes when the backup was made, and %s has "
 			"%" PRIu64,
 			t->device_size, f->device, f->device_size);
@@ -199,9 +199,9 @@ static int judge_size(const struct coffer_restore_facts *f, struct coffer_findin
 	if (f->json)
 		return 0;
 	if (!f->backup->sealed)
-		return coffer_findings_add(l, COFFER_FINDING_GEOMETRY, COFFER_VERDICT_UNCHECKED,
+		return coffer_findings_print(l, COFFER_FINDING_GEOMETRY, COFFER_VERDICT_UNCHECKED,
 			"nothing tells whether the backup is of a device of this size");
-	return coffer_findings_add(l, COFFER_FINDING_GEOMETRY, COFFER_VERDICT_OK,
+	return coffer_findings_print(l, COFFER_FINDING_GEOMETRY, COFFER_VERDICT_OK,
 		"the device has the %" PRIu64 " bytes that it had when the backup was made",
 		t->device_size);
 }
@@ -234,26 +234,26 @@ static int judge_geometry(const struct coffer_restore_facts *f, struct coffer_fi
 			"exchanged one copy after the other, and a cut needs the same command "
 			"again before the volume opens",
 			f->copy_size, t->copy_size);
-	return coffer_findings_add(l, COFFER_FINDING_GEOMETRY, COFFER_VERDICT_OK,
+	return coffer_findings_print(l, COFFER_FINDING_GEOMETRY, COFFER_VERDICT_OK,
 		"backup and disk agree where the data lie and how");
 }
 
 static int judge_volume_key(const struct coffer_restore_facts *f, struct coffer_findings *l)
 {
 	if (!f->json)
-		return coffer_findings_add(l, COFFER_FINDING_VOLUME_KEY, COFFER_VERDICT_UNCHECKED,
+		return coffer_findings_print(l, COFFER_FINDING_VOLUME_KEY, COFFER_VERDICT_UNCHECKED,
 			"no header on %s is whole, so nothing tells whether the backup's volume "
 			"key is today's",
 			f->device);
 	if (coffer_digest_equal(coffer_keyslot_digest(f->json, "segments", "0"),
 		    coffer_keyslot_digest(f->backup->json, "segments", "0")))
-		return coffer_findings_add(l, COFFER_FINDING_VOLUME_KEY, COFFER_VERDICT_OK,
+		return coffer_findings_print(l, COFFER_FINDING_VOLUME_KEY, COFFER_VERDICT_OK,
 			"both name the digest of the same volume key");
 	/* no digest is over a segment that is plain yet */
 	if (!coffer_keyslot_digest(f->json, "segments", "0") &&
 		!coffer_keyslot_digest(f->backup->json, "segments", "0") &&
 		coffer_metadata_member_equal(f->json, f->backup->json, "digests"))
-		return coffer_findings_add(l, COFFER_FINDING_VOLUME_KEY, COFFER_VERDICT_OK,
+		return coffer_findings_print(l, COFFER_FINDING_VOLUME_KEY, COFFER_VERDICT_OK,
 			"both name the same digests of keys");
 	return refuse(l, f, COFFER_FINDING_VOLUME_KEY, COFFER_RESTORE_VOLUME_KEY,
 		"the backup is of another volume key: what was encrypted with the one of today "
@@ -274,7 +274,7 @@ static int judge_worn(const struct coffer_restore_facts *f, struct coffer_findin
 			"that tells which; if it is the file, its passphrase opens nothing any "
 			"more",
 			names);
-	return coffer_findings_add(l, COFFER_FINDING_KEYSLOT, COFFER_VERDICT_NOTE,
+	return coffer_findings_print(l, COFFER_FINDING_KEYSLOT, COFFER_VERDICT_NOTE,
 		"%s: on the disk are other bytes than in the backup, though the metadata are the "
 		"same: one of the two is damaged, and the backup's take its place",
 		names);
@@ -293,7 +293,7 @@ static int judge_torn_keyslots(const struct coffer_restore_facts *f, struct coff
 			": it was changed since, and how cannot be read; a key that was removed "
 			"would open the volume again",
 			f->device, f->torn->seqid, t->seqid);
-	return coffer_findings_add(l, COFFER_FINDING_KEYSLOTS, COFFER_VERDICT_UNCHECKED,
+	return coffer_findings_print(l, COFFER_FINDING_KEYSLOTS, COFFER_VERDICT_UNCHECKED,
 		"no header on %s is whole, so nothing tells whether keys were removed or added "
 		"since the backup was made",
 		f->device);
@@ -339,7 +339,7 @@ static int judge_keyslots(const struct coffer_restore_facts *f, struct coffer_fi
 		return refuse(l, f, COFFER_FINDING_KEYSLOTS, COFFER_RESTORE_KEYSLOTS, "%s%s%s%s%s",
 			text[0], back && (changed || gone) ? sep : "", text[1],
 			changed && gone ? sep : "", text[2]);
-	return coffer_findings_add(l, COFFER_FINDING_KEYSLOTS, COFFER_VERDICT_OK,
+	return coffer_findings_print(l, COFFER_FINDING_KEYSLOTS, COFFER_VERDICT_OK,
 		"backup and disk have the same keyslots");
 }
 
@@ -355,7 +355,7 @@ static int judge_name(const struct coffer_restore_facts *f, struct coffer_findin
 	then = get(f->backup->image);
 	if (strncmp(now, then, COFFER_LUKS2_LABEL) == 0)
 		return 0;
-	return coffer_findings_add(l, COFFER_FINDING_CONFIG, COFFER_VERDICT_NOTE,
+	return coffer_findings_print(l, COFFER_FINDING_CONFIG, COFFER_VERDICT_NOTE,
 		"the %s '%.*s' becomes '%.*s' again", what, COFFER_LUKS2_LABEL, now,
 		COFFER_LUKS2_LABEL, then);
 }
@@ -370,7 +370,7 @@ static int judge_flags(const struct coffer_restore_facts *f, struct coffer_findi
 	if ((coffer_json_length(now) == 0 && coffer_json_length(then) == 0) ||
 		coffer_json_equal(now, then))
 		return 0;
-	return coffer_findings_add(l, COFFER_FINDING_CONFIG, COFFER_VERDICT_NOTE,
+	return coffer_findings_print(l, COFFER_FINDING_CONFIG, COFFER_VERDICT_NOTE,
 		"the flags for activation (as 'allow-discards') are others in the backup, and "
 		"become those again");
 }
@@ -389,7 +389,7 @@ static int judge_priorities(const struct coffer_restore_facts *f, struct coffer_
 	if (!bits)
 		return 0;
 	name_slots(bits, names, sizeof(names));
-	return coffer_findings_add(l, COFFER_FINDING_CONFIG, COFFER_VERDICT_NOTE,
+	return coffer_findings_print(l, COFFER_FINDING_CONFIG, COFFER_VERDICT_NOTE,
 		"%s: the priority is another one in the backup, and becomes that again", names);
 }
 
@@ -401,7 +401,7 @@ static int judge_rest(const struct coffer_restore_facts *f, struct coffer_findin
 	if (!f->json)
 		return 0;
 	if (!coffer_metadata_member_equal(f->json, f->backup->json, "tokens"))
-		r = coffer_findings_add(l, COFFER_FINDING_TOKEN, COFFER_VERDICT_NOTE,
+		r = coffer_findings_print(l, COFFER_FINDING_TOKEN, COFFER_VERDICT_NOTE,
 			"the backup's tokens are not those on the disk");
 	if (r == 0)
 		r = judge_name(f, l, "label", coffer_luks2_label);
@@ -428,7 +428,7 @@ static int judge_conversion(const struct coffer_restore_facts *f, struct coffer_
 		coffer_metadata_member_equal(f->json, f->backup->json, "segments") &&
 		coffer_json_equal(coffer_json_object(f->json, "config"),
 			coffer_json_object(f->backup->json, "config")))
-		return coffer_findings_add(l, COFFER_FINDING_CONVERSION, COFFER_VERDICT_NOTE,
+		return coffer_findings_print(l, COFFER_FINDING_CONVERSION, COFFER_VERDICT_NOTE,
 			"a conversion is under way, and stands where it stood when the backup was "
 			"made");
 	if (!f->json)
@@ -441,7 +441,7 @@ static int judge_conversion(const struct coffer_restore_facts *f, struct coffer_
 		now == COFFER_LUKS2_ENCRYPTED ? "in the backup, and not on the disk"
 					      : "on the disk");
 	if (r == 0 && now != COFFER_LUKS2_ENCRYPTED)
-		coffer_findings_remedy(
+		coffer_findings_advise(
 			l, "what finishes it tells: coffer repair --dry-run %s", f->device);
 	return r;
 }
@@ -458,7 +458,7 @@ static int judge_content(const struct coffer_restore_facts *f, struct coffer_fin
 			"RAID does with each of its disks, must not find it changed",
 			f->content, f->device);
 		if (r == 0)
-			coffer_findings_remedy(l,
+			coffer_findings_advise(l,
 				"work on what is made of it, or see what can be taken away: "
 				"coffer header check %s",
 				f->device);
@@ -469,7 +469,7 @@ static int judge_content(const struct coffer_restore_facts *f, struct coffer_fin
 		"backup belongs there",
 		f->content, f->device);
 	if (r == 0)
-		coffer_findings_remedy(l,
+		coffer_findings_advise(l,
 			"if it is worthless, take it away first (wipefs); what repair says about "
 			"the disk: coffer repair --dry-run %s",
 			f->device);
@@ -489,12 +489,12 @@ static int judge_use(const struct coffer_restore_facts *f, struct coffer_finding
 		coffer_digest_equal(coffer_keyslot_digest(f->json, "segments", "0"),
 			coffer_keyslot_digest(f->backup->json, "segments", "0")) &&
 		coffer_restore_by_copy(f))
-		return coffer_findings_add(l, COFFER_FINDING_IN_USE, COFFER_VERDICT_NOTE,
+		return coffer_findings_print(l, COFFER_FINDING_IN_USE, COFFER_VERDICT_NOTE,
 			"%s is in use by a mapping of this volume; what is open stays so, since "
 			"volume key and data stay what they are",
 			f->device);
 	if (!f->json && f->active_same && f->backup->trailer.kind == COFFER_LUKS2_ENCRYPTED)
-		return coffer_findings_add(l, COFFER_FINDING_IN_USE, COFFER_VERDICT_NOTE,
+		return coffer_findings_print(l, COFFER_FINDING_IN_USE, COFFER_VERDICT_NOTE,
 			"%s is in use by a mapping of the volume %s", f->device,
 			f->backup->trailer.uuid);
 	if (!f->active_same)
@@ -507,7 +507,7 @@ static int judge_use(const struct coffer_restore_facts *f, struct coffer_finding
 			"the same layout",
 			f->device);
 	if (r == 0)
-		coffer_findings_remedy(l, f->json ? "let go of it first"
+		coffer_findings_advise(l, f->json ? "let go of it first"
 						  : "do not close it before its data are safe: the "
 						    "mapping may have the "
 						    "only key");

@@ -52,7 +52,7 @@ __attribute__((format(printf, 3, 4))) static void say(
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	r = coffer_findings_add(t->l,
+	r = coffer_findings_print(t->l,
 		is_second(t->look) ? COFFER_FINDING_HEADER_SECONDARY
 				   : COFFER_FINDING_HEADER_PRIMARY,
 		verdict, "the %s header copy%s", is_second(t->look) ? "second" : "first", text);
@@ -246,11 +246,11 @@ int coffer_luks2_compare(const struct coffer_luks2_copy look[2], struct coffer_f
 	if (!a->whole || !b->whole)
 		return 0; /* nothing to compare; which one is not is told */
 	if (strcmp(a->bin.uuid, b->bin.uuid) != 0)
-		return coffer_findings_add(l, COFFER_FINDING_COPIES, COFFER_VERDICT_BAD,
+		return coffer_findings_print(l, COFFER_FINDING_COPIES, COFFER_VERDICT_BAD,
 			"the header copies are of two volumes, %s and %s", a->bin.uuid,
 			b->bin.uuid);
 	if (a->bin.seqid != b->bin.seqid)
-		return coffer_findings_add(l, COFFER_FINDING_COPIES, COFFER_VERDICT_BAD,
+		return coffer_findings_print(l, COFFER_FINDING_COPIES, COFFER_VERDICT_BAD,
 			"the %s header copy is out of date: it has sequence number %" PRIu64
 			", the other one %" PRIu64,
 			a->bin.seqid < b->bin.seqid ? "first" : "second",
@@ -258,9 +258,9 @@ int coffer_luks2_compare(const struct coffer_luks2_copy look[2], struct coffer_f
 			a->bin.seqid < b->bin.seqid ? b->bin.seqid : a->bin.seqid);
 	what = difference(a, b);
 	if (what)
-		return coffer_findings_add(l, COFFER_FINDING_COPIES, COFFER_VERDICT_BAD,
+		return coffer_findings_print(l, COFFER_FINDING_COPIES, COFFER_VERDICT_BAD,
 			"the header copies have one sequence number, %" PRIu64 ", but different %s",
 			a->bin.seqid, what);
-	return coffer_findings_add(
+	return coffer_findings_print(
 		l, COFFER_FINDING_COPIES, COFFER_VERDICT_OK, "both header copies say the same");
 }

@@ -71,15 +71,17 @@ static int refuse_for(const struct coffer_lock *l, struct coffer_device_id what,
 	tell_holder(what, who, sizeof(who));
 	switch (l->kind) {
 	case COFFER_LOCK_REENCRYPTION:
-		return coffer_err_refuse(e, EBUSY,
-			"a conversion of the volume %s is running already%s; wait until it has "
-			"ended",
-			uuid, who[0] ? who : " (cryptsetup or coffer)");
+		return coffer_err_advise(e,
+			coffer_err_refuse(e, EBUSY,
+				"a conversion of the volume %s is running already%s", uuid,
+				who[0] ? who : " (cryptsetup or coffer)"),
+			"wait until it has ended");
 	case COFFER_LOCK_DISK:
-		return coffer_err_refuse(e, EBUSY,
-			"somebody%s has held the whole disk of %s locked for %d seconds; a program "
-			"that changes its partitions does so",
-			who, l->dev->name, seconds);
+		return coffer_err_advise(e,
+			coffer_err_refuse(e, EBUSY,
+				"somebody%s has held the whole disk of %s locked for %d seconds",
+				who, l->dev->name, seconds),
+			"a program that changes its partitions does so");
 	case COFFER_LOCK_MEMORY_HARD:
 		return coffer_err_refuse(e, EBUSY,
 			"somebody%s has held this machine's lock for key derivations for %d "
@@ -90,10 +92,11 @@ static int refuse_for(const struct coffer_lock *l, struct coffer_device_id what,
 	case COFFER_N_LOCKS:
 		break;
 	}
-	return coffer_err_refuse(e, EBUSY,
-		"somebody%s has held the LUKS2 metadata of %s locked for %d seconds; see what that "
-		"process waits for",
-		who, l->dev->name, seconds);
+	return coffer_err_advise(e,
+		coffer_err_refuse(e, EBUSY,
+			"somebody%s has held the LUKS2 metadata of %s locked for %d seconds", who,
+			l->dev->name, seconds),
+		"see what that process waits for");
 }
 
 static int refuse_busy(const struct coffer_lock *l, struct coffer_device_id what, int seconds,

@@ -68,7 +68,7 @@ static void enter(struct check *c, enum section section, const char *what, const
 static void add(
 	struct check *c, enum coffer_finding_id id, enum coffer_verdict verdict, const char *text)
 {
-	const int r = coffer_findings_add(
+	const int r = coffer_findings_print(
 		c->l, id, verdict, "%s%s%s%s", c->m->copy, c->who, c->who[0] ? ": " : "", text);
 
 	c->r = c->r ? c->r : r;
@@ -105,7 +105,7 @@ __attribute__((format(printf, 2, 3))) static void remedy(struct check *c, const 
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	coffer_findings_remedy(c->l, "%s", text);
+	coffer_findings_advise(c->l, "%s", text);
 }
 
 static void check_word(struct check *c)

@@ -37,7 +37,7 @@ static int add_unread(
 	struct coffer_doctor_disk disk = {.device = strdup(device)};
 
 	if (!disk.device ||
-		coffer_findings_add(&disk.checks, COFFER_FINDING_DISK, COFFER_VERDICT_UNCHECKED,
+		coffer_findings_print(&disk.checks, COFFER_FINDING_DISK, COFFER_VERDICT_UNCHECKED,
 			"%s", why) < 0 ||
 		!ARRAY_ROOM(r->disks, r->n_disks)) {
 		free(disk.device);
@@ -93,12 +93,12 @@ static bool is_nothing(int code)
 static int tell_unseen(size_t unseen, struct coffer_doctor_report *r, struct coffer_err *e)
 {
 	if (unseen > 0 &&
-		coffer_findings_add(&r->machine, COFFER_FINDING_DISKS, COFFER_VERDICT_UNCHECKED,
+		coffer_findings_print(&r->machine, COFFER_FINDING_DISKS, COFFER_VERDICT_UNCHECKED,
 			"%zu of the machine's block devices cannot be read by this user",
 			unseen) < 0)
 		return no_memory(e);
 	if (unseen == 0 && r->n_disks == 0 &&
-		coffer_findings_add(&r->machine, COFFER_FINDING_DISKS, COFFER_VERDICT_OK,
+		coffer_findings_print(&r->machine, COFFER_FINDING_DISKS, COFFER_VERDICT_OK,
 			"no block device of this machine holds LUKS or anything of coffer's") < 0)
 		return no_memory(e);
 	return 0;
@@ -115,7 +115,7 @@ static int look_at_all(struct coffer_doctor_report *r, struct coffer_err *e)
 	if (k == -ENOMEM)
 		return no_memory(e);
 	if (k < 0)
-		return coffer_findings_add(&r->machine, COFFER_FINDING_DISKS,
+		return coffer_findings_print(&r->machine, COFFER_FINDING_DISKS,
 			       COFFER_VERDICT_UNCHECKED,
 			       "the block devices of this machine cannot be listed: %s",
 			       why.msg) < 0

@@ -66,10 +66,10 @@ static int look_at_rules(struct coffer_dev *dev, struct coffer_findings *l, stru
 			c->id == COFFER_FINDING_HEADER_PRIMARY ||
 			c->id == COFFER_FINDING_HEADER_SECONDARY)
 			continue;
-		if (coffer_findings_add(l, c->id, c->verdict, "%s", c->text) < 0)
+		if (coffer_findings_print(l, c->id, c->verdict, "%s", c->text) < 0)
 			return coffer_err_errno(e, ENOMEM, "look at %s", dev->name);
-		if (c->remedy[0])
-			coffer_findings_remedy(l, "%s", c->remedy);
+		if (c->advice[0])
+			coffer_findings_advise(l, "%s", c->advice);
 	}
 	return r;
 }
@@ -89,7 +89,7 @@ static int look_at_header(struct coffer_dev *dev, const struct coffer_disk *disk
 		return 0;
 	if (!f->header.agree &&
 		(find_holder(s, COFFER_HOLDER_REENCRYPTION) || coffer_dev_is_locked(dev)))
-		return coffer_findings_add(l, COFFER_FINDING_HEADER_COPIES,
+		return coffer_findings_print(l, COFFER_FINDING_HEADER_COPIES,
 			       COFFER_VERDICT_UNCHECKED,
 			       "the header is being written at this moment") < 0
 			       ? coffer_err_errno(e, ENOMEM, "look at %s", dev->name)

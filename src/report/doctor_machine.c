@@ -36,10 +36,10 @@ static int add_locks(struct coffer_findings *l)
 	if (r == -ENOMEM)
 		return r;
 	if (r == -EACCES || r == -EPERM)
-		return coffer_findings_add(l, COFFER_FINDING_LOCKS, COFFER_VERDICT_UNCHECKED,
+		return coffer_findings_print(l, COFFER_FINDING_LOCKS, COFFER_VERDICT_UNCHECKED,
 			"which locks are held only root can see");
 	if (r < 0)
-		return coffer_findings_add(
+		return coffer_findings_print(
 			l, COFFER_FINDING_LOCKS, COFFER_VERDICT_UNCHECKED, "%s", why.msg);
 	for (size_t i = 0; i < files.n; i++)
 		files.items[i].complete &= complete;
@@ -76,14 +76,15 @@ static int look_for_hibernation(bool root, struct coffer_findings *l)
 	int r;
 
 	if (!root)
-		return coffer_findings_add(l, COFFER_FINDING_HIBERNATION, COFFER_VERDICT_UNCHECKED,
+		return coffer_findings_print(l, COFFER_FINDING_HIBERNATION,
+			COFFER_VERDICT_UNCHECKED,
 			"only root can see whether a swap holds a hibernated system");
 	if (coffer_refuse_hibernation(&why) == 0)
-		return coffer_findings_add(l, COFFER_FINDING_HIBERNATION, COFFER_VERDICT_OK,
+		return coffer_findings_print(l, COFFER_FINDING_HIBERNATION, COFFER_VERDICT_OK,
 			"no hibernated system is to be seen on this machine's swaps");
-	r = coffer_findings_add(l, COFFER_FINDING_HIBERNATION, COFFER_VERDICT_BAD, "%.*s",
+	r = coffer_findings_print(l, COFFER_FINDING_HIBERNATION, COFFER_VERDICT_BAD, "%.*s",
 		(int)strcspn(why.msg, ";"), why.msg);
-	coffer_findings_remedy(l, "%s", why.msg + strcspn(why.msg, ";") + 2);
+	coffer_findings_advise(l, "%s", why.msg + strcspn(why.msg, ";") + 2);
 	return r;
 }
 

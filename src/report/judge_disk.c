@@ -25,31 +25,31 @@ static int judge_unfinished(
 	int r;
 
 	if (s->at_work && s->worker == 0)
-		return coffer_findings_add(l, COFFER_FINDING_CONVERSION, COFFER_VERDICT_NOTE,
+		return coffer_findings_print(l, COFFER_FINDING_CONVERSION, COFFER_VERDICT_NOTE,
 			"%s, and a process that cannot be seen from here is at work on it", what);
 	if (s->at_work)
-		return coffer_findings_add(l, COFFER_FINDING_CONVERSION, COFFER_VERDICT_NOTE,
+		return coffer_findings_print(l, COFFER_FINDING_CONVERSION, COFFER_VERDICT_NOTE,
 			"%s, and process %" PRId32 " (%s) is at work on it", what, s->worker,
 			s->command);
-	r = coffer_findings_add(l, COFFER_FINDING_CONVERSION,
+	r = coffer_findings_print(l, COFFER_FINDING_CONVERSION,
 		s->everybody ? COFFER_VERDICT_BAD : COFFER_VERDICT_UNCHECKED, "%s, and %s%s%s",
 		what,
 		s->everybody ? "nobody is seen to be at work on it"
 			     : "whether somebody is at work on it this user cannot see",
 		s->why[0] ? ": " : "", s->why);
 	if (s->next[0])
-		coffer_findings_remedy(l, "%s", s->next);
+		coffer_findings_advise(l, "%s", s->next);
 	return r;
 }
 
 static int judge_broken(enum coffer_finding_id id, const char *what, const char *remedy,
 	const struct coffer_disk_state *s, struct coffer_findings *l)
 {
-	const int r = coffer_findings_add(
+	const int r = coffer_findings_print(
 		l, id, COFFER_VERDICT_BAD, "%s%s%s", what, s->why[0] ? ": " : "", s->why);
 
 	if (remedy[0])
-		coffer_findings_remedy(l, "%s", remedy);
+		coffer_findings_advise(l, "%s", remedy);
 	return r;
 }
 
@@ -58,7 +58,7 @@ int coffer_judge_state(const struct coffer_disk_state *s, struct coffer_findings
 	switch (s->stage) {
 	case COFFER_STAGE_PLAIN:
 	case COFFER_STAGE_RESERVED:
-		return coffer_findings_add(
+		return coffer_findings_print(
 			l, COFFER_FINDING_CONVERSION, COFFER_VERDICT_NOTE, "it is not encrypted");
 	case COFFER_STAGE_PLACING:
 		return judge_unfinished(s,
@@ -79,10 +79,10 @@ int coffer_judge_state(const struct coffer_disk_state *s, struct coffer_findings
 		return judge_unfinished(s, "a reencryption of cryptsetup's is not finished", l);
 	case COFFER_STAGE_ENCRYPTED:
 		if (s->luks_version == 1)
-			return coffer_findings_add(l, COFFER_FINDING_CONVERSION,
+			return coffer_findings_print(l, COFFER_FINDING_CONVERSION,
 				COFFER_VERDICT_NOTE,
 				"it is a LUKS1 volume, whose header coffer does not look at");
-		return coffer_findings_add(l, COFFER_FINDING_CONVERSION, COFFER_VERDICT_OK,
+		return coffer_findings_print(l, COFFER_FINDING_CONVERSION, COFFER_VERDICT_OK,
 			"no conversion is under way");
 	case COFFER_STAGE_SHRUNK:
 		return judge_broken(COFFER_FINDING_SIZE,
@@ -121,15 +121,15 @@ static int judge_requirement(const char *name, struct coffer_findings *l)
 			continue;
 		if (!requirements[i].text[0])
 			return 0;
-		return coffer_findings_add(l, COFFER_FINDING_REQUIREMENT, COFFER_VERDICT_NOTE, "%s",
-			requirements[i].text);
+		return coffer_findings_print(l, COFFER_FINDING_REQUIREMENT, COFFER_VERDICT_NOTE,
+			"%s", requirements[i].text);
 	}
-	r = coffer_findings_add(l, COFFER_FINDING_REQUIREMENT, COFFER_VERDICT_BAD,
+	r = coffer_findings_print(l, COFFER_FINDING_REQUIREMENT, COFFER_VERDICT_BAD,
 		"the header demands '%.64s', which neither coffer nor cryptsetup 2.8 knows: they "
 		"do "
 		"not open it",
 		name);
-	coffer_findings_remedy(l, "use the version of cryptsetup that has made this header, or a "
+	coffer_findings_advise(l, "use the version of cryptsetup that has made this header, or a "
 				  "later one");
 	return r;
 }
@@ -174,10 +174,10 @@ static int judge_count(
 	for (size_t i = 0; i < k->n_slots; i++)
 		n += opens(&k->slots[i]);
 	if (n == 0) {
-		r = coffer_findings_add(l, COFFER_FINDING_KEYSLOT, COFFER_VERDICT_BAD,
+		r = coffer_findings_print(l, COFFER_FINDING_KEYSLOT, COFFER_VERDICT_BAD,
 			"no keyslot holds the volume key: once it is closed, nobody can open it "
 			"again without a copy of the header or of the key");
-		coffer_findings_remedy(
+		coffer_findings_advise(
 			l, s->open ? "while it is open: save the data, or add a keyslot with the "
 				     "volume key (cryptsetup luksAddKey --volume-key-file)"
 				   : "cryptsetup luksHeaderRestore, with a copy of the header that "
@@ -185,11 +185,11 @@ static int judge_count(
 		return r;
 	}
 	if (n > 1)
-		return coffer_findings_add(l, COFFER_FINDING_KEYSLOT, COFFER_VERDICT_OK,
+		return coffer_findings_print(l, COFFER_FINDING_KEYSLOT, COFFER_VERDICT_OK,
 			"%zu keyslots hold the volume key", n);
-	r = coffer_findings_add(l, COFFER_FINDING_KEYSLOT, COFFER_VERDICT_NOTE,
+	r = coffer_findings_print(l, COFFER_FINDING_KEYSLOT, COFFER_VERDICT_NOTE,
 		"one keyslot alone holds the volume key: without its passphrase all is lost");
-	coffer_findings_remedy(
+	coffer_findings_advise(
 		l, "add a second one: cryptsetup luksAddKey, systemd-cryptenroll --recovery-key");
 	return r;
 }
@@ -206,13 +206,13 @@ static int judge_pbkdf2(
 		if (!opens(slot) || strcmp(slot->kdf, "pbkdf2") != 0 ||
 			slot->iterations >= FEW_ITERATIONS || has_token(k, slot))
 			continue;
-		r = coffer_findings_add(l, COFFER_FINDING_PBKDF, COFFER_VERDICT_NOTE,
+		r = coffer_findings_print(l, COFFER_FINDING_PBKDF, COFFER_VERDICT_NOTE,
 			"keyslot %u has pbkdf2 with %" PRIu32
 			" iterations only: a passphrase that a person can remember is soon found "
 			"by trying",
 			slot->number, slot->iterations);
 		if (!s->converting)
-			coffer_findings_remedy(l,
+			coffer_findings_advise(l,
 				"unless it is a random key file: cryptsetup luksConvertKey "
 				"--key-slot %u --pbkdf argon2id %s",
 				slot->number, s->device);
@@ -236,7 +236,7 @@ static int judge_room(struct json_object *json, const struct coffer_keys *k,
 	}
 	if (one == 0 || (k->n_slots < COFFER_MAX_KEYSLOTS && used <= size && size - used >= one))
 		return 0;
-	return coffer_findings_add(l, COFFER_FINDING_KEYSLOT_ROOM, COFFER_VERDICT_NOTE,
+	return coffer_findings_print(l, COFFER_FINDING_KEYSLOT_ROOM, COFFER_VERDICT_NOTE,
 		"there is no room for another keyslot: a key can be changed only after one was "
 		"removed");
 }
@@ -265,16 +265,16 @@ static int judge_memory(
 	needs = wanted.s;
 	has = there.s;
 	if (most->memory <= s->available_kib)
-		return coffer_findings_add(l, COFFER_FINDING_KEY_MEMORY, COFFER_VERDICT_OK,
+		return coffer_findings_print(l, COFFER_FINDING_KEY_MEMORY, COFFER_VERDICT_OK,
 			"opening it takes %s of memory at most, and %s are available", needs, has);
 	all = least->memory > s->available_kib && !s->open;
-	r = coffer_findings_add(l, COFFER_FINDING_KEY_MEMORY,
+	r = coffer_findings_print(l, COFFER_FINDING_KEY_MEMORY,
 		all ? COFFER_VERDICT_BAD : COFFER_VERDICT_NOTE,
 		"keyslot %u takes %s of memory to open, and %s are available on this machine%s",
 		most->number, needs, has,
 		all ? ", which is too little for every keyslot: the kernel may kill what opens it"
 		    : "");
-	coffer_findings_remedy(l,
+	coffer_findings_advise(l,
 		"end what takes the memory, or add swap; for a machine that never has more: "
 		"cryptsetup luksConvertKey --key-slot %u --pbkdf-memory KIB %s, on one that has",
 		most->number, s->device);
@@ -306,14 +306,14 @@ static int judge_segment(const char *name, struct json_object *value, void *arg)
 	if (end < t->s->device_size || (end == t->s->device_size && size > 0))
 		return 0;
 	if (!t->s->is_block && offset >= t->s->device_size)
-		return coffer_findings_add(t->l, COFFER_FINDING_SEGMENT, COFFER_VERDICT_NOTE,
+		return coffer_findings_print(t->l, COFFER_FINDING_SEGMENT, COFFER_VERDICT_NOTE,
 			"the file ends before the volume's data begin: it is a header without "
 			"them, or a part of an image");
-	r = coffer_findings_add(t->l, COFFER_FINDING_SEGMENT, COFFER_VERDICT_BAD,
+	r = coffer_findings_print(t->l, COFFER_FINDING_SEGMENT, COFFER_VERDICT_BAD,
 		"segment %.8s of the volume reaches to byte %" PRIu64
 		", but the device has %" PRIu64 " bytes: its end is missing",
 		name, end, t->s->device_size);
-	coffer_findings_remedy(t->l, "give the device its size back");
+	coffer_findings_advise(t->l, "give the device its size back");
 	return r;
 }
 

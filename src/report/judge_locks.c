@@ -14,11 +14,11 @@
 
 static int bad(struct coffer_findings *l, const char *text, const char *remedy)
 {
-	const int r = coffer_findings_add(
+	const int r = coffer_findings_print(
 		l, COFFER_FINDING_LOCK_DIRECTORY, COFFER_VERDICT_BAD, "%s", text);
 
 	if (r == 0)
-		coffer_findings_remedy(l, "%s", remedy);
+		coffer_findings_advise(l, "%s", remedy);
 	return r;
 }
 
@@ -42,7 +42,7 @@ static int judge_missing(const struct coffer_lock_dir_facts *f, struct coffer_fi
 			DIR " is not there and cannot be made, since /run cannot be written to: no "
 			    "LUKS2 volume can be opened or converted",
 			"mount -o remount,rw /run");
-	return coffer_findings_add(l, COFFER_FINDING_LOCK_DIRECTORY, COFFER_VERDICT_NOTE,
+	return coffer_findings_print(l, COFFER_FINDING_LOCK_DIRECTORY, COFFER_VERDICT_NOTE,
 		DIR " is not there; the first program of root's that takes a lock makes it");
 }
 
@@ -65,7 +65,7 @@ static int judge_folder(const struct coffer_lock_dir_facts *f, struct coffer_fin
 		return bad(l, text, "chmod 0700 " DIR);
 	}
 	if (f->owner != 0)
-		return coffer_findings_add(l, COFFER_FINDING_LOCK_DIRECTORY,
+		return coffer_findings_print(l, COFFER_FINDING_LOCK_DIRECTORY,
 			COFFER_VERDICT_UNCHECKED,
 			"whose " DIR " is cannot be told: this user namespace does not know its "
 			"owner");
@@ -73,20 +73,20 @@ static int judge_folder(const struct coffer_lock_dir_facts *f, struct coffer_fin
 		return bad(l, DIR " cannot be written to, so no lock can be taken",
 			"mount -o remount,rw /run");
 	if (!f->usable)
-		return coffer_findings_add(l, COFFER_FINDING_LOCK_DIRECTORY, COFFER_VERDICT_NOTE,
+		return coffer_findings_print(l, COFFER_FINDING_LOCK_DIRECTORY, COFFER_VERDICT_NOTE,
 			DIR " is root's: this user can work on image files, and on no block "
 			    "device");
 	if (f->mode & 0055) {
 		const int r =
-			coffer_findings_add(l, COFFER_FINDING_LOCK_DIRECTORY, COFFER_VERDICT_NOTE,
+			coffer_findings_print(l, COFFER_FINDING_LOCK_DIRECTORY, COFFER_VERDICT_NOTE,
 				DIR " has mode %04" PRIo32
 				    ": others than root can hold a lock and so keep root waiting",
 				f->mode & 07777);
 
-		coffer_findings_remedy(l, "chmod 0700 " DIR);
+		coffer_findings_advise(l, "chmod 0700 " DIR);
 		return r;
 	}
-	return coffer_findings_add(l, COFFER_FINDING_LOCK_DIRECTORY, COFFER_VERDICT_OK,
+	return coffer_findings_print(l, COFFER_FINDING_LOCK_DIRECTORY, COFFER_VERDICT_OK,
 		DIR " is a folder that only root can use");
 }
 
@@ -100,7 +100,7 @@ int coffer_judge_lock_dir(const struct coffer_lock_dir_facts *f, struct coffer_f
 	case COFFER_ENTRY_FOLDER:
 		return judge_folder(f, l);
 	case COFFER_ENTRY_HIDDEN:
-		return coffer_findings_add(l, COFFER_FINDING_LOCK_DIRECTORY,
+		return coffer_findings_print(l, COFFER_FINDING_LOCK_DIRECTORY,
 			COFFER_VERDICT_UNCHECKED, "this user may not look at " DIR);
 	case COFFER_ENTRY_LINK:
 		return bad(l,
@@ -188,7 +188,7 @@ static int judge_held(const struct coffer_lock_entry *f, const struct coffer_loc
 	if (f->waiters > 0)
 		(void)snprintf(more, sizeof(more), "; %s waits for it%s", waiter,
 			f->waiters > 1 ? ", and it is not the only one" : "");
-	r = coffer_findings_add(l, COFFER_FINDING_LOCK,
+	r = coffer_findings_print(l, COFFER_FINDING_LOCK,
 		stopped ? COFFER_VERDICT_BAD : COFFER_VERDICT_NOTE, "%s %s the lock for %s%s%s",
 		holder, f->holders > 1 ? "and others hold" : "holds", object,
 		stopped			 ? ", and is stopped: nobody gets it before that goes on"
@@ -198,9 +198,9 @@ static int judge_held(const struct coffer_lock_entry *f, const struct coffer_loc
 	if (r < 0)
 		return r;
 	if (stopped)
-		coffer_findings_remedy(l, "kill -CONT %" PRId32, f->holder.pid);
+		coffer_findings_advise(l, "kill -CONT %" PRId32, f->holder.pid);
 	else if (f->waiters > 0 && f->holder.pid > 0)
-		coffer_findings_remedy(l,
+		coffer_findings_advise(l,
 			"a lock for metadata is held for seconds; where this stays so, look at "
 			"what process %" PRId32 " does",
 			f->holder.pid);
@@ -216,19 +216,19 @@ int coffer_judge_lock(const struct coffer_lock_entry *f, struct coffer_findings 
 	if (f->entry == COFFER_ENTRY_FILE && f->holders > 0)
 		return judge_held(f, &n, l);
 	if (n.kind == COFFER_LOCK_ENTRY_UNKNOWN)
-		return coffer_findings_add(l, COFFER_FINDING_LOCK, COFFER_VERDICT_NOTE,
+		return coffer_findings_print(l, COFFER_FINDING_LOCK, COFFER_VERDICT_NOTE,
 			"'%s' in " DIR " is no lock that is known", f->name);
 	if (f->entry == COFFER_ENTRY_FILE || f->entry == COFFER_ENTRY_MISSING ||
 		f->entry == COFFER_ENTRY_HIDDEN)
 		return 0;
-	r = coffer_findings_add(l, COFFER_FINDING_LOCK, COFFER_VERDICT_BAD,
+	r = coffer_findings_print(l, COFFER_FINDING_LOCK, COFFER_VERDICT_BAD,
 		DIR "/%s is %s, so this lock cannot be taken and its volume not be opened", f->name,
 		f->entry == COFFER_ENTRY_LINK	  ? "a symbolic link"
 		: f->entry == COFFER_ENTRY_FOLDER ? "a folder"
 						  : "no regular file");
 	if (r < 0)
 		return r;
-	coffer_findings_remedy(l, "find out who made it, then: rm -r " DIR "/%s", f->name);
+	coffer_findings_advise(l, "find out who made it, then: rm -r " DIR "/%s", f->name);
 	return 0;
 }
 
@@ -257,11 +257,11 @@ int coffer_judge_locks(const struct coffer_lock_entry *files, size_t n, struct c
 	if (r < 0)
 		return r;
 	if (n == 0)
-		return coffer_findings_add(l, COFFER_FINDING_LOCKS, COFFER_VERDICT_OK,
+		return coffer_findings_print(l, COFFER_FINDING_LOCKS, COFFER_VERDICT_OK,
 			"no lock of cryptsetup's is held, and none was left");
 	if (left == 0)
 		return 0;
-	return coffer_findings_add(l, COFFER_FINDING_LOCKS, COFFER_VERDICT_NOTE,
+	return coffer_findings_print(l, COFFER_FINDING_LOCKS, COFFER_VERDICT_NOTE,
 		"%s holds %s%s; processes that were killed have left %s, which keeps nobody from "
 		"taking that lock",
 		complete ? "nobody" : "nobody who can be seen", first->name,

@@ -96,7 +96,9 @@ static int add_refusal(struct draft *d, enum coffer_finding_id id, const struct 
 
 	if (d->plan->outcome != COFFER_NEEDS_REPAIR)
 		d->plan->outcome = repair ? COFFER_NEEDS_REPAIR : COFFER_REFUSED;
-	return coffer_preflight_add_refusal(&d->plan->preflight, id, d->dev->name, why, e);
+	if (coffer_findings_add_err(&d->plan->preflight, id, d->dev->name, why) < 0)
+		return no_memory(d, e);
+	return 0;
 }
 
 /* What is on the disk at all: something to begin on, something to go on with, or neither. */
@@ -118,7 +120,7 @@ static int check_state(struct draft *d, struct coffer_err *e)
 	if (d->disk.operation == COFFER_OP_FINISH_UNDO)
 		text = "an abort is half done and is finished first; what comes then depends on "
 		       "what will be there, so plan again after 'coffer abort'";
-	if (coffer_findings_add(
+	if (coffer_findings_print(
 		    &d->plan->preflight, COFFER_FINDING_STATE, COFFER_VERDICT_OK, "%s", text) < 0)
 		return no_memory(d, e);
 	return 0;
@@ -153,7 +155,7 @@ static int check_new_header(
 		d->facts = (struct coffer_work_facts){0};
 		return add_refusal(d, COFFER_FINDING_NEW_HEADER, &why, e);
 	}
-	if (coffer_findings_add(&d->plan->preflight, COFFER_FINDING_NEW_HEADER, COFFER_VERDICT_OK,
+	if (coffer_findings_print(&d->plan->preflight, COFFER_FINDING_NEW_HEADER, COFFER_VERDICT_OK,
 		    "a header with these options was made in memory, and a run could go on with "
 		    "it") < 0)
 		return no_memory(d, e);
@@ -198,7 +200,7 @@ static int estimate_used(struct draft *d, const struct coffer_preflight *g, stru
 	d->plan->exact = false;
 	d->plan->used_only = true;
 	d->plan->free_space = d->encrypt.free_space ? d->encrypt.free_space : COFFER_FREE_KEEP;
-	return coffer_findings_add(&d->plan->preflight, COFFER_FINDING_USED_ONLY,
+	return coffer_findings_print(&d->plan->preflight, COFFER_FINDING_USED_ONLY,
 		       COFFER_VERDICT_NOTE,
 		       "the run asks the kernel which blocks are free; the %s superblock counts "
 		       "about %s as used",
@@ -232,11 +234,11 @@ static int say_used(struct draft *d, struct coffer_err *e)
 	if (d->encrypt.used_only == COFFER_USED_NO)
 		return 0;
 	if (res->used_only)
-		r = coffer_findings_add(&d->plan->preflight, COFFER_FINDING_USED_ONLY,
+		r = coffer_findings_print(&d->plan->preflight, COFFER_FINDING_USED_ONLY,
 			COFFER_VERDICT_OK, "it is certain which blocks are free: %s of %s are used",
 			coffer_size_format(res->used).s, coffer_size_format(res->data_size).s);
 	else
-		r = coffer_findings_add(&d->plan->preflight, COFFER_FINDING_USED_ONLY,
+		r = coffer_findings_print(&d->plan->preflight, COFFER_FINDING_USED_ONLY,
 			COFFER_VERDICT_NOTE,
 			"free blocks would be encrypted, too, since it is not certain which they "
 			"are (%s)",

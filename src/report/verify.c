@@ -35,7 +35,7 @@ int coffer_verify_add(struct coffer_verifier *s, enum coffer_finding_id id,
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	if (coffer_findings_add(&s->v->checks, id, verdict, "%s", text) < 0)
+	if (coffer_findings_print(&s->v->checks, id, verdict, "%s", text) < 0)
 		return coffer_err_errno(e, ENOMEM, "verify %s", s->dev->name);
 	return 0;
 }
@@ -109,7 +109,7 @@ static int check_damage(struct coffer_verifier *s, struct coffer_err *e)
 	if (status->stage != COFFER_STAGE_DAMAGED)
 		return 0;
 	r = coffer_verify_add(s, COFFER_FINDING_DAMAGE, COFFER_VERDICT_BAD, e, "%s", status->why);
-	coffer_findings_remedy(&s->v->checks, "%s", status->next);
+	coffer_findings_advise(&s->v->checks, "%s", status->next);
 	return r;
 }
 

@@ -262,7 +262,7 @@ static int check_plain(struct coffer_verifier *s, struct coffer_err *e)
 		"the record of a placement that never began, or was taken back, lies at byte "
 		"%" PRIu64,
 		coffer_record_offset(&v->stale.geometry, COFFER_RECORD_PLACE));
-	coffer_findings_remedy(&s->v->checks, "coffer repair %s", s->device);
+	coffer_findings_advise(&s->v->checks, "coffer repair %s", s->device);
 	return r;
 }
 

@@ -66,7 +66,7 @@ int coffer_verify_checker(struct coffer_verifier *s, struct coffer_err *e)
 	if (r == -EBADMSG) {
 		r = coffer_verify_add(
 			s, COFFER_FINDING_CHECK_FILESYSTEM, COFFER_VERDICT_BAD, e, "%s", why.msg);
-		coffer_findings_remedy(&s->v->checks, "to see all of it%s: %s %s",
+		coffer_findings_advise(&s->v->checks, "to see all of it%s: %s %s",
 			s->disk.header ? ", open the volume and run it there" : "", command,
 			s->disk.header ? "/dev/mapper/NAME" : s->device);
 		return r;

@@ -77,7 +77,7 @@ static int check_metadata(struct coffer_verifier *s, struct coffer_err *e)
 		return coffer_verify_add(
 			s, COFFER_FINDING_METADATA, COFFER_VERDICT_UNCHECKED, e, "%s", why.msg);
 	r = coffer_verify_add(s, COFFER_FINDING_METADATA, COFFER_VERDICT_BAD, e, "%s", why.msg);
-	coffer_findings_remedy(&s->v->checks,
+	coffer_findings_advise(&s->v->checks,
 		"coffer header check %s tells what is wrong; if no copy is good, restore a backup "
 		"of the header: coffer header restore --header-backup-file FILE %s",
 		s->device, s->device);
@@ -148,7 +148,7 @@ static int check_area(struct coffer_verifier *s, const struct coffer_keyslot *sl
 		"%s was overwritten: %" PRIu64 " sectors of it, the first at byte %" PRIu64
 		", are no key material",
 		slot_name(slot).text, bad, first);
-	coffer_findings_remedy(&s->v->checks,
+	coffer_findings_advise(&s->v->checks,
 		"if another keyslot opens: cryptsetup luksKillSlot %s %u; else restore a backup of "
 		"the header: coffer header restore",
 		s->device, slot->number);

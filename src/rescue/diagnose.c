@@ -52,7 +52,7 @@ __attribute__((format(printf, 4, 5))) static void find(
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	r = coffer_findings_add(b->l, id, v, "%s", text);
+	r = coffer_findings_print(b->l, id, v, "%s", text);
 	if (b->r == 0)
 		b->r = r;
 }
@@ -79,7 +79,7 @@ __attribute__((format(printf, 3, 4))) static void act(
 static void act_resume(struct build *b)
 {
 	if (!b->s->can_resume) {
-		coffer_findings_remedy(b->l, "coffer encrypt %s", b->s->device);
+		coffer_findings_advise(b->l, "coffer encrypt %s", b->s->device);
 		return;
 	}
 	act(b, COFFER_REPAIR_RESUME,
@@ -191,13 +191,13 @@ static void remedy_doubt(struct build *b, const struct coffer_moved_segment *v)
 	const char *quote;
 
 	if (v->used_map) {
-		coffer_findings_remedy(b->l,
+		coffer_findings_advise(b->l,
 			"keep a copy of the disk; restore a backup of the header (coffer header "
 			"restore)");
 		return;
 	}
 	if (!v->has_head) {
-		coffer_findings_remedy(b->l,
+		coffer_findings_advise(b->l,
 			"keep a copy of the disk; if anything on it was encrypted, or a conversion "
 			"was under way, its header is damaged: 'coffer header restore' puts a "
 			"backup of it back, and to put the copy over it would destroy the keys; if "
@@ -208,7 +208,7 @@ static void remedy_doubt(struct build *b, const struct coffer_moved_segment *v)
 	if (strcmp(name, "...") == 0)
 		(void)snprintf(name, sizeof(name), "DISK");
 	quote = coffer_quote_around(name);
-	coffer_findings_remedy(b->l,
+	coffer_findings_advise(b->l,
 		"keep a copy of the disk, then look at the filesystem with its checker and at its "
 		"files; if they are whole, erase the copy: %sdd if=/dev/zero of=%s bs=64K "
 		"iflag=count_bytes oflag=seek_bytes conv=notrunc,fsync seek=%" PRIu64
@@ -252,12 +252,12 @@ static void diagnose_plain(struct build *b)
 			       : "there is a magic of LUKS2, but no header to be trusted",
 			why[0] ? "; " : "", why);
 		if (second)
-			coffer_findings_remedy(b->l,
+			coffer_findings_advise(b->l,
 				"its second copy is whole: if it is this disk's own, 'cryptsetup "
 				"repair' writes the first one from it; keep a copy of the disk "
 				"first");
 		else
-			coffer_findings_remedy(b->l,
+			coffer_findings_advise(b->l,
 				"restore a backup of the header (coffer header restore), or "
 				"wipe "
 				"the magic (wipefs) if it is none; keep a copy of the disk first");
@@ -272,7 +272,7 @@ static void diagnose_plain(struct build *b)
 			"nothing that is known is at the start, but a spare superblock of %s "
 			"lies at byte %" PRIu64 ", and nowhere a copy of the first bytes",
 			coffer_fs_name(v->fs.kind), v->fs.mirror + v->fs.super);
-		coffer_findings_remedy(b->l,
+		coffer_findings_advise(b->l,
 			"keep a copy of the disk; if that filesystem is not an old one, its "
 			"checker may save what is left by that superblock");
 		b->d->no_safe_repair = true;
@@ -316,18 +316,18 @@ static void remedy_incomplete(struct build *b, const struct coffer_moved_segment
 	coffer_quote_command("cryptsetup reencrypt --resume-only --force-offline-reencrypt",
 		b->s->device, command, sizeof(command));
 	if (v->copy_unknown)
-		coffer_findings_remedy(b->l,
+		coffer_findings_advise(b->l,
 			"if it is right that nobody knows what was there, go on with %s; if it was "
 			"a filesystem, cryptsetup was cut before that copy was on the disk, and "
 			"these bytes are lost; keep a copy of the disk first",
 			command);
 	else if (!v->copy_lost && v->unsaved == 0)
-		coffer_findings_remedy(b->l,
+		coffer_findings_advise(b->l,
 			"if the volume was used, go on with %s; if it was not, what the copy lacks "
 			"may still be behind the header; keep a copy of the disk first",
 			command);
 	else
-		coffer_findings_remedy(b->l,
+		coffer_findings_advise(b->l,
 			"what the header has overwritten and the copy lacks is lost; keep a copy "
 			"of the disk, then 'wipefs -a' and the filesystem's own checker, with its "
 			"spare superblock, may save the rest");
@@ -355,7 +355,7 @@ static void diagnose_placed(struct build *b)
 			return;
 		}
 		if (why[0])
-			coffer_findings_remedy(b->l, "%s", why);
+			coffer_findings_advise(b->l, "%s", why);
 		b->d->no_safe_repair = true;
 		return;
 	}
@@ -433,7 +433,7 @@ static void diagnose_damaged(struct build *b)
 
 	find(b, COFFER_FINDING_DAMAGE, COFFER_VERDICT_BAD, "%s", b->s->reason);
 	if (f->header.two_volumes) {
-		coffer_findings_remedy(b->l,
+		coffer_findings_advise(b->l,
 			"keep a copy of the disk before any program that mends headers reads it: "
 			"cryptsetup goes by the one with the higher number and overwrites the "
 			"other; if there is a backup of the right one, it comes back with 'coffer "
@@ -461,10 +461,10 @@ static void diagnose_damaged(struct build *b)
 		act_restore_head(b, v);
 	} else {
 		if (f->header.newest < 0 && why[0])
-			coffer_findings_remedy(
+			coffer_findings_advise(
 				b->l, "%s; keep a copy of the disk before you try anything", why);
 		else
-			coffer_findings_remedy(b->l,
+			coffer_findings_advise(b->l,
 				"keep a copy of the disk before you try anything; a backup of the "
 				"header, if there is one, comes back with 'coffer "
 				"header restore'");
@@ -479,7 +479,7 @@ static void diagnose_foreign(struct build *b)
 	b->d->foreign = true;
 	if (b->s->operation == COFFER_OP_OTHER) {
 		find(b, COFFER_FINDING_CONVERSION, COFFER_VERDICT_BAD, "%s", f->kind_reason.msg);
-		coffer_findings_remedy(b->l, "%s %s",
+		coffer_findings_advise(b->l, "%s %s",
 			coffer_next_command(coffer_next_of(COFFER_STAGE_OTHER, f)), b->s->device);
 		return;
 	}
@@ -488,7 +488,7 @@ static void diagnose_foreign(struct build *b)
 		f->device_size,
 		f->header.newest >= 0 ? f->conversion.geometry.device
 				      : f->transition.geometry.device);
-	coffer_findings_remedy(b->l, "give it its size back, then run the same command again");
+	coffer_findings_advise(b->l, "give it its size back, then run the same command again");
 }
 
 int coffer_diagnose(

@@ -275,8 +275,8 @@ static const char *remedy_in_full(const struct coffer_finding *c, const char *na
 {
 	const size_t others = 64; /* what is around them, and the words of the caller */
 
-	if (strlen(name) + strlen(c->text) + strlen(c->remedy) + others < COFFER_ERR_MSG)
-		return c->remedy;
+	if (strlen(name) + strlen(c->text) + strlen(c->advice) + others < COFFER_ERR_MSG)
+		return c->advice;
 	return "the finding tells what can be done";
 }
 
@@ -342,12 +342,12 @@ static int check_plain(struct coffer_session *s, struct repair *p, struct coffer
 		return coffer_session_check_stop(s, e);
 	p->diagnosis.no_safe_repair = r == -EBADMSG;
 	r = r == -EBADMSG
-		    ? coffer_findings_add(l, COFFER_FINDING_FILESYSTEM, COFFER_VERDICT_BAD,
+		    ? coffer_findings_print(l, COFFER_FINDING_FILESYSTEM, COFFER_VERDICT_BAD,
 			      "its checker finds damage: %s", why.msg)
-		    : coffer_findings_add(l, COFFER_FINDING_FILESYSTEM, COFFER_VERDICT_UNCHECKED,
+		    : coffer_findings_print(l, COFFER_FINDING_FILESYSTEM, COFFER_VERDICT_UNCHECKED,
 			      "its checker has not looked at all of it: %s", why.msg);
 	if (p->diagnosis.no_safe_repair)
-		coffer_findings_remedy(l,
+		coffer_findings_advise(l,
 			"keep a copy of the disk before anything mends it; if an encryption was "
 			"cut in its beginning, what it has overwritten in the first bytes is "
 			"nowhere else on the disk");

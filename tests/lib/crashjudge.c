@@ -453,7 +453,7 @@ static bool repair_tells_truly(struct lab *l, char why[256])
 	}
 	for (size_t i = 0; good && i < said->findings.n; i++)
 		good = truth_of(l, said->findings.items[i].text, why) &&
-		       truth_of(l, said->findings.items[i].remedy, why);
+		       truth_of(l, said->findings.items[i].advice, why);
 	for (size_t i = 0; good && i < said->n_actions; i++)
 		good = truth_of(l, said->actions[i].text, why);
 	if (good && r < 0)

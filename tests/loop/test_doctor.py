@@ -100,7 +100,7 @@ def machine(id_, verdict, words, remedy=None, status=None, **kw):
     c = next((c for c in found if re.search(words, c["text"])), None)
     assert c, f"no '{words}' in {found}"
     assert c["verdict"] == verdict, c
-    assert remedy is None or re.search(remedy, c.get("remedy", "")), c
+    assert remedy is None or re.search(remedy, c.get("advice", "")), c
     return c
 
 
@@ -114,7 +114,7 @@ def disk(img, id_, verdict, words, remedy=None, status=None, **kw):
     c = next((c for c in found if re.search(words, c["text"])), None)
     assert c, f"no '{words}' in {d['checks']}"
     assert c["verdict"] == verdict, c
-    assert remedy is None or re.search(remedy, c.get("remedy", "")), c
+    assert remedy is None or re.search(remedy, c.get("advice", "")), c
     return c
 
 
@@ -189,7 +189,7 @@ def lock_directory(make, verdict, words, fix=True):
     try:
         c = machine("lock-directory", verdict, words)
         if fix:
-            run("sh", "-c", c["remedy"].rpartition("then: ")[2])
+            run("sh", "-c", c["advice"].rpartition("then: ")[2])
             left = find(doctor(healthy)["machine"], "lock-directory")
             assert [k["verdict"] for k in left] in (["ok"], ["note"]) and left != [c], left
     finally:
@@ -234,7 +234,7 @@ def held_locks():
         os.kill(p.pid, signal.SIGSTOP)
         waits_for_state(p.pid, "T")
         c = machine("lock", "bad", words + " .*is stopped", f"^kill -CONT {p.pid}$")
-        run("sh", "-c", c["remedy"])
+        run("sh", "-c", c["advice"])
         machine("lock", "note", words)
 
 
@@ -298,7 +298,7 @@ def not_a_lock(make, words):
     with lock_dir():
         run("sh", "-c", make)
         c = machine("lock", "bad", words, "rm -r")
-        run("sh", "-c", c["remedy"].rpartition("then: ")[2])
+        run("sh", "-c", c["advice"].rpartition("then: ")[2])
         doctor(healthy)
 
 
@@ -455,7 +455,7 @@ def unfinished(make, words):
     img = box.copy("unfinished")
     make(img)
     c = disk(img, "conversion", "bad", words, ".")
-    program = c["remedy"].replace("coffer ", COFFER + " ", 1).split()
+    program = c["advice"].replace("coffer ", COFFER + " ", 1).split()
     run(*program[:2], "--key-file", box.key, *program[2:])
     disk(img, "conversion", "ok", "no conversion is under way")
 

@@ -149,14 +149,14 @@ COPIES = [
 
 def says_like_the_others(img, report, c):
     """Bug: for the same copy verify and doctor named another command, one that was refused."""
-    if c["id"] not in BOTH or LOOK not in c["remedy"]:
+    if c["id"] not in BOTH or LOOK not in c["advice"]:
         return
     text = run(ASAN, "verify", "--json", img, status=(3, 6)).stdout
     others = {x["id"]: x for x in json.loads(text)["checks"]}
-    assert others[c["id"]]["remedy"] == c["remedy"], (others[c["id"]], c)
+    assert others[c["id"]]["advice"] == c["advice"], (others[c["id"]], c)
     foreign = c["id"] == "header-primary" and not report["copies"][0]["found"] and \
         any(get(img, 0, 4096))
-    assert ("something else lies" in c["remedy"]) == foreign, c
+    assert ("something else lies" in c["advice"]) == foreign, c
 
 
 def copies(damage, ids, counts, remedy):
@@ -168,13 +168,13 @@ def copies(damage, ids, counts, remedy):
     assert set(bad(report)) == ids, report["checks"]
     assert report["counts"] == ("primary", "secondary")[counts], report
     for c in bad(report).values():
-        assert c["remedy"].startswith(remedy), c
+        assert c["advice"].startswith(remedy), c
         says_like_the_others(img, report, c)
-    if LOOK in c["remedy"]:
+    if LOOK in c["advice"]:
         assert "1. recover-header-copy" in run(ASAN, "repair", "--dry-run", img).stdout
         obey(f"coffer repair --yes {img}")
     else:
-        obey(re.search("cryptsetup (config|repair) .*", c["remedy"]).group().replace("LABEL", "new")
+        obey(re.search("cryptsetup (config|repair) .*", c["advice"]).group().replace("LABEL", "new")
              .replace("NAME", "new"))
     assert not bad(check(img, 0))
     opens(img)
@@ -195,7 +195,7 @@ def of_an_earlier_volume():
     uuids = [run("cryptsetup", "luksUUID", "--disable-locks", i).stdout.strip() for i in (old, BASE)]
     report = check(img, 3)
     assert report["counts"] == "secondary" and report["copies"][1]["offset"] == 32768, report
-    assert bad(report)["header-primary"]["remedy"] == \
+    assert bad(report)["header-primary"]["advice"] == \
         f"if {uuids[0]} is the volume that is meant, and not {uuids[1]}: cryptsetup repair {img}"
     before = state_of(img)
     run(ASAN, "repair", "--yes", img, status=(6,))
@@ -213,7 +213,7 @@ def both_torn(*damages):
     report = check(img, 6)
     assert "counts" not in report and not any(c["usable"] for c in report["copies"]), report
     for c in bad(report).values():
-        assert c["remedy"].startswith(f"coffer header restore {img} --header-backup-file "), c
+        assert c["advice"].startswith(f"coffer header restore {img} --header-backup-file "), c
     os.unlink(img)
 
 
@@ -256,7 +256,7 @@ def btrfs_beside():
     p = run("cryptsetup", "luksDump", img, status=(1,))
     assert "ambiguous signatures" in p.stderr, p.stderr
     xor(img, 5000)
-    obey(re.search(r"wipefs --backup --offset .*", found["signature"]["remedy"]).group())
+    obey(re.search(r"wipefs --backup --offset .*", found["signature"]["advice"]).group())
     check(img, 0)
     opens(img)
 
@@ -265,7 +265,7 @@ def ext4_over_the_first():
     img, found = leftover(1024, 1080, "ext4")
     assert set(found) == {"signature", "header-primary"}, found
     for c in found.values():
-        assert c["remedy"].startswith(f"{LOOK}{img}' would do"), c
+        assert c["advice"].startswith(f"{LOOK}{img}' would do"), c
     obey(f"coffer repair --yes {img}")
     check(img, 0)
     opens(img)
@@ -280,8 +280,8 @@ def in_the_gap():
     report = check(img, 3)
     c = bad(report)["signature"]
     assert "VMFS_volume_member" in c["text"], c
-    assert c["remedy"] == f"wipefs --backup --offset {MiB} {img}", c
-    obey(c["remedy"])
+    assert c["advice"] == f"wipefs --backup --offset {MiB} {img}", c
+    obey(c["advice"])
     check(img, 0)
     opens(img)
 
@@ -297,8 +297,8 @@ def among_the_data():
     put_bytes(img, at, sb + bytes(8) + uuid[:4] + bytes(40))
     report = check(img, 3)
     c = bad(report)["signature"]
-    assert "linux_raid_member" in c["text"] and "among the data" in c["remedy"], c
-    assert "--offset" not in c["remedy"], c
+    assert "linux_raid_member" in c["text"] and "among the data" in c["advice"], c
+    assert "--offset" not in c["advice"], c
 
 
 # --- what a header may lie on --------------------------------------------------------------------
@@ -312,12 +312,12 @@ def backup_file():
     assert [c["id"] for c in report["checks"] if c["verdict"] == "unchecked"] == ["size"]
     xor(path, 5000)
     report = check(path, 3)
-    assert bad(report)["header-primary"]["remedy"] == f"{LOOK}{path}' would do", report
+    assert bad(report)["header-primary"]["advice"] == f"{LOOK}{path}' would do", report
     obey(f"coffer repair --yes {path}")
     check(path, 0)
     os.truncate(path, 2 * COPY + KEYSLOTS - 1)
     report = check(path, 6)
-    assert "cut short" in bad(report)["size"]["remedy"] and not report["copies"][0]["usable"]
+    assert "cut short" in bad(report)["size"]["advice"] and not report["copies"][0]["usable"]
     assert f"{path} is cut short: " in report["message"] and set(bad(report)) == {"size"}, report
     run("cryptsetup", "isLuks", "--type", "luks2", "--disable-locks", path, status=(1,))
     os.truncate(path, COPY + 8000)
@@ -344,13 +344,13 @@ def a_device_that_shrank():
     h.write(img)
     with block_devices(), loop(img, "--sizelimit", 2 * MiB) as dev:
         report = check(dev, 3, img=img)
-        assert bad(report)["segment"]["remedy"] == "give the device its size back", report
+        assert bad(report)["segment"]["advice"] == "give the device its size back", report
     with block_devices(), loop(img, "--sizelimit", MiB) as dev:
         report = check(dev, 3, img=img)
         assert set(bad(report)) == {"segment"}, report
     with block_devices(), loop(img, "--sizelimit", 512 << 10) as dev:
         report = check(dev, 6, img=img)
-        assert bad(report)["size"]["remedy"] == "give the device its size back", report
+        assert bad(report)["size"]["advice"] == "give the device its size back", report
 
 
 def in_use():
@@ -454,7 +454,7 @@ def half_placed():
         second = get(img, COPY, 4) == b"SKUL"  # it is written before the first one
         seen.add(second)
         report = check(img, 3)
-        assert f"coffer status {img}" in bad(report)["state"]["remedy"], report
+        assert f"coffer status {img}" in bad(report)["state"]["advice"], report
         assert "was cut" in report["message"], report
         if seen == {True, False}:
             break

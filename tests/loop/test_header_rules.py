@@ -70,7 +70,7 @@ def check_row(base, change, level, id_, why=""):
     if id_ == "metadata":
         assert re.fullmatch(r"libcryptsetup refuses the metadata: .{10,}", bad[id_]["text"]), bad[id_]
     if not gone:
-        assert all(c.get("remedy") for c in bad.values()), bad
+        assert all(c.get("advice") for c in bad.values()), bad
 
 
 # --- random changes ------------------------------------------------------------------------------

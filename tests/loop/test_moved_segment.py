@@ -51,7 +51,7 @@ def refused(img, which, *words):
     said = repair(img, status=6)
     f = finding(said, which)
     for word in words:
-        assert word in f["text"] + f.get("remedy", ""), (word, f)
+        assert word in f["text"] + f.get("advice", ""), (word, f)
     before = sha256(img)
     for args in (), ("--dry-run",):
         p = encrypt(img, box.key, *RESERVE, *args, status=(6,))
@@ -169,7 +169,7 @@ def no_record():
     img = saving(6, keep=False)
     f = refused(img, "moved-segment-ambiguous", f"lies at byte {box.size - S}", "either cryptsetup was cut")
     assert "damaged" in run(COFFER, "status", img).stdout
-    run(*command_of(f["remedy"], 0))
+    run(*command_of(f["advice"], 0))
     assert read(img, box.size - S, S) == bytes(S) and os.path.getsize(img) == box.size
     assert repair(img)["findings"] == []
     encrypt(img, box.key, *RESERVE)
@@ -182,7 +182,7 @@ def overwritten(at, n):
     write(img, box.size - S, read(img, 0, S))
     write(img, at, os.urandom(n))
     f = refused(img, "moved-segment-ambiguous", f"lies at byte {box.size - S}", "either cryptsetup was cut")
-    run(*command_of(f["remedy"], 1))
+    run(*command_of(f["advice"], 1))
     assert read(img, 0, box.end) == read(box.plain, 0, box.end), "the remedy is wrong"
 
 
@@ -195,7 +195,7 @@ def metadata_overwritten():
     for at in used:
         write(img, at, bytes(4096))
     f = refused(img, "moved-segment-ambiguous", "either cryptsetup was cut")
-    run(*command_of(f["remedy"], 1))
+    run(*command_of(f["advice"], 1))
     assert read(img, 0, box.end) == read(box.plain, 0, box.end), "the remedy is wrong"
 
 
@@ -205,7 +205,7 @@ def odd_name():
     write(img, box.size - S, read(img, 0, S))
     write(img, 12 * MiB, os.urandom(MiB))
     f = refused(img, "moved-segment-ambiguous")
-    run("sh", "-c", shlex.join(command_of(f["remedy"], 1)))
+    run("sh", "-c", shlex.join(command_of(f["advice"], 1)))
     assert read(img, 0, box.end) == read(box.plain, 0, box.end), "the remedy is wrong"
 
 
@@ -217,7 +217,7 @@ def long_name():
     write(img, box.size - S, read(img, 0, S))
     write(img, 12 * MiB, os.urandom(MiB))
     said = repair(img, status=6)
-    remedy = finding(said, "moved-segment-ambiguous")["remedy"]
+    remedy = finding(said, "moved-segment-ambiguous")["advice"]
     assert remedy.endswith(f"skip={box.size - S} count={S}'"), remedy
     assert "if=DISK" in remedy and "dd if" not in said["message"], said["message"]
 
@@ -227,7 +227,7 @@ def superblock_overwritten():
     write(img, box.size - S, read(img, 0, S))
     write(img, 512, bytes(3584))
     f = refused(img, "moved-segment-ambiguous", "hold no filesystem any more", "coffer header restore")
-    assert "dd " not in f["remedy"], f
+    assert "dd " not in f["advice"], f
 
 
 def name_with_spaces():
@@ -240,7 +240,7 @@ def name_with_spaces():
     p = encrypt(img, box.key, *RESERVE, status=(6,))
     look = p.stderr[p.stderr.index("see coffer repair") + 4:]
     assert run(*shlex.split(look.replace("coffer", COFFER, 1)), status=(6,))
-    run(*command_of(f["remedy"], 1))
+    run(*command_of(f["advice"], 1))
     assert read(img, 0, box.end) == read(box.plain, 0, box.end), "the remedy is wrong"
 
 
@@ -251,7 +251,7 @@ def magics_gone(cmd, *words):
     assert 0 < coffer.pointer(img) < box.end
     run("wipefs", "-a", img)
     f = refused(img, "moved-segment-ambiguous", *words)
-    assert "dd " not in f["remedy"], f
+    assert "dd " not in f["advice"], f
 
 
 def coffer_half(img):

@@ -299,7 +299,7 @@ def others(make, stage, status, *words):
     img = make()
     report = plan(img, status=(status,))
     bad = refusal(report, "state")
-    text = bad["text"] + " " + bad.get("remedy", "")
+    text = bad["text"] + " " + bad.get("advice", "")
     for word in words:
         assert re.search(word, text), text
     assert report["status"]["stage"] == stage and not report["phases"], report
@@ -350,9 +350,9 @@ def bad(guard, make, *args, status=4, words=(), unchecked=()):
     g = refusal(report, guard)
     p = coffer.encrypt(img, box.key, "--dry-run", *args, status=(status,) if guard != "new-header"
                        else (1, 4))
-    assert g["text"] in p.stderr and g.get("remedy", "") in p.stderr, f"{g}\n{p.stderr}"
+    assert g["text"] in p.stderr and g.get("advice", "") in p.stderr, f"{g}\n{p.stderr}"
     for word in words:
-        assert re.search(word, g.get("remedy", g["text"])), g
+        assert re.search(word, g.get("advice", g["text"])), g
 
 
 def image(size, fs, end, **kw):
@@ -414,7 +414,7 @@ def hibernated_elsewhere():
             loop(hibernated()) as suspended:
         report = plan(victim, status=(4,), disk=victim)
         g = refusal(report, "hibernation")
-        assert suspended in g["text"] and "mkswap" in g["remedy"], g
+        assert suspended in g["text"] and "mkswap" in g["advice"], g
 
 
 def block_device():
@@ -425,7 +425,7 @@ def block_device():
         with mounted(dev, "ext4", "ro,noload") as at:
             report = plan(dev, *ALL, status=(4,))
             g = refusal(report, "exclusive")
-            assert at in g["text"] and "unmount" in g["remedy"], g
+            assert at in g["text"] and "unmount" in g["advice"], g
             assert report["steps"] == 10 and report["to_move"] == box.end, report
             all_ok(report, "exclusive")
 
@@ -434,7 +434,7 @@ def attached():
     img = box.copy("attached")
     with loop(img) as dev:
         g = refusal(plan(img, status=(4,)), "exclusive")
-        assert dev in g["text"] and "losetup -d" in g["remedy"], g
+        assert dev in g["text"] and "losetup -d" in g["advice"], g
 
 
 def at_work(block):

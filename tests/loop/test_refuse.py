@@ -52,7 +52,7 @@ def found(said, target, args, id_):
     p = run(COFFER, "plan", "--no-speed", *cmd[2:], status=None)
     finding = next(f for f in json.loads(p.stdout)["preflight"] if f["verdict"] == "bad")
     assert finding["id"] == id_ and finding["text"] in said, (finding, said)
-    assert finding.get("remedy", "") in said, (finding, said)
+    assert finding.get("advice", "") in said, (finding, said)
     return finding
 
 
@@ -66,7 +66,7 @@ def too_long(fs, size, end, reserve, fits, **kw):
     assert facts["available"] == size - end < facts["reserve"], f
     assert facts.get("fitting_reserve") == fits, f
     if fs == "ext4":
-        assert f["command"][:5] == ["e2fsck", "-f", img, "&&", "resize2fs"], f
+        assert f["remedy"][:5] == ["e2fsck", "-f", img, "&&", "resize2fs"], f
     if fits:
         coffer.encrypt(img, box.key, "--reduce-device-size", fits)
 
@@ -92,7 +92,7 @@ def odd_size():
     os.truncate(img, box.size + 100)
     f = refused(img, id_="reserve")
     assert f["arguments"] == {"device_bytes": box.size + 100}, f
-    assert f["command"] == ["truncate", "-s", str(box.size), img], f
+    assert f["remedy"] == ["truncate", "-s", str(box.size), img], f
 
 
 def explicit(size, **facts):

@@ -72,7 +72,7 @@ def with_head(plain, with_key, without_key, status):
     report = verify(img, key=small.key, status=status)
     expect(report, "encrypted", moved_segment_copy=with_key, filesystem="ok")
     if status == 3:  # the way out that it names is one
-        remedy = next(c["remedy"] for c in report["checks"] if c["id"] == "moved-segment-copy")
+        remedy = next(c["advice"] for c in report["checks"] if c["id"] == "moved-segment-copy")
         run("sh", "-c", re.search(r"dd if=.*", remedy)[0])
         expect(verify(img, key=small.key), "encrypted", moved_segment_copy="ok")
         small.check(img)
@@ -97,7 +97,7 @@ def judge_half_way(img):
     report = verify(img, key=small.key, status=3)
     assert report["outcome"] == "no", report
     expect(report, stage, conversion="note")
-    remedy = next(c["remedy"] for c in report["checks"] if c["id"] == "conversion")
+    remedy = next(c["advice"] for c in report["checks"] if c["id"] == "conversion")
     assert remedy == f"coffer encrypt {img}", remedy
     if luks and stage != "placing":
         expect(report, stage, keyslot="ok", digest="ok ok", metadata="ok", volume_key="ok")
@@ -163,7 +163,7 @@ def other_reencryption():
         "--key-file", small.key, img, cwd=folder)
     report = verify(img, key=small.key, status=3)
     expect(report, "other", conversion="note", filesystem="unchecked")
-    remedy = next(c["remedy"] for c in report["checks"] if c["id"] == "conversion")
+    remedy = next(c["advice"] for c in report["checks"] if c["id"] == "conversion")
     assert remedy == f"cryptsetup reencrypt --resume-only {img}", remedy
 
 

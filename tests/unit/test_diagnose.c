@@ -565,7 +565,7 @@ static void check_row(const struct row *row, bool seen[COFFER_N_REPAIRS])
 	       got.foreign == (row->ends == FOREIGN) && !row->finding == !last;
 	if (good && last)
 		good = strcmp(coffer_finding_name(last->id), row->finding) == 0 &&
-		       strstr(last->remedy, row->remedy);
+		       strstr(last->advice, row->remedy);
 	for (size_t i = 0; i < ARRAY_SIZE(row->want); i++) {
 		good = good && (i < got.n_actions ? got.actions[i].kind : NONE) == row->want[i];
 		if (row->want[i] != NONE)
@@ -580,7 +580,7 @@ static void check_row(const struct row *row, bool seen[COFFER_N_REPAIRS])
 		got.n_actions > 1 ? ", then " : "",
 		got.n_actions > 1 ? coffer_repair_kind_name(got.actions[1].kind) : "");
 	if (!good && last)
-		note("%s: %s (%s)", coffer_finding_name(last->id), last->text, last->remedy);
+		note("%s: %s (%s)", coffer_finding_name(last->id), last->text, last->advice);
 	coffer_findings_free(&l);
 	free(d);
 }

@@ -28,12 +28,12 @@ static void one(const char *name, struct coffer_findings *l, const char *id, enu
 
 	if (!ok(l->n == 1 && strcmp(coffer_finding_name(c->id), id) == 0 && c->verdict == v &&
 			    strstr(c->text, words) &&
-			    (*remedy ? strstr(c->remedy, remedy) != NULL : !c->remedy[0]),
+			    (*remedy ? strstr(c->advice, remedy) != NULL : !c->advice[0]),
 		    "%s", name))
 		for (size_t i = 0; i < l->n; i++)
 			note("%s %s: %s -> %s", coffer_verdict_name(l->items[i].verdict),
 				coffer_finding_name(l->items[i].id), l->items[i].text,
-				l->items[i].remedy);
+				l->items[i].advice);
 	coffer_findings_free(l);
 }
 
@@ -572,10 +572,10 @@ static void check_volumes(void)
 			abort();
 		for (size_t k = 0; k < l.n; k++)
 			if (strcmp(coffer_finding_name(l.items[k].id), rows[i].id) == 0) {
-				if (coffer_findings_add(&found, l.items[k].id, l.items[k].verdict,
+				if (coffer_findings_print(&found, l.items[k].id, l.items[k].verdict,
 					    "%s", l.items[k].text) < 0)
 					abort();
-				coffer_findings_remedy(&found, "%s", l.items[k].remedy);
+				coffer_findings_advise(&found, "%s", l.items[k].advice);
 			} else if (l.items[k].verdict == BAD) {
 				ok(false, "volume: %s: %s", rows[i].name, l.items[k].text);
 			}

@@ -34,17 +34,17 @@ static void check_list(void)
 	const struct coffer_finding *c;
 	int r = 0;
 
-	coffer_findings_remedy(&l, "of nothing");
+	coffer_findings_advise(&l, "of nothing");
 	ok(l.n == 0 && !coffer_findings_find(&l, COFFER_FINDING_RESERVE), "an empty list");
 	for (int i = 0; i < 20 && r == 0; i++)
-		r = coffer_findings_add(&l,
+		r = coffer_findings_print(&l,
 			i == 7 ? COFFER_FINDING_RESERVE : COFFER_FINDING_CONTENT,
 			i % 2 ? COFFER_VERDICT_BAD : COFFER_VERDICT_OK, "number %d", i);
-	coffer_findings_remedy(&l, "do %s", "this");
+	coffer_findings_advise(&l, "do %s", "this");
 	ok(r == 0 && l.n == 20 && strcmp(l.items[19].text, "number 19") == 0 &&
-			strcmp(l.items[19].remedy, "do this") == 0,
+			strcmp(l.items[19].advice, "do this") == 0,
 		"sentence and remedy of the last one");
-	ok(!l.items[18].remedy[0] && strcmp(l.items[18].text, "number 18") == 0,
+	ok(!l.items[18].advice[0] && strcmp(l.items[18].text, "number 18") == 0,
 		"the one before is left alone");
 	ok(coffer_findings_count(&l, COFFER_VERDICT_BAD) == 10 &&
 			coffer_findings_count(&l, COFFER_VERDICT_NOTE) == 0,
@@ -62,10 +62,11 @@ static void check_long_texts(void)
 	const size_t most = sizeof(l.items->text) - 1;
 	int r;
 
-	r = coffer_findings_add(&l, COFFER_FINDING_CONTENT, COFFER_VERDICT_OK, "%*d", (int)most, 1);
+	r = coffer_findings_print(
+		&l, COFFER_FINDING_CONTENT, COFFER_VERDICT_OK, "%*d", (int)most, 1);
 	ok(r == 0 && strlen(l.items[0].text) == most && l.items[0].text[most - 1] == '1',
 		"the longest that fits is not cut");
-	r = coffer_findings_add(
+	r = coffer_findings_print(
 		&l, COFFER_FINDING_CONTENT, COFFER_VERDICT_OK, "%*d", (int)most + 1, 1);
 	ok(r == 0 && strlen(l.items[1].text) == most &&
 			strcmp(l.items[1].text + most - 3, "...") == 0,
@@ -88,19 +89,19 @@ static void check_sentences(void)
 	ok(r == 0 && f.id == COFFER_FINDING_RESERVE && f.verdict == COFFER_VERDICT_BAD &&
 			strcmp(f.text, "2.0 MiB needed after the filesystem, 512 B available") == 0,
 		"arguments stand in the sentence: %s", f.text);
-	ok(strcmp(f.remedy, "make the filesystem smaller: 'e2fsck -f x && resize2fs x'") == 0,
-		"a part without its argument is left out: %s", f.remedy);
-	ok(f.command && strcmp(f.command[4], "resize2fs") == 0 && !f.command[6], "its words");
+	ok(strcmp(f.advice, "make the filesystem smaller: 'e2fsck -f x && resize2fs x'") == 0,
+		"a part without its argument is left out: %s", f.advice);
+	ok(f.remedy && strcmp(f.remedy[4], "resize2fs") == 0 && !f.remedy[6], "its words");
 	r = coffer_err_from_finding(&e, "disk", &f);
 	ok(r == -ENOSPC && e.id == f.id && e.outcome == COFFER_REFUSED &&
-			strncmp(e.msg, "disk: 2.0 MiB", 13) == 0 && strstr(e.msg, f.remedy),
+			strncmp(e.msg, "disk: 2.0 MiB", 13) == 0 && strstr(e.msg, f.advice),
 		"the same as an error");
-	ok(coffer_findings_put(&l, &f) == 0 && l.n == 1 && l.items[0].command && !f.command,
+	ok(coffer_findings_put(&l, &f) == 0 && l.n == 1 && l.items[0].remedy && !f.remedy,
 		"the list owns it");
 	r = coffer_finding_make(&f, COFFER_TEXT_RESERVE_NONE,
 		COFFER_WITH(COFFER_ARG_TEXT("fitting_reserve", "4M")), NULL);
-	ok(r == 0 && strstr(f.remedy, ", or use --reduce-device-size 4M"),
-		"a part with its argument: %s", f.remedy);
+	ok(r == 0 && strstr(f.advice, ", or use --reduce-device-size 4M"),
+		"a part with its argument: %s", f.advice);
 	r = coffer_finding_make(&f, COFFER_TEXT_RESERVE_NONE,
 		COFFER_WITH(COFFER_ARG_SIZE("reserve", 2 << 20),
 			COFFER_ARG_SIZE("available", (2 << 20) - 512)),
@@ -121,12 +122,12 @@ static void check_long_command(void)
 	memset(name, 'n', sizeof(name) - 1);
 	r = coffer_finding_make(
 		&f, COFFER_TEXT_CONTENT_SUSPENDED, NULL, COFFER_RUN("mkswap", name));
-	ok(r == 0 && strcmp(f.command[1], name) == 0 && strstr(f.remedy, "'mkswap ...'"),
-		"a name that does not fit: %s", f.remedy);
+	ok(r == 0 && strcmp(f.remedy[1], name) == 0 && strstr(f.advice, "'mkswap ...'"),
+		"a name that does not fit: %s", f.advice);
 	coffer_finding_reset(&f);
 	r = coffer_finding_make(
 		&f, COFFER_TEXT_CONTENT_SUSPENDED, NULL, COFFER_RUN("mkswap", "a b"));
-	ok(r == 0 && strstr(f.remedy, ": mkswap 'a b'"), "a name with a blank: %s", f.remedy);
+	ok(r == 0 && strstr(f.advice, ": mkswap 'a b'"), "a name with a blank: %s", f.advice);
 	coffer_finding_reset(&f);
 }
 

@@ -39,7 +39,7 @@ static const char *remedy(const struct coffer_findings *l, const char *id)
 {
 	const struct coffer_finding *c = finding_named(l, id);
 
-	return c ? c->remedy : "there is no such check";
+	return c ? c->advice : "there is no such check";
 }
 
 /* --- header copies --- */

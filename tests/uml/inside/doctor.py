@@ -126,10 +126,10 @@ def no_key_left():
         d = Doctor(SPARE)
         assert d.bad(), d.report
         d.finds(d.disks[SPARE], "keyslot", "bad", "once it is closed, nobody can open it")
-        assert any("while it is open" in c.get("remedy", "") for c in d.disks[SPARE]), d.report
+        assert any("while it is open" in c.get("advice", "") for c in d.disks[SPARE]), d.report
     d = Doctor(SPARE)
     d.finds(d.disks[SPARE], "keyslot", "bad", "no keyslot holds the volume key")
-    assert not any("while it is open" in c.get("remedy", "") for c in d.disks[SPARE]), d.report
+    assert not any("while it is open" in c.get("advice", "") for c in d.disks[SPARE]), d.report
     run("wipefs", "-qa", SPARE)
 
 
@@ -156,7 +156,7 @@ def stopped_on_a_mapping():
             volume = run("cryptsetup", "luksUUID", device).stdout.strip()
             d = Doctor()
             d.finds(d.machine, "lock", "bad", f"{process.pid}.*{volume}.*is stopped")
-            assert any(c.get("remedy") == f"kill -CONT {process.pid}" for c in d.machine), d.machine
+            assert any(c.get("advice") == f"kill -CONT {process.pid}" for c in d.machine), d.machine
             assert sorted(d.disks) == sorted([DEV, device]), list(d.disks)
             d.finds(d.disks[device], "conversion", "note", str(process.pid))
         finally:
