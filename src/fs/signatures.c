@@ -105,10 +105,13 @@ int coffer_refuse_hibernation(struct coffer_err *e)
 	it = blkid_dev_iterate_begin(cache);
 	if (it && blkid_dev_set_search(it, "TYPE", "swsuspend") == 0 &&
 		blkid_dev_next(it, &dev) == 0 && (dev = blkid_verify(cache, dev)))
-		r = coffer_err_refuse(e, EBUSY,
-			"%s holds the memory of a hibernated system, which must not find its "
-			"filesystems changed; resume and shut it down, or run mkswap on %s",
-			blkid_dev_devname(dev), blkid_dev_devname(dev));
+		r = coffer_err_advise(e,
+			coffer_err_refuse(e, EBUSY,
+				"%s holds the memory of a hibernated system, which must not find "
+				"its filesystems changed",
+				blkid_dev_devname(dev)),
+			"resume that system and shut it down, or run mkswap on %s",
+			blkid_dev_devname(dev));
 	if (it)
 		blkid_dev_iterate_end(it);
 	blkid_put_cache(cache);

@@ -11,13 +11,6 @@ sys.path.insert(0, os.path.join(TOP, "tests/lib"))
 from tap import Tap  # noqa: E402
 
 MOST = 600
-# Longer files, and how long they may be. This list only shrinks: split them.
-LONG = {
-    "tests/loop/test_doctor.py": 798,
-    "tests/loop/test_plan.py": 778,
-    "tests/loop/test_repair.py": 842,
-    "tests/unit/test_doctor.c": 749,
-}
 CODE = re.compile(r"(src|include|examples|tests|scripts)/.*(\.(c|cc|h|py|sh)|/run)$")
 
 
@@ -39,13 +32,10 @@ def text(name):
         return f.read().splitlines()
 
 
-def too_long(tree, most):
+def too_long(tree):
     for name, lines in sorted(tree.items()):
-        if len(lines) > most.get(name, MOST):
-            yield f"{name}: {len(lines)} lines, not {most.get(name, MOST)}: split it by subject"
-    for name in most:
-        if len(tree.get(name, ())) <= MOST:
-            yield f"{name} is no longer long: take it off the list"
+        if len(lines) > MOST:
+            yield f"{name}: {len(lines)} lines, not {MOST}: split it by subject"
 
 
 def without_job(tree):
@@ -58,13 +48,12 @@ def without_job(tree):
 
 def main():
     tap, tree = Tap(), files()
-    for name, rule in (("files are short", lambda t: too_long(t, LONG)),
+    for name, rule in (("files are short", too_long),
                        ("files name their job", without_job)):
         found = list(rule(tree))
         tap.ok(tree and not found, name, "\n".join(found))
     bad = {"src/a.c": ["/* SPDX */", "/* b.c - x */"], "src/b.c": ["", "/* b.c - x */"] + MOST * [""]}
-    tap.ok(len(list(too_long(bad, {}))) == 1 and len(list(too_long(bad, {"src/b.c": 700}))) == 0 and
-           len(list(too_long(bad, {"src/a.c": 700}))) == 2, "a long file is found")
+    tap.ok(len(list(too_long(bad))) == 1, "a long file is found")
     tap.ok(len(list(without_job(bad))) == 1, "a file without its job is found")
     tap.done()
 

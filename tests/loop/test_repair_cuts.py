@@ -1,0 +1,72 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""coffer repair, cut: at each write and at the last flush. The next repair finishes what the first
+one began."""
+import os
+
+import coffer
+from coffer import ASAN, COFFER
+from disk import check_fs
+from repairs import (btrfs, content, copy_to, grown_mark, has_nothing_to_do, image_lost, is_plain,
+                     marked, names, read, record_left, report, small, tap, torn, torn_head, use)
+from scratch import folder, stack
+
+
+def cut(make, good, box):
+    """At each write and at the last flush; the next repair finishes what the first one began."""
+    start = copy_to(make(), os.path.join(folder, "cut"))
+    img = os.path.join(folder, "work")
+
+    def command(path):
+        return [COFFER, "repair", "--yes", "--threads", "1", "--key-file", box.key, path]
+    calls = []
+    for name, *_ in coffer.trace(command(copy_to(start, img))):
+        calls.append((name, 1 + sum(c[0] == name for c in calls)))
+    good(img)
+    assert len(calls) >= 4, f"only {len(calls)} calls"
+    for name, n in coffer.kills(calls):
+        copy_to(start, img)
+        coffer.kill_at(name, n, command(img))
+        r = report(img, "--yes", key=box.key, program=ASAN)
+        assert all(a["done"] for a in r["actions"]), r
+        try:
+            good(img)
+            has_nothing_to_do(img)
+        except AssertionError as e:
+            raise AssertionError(f"killed at {name} {n}, then {names(r)}") from e
+    os.unlink(start)
+
+
+def cut_block_0():
+    img = marked(btrfs(), 8)
+    files = use(img, "btrfs")
+
+    def good(path):
+        assert read(path, 0, 4096) == read(btrfs().plain, 0, 4096), "block 0 is not back"
+        check_fs(path, "btrfs")
+        assert content(copy_to(path, os.path.join(folder, "look")), "btrfs") == files
+    cut(lambda: img, good, btrfs())
+
+
+def cut_mark():
+    img, files = grown_mark()
+
+    def good(path):
+        assert read(path, 0, 4096) == bytes(4096), "something is left of the mark"
+        check_fs(path, "btrfs")
+        assert content(copy_to(path, os.path.join(folder, "look")), "btrfs") == files
+    cut(lambda: img, good, btrfs())
+
+
+with stack:
+    tap.run([
+        ("cut: sync-header", cut, lambda: torn(1), lambda img: small.check(img), small),
+        ("cut: sync-header of the first copy", cut, lambda: torn(0), lambda img: small.check(img),
+         small),
+        ("cut: undo-placement", cut, image_lost, is_plain, small),
+        ("cut: restore-head", cut, torn_head, is_plain, small),
+        ("cut: erase-record", cut, record_left, is_plain, small),
+        ("cut: restore-block-0", cut_block_0),
+        ("cut: erase-mark", cut_mark),
+    ])
+tap.done()
