@@ -8,7 +8,7 @@ import re
 import struct
 
 from coffer import ASAN, FAST
-from disk import NO_LOCKS, MiB, luks_metadata, run, sha256
+from disk import NO_LOCKS, MiB, copy_to, luks_metadata, read_at, run, sha256, write_at
 from scratch import path_of
 
 TRAILER = 4096
@@ -97,22 +97,12 @@ def stock_backup(img):
 
 
 def copy(path):
-    new = path_of("copy")
-    run("cp", "--sparse=always", path, new)
-    return new
-
-
-def read(path, at=0, n=None):
-    with open(path, "rb") as f:
-        f.seek(at)
-        return f.read() if n is None else f.read(n)
+    return copy_to(path, path_of("copy"))
 
 
 def write(path, at, what):
     os.chmod(path, 0o600)
-    with open(path, "r+b") as f:
-        f.seek(at)
-        f.write(what)
+    write_at(path, at, what)
 
 
 def areas(img):
@@ -123,7 +113,7 @@ def areas(img):
 
 def trailer(path):
     """The fields of a backup's last block, read by the format's description alone."""
-    block = read(path)[-TRAILER:]
+    block = read_at(path)[-TRAILER:]
     names = ("image_size", "seqid", "copy_size", "device_size", "data_offset", "date")
     fields = dict(zip(names, struct.unpack(">6Q", block[32:80])))
     return {**fields, "magic": block[:16], "version": int.from_bytes(block[16:20], "big"),

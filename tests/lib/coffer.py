@@ -13,8 +13,8 @@ import subprocess
 import time
 
 import fsfree
-from disk import (HANG, NO_LOCKS, MiB, check_fs, luks_metadata, make_image, make_tree, run, sha256,
-                  tempdir)
+from disk import (HANG, NO_LOCKS, MiB, check_fs, copy_to, luks_metadata, make_image, make_tree, run,
+                  sha256, tempdir, write_at)
 
 COFFER = os.environ["COFFER"]
 ASAN = os.environ.get("COFFER_ASAN", COFFER)
@@ -58,15 +58,16 @@ class Box:
                 f.write(os.urandom(size))
         else:
             make_image(self.plain, size, fs, self.end, tree, options=options, **make)
-            with open(self.plain, "r+b") as f:
-                f.seek(self.end)
-                f.write(os.urandom(min(size - self.end, 4 * MiB)))
+            write_at(self.plain, self.end, os.urandom(min(size - self.end, 4 * MiB)))
         run("rm", "-rf", tree)
 
     def copy(self, name="work"):
-        path = os.path.join(self.folder, name)
-        run("cp", "--sparse=always", self.plain, path)
-        return path
+        return copy_to(self.plain, os.path.join(self.folder, name))
+
+    def encrypted(self, name="encrypted"):
+        img = self.copy(name)
+        self.encrypt(img)
+        return img
 
     def encrypt(self, img, *args, **kw):
         return encrypt(img, self.key, *args, **kw)
@@ -151,6 +152,11 @@ def events(p):
     return [json.loads(line) for line in p.stdout.splitlines()]
 
 
+def why(report):
+    """Id and errno of what a JSON report or summary says went wrong: "reserve ENOSPC"."""
+    return " ".join(report[name] for name in ("id", "errno") if name in report)
+
+
 # --- stock cryptsetup ----------------------------------------------------------------------------
 
 def stock(img, key, *args, reserve="2M"):
@@ -158,6 +164,12 @@ def stock(img, key, *args, reserve="2M"):
     return ["cryptsetup", "reencrypt", "--encrypt", "--type", "luks2", "--batch-mode",
             "--force-offline-reencrypt", *FAST, "--reduce-device-size", reserve,
             "--key-file", key, *args, img]
+
+
+def stock_init(img, key, *args, **kw):
+    """Its header is placed, and nothing is encrypted yet."""
+    run(*stock(img, key, "--init-only", *args, **kw), cwd=os.path.dirname(img))
+    return img
 
 
 def stock_resume(img, key):

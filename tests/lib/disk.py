@@ -92,6 +92,25 @@ def make_partitions(img, label, script):
         "sfdisk", "-q", "--label", label, img, input=script)
 
 
+def copy_to(path, new):
+    """A copy of a file, with its holes."""
+    run("cp", "--sparse=always", path, new)
+    return new
+
+
+def read_at(path, at=0, n=-1):
+    with open(path, "rb") as f:
+        f.seek(at)
+        return f.read(n)
+
+
+def write_at(path, at, data):
+    """Into a file or device that is there."""
+    with open(path, "r+b") as f:
+        f.seek(at)
+        f.write(data)
+
+
 def sha256(path, offset=0, size=None):
     """Digest of a file or device, or of the range [offset, offset + size) of it."""
     h = hashlib.sha256()
@@ -168,6 +187,16 @@ def loop(path, *options):
         yield dev
     finally:
         run("losetup", "--detach", dev)
+
+
+@contextlib.contextmanager
+def loop_if(block, path):
+    """path, or a loop device over it that coffer may begin on."""
+    if not block:
+        yield path
+        return
+    with block_devices(), loop(path) as dev:
+        yield dev
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import os
 import random
 import stat
 
-from disk import MiB, loop, mounted, run, sha256
+from disk import MiB, loop, mounted, run, sha256, write_at
 
 PLAIN = os.path.join(os.environ["COFFER_BUILD"], "tests/fsmap")
 ASAN = os.path.join(os.environ["COFFER_ASAN_BUILD"], "tests/fsmap")
@@ -153,9 +153,7 @@ def _age(rnd, where, names, pool):
         elif dice < 0.5:
             run("cp", "--reflink=always", name, name + ".clone", status=None)
         elif dice < 0.6:
-            with open(name, "r+b") as f:
-                f.seek(rnd.randrange(100000))
-                f.write(pool[:rnd.randrange(1, 60000)])
+            write_at(name, rnd.randrange(100000), pool[:rnd.randrange(1, 60000)])
         elif dice < 0.63:
             fd = os.open(where, os.O_RDONLY)
             os.fsync(fd)

@@ -92,9 +92,3 @@ def holes(fs, size=64 * MiB, end=62 * MiB):
 def cut_after(img, flushes):
     coffer.kill_at("fdatasync", flushes,
                    coffer.command("encrypt", img, box.key, "--threads", "1", *ALL))
-
-
-def image(size, fs, end, **kw):
-    path = path_of("image")
-    make_image(path, size, fs, end, **kw)
-    return path

@@ -9,7 +9,8 @@ import re
 
 import coffer
 from coffer import ASAN, COFFER, Box, one_thread
-from disk import KiB, MiB, check_fs, loop, luks_metadata, make_tree, mounted, run, sha256
+from disk import (KiB, MiB, check_fs, copy_to, loop, luks_metadata, make_tree, mounted, read_at,
+                  run, sha256, write_at)
 from scratch import folder
 from tap import Tap
 
@@ -101,20 +102,8 @@ def is_plain(img):
     check_fs(img, "ext4")
 
 
-def write(img, at, data):
-    with open(img, "r+b") as f:
-        f.seek(at)
-        f.write(data)
-
-
-def read(img, at, n):
-    with open(img, "rb") as f:
-        f.seek(at)
-        return f.read(n)
-
-
 def tear(img, which, at=4096 + 100):
-    write(img, which * COPY + at, os.urandom(64))
+    write_at(img, which * COPY + at, os.urandom(64))
 
 
 def killed_at(moment, box=None):
@@ -138,7 +127,7 @@ def torn(which, moment=None, at=4096 + 100):
 
 def zeroed(n, moment=None):
     img = killed_at(moment) if moment else finished()
-    write(img, 0, bytes(n))
+    write_at(img, 0, bytes(n))
     return img
 
 
@@ -149,7 +138,7 @@ def half_placed():
 def image_lost():
     """Half placed, and the header's image is not what its record names."""
     img = half_placed()
-    write(img, small.end + 4096 + 5000, os.urandom(64))
+    write_at(img, small.end + 4096 + 5000, os.urandom(64))
     return img
 
 
@@ -168,17 +157,15 @@ def torn_head(upto=8 * KiB):
     """Stock's header arrived in part, the copy of the head did."""
     img, begun = small.copy(), os.path.join(folder, "begun")
     run("cp", img, begun)
-    run(*coffer.stock(begun, small.key, "--init-only"), cwd=folder)
-    write(img, small.size - MiB, read(begun, small.size - MiB, MiB))
-    write(img, 0, read(begun, 0, upto))
+    coffer.stock_init(begun, small.key)
+    write_at(img, small.size - MiB, read_at(begun, small.size - MiB, MiB))
+    write_at(img, 0, read_at(begun, 0, upto))
     os.unlink(begun)
     return img
 
 
 def stock_begun():
-    img = small.copy()
-    run(*coffer.stock(img, small.key, "--init-only"), cwd=folder)
-    return img
+    return coffer.stock_init(small.copy(), small.key)
 
 
 def stock_hot(n=2):
@@ -187,11 +174,6 @@ def stock_hot(n=2):
     assert any("in-reencryption" in s.get("flags", [])
                for s in luks_metadata(img)["segments"].values()), "not inside a step"
     return img
-
-
-def copy_to(a, b):
-    run("cp", "--sparse=always", a, b)
-    return b
 
 
 def use(img, fs, grow=0):
@@ -227,11 +209,11 @@ def marked(box, sectors):
     other = os.path.join(folder, "marked")
     copy_to(img, other)
     coffer.kill_at(*after_mark(box), one_thread(other, box.key))
-    assert read(other, 0, 14) == b"COFFER-TRANSIT" and read(other, 64 * KiB, 4096) == \
-        read(img, 64 * KiB, 4096), "killed at another moment"
-    block = read(other, 0, 4096)
+    assert read_at(other, 0, 14) == b"COFFER-TRANSIT" and read_at(other, 64 * KiB, 4096) == \
+        read_at(img, 64 * KiB, 4096), "killed at another moment"
+    block = read_at(other, 0, 4096)
     os.rename(other, img)
-    write(img, 0, block[:512 * sectors] + read(box.plain, 512 * sectors, 4096 - 512 * sectors))
+    write_at(img, 0, block[:512 * sectors] + read_at(box.plain, 512 * sectors, 4096 - 512 * sectors))
     return img
 
 
@@ -243,7 +225,7 @@ def restored_but_marked():
     at = [i for i, c in enumerate(calls) if c[0] == "pwrite64" and c[1] == 0 and c[2] == 4096][-1]
     coffer.kill_at("pwrite64", sum(c[0] == "pwrite64" for c in calls[:at + 1]),
                    coffer.command("abort", img))
-    assert read(img, 0, 14) == b"COFFER-TRANSIT", "killed at another moment"
+    assert read_at(img, 0, 14) == b"COFFER-TRANSIT", "killed at another moment"
     return img
 
 

@@ -4,7 +4,7 @@ stack.close() removes it."""
 import contextlib
 import os
 
-from disk import tempdir
+from disk import make_image, tempdir
 
 stack = contextlib.ExitStack()
 folder = stack.enter_context(tempdir())
@@ -13,6 +13,12 @@ counter = iter(range(10 ** 6))
 
 def path_of(name):
     return os.path.join(folder, f"{name}-{next(counter)}")
+
+
+def image(size, fs, end, **kw):
+    path = path_of("image")
+    make_image(path, size, fs, end, **kw)
+    return path
 
 
 def raw(size, *pieces):

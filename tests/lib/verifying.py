@@ -6,7 +6,7 @@ import json
 import os
 
 from coffer import ASAN
-from disk import run, sha256
+from disk import read_at, run, sha256, write_at
 
 
 def state_of(img):
@@ -66,20 +66,8 @@ def expect_filesystem(report, plain, end):
 
 # --- damage ----------------------------------------------------------------------------------------
 
-def put(img, at, data):
-    with open(img, "r+b") as f:
-        f.seek(at)
-        f.write(data)
-
-
-def get(img, at, n):
-    with open(img, "rb") as f:
-        f.seek(at)
-        return f.read(n)
-
-
 def xor(img, at):
-    put(img, at, bytes([get(img, at, 1)[0] ^ 1]))
+    write_at(img, at, bytes([read_at(img, at, 1)[0] ^ 1]))
 
 
 def reseal(img, edit, copies=(0, 1), seqid=None):

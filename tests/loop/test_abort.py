@@ -66,7 +66,7 @@ def abort_killed(call, n, then):
 
 def stock_start():
     img = small.copy()
-    run(*coffer.stock(img, small.key, "--init-only"), cwd=folder)
+    coffer.stock_init(img, small.key)
     coffer.abort(img, program=ASAN)
     assert_plain(img, "after the abort")
 
@@ -74,7 +74,7 @@ def stock_start():
 def stock_first_step():
     """Stock's first step writes only where nothing of the filesystem lies; it is no commit yet."""
     img = small.copy()
-    run(*coffer.stock(img, small.key, "--init-only"), cwd=folder)
+    coffer.stock_init(img, small.key)
     coffer.inject("fdatasync", "signal=KILL:when=1", coffer.stock_resume(img, small.key))
     coffer.abort(img, program=ASAN)
     assert_plain(img, "after the abort")

@@ -12,7 +12,7 @@ import subprocess
 
 import coffer
 from coffer import COFFER, FAST, NOBODY
-from disk import HANG, MiB, loop, run
+from disk import HANG, MiB, loop, run, write_at
 from doctors import (LOCKS, box, disk, doctor, find, healthy, lock_dir, luks_format, machine, path,
                      tap, waits_for_state)
 from scratch import folder, stack
@@ -81,9 +81,7 @@ def several():
 
 def tear(img, which):
     at = which * coffer.header(img)["hdr_size"] + 4200
-    with open(img, "r+b") as f:
-        f.seek(at)
-        f.write(os.urandom(64))
+    write_at(img, at, os.urandom(64))
 
 
 def torn(which, id_):
@@ -118,7 +116,7 @@ def killed(moment):
 
 
 def by_stock(img):
-    run(*coffer.stock(img, box.key, "--init-only"), cwd=folder)
+    coffer.stock_init(img, box.key)
 
 
 def of_cryptsetup():

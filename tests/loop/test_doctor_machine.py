@@ -14,7 +14,7 @@ import time
 
 import coffer
 from coffer import COFFER, NOBODY
-from disk import HANG, MiB, loop, run
+from disk import HANG, MiB, loop, run, write_at
 from doctors import (LOCKS, box, disk, doctor, find, healthy, lock_dir, luks_format, machine, over,
                      path, tap, waits_for_state, write)
 from scratch import stack
@@ -205,9 +205,7 @@ def hibernated():
     with open(img, "wb") as f:
         f.truncate(4 * MiB)
     run("mkswap", img)
-    with open(img, "r+b") as f:
-        f.seek(4086)
-        f.write(b"S1SUSPEND\0")
+    write_at(img, 4086, b"S1SUSPEND\0")
     lock = int(os.environ["COFFER_TEST_DOCTOR"])
     fcntl.flock(lock, fcntl.LOCK_EX)
     try:

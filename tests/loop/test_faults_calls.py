@@ -7,7 +7,7 @@ import os
 
 import coffer
 from coffer import RECORDIO, Box, one_thread
-from disk import KiB, MiB, run, sha256, tempdir
+from disk import KiB, MiB, run, sha256, tempdir, write_at
 from tap import Tap
 
 tap = Tap()
@@ -88,9 +88,7 @@ def abort_short(unit):
 def repair_short(unit):
     """The second header copy is torn; then the conversion goes on."""
     img = placed_copy()
-    with open(img, "r+b") as f:
-        f.seek(16 * KiB + 4096)
-        f.write(bytes(512))
+    write_at(img, 16 * KiB + 4096, bytes(512))
     run(*coffer.command("repair", img, box.key, "--yes"), env=short(unit, img))
     box.check(img)
 

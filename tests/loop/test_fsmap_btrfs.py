@@ -7,7 +7,7 @@ import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from disk import KiB, MiB, loop, mounted, run, tempdir  # noqa: E402
+from disk import KiB, MiB, loop, mounted, run, tempdir, write_at  # noqa: E402
 from fsmap import ask, ask_unharmed, check_order, free, garbage, merge, minus, populate, prove, total  # noqa: E402,E501
 from tap import Tap  # noqa: E402
 
@@ -131,9 +131,7 @@ def patched(offset, value, code, words):
     """One field of the superblock; it is looked at before the sum."""
     with image(128 * MiB) as path:
         run("mkfs.btrfs", "-q", "-f", path)
-        with open(path, "r+b") as f:
-            f.seek(64 * KiB + offset)
-            f.write(value.to_bytes(8, "little"))
+        write_at(path, 64 * KiB + offset, value.to_bytes(8, "little"))
         refused(ask_unharmed(path), code, words)
 
 

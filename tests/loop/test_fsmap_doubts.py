@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from disk import HANG, MiB, loop, mounted, run, sha256, tempdir  # noqa: E402
+from disk import HANG, MiB, loop, mounted, run, sha256, tempdir, write_at  # noqa: E402
 from fsmap import PLAIN, ask, ask_unharmed, free, loops_over, populate  # noqa: E402
 from tap import Tap  # noqa: E402
 
@@ -78,9 +78,7 @@ def debugfs(command, code, words):
 
 def patched(kind, offset, value, code, words, options=((), ("--no-mount",))):
     with made(kind) as path:
-        with open(path, "r+b") as f:
-            f.seek(offset)
-            f.write(value)
+        write_at(path, offset, value)
         refused(path, code, words, options)
 
 
@@ -107,9 +105,7 @@ def journal_in_use():
     with made("ext4") as path:
         block = int(run("debugfs", "-R", "blocks <8>", path).stdout.split()[0])
         size = int(re.search(r"^Block size: +(\d+)", run("dumpe2fs", "-h", path).stdout, re.M)[1])
-        with open(path, "r+b") as f:
-            f.seek(block * size + 28)
-            f.write(bytes((0, 0, 0, 1)))
+        write_at(path, block * size + 28, bytes((0, 0, 0, 1)))
         refused(path, 117, "journal")
 
 

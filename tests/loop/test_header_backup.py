@@ -10,10 +10,10 @@ import shutil
 
 import coffer
 from backups import (AREA, OFFSET, SIZE, TRAILER, add, areas, assert_opens, backup, copy,
-                     cryptsetup, key, kill, path_of_folder, read, refused, restore, stock_backup,
-                     trailer, unchanged, volume, write)
+                     cryptsetup, key, kill, path_of_folder, refused, restore, stock_backup, trailer,
+                     unchanged, volume, write)
 from coffer import COFFER, FAST, NOBODY, Box, header, kill_at, phases
-from disk import MiB, block_devices, loop, luks_metadata, mounted, run
+from disk import MiB, block_devices, loop, luks_metadata, mounted, read_at, run
 from scratch import folder, path_of, stack
 from tap import Skip, Tap
 
@@ -25,7 +25,7 @@ def what_is_in_it():
     img = volume("one", "two")
     path = unchanged(img, backup, img)
     t, stock = trailer(path), stock_backup(img)
-    image = read(path)[:-TRAILER]
+    image = read_at(path)[:-TRAILER]
     assert t["magic"] == b"COFFER-BACKUP\0\0\0" and t["version"] == 1 and t["kind"] == 0, t
     assert t["image_size"] == len(image) == 2 * 16384 + AREA, t
     assert t["image_hash"] == hashlib.sha256(image).digest() and t["sum"] == t["sum_now"], t
@@ -36,7 +36,7 @@ def what_is_in_it():
     assert t["rest"] == bytes(TRAILER - 800) and t["pointer"] == 0, t
     assert os.stat(path).st_mode & 0o7777 == 0o400, oct(os.stat(path).st_mode)
     # stock's own backup, but for what is no keyslot
-    want = bytearray(read(stock))
+    want = bytearray(read_at(stock))
     assert len(want) == len(image)
     used = [False] * (len(want) // 4096)
     for at, n in areas(img):
@@ -54,17 +54,17 @@ def no_dead_keys():
     """The area of a removed keyslot is in stock's backup, and must not be in ours."""
     img = volume("one")
     at, n = areas(img)[0]
-    old = read(img, at + n, n)
+    old = read_at(img, at + n, n)
     add(img, "one", "two")
-    material = read(img, at + n, n)
+    material = read_at(img, at + n, n)
     kill(img, 1)
     write(img, at + n, material)  # as a flash that keeps what was to be overwritten
     path = backup(img)
-    assert read(path, at + n, n) == bytes(n) and material != old
+    assert read_at(path, at + n, n) == bytes(n) and material != old
     stock = stock_backup(img)
-    assert read(stock, at + n, n) == material
+    assert read_at(stock, at + n, n) == material
     restore(img, stock, "--allow", "keyslots")
-    assert read(img, at + n, n) == bytes(n), "old key material is left on the disk"
+    assert read_at(img, at + n, n) == bytes(n), "old key material is left on the disk"
 
 
 def torn_copies():
@@ -113,7 +113,7 @@ def existing_files():
     for path in there, link, img, "/dev/null", "/dev/zero":
         p = unchanged(img, backup, img, status=(4,), path=path)
         assert "exists already" in p.stderr, p.stderr
-    assert read(there) == b"mine" and not os.path.exists(link)
+    assert read_at(there) == b"mine" and not os.path.exists(link)
     for path, word in (folder, "exists already"), (os.path.join(folder, "no", "file"), "folder"), \
             (folder + "/", "no name"):
         p = backup(img, status=(1, 4), path=path)
@@ -194,7 +194,7 @@ def on_the_device_itself():
 def cut_backups():
     """At each of its calls: the file is whole or not there."""
     img = volume("one")
-    full = len(read(backup(img)))
+    full = len(read_at(backup(img)))
     seen = set()
     for call in "openat", "write", "fsync", "renameat2", "close":
         for n in range(1, 200):
@@ -206,7 +206,7 @@ def cut_backups():
             p = coffer.inject(call, f"signal=KILL:when={n}", cmd)
             if os.path.exists(path):
                 seen.add("whole")
-                assert len(read(path)) == full
+                assert len(read_at(path)) == full
                 restore(img, path, "--dry-run")
             else:
                 seen.add("none")
@@ -245,7 +245,7 @@ def flushes():
     run("strace", "-f", "-y", "-o", log, "-e", "trace=write,fsync,renameat2", COFFER, "header",
         "backup", img, "--header-backup-file", path)
     calls = []
-    for line in read(log).decode(errors="replace").splitlines():
+    for line in read_at(log).decode(errors="replace").splitlines():
         m = re.search(r"\b(write|fsync|renameat2)\(\d+<([^>]*)>", line)
         if m and m[2].startswith(where):
             calls.append((m[1], "folder" if m[2] == where else "file"))
@@ -272,20 +272,20 @@ def unlocked():
             log = path_of("log")
             backup(dev, path=os.path.join(where, "traced"), program=COFFER,
                    prefix=["strace", "-f", "-y", "-o", log, "-e", "trace=pread64"])
-            lines = re.findall(r"pread64\(.*", read(log).decode(errors="replace"))
+            lines = re.findall(r"pread64\(.*", read_at(log).decode(errors="replace"))
             large = [n for n, line in enumerate(lines, 1)
                      if f"<{dev}" in line and re.search(rf" {MiB}, \d+\) = {MiB}$", line)]
             seen = []
             for n in large:
                 path = os.path.join(where, f"backup-{n}")
-                old = read(dev, first, 4096), read(dev, last, 4096)
+                old = read_at(dev, first, 4096), read_at(dev, last, 4096)
                 new = os.urandom(4096), os.urandom(4096)
                 os.chmod(dev, 0o644)
                 with coffer.paused("pread64", n, [*NOBODY, COFFER, "header", "backup", dev,
                                                   "--header-backup-file", path]):
                     write(dev, first, new[0])
                     write(dev, last, new[1])
-                got = read(path, first, 4096), read(path, last, 4096)
+                got = read_at(path, first, 4096), read_at(path, last, 4096)
                 assert got in (old, new), f"pread64 {n}: a keyslot of each"
                 seen.append(got == new)
             assert len(seen) > 3 and True in seen, (seen, lines)
@@ -328,7 +328,7 @@ def during_a_conversion():
     for call, k, _ in phases(box)["placement"][-14:]:
         placing = box.copy("placing")
         kill_at(call, k, coffer.one_thread(placing, box.key))
-        if read(placing, 0, 14) == b"COFFER-TRANSIT":
+        if read_at(placing, 0, 14) == b"COFFER-TRANSIT":
             marked += 1
             # Bug: beside a coffer that was killed while it placed its header: status 6
             p = run(COFFER, "header", "backup", "--header-backup-file", path_of("none"), placing,
@@ -351,7 +351,7 @@ def stock_reencrypt():
     assert trailer(during)["kind"] == 2
     area = [k for k in luks_metadata(img)["keyslots"].values() if k["type"] == "reencrypt"][0]
     at, n = int(area["area"]["offset"]), int(area["area"]["size"])
-    assert read(during, at, n) == bytes(n), "a journal of content is in the backup"
+    assert read_at(during, at, n) == bytes(n), "a journal of content is in the backup"
     cryptsetup("reencrypt", "--resume-only", "--force-offline-reencrypt", "--key-file", key("one"),
                img)
     refused(img, before, "another volume key", args=("--allow", "keyslots"))

@@ -15,11 +15,10 @@ import time
 import coffer
 import luks2hdr
 from coffer import ASAN, COFFER, NOBODY, Box, kill_at, phases
-from disk import HANG, MiB, block_devices, loop, make_image, run, tempdir
+from disk import HANG, MiB, block_devices, loop, make_image, read_at, run, tempdir, write_at
 from luks2hdr import COPY, KEYSLOTS, OFFSET, Header, put
-from tap import Skip, Tap
-from verifying import get, state_of, xor
-from verifying import put as put_bytes
+from tap import Tap
+from verifying import state_of, xor
 
 tap = Tap()
 tap.need_root()
@@ -155,7 +154,7 @@ def says_like_the_others(img, report, c):
     others = {x["id"]: x for x in json.loads(text)["checks"]}
     assert others[c["id"]]["advice"] == c["advice"], (others[c["id"]], c)
     foreign = c["id"] == "header-primary" and not report["copies"][0]["found"] and \
-        any(get(img, 0, 4096))
+        any(read_at(img, 0, 4096))
     assert ("something else lies" in c["advice"]) == foreign, c
 
 
@@ -188,7 +187,7 @@ def of_an_earlier_volume():
     old = luks2hdr.make(folder, "old", 2 * MiB)
     run("cryptsetup", "luksFormat", "-q", *luks2hdr.CHEAP, "--luks2-metadata-size", "32k",
         "--luks2-keyslots-size", 512 << 10, "--offset", OFFSET // 512, old, luks2hdr.key_file(folder))
-    put_bytes(img, 32768, get(old, 32768, 32768))
+    write_at(img, 32768, read_at(old, 32768, 32768))
     check(img, 0)
     xor(img, 5000)
     xor(img, COPY + 5000)
@@ -225,7 +224,7 @@ def metadata_sizes(size):
         luks2hdr.key_file(folder))
     report = check(img, 0)
     assert [c["offset"] for c in report["copies"]] == [0, size], report["copies"]
-    put_bytes(img, 0, bytes(8192))
+    write_at(img, 0, bytes(8192))
     report = check(img, 3)
     assert set(bad(report)) == {"header-primary"} and report["copies"][1]["offset"] == size
     os.unlink(img)
@@ -240,7 +239,7 @@ def leftover(at, magic_at, kind, killed=False):
     img = volume()
     if killed:  # its area is nobody's then
         run("cryptsetup", "luksKillSlot", "-q", img, "0")
-    put_bytes(img, at, get(made, at, 4096 - at % 4096))
+    write_at(img, at, read_at(made, at, 4096 - at % 4096))
     os.unlink(made)
     report = check(img, 3)
     found = bad(report)
@@ -276,7 +275,7 @@ def in_the_gap():
     img = luks2hdr.make(folder, "gap", 4 * MiB)
     run("cryptsetup", "luksFormat", "-q", *luks2hdr.CHEAP, *luks2hdr.SMALL, "--offset",
         (2 * MiB) // 512, img, luks2hdr.key_file(folder))
-    put_bytes(img, MiB, b"\x0d\xd0\x01\xc0" + bytes(508))
+    write_at(img, MiB, b"\x0d\xd0\x01\xc0" + bytes(508))
     report = check(img, 3)
     c = bad(report)["signature"]
     assert "VMFS_volume_member" in c["text"], c
@@ -294,7 +293,7 @@ def among_the_data():
     at = 8 * MiB - 65536  # version 0.90
     uuid = os.urandom(16)
     sb = (0xa92b4efc).to_bytes(4, "little") + (0).to_bytes(4, "little") + (90).to_bytes(4, "little")
-    put_bytes(img, at, sb + bytes(8) + uuid[:4] + bytes(40))
+    write_at(img, at, sb + bytes(8) + uuid[:4] + bytes(40))
     report = check(img, 3)
     c = bad(report)["signature"]
     assert "linux_raid_member" in c["text"] and "among the data" in c["advice"], c
@@ -449,9 +448,9 @@ def half_placed():
     for call, k, _ in phases(box)["placement"][::-1]:
         run("cp", box.plain, img)
         kill_at(call, k, coffer.one_thread(img, box.key))
-        if get(img, 0, 14) != b"COFFER-TRANSIT":
+        if read_at(img, 0, 14) != b"COFFER-TRANSIT":
             continue
-        second = get(img, COPY, 4) == b"SKUL"  # it is written before the first one
+        second = read_at(img, COPY, 4) == b"SKUL"  # it is written before the first one
         seen.add(second)
         report = check(img, 3)
         assert f"coffer status {img}" in bad(report)["state"]["advice"], report

@@ -10,9 +10,9 @@ import coffer
 from beside import (assert_copies_equal, copies_in, locked, metadata_lock_path, programs, target)
 from coffer import COFFER, Box
 from cuts import record
-from disk import KiB, MiB, run, sha256, tempdir
+from disk import KiB, MiB, read_at, run, sha256, tempdir, write_at
 from tap import Tap
-from verifying import get, put, reseal, xor
+from verifying import reseal, xor
 
 tap = Tap()
 tap.need_root()
@@ -65,7 +65,7 @@ def observed(kind, *args):
         lock = metadata_lock_path(where)
         while p.is_alive():
             with locked(lock):
-                data = get(img, 0, 64 * KiB)
+                data = read_at(img, 0, 64 * KiB)
             samples += 1
             first, second = copies_in(data)
             if not seen and not first and not second:
@@ -87,7 +87,7 @@ def observed(kind, *args):
 
 def older(copy):
     def edit(img):
-        first = get(img, 0, 4096)
+        first = read_at(img, 0, 4096)
         reseal(img, lambda meta: meta["config"].update(a=1), copies=(copy,),
                seqid=int.from_bytes(first[16:24], "big") - 1)
     return edit
@@ -109,8 +109,8 @@ DAMAGE = {
     "second copy older": older(1),
     "first copy refused": refused(0),
     "second copy refused": refused(1),
-    "first copy zero": lambda img: put(img, 0, bytes(C)),
-    "second copy zero": lambda img: put(img, C, bytes(C)),
+    "first copy zero": lambda img: write_at(img, 0, bytes(C)),
+    "second copy zero": lambda img: write_at(img, C, bytes(C)),
 }
 LOOKS = [
     ("status", []), ("plan", ["--no-speed"]), ("verify", []), ("verify with a key", None),

@@ -9,10 +9,10 @@ import re
 
 import coffer
 from backups import (AREA, OFFSET, SIZE, add, areas, assert_opens, backup, change, checks, copy,
-                     cryptsetup, key, kill, opens, read, refused, restore, stock_backup, trailer,
+                     cryptsetup, key, kill, opens, refused, restore, stock_backup, trailer,
                      unchanged, volume, write)
 from coffer import COFFER, FAST, header
-from disk import MiB, luks_metadata, run, sha256
+from disk import MiB, luks_metadata, read_at, run, sha256
 from scratch import path_of, stack
 from tap import Tap
 
@@ -28,7 +28,7 @@ def round_trip_ours_by_stock():
     cryptsetup("luksHeaderRestore", img, "--header-backup-file", path)
     assert_opens(img, ["one", "two"], ["three"])
     n = trailer(path)["image_size"]
-    assert read(img, 0, n) == read(path, 0, n), "stock did not take all of it"
+    assert read_at(img, 0, n) == read_at(path, 0, n), "stock did not take all of it"
 
 
 def round_trip_stock_by_ours():
@@ -42,14 +42,14 @@ def round_trip_stock_by_ours():
     assert_opens(img, ["one", "two"], ["three"])
     assert luks_metadata(img) == meta and sha256(img, OFFSET, SIZE - OFFSET) == data
     for at, n in areas(img):
-        assert read(img, at, n) == read(stock, at, n)
+        assert read_at(img, at, n) == read_at(stock, at, n)
 
 
 def dead_header(how, make):
     """All that is left to go by is the device's size, and of a stock file not even that."""
     img = volume("one", "two")
     path = make(img)
-    image = read(path, 0, 2 * 16384 + AREA)
+    image = read_at(path, 0, 2 * 16384 + AREA)
     if how == "torn":
         for at in 5000, 16384 + 5000:
             write(img, at, b"\xaa" * 64)
@@ -60,10 +60,10 @@ def dead_header(how, make):
     restore(img, path)
     assert_opens(img, ["one", "two"])
     used = areas(img)
-    assert read(img, 0, 2 * 16384) == image[:2 * 16384], "the header is not the file's"
+    assert read_at(img, 0, 2 * 16384) == image[:2 * 16384], "the header is not the file's"
     for at, n in used:
-        assert read(img, at, n) == image[at:at + n]
-    assert sum(b != 0 for b in read(img, 2 * 16384, AREA)) <= sum(n for _, n in used)
+        assert read_at(img, at, n) == image[at:at + n]
+    assert sum(b != 0 for b in read_at(img, 2 * 16384, AREA)) <= sum(n for _, n in used)
 
 
 def torn_names():
@@ -73,7 +73,7 @@ def torn_names():
 
     def torn(disk, at=5000):
         for place in 0, 16384:
-            write(disk, place + at, bytes([read(disk, place + at, 1)[0] ^ 1]))
+            write(disk, place + at, bytes([read_at(disk, place + at, 1)[0] ^ 1]))
         return disk
     refused(torn(copy(img)), foreign, header(img)["uuid"], "--allow uuid")
     kill(img, 1)
@@ -94,7 +94,7 @@ def torn_names():
     dead = torn(copy(img))
     run("strace", "-f", "-o", log, "-e", "trace=openat", COFFER, "header", "restore", dead,
         "--header-backup-file", foreign, "--yes", "--allow", "uuid")
-    assert f"LN_LUKS2-reencryption-{header(img)['uuid']}" in read(log).decode(errors="replace")
+    assert f"LN_LUKS2-reencryption-{header(img)['uuid']}" in read_at(log).decode(errors="replace")
     # the size in block 0 is torn, too: the second copy is found where it lies
     dead = torn(copy(img))
     write(dead, 8, bytes(8))
@@ -185,12 +185,12 @@ def settings():
     # the flags need a mapping to be set by stock: as they lie on the disk
     img = copy(plain)
     for at in 0, 16384:
-        meta = json.loads(read(img, at + 4096, 12288).split(b"\0")[0])
+        meta = json.loads(read_at(img, at + 4096, 12288).split(b"\0")[0])
         meta["config"]["flags"] = ["allow-discards"]
         text = json.dumps(meta, separators=(",", ":")).encode()
         write(img, at + 4096, text.ljust(12288, b"\0"))
         write(img, at + 448, bytes(64))
-        write(img, at + 448, hashlib.sha256(read(img, at, 16384)).digest())
+        write(img, at + 448, hashlib.sha256(read_at(img, at, 16384)).digest())
     said = notes(img, path)
     assert len(said) == 1 and "allow-discards" in said[0], said
 
@@ -251,7 +251,7 @@ def larger_before():
     old = copy(img)
     restore(img, path, "--allow", "geometry,volume-key,keyslots")
     assert_opens(img, ["one"], ["two"])
-    assert read(img, MiB, OFFSET - MiB) == bytes(OFFSET - MiB)
+    assert read_at(img, MiB, OFFSET - MiB) == bytes(OFFSET - MiB)
     assert sha256(img, OFFSET, SIZE - OFFSET) == data
     for disk, status in (old, 0), (img, 1):  # stock looks for a second copy up to 4 MiB
         write(disk, 0, bytes(128 * 1024))

@@ -10,10 +10,10 @@ import re
 import struct
 import subprocess
 
-from backups import (SIZE, assert_opens, backup, change, copy, kill, read, refused, restore,
-                     trailer, unchanged, volume, write)
+from backups import (SIZE, assert_opens, backup, change, copy, kill, refused, restore, trailer,
+                     unchanged, volume, write)
 from coffer import COFFER, NOBODY, header
-from disk import HANG, block_devices, loop, mounted, run, sha256, tempdir
+from disk import HANG, block_devices, loop, mounted, read_at, run, sha256, tempdir
 from scratch import path_of, stack
 from tap import Tap
 
@@ -98,7 +98,7 @@ def locks():
         log = path_of("log")
         run("strace", "-f", "-y", "-o", log, "-e", "trace=flock,pwrite64", COFFER, "header",
             "restore", dev, "--header-backup-file", path, "--yes", "--allow", "keyslots")
-        text = read(log).decode(errors="replace")
+        text = read_at(log).decode(errors="replace")
         held, seen = {}, False
         for name, how, _ in re.findall(r"flock\(\d+<([^>]*)>, (LOCK_EX|LOCK_SH|LOCK_UN)"
                                        r"|pwrite64\(\d+<(/dev/loop[^>]*)>", text):
@@ -162,7 +162,7 @@ def part_of_a_raid():
     change(img, "one", "two")
     raid = struct.pack("<9I", 0xa92b4efc, 0, 90, 0, 0, 0x12345678, 1, 1, SIZE // 1024 - 64)
     at = SIZE - 65536
-    before = read(img, at, 4096)
+    before = read_at(img, at, 4096)
     for torn in False, True:
         disk = copy(img)
         write(disk, at, raid + bytes(4096 - len(raid)))

@@ -10,10 +10,10 @@ import struct
 
 import coffer
 from backups import (AREA, OFFSET, SIZE, TRAILER, add, areas, assert_opens, backup, change, checks,
-                     copy, cryptsetup, key, kill, path_of_folder, read, refused, restore,
-                     stock_backup, unchanged, volume, write)
+                     copy, cryptsetup, key, kill, path_of_folder, refused, restore, stock_backup,
+                     unchanged, volume, write)
 from coffer import COFFER, FAST, Box, header
-from disk import MiB, luks_metadata, run
+from disk import MiB, luks_metadata, read_at, run
 from scratch import folder, path_of, stack
 from tap import Tap
 
@@ -48,7 +48,7 @@ def torn_by_stock(img):
     box = Box(path_of_folder("torn"))
     plain = box.copy("plain-disk")
     placed = box.copy("placed")
-    run(*coffer.stock(placed, box.key, "--init-only"))
+    coffer.stock_init(placed, box.key)
     with open(plain, "r+b") as f, open(placed, "rb") as g:
         g.seek(box.size - MiB)
         f.seek(box.size - MiB)
@@ -138,7 +138,7 @@ def no_room():
 def bad_files():
     img = volume("one")
     path = backup(img)
-    whole = read(path)
+    whole = read_at(path)
     size = len(whole)
     count = 0
 
@@ -173,7 +173,7 @@ def bad_files():
 def bad_stock_files():
     """Without a trailer the header's own checksums are all there is."""
     img = volume("one")
-    whole = read(stock_backup(img))
+    whole = read_at(stock_backup(img))
     for at in 0, 16, 24, 168, 448, 5000, 16384, 16384 + 5000:
         bad = path_of("bad")
         flipped = bytearray(whole)
@@ -190,7 +190,7 @@ def bad_stock_files():
     # ours without its trailer is one of these
     ours = path_of("cut")
     with open(ours, "wb") as f:
-        f.write(read(backup(img))[:-TRAILER])
+        f.write(read_at(backup(img))[:-TRAILER])
     assert checks(img, ours)["backup"]["sealed"] is False
 
 
@@ -206,7 +206,7 @@ def seal(image, block):
 def forged_files():
     """Sums that are right over contents that are not."""
     img = volume("one")
-    whole = read(backup(img))
+    whole = read_at(backup(img))
     image, block = whole[:-TRAILER], whole[-TRAILER:]
 
     def judge(data, word):
@@ -257,7 +257,7 @@ def hostile_uuid():
     for at in 0, 16384:
         write(img, at + 168, name.ljust(40, b"\0"))
         write(img, at + 448, bytes(64))
-        write(img, at + 448, hashlib.sha256(read(img, at, 16384)).digest())
+        write(img, at + 448, hashlib.sha256(read_at(img, at, 16384)).digest())
     path = path_of("hostile")
     p = backup(img, status=(0, 9), path=path)
     dead = copy(img)

@@ -12,7 +12,7 @@ import coffer
 from coffer import NOBODY, Box
 from disk import MiB, loop, mounted, partition, remove_partition, run, tempdir
 from holders import (PLAIN_TOOL, TOOL, assert_holders, everything_is_readable, find_holders, image,
-                     is_ours, on, opener, process, short)
+                     is_ours, opener, process, short)
 from scratch import folder, path_of, raw, stack
 from tap import Skip, Tap
 

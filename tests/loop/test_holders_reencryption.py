@@ -29,7 +29,7 @@ def uuid_of(img):
 
 def stock_at_work(block):
     img = box.copy("stock")
-    run(*coffer.stock(img, box.key, "--init-only"))
+    coffer.stock_init(img, box.key)
     volume = uuid_of(img)
     with on(block, img) as target:
         with coffer.paused("fdatasync", 3, coffer.stock_resume(target, box.key)) as pid:
@@ -44,7 +44,7 @@ def stock_at_work(block):
 
 def coffer_at_work():
     img = box.copy("coffer")
-    run(*coffer.stock(img, box.key, "--init-only"))
+    coffer.stock_init(img, box.key)
     volume = uuid_of(img)
     cmd = coffer.one_thread(img, box.key)
     with coffer.paused("fdatasync", 12, cmd) as pid:
@@ -61,7 +61,7 @@ def lock_path(volume):
 
 def killed(n, cmd):
     img = box.copy("killed")
-    run(*coffer.stock(img, box.key, "--init-only"))
+    coffer.stock_init(img, box.key)
     volume = uuid_of(img)
     coffer.kill_at("fdatasync", n, cmd(img))
     assert os.path.exists(lock_path(volume)), "it left no lock file: nothing was tested"

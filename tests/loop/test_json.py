@@ -12,7 +12,7 @@ import jsonschema
 
 import coffer
 from coffer import COFFER, Box, kill_at, phases
-from disk import MiB, block_devices, run, tempdir
+from disk import MiB, block_devices, run, tempdir, write_at
 from tap import Tap
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -125,9 +125,7 @@ with contextlib.ExitStack() as stack:
     box.encrypt(disks["encrypted"])
     disks["torn"] = box.copy("torn")
     box.encrypt(disks["torn"])
-    with open(disks["torn"], "r+b") as f:
-        f.seek(16384 + 100)
-        f.write(os.urandom(100))
+    write_at(disks["torn"], 16384 + 100, os.urandom(100))
     disks["damaged"] = box.copy("damaged")
     box.encrypt(disks["damaged"])
     with open(disks["damaged"], "r+b") as f:

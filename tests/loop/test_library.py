@@ -11,7 +11,7 @@ import re
 
 import coffer
 from coffer import Box
-from disk import MiB, NO_LOCKS, block_devices, run, sha256, tempdir
+from disk import NO_LOCKS, MiB, block_devices, run, sha256, tempdir, write_at
 from tap import Tap
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -248,9 +248,7 @@ def header():
     run("cp", os.path.join(folder, "work"), img)
     p = program("header", img)
     assert re.fullmatch(r"[0-9a-f-]{36}, change \d+, in the copy at byte 0\n", p.stdout), p.stdout
-    with open(img, "r+b") as f:
-        f.seek(5000)
-        f.write(b"x")
+    write_at(img, 5000, b"x")
     before = sha256(img)
     p = program("header", img, status=(3,))
     assert re.search(r"^bad +header-primary .*torn", p.stdout, re.MULTILINE), p.stdout
@@ -265,9 +263,7 @@ def doctor():
     command that mends it."""
     torn = os.path.join(folder, "torn")
     run("cp", os.path.join(folder, "work"), torn)
-    with open(torn, "r+b") as f:
-        f.seek(4200)
-        f.write(os.urandom(64))
+    write_at(torn, 4200, os.urandom(64))
     before = sha256(torn)
     alone = coffer.OWN_RUN if os.geteuid() == 0 else []
     with block_devices():

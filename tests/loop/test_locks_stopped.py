@@ -208,7 +208,7 @@ def deadline():
         waiting, holders = [], []
         for kind in KINDS:
             img = small.copy("waited-for-" + kind)
-            run(*coffer.stock(img, small.key, "--init-only"), cwd=folder)
+            coffer.stock_init(img, small.key)
             where = opened.enter_context(target(kind, img))
             holder = opened.enter_context(stopped(
                 "fsync", 3, coffer.stock_resume(where, small.key), log + kind))
@@ -303,7 +303,7 @@ with stack:
     middle = phases["steps"][len(phases["steps"]) // 3][:2]
     moments = {kind: calls_of(kind) for kind in KINDS}
     started = small.copy("started")
-    run(*coffer.stock(started, small.key, "--init-only"), cwd=folder)
+    coffer.stock_init(started, small.key)
     RUNNING, RUNNING_STATUS = "already running", 5
 
     rows = []

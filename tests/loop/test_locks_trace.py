@@ -56,7 +56,7 @@ def made(state):
     elif state in ("final", "torn final"):
         run(*cmd)
     elif state == "stock half":
-        run(*coffer.stock(img, small.key, "--init-only", "--uuid", volume), cwd=folder)
+        coffer.stock_init(img, small.key, "--uuid", volume)
         coffer.inject("fdatasync", "signal=TERM:when=2", coffer.stock_resume(img, small.key))
     if state.startswith("torn"):
         xor(img, 5000)

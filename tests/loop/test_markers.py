@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """No plain text stays: every 512 bytes of every file carry a marker, and so do names. The raw image is
 swept for them after a conversion, at every commit of one, and after stock has gone on."""
-import contextlib
 import mmap
 import os
 import random
@@ -11,7 +10,7 @@ import shutil
 import coffer
 import fsfree
 import fsgen
-from disk import KiB, MiB, block_devices, loop, memory_dir, run
+from disk import KiB, MiB, loop_if, memory_dir, run
 from tap import Tap
 
 S = MiB  # coffer.SMALL
@@ -121,18 +120,9 @@ def control(s):
     assert len(s.before["old"]) > 500, len(s.before["old"])
 
 
-@contextlib.contextmanager
-def target(img, is_loop):
-    if not is_loop:
-        yield img
-        return
-    with block_devices(), loop(img) as dev:
-        yield dev
-
-
 def converted(s, how, is_loop):
     img = s.copy()
-    with target(img, is_loop) as dev:
+    with loop_if(is_loop, img) as dev:
         run(*s.command(dev, "--free-space", how))
     coffer.assert_final(img)
     found = s.sweep(img)

@@ -10,7 +10,7 @@ import shlex
 import btrfsid
 import coffer
 from coffer import COFFER, Box, encrypt, kill_at, one_thread
-from disk import KiB, MiB, check_fs, loop, mounted, run, sha256, tempdir
+from disk import KiB, MiB, check_fs, loop, mounted, read_at, run, sha256, tempdir, write_at
 from tap import Tap
 
 S = 16 * MiB  # as people have it; the head holds files, and is copied in 16 writes
@@ -18,18 +18,6 @@ RESERVE = ("--reduce-device-size", "32M")
 
 tap = Tap()
 tap.need_root()
-
-
-def read(img, at, n):
-    with open(img, "rb") as f:
-        f.seek(at)
-        return f.read(n)
-
-
-def write(img, at, data):
-    with open(img, "r+b") as f:
-        f.seek(at)
-        f.write(data)
 
 
 def repair(img, *args, status=0):
@@ -67,14 +55,14 @@ def saving(n, keep=True):
     img = box.copy()
     kill_at("pwrite64", n, one_thread(img, box.key, *RESERVE))
     if not keep:
-        write(img, box.size - S - 4096, bytes(4096))
-    assert read(img, 0, box.end) == read(box.plain, 0, box.end)
+        write_at(img, box.size - S - 4096, bytes(4096))
+    assert read_at(img, 0, box.end) == read_at(box.plain, 0, box.end)
     return img
 
 
 def goes_on(n):
     img = saving(n)
-    assert read(img, box.size - S - 4096, 13) == b"COFFER-RECORD"
+    assert read_at(img, box.size - S - 4096, 13) == b"COFFER-RECORD"
     assert repair(img)["findings"] == []
     assert "damaged" not in run(COFFER, "status", img).stdout
     encrypt(img, box.key, *RESERVE)
@@ -91,7 +79,7 @@ def abort_cut(go_on=True):
                if name == "pwrite64" and at and at >= box.size - S]
     n = sum(name == "pwrite64" for name, *_ in calls[:erasing[len(erasing) // 2]])
     kill_at("pwrite64", n, coffer.command("abort", img))
-    assert read(img, 0, S) == read(box.plain, 0, S) != read(img, box.size - S, S)
+    assert read_at(img, 0, S) == read_at(box.plain, 0, S) != read_at(img, box.size - S, S)
     assert repair(img)["findings"] == []
     if go_on:
         encrypt(img, box.key, *RESERVE)
@@ -116,10 +104,10 @@ def torn_record():
     at = box.size - S - 4096
     img = saving(6)
     kill_at("pwrite64", 2, one_thread(img, box.key, *RESERVE))
-    record = read(img, at, 4096)
+    record = read_at(img, at, 4096)
     assert record[:13] == b"COFFER-RECORD" and not any(record[512:]), "more than one sector"
     img = abort_cut(False)
-    record = read(img, at, 4096)
+    record = read_at(img, at, 4096)
     assert record[:13] == b"COFFER-RECORD" and not any(record[512:]), "more than one sector"
 
 
@@ -130,8 +118,8 @@ def larger_copy():
     img = box.copy()
     kill_at("pwrite64", 4, one_thread(img, box.key, "--reduce-device-size", "16M"))
     kill_at("pwrite64", 2, one_thread(img, box.key, *RESERVE))
-    assert read(img, box.size - S - 4096, 13) == b"COFFER-RECORD"
-    write(img, box.size - small_s - 4096, read(img, S - small_s - 4096, 4096))
+    assert read_at(img, box.size - S - 4096, 13) == b"COFFER-RECORD"
+    write_at(img, box.size - small_s - 4096, read_at(img, S - small_s - 4096, 4096))
     assert repair(img)["findings"] == []
     encrypt(img, box.key, *RESERVE)
     box.check(img)
@@ -170,7 +158,7 @@ def no_record():
     f = refused(img, "moved-segment-ambiguous", f"lies at byte {box.size - S}", "either cryptsetup was cut")
     assert "damaged" in run(COFFER, "status", img).stdout
     run(*command_of(f["advice"], 0))
-    assert read(img, box.size - S, S) == bytes(S) and os.path.getsize(img) == box.size
+    assert read_at(img, box.size - S, S) == bytes(S) and os.path.getsize(img) == box.size
     assert repair(img)["findings"] == []
     encrypt(img, box.key, *RESERVE)
     box.check(img)
@@ -179,34 +167,34 @@ def no_record():
 def overwritten(at, n):
     """The copy is whole, and some of the head is random: what cryptsetup writes behind its header."""
     img = box.copy()
-    write(img, box.size - S, read(img, 0, S))
-    write(img, at, os.urandom(n))
+    write_at(img, box.size - S, read_at(img, 0, S))
+    write_at(img, at, os.urandom(n))
     f = refused(img, "moved-segment-ambiguous", f"lies at byte {box.size - S}", "either cryptsetup was cut")
     run(*command_of(f["advice"], 1))
-    assert read(img, 0, box.end) == read(box.plain, 0, box.end), "the remedy is wrong"
+    assert read_at(img, 0, box.end) == read_at(box.plain, 0, box.end), "the remedy is wrong"
 
 
 def metadata_overwritten():
     """Only zeros of a header with large copies (--luks2-metadata-size) have arrived."""
     img = box.copy()
-    write(img, box.size - S, read(img, 0, S))
-    used = [at for at in range(64 * KiB, 512 * KiB, 4096) if any(read(img, at, 4096))]
+    write_at(img, box.size - S, read_at(img, 0, S))
+    used = [at for at in range(64 * KiB, 512 * KiB, 4096) if any(read_at(img, at, 4096))]
     assert used
     for at in used:
-        write(img, at, bytes(4096))
+        write_at(img, at, bytes(4096))
     f = refused(img, "moved-segment-ambiguous", "either cryptsetup was cut")
     run(*command_of(f["advice"], 1))
-    assert read(img, 0, box.end) == read(box.plain, 0, box.end), "the remedy is wrong"
+    assert read_at(img, 0, box.end) == read_at(box.plain, 0, box.end), "the remedy is wrong"
 
 
 def odd_name():
     """The commands are a shell's, and the name is one word in them; none is cut short."""
     img = box.copy("it's; a $(disk)")
-    write(img, box.size - S, read(img, 0, S))
-    write(img, 12 * MiB, os.urandom(MiB))
+    write_at(img, box.size - S, read_at(img, 0, S))
+    write_at(img, 12 * MiB, os.urandom(MiB))
     f = refused(img, "moved-segment-ambiguous")
     run("sh", "-c", shlex.join(command_of(f["advice"], 1)))
-    assert read(img, 0, box.end) == read(box.plain, 0, box.end), "the remedy is wrong"
+    assert read_at(img, 0, box.end) == read_at(box.plain, 0, box.end), "the remedy is wrong"
 
 
 def long_name():
@@ -214,8 +202,8 @@ def long_name():
     os.makedirs(deep)
     img = os.path.join(deep, "disk")
     os.rename(box.copy(), img)
-    write(img, box.size - S, read(img, 0, S))
-    write(img, 12 * MiB, os.urandom(MiB))
+    write_at(img, box.size - S, read_at(img, 0, S))
+    write_at(img, 12 * MiB, os.urandom(MiB))
     said = repair(img, status=6)
     remedy = finding(said, "moved-segment-ambiguous")["advice"]
     assert remedy.endswith(f"skip={box.size - S} count={S}'"), remedy
@@ -224,8 +212,8 @@ def long_name():
 
 def superblock_overwritten():
     img = box.copy()
-    write(img, box.size - S, read(img, 0, S))
-    write(img, 512, bytes(3584))
+    write_at(img, box.size - S, read_at(img, 0, S))
+    write_at(img, 512, bytes(3584))
     f = refused(img, "moved-segment-ambiguous", "hold no filesystem any more", "coffer header restore")
     assert "dd " not in f["advice"], f
 
@@ -234,14 +222,14 @@ def name_with_spaces():
     """The commands can be typed as they stand."""
     img = os.path.join(folder, "a b's.img")
     run("cp", "--sparse=always", box.plain, img)
-    write(img, box.size - S, read(img, 0, S))
-    write(img, 12 * MiB, os.urandom(MiB))
+    write_at(img, box.size - S, read_at(img, 0, S))
+    write_at(img, 12 * MiB, os.urandom(MiB))
     f = refused(img, "moved-segment-ambiguous")
     p = encrypt(img, box.key, *RESERVE, status=(6,))
     look = p.stderr[p.stderr.index("see coffer repair") + 4:]
     assert run(*shlex.split(look.replace("coffer", COFFER, 1)), status=(6,))
     run(*command_of(f["advice"], 1))
-    assert read(img, 0, box.end) == read(box.plain, 0, box.end), "the remedy is wrong"
+    assert read_at(img, 0, box.end) == read_at(box.plain, 0, box.end), "the remedy is wrong"
 
 
 def magics_gone(cmd, *words):
@@ -261,7 +249,7 @@ def coffer_half(img):
 
 
 def stock_half(img):
-    run(*coffer.stock(img, box.key, "--init-only", reserve="32M"), cwd=folder)
+    coffer.stock_init(img, box.key, reserve="32M")
     begun = coffer_copy(img)
     for n in range(1, 20):
         run("cp", "--sparse=always", begun, img)
@@ -274,7 +262,7 @@ def stock_half(img):
 def stale_record():
     """A record of coffer's is left, and then cryptsetup was cut: the record's hash is another one."""
     img = saving(20)  # all of the copy is there
-    write(img, 12 * MiB, os.urandom(MiB))
+    write_at(img, 12 * MiB, os.urandom(MiB))
     refused(img, "moved-segment-ambiguous", "either cryptsetup was cut")
 
 
@@ -319,7 +307,7 @@ def endless_complaints():
     tables = [(int(first), int(last)) for first, last in
               re.findall(r"Inode table at (\d+)-(\d+)", run("dumpe2fs", img).stdout)]
     for first, last in tables[1:]:
-        write(img, first * KiB, bytes(inode) * ((last - first + 1) * KiB // 128))
+        write_at(img, first * KiB, bytes(inode) * ((last - first + 1) * KiB // 128))
     log = os.path.join(folder, "log")
     p = run("strace", "-f", "-qq", "-o", log, "-e", "trace=write", *coffer.command("repair", img),
             status=(6,))
@@ -331,7 +319,7 @@ def endless_complaints():
 def btrfs_files():
     """The files' checksums: btrfs' own checker does not look at them."""
     img = btrfs.copy()
-    write(img, 14 * MiB, os.urandom(MiB))
+    write_at(img, 14 * MiB, os.urandom(MiB))
     check_fs(img, "btrfs")
     f = finding(repair(img, status=6), "filesystem")
     assert "checksums" in f["text"], f
@@ -371,9 +359,7 @@ def mounted_one(fs):
 # --- stock's header -----------------------------------------------------------------------------------
 
 def begun():
-    img = small.copy()
-    run(*coffer.stock(img, small.key, "--init-only"), cwd=folder)
-    return img
+    return coffer.stock_init(small.copy(), small.key)
 
 
 def refused_small(img, which, *words):
@@ -395,7 +381,7 @@ def refused_small(img, which, *words):
 def no_copy(data):
     """The header is placed, and cryptsetup's copy of the head never was."""
     img = begun()
-    write(img, small.size - MiB, data)
+    write_at(img, small.size - MiB, data)
     refused_small(img, "moved-segment-copy", f"at byte {small.size - MiB}, lies nothing that is known")
 
 
@@ -403,10 +389,10 @@ def half_a_copy():
     """Head and copy were both cut in their middle."""
     img = begun()
     half = 600 * KiB
-    plain = bytearray(read(small.plain, 0, MiB))
+    plain = bytearray(read_at(small.plain, 0, MiB))
     plain[700 * KiB:701 * KiB] = b"text" * 256
-    write(img, half, bytes(plain[half:]))
-    write(img, small.size - MiB + half, bytes(MiB - half))
+    write_at(img, half, bytes(plain[half:]))
+    write_at(img, small.size - MiB + half, bytes(MiB - half))
     refused_small(img, "moved-segment-copy", f"the copy at byte {small.size - MiB} does not have them")
 
 
@@ -414,9 +400,9 @@ def used_behind_header():
     """A volume whose header is short was opened and used: that changes the copy, and the old bytes
     behind the header stay. A copy that was cut looks alike, so nothing goes on; but both is said."""
     img = small.copy()
-    write(img, 700 * KiB, b"text" * 256)
-    run(*coffer.stock(img, small.key, "--init-only", "--luks2-keyslots-size", "512k"), cwd=folder)
-    write(img, small.size - MiB + 700 * KiB, b"new!" * 256)
+    write_at(img, 700 * KiB, b"text" * 256)
+    coffer.stock_init(img, small.key, "--luks2-keyslots-size", "512k")
+    write_at(img, small.size - MiB + 700 * KiB, b"new!" * 256)
     refused_small(img, "moved-segment-copy", "2 sectors behind its header, from byte 557056 on",
                   "either the volume was opened and used")
 
@@ -424,7 +410,7 @@ def used_behind_header():
 def keyslot_never_written():
     """The copies of the header are there, their keyslot is still what was there before."""
     img = begun()
-    write(img, 256 * KiB + 4096, b"some text " * 1000)
+    write_at(img, 256 * KiB + 4096, b"some text " * 1000)
     said = repair(img, "--key-file", small.key, status=6)
     finding(said, "keyslot")
     assert said["status"]["stage"] == "damaged", said["status"]
@@ -437,7 +423,7 @@ def not_luks_either():
     with open(img, "wb") as f:
         f.truncate(8 * MiB)
     run("mkswap", img)
-    run(*coffer.stock(img, small.key, "--init-only"), cwd=folder)
+    coffer.stock_init(img, small.key)
     said = repair(img, "--key-file", small.key)
     assert said["stage_after"] == "encrypted", said
 
@@ -446,12 +432,12 @@ def restored_incomplete():
     """A copy that is put back, and has a hole where the head is gone."""
     img = small.copy()
     whole = begun()
-    head = bytearray(read(small.plain, 0, MiB))
+    head = bytearray(read_at(small.plain, 0, MiB))
     head[4096:8192] = bytes(4096)  # the group's descriptors
-    torn = read(whole, 0, 8 * KiB)
+    torn = read_at(whole, 0, 8 * KiB)
     run("cp", "--sparse=always", small.plain, img)
-    write(img, 0, torn)
-    write(img, small.size - MiB, bytes(head))
+    write_at(img, 0, torn)
+    write_at(img, small.size - MiB, bytes(head))
     p = run(COFFER, "repair", "--json", "--yes", img, status=(6,))
     last = coffer.events(p)[-1]
     assert last["changed"], last
@@ -462,7 +448,7 @@ def aborted():
     """Of cryptsetup's header: everything is back, and nothing is taken for a copy any more."""
     img = begun()
     run(COFFER, "abort", img)
-    assert read(img, 0, small.end) == read(small.plain, 0, small.end)
+    assert read_at(img, 0, small.end) == read_at(small.plain, 0, small.end)
     with loop(img) as dev, mounted(dev) as at:
         with open(os.path.join(at, "new"), "wb") as f:
             f.write(os.urandom(64 * KiB))
@@ -473,14 +459,14 @@ def aborted():
 def aborted_incomplete(torn):
     """Bug: an abort put a copy with holes back and called that the plain filesystem."""
     img = begun()
-    write(img, small.size - MiB + 4096, bytes(4096))
+    write_at(img, small.size - MiB + 4096, bytes(4096))
     if torn:  # and the header did not come to its end: a part of the head is in its place
-        write(img, 900 * KiB, b"text" * 256)
-        write(img, small.size - MiB + 900 * KiB, b"text" * 256)
-    header, copies = read(img, 0, MiB), 2 * coffer.header(img)["hdr_size"]
+        write_at(img, 900 * KiB, b"text" * 256)
+        write_at(img, small.size - MiB + 900 * KiB, b"text" * 256)
+    header, copies = read_at(img, 0, MiB), 2 * coffer.header(img)["hdr_size"]
     p = run(COFFER, "abort", img, status=(6,))
     assert "the copy was not complete" in p.stderr and "is kept from byte" in p.stderr, p.stderr
-    kept = read(img, small.end, MiB - 4096)
+    kept = read_at(img, small.end, MiB - 4096)
     assert kept[copies - 4096:] == header[copies:], "what was there is not kept"
 
 
@@ -490,7 +476,7 @@ def start_lost():
     with open(img, "wb") as f:
         f.truncate(80 * MiB)
     run("mkfs.ext4", "-q", "-F", "-b", "1024", img)
-    write(img, 0, os.urandom(2 * MiB))
+    write_at(img, 0, os.urandom(2 * MiB))
     f = finding(repair(img, status=6), "moved-segment-lost")
     assert f"at byte {8193 * KiB}" in f["text"], f
 

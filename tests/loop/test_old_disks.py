@@ -15,7 +15,7 @@ import tarfile
 import coffer
 import fsfree
 from coffer import COFFER, command, events, stock_resume
-from disk import KiB, MiB, check_fs, memory_dir, run, sha256
+from disk import KiB, MiB, check_fs, memory_dir, read_at, run, sha256
 from tap import Skip, Tap
 
 # Words of 0.1.0 for a stage or an action, and what takes their place. All others are the same.
@@ -153,11 +153,6 @@ def means(word, old):
     return word in (WORDS.get(old, old), old)
 
 
-def read(path, n):
-    with open(path, "rb") as f:
-        return f.read(n)
-
-
 def stage_of(img):
     device, = json.loads(run(COFFER, "status", "--json", img).stdout)["devices"]
     return device["stage"]
@@ -260,7 +255,7 @@ def same_header(family, name):
 def restored(family, name):
     img, backup = without_header(family, name), family.path(name + ".header")
     assert restore(img, backup, "--yes")["changed"]
-    assert read(img, 512 * KiB) == read(family.path(name), 512 * KiB), "it is another header"
+    assert read_at(img, 0, 512 * KiB) == read_at(family.path(name), 0, 512 * KiB), "it is another header"
     family.is_encrypted(img)
 
 

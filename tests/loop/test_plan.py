@@ -8,10 +8,10 @@ import os
 import re
 
 import coffer
-from disk import HANG, MiB, block_devices, loop, make_image, run
-from plans import (ALL, AUTO, GUARDS, all_ok, box, command, cut_after, holes, image, plan, refusal,
+from disk import HANG, MiB, block_devices, loop, make_image, run, write_at
+from plans import (ALL, AUTO, GUARDS, all_ok, box, command, cut_after, holes, plan, refusal,
                    tap, verdicts)
-from scratch import folder, path_of, raw, stack
+from scratch import folder, image, path_of, raw, stack
 
 
 def written(img, cmd, placing):
@@ -209,12 +209,6 @@ def others(make, stage, status, *words):
     assert bad["text"] in p.stderr, f"{bad['text']}\n{p.stderr}"
 
 
-def encrypted():
-    img = box.copy("encrypted")
-    box.encrypt(img)
-    return img
-
-
 def shrunk():
     img = box.copy("shrunk")
     cut_after(img, 17)
@@ -223,7 +217,7 @@ def shrunk():
 
 
 def foreign():
-    img = encrypted()
+    img = box.encrypted()
     run("cryptsetup", "reencrypt", "--init-only", "--batch-mode", "--force-offline-reencrypt",
         *coffer.FAST, "--key-file", box.key, img)
     return img
@@ -232,9 +226,7 @@ def foreign():
 def damaged():
     img = box.copy("damaged")
     cut_after(img, 7)
-    with open(img, "r+b") as f:
-        f.seek(box.size - MiB + 5000)
-        f.write(b"not the head")
+    write_at(img, box.size - MiB + 5000, b"not the head")
     return img
 
 
@@ -310,7 +302,7 @@ with stack:
         ("used: a conversion under way, at most", rest),
         *[("cut: " + name, cut, *rest) for name, *rest in CUTS],
         ("cut: an abort", restoring),
-        ("state: encrypted", others, encrypted, "encrypted", 4, "LUKS already"),
+        ("state: encrypted", others, box.encrypted, "encrypted", 4, "LUKS already"),
         ("state: shrunk", others, shrunk, "shrunk", 4, "give it its size back"),
         ("state: another's reencryption", others, foreign, "other", 4, "resume-only"),
         ("state: damaged", others, damaged, "damaged", 6, "saved head"),

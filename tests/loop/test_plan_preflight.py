@@ -8,9 +8,9 @@ import re
 
 import coffer
 from coffer import NOBODY
-from disk import MiB, block_devices, loop, make_partitions, mounted, run
-from plans import ALL, GUARDS, all_ok, box, command, image, plan, refusal, tap, verdicts
-from scratch import folder, raw, stack
+from disk import MiB, block_devices, loop, make_partitions, mounted, run, write_at
+from plans import ALL, GUARDS, all_ok, box, command, plan, refusal, tap, verdicts
+from scratch import folder, image, raw, stack
 
 
 def bad(guard, make, *args, status=4, words=(), unchecked=()):
@@ -45,11 +45,8 @@ def luks1():
 def lone_magic():
     img = raw(24 * MiB)
     run("cryptsetup", "luksFormat", "--batch-mode", *coffer.FAST, "--key-file", box.key, img)
-    with open(img, "r+b") as f:
-        f.seek(8)
-        f.write(b"\xff" * 8)  # an impossible size of the first copy
-        f.seek(16384)
-        f.write(bytes(6))
+    write_at(img, 8, b"\xff" * 8)  # an impossible size of the first copy
+    write_at(img, 16384, bytes(6))
     return img
 
 
@@ -62,18 +59,14 @@ def two_devices():
 
 def absurd():
     img = box.copy("absurd")
-    with open(img, "r+b") as f:
-        f.seek(1024 + 24)
-        f.write(b"\xff")
+    write_at(img, 1024 + 24, b"\xff")
     return img
 
 
 def hibernated():
     img = raw(12 * MiB)
     run("mkswap", "-q", img)
-    with open(img, "r+b") as f:
-        f.seek(4086)
-        f.write(b"S1SUSPEND\0")
+    write_at(img, 4086, b"S1SUSPEND\0")
     return img
 
 

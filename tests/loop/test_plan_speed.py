@@ -10,8 +10,8 @@ import re
 import beside
 import coffer
 from disk import MiB, block_devices, loop, make_image, mounted, run, tempdir
-from plans import ALL, box, command, holes, image, plan, tap
-from scratch import folder, path_of, stack
+from plans import ALL, box, command, holes, plan, tap
+from scratch import folder, image, path_of, stack
 
 
 def limited():

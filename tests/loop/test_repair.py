@@ -6,11 +6,11 @@ import os
 import beside
 import coffer
 from coffer import ASAN, one_thread, pointer
-from disk import KiB, MiB, check_fs, luks_metadata, run, sha256
-from repairs import (COPY, aborting, btrfs, content, copy_to, end, finished, grown_mark,
+from disk import KiB, MiB, check_fs, copy_to, luks_metadata, read_at, run, sha256, write_at
+from repairs import (COPY, aborting, btrfs, content, end, finished, grown_mark,
                      half_placed, has_nothing_to_do, image_lost, is_plain, killed_at, marked,
-                     middle, moments, names, placement, read, record_left, repaired, report, seen,
-                     small, steps, stock_begun, stock_hot, tap, torn, torn_head, use, write, zeroed)
+                     middle, moments, names, placement, record_left, repaired, report, seen,
+                     small, steps, stock_begun, stock_hot, tap, torn, torn_head, use, zeroed)
 from scratch import folder, stack
 from verifying import reseal
 
@@ -31,7 +31,7 @@ def uuid_half_changed():
     other = copy_to(img, os.path.join(folder, "another-uuid"))
     run("cryptsetup", "luksUUID", "--batch-mode", "--uuid",
         "5a8f2b16-9d0c-4a57-8f0e-0b4d1c9e7a01", other)
-    write(img, 0, read(other, 0, COPY))
+    write_at(img, 0, read_at(other, 0, COPY))
     return img
 
 
@@ -42,7 +42,7 @@ def changed_meanwhile():
         with beside.locked(img):
             p = start(*coffer.command("repair", img, small.key, "--yes"))
             beside.wait_for(p.is_napping)  # for the exclusive lock: looks are let in
-            write(img, 0, b"something else" * 500)
+            write_at(img, 0, b"something else" * 500)
             before = sha256(img)
         status, said = p.wait()
     assert status == 6 and "any more" in said, (status, said)
@@ -59,7 +59,7 @@ def key_added_meanwhile():
         with beside.locked(img):
             p = start(*coffer.command("repair", img, small.key, "--yes"))
             beside.wait_for(p.is_napping)
-            write(img, 0, read(other, 0, MiB))
+            write_at(img, 0, read_at(other, 0, MiB))
         status, said = p.wait()
     assert status == 0 and "'recover-header-copy' was not needed any more" in said, (status, said)
     assert sha256(img) == sha256(other), "it has written something"
@@ -70,14 +70,14 @@ def stale(which, older, newer=None):
     img = small.copy()
     paused = os.path.join(folder, "older")
     coffer.kill_at(*older[:2], one_thread(img, small.key))
-    old = read(img, which * COPY, COPY)
+    old = read_at(img, which * COPY, COPY)
     run("cp", img, paused)
     if newer:
         coffer.inject("pwrite64", "signal=KILL:when=12", one_thread(img, small.key))
         assert 0 < pointer(img) < pointer(paused), pointer(img)
     else:
         coffer.encrypt(img, small.key)
-    write(img, which * COPY, old)
+    write_at(img, which * COPY, old)
     return img
 
 
@@ -105,7 +105,7 @@ def plain_by(make, *actions):
     img = make()
     repaired(img, *actions)
     is_plain(img)
-    assert b"COFFER-" not in read(img, small.end, 2 * MiB), "a record is left"
+    assert b"COFFER-" not in read_at(img, small.end, 2 * MiB), "a record is left"
     coffer.encrypt(img, small.key)
     small.check(img)
 
@@ -144,7 +144,7 @@ def block_0(box, sectors):
     assert "coffer repair" in p.stderr and sha256(img) == before, p.stderr
     behind = sha256(img, 512 * sectors, box.end - 512 * sectors)
     repaired(img, "undo-block-0")
-    assert read(img, 0, 512 * sectors) == read(box.plain, 0, 512 * sectors), "block 0 is not back"
+    assert read_at(img, 0, 512 * sectors) == read_at(box.plain, 0, 512 * sectors), "block 0 is not back"
     assert sha256(img, 512 * sectors, box.end - 512 * sectors) == behind, "more than that changed"
     check_fs(img, box.fs)
     assert content(img, box.fs) == files and "./new/" in files, "the files are not those"
@@ -160,7 +160,7 @@ def mark_erased():
     p = coffer.encrypt(img, btrfs().key, status=(6,))
     assert "coffer repair" in p.stderr, p.stderr
     repaired(img, "erase-transition-block")
-    assert read(img, 0, 4096) == bytes(4096), "something is left of the mark"
+    assert read_at(img, 0, 4096) == bytes(4096), "something is left of the mark"
     assert sha256(img, 4096) == before, "more than that was changed"
     check_fs(img, "btrfs")
     assert content(img, "btrfs") == files, "the files are not those"

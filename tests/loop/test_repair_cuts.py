@@ -6,9 +6,9 @@ import os
 
 import coffer
 from coffer import ASAN, COFFER
-from disk import check_fs
-from repairs import (btrfs, content, copy_to, grown_mark, has_nothing_to_do, image_lost, is_plain,
-                     marked, names, read, record_left, report, small, tap, torn, torn_head, use)
+from disk import check_fs, copy_to, read_at
+from repairs import (btrfs, content, grown_mark, has_nothing_to_do, image_lost, is_plain,
+                     marked, names, record_left, report, small, tap, torn, torn_head, use)
 from scratch import folder, stack
 
 
@@ -42,7 +42,7 @@ def cut_block_0():
     files = use(img, "btrfs")
 
     def good(path):
-        assert read(path, 0, 4096) == read(btrfs().plain, 0, 4096), "block 0 is not back"
+        assert read_at(path, 0, 4096) == read_at(btrfs().plain, 0, 4096), "block 0 is not back"
         check_fs(path, "btrfs")
         assert content(copy_to(path, os.path.join(folder, "look")), "btrfs") == files
     cut(lambda: img, good, btrfs())
@@ -52,7 +52,7 @@ def cut_mark():
     img, files = grown_mark()
 
     def good(path):
-        assert read(path, 0, 4096) == bytes(4096), "something is left of the mark"
+        assert read_at(path, 0, 4096) == bytes(4096), "something is left of the mark"
         check_fs(path, "btrfs")
         assert content(copy_to(path, os.path.join(folder, "look")), "btrfs") == files
     cut(lambda: img, good, btrfs())

@@ -9,10 +9,10 @@ import subprocess
 
 import coffer
 from coffer import ASAN, COFFER, NOBODY, pointer
-from disk import HANG, KiB, MiB, loop, mounted, run, sha256
-from repairs import (COPY, aborting, btrfs, copy_to, finished, half_placed, has_nothing_to_do,
-                     killed_at, marked, middle, names, read, repaired, report, small, steps,
-                     stock_begun, stock_hot, tap, tear, torn, use, write, zeroed)
+from disk import HANG, KiB, MiB, copy_to, loop, mounted, read_at, run, sha256, write_at
+from repairs import (COPY, aborting, btrfs, finished, half_placed, has_nothing_to_do,
+                     killed_at, marked, middle, names, repaired, report, small, steps,
+                     stock_begun, stock_hot, tap, tear, torn, use, zeroed)
 from scratch import folder, stack
 from verifying import reseal
 
@@ -21,9 +21,9 @@ def two_volumes():
     """The first copy of another volume, older; stock opens the second one's."""
     img, other = finished(), small.copy("other-volume")
     coffer.encrypt(other, small.key)
-    seqids = [int.from_bytes(read(i, 16, 8), "big") for i in (img, other)]
+    seqids = [int.from_bytes(read_at(i, 16, 8), "big") for i in (img, other)]
     reseal(img, lambda meta: None, seqid=max(seqids) + 3)
-    write(img, 0, read(other, 0, COPY))
+    write_at(img, 0, read_at(other, 0, COPY))
     run("cryptsetup", "open", "--test-passphrase", "--key-file", small.key,
         copy_to(img, os.path.join(folder, "for-stock")))
     return img
@@ -32,14 +32,14 @@ def two_volumes():
 def lost_below_filesystem():
     """A swap's signature lies in what was the first copy: who knows whose the second one is."""
     img = zeroed(4096)
-    write(img, 1024, (1).to_bytes(4, "little") + (100).to_bytes(4, "little"))
-    write(img, 4096 - 10, b"SWAPSPACE2")
+    write_at(img, 1024, (1).to_bytes(4, "little") + (100).to_bytes(4, "little"))
+    write_at(img, 4096 - 10, b"SWAPSPACE2")
     return img
 
 
 def overwritten():
     img = finished()
-    write(img, 0, os.urandom(COPY))
+    write_at(img, 0, os.urandom(COPY))
     return img
 
 
@@ -102,7 +102,7 @@ def overtaken():
 def overtaken_between():
     """Stock mends the copy between two looks, at each of them: the looks begin anew."""
     img = finished()
-    write(img, 0, bytes(16384))
+    write_at(img, 0, bytes(16384))
     torn_one = os.path.join(folder, "torn")
     run("cp", img, torn_one)
     cmd = coffer.command("repair", img, None, "--yes", program=COFFER)
@@ -135,19 +135,19 @@ def both_torn():
 
 def head_lost():
     img = half_placed()
-    write(img, small.size - MiB + 300 * KiB, os.urandom(64))
+    write_at(img, small.size - MiB + 300 * KiB, os.urandom(64))
     return img
 
 
 def abort_lost():
     img = aborting(5)
-    write(img, small.size - MiB - 4096, bytes(4096))
+    write_at(img, small.size - MiB - 4096, bytes(4096))
     return img
 
 
 def magic_only():
     img = small.copy()
-    write(img, 0, b"LUKS\xba\xbe\0\2" + bytes(4088))
+    write_at(img, 0, b"LUKS\xba\xbe\0\2" + bytes(4088))
     return img
 
 
@@ -182,7 +182,7 @@ def in_use():
                 last = report(target, "--yes", status=4)
                 assert "in use" in last["message"] or at in last["message"] or \
                     dev in last["message"], last
-        assert read(img, 0, 14) == b"COFFER-TRANSIT", "it was repaired under a mount"
+        assert read_at(img, 0, 14) == b"COFFER-TRANSIT", "it was repaired under a mount"
         repaired(dev, "undo-block-0")
     os.unlink(img)
 

@@ -10,7 +10,7 @@ import subprocess
 
 import coffer
 from coffer import FAST, inject
-from disk import HANG, MiB, make_image, run, sha256, tempdir
+from disk import HANG, MiB, make_image, read_at, run, sha256, tempdir
 from tap import Tap
 
 tap = Tap()
@@ -25,11 +25,6 @@ STOCK = ["--force-offline-reencrypt", "--key-file", key, "-q"]
 
 def path_of(name):
     return os.path.join(folder, name)
-
-
-def read(path):
-    with open(path, "rb") as f:
-        return f.read()
 
 
 def patch(img, *patches):
@@ -83,7 +78,7 @@ def image_in_the_head():
     begin; and the header's write was torn, so that nothing says how long the head is."""
     S = 16 * MiB
     img = make("embedded", 96 * MiB, S, [("0", fake_ext4() * 768), ("1", os.urandom(30 * MiB))])
-    plain = read(img)
+    plain = read_at(img)
     assert any(plain[at:at + 4096] == fake_ext4() for at in range(0, S, MiB)), "nothing to find"
     init(img, S)
     patch(img, *((at, plain[at:at + 512]) for at in (4608, 16384 + 4608)))
@@ -96,14 +91,14 @@ def second_step():
     S, size = MiB, 48 * MiB
     L = size - 2 * S
     img, full = make("step", size, S, [("0", os.urandom(20 * MiB))]), path_of("full")
-    plain = read(img)
+    plain = read_at(img)
     init(img, S)
     run("cp", img, full)
     run("cryptsetup", "reencrypt", "--resume-only", *STOCK, full)
-    done = read(full)
+    done = read_at(full)
     inject("fdatasync", "signal=KILL:when=2",
            ["cryptsetup", "reencrypt", "--resume-only", *STOCK, img])
-    assert read(img)[L:L + S] == done[L:L + S], "the first step is not done"
+    assert read_at(img)[L:L + S] == done[L:L + S], "the first step is not done"
     patch(img, (L - S, done[L - S:L - S // 2]), (L - S // 2, plain[L - S // 2:L]),
           (0, bytes(4096)))
     mended = path_of("mended")
@@ -112,10 +107,10 @@ def second_step():
     said = json.loads(run(coffer.COFFER, "repair", "--dry-run", "--json", "--key-file", key, img).stdout)
     assert [a["action"] for a in said["actions"]] == ["recover-header-copy", "resume"], said
     run(coffer.COFFER, "repair", "--yes", "--key-file", key, mended)
-    assert read(mended)[S:L + S] == done[S:L + S], "coffer does not get it back"
+    assert read_at(mended)[S:L + S] == done[S:L + S], "coffer does not get it back"
     run("cryptsetup", "repair", *STOCK[1:], img)
     run("cryptsetup", "reencrypt", "--resume-only", *STOCK, img)
-    assert read(img)[S:L + S] == done[S:L + S], "stock does not get it back"
+    assert read_at(img)[S:L + S] == done[S:L + S], "stock does not get it back"
 
 
 def second_step_no_header():
@@ -139,22 +134,22 @@ def zeros_where_a_veil_would_be():
     with open(os.path.join(tree, "0"), "wb") as f:
         f.write(os.urandom(4 * MiB))
     make_image(img, 12 * MiB, "ext4", 10 * MiB, tree, options=["-O", "^resize_inode,^has_journal", "-N", "64"])
-    plain = read(img)
+    plain = read_at(img)
     cmd = coffer.one_thread(img, key, "--reduce-device-size", "2M")
     # the first call at block 0 writes the mark
     for n in range(1, 40):
         patch(img, (0, plain))
         coffer.kill_at("fdatasync", n, cmd)
-        if read(img)[:14] == b"COFFER-TRANSIT":
+        if read_at(img)[:14] == b"COFFER-TRANSIT":
             break
-    assert read(img)[4096:S] == plain[4096:S], "more than the mark was written"
+    assert read_at(img)[4096:S] == plain[4096:S], "more than the mark was written"
     patch(img, (1024, plain[1024:4096]))
     run("debugfs", "-w", "-R", f"zap_block -f /0 -p 0 {zap(img, veil)}", img)
-    assert read(img)[veil:veil + 4096] == bytes(4096), "not that block"
+    assert read_at(img)[veil:veil + 4096] == bytes(4096), "not that block"
     run("debugfs", "-w", "-R", "ssv mtime 20300101000000", img)
     run(coffer.COFFER, "repair", "--yes", img)
-    assert read(img)[:1024] == plain[:1024], "block 0 is not back"
-    assert read(img)[veil:veil + 4096] == bytes(4096), "old bytes over the file's new ones"
+    assert read_at(img)[:1024] == plain[:1024], "block 0 is not back"
+    assert read_at(img)[veil:veil + 4096] == bytes(4096), "old bytes over the file's new ones"
 
 
 def zap(img, at):
@@ -169,7 +164,7 @@ def changed_while_asked():
     """While somebody thinks about the question, the disk becomes another one."""
     S = MiB
     img = make("asked", 12 * MiB, S, [("0", os.urandom(2 * MiB))])
-    plain = read(img)
+    plain = read_at(img)
     init(img, S)
     # the first copy torn, the second whole, a part of the keyslot missing
     patch(img, *((at, plain[at:at + 512]) for at in (0, 40960)))

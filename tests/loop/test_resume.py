@@ -247,7 +247,7 @@ def failed_at_the_end(call, n):
 def begun_by_stock(call, what, wanted, program=ASAN):
     """what is an injection into stock's resume; wanted judges the metadata it leaves."""
     img = small.copy()
-    run(*coffer.stock(img, small.key, "--init-only"), cwd=folder)
+    coffer.stock_init(img, small.key)
     if call:
         coffer.inject(call, what, coffer.stock_resume(img, small.key))
     meta = luks_metadata(img)
@@ -273,7 +273,7 @@ def is_stuck(meta):
 def killed_stock(call, numbers):
     """Stock killed at each of these calls, torn copies of the header among what it leaves."""
     start = small.copy("start")
-    run(*coffer.stock(start, small.key, "--init-only"), cwd=folder)
+    coffer.stock_init(start, small.key)
     img = os.path.join(folder, "work")
     for n in numbers:
         run("cp", start, img)
@@ -288,7 +288,7 @@ def killed_stock(call, numbers):
 def stuck():
     """The state that stock cannot leave by itself."""
     img = small.copy()
-    run(*coffer.stock(img, small.key, "--init-only"), cwd=folder)
+    coffer.stock_init(img, small.key)
     found = 0
     for n in range(calls_of_stock["fsync"], 0, -1):
         run("cp", os.path.join(folder, "start"), img)
@@ -353,7 +353,7 @@ with stack:
     steps = moments["steps"]
     middle = steps[len(steps) // 2][:2]
     start = small.copy("start")
-    run(*coffer.stock(start, small.key, "--init-only"), cwd=folder)
+    coffer.stock_init(start, small.key)
     calls_of_stock = {"fsync": 0, "fdatasync": 0, "write": 0}
     counted = os.path.join(folder, "counted")
     run("cp", start, counted)

@@ -12,7 +12,7 @@ import time
 
 import coffer
 from coffer import COFFER, NOBODY, Box, one_thread
-from disk import HANG, MiB, decrypt, luks_metadata, run, sha256, tempdir
+from disk import HANG, MiB, decrypt, luks_metadata, read_at, run, sha256, tempdir
 from tap import Tap
 
 tap = Tap()
@@ -27,12 +27,6 @@ def marked(size, first=0):
     """Bytes with a marker, different each time, in every 512 bytes."""
     return b"".join(MARK + b"%08d" % (first + i) + bytes(512 - len(MARK) - 8)
                     for i in range(size // 512))
-
-
-def read(path, offset=0, size=-1):
-    with open(path, "rb") as f:
-        f.seek(offset)
-        return f.read(size)
 
 
 # --- content -------------------------------------------------------------------------------------
@@ -51,7 +45,7 @@ def marked_ext4():
         f.write(marked(box.size))
     run("mkfs.ext4", "-q", "-F", "-b", "4096", "-E", "nodiscard,lazy_itable_init=0", "-d", tree,
         box.plain, box.end // 4096)
-    assert read(box.plain).count(MARK) > 4000
+    assert read_at(box.plain).count(MARK) > 4000
     return box
 
 
@@ -73,7 +67,7 @@ def no_content_left(make, *args, before=None):
         coffer.kill_at(*before, cmd)
     coffer.finish(img, box.key, *args)
     box.check(img)
-    found = [m.start() for m in re.finditer(MARK, read(img))]
+    found = [m.start() for m in re.finditer(MARK, read_at(img))]
     assert not found, f"{len(found)} markers, the first at byte {found[0]} of {box.size}"
 
 
@@ -83,7 +77,7 @@ def head_copy_wiped():
     for _ in range(2):
         img = box.copy()
         box.encrypt(img)
-        place = read(img, box.size - MiB, MiB)
+        place = read_at(img, box.size - MiB, MiB)
         assert max(place.count(i) for i in range(256)) < 3 * MiB // 256, "not random"
         digests.add(place)
     assert len(digests) == 2, "the same bytes twice"
@@ -104,11 +98,11 @@ def stock_leftover():
     """A conversion that stock has all but finished: its head copy goes as well."""
     b = marked_raw()
     img = b.copy()
-    run(*coffer.stock(img, b.key, "--init-only"), cwd=folder)
+    coffer.stock_init(img, b.key)
     coffer.inject("fdatasync", "signal=KILL:when=10", coffer.stock_resume(img, b.key))
     coffer.finish(img, b.key)
     b.check(img)
-    assert MARK not in read(img), "a marker is left"
+    assert MARK not in read_at(img), "a marker is left"
 
 
 # --- keys ------------------------------------------------------------------------------------------
@@ -128,7 +122,7 @@ def finished(before=None, then=None):
 def magics_left(before=None, then=None):
     """Two header copies, and nothing else that could be taken for one."""
     img = finished(before, then)
-    blob = read(img)
+    blob = read_at(img)
     size = coffer.header(img)["hdr_size"]
     for magic, wanted in zip(MAGICS, ([0], [size], [], [], [])):
         found = [m.start() for m in re.finditer(re.escape(magic), blob)]
@@ -140,7 +134,7 @@ def keyslot_once(before=None, then=None):
     img = finished(before, then)
     area = luks_metadata(img)["keyslots"]["0"]["area"]
     start, size = int(area["offset"]), int(area["size"])
-    blob = read(img)
+    blob = read_at(img)
     for at in range(start, start + 258048 // 4096 * 4096 - 4096, 4096):
         block = blob[at:at + 64]
         assert any(block), f"keyslot block at {at} is zero"
@@ -153,7 +147,7 @@ def during(moment):
     """While the conversion is under way, too, from the first commit on."""
     img = box.copy()
     coffer.kill_at(*moment, one_thread(img, box.key))
-    blob = read(img)
+    blob = read_at(img)
     area = luks_metadata(img)["keyslots"]["0"]["area"]
     at = int(area["offset"])
     assert blob.count(blob[at:at + 4096]) == 1, "a second copy of the keyslot"
@@ -163,7 +157,7 @@ def during(moment):
 def after_change_of_key(before=None):
     """Then the old passphrase opens nothing, with any header that the disk could still hold."""
     img = finished(before)
-    old = read(img)
+    old = read_at(img)
     new = os.path.join(folder, "new-key")
     with open(new, "wb") as f:
         f.write(os.urandom(32))
@@ -171,7 +165,7 @@ def after_change_of_key(before=None):
     test = ["cryptsetup", "open", "--test-passphrase", "--key-file"]
     run(*test, new, img)
     assert run(*test, box.key, img, status=None).returncode != 0, "the old key still opens it"
-    blob = read(img)
+    blob = read_at(img)
     for magic in MAGICS[:2]:
         assert blob.count(magic) == 1, magic
     area = luks_metadata(img)["keyslots"]
@@ -187,10 +181,10 @@ def after_abort():
     img = box.copy()
     coffer.kill_at(*moments["commit"][0][:2], one_thread(img, box.key))
     area = luks_metadata(img)["keyslots"]["0"]["area"]
-    block = read(img, int(area["offset"]), 64)
+    block = read_at(img, int(area["offset"]), 64)
     assert any(block)
     coffer.abort(img)
-    blob = read(img)
+    blob = read_at(img)
     for secret in (*MAGICS, block):
         assert secret not in blob, secret
     assert not any(blob[box.end:]), "the reserve is not zero"
@@ -223,14 +217,14 @@ def all_calls(how):
     with open(key, "wb") as f:
         f.write(PASSPHRASE.encode())
     run("cryptsetup", "open", "--test-passphrase", "--key-file", key, img)
-    assert PASSPHRASE.encode() not in read(img)
+    assert PASSPHRASE.encode() not in read_at(img)
     # nor does the volume key leave the process
     volume = os.path.join(folder, "volume-key")
     with contextlib.suppress(FileNotFoundError):
         os.unlink(volume)
     run("cryptsetup", "luksDump", "--batch-mode", "--dump-volume-key", "--volume-key-file", volume,
         "--key-file", key, img)
-    needle = "".join(f"\\x{c:02x}" for c in read(volume)[:16])
+    needle = "".join(f"\\x{c:02x}" for c in read_at(volume)[:16])
     with open(log) as f:  # but it comes from the kernel's random numbers
         calls = [line.split(None, 1)[1] for line in f if needle in line]
     assert all(re.match(r"(read|getrandom)\(", call) for call in calls), [c[:99] for c in calls]
@@ -318,7 +312,7 @@ def in_memory(user):
                 assert q.returncode != 0, f"its own user can read /proc/PID/{name}"
         with open(f"/proc/{p.pid}/cmdline", "rb") as f, open(f"/proc/{p.pid}/environ", "rb") as g:
             shown = f.read() + g.read()
-        assert read(box.key)[:8] not in shown
+        assert read_at(box.key)[:8] not in shown
 
 
 def aborted_without_core():

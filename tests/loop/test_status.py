@@ -8,11 +8,10 @@ import json
 import os
 import re
 import shlex
-import sys
 
 import coffer
 from coffer import ASAN, COFFER, FAST, NOBODY, Box, one_thread, pointer
-from disk import MiB, block_devices, loop, make_image, mounted, run, sha256, tempdir
+from disk import MiB, block_devices, loop, make_image, run, sha256, tempdir, write_at
 from tap import Skip, Tap
 
 tap = Tap()
@@ -239,7 +238,7 @@ def of_stock(how):
 
 def begun_by_stock():
     img = small.copy()
-    run(*coffer.stock(img, small.key, "--init-only"), cwd=folder)
+    coffer.stock_init(img, small.key)
     s = says(img, "placed", "coffer encrypt", operation="convert", can_abort=True)
     follow(s, small.key)
     small.check(img)
@@ -261,9 +260,7 @@ def shrunk(moment):
 
 def tear(img, *places):
     for at in places:
-        with open(img, "r+b") as f:
-            f.seek(at)
-            f.write(os.urandom(64))
+        write_at(img, at, os.urandom(64))
 
 
 def damaged():
@@ -358,7 +355,7 @@ def coffer_at_work():
 
 def stock_at_work():
     img = small.copy()
-    run(*coffer.stock(img, small.key, "--init-only"), cwd=folder)
+    coffer.stock_init(img, small.key)
     at_work(coffer.stock_resume(img, small.key), "fdatasync", 2, None, "cryptsetup")
 
 

@@ -6,8 +6,6 @@ does. Prints the table of docs/reliability.md.
 COFFER_DEEP=1 takes all cut points and more random states.
 """
 import collections
-import fcntl
-import itertools
 import os
 import re
 import sys

@@ -20,7 +20,7 @@ import coffer
 import fsfree
 import fsgen
 from cuts import record
-from disk import KiB, MiB, check_fs, memory_dir, run
+from disk import KiB, MiB, check_fs, copy_to, memory_dir, run
 from tap import Tap
 
 S = MiB  # coffer.SMALL
@@ -151,9 +151,7 @@ class Subject:
               f"{self.flushes} flushes")
 
     def copy(self, name="work"):
-        path = os.path.join(self.folder, name)
-        run("cp", "--sparse=always", self.plain, path)
-        return path
+        return copy_to(self.plain, os.path.join(self.folder, name))
 
     def command(self, img, *args, program=coffer.COFFER):
         return coffer.command("encrypt", img, self.key, "--threads", "1", *ARGS, *args,

@@ -12,10 +12,10 @@ import subprocess
 
 import coffer
 from coffer import ASAN, COFFER, FAST, NOBODY, Box
-from disk import HANG, MiB, block_devices, loop, luks_metadata, run, tempdir
+from disk import HANG, MiB, block_devices, loop, luks_metadata, read_at, run, tempdir, write_at
 from tap import Skip, Tap
-from verifying import (expect, expect_bad, expect_filesystem, get, put, reseal, state_of, texts,
-                       verdicts, verify, xor)
+from verifying import (expect, expect_bad, expect_filesystem, reseal, state_of, texts, verdicts,
+                       verify, xor)
 
 tap = Tap()
 tap.need_root()
@@ -190,9 +190,7 @@ def overwritten_keyslot():
     """Text in the middle of a keyslot: no key opens it any more, and that can be seen without one."""
     img = by_coffer()(small)
     area = luks_metadata(img)["keyslots"]["0"]["area"]
-    with open(img, "r+b") as f:
-        f.seek(int(area["offset"]) + 100 * 512)
-        f.write(b"root:x:0:0:root:/root:/bin/bash\n" * 48)
+    write_at(img, int(area["offset"]) + 100 * 512, b"root:x:0:0:root:/root:/bin/bash\n" * 48)
     for key in (None, small.key):
         report = verify(img, key=key, status=3)
         expect_bad(report, "keyslot")
@@ -271,7 +269,7 @@ def damaged_header(damage, first, second, status, stage="encrypted", **checks):
     was added, so as they would be if that had never reached them."""
     img = by_coffer()(small)
     size = coffer.header(img)["hdr_size"]
-    old = get(img, 0, size), get(img, size, size)
+    old = read_at(img, 0, size), read_at(img, size, size)
     run("cryptsetup", "luksAddKey", "-q", *FAST, "--key-file", small.key, img,
         key_file("second", "2nd"))
     damage(img, size, old)
@@ -329,7 +327,7 @@ def too_small():
 
 def as_text():
     img = by_coffer()(small)
-    put(img, 5000, b"x")
+    write_at(img, 5000, b"x")
     p = run(ASAN, "verify", img, status=(3,))
     lines = p.stdout.splitlines()
     assert re.fullmatch(rf"{img}: encrypted; \d+ checks, 1 bad, 4 not possible", lines[0]), lines[0]
@@ -408,26 +406,26 @@ with stack:
         ("first copy: one bit of its salt", damaged_header,
          lambda img, n, old: xor(img, 120), "bad", "ok", 3),
         ("first copy: gone", damaged_header,
-         lambda img, n, old: put(img, 6, bytes(n - 6)), "bad", "ok", 3),
+         lambda img, n, old: write_at(img, 6, bytes(n - 6)), "bad", "ok", 3),
         ("first copy: torn in a sector", damaged_header,
-         lambda img, n, old: put(img, 512, old[0][512:]), "bad", "ok", 3),
+         lambda img, n, old: write_at(img, 512, old[0][512:]), "bad", "ok", 3),
         ("first copy: out of date", damaged_header,
-         lambda img, n, old: put(img, 0, old[0]), "bad", "ok", 3),
+         lambda img, n, old: write_at(img, 0, old[0]), "bad", "ok", 3),
         ("second copy: one bit of text", damaged_header,
          lambda img, n, old: xor(img, n + 4200), "ok", "bad", 3),
         ("second copy: gone", damaged_header,
-         lambda img, n, old: put(img, n, bytes(n)), "ok", "bad", 3),
+         lambda img, n, old: write_at(img, n, bytes(n)), "ok", "bad", 3),
         ("second copy: torn in a sector", damaged_header,
-         lambda img, n, old: put(img, n, old[1][:4608]), "ok", "bad", 3),
+         lambda img, n, old: write_at(img, n, old[1][:4608]), "ok", "bad", 3),
         ("second copy: out of date", damaged_header,
-         lambda img, n, old: put(img, n, old[1]), "ok", "bad", 3),
+         lambda img, n, old: write_at(img, n, old[1]), "ok", "bad", 3),
         ("second copy: says something else", damaged_header,
          lambda img, n, old: reseal(img, lambda m: m["config"].update(x="y"), copies=(1,)),
          "ok", "bad", 3),
         ("both copies: one bit of text", damaged_header,
          lambda img, n, old: (xor(img, 4200), xor(img, n + 4200)), "bad", "bad", 6, "damaged"),
         ("both copies: their JSON is none", damaged_header,
-         lambda img, n, old: (put(img, 4096, b"["), put(img, n + 4096, b"[")), "bad", "bad", 6,
+         lambda img, n, old: (write_at(img, 4096, b"["), write_at(img, n + 4096, b"[")), "bad", "bad", 6,
          "damaged"),
         ("right checksum, a digest of no keyslot", no_metadata,
          lambda m: m["digests"]["0"].update(keyslots=["17"])),

@@ -9,10 +9,10 @@ import re
 
 import coffer
 from coffer import ASAN, COFFER, Box, one_thread
-from disk import MiB, block_devices, loop, luks_metadata, mounted, run, tempdir
+from disk import MiB, block_devices, loop, luks_metadata, mounted, read_at, run, tempdir, write_at
 from tap import Skip, Tap
-from verifying import (expect, expect_bad, expect_filesystem, get, put, reseal, state_of, texts,
-                       verdicts, verify, xor)
+from verifying import (expect, expect_bad, expect_filesystem, reseal, state_of, texts, verdicts,
+                       verify, xor)
 
 tap = Tap()
 tap.need_root()
@@ -34,13 +34,13 @@ def with_record(uuid_then, uuid_now, record, image, status, cut_image=False):
     img = small.copy()
     n = [m for m in moments["placement"] if m[0] == "pwrite64"][5][1]
     coffer.kill_at("pwrite64", n, one_thread(img, small.key, "--uuid", uuid_then))
-    gap = bytearray(get(img, SIZE - 2 * S, S))
+    gap = bytearray(read_at(img, SIZE - 2 * S, S))
     assert gap.startswith(b"COFFER-RECORD"), gap[:16]
     if cut_image:
         gap[8192:12288] = os.urandom(4096)
     img = small.copy()
     small.encrypt(img, "--uuid", uuid_now)
-    put(img, SIZE - 2 * S, gap)
+    write_at(img, SIZE - 2 * S, gap)
     report = verify(img, key=small.key, status=status)
     expect(report, "encrypted", record=record, image=image)
 
@@ -54,11 +54,11 @@ def with_abort_record():
     writes = coffer.trace(coffer.command("abort", traced), "pwrite64")
     record = next(i for i, c in enumerate(writes) if c[1] == SIZE - S - 4096)
     coffer.kill_at("pwrite64", record + 2, coffer.command("abort", img))
-    block = get(img, SIZE - S - 4096, 4096)
+    block = read_at(img, SIZE - S - 4096, 4096)
     assert block.startswith(b"COFFER-RECORD"), block[:16]
     img = small.copy()
     small.encrypt(img, "--uuid", uuid)
-    put(img, SIZE - S - 4096, block)
+    write_at(img, SIZE - S - 4096, block)
     report = verify(img, key=small.key, status=3)
     expect(report, "encrypted", record="bad", image="")
 
@@ -66,7 +66,7 @@ def with_abort_record():
 def with_head(plain, with_key, without_key, status):
     """The plain head where a torn wipe, or none, would have left it."""
     img = encrypted()
-    put(img, SIZE - S, get(plain, 0, S))
+    write_at(img, SIZE - S, read_at(plain, 0, S))
     report = verify(img)
     expect(report, "encrypted", moved_segment_copy=without_key)
     report = verify(img, key=small.key, status=status)
@@ -213,10 +213,10 @@ def stale_record():
 def torn_by_stock():
     """Stock's first write, cut: half a header over the head."""
     img = small.copy()
-    run(*coffer.stock(img, small.key, "--init-only"), cwd=folder)
-    header = get(img, 0, 16384)
-    put(img, 0, get(small.plain, 0, S))
-    put(img, 0, header[:8192])
+    coffer.stock_init(img, small.key)
+    header = read_at(img, 0, 16384)
+    write_at(img, 0, read_at(small.plain, 0, S))
+    write_at(img, 0, header[:8192])
     report = verify(img, key=small.key, status=6)
     expect(report, "damaged", damage="bad")
     assert report["outcome"] == "needs-repair", report
@@ -324,7 +324,7 @@ with stack:
     moments = coffer.phases(small)
     middle = moments["steps"][5][:2]
     start = small.copy("start")
-    run(*coffer.stock(start, small.key, "--init-only"), cwd=folder)
+    coffer.stock_init(start, small.key)
     counted = os.path.join(folder, "counted")
     run("cp", start, counted)
     calls = [c[0] for c in coffer.trace(coffer.stock_resume(counted, small.key), "fsync,fdatasync")]
@@ -352,9 +352,9 @@ with stack:
 
         ("a filesystem with its reserve", plain, lambda: small.copy(), "reserved", 3,
          dict(filesystem="ok", filesystem_end="ok")),
-        ("a filesystem without one", plain, content(get(small.plain, 0, END)), "plain", 3,
+        ("a filesystem without one", plain, content(read_at(small.plain, 0, END)), "plain", 3,
          dict(filesystem="ok", filesystem_end="ok")),
-        ("half a filesystem", plain, content(get(small.plain, 0, END // 2)), "plain", 3,
+        ("half a filesystem", plain, content(read_at(small.plain, 0, END // 2)), "plain", 3,
          dict(filesystem="ok", filesystem_end="bad")),
         ("garbage", plain, content(os.urandom(5 * MiB)), "plain", 3, dict(filesystem="note")),
         ("zeros", plain, content(bytes(5 * MiB)), "plain", 3, dict(filesystem="note")),
@@ -378,6 +378,6 @@ with stack:
         ("system calls, a whole header", system_calls, lambda img: None),
         ("system calls, a torn header", system_calls, lambda img: xor(img, 4200)),
         ("system calls, both copies torn", system_calls,
-         lambda img: (xor(img, 4200), put(img, 65536, bytes(64)))),
+         lambda img: (xor(img, 4200), write_at(img, 65536, bytes(64)))),
     ])
 tap.done()
