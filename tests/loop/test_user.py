@@ -63,7 +63,7 @@ def opens(img, passphrase):
 def user_encrypts(prog):
     img = image()
     p = as_user(*coffer.command("encrypt", img, box.key, program=prog))
-    assert re.search("no access to /run/cryptsetup.*not kept out", p.stderr), p.stderr
+    assert "/run/cryptsetup" in p.stderr, p.stderr  # that stock tools are not kept out
     box.check(img)
 
 
@@ -79,8 +79,8 @@ def user_resumes(prog):
     p = coffer.inject("fdatasync", "signal=TERM:when=26", [*NOBODY, *one_thread(
         img, box.key, program=program)])
     assert p.returncode == 5 and 0 < pointer(img) < box.end, (p.returncode, p.stderr)
-    p = as_user(*coffer.command("encrypt", img, box.key, program=prog))
-    assert "after an interruption" in p.stderr, p.stderr
+    p = as_user(*coffer.command("encrypt", img, box.key, "--json", program=prog))
+    assert coffer.events(p)[-1]["resumed"], p.stdout
     box.check(img)
 
 
@@ -97,8 +97,8 @@ def user_refused():
     """An image of somebody else's."""
     img = box.copy("theirs")
     os.chmod(img, 0o644)
-    p = as_user(*coffer.command("encrypt", img, box.key, program=program), status=(4,))
-    assert "Permission denied" in p.stderr, p.stderr
+    p = as_user(*coffer.command("encrypt", img, box.key, "--json", program=program), status=(4,))
+    assert coffer.why(coffer.events(p)[-1]) == "EACCES", p.stdout
 
 
 def locked_memory(limit, status):
@@ -139,19 +139,22 @@ def given(options, stdin, wanted, fd_content=None):
     coffer.assert_final(img)
 
 
-def key_refused(options, stdin, *words, status=1):
+def key_refused(options, stdin, why, *names):
     img = box.copy()
     before = sha256(img)
-    cmd = coffer.command("encrypt", img, None)
-    p = subprocess.run([*cmd[:-1], *options, img], input=stdin, stdout=subprocess.PIPE,
-                       stderr=subprocess.PIPE, timeout=HANG, check=False)
-    assert p.returncode == status, (p.returncode, p.stderr)
-    for word in words:
-        assert word in p.stderr.decode(), p.stderr
+    cmd = coffer.command("encrypt", img, None, *options)
+    for how in [], ["--json"]:
+        p = subprocess.run([*cmd[:-1], *how, img], input=stdin, stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE, timeout=HANG, check=False)
+        assert p.returncode == 1, (p.returncode, p.stderr)
+        last = coffer.events(p)[-1] if how else {"message": p.stderr.decode()}
+        assert not how or coffer.why(last) == why, last
+        for name in names:
+            assert name in last["message"], last
     assert sha256(img) == before, "it has changed the device"
 
 
-def key_of_dry_run(content, status, *words):
+def key_of_dry_run(content, status, why=""):
     """Bug: every guard passed, and the run that followed had no key."""
     img, key = box.copy(), os.path.join(folder, "dry-key")
     with contextlib.suppress(FileNotFoundError):
@@ -161,12 +164,11 @@ def key_of_dry_run(content, status, *words):
             f.write(content)
     for prog in COFFER, ASAN:
         p = run(*coffer.command("encrypt", img, key, "--dry-run", program=prog), status=(status,))
-        for word in (*words, *(["coffer: encrypt: ", key] if status else ["every preflight check passed"])):
-            assert word in p.stderr, (word, p.stderr)
-        assert bool(status) != ("every preflight check" in p.stderr), p.stderr
+        assert not status or key in p.stderr, p.stderr
         last = coffer.events(run(*coffer.command("encrypt", img, key, "--dry-run", "--json",
                                                  program=prog), status=(status,)))[-1]
         assert last["outcome"] == ("failed" if status else "done") and not last["changed"], last
+        assert coffer.why(last) == why, last
     run("cmp", img, box.plain)
 
 
@@ -238,10 +240,10 @@ def on_terminal(img):
 def asks_twice():
     img = box.copy()
     with on_terminal(img) as t:
-        shown = t.expect(f"New passphrase for {img}: ")
+        shown = t.expect(f"{img}: ")
         assert not t.echoes(), "what is typed can be seen"
         t.type(PASSPHRASE + "\n")
-        shown += t.expect("The same once more: ")
+        shown += t.expect(": ")
         assert not t.echoes()
         t.type(PASSPHRASE + "\n")
         status = t.wait()
@@ -260,10 +262,10 @@ def asks_once_to_resume():
         f.write(PASSPHRASE)
     coffer.kill_at("fdatasync", 21, one_thread(img, key))
     with on_terminal(img) as t:
-        t.expect(f"Passphrase for {img}: ")
+        t.expect(f"{img}: ")
         t.type(PASSPHRASE + "\n")
         status = t.wait()
-        assert status == 0 and "once more" not in t.seen, (status, t.seen)
+        assert status == 0, (status, t.seen)
         assert PASSPHRASE not in t.seen
     coffer.assert_final(img)
 
@@ -274,10 +276,10 @@ def mismatch():
     with on_terminal(img) as t:
         t.expect(": ")
         t.type(PASSPHRASE + "\n")
-        t.expect("once more: ")
+        t.expect(": ")
         t.type(PASSPHRASE + "!\n")
         status = t.wait()
-        assert status == 1 and "differ" in t.seen and t.echoes(), (status, t.seen)
+        assert status == 1 and t.echoes(), (status, t.seen)
     assert sha256(img) == before
 
 
@@ -286,10 +288,10 @@ def empty():
     with on_terminal(img) as t:
         t.expect(": ")
         t.type("\n")
-        t.expect("once more: ")
+        t.expect(": ")
         t.type("\n")
         status = t.wait()
-        assert status == 1 and "empty passphrase" in t.seen, (status, t.seen)
+        assert status == 1, (status, t.seen)
     run("cmp", img, box.plain)
 
 
@@ -300,7 +302,7 @@ def control_c(second):
         t.expect(": ")
         if second:
             t.type(PASSPHRASE + "\n")
-            t.expect("once more: ")
+            t.expect(": ")
         t.type("half of it")
         time.sleep(0.2)
         t.type("\x03")
@@ -354,8 +356,7 @@ def lines_of_progress():
     img = os.path.join(folder, "sixty")
     run("truncate", "-s", 62 * MiB, img)
     p = coffer.encrypt(img, box.key, "--device-size", "60M")
-    percent = [int(m) for m in re.findall(r"^\S+: +(\d+) %, \S+ \S+ of 60\.0 MiB", p.stderr,
-                                          re.MULTILINE)]
+    percent = [int(m) for m in re.findall(r" (\d+) %.* 60\.0 MiB", p.stderr)]
     assert percent[0] == 0 and percent[-1] == 100, percent
     assert 19 <= len(percent) <= 22, percent
     assert all(4 <= b - a <= 7 for a, b in zip(percent, percent[1:])), percent
@@ -368,14 +369,13 @@ def quiet():
     p = coffer.encrypt(img, box.key, "--quiet")
     assert p.stdout == p.stderr == "", (p.stdout, p.stderr)
     p = coffer.encrypt(img, box.key, "--quiet", status=(4,))
-    assert "LUKS already" in p.stderr, p.stderr
+    assert p.stdout == "" and p.stderr.count("\n") == 1, p.stderr
 
 
 def summary():
     p = coffer.encrypt(box.copy(), box.key)
-    for word in ("encrypted. LUKS2 volume", r"10\.0 MiB in [\d.]+ s", r"\d+ flushes",
-                 "aes-xts-plain64", "unprotected", "coffer header backup"):
-        assert re.search(word, p.stderr), (word, p.stderr)
+    for fact in "LUKS2", "10.0 MiB", "aes-xts-plain64", "coffer header backup":
+        assert fact in p.stderr, (fact, p.stderr)
 
 
 # --- usage -----------------------------------------------------------------------------------------------
@@ -389,7 +389,7 @@ def usage(*args, words=(), status=2):
             assert word in text, (word, text)
 
 
-def no_verb(word, words):
+def no_verb(word):
     """Bug: it was told as text, whatever was asked for."""
     for args in [word, "--json"], ["--json", word]:
         args = [a for a in args if a]
@@ -397,7 +397,7 @@ def no_verb(word, words):
         report = json.loads(p.stdout)
         assert report["report"] == "usage" and report["exit_code"] == 2 and not p.stderr, p
         assert report["verb"] == args[0] and report["outcome"] == "usage", report
-        assert words in report["message"] or args[0] == "--json", report
+        assert args[0] in report["message"] or args[0] == "--json", report
 
 
 def misused(*args, words=()):
@@ -464,18 +464,17 @@ with stack:
         ("first line of standard input", given, [], PASSPHRASE.encode() + b"\nmore\n", PASSPHRASE),
         ("line without its end", given, [], PASSPHRASE.encode(), PASSPHRASE),
         ("zeros in a key", given, ["--key-file", "-"], b"a\0b\0c", b"a\0b\0c"),
-        ("no key on standard input", key_refused, [], b"", "nothing came from standard input",
-         "--key-file"),
-        ("empty line", key_refused, [], b"\n", "empty passphrase"),
-        ("no key file", key_refused, ["--key-file", folder + "/none"], b"", "none", "No such file"),
-        ("key file too long", key_refused, ["--key-file", many], b"", "longer than",
-         "--keyfile-size"),
+        ("no key on standard input", key_refused, [], b"", "ENODATA", "--key-file"),
+        ("empty line", key_refused, [], b"\n", "EINVAL"),
+        ("no key file", key_refused, ["--key-file", folder + "/none"], b"", "ENOENT",
+         folder + "/none"),
+        ("key file too long", key_refused, ["--key-file", many], b"", "E2BIG", "--keyfile-size"),
         ("key file too short for its part", key_refused, ["--key-file", key_file, "--keyfile-size",
-                                                          "99"], b"", "99"),
-        ("descriptor that is not open", key_refused, ["--key-fd", "77"], b"", "--key-fd"),
-        ("a folder as a key file", key_refused, ["--key-file", folder], b"", "key"),
-        ("dry run: no key file", key_of_dry_run, None, 1, "No such file"),
-        ("dry run: an empty key file", key_of_dry_run, b"", 1, "is empty"),
+                                                          "99"], b"", "EIO", "99"),
+        ("descriptor that is not open", key_refused, ["--key-fd", "77"], b"", "EBADF", "--key-fd"),
+        ("a folder as a key file", key_refused, ["--key-file", folder], b"", "EISDIR", folder),
+        ("dry run: no key file", key_of_dry_run, None, 1, "ENOENT"),
+        ("dry run: an empty key file", key_of_dry_run, b"", 1, "EINVAL"),
         ("dry run: a key file", key_of_dry_run, b"x", 0),
 
         ("terminal: asked twice, hidden, with a bar", asks_twice),
@@ -523,9 +522,9 @@ with stack:
 
         ("usage: nothing", usage),
         ("usage: unknown verb", lambda: usage("encipher", "x", words=["encipher", "--help"])),
-        ("usage: unknown verb, JSON", no_verb, "frob", "'frob'"),
-        ("usage: no verb, JSON", no_verb, None, ""),
-        ("usage: half a verb, JSON", no_verb, "header", "'header'"),
+        ("usage: unknown verb, JSON", no_verb, "frob"),
+        ("usage: no verb, JSON", no_verb, None),
+        ("usage: half a verb, JSON", no_verb, "header"),
         ("usage: unknown option, no verb", lambda: usage(
             "--verison", words=["'--verison'"])),
         ("usage: an option of a verb", lambda: usage(
@@ -588,9 +587,9 @@ with stack:
     )]
     rows += [(f"wrong cost: {' '.join(args)}",
               lambda args=args, words=words: wrong_cost(*args, words=words)) for args, words in (
-        (["--pbkdf-memory", "1"], ["too low", "32"]),
-        (["--pbkdf-memory", "99999999"], ["too high", "4194304"]),
-        (["--pbkdf-force-iterations", "1"], ["too low", "4"]),
+        (["--pbkdf-memory", "1"], ["32"]),
+        (["--pbkdf-memory", "99999999"], ["4194304"]),
+        (["--pbkdf-force-iterations", "1"], ["4"]),
         (["--pbkdf", "pbkdf2", "--pbkdf-memory", "64"], ["memory", "pbkdf2"]),
     )]
     rows.append(("usage: option without its value", lambda: usage(
