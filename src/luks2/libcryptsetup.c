@@ -332,14 +332,6 @@ int coffer_luks2_unlock(int fd, const struct coffer_secret *passphrase,
 
 /* --- trying a header out --- */
 
-int coffer_cryptsetup_load(int fd, struct coffer_err *e)
-{
-	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
-	struct log log = {0};
-
-	return load(fd, &log, &cd, e);
-}
-
 int coffer_cryptsetup_judge(int fd, struct coffer_err *e)
 {
 	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;

@@ -62,7 +62,6 @@ int coffer_cryptsetup_isolate(bool tokens);
 int coffer_cryptsetup_build(int header, int data, const struct coffer_luks2_format *f,
 	const struct coffer_luks2_layout *l, const struct coffer_secret *pass,
 	struct coffer_err *e);
-int coffer_cryptsetup_load(int fd, struct coffer_err *e);
 int coffer_cryptsetup_judge(int fd, struct coffer_err *e);
 int coffer_cryptsetup_open_slot(int fd, int slot, const struct coffer_secret *passphrase,
 	struct coffer_secret *key, struct coffer_err *e);
