@@ -45,9 +45,8 @@ int coffer_luks2_check_key(int fd, const struct coffer_secret *key, const struct
 int coffer_luks2_check_digest(struct json_object *json, const struct coffer_secret *key,
 	const struct coffer_stop *stop, struct coffer_err *e);
 
-/* Open a keyslot with token @token alone. Returns the number of the keyslot, and its key. The plugin
- * of the token is loaded, and asks a TPM or a keyring.
- * -ENOENT: no plugin, or no answer; -EPERM: the answer opens no keyslot; -ENOANO: it needs a PIN;
- * others come from the plugin. */
+/* Open a keyslot with token @token alone. Returns the number of the keyslot, and its key. The
+ * plugin of the token is loaded, and asks a TPM or a keyring. -ENOENT: no plugin, or no answer;
+ * -EPERM: the answer opens no keyslot; -ENOANO: it needs a PIN; others come from the plugin. */
 int coffer_luks2_open_token(int fd, unsigned int token, const struct coffer_stop *stop,
 	struct coffer_secret **ret_key, struct coffer_err *e);

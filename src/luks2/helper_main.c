@@ -121,8 +121,8 @@ static int build(struct coffer_helper_format *h, const struct coffer_secret *pas
 	coffer_helper_texts(&h->format, texts);
 	for (size_t i = 0; i < COFFER_HELPER_TEXTS; i++)
 		*texts[i] = h->texts[i][0] ? h->texts[i] : NULL;
-	return coffer_cryptsetup_build(COFFER_HELPER_HEADER, COFFER_HELPER_DATA, &h->format,
-		&h->layout, passphrase, e);
+	return coffer_cryptsetup_build(
+		COFFER_HELPER_HEADER, COFFER_HELPER_DATA, &h->format, &h->layout, passphrase, e);
 }
 
 static int check_digest(int n, const struct coffer_secret *key, struct coffer_err *e)

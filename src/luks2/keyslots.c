@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* keyslots.c - which keys a LUKS2 header knows: keyslots, tokens, digests */
+/* keyslots.c - keyslots, tokens and digests of a LUKS2 header */
 #include "luks2/keyslots.h"
 
 #include <stdio.h>
@@ -8,7 +8,7 @@
 
 #include "base/bytes.h"
 
-/* The number that is the name of an object, below @limit; false when it is none. */
+/* Parse the name of an object as a number below @limit. */
 static bool number_of(const char *name, unsigned int limit, unsigned int *ret)
 {
 	const size_t n = strspn(name, "0123456789");
@@ -24,7 +24,6 @@ static void copy_text(char *to, size_t size, const char *from)
 	(void)snprintf(to, size, "%s", from ? from : "");
 }
 
-/* The keyslots in a list of names. */
 static uint32_t bits_of(struct json_object *names)
 {
 	uint32_t bits = 0;

@@ -15,10 +15,11 @@ enum {
 	MAX_BLOB = 2048,
 	MAX_TEXT = 64,
 	SALT_SIZE = 32,
+	MIN_DIGEST = 20,
 	MAX_DIGEST = 64
 };
 
-/* The blob under construction; any missing or overlong part turns it bad for good. */
+/* The password under construction; one missing or overlong part makes it bad. */
 struct blob {
 	struct coffer_secret *s;
 	size_t n;
@@ -49,12 +50,10 @@ static void put_text(struct blob *b, struct json_object *o, const char *key)
 static void put_number(struct blob *b, struct json_object *o, const char *key)
 {
 	uint8_t raw[8];
-	uint64_t v;
+	uint64_t v = 0;
 
-	if (coffer_json_u64s(o, key, &v) < 0) {
+	if (coffer_json_u64s(o, key, &v) < 0)
 		b->bad = true;
-		return;
-	}
 	put_be64(raw, v);
 	put(b, raw, sizeof(raw));
 }
@@ -82,7 +81,7 @@ static void put_segment(struct blob *b, struct json_object *s)
 	put(b, raw, sizeof(raw));
 }
 
-/* Members of the metadata that the digest is about. */
+/* What the digest covers. */
 struct parts {
 	const char *name; /* of the keyslot */
 	struct json_object *keyslot, *digest, *previous, *final, *moved;
@@ -114,8 +113,8 @@ static int find_digest(const char *name, struct json_object *digest, void *arg)
 	return 0;
 }
 
-/* In the order of their numbers, as the conversion's reader takes them: the digest must be of the
- * segments that it goes by. */
+/* In the order of their numbers, as in convert/conversion.c: the digest must cover the segments
+ * that the conversion uses. */
 static struct json_object *find_backup(struct json_object *segments, const char *flag)
 {
 	for (size_t i = 0; i < coffer_json_length(segments); i++) {
@@ -149,6 +148,7 @@ int coffer_reencrypt_digest_verify(
 {
 	const struct parts p = find_parts(json);
 	struct json_object *area = coffer_json_object(p.keyslot, "area"), *digest = p.digest;
+	const char *hash = coffer_json_string(digest, "hash");
 	_cleanup_secret_ struct coffer_secret *s = NULL;
 	uint8_t salt[SALT_SIZE + 3], want[MAX_DIGEST + 3], have[MAX_DIGEST];
 	size_t salt_size, want_size;
@@ -158,7 +158,7 @@ int coffer_reencrypt_digest_verify(
 
 	if (p.digests != 1)
 		return coffer_err_set(e, EKEYREJECTED,
-			"the reencryption metadata has no digest: run 'cryptsetup repair' first");
+			"the reencryption metadata have no digest; run 'cryptsetup repair' first");
 	r = coffer_secret_new(MAX_BLOB, &s, e);
 	if (r < 0)
 		return r;
@@ -175,26 +175,26 @@ int coffer_reencrypt_digest_verify(
 	put_segment(&b, p.final);
 	put_segment(&b, p.moved);
 
-	if (b.bad || coffer_json_u32(digest, "iterations", &iterations) < 0 || iterations == 0 ||
-		!coffer_json_string(digest, "hash") ||
+	if (b.bad || !hash || coffer_json_u32(digest, "iterations", &iterations) < 0 ||
+		iterations == 0 ||
 		coffer_base64_decode(
 			coffer_json_string(digest, "salt"), salt, sizeof(salt), &salt_size) < 0 ||
 		salt_size != SALT_SIZE ||
 		coffer_base64_decode(
 			coffer_json_string(digest, "digest"), want, sizeof(want), &want_size) < 0 ||
-		want_size < 20 || want_size > MAX_DIGEST)
+		want_size < MIN_DIGEST || want_size > MAX_DIGEST)
 		return coffer_err_set(e, EBADMSG,
-			"the reencryption metadata or its digest is broken, or of a kind that "
-			"coffer does not check; 'cryptsetup reencrypt --resume-only' may go on");
-	r = coffer_pbkdf2(coffer_json_string(digest, "hash"), s->data, b.n, salt, salt_size,
-		iterations, have, want_size);
+			"the reencryption metadata or their digest are invalid or not supported; "
+			"try 'cryptsetup reencrypt --resume-only'");
+	r = coffer_pbkdf2(hash, s->data, b.n, salt, salt_size, iterations, have, want_size);
 	if (r < 0)
 		return coffer_err_set(e, -r,
 			"libcrypto cannot compute the digest '%s' of the reencryption metadata; "
-			"'cryptsetup reencrypt --resume-only' may",
-			coffer_json_string(digest, "hash"));
+			"try 'cryptsetup reencrypt --resume-only'",
+			hash);
 	if (!coffer_equal_secret(have, want, want_size))
 		return coffer_err_set(e, EKEYREJECTED,
-			"the reencryption metadata does not match its digest: somebody changed it");
+			"the reencryption metadata do not match their digest: another program "
+			"changed them");
 	return 0;
 }
