@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* judge.c - libcryptsetup's word on the metadata of one header copy */
+/* judge.c - let libcryptsetup judge the metadata of one header copy */
 #include "luks2/judge.h"
 
 #include <errno.h>
@@ -14,7 +14,7 @@
 #include "luks2/metadata.h"
 
 enum {
-	ANSWERS = 128, /* a run sees a handful; the oldest is forgotten */
+	ANSWERS = 128, /* a run needs a handful; the oldest is forgotten */
 	SALT_SIZE = 64
 };
 
@@ -47,10 +47,10 @@ static const struct answer *find(const struct coffer_judge *j, const uint8_t *ha
 	return NULL;
 }
 
-/* Of the text alone, and the size of the copies: the rest of the block does not matter here. */
+/* Of the text and the size of the copies: nothing else matters to the answer. */
 static int hash_of(const struct coffer_luks2_copy *copy, uint8_t ret[COFFER_SHA256_SIZE])
 {
-	struct coffer_digest *d = NULL;
+	_cleanup_digest_ struct coffer_digest *d = NULL;
 	uint8_t size[8];
 	int r;
 
@@ -60,14 +60,10 @@ static int hash_of(const struct coffer_luks2_copy *copy, uint8_t ret[COFFER_SHA2
 		r = coffer_digest_add(d, size, sizeof(size));
 	if (r == 0)
 		r = coffer_digest_add(d, copy->text, copy->text_size);
-	if (r < 0) {
-		coffer_digest_free(d);
-		return r;
-	}
-	return coffer_digest_end(d, ret, NULL);
+	return r < 0 ? r : coffer_digest_end(TAKE_PTR(d), ret, NULL);
 }
 
-/* A header in memory whose two copies are made of this one, so that libcryptsetup has no other. */
+/* A header in memory with both copies made of this one, so that libcryptsetup has no other. */
 static int header_of(const struct coffer_luks2_copy *copy, int *ret, struct coffer_err *e)
 {
 	const uint64_t n = copy->bin.copy_size, size = coffer_metadata_header_size(copy->json, n);
@@ -84,7 +80,7 @@ static int header_of(const struct coffer_luks2_copy *copy, int *ret, struct coff
 	r = coffer_memfd("coffer-copy", size ? size : 2 * n, &fd, e);
 	if (r < 0)
 		return r;
-	/* In their order, with write(2): pwrite(2) is for the disk, where tests count it. */
+	/* With write(2): tests count pwrite(2) as writes to the disk. */
 	if (write(fd, copy->offset ? other : copy->copy, n) != (ssize_t)n ||
 		write(fd, copy->offset ? copy->copy : other, n) != (ssize_t)n)
 		return coffer_err_set(e, EIO, "copy the header to memory");
@@ -102,11 +98,8 @@ static int ask(struct coffer_judge *j, const struct coffer_luks2_copy *copy, str
 	if (r < 0)
 		return r;
 	r = j->ask(fd, &why);
-	if (r < 0) {
-		if (e)
-			*e = why;
-		return r;
-	}
+	if (r < 0)
+		return coffer_err_pass(e, r, &why);
 	ret->accepted = r > 0;
 	(void)snprintf(
 		ret->reason, sizeof(ret->reason), "%.*s", (int)sizeof(ret->reason) - 1, why.msg);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* keyslots.h - keyslots, tokens and digests of a LUKS2 header
+/* keyslots.h - read and compare keyslots, tokens and digests of LUKS2 headers
  *
  * Not read through libcryptsetup, which would load token plugins. The metadata are not trusted:
  * invalid entries are left out. Source: LUKS2 on-disk format 1.1, chapter 3. */
@@ -49,3 +49,19 @@ struct coffer_keys {
 };
 
 void coffer_keys_read(struct json_object *json, struct coffer_keys *ret);
+
+/* Is the object @key the same in both, or in neither? */
+bool coffer_metadata_member_equal(struct json_object *a, struct json_object *b, const char *key);
+
+/* The digest with @name in its @list, "keyslots" or "segments"; NULL: none. */
+struct json_object *coffer_keyslot_digest(
+	struct json_object *json, const char *list, const char *name);
+/* By salt and result: digests with the same salt and result are of the same key, or forged. */
+bool coffer_digest_equal(struct json_object *a, struct json_object *b);
+
+bool coffer_metadata_has_keyslot(struct json_object *json, unsigned int slot);
+/* Is keyslot @slot the same in both, by salt, key derivation and digest? Its place does not count.
+ * false if one of them does not have it. */
+bool coffer_keyslot_equal(struct json_object *a, struct json_object *b, unsigned int slot);
+/* 0: only if named; 1: normal; 2: first. */
+uint32_t coffer_keyslot_priority(struct json_object *json, unsigned int slot);
