@@ -481,7 +481,7 @@ def as_text():
     assert not p.stdout and not p.stderr, p
     xor(img, 5000)
     p = run(ASAN, "header", "check", "--quiet", img, status=(3,))
-    assert re.search(r"^  BAD +header-primary +the first header copy is torn", p.stdout, re.M), p
+    assert re.search(r"^  BAD +header-primary +first header copy: torn", p.stdout, re.M), p
     assert f"-> {LOOK}{img}' would do" in p.stdout and "  ok " not in p.stdout, p
     assert re.fullmatch(rf"coffer: header check: {img}: 1 of \d+ checks found something wrong\n",
                         p.stderr), p.stderr
