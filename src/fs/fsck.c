@@ -117,7 +117,6 @@ struct command {
 	char program[4096];
 	char operand[4096];
 	const char *argv[8];
-	const char *env[3];
 	int out, null;
 	pid_t parent;
 };
@@ -139,8 +138,6 @@ static int prepare(
 	for (; c->argv[n]; n++)
 		ret->argv[n] = c->argv[n];
 	ret->argv[n] = ret->operand;
-	ret->env[0] = "LC_ALL=C";
-	ret->env[1] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
 	ret->parent = getpid();
 	return 0;
 }
@@ -148,6 +145,7 @@ static int prepare(
 /* In the child: output to a file, no input, end with the parent. */
 __attribute__((noreturn)) static void exec_checker(const struct command *c)
 {
+	static const char *const env[] = {"LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
 	struct rlimit limit;
 	sigset_t none;
 
@@ -166,7 +164,7 @@ __attribute__((noreturn)) static void exec_checker(const struct command *c)
 	}
 	if (getppid() == c->parent && dup2(c->null, STDIN_FILENO) >= 0 &&
 		dup2(c->out, STDOUT_FILENO) >= 0 && dup2(c->out, STDERR_FILENO) >= 0)
-		(void)execve(c->program, (char *const *)c->argv, (char *const *)c->env);
+		(void)execve(c->program, (char *const *)c->argv, (char *const *)env);
 	_exit(126);
 }
 

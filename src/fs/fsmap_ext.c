@@ -4,7 +4,7 @@
  * Beside the block bitmap, a part of the inode tables counts as free: in a group whose descriptor
  * has a valid checksum and lacks the flag INODE_ZEROED, the blocks in which no inode was ever used
  * by the count of unused inodes (itable_unused). Nothing reads them before they are written:
- * - mke2fs leaves them as they are, with whatever was on the disk. It sets the flag where it knows
+ * - mke2fs leaves them as they are, with old content of the disk. It sets the flag where it knows
  *   that they are zero.
  * - The kernel zeroes these blocks in the background after the first mount for writing, then sets
  *   the flag. Before it puts a first inode into such a block it zeroes the block in memory instead

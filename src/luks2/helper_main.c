@@ -44,18 +44,6 @@ static bool close_on_exec(void)
 	return true;
 }
 
-/* It may be empty, as a passphrase can be. */
-static bool takes_secret(const struct coffer_helper_request *q)
-{
-	return q->job == COFFER_HELPER_BUILD || q->job == COFFER_HELPER_OPEN_SLOT ||
-	       q->job == COFFER_HELPER_CHECK_KEY || q->job == COFFER_HELPER_CHECK_DIGEST;
-}
-
-static bool gives_key(const struct coffer_helper_request *q)
-{
-	return q->job == COFFER_HELPER_OPEN_SLOT || q->job == COFFER_HELPER_OPEN_TOKEN;
-}
-
 static int limit(int what, rlim_t most)
 {
 	struct rlimit l;
@@ -88,29 +76,15 @@ static int limit_judge(void)
 	return 0;
 }
 
+/* No signal interrupts: all are blocked. */
 static bool receive(void *to, size_t n)
 {
-	for (size_t at = 0; at < n;) {
-		const ssize_t k = recv(COFFER_HELPER_SOCKET, (char *)to + at, n - at, 0);
-
-		if (k <= 0)
-			return false; /* no signal interrupts: all are blocked */
-		at += (size_t)k;
-	}
-	return true;
+	return n == 0 || recv(COFFER_HELPER_SOCKET, to, n, MSG_WAITALL) == (ssize_t)n;
 }
 
 static bool give(const void *from, size_t n)
 {
-	for (size_t at = 0; at < n;) {
-		const ssize_t k =
-			send(COFFER_HELPER_SOCKET, (const char *)from + at, n - at, MSG_NOSIGNAL);
-
-		if (k <= 0)
-			return false;
-		at += (size_t)k;
-	}
-	return true;
+	return n == 0 || send(COFFER_HELPER_SOCKET, from, n, MSG_NOSIGNAL) == (ssize_t)n;
 }
 
 static int build(struct coffer_helper_format *h, const struct coffer_secret *passphrase,
@@ -197,10 +171,11 @@ int main(void)
 		reply.r = coffer_err_set(&reply.e, ECOMM, "coffer-helper is of another version");
 		return !give(&reply, sizeof(reply));
 	}
-	/* Locked memory only for jobs with keys: a user may have none. */
-	if (takes_secret(&q))
+	/* Locked memory only for jobs with keys: a user may have none. A passphrase can be empty.
+	 */
+	if (q.job != COFFER_HELPER_JUDGE && q.job != COFFER_HELPER_OPEN_TOKEN)
 		reply.r = coffer_secret_new(q.secret_size ? q.secret_size : 1, &secret, &reply.e);
-	if (reply.r == 0 && gives_key(&q))
+	if (reply.r == 0 && (q.job == COFFER_HELPER_OPEN_SLOT || q.job == COFFER_HELPER_OPEN_TOKEN))
 		reply.r = coffer_secret_new(COFFER_MAX_VOLUME_KEY, &key, &reply.e);
 	if (reply.r == 0) {
 		if (key)

@@ -87,16 +87,19 @@ int coffer_memfd(const char *name, uint64_t size, int *ret_fd, struct coffer_err
 	return 0;
 }
 
-struct fd_path {
-	char text[32];
-};
-
-static struct fd_path path_of(int fd)
+/* Open libcryptsetup on the header in memfd @fd; the data are on @data, or NULL. */
+static int open_device(
+	int fd, const char *data, struct log *log, struct crypt_device **ret, struct coffer_err *e)
 {
-	struct fd_path p;
+	char path[32];
+	int r;
 
-	(void)snprintf(p.text, sizeof(p.text), "/proc/self/fd/%d", fd);
-	return p;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	r = crypt_init_data_device(ret, path, data);
+	if (r < 0)
+		return complain(e, r, log, "set up libcryptsetup");
+	crypt_set_log_callback(*ret, keep_errors, log);
+	return 0;
 }
 
 /* libcryptsetup initializes itself at its first use, without a lock, so this must not happen in two
@@ -108,11 +111,9 @@ static void set_up(void)
 	_cleanup_close_ int fd = -1;
 	struct log log = {0};
 
-	if (coffer_memfd("coffer-nothing", COFFER_BLOCK, &fd, NULL) < 0 ||
-		crypt_init(&cd, path_of(fd).text) < 0)
-		return;
-	crypt_set_log_callback(cd, keep_errors, &log);
-	(void)crypt_load(cd, CRYPT_LUKS2, NULL);
+	if (coffer_memfd("coffer-nothing", COFFER_BLOCK, &fd, NULL) == 0 &&
+		open_device(fd, NULL, &log, &cd, NULL) == 0)
+		(void)crypt_load(cd, CRYPT_LUKS2, NULL);
 }
 
 static void set_up_once(void)
@@ -161,12 +162,10 @@ int coffer_luks2_check_format(const struct coffer_luks2_format *f, struct coffer
 
 	set_up_once();
 	r = coffer_memfd("coffer-nothing", COFFER_BLOCK, &fd, e);
+	if (r == 0)
+		r = open_device(fd, NULL, &log, &cd, e);
 	if (r < 0)
 		return r;
-	r = crypt_init(&cd, path_of(fd).text);
-	if (r < 0)
-		return complain(e, r, &log, "set up libcryptsetup");
-	crypt_set_log_callback(cd, keep_errors, &log);
 	r = set_pbkdf(cd, f);
 	return r < 0 ? complain(e, r, &log, "the key derivation") : 0;
 }
@@ -248,23 +247,22 @@ int coffer_cryptsetup_build(int header, int data, const struct coffer_luks2_form
 	const struct coffer_luks2_layout *l, const struct coffer_secret *pass, struct coffer_err *e)
 {
 	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
-	const struct fd_path header_path = path_of(header), data_path = path_of(data);
 	struct log log = {0};
-	char cipher[64];
+	char cipher[64], data_path[32];
 	const char *mode;
 	int r;
 
 	r = split_cipher(f->cipher, cipher, &mode);
 	if (r < 0)
 		return coffer_err_set(e, EINVAL, "invalid cipher '%s'", f->cipher);
-	r = crypt_init_data_device(&cd, header_path.text, data_path.text);
+	(void)snprintf(data_path, sizeof(data_path), "/proc/self/fd/%d", data);
+	r = open_device(header, data_path, &log, &cd, e);
 	if (r < 0)
-		return complain(e, r, &log, "set up libcryptsetup");
-	crypt_set_log_callback(cd, keep_errors, &log);
+		return r;
 	if (f->pbkdf && !crypt_get_pbkdf_type_params(f->pbkdf))
 		return coffer_err_set(e, EINVAL,
 			"unknown key derivation '%s'; use argon2id, argon2i or pbkdf2", f->pbkdf);
-	r = format(cd, f, l, data_path.text, cipher, mode);
+	r = format(cd, f, l, data_path, cipher, mode);
 	if (r < 0)
 		return complain(e, r, &log, "create the LUKS2 header");
 	r = start_reencryption(cd, f, l, pass, cipher, mode);
@@ -277,13 +275,10 @@ int coffer_cryptsetup_build(int header, int data, const struct coffer_luks2_form
 static int load(int fd, struct log *log, struct crypt_device **ret, struct coffer_err *e)
 {
 	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
-	const struct fd_path path = path_of(fd);
-	int r;
+	int r = open_device(fd, NULL, log, &cd, e);
 
-	r = crypt_init(&cd, path.text);
 	if (r < 0)
-		return complain(e, r, log, "set up libcryptsetup");
-	crypt_set_log_callback(cd, keep_errors, log);
+		return r;
 	r = crypt_load(cd, CRYPT_LUKS2, NULL);
 	if (r < 0 && log->reason[0])
 		memcpy(log->text, log->reason, sizeof(log->text));
@@ -421,14 +416,12 @@ static int activate(
 	struct mapping *m, struct log *log, struct crypt_device **ret, struct coffer_err *e)
 {
 	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
-	const struct fd_path header = path_of(m->fd);
 	int r;
 
 	choose_udev();
-	r = crypt_init_data_device(&cd, header.text, m->device);
+	r = open_device(m->fd, m->device, log, &cd, e);
 	if (r < 0)
-		return complain(e, r, log, "set up libcryptsetup");
-	crypt_set_log_callback(cd, keep_errors, log);
+		return r;
 	/* pass the key to the kernel in the table, not in a keyring */
 	r = crypt_volume_key_keyring(cd, 0);
 	if (r == 0)

@@ -18,9 +18,10 @@ struct coffer_lock {
 	struct coffer_dev *dev;
 	enum coffer_lock_kind kind;
 	bool exclusive;
-	char name[128]; /* of the lock file; "": the lock is not a file in the lock directory */
-	int dir_fd;	/* the directory with it; -1: none */
-	int fd;		/* locked: the lock file, the whole disk or the image; -1: none */
+	char path[128];	  /* of the lock file; "": it is not in the lock directory */
+	const char *name; /* of the file, in path */
+	int dir_fd;	  /* the directory with it; -1: none */
+	int fd;		  /* locked: the lock file, the whole disk or the image; -1: none */
 	struct coffer_lock *before; /* taken with it, released after it */
 };
 
@@ -148,18 +149,6 @@ static int open_dir(int *ret_fd, struct coffer_err *e)
 	return 0;
 }
 
-struct lock_path {
-	char text[sizeof(COFFER_LOCK_DIR "/") + sizeof(((struct coffer_lock *)NULL)->name)];
-};
-
-static struct lock_path path_of(const struct coffer_lock *l)
-{
-	struct lock_path p;
-
-	(void)snprintf(p.text, sizeof(p.text), "%s/%s", COFFER_LOCK_DIR, l->name);
-	return p;
-}
-
 static int open_file(const struct coffer_lock *l, int dir_fd, int *ret_fd, struct coffer_err *e)
 {
 	struct stat st;
@@ -168,10 +157,10 @@ static int open_file(const struct coffer_lock *l, int dir_fd, int *ret_fd, struc
 	*ret_fd = openat(dir_fd, l->name,
 		O_CREAT | O_NOFOLLOW | O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0644);
 	if (*ret_fd < 0)
-		return refuse_kind(e, errno, path_of(l).text);
+		return refuse_kind(e, errno, l->path);
 	if (fstat(*ret_fd, &st) < 0)
-		return coffer_err_errno(e, errno, "stat %s", path_of(l).text);
-	return S_ISREG(st.st_mode) ? 0 : refuse_kind(e, EINVAL, path_of(l).text);
+		return coffer_err_errno(e, errno, "stat %s", l->path);
+	return S_ISREG(st.st_mode) ? 0 : refuse_kind(e, EINVAL, l->path);
 }
 
 /* A holder removes the file when it releases the lock, so a lock counts only while the file still
@@ -180,7 +169,7 @@ static bool is_named(const struct coffer_lock *l, int fd)
 {
 	struct stat by_fd, by_name;
 
-	return fstat(fd, &by_fd) == 0 && lstat(path_of(l).text, &by_name) == 0 &&
+	return fstat(fd, &by_fd) == 0 && lstat(l->path, &by_name) == 0 &&
 	       by_fd.st_dev == by_name.st_dev && by_fd.st_ino == by_name.st_ino;
 }
 
@@ -240,59 +229,54 @@ static int open_disk(const struct coffer_dev *d)
 	return TAKE_FD(fd);
 }
 
-static int take_disk(struct coffer_lock *l, double end, struct coffer_err *e)
+/* Lock @fd, which is the device itself, or is owned by the lock from now on; -1: nothing. */
+static int take_disk(struct coffer_lock *l, int fd, double end, struct coffer_err *e)
 {
-	_cleanup_close_ int fd = open_disk(l->dev);
 	const int r = fd < 0 ? 0 : take_fd(l, fd, end, e);
 
 	if (r == 0)
-		l->fd = TAKE_FD(fd);
-	return r;
-}
-
-static int take_image(struct coffer_lock *l, double end, struct coffer_err *e)
-{
-	const int r = take_fd(l, l->dev->fd, end, e);
-
-	if (r == 0)
-		l->fd = l->dev->fd;
+		l->fd = fd;
+	else if (fd != l->dev->fd)
+		(void)close(fd);
 	return r;
 }
 
 /* What the lock is on this device; nothing, where only the order applies. */
 static int take_kind(struct coffer_lock *l, const char *uuid, struct coffer_err *e)
 {
-	const struct coffer_dev *d = l->dev;
 	const double end = coffer_clock() + waits[l->kind];
-	const char *prefix = "";
+	const struct coffer_dev *d = l->dev;
+	const bool is_block = d->fd >= 0 && d->is_block;
+	char name[100];
 
 	switch (l->kind) {
 	case COFFER_LOCK_REENCRYPTION:
 		if (d->fd < 0)
 			return 0;
-		(void)snprintf(l->name, sizeof(l->name), COFFER_REENCRYPTION_LOCK "%s", uuid);
-		return take_file(l, end, e);
-	case COFFER_LOCK_MEMORY_HARD:
-		(void)snprintf(l->name, sizeof(l->name), "LN_memory-hard-access");
-		return take_file(l, end, e);
+		(void)snprintf(name, sizeof(name), COFFER_REENCRYPTION_LOCK "%s", uuid);
+		break;
 	case COFFER_LOCK_DISK:
-		return d->fd >= 0 && d->is_block ? take_disk(l, end, e) : 0;
+		return is_block ? take_disk(l, open_disk(d), end, e) : 0;
 	case COFFER_LOCK_OPAL:
-		if (d->fd < 0 || !d->is_block)
+		if (!is_block)
 			return 0;
-		prefix = "LN_OPAL_";
+		(void)snprintf(name, sizeof(name), "LN_OPAL_%u:%u", d->major, d->minor);
 		break;
 	case COFFER_LOCK_METADATA:
-		if (d->fd < 0 || d->no_locks)
+		if (d->no_locks)
 			return 0;
-		if (!d->is_block)
-			return take_image(l, end, e);
-		prefix = "L_";
+		if (!is_block)
+			return take_disk(l, d->fd, end, e);
+		(void)snprintf(name, sizeof(name), "L_%u:%u", d->major, d->minor);
+		break;
+	case COFFER_LOCK_MEMORY_HARD:
+		(void)snprintf(name, sizeof(name), "LN_memory-hard-access");
 		break;
 	case COFFER_N_LOCKS:
 		return 0;
 	}
-	(void)snprintf(l->name, sizeof(l->name), "%s%u:%u", prefix, d->major, d->minor);
+	(void)snprintf(l->path, sizeof(l->path), "%s/%s", COFFER_LOCK_DIR, name);
+	l->name = l->path + sizeof(COFFER_LOCK_DIR);
 	return take_file(l, end, e);
 }
 
