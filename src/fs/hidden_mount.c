@@ -20,7 +20,6 @@
 
 enum {
 	TRIES = 50,
-	MOUNT_TRIES = 10,
 	END_TRIES = 300
 };
 
@@ -64,36 +63,7 @@ static int attach(int control, int backing, struct coffer_hidden_mount *h, struc
 	(void)flock(h->loop, LOCK_EX | LOCK_NB);
 	if (ioctl(h->loop, LOOP_CONFIGURE, &config) == 0)
 		return 0;
-	if (errno == EBUSY) {
-		coffer_hidden_mount_close(h);
-		return -EBUSY;
-	}
-	return cannot(e, errno, "set up a loop device");
-}
-
-static int attach_any(
-	const struct coffer_dev *d, struct coffer_hidden_mount *h, struct coffer_err *e)
-{
-	_cleanup_close_ int control = -1;
-	_cleanup_close_ int backing = -1;
-	char own[32];
-	int r = -EBUSY;
-
-	if (d->fd < 0)
-		return coffer_err_set(e, EPERM, "a hidden mount is not possible");
-	(void)snprintf(own, sizeof(own), "/proc/self/fd/%d", d->fd);
-	backing = coffer_high_fd(open(own, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
-	if (backing < 0)
-		return cannot(e, errno, "open it again");
-	control = coffer_high_fd(open("/dev/loop-control", O_RDWR | O_CLOEXEC));
-	if (control < 0)
-		return cannot(e, errno, "open /dev/loop-control");
-	for (int i = 0; i < TRIES && r == -EBUSY; i++) {
-		if (i > 0)
-			coffer_sleep(PAUSE);
-		r = attach(control, backing, h, e);
-	}
-	return r == -EBUSY ? cannot(e, EBUSY, "set up a loop device") : r;
+	return errno == EBUSY ? -EBUSY : cannot(e, errno, "set up a loop device");
 }
 
 void coffer_mount_last_error(int context, char *ret, size_t size)
@@ -142,6 +112,10 @@ static int mount_hidden(struct coffer_hidden_mount *h, const char *type, const c
 	if (configure(context, h->path, options) < 0) {
 		code = errno;
 		coffer_mount_last_error(context, error, sizeof(error));
+		/* Another process that was given the same free loop device has it open for writing
+		 * for a moment, and some kernels do not mount such a device. */
+		if (code == EBUSY)
+			return -EBUSY;
 		if (code == EPERM || code == EACCES)
 			return cannot(e, code, "mount a filesystem");
 		return coffer_err_errno(e, code, "the kernel does not mount it read-only%s", error);
@@ -160,18 +134,30 @@ int coffer_hidden_mount_open(const struct coffer_dev *d, const char *type,
 	const char *const *options, struct coffer_hidden_mount *ret, struct coffer_err *e)
 {
 	_cleanup_hidden_mount_ struct coffer_hidden_mount h = COFFER_HIDDEN_MOUNT_NONE;
+	_cleanup_close_ int control = -1, backing = -1;
+	char own[32];
 	int r = -EBUSY;
 
-	/* Another process that was given the same free loop device has it open for writing for a
-	 * moment, and some kernels do not mount such a device. Nothing was written: try again. */
-	for (int i = 0; i < MOUNT_TRIES && r == -EBUSY; i++) {
+	if (d->fd < 0)
+		return coffer_err_set(e, EPERM, "a hidden mount is not possible");
+	(void)snprintf(own, sizeof(own), "/proc/self/fd/%d", d->fd);
+	backing = coffer_high_fd(open(own, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+	if (backing < 0)
+		return cannot(e, errno, "open it again");
+	control = coffer_high_fd(open("/dev/loop-control", O_RDWR | O_CLOEXEC));
+	if (control < 0)
+		return cannot(e, errno, "open /dev/loop-control");
+	/* Nothing is written, so another try is safe. */
+	for (int i = 0; i < TRIES && r == -EBUSY; i++) {
 		if (i > 0)
 			coffer_sleep(PAUSE);
 		coffer_hidden_mount_close(&h);
-		r = attach_any(d, &h, e);
+		r = attach(control, backing, &h, e);
 		if (r == 0)
 			r = mount_hidden(&h, type, options, e);
 	}
+	if (r == -EBUSY)
+		return cannot(e, EBUSY, "mount a filesystem");
 	if (r < 0)
 		return r;
 	*ret = h;

@@ -34,13 +34,16 @@ static bool power_of_two_between(uint64_t v, uint64_t low, uint64_t high)
 	return v >= low && v <= high && (v & (v - 1)) == 0;
 }
 
+static int invalid(enum coffer_fs_kind k, const char *member, uint64_t value, struct coffer_err *e)
+{
+	return coffer_err_set(e, EUCLEAN, "the %s superblock has an invalid %s: %" PRIu64,
+		coffer_fs_name(k), member, value);
+}
+
 static int set_end(struct coffer_fs *fs, uint64_t blocks, struct coffer_err *e)
 {
 	if (blocks == 0 || !mul_u64(blocks, fs->block_size, &fs->end) || fs->end > INT64_MAX)
-		return coffer_err_set(e, EUCLEAN,
-			"the %s superblock has an invalid size: %" PRIu64 " blocks of %" PRIu32
-			" bytes",
-			coffer_fs_name(fs->kind), blocks, fs->block_size);
+		return invalid(fs->kind, "number of blocks", blocks, e);
 	return 0;
 }
 
@@ -49,12 +52,6 @@ static void set_used(struct coffer_fs *fs, uint64_t blocks, uint64_t free_blocks
 {
 	if (free_blocks <= blocks)
 		fs->used = (blocks - free_blocks) * fs->block_size;
-}
-
-static int bad_block_size(enum coffer_fs_kind k, uint64_t size, struct coffer_err *e)
-{
-	return coffer_err_set(e, EUCLEAN, "the %s superblock has an invalid block size: %" PRIu64,
-		coffer_fs_name(k), size);
 }
 
 /* The first backup is in the first block of group 1, or of the group that sparse_super2 names. */
@@ -79,7 +76,7 @@ static int read_ext(const uint8_t *sb, struct coffer_fs *fs, struct coffer_err *
 
 	fs->kind = COFFER_FS_EXT;
 	if (log_size > 6) /* 64 KiB, the largest ext4 has */
-		return bad_block_size(fs->kind, UINT64_C(1024) << (log_size & 31), e);
+		return invalid(fs->kind, "block size", UINT64_C(1024) << (log_size & 31), e);
 	fs->block_size = 1024u << log_size;
 	if (incompat & 0x80) { /* 64bit */
 		blocks |= (uint64_t)get_le32(sb + 336) << 32;
@@ -107,10 +104,9 @@ static int read_xfs(const uint8_t *sb, struct coffer_fs *fs, struct coffer_err *
 
 	fs->kind = COFFER_FS_XFS;
 	if (!power_of_two_between(block_size, 512, 65536))
-		return bad_block_size(fs->kind, block_size, e);
+		return invalid(fs->kind, "block size", block_size, e);
 	if (!power_of_two_between(sector_size, 512, 32768) || sector_size > block_size)
-		return coffer_err_set(e, EUCLEAN,
-			"the xfs superblock has an invalid sector size: %" PRIu16, sector_size);
+		return invalid(fs->kind, "sector size", sector_size, e);
 	if (get_be64(sb + 16) != 0)
 		fs->other_part = "it has a realtime device";
 	else if (get_be64(sb + 48) == 0)
@@ -136,14 +132,13 @@ static int read_btrfs(const uint8_t *sb, struct coffer_fs *fs, struct coffer_err
 
 	fs->kind = COFFER_FS_BTRFS;
 	if (!power_of_two_between(sector_size, 512, 65536))
-		return bad_block_size(fs->kind, sector_size, e);
+		return invalid(fs->kind, "block size", sector_size, e);
 	fs->block_size = sector_size;
 	if (get_le64(sb + 136) != 1)
 		fs->other_part = "it spans several devices";
 	fs->end = get_le64(sb + 201 + 8);
 	if (fs->end < 1 << 20 || fs->end > INT64_MAX)
-		return coffer_err_set(
-			e, EUCLEAN, "the btrfs superblock has an invalid size: %" PRIu64, fs->end);
+		return invalid(fs->kind, "size", fs->end, e);
 	if (get_le64(sb + 120) <= fs->end)
 		fs->used = get_le64(sb + 120);
 	memcpy(fs->uuid, sb + 32, sizeof(fs->uuid));
