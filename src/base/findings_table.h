@@ -114,8 +114,8 @@ SAYS(METADATA_REENCRYPTION_OLD, REENCRYPTION, NOTE,
 SAYS(METADATA_REENCRYPTION_STEP, REENCRYPTION, NOTE,
 	"[{copy}: ]{object}: interrupted inside a step, or in progress now",
 	NULL)
-SAYS(METADATA_REENCRYPTION_DIGESTS, REENCRYPTION, BAD,
-	"[{copy}: ]{object}: {count} digests of the reencryption, expected one",
+SAYS(METADATA_REENCRYPTION_DIGEST, REENCRYPTION, BAD,
+	"[{copy}: ]{object}: not exactly one digest of the reencryption",
 	"run {remedy}")
 SAYS(METADATA_REENCRYPTION_BACKUP, REENCRYPTION, BAD,
 	"[{copy}: ]{object}: belongs to a reencryption, but none is in progress",

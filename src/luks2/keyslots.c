@@ -121,29 +121,38 @@ static struct slot_name name_of(unsigned int slot)
 	return n;
 }
 
-struct member {
+struct search {
 	const char *list; /* "keyslots" or "segments" */
 	const char *name;
-	struct json_object *found;
+	struct json_object *found; /* the first */
+	unsigned int n;
 };
 
-static int find_member(const char *key, struct json_object *value, void *arg)
+static int find_digest(const char *key, struct json_object *digest, void *arg)
 {
-	struct member *m = arg;
+	struct search *s = arg;
 
 	(void)key;
-	if (coffer_json_array_has(coffer_json_array(value, m->list), m->name))
-		m->found = value;
-	return m->found != NULL;
+	if (coffer_json_array_has(coffer_json_array(digest, s->list), s->name) && s->n++ == 0)
+		s->found = digest;
+	return 0;
 }
 
 struct json_object *coffer_keyslot_digest(
 	struct json_object *json, const char *list, const char *name)
 {
-	struct member m = {.list = list, .name = name};
+	struct search s = {.list = list, .name = name};
 
-	(void)coffer_json_foreach(coffer_json_object(json, "digests"), find_member, &m);
-	return m.found;
+	(void)coffer_json_foreach(coffer_json_object(json, "digests"), find_digest, &s);
+	return s.found;
+}
+
+struct json_object *coffer_keyslot_only_digest(struct json_object *json, const char *name)
+{
+	struct search s = {.list = "keyslots", .name = name};
+
+	(void)coffer_json_foreach(coffer_json_object(json, "digests"), find_digest, &s);
+	return s.n == 1 ? s.found : NULL;
 }
 
 bool coffer_metadata_member_equal(struct json_object *a, struct json_object *b, const char *key)

@@ -307,26 +307,6 @@ static int get_key(struct crypt_device *cd, int slot, const struct coffer_secret
 	return 0;
 }
 
-int coffer_luks2_unlock(int fd, const struct coffer_secret *passphrase,
-	struct coffer_secret **ret_key, struct coffer_err *e)
-{
-	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
-	_cleanup_secret_ struct coffer_secret *key = NULL;
-	struct log log = {0};
-	int r;
-
-	set_up_once();
-	r = load(fd, &log, &cd, e);
-	if (r == 0)
-		r = coffer_secret_new(COFFER_MAX_VOLUME_KEY, &key, e);
-	if (r == 0)
-		r = get_key(cd, CRYPT_ANY_SLOT, passphrase, key, &log, e);
-	if (r < 0)
-		return r;
-	*ret_key = TAKE_PTR(key);
-	return 0;
-}
-
 /* --- jobs of coffer-helper --- */
 
 int coffer_cryptsetup_judge(int fd, struct coffer_err *e)
@@ -349,6 +329,21 @@ int coffer_cryptsetup_open_slot(int fd, int slot, const struct coffer_secret *pa
 	const int r = load(fd, &log, &cd, e);
 
 	return r < 0 ? r : get_key(cd, slot, passphrase, key, &log, e);
+}
+
+int coffer_luks2_unlock(int fd, const struct coffer_secret *passphrase,
+	struct coffer_secret **ret_key, struct coffer_err *e)
+{
+	_cleanup_secret_ struct coffer_secret *key = NULL;
+	int r;
+
+	set_up_once();
+	r = coffer_secret_new(COFFER_MAX_VOLUME_KEY, &key, e);
+	if (r == 0)
+		r = coffer_cryptsetup_open_slot(fd, CRYPT_ANY_SLOT, passphrase, key, e);
+	if (r == 0)
+		*ret_key = TAKE_PTR(key);
+	return r;
 }
 
 int coffer_cryptsetup_check_key(int fd, const struct coffer_secret *key, struct coffer_err *e)

@@ -10,6 +10,7 @@
 #include "base/crypto.h"
 #include "base/findings.h"
 #include "base/quote.h"
+#include "luks2/keyslots.h"
 
 enum section {
 	JSON,
@@ -47,7 +48,6 @@ enum {
 struct check {
 	const struct coffer_metadata *m;
 	struct coffer_findings *l;
-	struct json_object *digests;
 	size_t found[N_SECTIONS];
 	int r;		      /* the first failure */
 	unsigned int version; /* of the reencryption requirement: 1 to 3; 0: none in progress */
@@ -227,34 +227,17 @@ static void check_key(struct check *c, struct json_object *slot)
 		find_invalid(c, KEYSLOT, "area.size", coffer_json_string(area, "size"));
 }
 
-struct count {
-	const char *name;
-	unsigned int n;
-};
-
-static int count_digest(const char *name, struct json_object *digest, void *arg)
-{
-	struct count *count = arg;
-
-	(void)name;
-	count->n += coffer_json_array_has(coffer_json_array(digest, "keyslots"), count->name);
-	return 0;
-}
-
 static void check_reencryption(struct check *c, const char *name, struct json_object *slot)
 {
 	/* what cryptsetup resumes */
 	static const char *const types[] = {"none", "checksum", "journal", "datashift",
 		"datashift-checksum", "datashift-journal", NULL};
 	const char *type = coffer_json_string(coffer_json_object(slot, "area"), "type");
-	struct count digests = {.name = name};
 
 	if (!is_one_of(type, types))
 		find_invalid(c, REENCRYPTION, "area.type", type);
-	(void)coffer_json_foreach(c->digests, count_digest, &digests);
-	if (c->version > 1 && digests.n != 1)
-		find(c, REENCRYPTION, COFFER_TEXT_METADATA_REENCRYPTION_DIGESTS,
-			(struct coffer_argument)COFFER_ARG_NUMBER("count", digests.n), none,
+	if (c->version > 1 && !coffer_keyslot_only_digest(c->m->json, name))
+		find(c, REENCRYPTION, COFFER_TEXT_METADATA_REENCRYPTION_DIGEST, none, none,
 			COFFER_RUN("cryptsetup", "repair", c->m->device));
 }
 
@@ -390,7 +373,7 @@ static void sum_up(struct check *c)
 
 int coffer_metadata_check(const struct coffer_metadata *m, struct coffer_findings *l)
 {
-	struct check c = {.m = m, .l = l, .digests = coffer_json_object(m->json, "digests")};
+	struct check c = {.m = m, .l = l};
 
 	check_accepted(&c);
 	check_text(&c);
@@ -398,7 +381,7 @@ int coffer_metadata_check(const struct coffer_metadata *m, struct coffer_finding
 		return c.r;
 	check_requirements(&c);
 	(void)coffer_json_foreach(coffer_json_object(m->json, "keyslots"), check_keyslot, &c);
-	(void)coffer_json_foreach(c.digests, check_digest, &c);
+	(void)coffer_json_foreach(coffer_json_object(m->json, "digests"), check_digest, &c);
 	(void)coffer_json_foreach(coffer_json_object(m->json, "segments"), check_segment, &c);
 	sum_up(&c);
 	return c.r;
