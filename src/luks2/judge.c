@@ -19,7 +19,8 @@ enum {
 };
 
 struct answer {
-	uint8_t hash[COFFER_SHA256_SIZE];
+	uint8_t hash[COFFER_SHA256_SIZE]; /* of the text */
+	uint64_t copy_size;		  /* nothing else of a copy matters */
 	bool accepted;
 	char reason[COFFER_LUKS2_REASON];
 };
@@ -39,28 +40,13 @@ struct coffer_judge *coffer_judge_new(int (*ask)(int fd, struct coffer_err *e))
 	return j;
 }
 
-static const struct answer *find(const struct coffer_judge *j, const uint8_t *hash)
+static const struct answer *find(const struct coffer_judge *j, const struct answer *wanted)
 {
 	for (size_t i = 0; i < min_u64(j->n, ANSWERS); i++)
-		if (memcmp(j->answers[i].hash, hash, COFFER_SHA256_SIZE) == 0)
+		if (j->answers[i].copy_size == wanted->copy_size &&
+			memcmp(j->answers[i].hash, wanted->hash, COFFER_SHA256_SIZE) == 0)
 			return &j->answers[i];
 	return NULL;
-}
-
-/* Of the text and the size of the copies: nothing else matters to the answer. */
-static int hash_of(const struct coffer_luks2_copy *copy, uint8_t ret[COFFER_SHA256_SIZE])
-{
-	_cleanup_digest_ struct coffer_digest *d = NULL;
-	uint8_t size[8];
-	int r;
-
-	put_be64(size, copy->bin.copy_size);
-	r = coffer_digest_new("sha256", &d);
-	if (r == 0)
-		r = coffer_digest_add(d, size, sizeof(size));
-	if (r == 0)
-		r = coffer_digest_add(d, copy->text, copy->text_size);
-	return r < 0 ? r : coffer_digest_end(TAKE_PTR(d), ret, NULL);
 }
 
 /* A header in memory with both copies made of this one, so that libcryptsetup has no other. */
@@ -111,15 +97,15 @@ int coffer_luks2_copy_ask(
 	struct coffer_dev *d, struct coffer_luks2_copy *copy, struct coffer_err *e)
 {
 	const struct answer *known;
-	struct answer answer = {0};
+	struct answer answer = {.copy_size = copy->bin.copy_size};
 	int r;
 
 	if (!d->judge)
 		d->judge = coffer_judge_new(NULL);
-	r = d->judge ? hash_of(copy, answer.hash) : -ENOMEM;
+	r = d->judge ? coffer_sha256(copy->text, copy->text_size, answer.hash) : -ENOMEM;
 	if (r < 0)
 		return coffer_err_errno(e, -r, "judge the LUKS2 header of %s", d->name);
-	known = find(d->judge, answer.hash);
+	known = find(d->judge, &answer);
 	if (known)
 		answer = *known;
 	else

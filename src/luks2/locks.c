@@ -50,16 +50,12 @@ static void print_holder(int fd, char *ret, size_t size)
 	lock = coffer_device_id_of(&st);
 	if (coffer_lock_holders_find(&lock, &found, &complete) < 0)
 		return;
-	for (size_t i = 0; i < found.n; i++) {
-		const struct coffer_process *p = &found.items[i];
-
-		if (p->locks && p->pid > 0)
-			(void)snprintf(ret, size, " (%s, process %d)", p->comm, (int)p->pid);
-		else if (p->locks)
+	for (size_t i = 0; i < found.n && !ret[0]; i++)
+		if (found.items[i].pid > 0)
+			(void)snprintf(ret, size, " (%s, process %d)", found.items[i].comm,
+				(int)found.items[i].pid);
+		else
 			(void)snprintf(ret, size, " (not visible to this user)");
-		if (p->locks && p->pid > 0)
-			return;
-	}
 }
 
 static int refuse_busy(const struct coffer_lock *l, int fd, struct coffer_err *e)
@@ -92,11 +88,12 @@ static int take_fd(const struct coffer_lock *l, int fd, double end, struct coffe
 	double nap = 0.001;
 
 	while (flock(fd, (l->exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB) < 0) {
-		const double left = end - coffer_clock();
+		double left;
 
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return coffer_err_errno(e, errno, "take the %s lock of %s",
 				coffer_lock_kind_name(l->kind), l->dev->name);
+		left = end - coffer_clock();
 		if (left <= 0)
 			return refuse_busy(l, fd, e);
 		coffer_sleep(nap < left ? nap : left);
