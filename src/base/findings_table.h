@@ -33,6 +33,93 @@ SAYS(LOCKS_IMAGE, LOCKS, NOTE,
 REFUSES(LOCKS_BLOCK, LOCKS, EACCES,
 	"no access to {directory}, whose locks a run on a block device needs",
 	"run coffer as root")
+SAYS(HEADER_COPY, HEADER_PRIMARY, OK,
+	"{copy} header copy: whole, sequence number {sequence}",
+	NULL)
+SAYS(HEADER_COPY_UNUSED, HEADER_PRIMARY, NOTE,
+	"{copy} header copy: unused bytes are not zero",
+	NULL)
+SAYS(HEADER_COPY_MISSING, HEADER_PRIMARY, BAD,
+	"{copy} header copy: missing at byte {offset}",
+	NULL)
+SAYS(HEADER_COPY_INVALID, HEADER_PRIMARY, BAD,
+	"{copy} header copy: invalid ({reason})",
+	NULL)
+SAYS(HEADER_COPY_TORN, HEADER_PRIMARY, BAD,
+	"{copy} header copy: torn ({checksum} checksum is wrong)",
+	NULL)
+SAYS(HEADER_COPIES, COPIES, OK,
+	"both header copies are the same",
+	NULL)
+SAYS(HEADER_COPIES_TWO_VOLUMES, COPIES, BAD,
+	"the header copies are of two volumes, {first} and {second}",
+	NULL)
+SAYS(HEADER_COPIES_OUT_OF_DATE, COPIES, BAD,
+	"the {copy} header copy is out of date: sequence number {sequence}, the other one has {newest}",
+	NULL)
+SAYS(HEADER_COPIES_DIFFER, COPIES, BAD,
+	"both header copies have sequence number {sequence}, but different {what}",
+	NULL)
+SAYS(METADATA, METADATA, OK,
+	"[{copy}: ]libcryptsetup accepts the metadata",
+	NULL)
+SAYS(METADATA_REFUSED, METADATA, BAD,
+	"[{copy}: ]libcryptsetup refuses the metadata: {reason}",
+	NULL)
+SAYS(METADATA_INVALID, KEYSLOT, BAD,
+	"[{copy}: ][{object}: ]invalid {member}[ '{value}']",
+	NULL)
+SAYS(METADATA_UNKNOWN, KEYSLOT, NOTE,
+	"[{copy}: ][{object}: ]unknown {member} '{value}'",
+	NULL)
+SAYS(METADATA_MORE, KEYSLOT, BAD,
+	"[{copy}: ]{count} more of this kind",
+	NULL)
+SAYS(METADATA_JSON_UNIQUE, JSON, OK,
+	"no object has two members of one name",
+	NULL)
+SAYS(METADATA_JSON_DUPLICATE, JSON, BAD,
+	"[{copy}: ]an object has two members '{member}': cryptsetup uses the last one",
+	"any change by cryptsetup writes the last one alone: cryptsetup config {device} --label LABEL")
+SAYS(METADATA_REQUIREMENTS, REQUIREMENT, OK,
+	"all requirements are known",
+	NULL)
+SAYS(METADATA_REQUIREMENT_KNOWN, REQUIREMENT, NOTE,
+	"[{copy}: ]requirement '{member}': {value}",
+	NULL)
+SAYS(METADATA_REQUIREMENT_UNKNOWN, REQUIREMENT, BAD,
+	"[{copy}: ]unknown requirement '{member}'",
+	"use a newer cryptsetup with this volume")
+SAYS(METADATA_KEYSLOTS, KEYSLOT, OK,
+	"all keyslots are valid",
+	NULL)
+SAYS(METADATA_DIGESTS, DIGEST, OK,
+	"all digests are valid",
+	NULL)
+SAYS(METADATA_SEGMENTS, SEGMENT, OK,
+	"all segments are valid and fit the device",
+	NULL)
+SAYS(METADATA_SEGMENT_END, SEGMENT, BAD,
+	"[{copy}: ]{object}: needs {end}, but the device has {device_size}",
+	"enlarge the device to its old size")
+SAYS(METADATA_REENCRYPTION_NONE, REENCRYPTION, OK,
+	"no reencryption is in progress",
+	NULL)
+SAYS(METADATA_REENCRYPTION, REENCRYPTION, NOTE,
+	"[{copy}: ]a reencryption is in progress",
+	"see {remedy}")
+SAYS(METADATA_REENCRYPTION_OLD, REENCRYPTION, NOTE,
+	"[{copy}: ]cryptsetup 2.4.2 or older has begun a reencryption, without a digest",
+	"newer versions resume it after {remedy}")
+SAYS(METADATA_REENCRYPTION_STEP, REENCRYPTION, NOTE,
+	"[{copy}: ]{object}: interrupted inside a step, or in progress now",
+	NULL)
+SAYS(METADATA_REENCRYPTION_DIGEST, REENCRYPTION, BAD,
+	"[{copy}: ]{object}: not exactly one digest of the reencryption",
+	"run {remedy}")
+SAYS(METADATA_REENCRYPTION_BACKUP, REENCRYPTION, BAD,
+	"[{copy}: ]{object}: belongs to a reencryption, but none is in progress",
+	NULL)
 SAYS(CONTENT, CONTENT, OK,
 	"no LUKS header, hibernated system or partition table",
 	NULL)

@@ -9,8 +9,8 @@
 #include "base/err.h"
 #include "block/open.h"
 #include "convert/moved_segment_read.h"
+#include "fs/btrfs.h"
 #include "fs/fsck.h"
-#include "fs/scrub.h"
 
 #define MAX_SEGMENT (UINT64_C(256) << 20) /* the largest moved segment in use */
 
@@ -23,7 +23,7 @@ int coffer_fs_check(struct coffer_dev *d, const struct coffer_fs *fs,
 		return -ENODATA;
 	r = coffer_fsck(coffer_fs_name(fs->kind), d->name, stop, e);
 	if (r == 0 && fs->kind == COFFER_FS_BTRFS)
-		r = coffer_scrub_btrfs(d, MAX_SEGMENT, e);
+		r = coffer_btrfs_scrub(d, MAX_SEGMENT, e);
 	return r;
 }
 

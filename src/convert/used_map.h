@@ -12,7 +12,7 @@
 
 #include "base/cleanup.h"
 #include "coffer/err.h"
-#include "fs/ranges.h"
+#include "fs/free_map.h"
 
 /* NULL stands for a map in which everything is used. */
 struct coffer_used_map {

@@ -1,7 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* free_map.h - what is free in a filesystem, and which bytes any use of it changes */
+/* free_map.h - byte ranges, and the map of those that are free in a filesystem */
 #pragma once
-#include "fs/ranges.h"
+#include <stddef.h>
+#include <stdint.h>
+
+#include "coffer/err.h"
+
+struct coffer_range {
+	uint64_t start, end; /* [start, end) */
+};
+
+/* Add a range after the others; one that touches the last one extends it, an empty one is left out.
+ * -ENOMEM with @e set. */
+int coffer_ranges_add(
+	struct coffer_range **items, size_t *n, uint64_t start, uint64_t end, struct coffer_err *e);
+
+/* Replace the list by its intersection with @with; both ascend. */
+int coffer_ranges_intersect(struct coffer_range **items, size_t *n, const struct coffer_range *with,
+	size_t n_with, struct coffer_err *e);
 
 enum {
 	COFFER_FSMAP_MAX_PRINTS = 1024
@@ -10,18 +26,22 @@ enum {
 struct coffer_fsmap {
 	struct coffer_range *free; /* positively free; any order */
 	size_t n_free;
-	struct coffer_range *fixed; /* used, whatever else says: superblocks, mirrors, backups */
+	struct coffer_range *fixed; /* always used: superblocks, mirrors, backups */
 	size_t n_fixed;
 	/* What any use of the filesystem changes: the superblock first, then journal or log, then
 	 * mirrors; multiples of 512, in the order of a fingerprint. At most
 	 * COFFER_FSMAP_MAX_PRINTS. */
 	struct coffer_range *prints;
 	size_t n_prints;
-	const char *source; /* "kernel", "libext2fs": who told */
+	const char *source; /* "kernel" or "libext2fs" */
 };
 
 void coffer_fsmap_reset(struct coffer_fsmap *m); /* frees what it holds */
 
-/* A range of the fingerprint, rounded to 512 bytes; what does not fit any more is left out. */
+/* Add a range. One of the fingerprint is rounded to 512 bytes, and left out if it does not fit. */
+int coffer_fsmap_add_fixed(
+	struct coffer_fsmap *m, uint64_t start, uint64_t end, struct coffer_err *e);
+int coffer_fsmap_add_free(
+	struct coffer_fsmap *m, uint64_t start, uint64_t end, struct coffer_err *e);
 int coffer_fsmap_add_print(
 	struct coffer_fsmap *m, uint64_t start, uint64_t end, struct coffer_err *e);

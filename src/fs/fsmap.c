@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fsmap.c - what a filesystem says is free */
+/* fsmap.c - read the free space of a filesystem */
 #include "fs/fsmap.h"
 
 #include <errno.h>
 #include <inttypes.h>
 
-#include "base/bytes.h"
 #include "base/err.h"
 #include "fs/fsmap_kinds.h"
 
@@ -20,7 +19,7 @@ static int read_kind(struct coffer_dev *d, const struct coffer_fs *fs, bool moun
 	case COFFER_FS_BTRFS:
 		return coffer_fsmap_btrfs(d, fs, mount, ret, e);
 	default:
-		return coffer_err_set(e, EOPNOTSUPP, "it is no filesystem that coffer knows");
+		return coffer_err_set(e, EOPNOTSUPP, "it is not a filesystem that coffer knows");
 	}
 }
 
@@ -36,8 +35,8 @@ int coffer_fsmap_read(struct coffer_dev *d, const struct coffer_fs *fs, bool mou
 		return coffer_err_set(e, EUCLEAN, "its superblock is a backup copy");
 	if (fs->end > d->size)
 		return coffer_err_set(e, EUCLEAN,
-			"it ends at byte %" PRIu64 ", which is behind the device's end", fs->end);
-	r = coffer_ranges_add(&m.fixed, &m.n_fixed, 0, COFFER_FS_HEAD, e);
+			"it ends at byte %" PRIu64 ", after the end of the device", fs->end);
+	r = coffer_fsmap_add_fixed(&m, 0, COFFER_FS_HEAD, e);
 	if (r == 0)
 		r = read_kind(d, fs, mount, &m, e);
 	if (r < 0) {

@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fsmap.h - what a filesystem says is free
+/* fsmap.h - read the free space of a filesystem
  *
- * Asked of those that know: of the kernel, through a mount that nobody sees on a read-only loop
- * device, where that is possible (root), and of libext2fs for ext4 elsewhere. Nothing is written,
- * no journal is replayed. Any doubt is an error, and the caller then takes everything for used. */
+ * The kernel reports it, through a hidden mount on a read-only loop device (root only), and for
+ * ext4 libext2fs. Nothing is written and no journal is replayed. Anything unexpected is an error;
+ * the caller then takes all blocks for used. */
 #pragma once
 #include "fs/free_map.h"
 #include "fs/superblock.h"
 #include "io/dev.h"
 
-/* Read it of the filesystem @fs, as coffer_superblock_read found it at byte 0 of @d, which the
- * caller has for itself. @mount: the kernel may be asked; else only libext2fs, for ext4. -ENOMEM;
- * -EUCLEAN: it was not unmounted cleanly, or has errors; -EOPNOTSUPP: a kind, feature or layout
- * that is not known for certain; -EPERM: this user may not mount, and no library tells; others
- * where looking failed. @e says it in a sentence without the device's name, such as "its journal
- * has not been replayed". */
+/* Read it from the filesystem @fs, as coffer_superblock_read found it at byte 0 of @d, which the
+ * caller has open exclusively. Without @mount the kernel is not asked.
+ * -ENOMEM; -EUCLEAN: it was not unmounted cleanly, or has errors; -EOPNOTSUPP: an unknown kind,
+ * feature or layout; -EPERM: this user may not mount, and no library reads it; others of the reads.
+ * @e has a sentence without the name of the device: "its journal has not been replayed". */
 int coffer_fsmap_read(struct coffer_dev *d, const struct coffer_fs *fs, bool mount,
 	struct coffer_fsmap *ret, struct coffer_err *e);

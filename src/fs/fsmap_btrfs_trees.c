@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fsmap_btrfs_trees.c - what btrfs' trees mean
+/* fsmap_btrfs_trees.c - the free space in the trees of a btrfs
  *
- * The chunk tree tells where chunks lie, the device tree tells it once more, block groups tell how
- * much of each is used, the extent tree tells what. Only where all of them agree the answer counts.
- * The search that reads them is the caller's. */
+ * The chunk tree and the device tree say where chunks are, block groups how much of each is used,
+ * the extent tree which bytes. All of them must agree. */
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/btrfs_tree.h>
@@ -17,19 +16,19 @@
 
 enum {
 	MAX_COPIES = 2,
-	BLOCK_GROUP_TREE_ID = 11, /* newer than Debian 12's headers */
+	BLOCK_GROUP_TREE_ID = 11, /* not in the headers of Debian 12 */
 };
 
 struct chunk {
 	uint64_t start, length; /* logical */
 	uint64_t copies[MAX_COPIES];
-	unsigned int n_copies;	/* 0: of a profile that is not known: all of it counts as used */
+	unsigned int n_copies;	/* 0: an unknown profile; all of it counts as used */
 	unsigned int n_stripes; /* pieces of it on devices */
-	unsigned int found;	/* of these, by the device tree */
+	unsigned int found;	/* of these, in the device tree */
 	bool has_group;
-	uint64_t used; /* says its block group */
+	uint64_t used; /* by its block group */
 	uint64_t seen; /* bytes of extents */
-	uint64_t at;   /* everything before was looked at */
+	uint64_t at;   /* where the walk through its extents is */
 };
 
 struct btrfs {
@@ -49,7 +48,7 @@ static int damaged(struct btrfs *b, const char *what)
 
 static int no_memory(struct btrfs *b)
 {
-	return coffer_err_errno(b->e, ENOMEM, "read what is free");
+	return coffer_err_errno(b->e, ENOMEM, "read the free space");
 }
 
 struct item {
@@ -61,38 +60,38 @@ struct item {
 
 typedef int (*item_fn)(struct btrfs *b, const struct item *item);
 
-/* The items of one answer; @key becomes the last one's. */
-static int give_items(struct btrfs *b, const struct btrfs_ioctl_search_args_v2 *args,
+/* Call @fn for the items of one answer; @key becomes that of the last one. */
+static int read_items(struct btrfs *b, const struct btrfs_ioctl_search_args_v2 *args,
 	struct btrfs_ioctl_search_key *key, item_fn fn)
 {
 	const uint8_t *p = (const uint8_t *)args->buf;
 	size_t left = args->buf_size;
-	struct btrfs_ioctl_search_header head;
+	struct btrfs_ioctl_search_header header;
 	int r = 0;
 
 	for (uint32_t i = 0; i < args->key.nr_items && r == 0; i++) {
-		if (left < sizeof(head))
+		if (left < sizeof(header))
 			return damaged(b, "an answer about its trees is too short");
-		memcpy(&head, p, sizeof(head)); /* at no alignment */
-		p += sizeof(head);
-		left -= sizeof(head);
-		if (left < head.len)
+		memcpy(&header, p, sizeof(header)); /* not aligned */
+		p += sizeof(header);
+		left -= sizeof(header);
+		if (left < header.len)
 			return damaged(b, "an answer about its trees is too short");
-		r = fn(b, &(struct item){.id = head.objectid,
-				  .offset = head.offset,
-				  .type = head.type,
+		r = fn(b, &(struct item){.id = header.objectid,
+				  .offset = header.offset,
+				  .type = header.type,
 				  .data = p,
-				  .size = head.len});
-		p += head.len;
-		left -= head.len;
-		key->min_objectid = head.objectid;
-		key->min_type = head.type;
-		key->min_offset = head.offset;
+				  .size = header.len});
+		p += header.len;
+		left -= header.len;
+		key->min_objectid = header.objectid;
+		key->min_type = header.type;
+		key->min_offset = header.offset;
 	}
 	return r;
 }
 
-/* One behind it; false: there is nothing behind it. */
+/* The key after it; false: it was the last one. */
 static bool next_key(struct btrfs_ioctl_search_key *key)
 {
 	if (++key->min_offset != 0)
@@ -124,14 +123,14 @@ static int walk(struct btrfs *b, uint64_t tree, item_fn fn)
 		args->buf_size = b->fs->answer_max;
 		if (b->fs->search(b->fs, args) < 0)
 			return coffer_err_errno(
-				b->e, errno, "read its tree %" PRIu64 " through the kernel", tree);
+				b->e, errno, "ask the kernel for its tree %" PRIu64, tree);
 		args->buf_size = b->fs->answer_max;
-		r = give_items(b, args, &key, fn);
+		r = read_items(b, args, &key, fn);
 	} while (r == 0 && args->key.nr_items > 0 && next_key(&key));
 	return r;
 }
 
-/* The chunk that has the byte; NULL: none. */
+/* The chunk that contains byte @at; NULL: none. */
 static struct chunk *find_chunk(struct btrfs *b, uint64_t at)
 {
 	size_t low = 0, high = b->n_chunks;
@@ -149,10 +148,10 @@ static struct chunk *find_chunk(struct btrfs *b, uint64_t at)
 	return NULL;
 }
 
-/* Where its copies lie, if each of them is a plain piece of the device. */
+/* Where the copies are, if each of them is one piece of the device. */
 static int take_copies(struct btrfs *b, struct chunk *c, const struct item *i)
 {
-	const struct btrfs_chunk *disk = (const void *)i->data; /* packed: any address will do */
+	const struct btrfs_chunk *disk = (const void *)i->data; /* packed: needs no alignment */
 	const uint64_t profile = le64toh(disk->type) & BTRFS_BLOCK_GROUP_PROFILE_MASK;
 	const unsigned int n = le16toh(disk->num_stripes);
 
@@ -167,7 +166,7 @@ static int take_copies(struct btrfs *b, struct chunk *c, const struct item *i)
 
 		if (le64toh(s->devid) != b->fs->device || at > b->fs->end ||
 			c->length > b->fs->end - at)
-			return damaged(b, "a chunk lies outside of the device");
+			return damaged(b, "a chunk is outside of the device");
 		c->copies[k] = at;
 	}
 	c->n_copies = n;
@@ -198,7 +197,7 @@ static int take_chunk(struct btrfs *b, const struct item *i)
 	return 0;
 }
 
-/* Device extents ascend on the device: what lies between two of them is in no chunk. */
+/* Device extents ascend on the device. */
 static int take_dev_extent(struct btrfs *b, const struct item *i)
 {
 	const struct btrfs_dev_extent *disk = (const void *)i->data;
@@ -208,18 +207,17 @@ static int take_dev_extent(struct btrfs *b, const struct item *i)
 		return 0;
 	if (i->id != b->fs->device || i->size < sizeof(*disk))
 		return damaged(b, "a device extent is of another device");
-	/* Two chunks in one place would make the free bytes of one the used ones of the other. */
+	/* With two chunks in one place, free bytes of one could be used bytes of the other. */
 	if (i->offset < b->dev_end || i->offset > b->fs->end ||
 		le64toh(disk->length) > b->fs->end - i->offset)
-		return damaged(b, "device extents overlap, or lie behind its end");
+		return damaged(b, "device extents overlap, or are beyond its end");
 	b->dev_end = i->offset + le64toh(disk->length);
 	c = find_chunk(b, le64toh(disk->chunk_offset));
 	if (!c || c->start != le64toh(disk->chunk_offset))
 		return damaged(b, "a device extent belongs to no chunk");
 	c->found++;
-	if (c->n_copies == 0) /* nothing more is known of it, and it is used as a whole */
-		return coffer_ranges_add(&b->m->fixed, &b->m->n_fixed, i->offset,
-			i->offset + le64toh(disk->length), b->e);
+	if (c->n_copies == 0) /* an unknown profile */
+		return coffer_fsmap_add_fixed(b->m, i->offset, b->dev_end, b->e);
 	for (unsigned int k = 0; k < c->n_copies; k++)
 		if (c->copies[k] == i->offset && c->length == le64toh(disk->length))
 			return 0;
@@ -236,7 +234,7 @@ static int take_group(struct btrfs *b, const struct item *i)
 	c = find_chunk(b, i->id);
 	if (i->size < sizeof(*disk) || !c || c->start != i->id || c->length != i->offset ||
 		c->has_group)
-		return damaged(b, "a block group is no chunk");
+		return damaged(b, "a block group is not a chunk");
 	c->has_group = true;
 	c->used = le64toh(disk->used);
 	return 0;
@@ -244,18 +242,18 @@ static int take_group(struct btrfs *b, const struct item *i)
 
 /* --- extents --- */
 
-/* [c->at, @end) of the chunk is free: each copy of it. */
-static int free_until(struct btrfs *b, struct chunk *c, uint64_t end)
+/* [c->at, @end) of the chunk is free, in each copy of it. */
+static int add_free(struct btrfs *b, struct chunk *c, uint64_t end)
 {
 	int r = 0;
 
 	for (unsigned int k = 0; k < c->n_copies && r == 0; k++)
-		r = coffer_ranges_add(&b->m->free, &b->m->n_free, c->copies[k] + (c->at - c->start),
+		r = coffer_fsmap_add_free(b->m, c->copies[k] + (c->at - c->start),
 			c->copies[k] + (end - c->start), b->e);
 	return r;
 }
 
-/* Extents ascend: all chunks before the one of this extent are done. */
+/* Extents ascend, so the walk is through all chunks before @before. */
 static int finish_chunks(struct btrfs *b, uint64_t before)
 {
 	int r = 0;
@@ -265,7 +263,7 @@ static int finish_chunks(struct btrfs *b, uint64_t before)
 
 		if (before - c->start < c->length || before < c->start)
 			break;
-		r = free_until(b, c, c->start + c->length);
+		r = add_free(b, c, c->start + c->length);
 	}
 	return r;
 }
@@ -285,14 +283,14 @@ static int take_extent(struct btrfs *b, const struct item *i)
 		return r;
 	c = b->current < b->n_chunks ? &b->chunks[b->current] : NULL;
 	if (!c || i->id < c->at || length == 0 || length > c->start + c->length - i->id)
-		return damaged(b, "extents overlap, or lie in no chunk");
-	r = free_until(b, c, i->id);
+		return damaged(b, "extents overlap, or are in no chunk");
+	r = add_free(b, c, i->id);
 	c->seen += length;
 	c->at = i->id + length;
 	return r;
 }
 
-/* Everything that is in a tree was seen, and nothing else. */
+/* The trees agree about each chunk. */
 static int check_chunks(struct btrfs *b)
 {
 	for (size_t i = 0; i < b->n_chunks; i++) {
@@ -313,7 +311,7 @@ static int by_start(const void *a, const void *b)
 	return (x->start > y->start) - (x->start < y->start);
 }
 
-/* What no chunk has, asked of the chunks after they were found to be the device extents. */
+/* What is in no chunk. check_chunks has compared the chunks with the device extents. */
 static int add_unallocated(struct btrfs *b)
 {
 	_cleanup_free_ struct coffer_range *taken = NULL;
@@ -331,10 +329,10 @@ static int add_unallocated(struct btrfs *b)
 		qsort(taken, n, sizeof(*taken), by_start);
 	for (size_t i = 0; i < n && r == 0; i++) {
 		if (taken[i].start > at)
-			r = coffer_ranges_add(&b->m->free, &b->m->n_free, at, taken[i].start, b->e);
+			r = coffer_fsmap_add_free(b->m, at, taken[i].start, b->e);
 		at = taken[i].end > at ? taken[i].end : at;
 	}
-	return r < 0 ? r : coffer_ranges_add(&b->m->free, &b->m->n_free, at, b->fs->end, b->e);
+	return r < 0 ? r : coffer_fsmap_add_free(b->m, at, b->fs->end, b->e);
 }
 
 static int read_trees(struct btrfs *b)

@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fsmap_ext.c - libext2fs: ext2, ext3 and ext4, read through the device interface
+/* fsmap_ext.c - the free space of ext2, ext3 and ext4, from libext2fs
  *
- * Beside the block bitmap it tells a part of the inode tables free: blocks of a group whose
- * descriptor has a right checksum, lacks the flag INODE_ZEROED, and says by its count of unused
- * inodes (itable_unused) that no inode in them was ever used. What lies there means nothing:
- * - mke2fs leaves them as it finds them, with whatever an older filesystem has left there. Where it
- *   knows that they are zeros, or makes them so, it sets the flag.
- * - The kernel zeroes exactly these blocks in the background once the filesystem is mounted for
- *   writing, and sets the flag after that. Before it puts a first inode into such a block it fills
- *   the block with zeros in memory instead of reading it, since the inode bitmap has no other
- *   inode there; and each new inode is written as a whole. It reads inodes ahead up to
+ * Beside the block bitmap, a part of the inode tables counts as free: in a group whose descriptor
+ * has a valid checksum and lacks the flag INODE_ZEROED, the blocks in which no inode was ever used
+ * by the count of unused inodes (itable_unused). Nothing reads them before they are written:
+ * - mke2fs leaves them as they are, with old content of the disk. It sets the flag where it knows
+ *   that they are zero.
+ * - The kernel zeroes these blocks in the background after the first mount for writing, then sets
+ *   the flag. Before it puts a first inode into such a block it zeroes the block in memory instead
+ *   of reading it, and it writes each new inode as a whole. It reads inodes ahead up to
  *   itable_unused only.
- * - e2fsck and all that scans inodes with libext2fs end at itable_unused, too, as long as the
- *   descriptor's checksum is right.
- * So nobody reads them before they were written. The inode bitmap is asked as well. */
+ * - e2fsck, and everything that scans inodes with libext2fs, stops at itable_unused, too, as long
+ *   as the checksum of the descriptor is valid.
+ * The inode bitmap is checked as well. */
 #include <errno.h>
 #include <ext2fs/ext2fs.h>
 #include <inttypes.h>
@@ -22,11 +21,10 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "fs/fsmap_kernel.h"
 #include "fs/fsmap_kinds.h"
 
 enum {
-	/* Not: lazy_bg and snapshots, which are history; the rest nobody has tried. */
+	/* Not lazy_bg and snapshots, which are obsolete, nor features that were not tested. */
 	KNOWN_COMPAT = EXT2_FEATURE_COMPAT_DIR_PREALLOC | EXT2_FEATURE_COMPAT_IMAGIC_INODES |
 		       EXT3_FEATURE_COMPAT_HAS_JOURNAL | EXT2_FEATURE_COMPAT_EXT_ATTR |
 		       EXT2_FEATURE_COMPAT_RESIZE_INODE | EXT2_FEATURE_COMPAT_DIR_INDEX |
@@ -44,12 +42,12 @@ enum {
 			  EXT4_FEATURE_RO_COMPAT_QUOTA | EXT4_FEATURE_RO_COMPAT_BIGALLOC |
 			  EXT4_FEATURE_RO_COMPAT_METADATA_CSUM | EXT4_FEATURE_RO_COMPAT_PROJECT |
 			  EXT4_FEATURE_RO_COMPAT_VERITY,
-	READ_ALIGN = 4096, /* what direct I/O asks for */
-	JOURNAL_HEAD = 1024,
+	READ_ALIGN = 4096, /* for direct I/O */
+	JOURNAL_SUPER = 1024,
 	JOURNAL_PRINT = 512 << 10,
 };
 
-/* --- libext2fs' way to the device --- */
+/* --- the I/O manager of libext2fs --- */
 
 struct source {
 	struct coffer_dev *d;
@@ -86,7 +84,7 @@ static errcode_t read_bytes(struct source *s, uint64_t off, uint64_t n, void *da
 	buf = coffer_dev_buffer(last - first);
 	if (buf)
 		r = coffer_dev_read(s->d, buf, last - first, first, s->r == 0 ? &s->e : NULL);
-	else /* noted like a read: the library turns either into damage of its own naming */
+	else /* remembered, too: the library would report damage */
 		r = coffer_err_errno(s->r == 0 ? &s->e : NULL, ENOMEM, "read %s", s->d->name);
 	if (r < 0) {
 		s->r = s->r == 0 ? r : s->r;
@@ -96,7 +94,7 @@ static errcode_t read_bytes(struct source *s, uint64_t off, uint64_t n, void *da
 	return 0;
 }
 
-/* A negative @count is one of bytes. */
+/* A negative @count is a number of bytes. */
 static errcode_t source_read64(io_channel c, unsigned long long block, int count, void *data)
 {
 	uint64_t off, n = (uint64_t)(count < 0 ? -(int64_t)count : count);
@@ -117,19 +115,13 @@ static errcode_t refuse_write(io_channel c, unsigned long block, int count, cons
 	return EXT2_ET_RO_FILSYS;
 }
 
-static errcode_t refuse_write64(io_channel c, unsigned long long block, int count, const void *data)
-{
-	(void)c, (void)block, (void)count, (void)data;
-	return EXT2_ET_RO_FILSYS;
-}
-
 static errcode_t nothing_to_flush(io_channel c)
 {
 	(void)c;
 	return 0;
 }
 
-/* What is missing here the library does not call, or takes for not supported. */
+/* The library does not call what is missing here, or takes it for not supported. */
 static const struct struct_io_manager source_manager = {
 	.magic = EXT2_ET_MAGIC_IO_MANAGER,
 	.name = "coffer",
@@ -139,13 +131,12 @@ static const struct struct_io_manager source_manager = {
 	.read_blk = source_read,
 	.read_blk64 = source_read64,
 	.write_blk = refuse_write,
-	.write_blk64 = refuse_write64,
 	.flush = nothing_to_flush,
 };
 
 static errcode_t source_open(const char *name, int flags, io_channel *ret)
 {
-	/* The library has no other way to hand something through, and copies the name. */
+	/* The name is the only way to pass a pointer through the library, which copies it. */
 	void *source = NULL;
 	io_channel c;
 
@@ -155,7 +146,7 @@ static errcode_t source_open(const char *name, int flags, io_channel *ret)
 	if (!c)
 		return EXT2_ET_NO_MEMORY;
 	c->magic = EXT2_ET_MAGIC_IO_CHANNEL;
-	c->manager = (io_manager)(uintptr_t)&source_manager; /* nobody writes to it */
+	c->manager = (io_manager)(uintptr_t)&source_manager; /* never written to */
 	c->block_size = 1024;
 	c->refcount = 1;
 	c->private_data = source;
@@ -170,14 +161,13 @@ struct ext {
 	ext2_filsys fs;
 	struct coffer_fsmap *m;
 	struct coffer_err *e;
-	int print_failed; /* of a journal block: libext2fs stops, and does not tell why */
+	int print_failed; /* of a journal block: libext2fs stops without a reason */
 };
 
 static int failed(struct ext *x, errcode_t code, const char *what)
 {
 	if (x->source.r < 0) {
-		if (x->e)
-			*x->e = x->source.e;
+		(void)coffer_err_pass(x->e, x->source.r, &x->source.e);
 		return coffer_err_wrap(x->e, x->source.r, "%s", what);
 	}
 	switch (code) {
@@ -213,8 +203,8 @@ static int check_super(struct ext *x)
 		return coffer_err_set(x->e, EUCLEAN, "it was not unmounted cleanly");
 	if (s->s_state != EXT2_VALID_FS || s->s_last_orphan != 0 ||
 		(s->s_feature_ro_compat & EXT4_FEATURE_RO_COMPAT_ORPHAN_PRESENT) != 0)
-		return coffer_err_set(x->e, EUCLEAN,
-			"files that were deleted while open wait for its next mount");
+		return coffer_err_set(
+			x->e, EUCLEAN, "it has orphaned inodes; the next mount deletes them");
 	if ((s->s_feature_compat & ~(uint32_t)KNOWN_COMPAT) != 0 ||
 		(s->s_feature_incompat & ~(uint32_t)KNOWN_INCOMPAT) != 0 ||
 		(s->s_feature_ro_compat & ~(uint32_t)KNOWN_RO_COMPAT) != 0)
@@ -231,7 +221,7 @@ static int check_groups(struct ext *x)
 		return failed(x, code, "read its groups");
 	for (dgrp_t g = 0; g < x->fs->group_desc_count; g++)
 		if (!ext2fs_group_desc_csum_verify(x->fs, g))
-			return damaged(x, "the checksum of a group's descriptor is wrong");
+			return damaged(x, "a group descriptor has a wrong checksum");
 	return 0;
 }
 
@@ -244,23 +234,23 @@ static int add_journal_block(ext2_filsys fs, blk64_t *block, e2_blkcnt_t count, 
 	const uint64_t at = *block * fs->blocksize;
 
 	(void)ref, (void)ref_offset;
-	/* The journal is empty (check_journal), so whoever writes to it first changes the sequence
-	 * number in its superblock. Its first bytes are more than a proof, and all of it, up to a
-	 * GiB, would take longer to read than most of a small conversion. */
+	/* The journal is empty (check_journal), so the first write to it changes the sequence
+	 * number in its superblock. The first bytes prove enough; the whole journal, up to a GiB,
+	 * could take longer to read than a small conversion. */
 	if ((uint64_t)count * fs->blocksize >= JOURNAL_PRINT)
 		return BLOCK_ABORT;
-	if (*block >= ext2fs_blocks_count(fs->super)) { /* libext2fs does not look */
-		x->print_failed = damaged(x, "its journal lies behind its end");
+	if (*block >= ext2fs_blocks_count(fs->super)) { /* not checked by libext2fs */
+		x->print_failed = damaged(x, "its journal is beyond its end");
 		return BLOCK_ABORT;
 	}
 	x->print_failed = coffer_fsmap_add_print(x->m, at, at + fs->blocksize, x->e);
 	return x->print_failed < 0 ? BLOCK_ABORT : 0;
 }
 
-/* Nothing in it waits for a replay, says its own superblock as well. */
+/* The journal's own superblock must say, too, that there is nothing to replay. */
 static int check_journal(struct ext *x, ext2_ino_t inode)
 {
-	uint8_t head[JOURNAL_HEAD];
+	uint8_t super[JOURNAL_SUPER];
 	blk64_t block = 0;
 	errcode_t code;
 
@@ -268,14 +258,14 @@ static int check_journal(struct ext *x, ext2_ino_t inode)
 	if (code == 0 && block == 0)
 		return damaged(x, "its journal has no first block");
 	if (code == 0)
-		code = read_bytes(&x->source, block * x->fs->blocksize, sizeof(head), head);
+		code = read_bytes(&x->source, block * x->fs->blocksize, sizeof(super), super);
 	if (code)
 		return failed(x, code, "read its journal");
-	if (get_be32(head) != 0xC03B3998)
+	if (get_be32(super) != 0xC03B3998)
 		return damaged(x, "its journal has no superblock");
-	if (get_be32(head + 28) != 0)
+	if (get_be32(super + 28) != 0)
 		return coffer_err_set(x->e, EUCLEAN, "its journal has not been replayed");
-	if (get_be32(head + 32) != 0)
+	if (get_be32(super + 32) != 0)
 		return coffer_err_set(x->e, EUCLEAN, "its journal was stopped by an error");
 	return 0;
 }
@@ -289,7 +279,7 @@ static int add_journal(struct ext *x)
 	if (!ext2fs_has_feature_journal(x->fs->super))
 		return 0;
 	if (inode == 0)
-		return coffer_err_set(x->e, EOPNOTSUPP, "its journal lies on another device");
+		return coffer_err_set(x->e, EOPNOTSUPP, "its journal is on another device");
 	r = check_journal(x, inode);
 	if (r < 0)
 		return r;
@@ -302,25 +292,26 @@ static int add_journal(struct ext *x)
 
 static int add_fixed(struct ext *x, blk64_t start, blk64_t n)
 {
-	return coffer_ranges_add(&x->m->fixed, &x->m->n_fixed, start * x->fs->blocksize,
-		(start + n) * x->fs->blocksize, x->e);
+	const uint64_t size = x->fs->blocksize;
+
+	return coffer_fsmap_add_fixed(x->m, start * size, (start + n) * size, x->e);
 }
 
-/* Superblock or its backup, descriptors, and the room for more of them. */
-static int add_group_head(struct ext *x, dgrp_t g)
+/* Superblock or its backup, descriptors, and the blocks reserved for more of them. */
+static int add_group_start(struct ext *x, dgrp_t g)
 {
 	const blk64_t first = ext2fs_group_first_block2(x->fs, g);
 	blk64_t super, old, new;
 	blk_t n;
 
 	if (ext2fs_super_and_bgd_loc2(x->fs, g, &super, &old, &new, &n))
-		return damaged(x, "a group's descriptors are nowhere");
-	/* They lie at the group's start without a gap; with blocks of 1024 the first of all has
-	 * the boot sector before it. */
+		return damaged(x, "a group has no descriptors");
+	/* At the start of the group, without a gap. With blocks of 1024 bytes the boot sector is
+	 * before the first group. */
 	return add_fixed(x, g == 0 ? 0 : first, g == 0 ? first + n + 1 : n);
 }
 
-/* Blocks of a group's inode table that hold inodes which were ever used. */
+/* Blocks of the inode table of a group that may have used inodes. */
 static blk_t used_inode_blocks(const struct ext *x, dgrp_t g)
 {
 	const struct ext2_super_block *s = x->fs->super;
@@ -334,26 +325,19 @@ static blk_t used_inode_blocks(const struct ext *x, dgrp_t g)
 	return (s->s_inodes_per_group - unused + per_block - 1) / per_block;
 }
 
-static int add_tables(struct ext *x, dgrp_t g)
-{
-	int r;
-
-	r = add_fixed(x, ext2fs_block_bitmap_loc(x->fs, g), 1);
-	if (r == 0)
-		r = add_fixed(x, ext2fs_inode_bitmap_loc(x->fs, g), 1);
-	if (r == 0)
-		r = add_fixed(x, ext2fs_inode_table_loc(x->fs, g), used_inode_blocks(x, g));
-	return r;
-}
-
 static int add_all_fixed(struct ext *x)
 {
 	int r = 0;
 
 	for (dgrp_t g = 0; g < x->fs->group_desc_count && r == 0; g++)
-		r = add_group_head(x, g);
-	for (dgrp_t g = 0; g < x->fs->group_desc_count && r == 0; g++)
-		r = add_tables(x, g);
+		r = add_group_start(x, g);
+	for (dgrp_t g = 0; g < x->fs->group_desc_count && r == 0; g++) {
+		r = add_fixed(x, ext2fs_block_bitmap_loc(x->fs, g), 1);
+		if (r == 0)
+			r = add_fixed(x, ext2fs_inode_bitmap_loc(x->fs, g), 1);
+		if (r == 0)
+			r = add_fixed(x, ext2fs_inode_table_loc(x->fs, g), used_inode_blocks(x, g));
+	}
 	return r;
 }
 
@@ -386,7 +370,7 @@ static bool next_free(struct ext *x, blk64_t at, blk64_t end, blk64_t *start, bl
 	return true;
 }
 
-/* The descriptor counts, too; the kernel takes a group where the two differ for damaged. */
+/* The descriptor has a count, too; for the kernel a group is damaged if the two differ. */
 static int add_free_of_group(struct ext *x, dgrp_t g)
 {
 	const blk64_t end = ext2fs_group_last_block2(x->fs, g);
@@ -397,10 +381,10 @@ static int add_free_of_group(struct ext *x, dgrp_t g)
 
 	for (; r == 0 && next_free(x, at, end, &at, &stop); at = stop) {
 		clusters += EXT2FS_NUM_B2C(x->fs, stop - at);
-		r = coffer_ranges_add(&x->m->free, &x->m->n_free, at * size, stop * size, x->e);
+		r = coffer_fsmap_add_free(x->m, at * size, stop * size, x->e);
 	}
 	if (r == 0 && clusters != ext2fs_bg_free_blocks_count(x->fs, g))
-		return damaged(x, "a group's count of free blocks is not that of its bitmap");
+		return damaged(x, "the count of free blocks of a group differs from its bitmap");
 	return r;
 }
 
@@ -412,7 +396,7 @@ static int add_free(struct ext *x)
 	if (code)
 		return failed(x, code, "read its block bitmaps");
 	if (x->fs->flags & EXT2_FLAG_BBITMAP_TAIL_PROBLEM)
-		return damaged(x, "a block bitmap has blocks behind the end");
+		return damaged(x, "a block bitmap has blocks beyond the end");
 	for (dgrp_t g = 0; g < x->fs->group_desc_count && r == 0; g++)
 		r = add_free_of_group(x, g);
 	return r;
@@ -431,9 +415,8 @@ static int add_inode_tail(struct ext *x, dgrp_t g, blk_t used)
 	if (ext2fs_find_first_set_inode_bitmap2(x->fs->inode_map,
 		    g * per_group + (per_group - unused) + 1, (g + 1) * per_group,
 		    &found) != ENOENT)
-		return damaged(x, "an inode in use lies where none was ever used");
-	return coffer_ranges_add(
-		&x->m->free, &x->m->n_free, start * x->fs->blocksize, end * x->fs->blocksize, x->e);
+		return damaged(x, "an inode is in use where none was ever used");
+	return coffer_fsmap_add_free(x->m, start * x->fs->blocksize, end * x->fs->blocksize, x->e);
 }
 
 static int add_inode_tails(struct ext *x)
@@ -454,12 +437,12 @@ static int add_inode_tails(struct ext *x)
 	return r;
 }
 
-/* Only what both call free. Where nobody may mount, libext2fs alone is believed. */
+/* Free is what both report. Without the right to mount, libext2fs alone decides. */
 static int ask_kernel(struct ext *x, uint64_t end)
 {
 	static const char *const options[] = {"noload", NULL};
 	_cleanup_hidden_mount_ struct coffer_hidden_mount h = COFFER_HIDDEN_MOUNT_NONE;
-	_cleanup_free_ struct coffer_range *free_too = NULL;
+	_cleanup_free_ struct coffer_range *found = NULL;
 	struct coffer_err e = {0};
 	size_t n = 0;
 	int r;
@@ -468,14 +451,11 @@ static int ask_kernel(struct ext *x, uint64_t end)
 	if (r == -EPERM)
 		return 0;
 	if (r == 0)
-		r = coffer_fsmap_ask_kernel(&h, end, &free_too, &n, &e);
-	if (r < 0) {
-		if (x->e)
-			*x->e = e;
-		return r;
-	}
+		r = coffer_fsmap_ask_kernel(&h, end, &found, &n, &e);
+	if (r < 0)
+		return coffer_err_pass(x->e, r, &e);
 	x->m->source = "kernel";
-	return coffer_ranges_intersect(&x->m->free, &x->m->n_free, free_too, n, x->e);
+	return coffer_ranges_intersect(&x->m->free, &x->m->n_free, found, n, x->e);
 }
 
 static int read_all(struct ext *x, uint64_t end, bool mount)
@@ -508,12 +488,12 @@ int coffer_fsmap_ext(struct coffer_dev *d, const struct coffer_fs *fs, bool moun
 
 	ret->source = "libext2fs";
 	(void)snprintf(name, sizeof(name), "%p", (void *)&x.source);
-	/* Neither FORCE nor any of the IGNORE flags: what it does not know or like is a doubt. */
+	/* Neither FORCE nor an IGNORE flag: anything that libext2fs does not accept is an error. */
 	code = ext2fs_open2(
 		name, NULL, EXT2_FLAG_64BITS, 0, 0, (io_manager)(uintptr_t)&source_manager, &x.fs);
 	if (code)
 		return failed(&x, code, "read its superblock and descriptors");
 	r = read_all(&x, fs->end, mount);
-	ext2fs_free(x.fs); /* it was read only: there is nothing to flush */
+	ext2fs_free(x.fs); /* opened read-only: nothing to flush */
 	return r;
 }

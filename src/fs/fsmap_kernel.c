@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fsmap_kernel.c - FS_IOC_GETFSMAP: who owns each byte, says the filesystem's own code */
+/* fsmap_kernel.c - FS_IOC_GETFSMAP: the kernel's report of free space */
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/fsmap.h>
@@ -9,13 +9,13 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "fs/fsmap_kernel.h"
+#include "fs/fsmap_kinds.h"
 
 enum {
 	RECORDS = 16384 /* 1 MiB */
 };
 
-/* As the kernel gives a device's number to programs in 32 bits. */
+/* A device number in the 32 bits that the kernel uses. */
 static uint32_t encode_dev(dev_t dev)
 {
 	const uint32_t mi = minor(dev);
@@ -23,74 +23,71 @@ static uint32_t encode_dev(dev_t dev)
 	return (mi & 0xff) | major(dev) << 8 | (mi & ~0xffu) << 12;
 }
 
-struct asking {
-	uint32_t dev;
-	uint64_t end;  /* of the filesystem */
-	uint64_t last; /* the end of the last free range */
-	struct coffer_range *items;
-	size_t n;
-};
-
-static int take(struct asking *a, const struct fsmap *rec, struct coffer_err *e)
+static int add(const struct fsmap *rec, uint64_t end, struct coffer_range **items, size_t *n,
+	struct coffer_err *e)
 {
-	uint64_t end;
+	const uint64_t last = *n > 0 ? (*items)[*n - 1].end : 0;
+	uint64_t rec_end;
 
-	/* Without that flag an owner is an inode's number, and 1 is one, too. */
-	if (!(rec->fmr_flags & FMR_OF_SPECIAL_OWNER) || rec->fmr_owner != FMR_OWN_FREE ||
-		rec->fmr_device != a->dev)
-		return 0;
-	if (!add_u64(rec->fmr_physical, rec->fmr_length, &end) || end > a->end ||
-		rec->fmr_physical < a->last)
+	if (!add_u64(rec->fmr_physical, rec->fmr_length, &rec_end) || rec_end > end ||
+		rec->fmr_physical < last)
 		return coffer_err_set(e, EUCLEAN,
-			"the kernel calls something free that cannot be, at byte %" PRIu64,
+			"the kernel reports an impossible free range at byte %" PRIu64,
 			(uint64_t)rec->fmr_physical);
-	a->last = end;
-	return coffer_ranges_add(&a->items, &a->n, rec->fmr_physical, end, e);
+	return coffer_ranges_add(items, n, rec->fmr_physical, rec_end, e);
 }
 
-/* -EAGAIN: there is more. */
-static int ask(struct asking *a, int root, struct fsmap_head *head, struct coffer_err *e)
+static int ask(int root, struct fsmap_head *head, struct coffer_err *e)
 {
-	int r = 0;
-
 	head->fmh_count = RECORDS;
 	if (ioctl(root, FS_IOC_GETFSMAP, head) < 0)
-		return coffer_err_errno(e, errno, "ask the kernel what is free");
+		return coffer_err_errno(e, errno, "ask the kernel for free space");
 	if (head->fmh_entries > RECORDS)
-		return coffer_err_set(e, EIO, "the kernel's answer makes no sense");
+		return coffer_err_set(e, EIO, "the kernel's answer is invalid");
 	if (head->fmh_entries > 0 && !(head->fmh_oflags & FMH_OF_DEV_T))
 		return coffer_err_set(
-			e, EOPNOTSUPP, "the kernel does not say on which device what is free lies");
-	for (uint32_t i = 0; i < head->fmh_entries && r == 0; i++)
-		r = take(a, &head->fmh_recs[i], e);
-	if (r < 0 || head->fmh_entries == 0 ||
-		(head->fmh_recs[head->fmh_entries - 1].fmr_flags & FMR_OF_LAST))
-		return r;
-	fsmap_advance(head);
-	return -EAGAIN;
+			e, EOPNOTSUPP, "the kernel does not report the device of free space");
+	return 0;
+}
+
+int coffer_fsmap_need_mount(struct coffer_err *e)
+{
+	return coffer_err_set(
+		e, EPERM, "only the kernel can report its free space, and only to root");
 }
 
 int coffer_fsmap_ask_kernel(const struct coffer_hidden_mount *h, uint64_t end,
 	struct coffer_range **ret, size_t *ret_n, struct coffer_err *e)
 {
 	_cleanup_free_ struct fsmap_head *head = calloc(1, fsmap_sizeof(RECORDS));
-	struct asking a = {.dev = encode_dev(h->dev), .end = end};
+	_cleanup_free_ struct coffer_range *items = NULL;
+	const uint32_t dev = encode_dev(h->dev);
+	const struct fsmap *rec = NULL;
 	struct fsmap *high;
-	int r;
+	size_t n = 0;
 
 	if (!head)
-		return coffer_err_errno(e, ENOMEM, "ask the kernel what is free");
+		return coffer_err_errno(e, ENOMEM, "ask the kernel for free space");
 	high = &head->fmh_keys[1];
 	high->fmr_device = high->fmr_flags = UINT32_MAX;
 	high->fmr_physical = high->fmr_owner = high->fmr_offset = UINT64_MAX;
-	do
-		r = ask(&a, h->root, head, e);
-	while (r == -EAGAIN);
-	if (r < 0) {
-		free(a.items);
-		return r;
+	for (;;) {
+		int r = ask(h->root, head, e);
+
+		for (uint32_t i = 0; i < head->fmh_entries && r == 0; i++) {
+			rec = &head->fmh_recs[i];
+			/* Without this flag an owner is an inode number, and 1 is one, too. */
+			if ((rec->fmr_flags & FMR_OF_SPECIAL_OWNER) &&
+				rec->fmr_owner == FMR_OWN_FREE && rec->fmr_device == dev)
+				r = add(rec, end, &items, &n, e);
+		}
+		if (r < 0)
+			return r;
+		if (head->fmh_entries == 0 || (rec->fmr_flags & FMR_OF_LAST))
+			break;
+		fsmap_advance(head);
 	}
-	*ret = a.items;
-	*ret_n = a.n;
+	*ret = TAKE_PTR(items);
+	*ret_n = n;
 	return 0;
 }

@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* fsmap_xfs.c - xfs: the kernel tells what is free, the superblock where log and copies lie
+/* fsmap_xfs.c - xfs: free space from the kernel, log and superblock copies from the superblock
  *
- * Whether the log is clean the kernel tells as well: without "norecovery" it looks at the log, and
- * where there is something to replay it refuses a device that cannot be written.
- * Source of the offsets: the kernel's documentation of xfs' structures on disk. */
+ * The kernel also checks that the log is clean: without "norecovery" it reads the log, and refuses
+ * a read-only device if there is something to replay.
+ * Source of the offsets: the kernel's documentation of the xfs structures on disk. */
 #include <errno.h>
 #include <inttypes.h>
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "fs/fsmap_kernel.h"
 #include "fs/fsmap_kinds.h"
 
 enum {
 	VERSION_MASK = 0xf,
-	/* ftype, sparse inodes, meta uuid, bigtime, nrext64, exchange range, parent pointers; not:
-	 * "needs repair", metadata folder, zones */
+	/* ftype, sparse inodes, meta uuid, bigtime, nrext64, exchange range, parent pointers; not
+	 * "needs repair", metadata directory, zones */
 	KNOWN_INCOMPAT = 0xef,
 	KNOWN_RO_COMPAT = 0xf, /* free inode tree, reverse map, reflinks, inode tree counters */
 	MAX_AGS = 1 << 20
@@ -33,15 +32,15 @@ static int check_features(const uint8_t *sb, struct coffer_err *e)
 {
 	const unsigned int version = get_be16(sb + 100) & VERSION_MASK;
 
-	/* Version 4 has no sums, and new kernels do not know it any more. */
+	/* Version 4 has no checksums, and new kernels no longer support it. */
 	if (version != 5)
 		return coffer_err_set(
-			e, EOPNOTSUPP, "it is of version %u, and only 5 is known", version);
+			e, EOPNOTSUPP, "it has version %u; only version 5 is supported", version);
 	if (sb[126] != 0)
-		return coffer_err_set(e, EUCLEAN, "its making was not finished");
+		return coffer_err_set(e, EUCLEAN, "mkfs was not finished");
 	if ((get_be32(sb + 216) & 0x10) != 0)
-		return coffer_err_set(e, EUCLEAN, "it says of itself that it needs a repair");
-	/* A read-only mount does not ask for the second, and no feature of the third outlives a
+		return coffer_err_set(e, EUCLEAN, "it needs a repair");
+	/* A read-only mount does not check the second field, and no feature of the third outlives a
 	 * clean unmount. */
 	if ((get_be32(sb + 216) & ~(uint32_t)KNOWN_INCOMPAT) != 0 ||
 		(get_be32(sb + 212) & ~(uint32_t)KNOWN_RO_COMPAT) != 0 || get_be32(sb + 220) != 0)
@@ -49,15 +48,30 @@ static int check_features(const uint8_t *sb, struct coffer_err *e)
 	return 0;
 }
 
+/* A block number: the allocation group, then the block in it in @groups_log bits. */
+static bool find_log(const uint8_t *sb, struct xfs *x)
+{
+	const uint64_t start = get_be64(sb + 48);
+	const unsigned int groups_log = sb[124];
+	uint64_t last;
+
+	if (x->group == 0 || x->groups == 0 || x->groups > MAX_AGS || groups_log > 31 ||
+		start == 0 || (start >> groups_log) >= x->groups)
+		return false;
+	return mul_u64(start >> groups_log, x->group, &x->log) &&
+	       add_u64(x->log, (start & ((UINT64_C(1) << groups_log) - 1)) * x->block, &x->log) &&
+	       add_u64(x->log, get_be32(sb + 96) * x->block, &x->log_end) && x->log_end <= x->end &&
+	       mul_u64(x->groups - 1, x->group, &last) && last < x->end;
+}
+
 static int read_super(struct coffer_dev *d, struct xfs *x, struct coffer_err *e)
 {
-	_cleanup_free_ uint8_t *sb = coffer_dev_buffer(4096);
-	uint64_t start, groups_log, last;
+	_cleanup_free_ uint8_t *sb = coffer_dev_buffer(COFFER_BLOCK);
 	int r;
 
 	if (!sb)
 		return coffer_err_errno(e, ENOMEM, "read the xfs superblock");
-	r = coffer_dev_read(d, sb, 4096, 0, e);
+	r = coffer_dev_read(d, sb, COFFER_BLOCK, 0, e);
 	if (r == 0)
 		r = check_features(sb, e);
 	if (r < 0)
@@ -67,21 +81,12 @@ static int read_super(struct coffer_dev *d, struct xfs *x, struct coffer_err *e)
 	x->group = get_be32(sb + 84) * x->block;
 	x->groups = get_be32(sb + 88);
 	x->quota = get_be16(sb + 176);
-	/* A block's number is that of its group, and behind it, in so many bits, that within it. */
-	groups_log = sb[124];
-	start = get_be64(sb + 48);
-	if (x->group == 0 || x->groups == 0 || x->groups > MAX_AGS || groups_log > 31 ||
-		(start >> groups_log) >= x->groups || start == 0)
-		return coffer_err_set(e, EUCLEAN, "its superblock makes no sense");
-	if (!mul_u64(start >> groups_log, x->group, &x->log) ||
-		!add_u64(x->log, (start & ((UINT64_C(1) << groups_log) - 1)) * x->block, &x->log) ||
-		!add_u64(x->log, get_be32(sb + 96) * x->block, &x->log_end) ||
-		x->log_end > x->end || !mul_u64(x->groups - 1, x->group, &last) || last >= x->end)
-		return coffer_err_set(e, EUCLEAN, "its superblock makes no sense");
+	if (!find_log(sb, x))
+		return coffer_err_set(e, EUCLEAN, "its superblock is invalid");
 	return 0;
 }
 
-/* The kernel refuses a read-only device whose quotas would be switched on or off by the mount. */
+/* The kernel refuses a read-only device if the mount would switch quotas on or off. */
 static void quota_options(uint16_t flags, const char **ret)
 {
 	static const struct {
@@ -103,32 +108,22 @@ static int add_fixed(const struct xfs *x, struct coffer_fsmap *m, struct coffer_
 {
 	int r;
 
-	/* The kernel logs whatever it changes. xfs_repair does not: it builds the trees of free
-	 * space anew in other blocks, and then neither superblock nor log tells of it, only the
-	 * headers of the groups. */
 	r = coffer_fsmap_add_print(m, 0, 4 * x->sector, e);
 	if (r == 0)
 		r = coffer_fsmap_add_print(m, x->log, x->log_end, e);
 	if (r == 0)
-		r = coffer_ranges_add(&m->fixed, &m->n_fixed, x->log, x->log_end, e);
-	/* Each group begins with a superblock and three headers, a sector each. */
+		r = coffer_fsmap_add_fixed(m, x->log, x->log_end, e);
+	/* Each group begins with a superblock and three headers, a sector each. They belong to the
+	 * fingerprint: the kernel logs all that it changes, but xfs_repair moves the trees of free
+	 * space to other blocks and changes only these headers. */
 	for (uint64_t i = 0; i < x->groups && r == 0; i++) {
 		const uint64_t at = i * x->group;
 
-		r = coffer_ranges_add(&m->fixed, &m->n_fixed, at, at + 4 * x->sector, e);
+		r = coffer_fsmap_add_fixed(m, at, at + 4 * x->sector, e);
 		if (r == 0 && i > 0)
 			r = coffer_fsmap_add_print(m, at, at + 4 * x->sector, e);
 	}
 	return r;
-}
-
-static int explain(int r, struct coffer_err *e)
-{
-	if (r == -EROFS)
-		return coffer_err_set(e, EUCLEAN, "its log has not been replayed");
-	if (r == -EBADMSG) /* a sum is wrong, says xfs */
-		coffer_err_set(e, EUCLEAN, "the kernel finds it damaged");
-	return r == -EBADMSG ? -EUCLEAN : r;
 }
 
 int coffer_fsmap_xfs(struct coffer_dev *d, const struct coffer_fs *fs, bool mount,
@@ -145,12 +140,15 @@ int coffer_fsmap_xfs(struct coffer_dev *d, const struct coffer_fs *fs, bool moun
 	if (r < 0)
 		return r;
 	if (!mount)
-		return coffer_err_set(e, EPERM,
-			"only the kernel can tell what is free in it, and only root may ask it");
+		return coffer_fsmap_need_mount(e);
 	quota_options(x.quota, options + 1);
+	ret->source = "kernel";
 	r = coffer_hidden_mount_open(d, "xfs", options, &h, e);
 	if (r == 0)
 		r = coffer_fsmap_ask_kernel(&h, fs->end, &ret->free, &ret->n_free, e);
-	ret->source = "kernel";
-	return explain(r, e);
+	if (r == -EROFS)
+		return coffer_err_set(e, EUCLEAN, "its log has not been replayed");
+	if (r == -EBADMSG) /* xfs finds a wrong checksum */
+		return coffer_err_set(e, EUCLEAN, "the kernel finds it damaged");
+	return r;
 }

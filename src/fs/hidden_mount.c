@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* hidden_mount.c - a read-only mount of a device that no namespace sees
- *
- * The loop device is read-only for the kernel, too: whatever a filesystem's code would like to
- * write at a mount, journal or log above all, stays unwritten. Both live on descriptors alone, so
- * they go with the process, however it ends; no child is needed for that. */
+/* hidden_mount.c - mount a filesystem read-only, in no namespace */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -16,42 +12,35 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 
 #include "base/err.h"
 #include "fs/hidden_mount.h"
+#include "io/clock.h"
 #include "io/sysfs.h"
 
 enum {
 	TRIES = 50,
-	MOUNT_TRIES = 10,
-	PAUSE_MS = 10,
 	END_TRIES = 300
 };
 
-/* The file that a loop device shows, while it shows one. */
+/* The file of a loop device, while it has one. */
 #define BACKING "/sys/dev/block/%u:%u/loop/backing_file"
 
-static void pause_a_little(void)
-{
-	const struct timespec nap = {.tv_nsec = PAUSE_MS * 1000000L};
-
-	(void)nanosleep(&nap, NULL);
-}
+#define PAUSE 0.01 /* seconds */
 
 static int cannot(struct coffer_err *e, int code, const char *what)
 {
 	return coffer_err_set(
-		e, EPERM, "the kernel cannot be asked here: %s: %s", what, strerror(code));
+		e, EPERM, "a hidden mount is not possible: %s: %s", what, strerror(code));
 }
 
-/* The free device may be taken by somebody else before it is ours: -EBUSY, and ask again. While
- * that one gives it back it cannot even be opened, and it may be removed altogether. */
+/* -EBUSY: another process has taken the free loop device first, and may be releasing or removing it
+ * again. */
 static int attach(int control, int backing, struct coffer_hidden_mount *h, struct coffer_err *e)
 {
 	struct loop_config config = {
 		.fd = (__u32)backing,
-		/* The smallest: what is right for the device's own sectors is right for these. */
+		/* The smallest, which suits each sector size of the device. */
 		.block_size = 512,
 		.info = {.lo_flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR},
 	};
@@ -69,44 +58,15 @@ static int attach(int control, int backing, struct coffer_hidden_mount *h, struc
 	if (!S_ISBLK(st.st_mode))
 		return cannot(e, ENOTBLK, "open a loop device");
 	h->dev = st.st_rdev;
-	/* udev leaves alone what is locked. It would read the device, tell desktops about it, and
-	 * make btrfs remember it. Without the lock that happens, and does no more harm. */
+	/* Without this lock udev would announce the device to desktops and make btrfs remember it;
+	 * a nuisance, but no harm. */
 	(void)flock(h->loop, LOCK_EX | LOCK_NB);
 	if (ioctl(h->loop, LOOP_CONFIGURE, &config) == 0)
 		return 0;
-	if (errno == EBUSY) {
-		coffer_hidden_mount_close(h);
-		return -EBUSY;
-	}
-	return cannot(e, errno, "set up a loop device");
+	return errno == EBUSY ? -EBUSY : cannot(e, errno, "set up a loop device");
 }
 
-static int attach_any(
-	const struct coffer_dev *d, struct coffer_hidden_mount *h, struct coffer_err *e)
-{
-	_cleanup_close_ int control = -1;
-	_cleanup_close_ int backing = -1;
-	char own[32];
-	int r = -EBUSY;
-
-	if (d->fd < 0)
-		return coffer_err_set(e, EPERM, "the kernel cannot be asked about it");
-	(void)snprintf(own, sizeof(own), "/proc/self/fd/%d", d->fd);
-	backing = coffer_high_fd(open(own, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
-	if (backing < 0)
-		return cannot(e, errno, "open it once more");
-	control = coffer_high_fd(open("/dev/loop-control", O_RDWR | O_CLOEXEC));
-	if (control < 0)
-		return cannot(e, errno, "open /dev/loop-control");
-	for (int i = 0; i < TRIES && r == -EBUSY; i++) {
-		if (i > 0)
-			pause_a_little();
-		r = attach(control, backing, h, e);
-	}
-	return r == -EBUSY ? cannot(e, EBUSY, "set up a loop device") : r;
-}
-
-void coffer_mount_last_words(int context, char *ret, size_t size)
+void coffer_mount_last_error(int context, char *ret, size_t size)
 {
 	char line[256];
 	ssize_t n;
@@ -143,7 +103,7 @@ static int mount_hidden(struct coffer_hidden_mount *h, const char *type, const c
 {
 	_cleanup_close_ int context = coffer_high_fd(fsopen(type, FSOPEN_CLOEXEC));
 	_cleanup_close_ int mount = -1;
-	char words[300];
+	char error[300];
 	int code;
 
 	h->is_btrfs = strcmp(type, "btrfs") == 0;
@@ -151,10 +111,14 @@ static int mount_hidden(struct coffer_hidden_mount *h, const char *type, const c
 		return cannot(e, errno, "mount a filesystem");
 	if (configure(context, h->path, options) < 0) {
 		code = errno;
-		coffer_mount_last_words(context, words, sizeof(words));
+		coffer_mount_last_error(context, error, sizeof(error));
+		/* Another process that was given the same free loop device has it open for writing
+		 * for a moment, and some kernels do not mount such a device. */
+		if (code == EBUSY)
+			return -EBUSY;
 		if (code == EPERM || code == EACCES)
 			return cannot(e, code, "mount a filesystem");
-		return coffer_err_errno(e, code, "the kernel does not mount it read-only%s", words);
+		return coffer_err_errno(e, code, "the kernel does not mount it read-only%s", error);
 	}
 	mount = coffer_high_fd(fsmount(context, FSMOUNT_CLOEXEC,
 		MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));
@@ -162,7 +126,7 @@ static int mount_hidden(struct coffer_hidden_mount *h, const char *type, const c
 		return cannot(e, errno, "mount a filesystem");
 	h->root = coffer_high_fd(openat(mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	if (h->root < 0)
-		return coffer_err_errno(e, errno, "open its root folder");
+		return coffer_err_errno(e, errno, "open its root directory");
 	return 0;
 }
 
@@ -170,18 +134,30 @@ int coffer_hidden_mount_open(const struct coffer_dev *d, const char *type,
 	const char *const *options, struct coffer_hidden_mount *ret, struct coffer_err *e)
 {
 	_cleanup_hidden_mount_ struct coffer_hidden_mount h = COFFER_HIDDEN_MOUNT_NONE;
+	_cleanup_close_ int control = -1, backing = -1;
+	char own[32];
 	int r = -EBUSY;
 
-	/* Whoever was told the same free loop device has it open for writing for a moment, and some
-	 * kernels mount nothing that is. Nothing was written, so another try is safe. */
-	for (int i = 0; i < MOUNT_TRIES && r == -EBUSY; i++) {
+	if (d->fd < 0)
+		return coffer_err_set(e, EPERM, "a hidden mount is not possible");
+	(void)snprintf(own, sizeof(own), "/proc/self/fd/%d", d->fd);
+	backing = coffer_high_fd(open(own, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+	if (backing < 0)
+		return cannot(e, errno, "open it again");
+	control = coffer_high_fd(open("/dev/loop-control", O_RDWR | O_CLOEXEC));
+	if (control < 0)
+		return cannot(e, errno, "open /dev/loop-control");
+	/* Nothing is written, so another try is safe. */
+	for (int i = 0; i < TRIES && r == -EBUSY; i++) {
 		if (i > 0)
-			pause_a_little();
+			coffer_sleep(PAUSE);
 		coffer_hidden_mount_close(&h);
-		r = attach_any(d, &h, e);
+		r = attach(control, backing, &h, e);
 		if (r == 0)
 			r = mount_hidden(&h, type, options, e);
 	}
+	if (r == -EBUSY)
+		return cannot(e, EBUSY, "mount a filesystem");
 	if (r < 0)
 		return r;
 	*ret = h;
@@ -189,8 +165,7 @@ int coffer_hidden_mount_open(const struct coffer_dev *d, const char *type,
 	return 0;
 }
 
-/* btrfs remembers a device by its name, also after a mount that failed, and this name will soon be
- * something else's. */
+/* btrfs remembers a device by its name, even after a mount that failed, and the name is reused. */
 static void forget(const struct coffer_hidden_mount *h)
 {
 	_cleanup_close_ int control = open("/dev/btrfs-control", O_RDWR | O_CLOEXEC);
@@ -199,12 +174,11 @@ static void forget(const struct coffer_hidden_mount *h)
 	if (control < 0)
 		return;
 	(void)snprintf(args.name, sizeof(args.name), "%s", h->path);
-	/* That it is not remembered is an error, too. */
 	(void)ioctl(control, BTRFS_IOC_FORGET_DEV, &args);
 }
 
-/* Somebody who looks through all loop devices, such as udev, may have it open at this moment; then
- * it is let go a moment later, and until then the image would seem to be in use. */
+/* A process that scans loop devices, such as udev, may have it open. Then the kernel releases the
+ * image a moment later; until then it would seem to be in use. */
 static void wait_for_end(const struct coffer_hidden_mount *h, const char *backing)
 {
 	char path[64], now[PATH_MAX];
@@ -214,7 +188,7 @@ static void wait_for_end(const struct coffer_hidden_mount *h, const char *backin
 		if (!coffer_sysfs_read_line(AT_FDCWD, path, now, sizeof(now)) ||
 			strcmp(now, backing) != 0)
 			return;
-		pause_a_little();
+		coffer_sleep(PAUSE);
 	}
 }
 
@@ -224,7 +198,7 @@ void coffer_hidden_mount_close(struct coffer_hidden_mount *h)
 
 	(void)snprintf(path, sizeof(path), BACKING, major(h->dev), minor(h->dev));
 	if (h->root >= 0)
-		(void)close(h->root); /* and with it the mount: it was read-only */
+		(void)close(h->root); /* and with it the mount */
 	if (h->loop >= 0 && h->is_btrfs)
 		forget(h); /* while the name is still ours */
 	if (h->loop >= 0) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* signatures.c - the only door to libblkid: what is on a device, and hibernated systems */
+/* signatures.c - signatures on a device, and hibernated systems: the only user of libblkid */
 #include "fs/signatures.h"
 
 #include <errno.h>
@@ -20,33 +20,28 @@ static const char *value(blkid_probe pr, const char *name)
 	return blkid_probe_lookup_value(pr, name, &s, NULL) == 0 && s ? s : "";
 }
 
-static void add_foreign(struct coffer_content *c, const char *type, const char *offset)
-{
-	(void)snprintf(c->foreign, sizeof(c->foreign), "%s", type);
-	c->foreign_at = strtoull(offset, NULL, 10);
-}
+#define SET_TEXT(to, from) ((void)snprintf(to, sizeof(to), "%s", from))
 
-static void add_finding(blkid_probe pr, struct coffer_content *c)
+static void add_signature(blkid_probe pr, struct coffer_content *c)
 {
-	const char *type = value(pr, "TYPE");
-	const char *offset = value(pr, "SBMAGIC_OFFSET");
+	const char *type = value(pr, "TYPE"), *table = value(pr, "PTTYPE");
+	const char *offset = value(pr, *type ? "SBMAGIC_OFFSET" : "PTMAGIC_OFFSET");
 
-	if (!*type)
-		offset = value(pr, "PTMAGIC_OFFSET");
 	if (!c->type[0]) {
-		(void)snprintf(c->type, sizeof(c->type), "%s", type);
-		(void)snprintf(c->uuid, sizeof(c->uuid), "%s", value(pr, "UUID"));
-		(void)snprintf(c->label, sizeof(c->label), "%s", value(pr, "LABEL"));
+		SET_TEXT(c->type, type);
+		SET_TEXT(c->uuid, value(pr, "UUID"));
+		SET_TEXT(c->label, value(pr, "LABEL"));
 	}
 	if (!c->partitions[0])
-		(void)snprintf(c->partitions, sizeof(c->partitions), "%s", value(pr, "PTTYPE"));
+		SET_TEXT(c->partitions, table);
 	if (strncmp(type, "crypto_LUKS", 11) == 0) {
 		c->luks = true;
 		c->luks2 = c->luks2 || strcmp(value(pr, "VERSION"), "2") == 0;
-	} else if (!c->foreign[0] && !*value(pr, "SBBADCSUM"))
-		add_foreign(c, *type ? type : value(pr, "PTTYPE"), offset);
-	if (strcmp(type, "swsuspend") == 0)
-		c->suspended = true;
+	} else if (!c->foreign[0] && !*value(pr, "SBBADCSUM")) {
+		SET_TEXT(c->foreign, *type ? type : table);
+		c->foreign_at = strtoull(offset, NULL, 10);
+	}
+	c->suspended = c->suspended || strcmp(type, "swsuspend") == 0;
 	if (*offset && c->n_magics < COFFER_MAX_MAGICS)
 		c->magics[c->n_magics++] = strtoull(offset, NULL, 10);
 }
@@ -69,8 +64,8 @@ int coffer_signatures_read_fd(int fd, const char *name, uint64_t off, uint64_t n
 	int r;
 
 	if (!pr || blkid_probe_set_device(pr, fd, (blkid_loff_t)off, (blkid_loff_t)n) < 0)
-		return coffer_err_set(e, EIO, "libblkid cannot look at %s", name);
-	/* Bad checksums too: a damaged LUKS header is LUKS, a damaged swap may be hibernated. */
+		return coffer_err_set(e, EIO, "libblkid cannot probe %s", name);
+	/* Bad checksums, too: a damaged LUKS header is LUKS, a damaged swap may be hibernated. */
 	if (blkid_probe_enable_superblocks(pr, 1) < 0 ||
 		blkid_probe_set_superblocks_flags(pr,
 			BLKID_SUBLKS_TYPE | BLKID_SUBLKS_VERSION | BLKID_SUBLKS_UUID |
@@ -78,12 +73,12 @@ int coffer_signatures_read_fd(int fd, const char *name, uint64_t off, uint64_t n
 			0 ||
 		blkid_probe_enable_partitions(pr, 1) < 0 ||
 		blkid_probe_set_partitions_flags(pr, BLKID_PARTS_MAGIC) < 0)
-		return coffer_err_set(e, ENOMEM, "libblkid cannot look at %s", name);
+		return coffer_err_set(e, ENOMEM, "libblkid cannot probe %s", name);
 	errno = 0;
 	while ((r = blkid_do_probe(pr)) == 0)
-		add_finding(pr, &c);
+		add_signature(pr, &c);
 	if (r < 0)
-		return coffer_err_set(e, EIO, "libblkid cannot look for signatures on %s: %s", name,
+		return coffer_err_set(e, EIO, "libblkid cannot read the signatures on %s: %s", name,
 			errno ? strerror(errno) : "unknown error");
 	*ret = c;
 	return 0;
@@ -96,7 +91,7 @@ int coffer_refuse_hibernation(struct coffer_err *e)
 	blkid_dev dev;
 	int r = 0;
 
-	/* A cache of our own without a file: reading must not write to the system's. */
+	/* A cache without a file: the cache of the system must not change. */
 	if (blkid_get_cache(&cache, "/dev/null") < 0 || blkid_probe_all(cache) < 0) {
 		if (cache)
 			blkid_put_cache(cache);
@@ -107,8 +102,8 @@ int coffer_refuse_hibernation(struct coffer_err *e)
 		blkid_dev_next(it, &dev) == 0 && (dev = blkid_verify(cache, dev)))
 		r = coffer_err_advise(e,
 			coffer_err_refuse(e, EBUSY,
-				"%s holds the memory of a hibernated system, which must not find "
-				"its filesystems changed",
+				"%s holds the memory of a hibernated system, whose filesystems "
+				"must not change",
 				blkid_dev_devname(dev)),
 			"resume that system and shut it down, or run mkswap on %s",
 			blkid_dev_devname(dev));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* superblock.c - where a filesystem ends, read from its superblock */
+/* superblock.c - read the size of a filesystem from its superblock */
 #include "fs/superblock.h"
 
 #include <assert.h>
@@ -34,31 +34,27 @@ static bool power_of_two_between(uint64_t v, uint64_t low, uint64_t high)
 	return v >= low && v <= high && (v & (v - 1)) == 0;
 }
 
+static int invalid(enum coffer_fs_kind k, const char *member, uint64_t value, struct coffer_err *e)
+{
+	return coffer_err_set(e, EUCLEAN, "the %s superblock has an invalid %s: %" PRIu64,
+		coffer_fs_name(k), member, value);
+}
+
 static int set_end(struct coffer_fs *fs, uint64_t blocks, struct coffer_err *e)
 {
 	if (blocks == 0 || !mul_u64(blocks, fs->block_size, &fs->end) || fs->end > INT64_MAX)
-		return coffer_err_set(e, EUCLEAN,
-			"the %s superblock tells an absurd size: %" PRIu64 " blocks of %" PRIu32
-			" bytes",
-			coffer_fs_name(fs->kind), blocks, fs->block_size);
+		return invalid(fs->kind, "number of blocks", blocks, e);
 	return 0;
 }
 
-/* A count of free blocks larger than the filesystem tells nothing. */
+/* A count of free blocks larger than the filesystem is ignored. */
 static void set_used(struct coffer_fs *fs, uint64_t blocks, uint64_t free_blocks)
 {
 	if (free_blocks <= blocks)
 		fs->used = (blocks - free_blocks) * fs->block_size;
 }
 
-static int bad_block_size(enum coffer_fs_kind k, uint64_t size, struct coffer_err *e)
-{
-	return coffer_err_set(e, EUCLEAN, "the %s superblock tells an absurd block size: %" PRIu64,
-		coffer_fs_name(k), size);
-}
-
-/* The first backup lies at the start of a group's first block: of group 1, or where sparse_super2
- * says. */
+/* The first backup is in the first block of group 1, or of the group that sparse_super2 names. */
 static uint64_t ext_mirror(const uint8_t *sb, const struct coffer_fs *fs)
 {
 	const uint32_t per_group = get_le32(sb + 32), first = get_le32(sb + 20);
@@ -71,7 +67,6 @@ static uint64_t ext_mirror(const uint8_t *sb, const struct coffer_fs *fs)
 	return at - 1024;
 }
 
-/* The superblock lies at 1024. */
 static int read_ext(const uint8_t *sb, struct coffer_fs *fs, struct coffer_err *e)
 {
 	const uint32_t log_size = get_le32(sb + 24);
@@ -81,7 +76,7 @@ static int read_ext(const uint8_t *sb, struct coffer_fs *fs, struct coffer_err *
 
 	fs->kind = COFFER_FS_EXT;
 	if (log_size > 6) /* 64 KiB, the largest ext4 has */
-		return bad_block_size(fs->kind, UINT64_C(1024) << (log_size & 31), e);
+		return invalid(fs->kind, "block size", UINT64_C(1024) << (log_size & 31), e);
 	fs->block_size = 1024u << log_size;
 	if (incompat & 0x80) { /* 64bit */
 		blocks |= (uint64_t)get_le32(sb + 336) << 32;
@@ -90,7 +85,7 @@ static int read_ext(const uint8_t *sb, struct coffer_fs *fs, struct coffer_err *
 	if (incompat & 0x8)
 		fs->other_part = "it is the external journal of another filesystem";
 	else if ((compat & 0x4) && get_le32(sb + 224) == 0)
-		fs->other_part = "its journal lies on another device";
+		fs->other_part = "its journal is on another device";
 	memcpy(fs->uuid, sb + 104, sizeof(fs->uuid));
 	fs->spare = get_le16(sb + 90) != 0;
 	fs->super = 1024;
@@ -109,21 +104,20 @@ static int read_xfs(const uint8_t *sb, struct coffer_fs *fs, struct coffer_err *
 
 	fs->kind = COFFER_FS_XFS;
 	if (!power_of_two_between(block_size, 512, 65536))
-		return bad_block_size(fs->kind, block_size, e);
+		return invalid(fs->kind, "block size", block_size, e);
 	if (!power_of_two_between(sector_size, 512, 32768) || sector_size > block_size)
-		return coffer_err_set(e, EUCLEAN,
-			"the xfs superblock tells an absurd sector size: %" PRIu16, sector_size);
+		return invalid(fs->kind, "sector size", sector_size, e);
 	if (get_be64(sb + 16) != 0)
 		fs->other_part = "it has a realtime device";
 	else if (get_be64(sb + 48) == 0)
-		fs->other_part = "its log lies on another device";
+		fs->other_part = "its log is on another device";
 	fs->block_size = block_size;
 	if (set_end(fs, get_be64(sb + 8), e) < 0)
 		return -EUCLEAN;
 	set_used(fs, get_be64(sb + 8), get_be64(sb + 144));
 	memcpy(fs->uuid, sb + 32, sizeof(fs->uuid));
 	fs->super_size = 512;
-	/* Each allocation group begins with a copy. */
+	/* Each allocation group begins with a superblock copy. */
 	if (get_be32(sb + 88) > 1 &&
 		(uint64_t)get_be32(sb + 84) * block_size + block_size <= fs->end)
 		fs->mirror = (uint64_t)get_be32(sb + 84) * block_size;
@@ -131,21 +125,20 @@ static int read_xfs(const uint8_t *sb, struct coffer_fs *fs, struct coffer_err *
 	return 0;
 }
 
-/* The superblock lies at 64 KiB; its device item tells this device's share. */
+/* The device item has the part of the filesystem that is on this device. */
 static int read_btrfs(const uint8_t *sb, struct coffer_fs *fs, struct coffer_err *e)
 {
 	const uint32_t sector_size = get_le32(sb + 144);
 
 	fs->kind = COFFER_FS_BTRFS;
 	if (!power_of_two_between(sector_size, 512, 65536))
-		return bad_block_size(fs->kind, sector_size, e);
+		return invalid(fs->kind, "block size", sector_size, e);
 	fs->block_size = sector_size;
 	if (get_le64(sb + 136) != 1)
 		fs->other_part = "it spans several devices";
 	fs->end = get_le64(sb + 201 + 8);
 	if (fs->end < 1 << 20 || fs->end > INT64_MAX)
-		return coffer_err_set(
-			e, EUCLEAN, "the btrfs superblock tells an absurd size: %" PRIu64, fs->end);
+		return invalid(fs->kind, "size", fs->end, e);
 	if (get_le64(sb + 120) <= fs->end)
 		fs->used = get_le64(sb + 120);
 	memcpy(fs->uuid, sb + 32, sizeof(fs->uuid));

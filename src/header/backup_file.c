@@ -307,7 +307,6 @@ static int check_metadata(const struct coffer_backup *b, struct coffer_err *e)
 		.text = (const char *)b->image + COFFER_LUKS2_BIN,
 		.text_size = strlen((const char *)b->image + COFFER_LUKS2_BIN),
 		.accepted = true,
-		.copy_size = b->trailer.copy_size,
 		.device = "",
 		.copy = "",
 		.only_bad = true};

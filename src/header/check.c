@@ -79,7 +79,7 @@ static void note_kind(struct checker *c, const struct coffer_luks2_copy *look)
 
 static struct coffer_metadata metadata_of(const struct checker *c, int i)
 {
-	static const char *const names[] = {"first header copy: ", "second header copy: "};
+	static const char *const names[] = {"first header copy", "second header copy"};
 	const struct coffer_luks2_copy *look = &c->look.copy[i];
 
 	return (struct coffer_metadata){
@@ -88,9 +88,8 @@ static struct coffer_metadata metadata_of(const struct checker *c, int i)
 		.text_size = look->text_size,
 		.accepted = look->accepted,
 		.reason = look->reason,
-		.copy_size = look->bin.copy_size,
 		.device_size = c->report->only_header ? 0 : c->dev->size,
-		.device = c->device,
+		.device = c->dev->name,
 		.copy = both_whole(c) && !have_one_text(c) ? names[i] : "",
 	};
 }

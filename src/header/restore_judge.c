@@ -11,7 +11,7 @@
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "luks2/copy.h"
-#include "luks2/header_compare.h"
+#include "luks2/keyslots.h"
 
 /* --- sentences --- */
 

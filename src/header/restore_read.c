@@ -11,7 +11,7 @@
 #include "convert/moved_segment_read.h"
 #include "fs/signatures.h"
 #include "header/restore_judge.h"
-#include "luks2/header_compare.h"
+#include "luks2/keyslots.h"
 
 int coffer_restore_lock(struct coffer_restore *s, bool exclusive, struct coffer_err *e)
 {

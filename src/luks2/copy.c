@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "base/err.h"
+#include "base/findings.h"
 
 /* Offsets within the binary block. */
 enum {
@@ -22,9 +23,13 @@ enum {
 	AT_UUID = 168,
 	AT_SUBSYSTEM = 208,
 	AT_COPY_OFFSET = 256,
+	AT_PADDING = 264,
 	AT_CHECKSUM = 448,
+	AT_PADDING_2 = 512,
+	CHECKSUM_ALG_SIZE = 32,
 	CHECKSUM_SIZE = 64,
 	SALT_SIZE = 64,
+	UUID_SIZE = 40,
 };
 
 static const uint8_t magic_primary[6] = {'L', 'U', 'K', 'S', 0xba, 0xbe};
@@ -35,33 +40,40 @@ bool coffer_luks2_magic(const uint8_t *block, bool secondary)
 	return memcmp(block, secondary ? magic_secondary : magic_primary, 6) == 0;
 }
 
-/* A NUL-terminated text of at most @n bytes with its NUL; false when the NUL is missing. */
-static bool get_text(const uint8_t *p, size_t n, char *ret)
+static bool is_terminated(const uint8_t *text, size_t n)
 {
-	if (!memchr(p, 0, n))
-		return false;
-	memcpy(ret, p, n);
-	return true;
+	return memchr(text, 0, n) != NULL;
+}
+
+/* What is wrong with a binary block that has a magic; NULL: nothing. */
+static const char *find_error(const uint8_t *block, uint64_t offset)
+{
+	const uint64_t size = get_be64(block + AT_COPY_SIZE);
+
+	if (get_be16(block + AT_VERSION) != 2)
+		return "unknown version";
+	if (!coffer_luks2_is_copy_size(size) || (offset != 0 && size != offset))
+		return "invalid size";
+	if (get_be64(block + AT_COPY_OFFSET) != offset)
+		return "wrong offset";
+	if (!is_terminated(block + AT_UUID, UUID_SIZE))
+		return "unterminated UUID";
+	if (!is_terminated(block + AT_CHECKSUM_ALG, CHECKSUM_ALG_SIZE))
+		return "unterminated checksum name";
+	return NULL;
 }
 
 int coffer_luks2_bin_read(
 	const uint8_t block[COFFER_LUKS2_BIN], uint64_t offset, struct coffer_luks2_bin *ret)
 {
-	struct coffer_luks2_bin bin = {0};
-
 	if (!coffer_luks2_magic(block, offset != 0) || get_be16(block + AT_VERSION) != 2)
 		return -ENODATA;
-	bin.copy_size = get_be64(block + AT_COPY_SIZE);
-	bin.seqid = get_be64(block + AT_SEQID);
-	if (bin.copy_size < COFFER_LUKS2_MIN_COPY || bin.copy_size > COFFER_LUKS2_MAX_COPY ||
-		(bin.copy_size & (bin.copy_size - 1)) != 0)
+	if (find_error(block, offset))
 		return -EBADMSG;
-	if (get_be64(block + AT_COPY_OFFSET) != offset || (offset != 0 && offset != bin.copy_size))
-		return -EBADMSG;
-	if (!get_text(block + AT_UUID, 40, bin.uuid) ||
-		!get_text(block + AT_CHECKSUM_ALG, 32, bin.checksum))
-		return -EBADMSG;
-	*ret = bin;
+	*ret = (struct coffer_luks2_bin){
+		.copy_size = get_be64(block + AT_COPY_SIZE), .seqid = get_be64(block + AT_SEQID)};
+	memcpy(ret->uuid, block + AT_UUID, UUID_SIZE);
+	memcpy(ret->checksum, block + AT_CHECKSUM_ALG, CHECKSUM_ALG_SIZE);
 	return 0;
 }
 
@@ -80,7 +92,7 @@ static int checksum(const uint8_t *copy, uint64_t copy_size, const char *alg,
 	uint8_t ret[CHECKSUM_SIZE], size_t *ret_size)
 {
 	static const uint8_t zeros[CHECKSUM_SIZE];
-	const size_t behind = AT_CHECKSUM + CHECKSUM_SIZE;
+	const size_t after = AT_CHECKSUM + CHECKSUM_SIZE;
 	_cleanup_digest_ struct coffer_digest *d = NULL;
 	int r;
 
@@ -92,13 +104,13 @@ static int checksum(const uint8_t *copy, uint64_t copy_size, const char *alg,
 	if (r == 0)
 		r = coffer_digest_add(d, zeros, CHECKSUM_SIZE);
 	if (r == 0)
-		r = coffer_digest_add(d, copy + behind, copy_size - behind);
+		r = coffer_digest_add(d, copy + after, copy_size - after);
 	if (r < 0)
 		return r;
 	return coffer_digest_end(TAKE_PTR(d), ret, ret_size);
 }
 
-int coffer_luks2_copy_sum(const uint8_t *copy, const struct coffer_luks2_bin *bin)
+static int check_sum(const uint8_t *copy, const struct coffer_luks2_bin *bin)
 {
 	uint8_t sum[CHECKSUM_SIZE];
 	size_t sum_size = 0;
@@ -109,17 +121,12 @@ int coffer_luks2_copy_sum(const uint8_t *copy, const struct coffer_luks2_bin *bi
 	return memcmp(copy + AT_CHECKSUM, sum, sum_size) == 0 ? 0 : -EBADMSG;
 }
 
-int coffer_luks2_copy_check(const uint8_t *copy, const struct coffer_luks2_bin *bin,
-	const char **ret_json, size_t *ret_json_size)
+static int find_text(const uint8_t *copy, const struct coffer_luks2_bin *bin, const char **ret_json,
+	size_t *ret_json_size)
 {
 	const char *json = (const char *)copy + COFFER_LUKS2_BIN;
-	const size_t area = bin->copy_size - COFFER_LUKS2_BIN;
-	const int r = coffer_luks2_copy_sum(copy, bin);
-	size_t n;
+	const size_t area = bin->copy_size - COFFER_LUKS2_BIN, n = strnlen(json, area);
 
-	if (r < 0)
-		return r;
-	n = strnlen(json, area);
 	if (n == 0 || n == area || json[0] != '{' || !bytes_are_zero(json + n, area - n))
 		return -EBADMSG;
 	*ret_json = json;
@@ -127,15 +134,23 @@ int coffer_luks2_copy_check(const uint8_t *copy, const struct coffer_luks2_bin *
 	return 0;
 }
 
+int coffer_luks2_copy_check(const uint8_t *copy, const struct coffer_luks2_bin *bin,
+	const char **ret_json, size_t *ret_json_size)
+{
+	const int r = check_sum(copy, bin);
+
+	return r < 0 ? r : find_text(copy, bin, ret_json, ret_json_size);
+}
+
 static int seal(uint8_t *copy, uint64_t copy_size)
 {
-	char alg[32];
+	const uint8_t *alg = copy + AT_CHECKSUM_ALG;
 	uint8_t sum[CHECKSUM_SIZE];
 	int r;
 
-	if (!get_text(copy + AT_CHECKSUM_ALG, sizeof(alg), alg))
+	if (!is_terminated(alg, CHECKSUM_ALG_SIZE))
 		return -EBADMSG;
-	r = checksum(copy, copy_size, alg, sum, NULL);
+	r = checksum(copy, copy_size, (const char *)alg, sum, NULL);
 	if (r < 0)
 		return r;
 	memcpy(copy + AT_CHECKSUM, sum, CHECKSUM_SIZE);
@@ -151,13 +166,13 @@ int coffer_luks2_copy_seal(uint8_t *copy, uint64_t seqid, const char *json, stru
 
 	if (n >= area)
 		return coffer_err_set(e, ENOSPC,
-			"the LUKS2 metadata of %zu bytes does not fit its area of %zu", n, area);
+			"LUKS2 metadata of %zu bytes do not fit into %zu bytes", n, area);
 	put_be64(copy + AT_SEQID, seqid);
 	memcpy(copy + COFFER_LUKS2_BIN, json, n); /* NOLINT: the memset ends it */
 	memset(copy + COFFER_LUKS2_BIN + n, 0, area - n);
 	r = seal(copy, copy_size);
 	if (r < 0)
-		return coffer_err_errno(e, -r, "checksum of the LUKS2 header");
+		return coffer_err_errno(e, -r, "compute the checksum of the LUKS2 header");
 	return 0;
 }
 
@@ -171,4 +186,151 @@ int coffer_luks2_copy_other(const uint8_t *from, uint8_t *to, const uint8_t salt
 	memcpy(to + AT_SALT, salt, SALT_SIZE);
 	put_be64(to + AT_COPY_OFFSET, to_secondary ? copy_size : 0);
 	return seal(to, copy_size);
+}
+
+/* --- examine a copy --- */
+
+static bool is_second(const struct coffer_luks2_copy *copy)
+{
+	return copy->offset != 0;
+}
+
+/* Add @t with the name of the copy and one more argument. */
+static int add(const struct coffer_luks2_copy *copy, struct coffer_findings *l, enum coffer_text t,
+	struct coffer_argument argument)
+{
+	struct coffer_finding f;
+	int r;
+
+	if (!l)
+		return 0;
+	r = coffer_finding_make(&f, t,
+		COFFER_WITH(
+			COFFER_ARG_TEXT("copy", is_second(copy) ? "second" : "first"), argument),
+		NULL);
+	if (r < 0)
+		return r;
+	f.id = is_second(copy) ? COFFER_FINDING_HEADER_SECONDARY : COFFER_FINDING_HEADER_PRIMARY;
+	return coffer_findings_put(l, &f);
+}
+
+static int add_invalid(
+	const struct coffer_luks2_copy *copy, struct coffer_findings *l, const char *reason)
+{
+	return add(copy, l, COFFER_TEXT_HEADER_COPY_INVALID, COFFER_ARG_TEXT("reason", reason));
+}
+
+static int examine_content(
+	const uint8_t *bytes, struct coffer_luks2_copy *copy, struct coffer_findings *l)
+{
+	const char *text;
+	size_t n;
+	int r;
+
+	r = check_sum(bytes, &copy->bin);
+	if (r == -EOPNOTSUPP)
+		return add_invalid(copy, l, "unknown checksum algorithm");
+	if (r == -EBADMSG)
+		return add(copy, l, COFFER_TEXT_HEADER_COPY_TORN,
+			COFFER_ARG_TEXT("checksum", copy->bin.checksum));
+	if (r == 0)
+		r = find_text(bytes, &copy->bin, &text, &n);
+	if (r == 0)
+		r = coffer_json_parse(text, n, &copy->json);
+	if (r == -EBADMSG)
+		return add_invalid(copy, l, "malformed JSON area");
+	if (r < 0)
+		return r;
+	copy->whole = true;
+	copy->text = text;
+	copy->text_size = n;
+	if (!is_terminated(bytes + AT_LABEL, COFFER_LUKS2_LABEL))
+		return add_invalid(copy, l, "unterminated label");
+	if (!is_terminated(bytes + AT_SUBSYSTEM, COFFER_LUKS2_LABEL))
+		return add_invalid(copy, l, "unterminated subsystem");
+	if (!bytes_are_zero(bytes + AT_PADDING, AT_CHECKSUM - AT_PADDING) ||
+		!bytes_are_zero(bytes + AT_PADDING_2, COFFER_LUKS2_BIN - AT_PADDING_2))
+		r = add(copy, l, COFFER_TEXT_HEADER_COPY_UNUSED, (struct coffer_argument){0});
+	if (r < 0)
+		return r;
+	return add(copy, l, COFFER_TEXT_HEADER_COPY,
+		(struct coffer_argument)COFFER_ARG_NUMBER("sequence", copy->bin.seqid));
+}
+
+int coffer_luks2_copy_judge(
+	const uint8_t *bytes, size_t n, struct coffer_luks2_copy *copy, struct coffer_findings *l)
+{
+	const char *error;
+
+	copy->magic = coffer_luks2_magic(bytes, is_second(copy));
+	if (!copy->magic)
+		return add(copy, l, COFFER_TEXT_HEADER_COPY_MISSING,
+			(struct coffer_argument)COFFER_ARG_NUMBER("offset", copy->offset));
+	copy->luks1 = !is_second(copy) && get_be16(bytes + AT_VERSION) == 1;
+	if (copy->luks1)
+		return 0;
+	error = find_error(bytes, copy->offset);
+	if (error || coffer_luks2_bin_read(bytes, copy->offset, &copy->bin) < 0)
+		return add_invalid(copy, l, error);
+	memcpy(copy->label, bytes + AT_LABEL, COFFER_LUKS2_LABEL);
+	memcpy(copy->subsystem, bytes + AT_SUBSYSTEM, COFFER_LUKS2_LABEL);
+	if (n < copy->bin.copy_size)
+		return add_invalid(copy, l, "it does not end on the device");
+	copy->copy = bytes;
+	return examine_content(bytes, copy, l);
+}
+
+void coffer_luks2_copy_reset(struct coffer_luks2_copy *copy)
+{
+	coffer_json_free(copy->json);
+	*copy = (struct coffer_luks2_copy){.offset = copy->offset};
+}
+
+/* --- two copies --- */
+
+int coffer_luks2_counts(const struct coffer_luks2_copy copies[2], const bool usable[2])
+{
+	if (usable[0] && usable[1])
+		return copies[1].bin.seqid > copies[0].bin.seqid;
+	return usable[0] ? 0 : usable[1] ? 1 : -1;
+}
+
+/* What differs in two copies with one sequence number; NULL: nothing. */
+static const char *difference(const struct coffer_luks2_copy *a, const struct coffer_luks2_copy *b)
+{
+	if (a->text_size != b->text_size || memcmp(a->text, b->text, a->text_size) != 0)
+		return "metadata";
+	if (strcmp(a->label, b->label) != 0)
+		return "labels";
+	if (strcmp(a->subsystem, b->subsystem) != 0)
+		return "subsystems";
+	return strcmp(a->bin.checksum, b->bin.checksum) != 0 ? "checksums" : NULL;
+}
+
+int coffer_luks2_compare(const struct coffer_luks2_copy copies[2], struct coffer_findings *l)
+{
+	const struct coffer_luks2_copy *a = &copies[0], *b = &copies[1];
+	const bool first = a->bin.seqid < b->bin.seqid;
+	const char *what;
+
+	if (!a->whole || !b->whole)
+		return 0;
+	if (strcmp(a->bin.uuid, b->bin.uuid) != 0)
+		return coffer_findings_add(l, COFFER_TEXT_HEADER_COPIES_TWO_VOLUMES,
+			COFFER_WITH(COFFER_ARG_TEXT("first", a->bin.uuid),
+				COFFER_ARG_TEXT("second", b->bin.uuid)),
+			NULL);
+	if (a->bin.seqid != b->bin.seqid)
+		return coffer_findings_add(l, COFFER_TEXT_HEADER_COPIES_OUT_OF_DATE,
+			COFFER_WITH(COFFER_ARG_TEXT("copy", first ? "first" : "second"),
+				COFFER_ARG_NUMBER("sequence", (first ? a : b)->bin.seqid),
+				COFFER_ARG_NUMBER("newest", (first ? b : a)->bin.seqid)),
+			NULL);
+	what = difference(a, b);
+	if (!what)
+		return coffer_findings_add(l, COFFER_TEXT_HEADER_COPIES, NULL, NULL);
+	return coffer_findings_add(l, COFFER_TEXT_HEADER_COPIES_DIFFER,
+		COFFER_WITH(
+			COFFER_ARG_NUMBER("sequence", a->bin.seqid), COFFER_ARG_TEXT("what", what)),
+		NULL);
 }

@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* copy.h - one copy of a LUKS2 header: binary block and JSON area
  *
- * Only what progress commits need and libcryptsetup cannot do: judge a copy without repairing it,
- * and seal a changed one. Everything else about LUKS2 stays in libcryptsetup
- * (luks2/libcryptsetup.h). Source: LUKS2 on-disk format 1.1, chapter 2. Numbers on disk are
- * big-endian. */
+ * Reading never repairs, as libcryptsetup would. A copy that is whole here counts only if
+ * libcryptsetup accepts its metadata, too (luks2/judge.h). Source: LUKS2 on-disk format 1.1,
+ * chapter 2. Numbers on disk are big-endian. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/json.h"
 #include "coffer/err.h"
+#include "coffer/finding.h"
 
 #define COFFER_LUKS2_BIN      4096u   /* the binary block; the JSON area follows it */
 #define COFFER_LUKS2_MIN_COPY 0x4000u /* smallest and largest size of one copy */
 #define COFFER_LUKS2_MAX_COPY 0x400000u
 
-/* The second copy begins where the first one ends, so the places where it can lie are the sizes
- * that a copy can have: the powers of two from the smallest to the largest. */
+/* The second copy begins where the first one ends, so its possible offsets are the possible sizes
+ * of a copy: the powers of two from the smallest to the largest. */
 static inline bool coffer_luks2_is_copy_size(uint64_t n)
 {
 	return n >= COFFER_LUKS2_MIN_COPY && n <= COFFER_LUKS2_MAX_COPY && (n & (n - 1)) == 0;
@@ -37,11 +38,11 @@ struct coffer_luks2_bin {
 	char checksum[33]; /* name of the digest */
 };
 
-/* Is there a LUKS magic (either copy's) at @block? Says nothing about the rest. */
+/* Does @block begin with the LUKS magic of this copy? */
 bool coffer_luks2_magic(const uint8_t *block, bool secondary);
 
 /* Read the binary block of the copy that was found at byte @offset of the device.
- * -ENODATA: no magic or not version 2; -EBADMSG: impossible sizes or the wrong place. */
+ * -ENODATA: no magic or not version 2; -EBADMSG: invalid sizes or the wrong place. */
 int coffer_luks2_bin_read(
 	const uint8_t block[COFFER_LUKS2_BIN], uint64_t offset, struct coffer_luks2_bin *ret);
 
@@ -50,13 +51,9 @@ int coffer_luks2_bin_read(
 const char *coffer_luks2_label(const uint8_t *block);
 const char *coffer_luks2_subsystem(const uint8_t *block);
 
-/* Is the checksum of a copy of @bin->copy_size bytes right? -EBADMSG when it is not, -EOPNOTSUPP
- * for an unknown one; -ENOMEM, -EIO (libcrypto): it is not known. */
-int coffer_luks2_copy_sum(const uint8_t *copy, const struct coffer_luks2_bin *bin);
-
-/* Judge such a copy as a whole: checksum, and the JSON area's form (text from its first byte, NULs
- * from its end to the end of the area). The text is *ret_json, inside @copy. -EBADMSG when it is
- * not whole, others as above. */
+/* Check the checksum of a copy of @bin->copy_size bytes, and the form of its JSON area: text from
+ * its first byte, then NULs to the end. The text is *ret_json, inside @copy.
+ * -EBADMSG: not whole; -EOPNOTSUPP: unknown checksum; -ENOMEM, -EIO (libcrypto). */
 int coffer_luks2_copy_check(const uint8_t *copy, const struct coffer_luks2_bin *bin,
 	const char **ret_json, size_t *ret_json_size);
 
@@ -64,5 +61,36 @@ int coffer_luks2_copy_check(const uint8_t *copy, const struct coffer_luks2_bin *
  * Its salt, UUID and label stay. -ENOSPC when the text does not fit. */
 int coffer_luks2_copy_seal(uint8_t *copy, uint64_t seqid, const char *json, struct coffer_err *e);
 
-/* Build the other copy from a good one: magic, offset and a new @salt of its own, sealed. */
+/* Build the other copy from a good one: magic, offset and a @salt of its own, sealed. */
 int coffer_luks2_copy_other(const uint8_t *from, uint8_t *to, const uint8_t salt[64]);
+
+#define COFFER_LUKS2_REASON 200
+
+struct coffer_luks2_copy {
+	uint64_t offset;		  /* of the device */
+	bool magic;			  /* a LUKS magic of this copy; the rest may be anything */
+	bool luks1;			  /* of the first one: it is version 1, and not examined */
+	bool whole;			  /* checksum and form are right, and the text is JSON */
+	bool accepted;			  /* and libcryptsetup accepts it: luks2/judge.h */
+	char reason[COFFER_LUKS2_REASON]; /* why it does not */
+	bool foreign;		     /* the second one: of another volume than the torn first one */
+	struct coffer_luks2_bin bin; /* zeros without a valid binary block */
+	char label[COFFER_LUKS2_LABEL + 1], subsystem[COFFER_LUKS2_LABEL + 1];
+	const uint8_t *copy; /* borrowed; NULL where the sizes are invalid */
+	const char *text;    /* in it, if whole */
+	size_t text_size;
+	struct json_object *json; /* if whole */
+};
+void coffer_luks2_copy_reset(struct coffer_luks2_copy *copy);
+
+/* Examine the first @n @bytes of the copy at @copy->offset: COFFER_LUKS2_BIN at least, and all of
+ * it if the device has it. Fills @copy except accepted. The result is added to @l, unless that is
+ * NULL, as "header-primary" or "header-secondary". -ENOMEM, or -EIO (libcrypto). */
+int coffer_luks2_copy_judge(
+	const uint8_t *bytes, size_t n, struct coffer_luks2_copy *copy, struct coffer_findings *l);
+
+/* Which of the @usable copies libcryptsetup uses: 0, 1, or -1 for none. */
+int coffer_luks2_counts(const struct coffer_luks2_copy copies[2], const bool usable[2]);
+
+/* Compare the copies, if both are whole. "copies" is added to @l. */
+int coffer_luks2_compare(const struct coffer_luks2_copy copies[2], struct coffer_findings *l);

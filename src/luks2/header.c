@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* header.c - the two LUKS2 header copies of a disk, in memory, and commits to them */
+/* header.c - both LUKS2 header copies of a disk in memory, and commits to them */
 #include "luks2/header.h"
 
 #include <errno.h>
@@ -9,7 +9,7 @@
 #include "base/crypto.h"
 #include "base/err.h"
 #include "luks2/copy.h"
-#include "luks2/header_compare.h"
+#include "luks2/keyslots.h"
 #include "luks2/header_read.h"
 #include "luks2/libcryptsetup.h"
 #include "luks2/locks.h"
@@ -18,7 +18,7 @@ enum {
 	PIECE = 1 << 20
 };
 
-/* A copy of another volume, left where the torn first copy does not point, is not this volume's. */
+/* A foreign copy, at a place that the torn first copy does not name, is not this volume's. */
 static void fill_facts(const struct coffer_luks2_copy *c, struct coffer_copy_facts *f)
 {
 	*f = (struct coffer_copy_facts){
@@ -30,15 +30,7 @@ static void fill_facts(const struct coffer_luks2_copy *c, struct coffer_copy_fac
 	memcpy(f->uuid, c->bin.uuid, sizeof(f->uuid));
 }
 
-/* As cryptsetup has it: the higher sequence number, even of another volume. */
-static int newest_copy(const struct coffer_copies *f)
-{
-	if (f->copy[0].whole && f->copy[1].whole)
-		return f->copy[1].seqid > f->copy[0].seqid;
-	return f->copy[0].whole ? 0 : f->copy[1].whole ? 1 : -1;
-}
-
-/* One key and one place are one volume, whose UUID cryptsetup was just changing. */
+/* With the same digests and segments it is one volume whose UUID cryptsetup was changing. */
 static bool are_two_volumes(const struct coffer_copies *f, const struct coffer_luks2_copy c[2])
 {
 	return f->copy[0].whole && f->copy[1].whole && strcmp(c[0].bin.uuid, c[1].bin.uuid) != 0 &&
@@ -46,7 +38,7 @@ static bool are_two_volumes(const struct coffer_copies *f, const struct coffer_l
 		       coffer_metadata_member_equal(c[0].json, c[1].json, "segments"));
 }
 
-/* Take the newest copy as it is; the other is as read where it says the same, else built anew. */
+/* The newest copy as it is; the other one as read if it says the same, else built from it. */
 static int make_header(struct coffer_copies *f, struct coffer_header_copies *l,
 	struct coffer_header *h, struct coffer_err *e)
 {
@@ -73,7 +65,7 @@ static int make_header(struct coffer_copies *f, struct coffer_header_copies *l,
 	}
 	h->copy[other] = coffer_dev_buffer(h->copy_size);
 	if (!h->copy[other])
-		return coffer_err_errno(e, ENOMEM, "copy the LUKS2 header");
+		return coffer_err_errno(e, ENOMEM, "build a LUKS2 header copy");
 	if (coffer_random(salt, sizeof(salt)) < 0 ||
 		coffer_luks2_copy_other(h->copy[newest], h->copy[other], salt) < 0)
 		return coffer_err_set(e, EIO, "libcrypto failed to build a LUKS2 header copy");
@@ -93,7 +85,9 @@ static int read_header(struct coffer_dev *d, struct coffer_copies *f,
 		return r;
 	for (int i = 0; i < 2; i++)
 		fill_facts(&l->copy[i], &f->copy[i]);
-	f->newest = newest_copy(f);
+	/* As cryptsetup does: the higher sequence number, even of another volume. */
+	f->newest =
+		coffer_luks2_counts(l->copy, (const bool[]){f->copy[0].whole, f->copy[1].whole});
 	f->two_volumes = are_two_volumes(f, l->copy);
 	if (f->newest < 0)
 		return 0;
@@ -148,15 +142,10 @@ void coffer_header_free(struct coffer_header *h)
 	free(h);
 }
 
-/* Bytes of header copies and keyslots area. */
-static int header_area(const struct coffer_header *h, uint64_t limit, uint64_t *ret)
+static int write_memory(int fd, const uint8_t *from, uint64_t n, uint64_t at, struct coffer_err *e)
 {
-	uint64_t keyslots;
-
-	if (coffer_json_u64s(coffer_json_object(h->json, "config"), "keyslots_size", &keyslots) <
-			0 ||
-		!add_u64(keyslots, 2 * h->copy_size, ret) || *ret > limit)
-		return -EBADMSG;
+	if (pwrite(fd, from, n, (off_t)at) != (ssize_t)n)
+		return coffer_err_set(e, EIO, "copy the header to memory");
 	return 0;
 }
 
@@ -165,33 +154,31 @@ int coffer_header_memfd(struct coffer_dev *d, const struct coffer_header *h, uin
 {
 	_cleanup_close_ int fd = -1;
 	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(PIECE);
-	uint64_t size;
+	uint64_t keyslots, size;
 	int r;
 
 	if (!buf)
 		return coffer_err_errno(e, ENOMEM, "copy the header to memory");
-	if (header_area(h, limit, &size) < 0)
-		return coffer_err_set(e, EBADMSG, "the LUKS2 header has impossible sizes");
+	if (coffer_json_u64s(coffer_json_object(h->json, "config"), "keyslots_size", &keyslots) <
+			0 ||
+		!add_u64(keyslots, 2 * h->copy_size, &size) || size > limit)
+		return coffer_err_set(e, EBADMSG, "the LUKS2 header has invalid sizes");
 	r = coffer_memfd("coffer-header", size, &fd, e);
+	for (int i = 0; r == 0 && i < 2; i++)
+		r = write_memory(fd, h->copy[i], h->copy_size, i ? h->copy_size : 0, e);
 	for (uint64_t at = 2 * h->copy_size; r == 0 && at < size; at += PIECE) {
 		const size_t n = min_u64(PIECE, size - at);
 
 		r = coffer_dev_read(d, buf, n, at, e);
-		if (r == 0 && pwrite(fd, buf, n, (off_t)at) != (ssize_t)n)
-			r = coffer_err_set(e, EIO, "copy the header to memory");
+		if (r == 0)
+			r = write_memory(fd, buf, n, at, e);
 	}
-	for (int i = 0; r == 0 && i < 2; i++)
-		if (pwrite(fd, h->copy[i], h->copy_size, i ? (off_t)h->copy_size : 0) !=
-			(ssize_t)h->copy_size)
-			r = coffer_err_set(e, EIO, "copy the header to memory");
-	if (r < 0)
-		return r;
-	*ret_fd = TAKE_FD(fd);
-	return 0;
+	if (r == 0)
+		*ret_fd = TAKE_FD(fd);
+	return r;
 }
 
-/* The blocks of copy @i that are not on the disk yet, as far as this run knows: from the first one
- * to the last one. */
+/* The range of blocks of copy @i that may differ from the disk. */
 static void changed_blocks(const struct coffer_header *h, int i, uint64_t *ret_at, uint64_t *ret_n)
 {
 	uint64_t from = 0, to = h->copy_size;
@@ -207,7 +194,7 @@ static void changed_blocks(const struct coffer_header *h, int i, uint64_t *ret_a
 	*ret_n = to - from;
 }
 
-/* What is now on the disk for certain. Without memory for it the next write is a whole one. */
+/* Remember what is on the disk now. Without memory for it the next write is a whole one. */
 static void note_written(struct coffer_header *h, int i, uint8_t *block)
 {
 	h->disk[i] = block ? block : malloc(h->copy_size);
@@ -221,8 +208,8 @@ static int write_copy(struct coffer_dev *d, struct coffer_header *h, int i, stru
 	uint64_t at, n;
 	int r;
 
-	/* Only what this run wrote and flushed itself is known to be there; from the first write
-	 * until its flush has returned, nothing is. */
+	/* Only what this run wrote and flushed is known to be on the disk. From the first write
+	 * until its flush returns, nothing is. */
 	changed_blocks(h, i, &at, &n);
 	old = TAKE_PTR(h->disk[i]);
 	h->current[i] = false;
@@ -238,10 +225,9 @@ static int write_copy(struct coffer_dev *d, struct coffer_header *h, int i, stru
 
 static int write_both(struct coffer_dev *d, struct coffer_header *h, struct coffer_err *e)
 {
-	/* At this line one copy on the disk is whole and says the truth. If the other one is torn
-	 * or behind, it is written first: until its flush has returned, the good one is not
-	 * touched; afterwards it is the good one. Where none is whole, a restored header begins
-	 * with the second, so that block 0 says last that there is a volume. */
+	/* Here one copy on the disk is whole and current. If the other one is torn or out of date,
+	 * it is written first: the good one is not touched until its flush returns. Where none is
+	 * whole, a restored header begins with the second one, so that block 0 comes last. */
 	const int first = h->current[1] ? 0 : 1;
 	int r;
 
@@ -251,7 +237,7 @@ static int write_both(struct coffer_dev *d, struct coffer_header *h, struct coff
 	return r;
 }
 
-/* Is the header on the disk the one we know? Checked on a copy that was the newest. */
+/* Is the header on the disk the one that this run read or wrote? By a copy that was the newest. */
 static int check_unchanged(
 	struct coffer_dev *d, const struct coffer_header *h, struct coffer_err *e)
 {
@@ -269,9 +255,8 @@ static int check_unchanged(
 		strcmp(bin.uuid, h->uuid) != 0)
 		return coffer_err_id(e,
 			coffer_err_needs_repair(e, ESTALE,
-				"the LUKS2 header on %s is not the one this run knows: another "
-				"program changed it, or the device loses writes; nothing more was "
-				"written",
+				"the LUKS2 header of %s has changed: by another program, or the "
+				"device loses writes; nothing more was written",
 				d->name),
 			COFFER_FINDING_CHANGED);
 	return 0;
@@ -284,8 +269,8 @@ int coffer_header_rewrite(struct coffer_dev *d, struct coffer_header *h, struct 
 	return r < 0 ? r : write_both(d, h, e);
 }
 
-/* The metadata as text. A wrong one, sealed into both copies, would be the end of the volume: so it
- * is read once more. */
+/* The metadata as text. A wrong text in both copies would destroy the volume, so it is parsed again
+ * and compared. */
 static int text_of(const struct coffer_header *h, const char **ret, struct coffer_err *e)
 {
 	_cleanup_json_ struct json_object *again = NULL;
@@ -311,7 +296,8 @@ int coffer_header_commit(struct coffer_dev *d, struct coffer_header *h, struct c
 	if (h->seqid == UINT64_MAX)
 		return coffer_err_id(e,
 			coffer_err_refuse(e, EOVERFLOW,
-				"no number is left for a newer header on %s", d->name),
+				"%s: no higher sequence number is left for the LUKS2 header",
+				d->name),
 			COFFER_FINDING_SEQUENCE_NUMBER);
 	r = text_of(h, &text, e);
 	if (r == 0)
@@ -339,7 +325,7 @@ int coffer_header_replace(struct coffer_dev *d, struct coffer_header *h, const u
 	if (r == -ENOMEM)
 		return coffer_err_errno(e, ENOMEM, "write the LUKS2 metadata");
 	if (r < 0 || coffer_luks2_bin_read(image, 0, &bin) < 0 || bin.copy_size != h->copy_size)
-		return coffer_err_set(e, EBADMSG, "the header cannot take this one's place");
+		return coffer_err_set(e, EBADMSG, "the header cannot replace this one");
 	if (h->current[0] || h->current[1])
 		r = check_unchanged(d, h, e);
 	for (int i = 0; r == 0 && i < 2; i++) {

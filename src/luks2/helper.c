@@ -27,27 +27,39 @@ extern char **environ;
 
 enum {
 	POLL_MS = 20,
-	HIGH_FD = COFFER_HELPER_END + 10, /* no descriptor of the helper is up there */
-	NO_LIMIT = 0,
-	JUDGE_SECONDS = 60, /* at a busy machine it takes less than one */
+	HIGH_FD = COFFER_HELPER_END + 10, /* beyond the descriptors of the helper */
+	JUDGE_SECONDS = 60,		  /* it takes less than one, even on a busy machine */
+};
+
+static const char *const jobs[] = {
+	[COFFER_HELPER_BUILD] = "creating the LUKS2 header",
+	[COFFER_HELPER_JUDGE] = "checking the LUKS2 metadata",
+	[COFFER_HELPER_OPEN_SLOT] = "trying a keyslot",
+	[COFFER_HELPER_OPEN_TOKEN] = "trying a token",
+	[COFFER_HELPER_CHECK_KEY] = "comparing the key with its digest",
+	[COFFER_HELPER_CHECK_DIGEST] = "checking the digest of the reencryption",
 };
 
 struct call {
-	const char *what; /* "making the LUKS2 header" */
 	struct coffer_helper_request request;
 	const struct coffer_secret *secret; /* sent; NULL: none */
 	struct coffer_secret *key;	    /* received; NULL: none */
 	int header, data;		    /* memfds; -1: none */
-	int seconds;			    /* the deadline */
+	double end;			    /* the deadline; 0: none */
 	const struct coffer_stop *stop;
 	pid_t pid;
 	int fd; /* this end of the socket */
 	struct coffer_helper_reply reply;
 };
 
+static const char *job_of(const struct call *c)
+{
+	return jobs[c->request.job];
+}
+
 /* --- starting it --- */
 
-/* It gets keys: nobody but root and this user may have put it there. */
+/* It gets keys: only root and this user may write to it. */
 static bool is_trusted(const char *path)
 {
 	struct stat st;
@@ -56,7 +68,7 @@ static bool is_trusted(const char *path)
 	       !(st.st_mode & S_IWOTH);
 }
 
-/* A set-user-ID program takes no path from its caller, and none from where it lies. */
+/* A set-user-ID program trusts neither its environment nor its own directory. */
 static const char *find_helper(char *buffer, size_t size)
 {
 	const char *own = secure_getenv("COFFER_HELPER");
@@ -79,7 +91,7 @@ static const char *find_helper(char *buffer, size_t size)
 	return access(buffer, X_OK) == 0 && is_trusted(buffer) ? buffer : COFFER_HELPER_PATH;
 }
 
-/* All signals stay blocked: what a terminal sends to the group is for the caller to decide. */
+/* All signals stay blocked: the caller decides about signals that a terminal sends to the group. */
 static int set_attributes(posix_spawnattr_t *a)
 {
 	sigset_t all;
@@ -92,7 +104,7 @@ static int set_attributes(posix_spawnattr_t *a)
 	return r ? r : posix_spawnattr_setflags(a, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
 }
 
-/* Only the socket and the memfds stay open, beside the standard streams. */
+/* Only the standard streams, the socket and the memfds stay open. */
 static int set_files(posix_spawn_file_actions_t *files, const int fds[3])
 {
 	int r = 0;
@@ -127,17 +139,17 @@ static int spawn(const char *path, const int fds[3], pid_t *ret)
 	return -r;
 }
 
-/* dup2 to a descriptor's own number would leave it to be closed, and one may lie where another one
- * is put. */
+/* dup2 onto the same number would leave the descriptor to be closed, and onto another one of them
+ * would close that one. */
 static int high(int fd)
 {
 	return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD);
 }
 
-/* libcryptsetup was not asked, whatever the reason: one code, which none of its answers has. */
+/* ECOMM for all of them: libcryptsetup never returns it. */
 static int not_asked(const struct call *c, int code, const char *path, struct coffer_err *e)
 {
-	return coffer_err_set(e, ECOMM, "start %s for %s: %s", path, c->what, strerror(code));
+	return coffer_err_set(e, ECOMM, "%s: start %s: %s", job_of(c), path, strerror(code));
 }
 
 static int start(struct call *c, struct coffer_err *e)
@@ -160,89 +172,63 @@ static int start(struct call *c, struct coffer_err *e)
 
 /* --- talking to it --- */
 
-/* Bytes @at of what is sent: the request, then the secret. */
-static int send_rest(const struct call *c, size_t *at)
+/* Send or receive @n bytes. -EINTR: @stop; -ETIMEDOUT; -EPIPE: the helper has ended. */
+static int transfer(const struct call *c, short events, void *data, size_t n)
 {
-	const size_t first = sizeof(c->request), size = first + c->request.secret_size;
-	const bool rest = *at >= first;
-	const uint8_t *from =
-		rest ? c->secret->data + (*at - first) : (const uint8_t *)&c->request + *at;
-	const ssize_t n =
-		send(c->fd, from, (rest ? size : first) - *at, MSG_NOSIGNAL | MSG_DONTWAIT);
+	struct pollfd p = {.fd = c->fd, .events = events};
 
-	if (n > 0)
-		*at += (size_t)n;
-	/* EPIPE: it has ended, and may have said why */
-	return n >= 0 || errno == EAGAIN || errno == EINTR || errno == EPIPE ? 0 : -errno;
-}
-
-/* The reply, then the key. 1: all of it is there; 0: more is to come; -EPIPE: the helper ended. */
-static int receive_rest(struct call *c, size_t *at)
-{
-	const size_t first = sizeof(c->reply);
-	uint8_t *to = (uint8_t *)&c->reply + *at;
-	size_t size = first - *at;
-	ssize_t n;
-
-	if (*at >= first && c->key) {
-		to = c->key->data + (*at - first);
-		size = first + c->reply.key_size - *at;
-	}
-	n = recv(c->fd, to, size, MSG_DONTWAIT);
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : -EPIPE;
-	if (n == 0)
-		return -EPIPE;
-	*at += (size_t)n;
-	if (*at < first)
-		return 0;
-	if (c->reply.key_size > (c->key ? c->key->capacity : 0))
-		return -EPROTO;
-	return *at == first + c->reply.key_size;
-}
-
-/* 0: the reply is there. -EINTR: @stop wanted it; -ETIMEDOUT; -EPIPE: it ended without a word. */
-static int talk(struct call *c)
-{
-	const size_t to_send = sizeof(c->request) + c->request.secret_size;
-	const double end = coffer_clock() + c->seconds;
-	size_t sent = 0, received = 0;
-	int r = 0;
-
-	while (r == 0) {
-		struct pollfd p = {.fd = c->fd, .events = POLLIN | (sent < to_send ? POLLOUT : 0)};
+	for (size_t at = 0; at < n;) {
+		uint8_t *next = (uint8_t *)data + at;
+		ssize_t k;
 
 		if (coffer_stop_wanted(c->stop))
 			return -EINTR;
 		if (poll(&p, 1, POLL_MS) <= 0) {
-			/* Not before the poll: a stopped caller finds the reply waiting. */
-			if (c->seconds != NO_LIMIT && coffer_clock() > end)
+			/* Not before the poll: a caller that was stopped finds the reply. */
+			if (c->end > 0 && coffer_clock() > c->end)
 				return -ETIMEDOUT;
 			continue;
 		}
-		if ((p.revents & POLLOUT) && sent < to_send)
-			r = send_rest(c, &sent);
-		if (r == 0 && (p.revents & (POLLIN | POLLHUP | POLLERR)))
-			r = receive_rest(c, &received);
+		k = events == POLLIN ? recv(c->fd, next, n - at, MSG_DONTWAIT)
+				     : send(c->fd, next, n - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (k == 0 || (k < 0 && errno != EAGAIN && errno != EINTR))
+			return -EPIPE;
+		at += k > 0 ? (size_t)k : 0;
 	}
-	return r < 0 ? r : 0;
+	return 0;
+}
+
+static int talk(struct call *c)
+{
+	int r = transfer(c, POLLOUT, &c->request, sizeof(c->request));
+
+	if (r == 0 && c->secret)
+		r = transfer(c, POLLOUT, c->secret->data, c->secret->size);
+	if (r < 0 && r != -EPIPE) /* a helper that has ended may have sent the reason */
+		return r;
+	r = transfer(c, POLLIN, &c->reply, sizeof(c->reply));
+	if (r < 0)
+		return r;
+	if (c->reply.key_size > (c->key ? c->key->capacity : 0))
+		return -EPROTO;
+	return c->key ? transfer(c, POLLIN, c->key->data, c->reply.key_size) : 0;
 }
 
 static int died(const struct call *c, int status, struct coffer_err *e)
 {
 	if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL)
 		return coffer_err_set(
-			e, EIO, "%s was ended by signal %d", c->what, WTERMSIG(status));
-	return coffer_err_set(e, EIO, "%s was stopped (out of memory?)", c->what);
+			e, EIO, "%s was ended by signal %d", job_of(c), WTERMSIG(status));
+	return coffer_err_set(e, EIO, "%s was stopped (out of memory?)", job_of(c));
 }
 
-/* Where the caller reaps all children there is no status, and the reply is enough. */
 static int finish(struct call *c, int r, struct coffer_err *e)
 {
 	int status = 0;
 
 	if (r < 0)
 		(void)kill(c->pid, SIGKILL);
+	/* Where the caller reaps all children there is no status; the reply is enough. */
 	while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
 		;
 	switch (r) {
@@ -252,17 +238,15 @@ static int finish(struct call *c, int r, struct coffer_err *e)
 		return r;
 	case -ETIMEDOUT:
 		return coffer_err_set(
-			e, ECOMM, "%s took more than %d seconds", c->what, c->seconds);
+			e, ECOMM, "%s took more than %d seconds", job_of(c), JUDGE_SECONDS);
 	case -EPROTO:
-		return coffer_err_set(e, ECOMM, "%s: %s is of another version", c->what, NAME);
+		return coffer_err_set(e, ECOMM, "%s: %s is of another version", job_of(c), NAME);
 	default:
 		return died(c, status, e);
 	}
 	if (c->key)
 		c->key->size = c->reply.key_size;
-	if (c->reply.e.code != 0 && e)
-		*e = c->reply.e;
-	return c->reply.r;
+	return c->reply.e.code ? coffer_err_pass(e, c->reply.r, &c->reply.e) : c->reply.r;
 }
 
 static int run(struct call *c, enum coffer_helper_job job, struct coffer_err *e)
@@ -286,38 +270,29 @@ static int run(struct call *c, enum coffer_helper_job job, struct coffer_err *e)
 
 /* --- the jobs --- */
 
-static bool put_text(char *to, size_t size, const char *text)
-{
-	return snprintf(to, size, "%s", text ? text : "") < (int)size;
-}
-
+/* Pointers do not cross: the texts do. */
 static bool pack(struct coffer_helper_format *to, const struct coffer_luks2_format *f,
 	const struct coffer_luks2_layout *l)
 {
-	*to = (struct coffer_helper_format){
-		.key_size = f->key_size,
-		.pbkdf_memory = f->pbkdf_memory,
-		.pbkdf_parallel = f->pbkdf_parallel,
-		.pbkdf_iterations = f->pbkdf_iterations,
-		.iter_time = f->iter_time,
-		.sector_size = l->sector_size,
-		.metadata_size = f->metadata_size,
-		.keyslots_size = f->keyslots_size,
-		.device_size = l->device_size,
-		.data_offset = l->data_offset,
-	};
-	return put_text(to->cipher, sizeof(to->cipher), f->cipher) &&
-	       put_text(to->hash, sizeof(to->hash), f->hash) &&
-	       put_text(to->pbkdf, sizeof(to->pbkdf), f->pbkdf) &&
-	       put_text(to->uuid, sizeof(to->uuid), f->uuid) &&
-	       put_text(to->label, sizeof(to->label), f->label);
+	const char **texts[COFFER_HELPER_TEXTS];
+	bool fits = true;
+
+	to->format = *f;
+	to->layout = *l;
+	coffer_helper_texts(&to->format, texts);
+	for (size_t i = 0; i < COFFER_HELPER_TEXTS; i++) {
+		fits &= snprintf(to->texts[i], sizeof(to->texts[i]), "%s",
+				*texts[i] ? *texts[i] : "") < (int)sizeof(to->texts[i]);
+		*texts[i] = NULL;
+	}
+	return fits;
 }
 
 int coffer_luks2_build(const struct coffer_luks2_format *f, const struct coffer_luks2_layout *l,
 	const struct coffer_secret *passphrase, const struct coffer_stop *stop, int *ret_fd,
 	struct coffer_err *e)
 {
-	struct call c = {.what = "making the LUKS2 header", .secret = passphrase, .stop = stop};
+	struct call c = {.secret = passphrase, .stop = stop};
 	_cleanup_close_ int header = -1, data = -1;
 	int r;
 
@@ -336,35 +311,48 @@ int coffer_luks2_build(const struct coffer_luks2_format *f, const struct coffer_
 	return r;
 }
 
-int coffer_luks2_accepts(int fd, const struct coffer_stop *stop, struct coffer_err *e)
+static int judge(int fd, const struct coffer_stop *stop, struct coffer_err *e)
 {
 	struct call c = {
-		.what = "reading the LUKS2 header", .header = fd, .data = -1, .stop = stop};
-
-	return run(&c, COFFER_HELPER_LOAD, e);
-}
-
-int coffer_luks2_judge(int fd, struct coffer_err *e)
-{
-	struct call c = {.what = "judging the LUKS2 header",
-		.header = fd,
-		.data = -1,
-		.seconds = JUDGE_SECONDS};
+		.header = fd, .data = -1, .end = coffer_clock() + JUDGE_SECONDS, .stop = stop};
 
 	return run(&c, COFFER_HELPER_JUDGE, e);
 }
 
-/* Of the key that comes back. */
-static int run_for_key(struct call *c, enum coffer_helper_job job, struct coffer_secret **ret_key,
-	struct coffer_err *e)
+int coffer_luks2_judge(int fd, struct coffer_err *e)
+{
+	return judge(fd, NULL, e);
+}
+
+int coffer_luks2_accepts(int fd, const struct coffer_stop *stop, struct coffer_err *e)
+{
+	struct coffer_err why = {0};
+	const int r = judge(fd, stop, &why);
+
+	if (r < 0)
+		return why.code ? coffer_err_pass(e, r, &why) : r;
+	if (r > 0)
+		return 0;
+	return coffer_err_set(
+		e, EINVAL, "libcryptsetup does not accept the LUKS2 header: %s", why.msg);
+}
+
+static int open_key(int fd, enum coffer_helper_job job, unsigned int number,
+	const struct coffer_secret *passphrase, const struct coffer_stop *stop,
+	struct coffer_secret **ret_key, struct coffer_err *e)
 {
 	_cleanup_secret_ struct coffer_secret *key = NULL;
+	struct call c = {.request.number = (int)number,
+		.secret = passphrase,
+		.header = fd,
+		.data = -1,
+		.stop = stop};
 	int r = coffer_secret_new(COFFER_MAX_VOLUME_KEY, &key, e);
 
 	if (r < 0)
 		return r;
-	c->key = key;
-	r = run(c, job, e);
+	c.key = key;
+	r = run(&c, job, e);
 	if (r >= 0)
 		*ret_key = TAKE_PTR(key);
 	return r;
@@ -373,36 +361,19 @@ static int run_for_key(struct call *c, enum coffer_helper_job job, struct coffer
 int coffer_luks2_open_slot(int fd, unsigned int slot, const struct coffer_secret *passphrase,
 	const struct coffer_stop *stop, struct coffer_secret **ret_key, struct coffer_err *e)
 {
-	struct call c = {.what = "trying a keyslot",
-		.request.number = (int)slot,
-		.secret = passphrase,
-		.header = fd,
-		.data = -1,
-		.stop = stop};
-
-	return run_for_key(&c, COFFER_HELPER_OPEN_SLOT, ret_key, e);
+	return open_key(fd, COFFER_HELPER_OPEN_SLOT, slot, passphrase, stop, ret_key, e);
 }
 
 int coffer_luks2_open_token(int fd, unsigned int token, const struct coffer_stop *stop,
 	struct coffer_secret **ret_key, struct coffer_err *e)
 {
-	struct call c = {.what = "asking a token",
-		.request.number = (int)token,
-		.header = fd,
-		.data = -1,
-		.stop = stop};
-
-	return run_for_key(&c, COFFER_HELPER_OPEN_TOKEN, ret_key, e);
+	return open_key(fd, COFFER_HELPER_OPEN_TOKEN, token, NULL, stop, ret_key, e);
 }
 
 int coffer_luks2_check_key(int fd, const struct coffer_secret *key, const struct coffer_stop *stop,
 	struct coffer_err *e)
 {
-	struct call c = {.what = "comparing the key with its digest",
-		.secret = key,
-		.header = fd,
-		.data = -1,
-		.stop = stop};
+	struct call c = {.secret = key, .header = fd, .data = -1, .stop = stop};
 
 	return run(&c, COFFER_HELPER_CHECK_KEY, e);
 }
@@ -410,17 +381,14 @@ int coffer_luks2_check_key(int fd, const struct coffer_secret *key, const struct
 int coffer_luks2_check_digest(struct json_object *json, const struct coffer_secret *key,
 	const struct coffer_stop *stop, struct coffer_err *e)
 {
-	struct call c = {.what = "confirming the conversion's metadata",
-		.secret = key,
-		.data = -1,
-		.stop = stop};
+	struct call c = {.secret = key, .data = -1, .stop = stop};
 	const char *text = coffer_json_text(json);
 	const size_t n = text ? strlen(text) : 0;
 	_cleanup_close_ int fd = -1;
 	int r;
 
 	if (!text)
-		return coffer_err_errno(e, ENOMEM, "check the conversion's metadata");
+		return coffer_err_errno(e, ENOMEM, "copy the metadata to memory");
 	r = coffer_memfd("coffer-metadata", n, &fd, e);
 	if (r < 0)
 		return r;

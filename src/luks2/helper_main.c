@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* helper_main.c - coffer-helper: one job for libcryptsetup, then the end */
+/* helper_main.c - coffer-helper: one job for libcryptsetup */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -20,11 +20,11 @@
 enum {
 	JUDGE_SECONDS = 30,	/* of processor time; one header takes milliseconds */
 	JUDGE_MEMORY = 1 << 30, /* address space; the metadata have 4 MiB at most */
-	PROBE = 64 << 20,	/* a part of it that must be there */
+	PROBE = 64 << 20,	/* what must be available of it */
 	MAX_TEXT = 4 << 20,
 };
 
-/* Without them the next file that is opened would become a standard stream. */
+/* Otherwise the next file that is opened would become a standard stream. */
 static void open_standard_streams(void)
 {
 	for (int fd = 0; fd < 3; fd++) {
@@ -44,18 +44,6 @@ static bool close_on_exec(void)
 	return true;
 }
 
-/* It may be empty, as a passphrase can be. */
-static bool takes_secret(const struct coffer_helper_request *q)
-{
-	return q->job == COFFER_HELPER_BUILD || q->job == COFFER_HELPER_OPEN_SLOT ||
-	       q->job == COFFER_HELPER_CHECK_KEY || q->job == COFFER_HELPER_CHECK_DIGEST;
-}
-
-static bool gives_key(const struct coffer_helper_request *q)
-{
-	return q->job == COFFER_HELPER_OPEN_SLOT || q->job == COFFER_HELPER_OPEN_TOKEN;
-}
-
 static int limit(int what, rlim_t most)
 {
 	struct rlimit l;
@@ -68,8 +56,8 @@ static int limit(int what, rlim_t most)
 	return setrlimit(what, &l) < 0 ? -errno : 0;
 }
 
-/* A header that asks for too much costs this process its life, and no more. A failed request for
- * memory must not look like a refusal: so enough of it must be there. */
+/* A header that asks for too much ends this process only. Lack of memory must not look like a
+ * refusal, so enough must be available. */
 static int limit_judge(void)
 {
 	int r = limit(RLIMIT_CPU, JUDGE_SECONDS);
@@ -88,59 +76,27 @@ static int limit_judge(void)
 	return 0;
 }
 
+/* No signal interrupts: all are blocked. */
 static bool receive(void *to, size_t n)
 {
-	for (size_t at = 0; at < n;) {
-		const ssize_t k = recv(COFFER_HELPER_SOCKET, (char *)to + at, n - at, 0);
-
-		if (k <= 0)
-			return false; /* no signal interrupts: all are blocked */
-		at += (size_t)k;
-	}
-	return true;
+	return n == 0 || recv(COFFER_HELPER_SOCKET, to, n, MSG_WAITALL) == (ssize_t)n;
 }
 
 static bool give(const void *from, size_t n)
 {
-	for (size_t at = 0; at < n;) {
-		const ssize_t k =
-			send(COFFER_HELPER_SOCKET, (const char *)from + at, n - at, MSG_NOSIGNAL);
-
-		if (k <= 0)
-			return false;
-		at += (size_t)k;
-	}
-	return true;
+	return n == 0 || send(COFFER_HELPER_SOCKET, from, n, MSG_NOSIGNAL) == (ssize_t)n;
 }
 
-static const char *text_or_null(const char *text)
-{
-	return text[0] ? text : NULL;
-}
-
-static int build(const struct coffer_helper_format *h, const struct coffer_secret *passphrase,
+static int build(struct coffer_helper_format *h, const struct coffer_secret *passphrase,
 	struct coffer_err *e)
 {
-	const struct coffer_luks2_format f = {
-		.cipher = h->cipher,
-		.key_size = h->key_size,
-		.hash = text_or_null(h->hash),
-		.pbkdf = text_or_null(h->pbkdf),
-		.pbkdf_memory = h->pbkdf_memory,
-		.pbkdf_parallel = h->pbkdf_parallel,
-		.pbkdf_iterations = h->pbkdf_iterations,
-		.iter_time = h->iter_time,
-		.uuid = text_or_null(h->uuid),
-		.label = text_or_null(h->label),
-		.metadata_size = h->metadata_size,
-		.keyslots_size = h->keyslots_size,
-	};
-	const struct coffer_luks2_layout l = {.device_size = h->device_size,
-		.data_offset = h->data_offset,
-		.sector_size = h->sector_size};
+	const char **texts[COFFER_HELPER_TEXTS];
 
+	coffer_helper_texts(&h->format, texts);
+	for (size_t i = 0; i < COFFER_HELPER_TEXTS; i++)
+		*texts[i] = h->texts[i][0] ? h->texts[i] : NULL;
 	return coffer_cryptsetup_build(
-		COFFER_HELPER_HEADER, COFFER_HELPER_DATA, &f, &l, passphrase, e);
+		COFFER_HELPER_HEADER, COFFER_HELPER_DATA, &h->format, &h->layout, passphrase, e);
 }
 
 static int check_digest(int n, const struct coffer_secret *key, struct coffer_err *e)
@@ -162,7 +118,7 @@ static int check_digest(int n, const struct coffer_secret *key, struct coffer_er
 	return coffer_reencrypt_digest_verify(json, key->data, key->size, e);
 }
 
-static int work(const struct coffer_helper_request *q, const struct coffer_secret *secret,
+static int work(struct coffer_helper_request *q, const struct coffer_secret *secret,
 	struct coffer_secret *key, struct coffer_err *e)
 {
 	int r = coffer_cryptsetup_isolate(q->job == COFFER_HELPER_OPEN_TOKEN);
@@ -176,8 +132,6 @@ static int work(const struct coffer_helper_request *q, const struct coffer_secre
 		return build(&q->format, secret, e);
 	case COFFER_HELPER_JUDGE:
 		return coffer_cryptsetup_judge(COFFER_HELPER_HEADER, e);
-	case COFFER_HELPER_LOAD:
-		return coffer_cryptsetup_load(COFFER_HELPER_HEADER, e);
 	case COFFER_HELPER_OPEN_SLOT:
 		return coffer_cryptsetup_open_slot(COFFER_HELPER_HEADER, q->number, secret, key, e);
 	case COFFER_HELPER_OPEN_TOKEN:
@@ -204,8 +158,8 @@ int main(void)
 	struct coffer_helper_reply reply = {0};
 	bool given;
 
-	/* A parent that ended before this line has another process id than the request says. No key
-	 * is here yet, and later nobody may look in. */
+	/* A parent that ended before this line has another process id than the request says. Not
+	 * dumpable: no other process of this user may read the keys. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
 		return 1;
 	open_standard_streams();
@@ -217,10 +171,11 @@ int main(void)
 		reply.r = coffer_err_set(&reply.e, ECOMM, "coffer-helper is of another version");
 		return !give(&reply, sizeof(reply));
 	}
-	/* Locked memory only for jobs with keys: a user may have none. */
-	if (takes_secret(&q))
+	/* Locked memory only for jobs with keys: a user may have none. A passphrase can be empty.
+	 */
+	if (q.job != COFFER_HELPER_JUDGE && q.job != COFFER_HELPER_OPEN_TOKEN)
 		reply.r = coffer_secret_new(q.secret_size ? q.secret_size : 1, &secret, &reply.e);
-	if (reply.r == 0 && gives_key(&q))
+	if (reply.r == 0 && (q.job == COFFER_HELPER_OPEN_SLOT || q.job == COFFER_HELPER_OPEN_TOKEN))
 		reply.r = coffer_secret_new(COFFER_MAX_VOLUME_KEY, &key, &reply.e);
 	if (reply.r == 0) {
 		if (key)
@@ -235,6 +190,5 @@ int main(void)
 	given = give(&reply, sizeof(reply)) && give(key ? key->data : NULL, reply.key_size);
 	coffer_secret_free(TAKE_PTR(secret));
 	coffer_secret_free(TAKE_PTR(key));
-	_exit(given ? 0 : 1); /* what plugins have registered for the end could keep the caller
-				 waiting */
+	_exit(given ? 0 : 1); /* not exit(): exit handlers of plugins could block */
 }

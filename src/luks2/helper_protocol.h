@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* helper_protocol.h - what the library and its helper program say to each other
+/* helper_protocol.h - what the library and its helper program send to each other
  *
- * Both are of one build, so structures cross as they are; size and version are checked all the
- * same, since an old helper may be installed. The request comes first, then its secret; the reply
- * comes first, then its key. Secrets cross the socket only: they stay out of argv, environment and
- * files, and both ends keep them in locked memory. */
+ * Both are of one build, so structures cross as they are. Size and version are checked, since an
+ * old helper may be installed. The request comes first, then its secret; the reply comes first,
+ * then its key. Secrets cross only the socket: they stay out of argv, environment and files, and
+ * both ends keep them in locked memory. */
 #pragma once
 #include <stdint.h>
 
 #include "coffer/err.h"
+#include "luks2/libcryptsetup.h"
 
 /* Descriptors of the helper. */
 enum {
 	COFFER_HELPER_SOCKET = 3,
 	COFFER_HELPER_HEADER, /* memfd: header, or text */
-	COFFER_HELPER_DATA,   /* memfd: sparse, stands for the data device */
+	COFFER_HELPER_DATA,   /* memfd: sparse, in place of the data device */
 	COFFER_HELPER_END,    /* everything from here on is closed */
 };
 
 enum coffer_helper_job {
 	COFFER_HELPER_BUILD = 1,    /* secret: passphrase; fills the header memfd */
 	COFFER_HELPER_JUDGE,	    /* reply: 1 accepted, 0 refused */
-	COFFER_HELPER_LOAD,	    /* reply: 0 accepted */
 	COFFER_HELPER_OPEN_SLOT,    /* number, secret: passphrase; reply: key */
 	COFFER_HELPER_OPEN_TOKEN,   /* number; reply: keyslot and key */
 	COFFER_HELPER_CHECK_KEY,    /* secret: key */
@@ -30,14 +30,25 @@ enum coffer_helper_job {
 
 enum {
 	COFFER_HELPER_MAX_SECRET = 1 << 24, /* bytes of a passphrase; cryptsetup's limit is 8 MiB */
+	COFFER_HELPER_TEXTS = 5,
 };
 
-/* Texts end with a NUL; "" stands for NULL. */
 struct coffer_helper_format {
-	char cipher[128], hash[64], pbkdf[64], uuid[64], label[64];
-	uint32_t key_size, pbkdf_memory, pbkdf_parallel, pbkdf_iterations, iter_time, sector_size;
-	uint64_t metadata_size, keyslots_size, device_size, data_offset;
+	struct coffer_luks2_format format;
+	struct coffer_luks2_layout layout;
+	char texts[COFFER_HELPER_TEXTS][128]; /* in place of the pointers in @format; "": NULL */
 };
+
+/* The pointers in @f, in the order in which their texts cross. */
+static inline void coffer_helper_texts(
+	struct coffer_luks2_format *f, const char **ret[COFFER_HELPER_TEXTS])
+{
+	ret[0] = &f->cipher;
+	ret[1] = &f->hash;
+	ret[2] = &f->pbkdf;
+	ret[3] = &f->uuid;
+	ret[4] = &f->label;
+}
 
 struct coffer_helper_request {
 	uint32_t size; /* of this structure */

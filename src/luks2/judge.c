@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* judge.c - libcryptsetup's word on the metadata of one header copy */
+/* judge.c - let libcryptsetup judge the metadata of one header copy */
 #include "luks2/judge.h"
 
 #include <errno.h>
@@ -14,12 +14,13 @@
 #include "luks2/metadata.h"
 
 enum {
-	ANSWERS = 128, /* a run sees a handful; the oldest is forgotten */
+	ANSWERS = 128, /* a run needs a handful; the oldest is forgotten */
 	SALT_SIZE = 64
 };
 
 struct answer {
-	uint8_t hash[COFFER_SHA256_SIZE];
+	uint8_t hash[COFFER_SHA256_SIZE]; /* of the text */
+	uint64_t copy_size;		  /* nothing else of a copy matters */
 	bool accepted;
 	char reason[COFFER_LUKS2_REASON];
 };
@@ -39,35 +40,16 @@ struct coffer_judge *coffer_judge_new(int (*ask)(int fd, struct coffer_err *e))
 	return j;
 }
 
-static const struct answer *find(const struct coffer_judge *j, const uint8_t *hash)
+static const struct answer *find(const struct coffer_judge *j, const struct answer *wanted)
 {
 	for (size_t i = 0; i < min_u64(j->n, ANSWERS); i++)
-		if (memcmp(j->answers[i].hash, hash, COFFER_SHA256_SIZE) == 0)
+		if (j->answers[i].copy_size == wanted->copy_size &&
+			memcmp(j->answers[i].hash, wanted->hash, COFFER_SHA256_SIZE) == 0)
 			return &j->answers[i];
 	return NULL;
 }
 
-/* Of the text alone, and the size of the copies: the rest of the block does not matter here. */
-static int hash_of(const struct coffer_luks2_copy *copy, uint8_t ret[COFFER_SHA256_SIZE])
-{
-	struct coffer_digest *d = NULL;
-	uint8_t size[8];
-	int r;
-
-	put_be64(size, copy->bin.copy_size);
-	r = coffer_digest_new("sha256", &d);
-	if (r == 0)
-		r = coffer_digest_add(d, size, sizeof(size));
-	if (r == 0)
-		r = coffer_digest_add(d, copy->text, copy->text_size);
-	if (r < 0) {
-		coffer_digest_free(d);
-		return r;
-	}
-	return coffer_digest_end(d, ret, NULL);
-}
-
-/* A header in memory whose two copies are made of this one, so that libcryptsetup has no other. */
+/* A header in memory with both copies made of this one, so that libcryptsetup has no other. */
 static int header_of(const struct coffer_luks2_copy *copy, int *ret, struct coffer_err *e)
 {
 	const uint64_t n = copy->bin.copy_size, size = coffer_metadata_header_size(copy->json, n);
@@ -84,7 +66,7 @@ static int header_of(const struct coffer_luks2_copy *copy, int *ret, struct coff
 	r = coffer_memfd("coffer-copy", size ? size : 2 * n, &fd, e);
 	if (r < 0)
 		return r;
-	/* In their order, with write(2): pwrite(2) is for the disk, where tests count it. */
+	/* With write(2): tests count pwrite(2) as writes to the disk. */
 	if (write(fd, copy->offset ? other : copy->copy, n) != (ssize_t)n ||
 		write(fd, copy->offset ? copy->copy : other, n) != (ssize_t)n)
 		return coffer_err_set(e, EIO, "copy the header to memory");
@@ -102,11 +84,8 @@ static int ask(struct coffer_judge *j, const struct coffer_luks2_copy *copy, str
 	if (r < 0)
 		return r;
 	r = j->ask(fd, &why);
-	if (r < 0) {
-		if (e)
-			*e = why;
-		return r;
-	}
+	if (r < 0)
+		return coffer_err_pass(e, r, &why);
 	ret->accepted = r > 0;
 	(void)snprintf(
 		ret->reason, sizeof(ret->reason), "%.*s", (int)sizeof(ret->reason) - 1, why.msg);
@@ -118,15 +97,15 @@ int coffer_luks2_copy_ask(
 	struct coffer_dev *d, struct coffer_luks2_copy *copy, struct coffer_err *e)
 {
 	const struct answer *known;
-	struct answer answer = {0};
+	struct answer answer = {.copy_size = copy->bin.copy_size};
 	int r;
 
 	if (!d->judge)
 		d->judge = coffer_judge_new(NULL);
-	r = d->judge ? hash_of(copy, answer.hash) : -ENOMEM;
+	r = d->judge ? coffer_sha256(copy->text, copy->text_size, answer.hash) : -ENOMEM;
 	if (r < 0)
 		return coffer_err_errno(e, -r, "judge the LUKS2 header of %s", d->name);
-	known = find(d->judge, answer.hash);
+	known = find(d->judge, &answer);
 	if (known)
 		answer = *known;
 	else

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* keyslots.c - which keys a LUKS2 header knows: keyslots, tokens, digests */
+/* keyslots.c - read and compare keyslots, tokens and digests of LUKS2 headers */
 #include "luks2/keyslots.h"
 
 #include <stdio.h>
@@ -8,7 +8,7 @@
 
 #include "base/bytes.h"
 
-/* The number that is the name of an object, below @limit; false when it is none. */
+/* Parse the name of an object as a number below @limit. */
 static bool number_of(const char *name, unsigned int limit, unsigned int *ret)
 {
 	const size_t n = strspn(name, "0123456789");
@@ -24,7 +24,6 @@ static void copy_text(char *to, size_t size, const char *from)
 	(void)snprintf(to, size, "%s", from ? from : "");
 }
 
-/* The keyslots in a list of names. */
 static uint32_t bits_of(struct json_object *names)
 {
 	uint32_t bits = 0;
@@ -106,4 +105,112 @@ void coffer_keys_read(struct json_object *json, struct coffer_keys *ret)
 	(void)coffer_json_foreach(coffer_json_object(json, "digests"), add_digest, ret);
 	(void)coffer_json_foreach(coffer_json_object(json, "keyslots"), add_slot, ret);
 	(void)coffer_json_foreach(coffer_json_object(json, "tokens"), add_token, ret);
+}
+
+/* --- compare --- */
+
+struct slot_name {
+	char s[12];
+};
+
+static struct slot_name name_of(unsigned int slot)
+{
+	struct slot_name n;
+
+	(void)snprintf(n.s, sizeof(n.s), "%u", slot);
+	return n;
+}
+
+struct search {
+	const char *list; /* "keyslots" or "segments" */
+	const char *name;
+	struct json_object *found; /* the first */
+	unsigned int n;
+};
+
+static int find_digest(const char *key, struct json_object *digest, void *arg)
+{
+	struct search *s = arg;
+
+	(void)key;
+	if (coffer_json_array_has(coffer_json_array(digest, s->list), s->name) && s->n++ == 0)
+		s->found = digest;
+	return 0;
+}
+
+struct json_object *coffer_keyslot_digest(
+	struct json_object *json, const char *list, const char *name)
+{
+	struct search s = {.list = list, .name = name};
+
+	(void)coffer_json_foreach(coffer_json_object(json, "digests"), find_digest, &s);
+	return s.found;
+}
+
+struct json_object *coffer_keyslot_only_digest(struct json_object *json, const char *name)
+{
+	struct search s = {.list = "keyslots", .name = name};
+
+	(void)coffer_json_foreach(coffer_json_object(json, "digests"), find_digest, &s);
+	return s.n == 1 ? s.found : NULL;
+}
+
+bool coffer_metadata_member_equal(struct json_object *a, struct json_object *b, const char *key)
+{
+	return coffer_json_equal(coffer_json_object(a, key), coffer_json_object(b, key));
+}
+
+static bool same_text(struct json_object *a, struct json_object *b, const char *key)
+{
+	const char *x = coffer_json_string(a, key), *y = coffer_json_string(b, key);
+
+	return x && y && strcmp(x, y) == 0;
+}
+
+static bool same_number(struct json_object *a, struct json_object *b, const char *key)
+{
+	uint32_t x, y;
+
+	return coffer_json_u32(a, key, &x) == 0 && coffer_json_u32(b, key, &y) == 0 && x == y;
+}
+
+bool coffer_digest_equal(struct json_object *a, struct json_object *b)
+{
+	return same_text(a, b, "type") && same_text(a, b, "hash") && same_text(a, b, "salt") &&
+	       same_text(a, b, "digest") && same_number(a, b, "iterations");
+}
+
+bool coffer_keyslot_equal(struct json_object *a, struct json_object *b, unsigned int slot)
+{
+	const struct slot_name n = name_of(slot);
+	struct json_object *x = coffer_json_object(coffer_json_object(a, "keyslots"), n.s);
+	struct json_object *y = coffer_json_object(coffer_json_object(b, "keyslots"), n.s);
+	struct json_object *area_x = coffer_json_object(x, "area");
+	struct json_object *area_y = coffer_json_object(y, "area");
+
+	if (!x || !y || !same_text(x, y, "type") || !same_number(x, y, "key_size") ||
+		!coffer_digest_equal(coffer_keyslot_digest(a, "keyslots", n.s),
+			coffer_keyslot_digest(b, "keyslots", n.s)))
+		return false;
+	return coffer_metadata_member_equal(x, y, "kdf") &&
+	       coffer_metadata_member_equal(x, y, "af") && same_text(area_x, area_y, "type") &&
+	       same_text(area_x, area_y, "size") &&
+	       (!coffer_json_string(area_x, "encryption") ||
+		       same_text(area_x, area_y, "encryption"));
+}
+
+bool coffer_metadata_has_keyslot(struct json_object *json, unsigned int slot)
+{
+	return coffer_json_object(coffer_json_object(json, "keyslots"), name_of(slot).s) != NULL;
+}
+
+uint32_t coffer_keyslot_priority(struct json_object *json, unsigned int slot)
+{
+	struct json_object *slots = coffer_json_object(json, "keyslots");
+	uint32_t priority;
+
+	return coffer_json_u32(coffer_json_object(slots, name_of(slot).s), "priority", &priority) ==
+			       0
+		       ? priority
+		       : 1;
 }

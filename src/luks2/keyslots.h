@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* keyslots.h - which keys a LUKS2 header knows: keyslots, tokens, digests
+/* keyslots.h - read and compare keyslots, tokens and digests of LUKS2 headers
  *
- * Read from the metadata and not through libcryptsetup, which would load the plugin of a token's
- * type to tell about it. Nothing is trusted: what makes no sense is left out or said to be odd.
- * Source: LUKS2 on-disk format 1.1, chapter 3. */
+ * Not read through libcryptsetup, which would load token plugins. The metadata are not trusted:
+ * invalid entries are left out. Source: LUKS2 on-disk format 1.1, chapter 3. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,13 +20,13 @@ struct coffer_keyslot {
 	unsigned int number;
 	char type[16];	       /* "luks2"; "reencrypt" holds no key */
 	char kdf[16];	       /* "argon2id", "argon2i", "pbkdf2"; "": none */
-	uint32_t memory;       /* KiB that argon2 takes; 0: it is not argon2 */
-	uint32_t iterations;   /* of pbkdf2; 0: it is not pbkdf2 */
+	uint32_t memory;       /* KiB of argon2; 0: not argon2 */
+	uint32_t iterations;   /* of pbkdf2; 0: not pbkdf2 */
 	uint32_t key_size;     /* bytes */
-	unsigned int priority; /* 0: used only when it is named; 1; 2: before the others */
+	unsigned int priority; /* 0: only if named; 1: normal; 2: first */
 	uint64_t offset;       /* of its area on the device */
 	uint64_t material;     /* bytes of the area that hold the split key; 0: none */
-	bool bound;	       /* its key is the volume's, by what the metadata say */
+	bool bound;	       /* its key is the volume key, by the metadata */
 };
 
 struct coffer_token {
@@ -49,5 +48,22 @@ struct coffer_keys {
 	size_t n_slots, n_tokens, n_digests; /* in the order of the metadata */
 };
 
-/* All that the metadata @json name. */
 void coffer_keys_read(struct json_object *json, struct coffer_keys *ret);
+
+/* Is the object @key the same in both, or in neither? */
+bool coffer_metadata_member_equal(struct json_object *a, struct json_object *b, const char *key);
+
+/* The digest with @name in its @list, "keyslots" or "segments"; NULL: none. */
+struct json_object *coffer_keyslot_digest(
+	struct json_object *json, const char *list, const char *name);
+/* The digest of keyslot @name; NULL: not exactly one. */
+struct json_object *coffer_keyslot_only_digest(struct json_object *json, const char *name);
+/* By salt and result: digests with the same salt and result are of the same key, or forged. */
+bool coffer_digest_equal(struct json_object *a, struct json_object *b);
+
+bool coffer_metadata_has_keyslot(struct json_object *json, unsigned int slot);
+/* Is keyslot @slot the same in both, by salt, key derivation and digest? Its place does not count.
+ * false if one of them does not have it. */
+bool coffer_keyslot_equal(struct json_object *a, struct json_object *b, unsigned int slot);
+/* 0: only if named; 1: normal; 2: first. */
+uint32_t coffer_keyslot_priority(struct json_object *json, unsigned int slot);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* libcryptsetup.c - the only door to libcryptsetup */
+/* libcryptsetup.c - the only user of libcryptsetup */
 #include "luks2/libcryptsetup.h"
 
 #include <errno.h>
@@ -25,10 +25,10 @@ enum {
 	MAX_LOG = 256,
 };
 
-/* libcryptsetup's last complaint; it says more than its return value. */
+/* Messages of libcryptsetup, which say more than its return values. */
 struct log {
-	char text[MAX_LOG];
-	char reason[MAX_LOG]; /* why it gave the first header copy up */
+	char text[MAX_LOG];   /* the last error */
+	char reason[MAX_LOG]; /* why it rejected the first header copy */
 	enum {
 		READING,
 		JUDGING,
@@ -41,19 +41,20 @@ static bool begins(const char *text, const char *with)
 	return strncmp(text, with, strlen(with)) == 0;
 }
 
-/* Why it refuses a header it says to developers only: in what follows the checksum of the first
- * copy, up to its try to repair that. */
+/* The reason for a rejected header is in its debug messages only: between the checksum of the first
+ * copy and the attempt to repair it. */
 static void keep_reason(struct log *log, const char *msg)
 {
 	const size_t n = strlen(log->reason);
 
-	if (log->state == READING && begins(msg, "Checksum:")) {
-		log->state = JUDGING;
-	} else if (log->state == JUDGING &&
-		   (begins(msg, "Repairing JSON metadata") || begins(msg, "ERROR:") ||
-			   begins(msg, "Trying to read secondary"))) {
+	if (begins(msg, "Checksum:")) {
+		log->state = log->state == READING ? JUDGING : log->state;
+	} else if (log->state != JUDGING) {
+		return;
+	} else if (begins(msg, "Repairing JSON metadata") || begins(msg, "ERROR:") ||
+		   begins(msg, "Trying to read secondary")) {
 		log->state = GIVEN_UP;
-	} else if (log->state == JUDGING && !begins(msg, "Checksum:")) {
+	} else {
 		(void)snprintf(log->reason + n, sizeof(log->reason) - n, "%s%.*s", n ? " " : "",
 			(int)strcspn(msg, "\n"), msg);
 	}
@@ -81,36 +82,38 @@ int coffer_memfd(const char *name, uint64_t size, int *ret_fd, struct coffer_err
 	_cleanup_close_ int fd = memfd_create(name, MFD_CLOEXEC);
 
 	if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
-		return coffer_err_errno(e, errno, "make a file in memory");
+		return coffer_err_errno(e, errno, "create a memfd");
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }
 
-struct fd_path {
-	char text[32];
-};
-
-static struct fd_path path_of(int fd)
+/* Open libcryptsetup on the header in memfd @fd; the data are on @data, or NULL. */
+static int open_device(
+	int fd, const char *data, struct log *log, struct crypt_device **ret, struct coffer_err *e)
 {
-	struct fd_path p;
+	char path[32];
+	int r;
 
-	(void)snprintf(p.text, sizeof(p.text), "/proc/self/fd/%d", fd);
-	return p;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	r = crypt_init_data_device(ret, path, data);
+	if (r < 0)
+		return complain(e, r, log, "set up libcryptsetup");
+	crypt_set_log_callback(*ret, keep_errors, log);
+	return 0;
 }
 
-/* libcryptsetup sets itself up at its first use, without a lock: two threads must not come first at
- * the same time. Looking for a header where none can be is the smallest use that does so. */
+/* libcryptsetup initializes itself at its first use, without a lock, so this must not happen in two
+ * threads at once. To load a header from an empty file is the smallest use. A failure here is
+ * reported by the next use. */
 static void set_up(void)
 {
 	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
 	_cleanup_close_ int fd = -1;
 	struct log log = {0};
 
-	if (coffer_memfd("coffer-nothing", COFFER_BLOCK, &fd, NULL) < 0 ||
-		crypt_init(&cd, path_of(fd).text) < 0)
-		return; /* whoever comes next meets the same, and says so */
-	crypt_set_log_callback(cd, keep_errors, &log);
-	(void)crypt_load(cd, CRYPT_LUKS2, NULL);
+	if (coffer_memfd("coffer-nothing", COFFER_BLOCK, &fd, NULL) == 0 &&
+		open_device(fd, NULL, &log, &cd, NULL) == 0)
+		(void)crypt_load(cd, CRYPT_LUKS2, NULL);
 }
 
 static void set_up_once(void)
@@ -149,7 +152,7 @@ static int set_pbkdf(struct crypt_device *cd, const struct coffer_luks2_format *
 	return crypt_set_pbkdf_type(cd, &pbkdf);
 }
 
-/* It needs a device for that, though it does not look at it. */
+/* libcryptsetup wants a device for this, but does not read it. */
 int coffer_luks2_check_format(const struct coffer_luks2_format *f, struct coffer_err *e)
 {
 	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
@@ -159,12 +162,10 @@ int coffer_luks2_check_format(const struct coffer_luks2_format *f, struct coffer
 
 	set_up_once();
 	r = coffer_memfd("coffer-nothing", COFFER_BLOCK, &fd, e);
+	if (r == 0)
+		r = open_device(fd, NULL, &log, &cd, e);
 	if (r < 0)
 		return r;
-	r = crypt_init(&cd, path_of(fd).text);
-	if (r < 0)
-		return complain(e, r, &log, "set up libcryptsetup");
-	crypt_set_log_callback(cd, keep_errors, &log);
 	r = set_pbkdf(cd, f);
 	return r < 0 ? complain(e, r, &log, "the key derivation") : 0;
 }
@@ -246,42 +247,38 @@ int coffer_cryptsetup_build(int header, int data, const struct coffer_luks2_form
 	const struct coffer_luks2_layout *l, const struct coffer_secret *pass, struct coffer_err *e)
 {
 	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
-	const struct fd_path header_path = path_of(header), data_path = path_of(data);
 	struct log log = {0};
-	char cipher[64];
+	char cipher[64], data_path[32];
 	const char *mode;
 	int r;
 
 	r = split_cipher(f->cipher, cipher, &mode);
 	if (r < 0)
-		return coffer_err_set(e, EINVAL, "'%s' is no cipher", f->cipher);
-	r = crypt_init_data_device(&cd, header_path.text, data_path.text);
+		return coffer_err_set(e, EINVAL, "invalid cipher '%s'", f->cipher);
+	(void)snprintf(data_path, sizeof(data_path), "/proc/self/fd/%d", data);
+	r = open_device(header, data_path, &log, &cd, e);
 	if (r < 0)
-		return complain(e, r, &log, "set up libcryptsetup");
-	crypt_set_log_callback(cd, keep_errors, &log);
+		return r;
 	if (f->pbkdf && !crypt_get_pbkdf_type_params(f->pbkdf))
 		return coffer_err_set(e, EINVAL,
-			"'%s' is no key derivation; take argon2id, argon2i or pbkdf2", f->pbkdf);
-	r = format(cd, f, l, data_path.text, cipher, mode);
+			"unknown key derivation '%s'; use argon2id, argon2i or pbkdf2", f->pbkdf);
+	r = format(cd, f, l, data_path, cipher, mode);
 	if (r < 0)
-		return complain(e, r, &log, "make the LUKS2 header");
+		return complain(e, r, &log, "create the LUKS2 header");
 	r = start_reencryption(cd, f, l, pass, cipher, mode);
 	if (r < 0)
-		return complain(e, r, &log, "prepare the LUKS2 header for an encryption in place");
+		return complain(e, r, &log, "prepare the LUKS2 header for encryption in place");
 	return 0;
 }
 
-/* libcryptsetup with the header in memfd @fd. */
+/* Load the header in memfd @fd. */
 static int load(int fd, struct log *log, struct crypt_device **ret, struct coffer_err *e)
 {
 	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
-	const struct fd_path path = path_of(fd);
-	int r;
+	int r = open_device(fd, NULL, log, &cd, e);
 
-	r = crypt_init(&cd, path.text);
 	if (r < 0)
-		return complain(e, r, log, "set up libcryptsetup");
-	crypt_set_log_callback(cd, keep_errors, log);
+		return r;
 	r = crypt_load(cd, CRYPT_LUKS2, NULL);
 	if (r < 0 && log->reason[0])
 		memcpy(log->text, log->reason, sizeof(log->text));
@@ -291,7 +288,7 @@ static int load(int fd, struct log *log, struct crypt_device **ret, struct coffe
 	return 0;
 }
 
-/* The key of @slot, or the volume's of whichever keyslot opens, into @key. */
+/* Read the key of @slot, or with CRYPT_ANY_SLOT the volume key, into @key. */
 static int get_key(struct crypt_device *cd, int slot, const struct coffer_secret *passphrase,
 	struct coffer_secret *key, const struct log *log, struct coffer_err *e)
 {
@@ -310,35 +307,7 @@ static int get_key(struct crypt_device *cd, int slot, const struct coffer_secret
 	return 0;
 }
 
-int coffer_luks2_unlock(int fd, const struct coffer_secret *passphrase,
-	struct coffer_secret **ret_key, struct coffer_err *e)
-{
-	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
-	_cleanup_secret_ struct coffer_secret *key = NULL;
-	struct log log = {0};
-	int r;
-
-	set_up_once();
-	r = load(fd, &log, &cd, e);
-	if (r == 0)
-		r = coffer_secret_new(COFFER_MAX_VOLUME_KEY, &key, e);
-	if (r == 0)
-		r = get_key(cd, CRYPT_ANY_SLOT, passphrase, key, &log, e);
-	if (r < 0)
-		return r;
-	*ret_key = TAKE_PTR(key);
-	return 0;
-}
-
-/* --- trying a header out --- */
-
-int coffer_cryptsetup_load(int fd, struct coffer_err *e)
-{
-	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
-	struct log log = {0};
-
-	return load(fd, &log, &cd, e);
-}
+/* --- jobs of coffer-helper --- */
 
 int coffer_cryptsetup_judge(int fd, struct coffer_err *e)
 {
@@ -362,6 +331,21 @@ int coffer_cryptsetup_open_slot(int fd, int slot, const struct coffer_secret *pa
 	return r < 0 ? r : get_key(cd, slot, passphrase, key, &log, e);
 }
 
+int coffer_luks2_unlock(int fd, const struct coffer_secret *passphrase,
+	struct coffer_secret **ret_key, struct coffer_err *e)
+{
+	_cleanup_secret_ struct coffer_secret *key = NULL;
+	int r;
+
+	set_up_once();
+	r = coffer_secret_new(COFFER_MAX_VOLUME_KEY, &key, e);
+	if (r == 0)
+		r = coffer_cryptsetup_open_slot(fd, CRYPT_ANY_SLOT, passphrase, key, e);
+	if (r == 0)
+		*ret_key = TAKE_PTR(key);
+	return r;
+}
+
 int coffer_cryptsetup_check_key(int fd, const struct coffer_secret *key, struct coffer_err *e)
 {
 	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
@@ -372,7 +356,7 @@ int coffer_cryptsetup_check_key(int fd, const struct coffer_secret *key, struct 
 		return r;
 	r = crypt_volume_key_verify(cd, (const char *)key->data, key->size);
 	if (r == -EPERM)
-		return coffer_err_set(e, EPERM, "the key is not the volume's");
+		return coffer_err_set(e, EPERM, "this is not the volume key");
 	return r < 0 ? complain(e, r, &log, "compare the key with its digest") : 0;
 }
 
@@ -393,7 +377,7 @@ int coffer_cryptsetup_open_token(int fd, int token, struct coffer_secret *key, s
 		r = crypt_volume_key_get_by_keyslot_context(
 			cd, CRYPT_ANY_SLOT, (char *)key->data, &size, context);
 	if (r < 0)
-		return complain(e, r, &log, "open by the token");
+		return complain(e, r, &log, "open with the token");
 	key->size = size;
 	return r;
 }
@@ -414,28 +398,26 @@ static bool child_stopped(void *userdata)
 	return coffer_child_stopped(userdata);
 }
 
-/* libdevmapper waits for udev to have seen the mapping, and where nobody listens it would wait for
- * ever. Where udev runs, it must be told that the mapping is private, so it is not left out. */
+/* libdevmapper waits until udev has processed the mapping, forever if udev does not run. If udev
+ * runs it must be notified, since it has to know that the mapping is private. */
 static void choose_udev(void)
 {
 	if (coffer_udev_probe() != COFFER_UDEV_ANSWERS)
 		(void)setenv("DM_DISABLE_UDEV", "1", 1);
 }
 
-/* @log is for what @ret has to say later, too. */
+/* @log is used by *ret as well. */
 static int activate(
 	struct mapping *m, struct log *log, struct crypt_device **ret, struct coffer_err *e)
 {
 	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
-	const struct fd_path header = path_of(m->fd);
 	int r;
 
 	choose_udev();
-	r = crypt_init_data_device(&cd, header.text, m->device);
+	r = open_device(m->fd, m->device, log, &cd, e);
 	if (r < 0)
-		return complain(e, r, log, "set up libcryptsetup");
-	crypt_set_log_callback(cd, keep_errors, log);
-	/* the key goes to the kernel with the table, and to no keyring */
+		return r;
+	/* pass the key to the kernel in the table, not in a keyring */
 	r = crypt_volume_key_keyring(cd, 0);
 	if (r == 0)
 		r = crypt_load(cd, CRYPT_LUKS2, NULL);
@@ -452,14 +434,14 @@ static int activate(
 	return 0;
 }
 
-/* A name for the mapping @fd that lasts as long as it does. Without udev libdevmapper has taken the
- * name in @path away as soon as it was told to drop the mapping; the kernel's own stays. */
+/* A name that lasts as long as the mapping @fd. Without udev libdevmapper removes the name in @path
+ * at the deferred deactivation; the name that the kernel gives stays. */
 static int lasting_name(int fd, char *path, size_t size, struct coffer_err *e)
 {
 	struct stat open_one, named;
 
 	if (fstat(fd, &open_one) < 0)
-		return coffer_err_errno(e, errno, "look at the mapping");
+		return coffer_err_errno(e, errno, "stat the mapping");
 	if (stat(path, &named) == 0 && named.st_rdev == open_one.st_rdev)
 		return 0;
 	(void)snprintf(path, size, "/dev/dm-%u", minor(open_one.st_rdev));
@@ -490,7 +472,7 @@ static int map_job(void *arg, const struct coffer_child *c, struct coffer_err *e
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		r = coffer_err_errno(e, errno, "open %s", path);
-	/* Whoever is killed from here on takes the mapping with him. */
+	/* From here on the mapping ends with this process. */
 	gone = crypt_deactivate_by_name(cd, m->name, CRYPT_DEACTIVATE_DEFERRED);
 	if (r == 0)
 		r = lasting_name(fd, path, sizeof(path), e);
@@ -509,8 +491,8 @@ int coffer_luks2_map(int fd, const char *device, const struct coffer_secret *key
 	struct mapping m = {.fd = fd, .device = device, .key = key, .job = job, .arg = arg};
 
 	if (geteuid() != 0)
-		return coffer_err_refuse(e, EPERM, "only root may map a volume");
+		return coffer_err_refuse(e, EPERM, "only root can map a volume");
 	(void)snprintf(m.name, sizeof(m.name), "coffer-verify-%d", (int)getpid());
-	set_up_once(); /* no thread may be at it when the child is forked */
-	return coffer_child_run(map_job, &m, stop, "looking at the mapped volume", e);
+	set_up_once(); /* not in another thread during the fork */
+	return coffer_child_run(map_job, &m, stop, "reading the mapped volume", e);
 }

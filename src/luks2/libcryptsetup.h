@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* libcryptsetup.h - the only door to libcryptsetup
+/* libcryptsetup.h - the only user of libcryptsetup
  *
- * It never sees the real device: it works on a header in a memfd and, where it wants data, on an
- * empty memfd of the device's size. So its auto-recovery, its unflushed writes and its locks touch
- * nothing that counts, and no header ever lies in a temporary file on a disk. */
+ * It never has the real device: it works on a header in a memfd and, where it wants data, on an
+ * empty memfd of the device's size. So its auto-recovery, its unflushed writes and its locks cannot
+ * touch the disk, and no header is ever in a temporary file. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,7 +25,7 @@ struct coffer_luks2_format {
 	uint32_t pbkdf_memory;	   /* KiB */
 	uint32_t pbkdf_parallel;   /* threads */
 	uint32_t pbkdf_iterations; /* fixed: no benchmark */
-	uint32_t iter_time;	   /* ms the benchmark aims at */
+	uint32_t iter_time;	   /* ms, for the benchmark */
 	const char *uuid;
 	const char *label;
 	uint64_t metadata_size; /* bytes of one header copy; never 0 */
@@ -39,11 +39,11 @@ struct coffer_luks2_layout {
 	uint32_t sector_size;
 };
 
-/* The key derivation that @f names, or the one that this libcryptsetup takes by itself. */
+/* The key derivation that @f names, or the default of this libcryptsetup. */
 const char *coffer_luks2_pbkdf(const struct coffer_luks2_format *f);
 
-/* Are those values of @f such that libcryptsetup can work with them which it alone can judge: the
- * cost of key derivation? -EINVAL and others, its own words in @e. */
+/* Does libcryptsetup accept the cost of key derivation in @f? -EINVAL and others, with its message
+ * in @e. */
 int coffer_luks2_check_format(const struct coffer_luks2_format *f, struct coffer_err *e);
 
 /* The volume key from the header in memfd @fd. -EPERM: no keyslot opens with @passphrase;
@@ -51,18 +51,15 @@ int coffer_luks2_check_format(const struct coffer_luks2_format *f, struct coffer
 int coffer_luks2_unlock(int fd, const struct coffer_secret *passphrase,
 	struct coffer_secret **ret_key, struct coffer_err *e);
 
-/* What follows is the work of coffer-helper (luks2/helper.h has it for the library): the settings
- * are those of a whole process, and a header of unknown origin may ask for hours or for all memory.
- * -errno as luks2/helper.h says. */
+/* What follows runs in coffer-helper (luks2/helper.h), with its results. */
 
-/* libcryptsetup takes no locks, which would be those of a volume that does not exist and which a
- * plain user may not have; it repairs nothing; and it loads plugins only where @tokens. */
+/* Disable locks, which would be those of a volume that does not exist, and token plugins unless
+ * @tokens. */
 int coffer_cryptsetup_isolate(bool tokens);
 /* Fill the empty memfd @header; the sparse memfd @data stands for the device. */
 int coffer_cryptsetup_build(int header, int data, const struct coffer_luks2_format *f,
 	const struct coffer_luks2_layout *l, const struct coffer_secret *pass,
 	struct coffer_err *e);
-int coffer_cryptsetup_load(int fd, struct coffer_err *e);
 int coffer_cryptsetup_judge(int fd, struct coffer_err *e);
 int coffer_cryptsetup_open_slot(int fd, int slot, const struct coffer_secret *passphrase,
 	struct coffer_secret *key, struct coffer_err *e);
@@ -70,12 +67,11 @@ int coffer_cryptsetup_open_token(
 	int fd, int token, struct coffer_secret *key, struct coffer_err *e);
 int coffer_cryptsetup_check_key(int fd, const struct coffer_secret *key, struct coffer_err *e);
 
-/* Have the finished volume of the header in memfd @fd, whose data lie on @device, mapped for as
- * long as @job runs: read-only, by the name coffer-verify-PID, and private, so that no udev rule
- * looks at it and nobody mounts it. Device-mapper is told to drop the mapping with its last user,
- * so it goes in every case. Mapping and @job are a child's; a job's -errno and error come back.
- * Outcome REFUSED: it cannot be mapped here (no root, no device-mapper, in use); -EINTR: @stop
- * wanted it, and the job has ended. */
+/* Map the finished volume of the header in memfd @fd, whose data are on @device, while @job runs:
+ * read-only, as coffer-verify-PID, and private, so that udev rules ignore it and nothing mounts it.
+ * Device-mapper removes the mapping after its last use, however the process ends. Mapping and @job
+ * are in a child; the result and error of @job are returned.
+ * Outcome REFUSED: it cannot be mapped here (no root, no device-mapper, in use); -EINTR: @stop. */
 typedef int (*coffer_luks2_job)(
 	void *arg, const char *path, const struct coffer_stop *stop, struct coffer_err *e);
 int coffer_luks2_map(int fd, const char *device, const struct coffer_secret *key,

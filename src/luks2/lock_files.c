@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* lock_files.c - cryptsetup's locks, looked at and not taken */
+/* lock_files.c - read cryptsetup's lock directory without taking a lock */
 #include "luks2/lock_files.h"
 
 #include <dirent.h>
@@ -17,21 +17,29 @@
 #include "base/err.h"
 #include "block/proc.h"
 #include "io/sysfs.h"
-#include "luks2/locks.h"
+
+enum {
+	MAX_SEARCHES = 3 /* for the holder of a lock that changes hands */
+};
 
 static enum coffer_entry entry_of(int dir_fd, const char *path, struct stat *st)
 {
 	if (fstatat(dir_fd, path, st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? COFFER_ENTRY_MISSING : COFFER_ENTRY_HIDDEN;
-	if (S_ISDIR(st->st_mode))
+	switch (st->st_mode & S_IFMT) {
+	case S_IFDIR:
 		return COFFER_ENTRY_FOLDER;
-	if (S_ISREG(st->st_mode))
+	case S_IFREG:
 		return COFFER_ENTRY_FILE;
-	return S_ISLNK(st->st_mode) ? COFFER_ENTRY_LINK : COFFER_ENTRY_OTHER;
+	case S_IFLNK:
+		return COFFER_ENTRY_LINK;
+	default:
+		return COFFER_ENTRY_OTHER;
+	}
 }
 
-/* Where only some users are known, all others look like one. */
-static bool knows_all_holders(void)
+/* In a user namespace that knows only some users, all others look like one. */
+static bool knows_all_users(void)
 {
 	char line[64];
 	unsigned int inside, outside, n;
@@ -40,12 +48,19 @@ static bool knows_all_holders(void)
 	       sscanf(line, "%u %u %u", &inside, &outside, &n) == 3 && n == UINT32_MAX;
 }
 
+bool coffer_locks_usable(void)
+{
+	if (faccessat(AT_FDCWD, COFFER_LOCK_DIR, R_OK | W_OK | X_OK, AT_EACCESS) == 0)
+		return true;
+	return errno == ENOENT && faccessat(AT_FDCWD, "/run", W_OK | X_OK, AT_EACCESS) == 0;
+}
+
 void coffer_lock_dir_read(struct coffer_lock_dir_facts *ret)
 {
 	struct stat st = {0};
 
 	*ret = (struct coffer_lock_dir_facts){
-		.root = geteuid() == 0, .owner_known = knows_all_holders()};
+		.root = geteuid() == 0, .owner_known = knows_all_users()};
 	ret->run = entry_of(AT_FDCWD, "/run", &st);
 	ret->run_writable = faccessat(AT_FDCWD, "/run", W_OK | X_OK, AT_EACCESS) == 0;
 	ret->dir = entry_of(AT_FDCWD, COFFER_LOCK_DIR, &st);
@@ -54,44 +69,60 @@ void coffer_lock_dir_read(struct coffer_lock_dir_facts *ret)
 	ret->usable = coffer_locks_usable();
 }
 
-/* --- who holds it, who waits --- */
-
-static uint64_t seconds_since_boot(void)
+int coffer_lock_holders_find(
+	const struct coffer_device_id *lock, struct coffer_processes *ret, bool *complete)
 {
-	struct timespec t;
+	/* A process that takes the lock during a search is missed by it, and found by the next. */
+	for (int left = MAX_SEARCHES - 1;; left--) {
+		_cleanup_processes_ struct coffer_processes found = {0};
+		_cleanup_pids_ struct coffer_pids pids = {0};
+		bool sees_all = true;
+		int r = coffer_pids_read(&pids, &sees_all);
 
-	return clock_gettime(CLOCK_BOOTTIME, &t) == 0 ? (uint64_t)t.tv_sec : 0;
+		if (r == 0)
+			r = coffer_processes_find(&pids, NULL, 0, lock, &found, &sees_all);
+		if (r < 0)
+			return r;
+		if (left > 0 && sees_all && found.n > 0 && found.items[found.n - 1].pid == 0)
+			continue;
+		*complete = *complete && sees_all;
+		*ret = found;
+		found = (struct coffer_processes){0};
+		return 0;
+	}
 }
 
-static void tell_process(pid_t pid, struct coffer_lock_process *ret)
+static struct coffer_lock_process read_process(pid_t pid)
 {
-	_cleanup_free_ char *text = NULL;
+	struct coffer_lock_process p = {.pid = pid > 0 ? pid : 0};
 	const long ticks = sysconf(_SC_CLK_TCK);
-	const uint64_t now = seconds_since_boot();
+	_cleanup_free_ char *text = NULL;
 	struct coffer_proc_stat s;
+	struct timespec now;
 	char path[64];
 	size_t n;
 
-	*ret = (struct coffer_lock_process){.pid = pid > 0 ? pid : 0};
 	if (pid <= 0)
-		return;
+		return p;
 	(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
-	(void)coffer_sysfs_read_line(AT_FDCWD, path, ret->comm, sizeof(ret->comm));
+	(void)coffer_sysfs_read_line(AT_FDCWD, path, p.comm, sizeof(p.comm));
 	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	if (coffer_sysfs_read(AT_FDCWD, path, &text, &n) < 0 ||
-		coffer_proc_stat_parse(text, n, &s) < 0 || ticks <= 0)
-		return;
-	ret->state = s.state;
+		coffer_proc_stat_parse(text, n, &s) < 0 || ticks <= 0 ||
+		clock_gettime(CLOCK_BOOTTIME, &now) < 0)
+		return p;
+	p.state = s.state;
 	s.started /= (uint64_t)ticks;
-	ret->age = now > s.started ? now - s.started : 0;
+	p.age = (uint64_t)now.tv_sec > s.started ? (uint64_t)now.tv_sec - s.started : 0;
+	return p;
 }
 
-/* Processes that wait, by the kernel's table, and whether somebody holds it: there may be a holder
- * that no descriptor tells of. */
-static void read_table(const char *text, size_t left, const struct coffer_device_id *lock,
-	struct coffer_lock_entry *f, bool *held)
+/* Count the processes that wait for @lock. Returns whether one holds it. */
+static bool read_table(const char *text, size_t left, const struct coffer_device_id *lock,
+	struct coffer_lock_entry *f)
 {
 	struct coffer_lock_line line;
+	bool held = false;
 	const char *at;
 	size_t n;
 
@@ -99,32 +130,28 @@ static void read_table(const char *text, size_t left, const struct coffer_device
 		if (coffer_lock_parse(at, n, &line) < 0 || !line.flock || line.ino != lock->ino ||
 			makedev(line.major, line.minor) != lock->dev)
 			continue;
-		*held |= !line.waits;
-		/* The search for holders leaves us out. */
-		if (!line.waits && line.pid == getpid() && f->holders++ == 0)
-			tell_process(line.pid, &f->holder);
+		held |= !line.waits;
 		if (line.waits && f->waiters++ == 0)
-			tell_process(line.pid, &f->waiter);
+			f->waiter = read_process(line.pid);
 	}
+	return held;
 }
 
-static int find_holders(const struct coffer_pids *pids, const struct coffer_device_id *lock,
-	struct coffer_lock_entry *f)
+static int find_holders(const struct coffer_device_id *lock, struct coffer_lock_entry *f)
 {
 	_cleanup_processes_ struct coffer_processes found = {0};
-	const int r = coffer_processes_find(pids, NULL, 0, lock, &found, &f->complete);
+	const int r = coffer_lock_holders_find(lock, &found, &f->complete);
 
-	for (size_t i = 0; r == 0 && i < found.n; i++) {
-		struct coffer_lock_process p;
+	for (size_t i = 0; i < found.n; i++) {
+		const struct coffer_lock_process p = read_process(found.items[i].pid);
 
-		tell_process(found.items[i].pid, &p);
 		if (f->holders++ == 0 || (p.state == 'T' && f->holder.state != 'T'))
 			f->holder = p;
 	}
 	return r;
 }
 
-/* Which block device has that number now? */
+/* The block device that has the number in the name of @f now. */
 static void find_device(struct coffer_lock_entry *f)
 {
 	struct coffer_lock_name name;
@@ -142,39 +169,38 @@ static void find_device(struct coffer_lock_entry *f)
 		return;
 	target[n] = '\0';
 	base = strrchr(target, '/');
-	base = base ? base + 1 : target;
-	(void)snprintf(f->device, sizeof(f->device), "%.31s", base);
+	(void)snprintf(f->device, sizeof(f->device), "%.31s", base ? base + 1 : target);
 }
 
-static int add(
-	const struct coffer_pids *pids, int dir_fd, const char *name, struct coffer_lock_files *ret)
+static int add(struct coffer_lock_files *l, int dir_fd, const char *name, bool complete)
 {
+	struct coffer_lock_entry f = {.complete = complete};
 	_cleanup_free_ char *table = NULL;
-	struct coffer_lock_entry f = {.complete = true};
 	struct coffer_device_id lock;
 	struct stat st = {0};
-	bool held = false;
 	size_t n;
-	int r = 0;
+	int r;
 
 	(void)snprintf(f.name, sizeof(f.name), "%.255s", name);
 	f.entry = entry_of(dir_fd, name, &st);
-	if (f.entry == COFFER_ENTRY_MISSING) /* its lock was given back just now */
-		return 0;
 	find_device(&f);
 	lock = coffer_device_id_of(&st);
-	if (f.entry == COFFER_ENTRY_FILE) {
-		if (coffer_sysfs_read(AT_FDCWD, "/proc/locks", &table, &n) == 0)
-			read_table(table, n, &lock, &f, &held);
-		else
-			f.complete = false;
-		r = held ? find_holders(pids, &lock, &f) : 0;
+	if (f.entry == COFFER_ENTRY_FILE &&
+		coffer_sysfs_read(AT_FDCWD, "/proc/locks", &table, &n) < 0) {
+		f.complete = false;
+	} else if (f.entry == COFFER_ENTRY_FILE && read_table(table, n, &lock, &f)) {
+		r = find_holders(&lock, &f);
+		if (r < 0)
+			return r;
+		if (f.holders == 0)
+			f.entry = COFFER_ENTRY_MISSING;
 	}
-	if (r == 0 && !ARRAY_ROOM(ret->items, ret->n))
-		r = -ENOMEM;
-	if (r == 0)
-		ret->items[ret->n++] = f;
-	return r;
+	if (f.entry == COFFER_ENTRY_MISSING) /* it was just released */
+		return 0;
+	if (!ARRAY_ROOM(l->items, l->n))
+		return -ENOMEM;
+	l->items[l->n++] = f;
+	return 0;
 }
 
 static int by_name(const void *a, const void *b)
@@ -184,31 +210,33 @@ static int by_name(const void *a, const void *b)
 	return strverscmp(one->name, other->name);
 }
 
-int coffer_lock_files_read(
-	const struct coffer_pids *pids, struct coffer_lock_files *ret, struct coffer_err *e)
+int coffer_lock_files_read(struct coffer_lock_files *ret, struct coffer_err *e)
 {
 	_cleanup_lock_files_ struct coffer_lock_files files = {0};
 	const int fd = open(COFFER_LOCK_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_pids_ struct coffer_pids pids = {0};
 	const struct dirent *d;
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	int r = 0;
+	bool complete = true;
+	int r;
 
 	if (!dir) {
 		r = -errno;
 		if (fd >= 0)
 			(void)close(fd);
 		if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP)
-			return 0; /* what it is the look at the directory tells */
+			return 0; /* coffer_lock_dir_read reports it */
 		return r == -EACCES || r == -EPERM
 			       ? r
-			       : coffer_err_errno(e, -r, "look into %s", COFFER_LOCK_DIR);
+			       : coffer_err_errno(e, -r, "read %s", COFFER_LOCK_DIR);
 	}
+	r = coffer_pids_read(&pids, &complete);
 	while (r == 0 && (d = readdir(dir)))
 		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
-			r = add(pids, fd, d->d_name, &files);
+			r = add(&files, fd, d->d_name, complete);
 	(void)closedir(dir);
 	if (r < 0)
-		return coffer_err_errno(e, -r, "look at the locks in %s", COFFER_LOCK_DIR);
+		return coffer_err_errno(e, -r, "read the locks in %s", COFFER_LOCK_DIR);
 	if (files.n > 1)
 		qsort(files.items, files.n, sizeof(*files.items), by_name);
 	*ret = files;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* lock_files.h - cryptsetup's lock directory, looked at from outside: no lock is taken, nothing is
- * made, and nobody is kept waiting (luks2/locks.h takes them) */
+/* lock_files.h - read cryptsetup's lock directory without taking a lock
+ *
+ * Nothing is created and no other program is kept waiting. luks2/locks.h takes the locks. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,7 +14,7 @@
 
 enum coffer_entry {
 	COFFER_ENTRY_MISSING,
-	COFFER_ENTRY_HIDDEN, /* this user may not look */
+	COFFER_ENTRY_HIDDEN, /* not accessible to this user */
 	COFFER_ENTRY_FOLDER,
 	COFFER_ENTRY_FILE,
 	COFFER_ENTRY_LINK, /* a symbolic one */
@@ -22,10 +23,10 @@ enum coffer_entry {
 
 struct coffer_lock_dir_facts {
 	enum coffer_entry run; /* /run */
-	bool run_writable;     /* this user can make a folder there */
+	bool run_writable;     /* this user can make a directory there */
 	bool root;	       /* this user is root */
 	enum coffer_entry dir; /* /run/cryptsetup */
-	uint32_t owner, mode;  /* of it, a folder */
+	uint32_t owner, mode;  /* of it, a directory */
 	bool owner_known;      /* false: a user namespace that knows only some users */
 	bool usable;	       /* by this user */
 };
@@ -33,12 +34,15 @@ struct coffer_lock_dir_facts {
 /* What the directory is, and what this user can do there. */
 void coffer_lock_dir_read(struct coffer_lock_dir_facts *ret);
 
+/* Can this user take locks there? */
+bool coffer_locks_usable(void);
+
 /* A process that holds a lock or waits for it. */
 struct coffer_lock_process {
-	int32_t pid; /* 0: cannot be told */
+	int32_t pid; /* 0: not visible */
 	char comm[64];
-	char state;   /* as in /proc/PID/stat; 0: cannot be told */
-	uint64_t age; /* seconds since it began */
+	char state;   /* as in /proc/PID/stat; 0: unknown */
+	uint64_t age; /* seconds since it started */
 };
 
 struct coffer_lock_entry {
@@ -57,10 +61,14 @@ struct coffer_lock_files {
 	size_t n;
 };
 
-/* All that lies in the directory, and who holds it or waits, as far as @pids and /proc/locks tell.
- * 0, also when it is missing; -EACCES or -EPERM, without an error: this user may not look; others
- * with one. */
-int coffer_lock_files_read(
-	const struct coffer_pids *pids, struct coffer_lock_files *ret, struct coffer_err *e);
+/* All entries of the directory, and who holds or waits for them.
+ * 0, also when it is missing; -EACCES or -EPERM, without an error: no access; others with one. */
+int coffer_lock_files_read(struct coffer_lock_files *ret, struct coffer_err *e);
 void coffer_lock_files_free(struct coffer_lock_files *f);
 #define _cleanup_lock_files_ _cleanup_(coffer_lock_files_free)
+
+/* The processes that hold @lock, a lock file or a locked device; pid 0 for one that is not visible.
+ * None: the lock was released. *@complete becomes false when this user does not see all processes.
+ * -ENOMEM. */
+int coffer_lock_holders_find(
+	const struct coffer_device_id *lock, struct coffer_processes *ret, bool *complete);

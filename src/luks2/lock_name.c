@@ -1,13 +1,39 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* lock_name.c - names in cryptsetup's lock folder: which lock a file stands for */
+/* lock_name.c - cryptsetup's locks: their kinds, their order and the names of their files */
 #include "luks2/lock_name.h"
 
+#include <assert.h>
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-/* Digits only, as cryptsetup prints a device's number. */
+#include "base/cleanup.h"
+
+static const char *const names[] = {
+	[COFFER_LOCK_REENCRYPTION] = "reencryption",
+	[COFFER_LOCK_DISK] = "disk",
+	[COFFER_LOCK_OPAL] = "OPAL",
+	[COFFER_LOCK_METADATA] = "metadata",
+	[COFFER_LOCK_MEMORY_HARD] = "memory-hard",
+};
+static_assert(ARRAY_SIZE(names) == COFFER_N_LOCKS, "every lock has a name");
+
+const char *coffer_lock_kind_name(enum coffer_lock_kind k)
+{
+	return (unsigned int)k < COFFER_N_LOCKS ? names[k] : "unknown";
+}
+
+int coffer_lock_order(unsigned int held, enum coffer_lock_kind wanted)
+{
+	if ((unsigned int)wanted >= COFFER_N_LOCKS)
+		return -EDEADLK;
+	if (wanted == COFFER_LOCK_MEMORY_HARD)
+		return held == 0 ? 0 : -EDEADLK;
+	return held >> wanted == 0 ? 0 : -EDEADLK; /* this one, or a later one */
+}
+
+/* Only digits, without leading zeros, as cryptsetup prints device numbers. */
 static bool read_number(const char **at, uint32_t *ret)
 {
 	const char *p = *at;
@@ -28,35 +54,43 @@ static bool read_device(const char *text, struct coffer_lock_name *n)
 	       !*text;
 }
 
-static const char *behind(const char *text, const char *prefix)
+static bool read_uuid(const char *text, struct coffer_lock_name *n)
 {
-	const size_t n = strlen(prefix);
+	const size_t len = strspn(text, "0123456789abcdefABCDEF-");
 
-	return strncmp(text, prefix, n) == 0 ? text + n : NULL;
+	if (len == 0 || len >= sizeof(n->uuid) || text[len])
+		return false;
+	memcpy(n->uuid, text, len);
+	return true;
+}
+
+static bool read_nothing(const char *text, struct coffer_lock_name *n)
+{
+	(void)n;
+	return !*text;
 }
 
 void coffer_lock_name_parse(const char *name, struct coffer_lock_name *ret)
 {
-	struct coffer_lock_name n = {.kind = COFFER_LOCK_ENTRY_UNKNOWN};
-	const char *rest;
+	static const struct {
+		enum coffer_lock_entry_kind kind;
+		const char *prefix;
+		bool (*read)(const char *rest, struct coffer_lock_name *n);
+	} kinds[] = {
+		{COFFER_LOCK_ENTRY_DEVICE, "L_", read_device},
+		{COFFER_LOCK_ENTRY_REENCRYPTION, COFFER_REENCRYPTION_LOCK, read_uuid},
+		{COFFER_LOCK_ENTRY_MEMORY, "LN_memory-hard-access", read_nothing},
+		{COFFER_LOCK_ENTRY_OPAL, "LN_OPAL_", read_device},
+	};
 
-	if ((rest = behind(name, "LN_LUKS2-reencryption-"))) {
-		const size_t len = strspn(rest, "0123456789abcdefABCDEF-");
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		const size_t n = strlen(kinds[i].prefix);
 
-		if (len > 0 && len < sizeof(n.uuid) && !rest[len]) {
-			memcpy(n.uuid, rest, len);
-			n.kind = COFFER_LOCK_ENTRY_REENCRYPTION;
-		}
-	} else if (strcmp(name, "LN_memory-hard-access") == 0) {
-		n.kind = COFFER_LOCK_ENTRY_MEMORY;
-	} else if ((rest = behind(name, "LN_OPAL_")) && read_device(rest, &n)) {
-		n.kind = COFFER_LOCK_ENTRY_OPAL;
-	} else if ((rest = behind(name, "L_")) && read_device(rest, &n)) {
-		n.kind = COFFER_LOCK_ENTRY_DEVICE;
+		*ret = (struct coffer_lock_name){.kind = kinds[i].kind};
+		if (strncmp(name, kinds[i].prefix, n) == 0 && kinds[i].read(name + n, ret))
+			return;
 	}
-	if (n.kind == COFFER_LOCK_ENTRY_UNKNOWN)
-		n = (struct coffer_lock_name){.kind = COFFER_LOCK_ENTRY_UNKNOWN};
-	*ret = n;
+	*ret = (struct coffer_lock_name){.kind = COFFER_LOCK_ENTRY_UNKNOWN};
 }
 
 void coffer_lock_path_reencryption(const char *uuid, char ret[COFFER_LOCK_PATH])

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* metadata.c - what a person should know of LUKS2 metadata that libcryptsetup does not say */
+/* metadata.c - check what libcryptsetup does not check in LUKS2 metadata */
 #include "luks2/metadata.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "base/findings.h"
+#include "base/quote.h"
+#include "luks2/keyslots.h"
 
 enum section {
 	JSON,
@@ -24,24 +24,23 @@ enum section {
 
 static const struct {
 	enum coffer_finding_id id;
-	const char *well;
+	enum coffer_text ok; /* nothing was found */
 } sections[N_SECTIONS] = {
-	[JSON] = {COFFER_FINDING_JSON, "no object has two members of one name"},
-	[REQUIREMENT] = {COFFER_FINDING_REQUIREMENT,
-		"nothing is required of a reader that is not known"},
-	[KEYSLOT] = {COFFER_FINDING_KEYSLOT, "every keyslot could be opened by its passphrase"},
-	[DIGEST] = {COFFER_FINDING_DIGEST, "every digest can confirm a key"},
-	[SEGMENT] = {COFFER_FINDING_SEGMENT, "the segments are possible ones and fit the device"},
-	[REENCRYPTION] = {COFFER_FINDING_REENCRYPTION, "no reencryption is under way"},
+	[JSON] = {COFFER_FINDING_JSON, COFFER_TEXT_METADATA_JSON_UNIQUE},
+	[REQUIREMENT] = {COFFER_FINDING_REQUIREMENT, COFFER_TEXT_METADATA_REQUIREMENTS},
+	[KEYSLOT] = {COFFER_FINDING_KEYSLOT, COFFER_TEXT_METADATA_KEYSLOTS},
+	[DIGEST] = {COFFER_FINDING_DIGEST, COFFER_TEXT_METADATA_DIGESTS},
+	[SEGMENT] = {COFFER_FINDING_SEGMENT, COFFER_TEXT_METADATA_SEGMENTS},
+	[REENCRYPTION] = {COFFER_FINDING_REENCRYPTION, COFFER_TEXT_METADATA_REENCRYPTION_NONE},
 };
 
 enum {
 	MOST = 12, /* findings of one section */
 	SECTOR = 512,
 	MAX_SECTOR = 4096, /* of dm-crypt */
-	STRIPES = 4000, /* cryptsetup splits and merges by this number, whatever the field says */
+	STRIPES = 4000,	   /* cryptsetup always uses this number */
 	SALT_SIZE = 32,
-	MIN_DIGEST = 20, /* of a key; SHA-1's, which is taken of any hash */
+	MIN_DIGEST = 20, /* of a key: SHA-1's size, which is accepted with any hash */
 };
 
 #define MAX_KEYSLOTS_SIZE (UINT64_C(128) << 20)
@@ -49,95 +48,79 @@ enum {
 struct check {
 	const struct coffer_metadata *m;
 	struct coffer_findings *l;
-	struct json_object *keyslots, *digests, *segments;
-	size_t said[N_SECTIONS];
-	bool told;	      /* the last finding is in the list, so a remedy belongs to it */
+	size_t found[N_SECTIONS];
 	int r;		      /* the first failure */
-	unsigned int version; /* of the reencryption's requirement: 1 to 3; 0: none is under way */
-	/* what is checked now; every sentence about it begins with its name */
-	enum section section;
-	char who[32]; /* "keyslot 3"; "": the section itself */
+	unsigned int version; /* of the reencryption requirement: 1 to 3; 0: none in progress */
+	char object[32];      /* "keyslot 3" */
 };
 
-static void enter(struct check *c, enum section section, const char *what, const char *name)
+static const struct coffer_argument none;
+
+static void name_object(struct check *c, const char *kind, const char *name)
 {
-	c->section = section;
-	(void)snprintf(c->who, sizeof(c->who), "%s%s%.12s", what, *name ? " " : "", name);
+	(void)snprintf(c->object, sizeof(c->object), "%s %.12s", kind, name);
 }
 
-static void add(
-	struct check *c, enum coffer_finding_id id, enum coffer_verdict verdict, const char *text)
+/* Add @t, with two arguments beside copy and object. */
+static void add(struct check *c, enum coffer_finding_id id, size_t *found, enum coffer_text t,
+	struct coffer_argument x, struct coffer_argument y, const char *const *remedy)
 {
-	const int r = coffer_findings_print(
-		c->l, id, verdict, "%s%s%s%s", c->m->copy, c->who, c->who[0] ? ": " : "", text);
+	struct coffer_finding f;
+	int r = coffer_finding_make(&f, t,
+		COFFER_WITH(COFFER_ARG_TEXT("copy", c->m->copy),
+			COFFER_ARG_TEXT("object", c->object), x, y),
+		remedy);
 
+	if (r == 0 && ((c->m->only_bad && f.verdict != COFFER_VERDICT_BAD) || (*found)++ >= MOST)) {
+		coffer_finding_reset(&f);
+		return;
+	}
+	f.id = id;
+	if (r == 0)
+		r = coffer_findings_put(c->l, &f);
 	c->r = c->r ? c->r : r;
-	c->told = r == 0;
 }
 
-__attribute__((format(printf, 3, 4))) static void say(
-	struct check *c, enum coffer_verdict verdict, const char *fmt, ...)
+static void find(struct check *c, enum section section, enum coffer_text t,
+	struct coffer_argument x, struct coffer_argument y, const char *const *remedy)
 {
-	char text[400];
-	va_list ap;
-
-	c->told = false;
-	if (c->m->only_bad && verdict != COFFER_VERDICT_BAD)
-		return;
-	if (c->said[c->section]++ >= MOST)
-		return;
-	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	add(c, sections[c->section].id, verdict, text);
+	add(c, sections[section].id, &c->found[section], t, x, y, remedy);
 }
 
-#define bad(c, ...)  say(c, COFFER_VERDICT_BAD, __VA_ARGS__)
-#define note(c, ...) say(c, COFFER_VERDICT_NOTE, __VA_ARGS__)
-
-__attribute__((format(printf, 2, 3))) static void remedy(struct check *c, const char *fmt, ...)
+static void find_member(struct check *c, enum section section, enum coffer_text t,
+	const char *member, const char *value)
 {
-	char text[400];
-	va_list ap;
-
-	if (!c->told)
-		return;
-	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	coffer_findings_advise(c->l, "%s", text);
+	find(c, section, t, COFFER_ARG_TEXT("member", member),
+		COFFER_ARG_TEXT("value", value ? value : ""), NULL);
 }
 
-static void check_word(struct check *c)
+static void find_invalid(
+	struct check *c, enum section section, const char *member, const char *value)
 {
-	char text[400];
+	find_member(c, section, COFFER_TEXT_METADATA_INVALID, member, value);
+}
 
-	(void)snprintf(text, sizeof(text), "libcryptsetup refuses the metadata: %s", c->m->reason);
-	if (!c->m->accepted)
-		add(c, COFFER_FINDING_METADATA, COFFER_VERDICT_BAD, text);
-	else if (!c->m->only_bad)
-		add(c, COFFER_FINDING_METADATA, COFFER_VERDICT_OK,
-			"libcryptsetup accepts the metadata");
+static void check_accepted(struct check *c)
+{
+	size_t found = 0;
+
+	add(c, COFFER_FINDING_METADATA, &found,
+		c->m->accepted ? COFFER_TEXT_METADATA : COFFER_TEXT_METADATA_REFUSED,
+		COFFER_ARG_TEXT("reason", c->m->reason ? c->m->reason : ""), none, NULL);
 }
 
 static void check_text(struct check *c)
 {
-	char name[64];
+	char name[64], device[128];
 	const int r = coffer_json_duplicate(c->m->text, c->m->text_size, name, sizeof(name));
 
-	enter(c, JSON, "", "");
 	if (r < 0)
 		c->r = c->r ? c->r : r;
 	if (r <= 0)
 		return;
-	bad(c,
-		"an object has two members '%s': cryptsetup goes by the last of them, others may "
-		"go by the first",
-		name);
-	remedy(c,
-		"any change that cryptsetup makes writes the last of them alone: cryptsetup config "
-		"%s --label LABEL",
-		c->m->device);
+	coffer_quote(c->m->device, device, sizeof(device));
+	find(c, JSON, COFFER_TEXT_METADATA_JSON_DUPLICATE, COFFER_ARG_TEXT("member", name),
+		COFFER_ARG_TEXT("device", device), NULL);
 }
 
 /* --- requirements --- */
@@ -145,15 +128,12 @@ static void check_text(struct check *c)
 static void check_online(struct check *c, unsigned int version)
 {
 	c->version = version;
-	enter(c, REENCRYPTION, "", "");
-	if (version > 1) {
-		note(c, "a reencryption is under way");
-		remedy(c, "coffer status %s tells how it goes on", c->m->device);
-		return;
-	}
-	note(c, "a reencryption is under way that was begun by cryptsetup 2.4.2 or older: its "
-		"metadata have no digest, and no newer version resumes it like that");
-	remedy(c, "cryptsetup repair %s", c->m->device);
+	if (version > 1)
+		find(c, REENCRYPTION, COFFER_TEXT_METADATA_REENCRYPTION, none, none,
+			COFFER_RUN("coffer", "status", c->m->device));
+	else
+		find(c, REENCRYPTION, COFFER_TEXT_METADATA_REENCRYPTION_OLD, none, none,
+			COFFER_RUN("cryptsetup", "repair", c->m->device));
 }
 
 static void check_requirement(struct check *c, const char *name)
@@ -165,29 +145,23 @@ static void check_requirement(struct check *c, const char *name)
 		{"online-reencrypt", NULL, 1},
 		{"online-reencrypt-v2", NULL, 2},
 		{"online-reencrypt-v3", NULL, 3},
-		{"opal", "the drive encrypts by itself; that takes cryptsetup 2.7 or newer", 0},
-		{"opal-v2", "the drive encrypts by itself; that takes cryptsetup 2.7 or newer", 0},
-		{"inline-hw-tags",
-			"tags lie in the drive's own sectors; that takes cryptsetup 2.8 or newer",
-			0},
-		{"offline-reencrypt",
-			"a reencryption was begun with cryptsetup-reencrypt, and only that goes on "
-			"with it",
-			0},
+		{"opal", "the drive encrypts; needs cryptsetup 2.7 or newer", 0},
+		{"opal-v2", "the drive encrypts; needs cryptsetup 2.7 or newer", 0},
+		{"inline-hw-tags", "tags are in the sectors; needs cryptsetup 2.8 or newer", 0},
+		{"offline-reencrypt", "only cryptsetup-reencrypt resumes this reencryption", 0},
 	};
 
-	enter(c, REQUIREMENT, "", "");
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
 		if (strcmp(name, known[i].name) != 0)
 			continue;
 		if (known[i].online)
 			check_online(c, known[i].online);
 		else
-			note(c, "'%s': %s", name, known[i].what);
+			find_member(c, REQUIREMENT, COFFER_TEXT_METADATA_REQUIREMENT_KNOWN, name,
+				known[i].what);
 		return;
 	}
-	bad(c, "the header requires '%.64s' of whoever opens it, and nothing here knows it", name);
-	remedy(c, "use a newer cryptsetup with this volume");
+	find_member(c, REQUIREMENT, COFFER_TEXT_METADATA_REQUIREMENT_UNKNOWN, name, "");
 }
 
 static void check_requirements(struct check *c)
@@ -205,112 +179,87 @@ static void check_requirements(struct check *c)
 
 /* --- keyslots and digests --- */
 
-static void check_salt(struct check *c, const char *text, const char *path)
+static bool is_one_of(const char *text, const char *const *list)
+{
+	for (; text && *list; list++)
+		if (strcmp(text, *list) == 0)
+			return true;
+	return false;
+}
+
+static void check_salt(struct check *c, enum section section, const char *text, const char *member)
 {
 	uint8_t salt[SALT_SIZE + 4];
 	size_t n = 0;
 
 	if (!text || coffer_base64_decode(text, salt, sizeof(salt), &n) < 0 || n != SALT_SIZE)
-		bad(c, "%s is not %d bytes in base64", path, SALT_SIZE);
+		find_invalid(c, section, member, "");
 }
 
-static void check_hash(struct check *c, const char *name, const char *path)
+static void check_hash(struct check *c, enum section section, const char *name, const char *member)
 {
 	if (name && coffer_digest_size(name) == 0)
-		note(c, "%s '%.32s' is not known on this machine, or has more than %d bytes", path,
-			name, COFFER_MAX_DIGEST_SIZE);
-}
-
-static void check_kdf(struct check *c, struct json_object *kdf)
-{
-	const char *type = coffer_json_string(kdf, "type");
-
-	if (!type || (strcmp(type, "pbkdf2") != 0 && strcmp(type, "argon2i") != 0 &&
-			     strcmp(type, "argon2id") != 0))
-		bad(c, "its kdf is '%.32s', which is none of pbkdf2, argon2i and argon2id",
-			type ? type : "");
-	else
-		check_salt(c, coffer_json_string(kdf, "salt"), "kdf.salt");
-	check_hash(c, coffer_json_string(kdf, "hash"), "kdf.hash");
+		find_member(c, section, COFFER_TEXT_METADATA_UNKNOWN, member, name);
 }
 
 static void check_key(struct check *c, struct json_object *slot)
 {
+	static const char *const kdfs[] = {"pbkdf2", "argon2i", "argon2id", NULL};
 	struct json_object *area = coffer_json_object(slot, "area");
 	struct json_object *af = coffer_json_object(slot, "af");
+	struct json_object *kdf = coffer_json_object(slot, "kdf");
 	uint32_t key_size = 0, stripes = 0;
-	uint64_t size = 0, material;
+	uint64_t size = 0;
 
-	check_kdf(c, coffer_json_object(slot, "kdf"));
-	check_hash(c, coffer_json_string(af, "hash"), "af.hash");
+	if (!is_one_of(coffer_json_string(kdf, "type"), kdfs))
+		find_invalid(c, KEYSLOT, "kdf.type", coffer_json_string(kdf, "type"));
+	else
+		check_salt(c, KEYSLOT, coffer_json_string(kdf, "salt"), "kdf.salt");
+	check_hash(c, KEYSLOT, coffer_json_string(kdf, "hash"), "kdf.hash");
+	check_hash(c, KEYSLOT, coffer_json_string(af, "hash"), "af.hash");
 	if (coffer_json_u32(af, "stripes", &stripes) < 0 || stripes != STRIPES)
-		bad(c, "af.stripes is not %d, which cryptsetup goes by", STRIPES);
+		find_invalid(c, KEYSLOT, "af.stripes", "");
 	if (coffer_json_u32(slot, "key_size", &key_size) < 0 || key_size == 0)
-		bad(c, "its key has no bytes");
-	material = round_up_u64((uint64_t)key_size * STRIPES, SECTOR);
-	if (coffer_json_u64s(area, "size", &size) < 0 || size < material)
-		bad(c,
-			"its area has %" PRIu64 " bytes, but a key of %" PRIu32
-			" bytes, split, takes %" PRIu64,
-			size, key_size, material);
+		find_invalid(c, KEYSLOT, "key_size", "");
+	/* smaller than the split key */
+	if (coffer_json_u64s(area, "size", &size) < 0 ||
+		size < round_up_u64((uint64_t)key_size * STRIPES, SECTOR))
+		find_invalid(c, KEYSLOT, "area.size", coffer_json_string(area, "size"));
 }
 
-/* What stock resumes. */
-static void check_resilience(struct check *c, struct json_object *slot)
+static void check_reencryption(struct check *c, const char *name, struct json_object *slot)
 {
+	/* what cryptsetup resumes */
 	static const char *const types[] = {"none", "checksum", "journal", "datashift",
-		"datashift-checksum", "datashift-journal"};
+		"datashift-checksum", "datashift-journal", NULL};
 	const char *type = coffer_json_string(coffer_json_object(slot, "area"), "type");
 
-	c->section = REENCRYPTION;
-	for (size_t i = 0; type && i < ARRAY_SIZE(types); i++)
-		if (strcmp(type, types[i]) == 0)
-			return;
-	bad(c, "area.type is '%.32s', which nothing resumes", type ? type : "");
-}
-
-struct count {
-	const char *name;
-	unsigned int n;
-};
-
-static int count_digest(const char *name, struct json_object *digest, void *arg)
-{
-	struct count *count = arg;
-
-	(void)name;
-	count->n += coffer_json_array_has(coffer_json_array(digest, "keyslots"), count->name);
-	return 0;
+	if (!is_one_of(type, types))
+		find_invalid(c, REENCRYPTION, "area.type", type);
+	if (c->version > 1 && !coffer_keyslot_only_digest(c->m->json, name))
+		find(c, REENCRYPTION, COFFER_TEXT_METADATA_REENCRYPTION_DIGEST, none, none,
+			COFFER_RUN("cryptsetup", "repair", c->m->device));
 }
 
 static int check_keyslot(const char *name, struct json_object *slot, void *arg)
 {
 	const char *type = coffer_json_string(slot, "type");
-	struct count digests = {.name = name};
 	struct check *c = arg;
 
-	enter(c, KEYSLOT, "keyslot", name);
-	if (type && strcmp(type, "luks2") == 0) {
+	name_object(c, "keyslot", name);
+	if (type && strcmp(type, "luks2") == 0)
 		check_key(c, slot);
-		return 0;
-	}
-	if (!type || strcmp(type, "reencrypt") != 0) {
-		note(c, "its type is '%.32s', which cryptsetup does not open", type ? type : "");
-		return 0;
-	}
-	check_resilience(c, slot);
-	(void)coffer_json_foreach(c->digests, count_digest, &digests);
-	if (c->version > 1 && digests.n != 1) {
-		bad(c, "%u digests are of the reencryption's metadata, and there must be one",
-			digests.n);
-		remedy(c, "cryptsetup repair %s", c->m->device);
-	}
+	else if (type && strcmp(type, "reencrypt") == 0)
+		check_reencryption(c, name, slot);
+	else
+		find_member(c, KEYSLOT, COFFER_TEXT_METADATA_UNKNOWN, "type", type);
 	return 0;
 }
 
-/* libcryptsetup finds out only when a key is there. */
+/* libcryptsetup checks these only with a key. */
 static int check_digest(const char *name, struct json_object *digest, void *arg)
 {
+	static const char *const types[] = {"pbkdf2", NULL};
 	const char *type = coffer_json_string(digest, "type");
 	const char *hash = coffer_json_string(digest, "hash");
 	const char *text = coffer_json_string(digest, "digest");
@@ -320,29 +269,24 @@ static int check_digest(const char *name, struct json_object *digest, void *arg)
 	uint32_t iterations;
 	size_t n = 0;
 
-	enter(c, DIGEST, "digest", name);
-	if (!type || strcmp(type, "pbkdf2") != 0) {
-		bad(c, "its type is '%.32s', and only pbkdf2 can be confirmed", type ? type : "");
+	name_object(c, "digest", name);
+	if (!is_one_of(type, types)) {
+		find_invalid(c, DIGEST, "type", type);
 		return 0;
 	}
 	if (!hash || !*hash)
-		bad(c, "hash is missing");
-	check_hash(c, hash, "hash");
-	check_salt(c, coffer_json_string(digest, "salt"), "salt");
+		find_invalid(c, DIGEST, "hash", "");
+	check_hash(c, DIGEST, hash, "hash");
+	check_salt(c, DIGEST, coffer_json_string(digest, "salt"), "salt");
 	if (coffer_json_u32(digest, "iterations", &iterations) < 0 || iterations == 0)
-		bad(c, "iterations is missing, or no number from 1 to 2^32 - 1");
+		find_invalid(c, DIGEST, "iterations", "");
 	if (!text || coffer_base64_decode(text, value, sizeof(value), &n) < 0 || n < MIN_DIGEST ||
 		n > COFFER_MAX_DIGEST_SIZE || (size && n != MIN_DIGEST && n != size))
-		bad(c, "digest has a length that its hash does not give");
+		find_invalid(c, DIGEST, "digest", "");
 	return 0;
 }
 
 /* --- segments --- */
-
-static bool has_flag(struct json_object *segment, const char *flag)
-{
-	return coffer_json_array_has(coffer_json_array(segment, "flags"), flag);
-}
 
 static bool is_backup(struct json_object *segment)
 {
@@ -366,15 +310,14 @@ static void check_end(struct check *c, struct json_object *segment)
 
 	if (coffer_json_u64s(segment, "offset", &offset) < 0 ||
 		(!dynamic && coffer_json_u64s(segment, "size", &size) < 0) ||
-		!add_u64(offset, size, &end)) {
-		bad(c, "its end is no number");
+		!add_u64(offset, dynamic ? SECTOR : size, &end)) {
+		find_invalid(c, SEGMENT, "size", text);
 		return;
 	}
-	if (device == 0 || (dynamic ? offset < device : end <= device))
-		return;
-	bad(c, "it %s at byte %" PRIu64 ", but the device has %" PRIu64 " bytes only",
-		dynamic ? "begins" : "ends", dynamic ? offset : end, device);
-	remedy(c, "give the device its size back");
+	if (device != 0 && (dynamic ? offset >= device : end > device))
+		find(c, SEGMENT, COFFER_TEXT_METADATA_SEGMENT_END,
+			(struct coffer_argument)COFFER_ARG_SIZE("end", end),
+			(struct coffer_argument)COFFER_ARG_SIZE("device_size", device), NULL);
 }
 
 static void check_type(struct check *c, struct json_object *segment)
@@ -385,54 +328,46 @@ static void check_type(struct check *c, struct json_object *segment)
 	if (type && strcmp(type, "crypt") == 0) {
 		if (coffer_json_u32(segment, "sector_size", &sector) < 0 || sector < SECTOR ||
 			sector > MAX_SECTOR || (sector & (sector - 1)))
-			bad(c,
-				"sector_size is %" PRIu32
-				", and the kernel has no sectors but of 512, 1024, 2048 and 4096",
-				sector);
-		return;
+			find_invalid(c, SEGMENT, "sector_size", "");
+	} else if (!type || (strcmp(type, "linear") != 0 && strncmp(type, "hw-opal", 7) != 0)) {
+		find_invalid(c, SEGMENT, "type", type);
 	}
-	if (!type || (strcmp(type, "linear") != 0 && strncmp(type, "hw-opal", 7) != 0))
-		bad(c, "its type is '%.32s', which is none of crypt, linear and hw-opal",
-			type ? type : "");
 }
 
 static int check_segment(const char *name, struct json_object *segment, void *arg)
 {
 	struct check *c = arg;
 
-	enter(c, SEGMENT, "segment", name);
+	name_object(c, "segment", name);
 	if (is_backup(segment)) {
-		if (c->version > 0)
-			return 0;
-		c->section = REENCRYPTION;
-		bad(c, "it is of a reencryption, but nothing says that one is under way");
+		if (c->version == 0)
+			find(c, REENCRYPTION, COFFER_TEXT_METADATA_REENCRYPTION_BACKUP, none, none,
+				NULL);
 		return 0;
 	}
 	check_type(c, segment);
 	check_end(c, segment);
-	if (!has_flag(segment, "in-reencryption"))
-		return 0;
-	c->section = REENCRYPTION;
-	note(c, "it was cut inside a step, or is at work right now");
+	if (coffer_json_array_has(coffer_json_array(segment, "flags"), "in-reencryption"))
+		find(c, REENCRYPTION, COFFER_TEXT_METADATA_REENCRYPTION_STEP, none, none, NULL);
 	return 0;
 }
 
 /* --- all of it --- */
 
-/* One line for each section in which nothing was found, and the rest of those with too much. */
+/* What a section without findings says, and how many findings were left out of one with too many.
+ */
 static void sum_up(struct check *c)
 {
-	char text[64];
-
-	c->who[0] = '\0';
 	for (int i = 0; i < N_SECTIONS; i++) {
-		if (c->said[i] > MOST) {
-			(void)snprintf(
-				text, sizeof(text), "%zu more of this kind", c->said[i] - MOST);
-			add(c, sections[i].id, COFFER_VERDICT_BAD, text);
-		} else if (c->said[i] == 0 && !c->m->only_bad) {
-			add(c, sections[i].id, COFFER_VERDICT_OK, sections[i].well);
-		}
+		const size_t n = c->found[i];
+		size_t found = 0;
+
+		if (n > MOST)
+			add(c, sections[i].id, &found, COFFER_TEXT_METADATA_MORE,
+				(struct coffer_argument)COFFER_ARG_NUMBER("count", n - MOST), none,
+				NULL);
+		else if (n == 0)
+			add(c, sections[i].id, &found, sections[i].ok, none, none, NULL);
 	}
 }
 
@@ -440,17 +375,14 @@ int coffer_metadata_check(const struct coffer_metadata *m, struct coffer_finding
 {
 	struct check c = {.m = m, .l = l};
 
-	check_word(&c);
+	check_accepted(&c);
 	check_text(&c);
 	if (!m->accepted)
 		return c.r;
-	c.keyslots = coffer_json_object(m->json, "keyslots");
-	c.digests = coffer_json_object(m->json, "digests");
-	c.segments = coffer_json_object(m->json, "segments");
 	check_requirements(&c);
-	(void)coffer_json_foreach(c.keyslots, check_keyslot, &c);
-	(void)coffer_json_foreach(c.digests, check_digest, &c);
-	(void)coffer_json_foreach(c.segments, check_segment, &c);
+	(void)coffer_json_foreach(coffer_json_object(m->json, "keyslots"), check_keyslot, &c);
+	(void)coffer_json_foreach(coffer_json_object(m->json, "digests"), check_digest, &c);
+	(void)coffer_json_foreach(coffer_json_object(m->json, "segments"), check_segment, &c);
 	sum_up(&c);
 	return c.r;
 }
@@ -467,7 +399,7 @@ uint64_t coffer_metadata_header_size(struct json_object *json, uint64_t copy_siz
 	return size + 2 * copy_size;
 }
 
-static int take_lowest(const char *name, struct json_object *segment, void *arg)
+static int find_lowest(const char *name, struct json_object *segment, void *arg)
 {
 	uint64_t *lowest = arg, offset;
 
@@ -482,6 +414,6 @@ uint64_t coffer_metadata_data_offset(struct json_object *json)
 {
 	uint64_t lowest = UINT64_MAX;
 
-	(void)coffer_json_foreach(coffer_json_object(json, "segments"), take_lowest, &lowest);
+	(void)coffer_json_foreach(coffer_json_object(json, "segments"), find_lowest, &lowest);
 	return lowest == UINT64_MAX ? 0 : lowest;
 }

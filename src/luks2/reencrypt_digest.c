@@ -10,15 +10,17 @@
 #include "base/crypto.h"
 #include "base/err.h"
 #include "base/secret.h"
+#include "luks2/keyslots.h"
 
 enum {
 	MAX_BLOB = 2048,
 	MAX_TEXT = 64,
 	SALT_SIZE = 32,
+	MIN_DIGEST = 20,
 	MAX_DIGEST = 64
 };
 
-/* The blob under construction; any missing or overlong part turns it bad for good. */
+/* The password under construction; one missing or overlong part makes it bad. */
 struct blob {
 	struct coffer_secret *s;
 	size_t n;
@@ -49,12 +51,10 @@ static void put_text(struct blob *b, struct json_object *o, const char *key)
 static void put_number(struct blob *b, struct json_object *o, const char *key)
 {
 	uint8_t raw[8];
-	uint64_t v;
+	uint64_t v = 0;
 
-	if (coffer_json_u64s(o, key, &v) < 0) {
+	if (coffer_json_u64s(o, key, &v) < 0)
 		b->bad = true;
-		return;
-	}
 	put_be64(raw, v);
 	put(b, raw, sizeof(raw));
 }
@@ -82,40 +82,24 @@ static void put_segment(struct blob *b, struct json_object *s)
 	put(b, raw, sizeof(raw));
 }
 
-/* Members of the metadata that the digest is about. */
-struct parts {
-	const char *name; /* of the keyslot */
-	struct json_object *keyslot, *digest, *previous, *final, *moved;
-	unsigned int keyslots, digests;
+struct keyslot {
+	const char *name;
+	struct json_object *json;
+	unsigned int n;
 };
 
 static int find_keyslot(const char *name, struct json_object *slot, void *arg)
 {
-	struct parts *p = arg;
 	const char *type = coffer_json_string(slot, "type");
+	struct keyslot *k = arg;
 
-	if (!type || strcmp(type, "reencrypt") != 0)
-		return 0;
-	p->name = name;
-	p->keyslot = slot;
-	p->keyslots++;
+	if (type && strcmp(type, "reencrypt") == 0)
+		*k = (struct keyslot){name, slot, k->n + 1};
 	return 0;
 }
 
-static int find_digest(const char *name, struct json_object *digest, void *arg)
-{
-	struct parts *p = arg;
-
-	(void)name;
-	if (!coffer_json_array_has(coffer_json_array(digest, "keyslots"), p->name))
-		return 0;
-	p->digest = digest;
-	p->digests++;
-	return 0;
-}
-
-/* In the order of their numbers, as the conversion's reader takes them: the digest must be of the
- * segments that it goes by. */
+/* In the order of their numbers, as in convert/conversion.c: the digest must cover the segments
+ * that the conversion uses. */
 static struct json_object *find_backup(struct json_object *segments, const char *flag)
 {
 	for (size_t i = 0; i < coffer_json_length(segments); i++) {
@@ -130,25 +114,12 @@ static struct json_object *find_backup(struct json_object *segments, const char 
 	return NULL;
 }
 
-static struct parts find_parts(struct json_object *json)
-{
-	struct json_object *segments = coffer_json_object(json, "segments");
-	struct parts p = {0};
-
-	(void)coffer_json_foreach(coffer_json_object(json, "keyslots"), find_keyslot, &p);
-	if (p.keyslots == 1)
-		(void)coffer_json_foreach(coffer_json_object(json, "digests"), find_digest, &p);
-	p.previous = find_backup(segments, "backup-previous");
-	p.final = find_backup(segments, "backup-final");
-	p.moved = find_backup(segments, "backup-moved-segment");
-	return p;
-}
-
 int coffer_reencrypt_digest_verify(
 	struct json_object *json, const uint8_t *key, size_t key_size, struct coffer_err *e)
 {
-	const struct parts p = find_parts(json);
-	struct json_object *area = coffer_json_object(p.keyslot, "area"), *digest = p.digest;
+	struct json_object *segments = coffer_json_object(json, "segments"), *area, *digest = NULL;
+	struct keyslot slot = {0};
+	const char *hash;
 	_cleanup_secret_ struct coffer_secret *s = NULL;
 	uint8_t salt[SALT_SIZE + 3], want[MAX_DIGEST + 3], have[MAX_DIGEST];
 	size_t salt_size, want_size;
@@ -156,45 +127,50 @@ int coffer_reencrypt_digest_verify(
 	struct blob b = {0};
 	int r;
 
-	if (p.digests != 1)
+	(void)coffer_json_foreach(coffer_json_object(json, "keyslots"), find_keyslot, &slot);
+	if (slot.n == 1)
+		digest = coffer_keyslot_only_digest(json, slot.name);
+	if (!digest)
 		return coffer_err_set(e, EKEYREJECTED,
-			"the reencryption metadata has no digest: run 'cryptsetup repair' first");
+			"the reencryption metadata have no digest; run 'cryptsetup repair' first");
 	r = coffer_secret_new(MAX_BLOB, &s, e);
 	if (r < 0)
 		return r;
 	b.s = s;
+	hash = coffer_json_string(digest, "hash");
+	area = coffer_json_object(slot.json, "area");
 	put(&b, "v2", 2);
 	put(&b, key, key_size);
-	put_text(&b, p.keyslot, "mode");
-	put_text(&b, p.keyslot, "direction");
+	put_text(&b, slot.json, "mode");
+	put_text(&b, slot.json, "direction");
 	put_text(&b, area, "type");
 	put_number(&b, area, "offset");
 	put_number(&b, area, "size");
 	put_number(&b, area, "shift_size");
-	put_segment(&b, p.previous);
-	put_segment(&b, p.final);
-	put_segment(&b, p.moved);
+	put_segment(&b, find_backup(segments, "backup-previous"));
+	put_segment(&b, find_backup(segments, "backup-final"));
+	put_segment(&b, find_backup(segments, "backup-moved-segment"));
 
-	if (b.bad || coffer_json_u32(digest, "iterations", &iterations) < 0 || iterations == 0 ||
-		!coffer_json_string(digest, "hash") ||
+	if (b.bad || !hash || coffer_json_u32(digest, "iterations", &iterations) < 0 ||
+		iterations == 0 ||
 		coffer_base64_decode(
 			coffer_json_string(digest, "salt"), salt, sizeof(salt), &salt_size) < 0 ||
 		salt_size != SALT_SIZE ||
 		coffer_base64_decode(
 			coffer_json_string(digest, "digest"), want, sizeof(want), &want_size) < 0 ||
-		want_size < 20 || want_size > MAX_DIGEST)
+		want_size < MIN_DIGEST || want_size > MAX_DIGEST)
 		return coffer_err_set(e, EBADMSG,
-			"the reencryption metadata or its digest is broken, or of a kind that "
-			"coffer does not check; 'cryptsetup reencrypt --resume-only' may go on");
-	r = coffer_pbkdf2(coffer_json_string(digest, "hash"), s->data, b.n, salt, salt_size,
-		iterations, have, want_size);
+			"the reencryption metadata or their digest are invalid or not supported; "
+			"try 'cryptsetup reencrypt --resume-only'");
+	r = coffer_pbkdf2(hash, s->data, b.n, salt, salt_size, iterations, have, want_size);
 	if (r < 0)
 		return coffer_err_set(e, -r,
 			"libcrypto cannot compute the digest '%s' of the reencryption metadata; "
-			"'cryptsetup reencrypt --resume-only' may",
-			coffer_json_string(digest, "hash"));
+			"try 'cryptsetup reencrypt --resume-only'",
+			hash);
 	if (!coffer_equal_secret(have, want, want_size))
 		return coffer_err_set(e, EKEYREJECTED,
-			"the reencryption metadata does not match its digest: somebody changed it");
+			"the reencryption metadata do not match their digest: another program "
+			"changed them");
 	return 0;
 }

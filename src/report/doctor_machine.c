@@ -24,15 +24,9 @@ enum {
 static int add_locks(struct coffer_findings *l)
 {
 	_cleanup_lock_files_ struct coffer_lock_files files = {0};
-	_cleanup_pids_ struct coffer_pids pids = {0};
 	struct coffer_err why = {0};
-	bool complete = true;
-	int r;
+	int r = coffer_lock_files_read(&files, &why);
 
-	r = coffer_pids_read(&pids, &complete);
-	if (r < 0)
-		return r;
-	r = coffer_lock_files_read(&pids, &files, &why);
 	if (r == -ENOMEM)
 		return r;
 	if (r == -EACCES || r == -EPERM)
@@ -41,8 +35,6 @@ static int add_locks(struct coffer_findings *l)
 	if (r < 0)
 		return coffer_findings_print(
 			l, COFFER_FINDING_LOCKS, COFFER_VERDICT_UNCHECKED, "%s", why.msg);
-	for (size_t i = 0; i < files.n; i++)
-		files.items[i].complete &= complete;
 	return coffer_judge_locks(files.items, files.n, l);
 }
 

@@ -8,7 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/findings.h"
-#include "luks2/copy_check.h"
+#include "luks2/copy.h"
 #include "luks2/keyslots.h"
 #include "finding_named.h"
 #include "luks2/metadata.h"
@@ -28,7 +28,6 @@ static void judge(struct json_object *json, const char *text, size_t n, bool acc
 		.text_size = n,
 		.accepted = accepted,
 		.reason = "fuzzed",
-		.copy_size = COPY,
 		.device_size = UINT64_C(1) << 30,
 		.device = "disk",
 		.copy = ""};

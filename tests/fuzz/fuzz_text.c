@@ -72,7 +72,7 @@ static void check_words(const char *text, size_t n)
 	const int fd = file_of(text, n, path);
 
 	memset(words, 'x', sizeof(words));
-	coffer_mount_last_words(fd, words, sizeof(words));
+	coffer_mount_last_error(fd, words, sizeof(words));
 	demand(memchr(words, 0, sizeof(words)) != NULL && !strchr(words, '\n') &&
 		(!words[0] || strncmp(words, ": ", 2) == 0));
 	(void)close(fd);

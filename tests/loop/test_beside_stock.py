@@ -220,7 +220,7 @@ def coffer_works(r, rnd, who, cmd):
     elif status == 0:
         r.note(who, "done")
     elif status == 4:
-        what = next((w for w in ("nothing to encrypt", "running already", "at work on", "in use",
+        what = next((w for w in ("nothing to encrypt", "already running", "at work on", "in use",
                                  "open alone") if w in said), None)
         assert what, f"{who} refuses for no good reason: {said}"
         r.note(who, "refused: " + what)

@@ -142,7 +142,7 @@ COPIES = [
     ("the first one is refused", refused(0), {"copies", "metadata"}, 1, LOOK),
     ("the second one is refused", refused(1), {"copies", "metadata"}, 0, LOOK),
     ("a label that does not end", no_end, BOTH, 0, "write both anew: "),
-    ("a member twice", twice_in_one, {"json"}, 0, "any change that cryptsetup makes "),
+    ("a member twice", twice_in_one, {"json"}, 0, "any change by cryptsetup "),
 ]
 
 
@@ -321,7 +321,7 @@ def backup_file():
     run("cryptsetup", "isLuks", "--type", "luks2", "--disable-locks", path, status=(1,))
     os.truncate(path, COPY + 8000)
     report = check(path, 6)
-    assert "only 8000 of them are there" in bad(report)["header-secondary"]["text"], report
+    assert "header-secondary" in bad(report), report
     os.truncate(path, COPY + 100)
     report = check(path, 6)
     assert set(bad(report)) >= {"header-secondary", "size"}, report
@@ -343,7 +343,7 @@ def a_device_that_shrank():
     h.write(img)
     with block_devices(), loop(img, "--sizelimit", 2 * MiB) as dev:
         report = check(dev, 3, img=img)
-        assert bad(report)["segment"]["advice"] == "give the device its size back", report
+        assert "old size" in bad(report)["segment"]["advice"], report
     with block_devices(), loop(img, "--sizelimit", MiB) as dev:
         report = check(dev, 3, img=img)
         assert set(bad(report)) == {"segment"}, report
@@ -481,7 +481,7 @@ def as_text():
     assert not p.stdout and not p.stderr, p
     xor(img, 5000)
     p = run(ASAN, "header", "check", "--quiet", img, status=(3,))
-    assert re.search(r"^  BAD +header-primary +the first header copy is torn", p.stdout, re.M), p
+    assert re.search(r"^  BAD +header-primary +first header copy: torn", p.stdout, re.M), p
     assert f"-> {LOOK}{img}' would do" in p.stdout and "  ok " not in p.stdout, p
     assert re.fullmatch(rf"coffer: header check: {img}: 1 of \d+ checks found something wrong\n",
                         p.stderr), p.stderr

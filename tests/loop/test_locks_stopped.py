@@ -222,7 +222,7 @@ def deadline():
             holders.append((img, holder))
         for img, before, holder, p in waiting:
             status, said = p.wait()
-            assert status == 4 and "locked" in said, (p.cmd, status, said)
+            assert status == 4 and "metadata lock" in said, (p.cmd, status, said)
             assert f"(cryptsetup, process {holder.pid})" in said, (p.cmd, said)
             assert p.seconds > 2, f"{p.cmd} has not waited"
             assert open(img, "rb").read() == before, f"{p.cmd} changed the disk"

@@ -170,7 +170,7 @@ with stack:
             "filesystem", lambda: raw(12 * MiB), words=["--device-size"],
             unchecked=["single-device", "reserve", "sector-size"])),
         ("guard filesystem: an absurd superblock", lambda: bad(
-            "filesystem", absurd, words=["absurd block size"],
+            "filesystem", absurd, words=["invalid block size"],
             unchecked=["single-device", "reserve", "sector-size"])),
         ("guard filesystem: too small", lambda: bad(
             "filesystem", lambda: raw(512), words=["too small"],

@@ -3,7 +3,7 @@
  *
  * The order of locks: each set of held ones against each wanted one, and what the module makes of a
  * wrong one. It is built twice: a debug build aborts, any other returns an error. */
-#include "luks2/lock_order.h"
+#include "luks2/lock_name.h"
 
 #include <errno.h>
 #include <string.h>

@@ -13,7 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/findings.h"
-#include "luks2/copy_check.h"
+#include "luks2/copy.h"
 #include "finding_named.h"
 #include "tap.h"
 
@@ -55,7 +55,6 @@ static bool judge(const char *text, struct coffer_findings *l, uint64_t device_s
 		.text_size = strlen(text),
 		.accepted = true,
 		.reason = "",
-		.copy_size = COPY,
 		.device_size = device_size,
 		.device = "disk",
 		.copy = ""};
@@ -165,9 +164,8 @@ static void check_only_bad(void)
 	struct coffer_metadata m = {.text = text,
 		.text_size = strlen(text),
 		.accepted = true,
-		.copy_size = COPY,
 		.device = "disk",
-		.copy = "second: "};
+		.copy = "second"};
 	struct coffer_findings l = {0};
 
 	m.only_bad = true;
@@ -175,7 +173,7 @@ static void check_only_bad(void)
 	m.json = json;
 	ok(coffer_metadata_check(&m, &l) == 0 && l.n == 1 &&
 			l.items[0].verdict == COFFER_VERDICT_BAD &&
-			strncmp(l.items[0].text, "second: keyslot 0: af.stripes", 29) == 0,
+			strncmp(l.items[0].text, "second: keyslot 0: invalid af.stripes", 37) == 0,
 		"only what is bad is told, and of which copy");
 	coffer_findings_free(&l);
 }
@@ -238,9 +236,8 @@ static void check_refused(void)
 	struct coffer_metadata m = {.text = text,
 		.text_size = strlen(text),
 		.reason = "Why not.",
-		.copy_size = COPY,
 		.device = "disk",
-		.copy = "first: "};
+		.copy = "first"};
 	_cleanup_json_ struct json_object *json = NULL;
 	struct coffer_findings l = {0};
 

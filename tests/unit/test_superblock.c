@@ -260,7 +260,7 @@ static void check_broken(void)
 				rows[i].kind == COFFER_FS_XFS, rows[i].change[k].v);
 		r = coffer_superblock_read(head, sizeof(head), &fs, &e);
 		if (!ok(r == rows[i].r && fs.end == (r == 0 ? rows[i].end : 77) &&
-				    (r == 0 || (e.code == EUCLEAN && strstr(e.msg, "absurd"))) &&
+				    (r == 0 || (e.code == EUCLEAN && strstr(e.msg, "invalid"))) &&
 				    (rows[i].other_part
 						    ? fs.other_part && strstr(fs.other_part,
 									       rows[i].other_part)
