@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* mounts.c - libmount: which block devices are mounted where, what is swapped on */
+/* mounts.c - mounts and swap, by libmount */
 #include "block/mounts.h"
 
 #include <errno.h>
@@ -14,10 +14,10 @@
 DEFINE_CLEANUP(struct libmnt_table *, table, mnt_unref_table);
 DEFINE_CLEANUP(struct libmnt_iter *, iter, mnt_free_iter);
 
-/* Which block device is it? A btrfs shows a number that no device has; it tells by name which one
- * it uses. Of other filesystems the name is not looked at: an ordinary user may mount a tmpfs, in a
- * namespace of his own, and name as its source whatever he likes. Only names below /dev are: any
- * other may be on a network filesystem whose server does not answer. */
+/* A btrfs has a number that no device has, and names one of its devices as the source. The source
+ * of other filesystems is ignored: an ordinary user can mount a tmpfs with any source in a
+ * namespace of its own. So is one outside /dev: it may be on a network filesystem whose server does
+ * not answer. */
 static bool mounted_device(struct libmnt_fs *fs, struct coffer_device_id *ret)
 {
 	const char *source = mnt_fs_get_source(fs), *type = mnt_fs_get_fstype(fs);
@@ -45,7 +45,7 @@ static bool swapped_id(struct libmnt_fs *fs, struct coffer_device_id *ret)
 	return true;
 }
 
-static int add(struct coffer_mounts *m, struct coffer_device_id what, pid_t pid, const char *name)
+static int add(struct coffer_mounts *m, struct coffer_device_id id, pid_t pid, const char *name)
 {
 	char *copy = strdup(name ? name : "");
 
@@ -53,7 +53,7 @@ static int add(struct coffer_mounts *m, struct coffer_device_id what, pid_t pid,
 		free(copy);
 		return -ENOMEM;
 	}
-	m->items[m->n++] = (struct coffer_mount){.what = what, .pid = pid, .name = copy};
+	m->items[m->n++] = (struct coffer_mount){.id = id, .pid = pid, .name = copy};
 	return 0;
 }
 
@@ -66,12 +66,12 @@ static int add_table(struct coffer_mounts *m, struct libmnt_table *table, pid_t 
 	if (!it)
 		return -ENOMEM;
 	while (r == 0 && mnt_table_next_fs(table, it, &fs) == 0) {
-		struct coffer_device_id what;
+		struct coffer_device_id id;
 
-		if (swaps && swapped_id(fs, &what))
-			r = add(m, what, pid, mnt_fs_get_source(fs));
-		else if (!swaps && mounted_device(fs, &what))
-			r = add(m, what, pid, mnt_fs_get_target(fs));
+		if (swaps && swapped_id(fs, &id))
+			r = add(m, id, pid, mnt_fs_get_source(fs));
+		else if (!swaps && mounted_device(fs, &id))
+			r = add(m, id, pid, mnt_fs_get_target(fs));
 	}
 	return r;
 }
@@ -122,7 +122,7 @@ static int add_namespace(struct coffer_mounts *m, struct seen *s, pid_t pid, boo
 	(void)snprintf(path, sizeof(path), "/proc/%d/mountinfo", (int)pid);
 	r = coffer_mounts_add(m, path, pid, &read);
 	if (r == 0 && !read)
-		s->n--; /* it has gone; the next process of this namespace may tell */
+		s->n--; /* it has ended; another process of this namespace may be readable */
 	return r;
 }
 
