@@ -134,7 +134,7 @@ static int set_option(
 	const struct coffer_option *o, const char *value, void *target, struct coffer_err *e)
 {
 	uint64_t v = 0;
-	int word = 0, r = 0;
+	int word = 0, r;
 
 	if (o->words && o->type != COFFER_OPTION_LIST) {
 		word = find_word(o->words, value, strlen(value));
@@ -144,28 +144,28 @@ static int set_option(
 	switch (o->type) {
 	case COFFER_OPTION_FLAG:
 		*(bool *)target = true;
-		break;
+		return 0;
 	case COFFER_OPTION_STRING:
 		return set_string(o, value, target, e);
 	case COFFER_OPTION_CHOICE:
 		*(unsigned int *)target = (unsigned int)o->min + (unsigned int)word;
-		break;
+		return 0;
 	case COFFER_OPTION_LIST:
 		return set_list(o, value, target, e);
 	case COFFER_OPTION_SIZE:
 		return set_number(o, value, "size", target, e);
 	case COFFER_OPTION_NUMBER:
-		r = set_number(o, value, "number", &v, e);
-		if (r == 0)
-			*(uint32_t *)target = (uint32_t)v;
-		break;
 	case COFFER_OPTION_FD:
-		r = set_number(o, value, "file descriptor", &v, e);
-		if (r == 0)
-			*(int *)target = (int)v;
 		break;
 	}
-	return r;
+	r = set_number(o, value, o->type == COFFER_OPTION_FD ? "file descriptor" : "number", &v, e);
+	if (r < 0)
+		return r;
+	if (o->type == COFFER_OPTION_FD)
+		*(int *)target = (int)v;
+	else
+		*(uint32_t *)target = (uint32_t)v;
+	return 0;
 }
 
 /* --- the command line --- */
@@ -220,45 +220,50 @@ static int wrong_option(
 static int parse_options(
 	const struct coffer_cmd *cmd, int argc, char **argv, char *options, struct coffer_err *e)
 {
+	const struct coffer_call *call = (const void *)options;
 	struct parser p = {0};
-	int c, i, r = 0;
+	int c, i, r;
 
 	prepare(&p, cmd, options);
 	opterr = 0;
-	while (r == 0 && (c = getopt_long(argc, argv, p.shorts, p.longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, p.shorts, p.longs, NULL)) != -1) {
 		if (c == ':' || c == '?')
 			return wrong_option(&p, cmd->name, c, argv[optind - 1], e);
 		for (i = 0; c < FIRST_LONG && p.rows[i]->letter != c;)
 			i++;
 		i = c < FIRST_LONG ? i : c - FIRST_LONG;
 		r = set_option(p.rows[i], optarg, p.targets[i], e);
+		if (r < 0)
+			return r;
 	}
-	for (i = 0; r == 0 && p.rows[i]; i++)
-		if (p.rows[i]->required && !*(const char **)p.targets[i] &&
-			!((struct coffer_call *)(void *)options)->help)
+	for (i = 0; p.rows[i] && !call->help; i++)
+		if (p.rows[i]->required && !*(const char **)p.targets[i])
 			return coffer_err_usage(
 				e, "--%s %s is required", p.rows[i]->name, p.rows[i]->value);
-	return r;
+	return 0;
 }
 
 int coffer_args_parse(
 	const struct coffer_cmd *cmd, int argc, char **argv, void *ret, struct coffer_err *e)
 {
 	struct coffer_call *call = ret;
-	int r = parse_options(cmd, argc, argv, ret, e);
+	int r;
 
+	r = parse_options(cmd, argc, argv, ret, e);
 	if (r < 0 || call->help)
 		return r;
 	if (argc - optind != 1 && !cmd->any_number)
 		return coffer_err_usage(e, "expected one DEVICE, got %d", argc - optind);
-	for (const struct coffer_option_group *g = cmd->options; g->rows && r == 0; g++)
-		if (g->check)
-			r = g->check((const char *)ret + g->base, e);
+	for (const struct coffer_option_group *g = cmd->options; g->rows; g++) {
+		r = g->check ? g->check((const char *)ret + g->base, e) : 0;
+		if (r < 0)
+			return r;
+	}
 	call->verb = cmd->name;
 	call->words = argv + 1; /* getopt has moved the operands to the end */
 	call->operands = argv + optind;
-	call->device = argv[optind];
-	return r;
+	call->device = cmd->any_number ? NULL : argv[optind];
+	return 0;
 }
 
 static void print_option(const struct coffer_option *o)
