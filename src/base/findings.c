@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* findings.c - build the list of what was looked at */
+/* findings.c - build a list of findings */
 #include "base/findings.h"
 
 #include <assert.h>

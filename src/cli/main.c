@@ -78,7 +78,7 @@ static void print_usage(FILE *f, const char *group)
 	(void)fprintf(
 		f, "\nSee 'coffer %s%sVERB --help' for the options of a verb.\n", group, blank);
 	if (!*group)
-		(void)fputs("\nExit status: 0 done, 1 failed, 2 wrong usage, 3 the answer is no, 4 "
+		(void)fputs("\nExit status: 0 done, 1 failed, 2 wrong usage, 3 negative answer, 4 "
 			    "refused\nas unsafe, 5 interrupted and resumable, 6 needs repair.\n\n"
 			    "See coffer(8).\n",
 			f);
