@@ -79,7 +79,7 @@ def full(kind, leave, *args):
         if p.returncode == 1:
             assert sha256(img) == before, p.stderr
         else:
-            assert re.search(f"go on with: coffer encrypt .*{img}\n", p.stderr), p.stderr
+            assert re.search(f"resume with: coffer encrypt .*{img}\n", p.stderr), p.stderr
         again = run(*one_thread(img, box.key, *args), status=None)  # still none
         assert again.returncode in (1, 5) and "No space left" in again.stderr, again.stderr
         os.unlink(ballast)

@@ -70,9 +70,9 @@ def asked(answer, status):
     assert p.returncode == status, (p.returncode, out, err)
     assert err.count("Do this? [y/N] ") == 1 and "1. redo-placement" in err, err
     if status:
-        assert sha256(img) == before and "nothing was changed" in err, err
+        assert sha256(img) == before and "nothing was written" in err, err
     else:
-        assert "repaired; it is encrypted now" in err, err
+        assert "repaired; now encrypted" in err, err
         small.check(img)
 
 
@@ -256,7 +256,7 @@ def wrong_key(make, *done):
     p = run(COFFER, "repair", "--yes", "--key-file", wrong, copy, status=(status,))
     kept = f"; what was done before is kept: '{done[0]}'" if done else ""
     assert re.search(f"no keyslot opens with this passphrase or key file of {copy}{kept}\n", p.stderr), p.stderr
-    assert ("go on with: coffer repair --yes " in p.stderr) == bool(done), p.stderr
+    assert ("resume with: coffer repair --yes " in p.stderr) == bool(done), p.stderr
     last = report(img, "--yes", key=wrong, status=status, program=ASAN)
     assert last["outcome"] == ("interrupted" if done else "failed"), last
     assert "no keyslot opens with this passphrase" in last["message"], last
@@ -292,7 +292,7 @@ def stopped(how):
         assert names(last) == ["resume"] and not last["actions"][0]["done"], last
         next_ = [COFFER, "repair", "--key-file", small.key, img]
     else:
-        next_ = shlex.split(re.search(r"go on with: (coffer repair .*)", p.stderr)[1])
+        next_ = shlex.split(re.search(r"resume with: (coffer repair .*)", p.stderr)[1])
     repaired_by = [ASAN, *next_[1:-1], "--yes", next_[-1]]
     run(*repaired_by)
     small.check(img)
