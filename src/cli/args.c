@@ -12,7 +12,7 @@
 enum {
 	MAX_OPTIONS = 40,
 	FIRST_LONG = 256, /* getopt's number of the first row; above all letters */
-	HELP_COLUMN = 29
+	HELP_COLUMN = 29,
 };
 
 struct text {
@@ -59,9 +59,7 @@ static int set_list(
 		const int i = find_word(o->words, word, n);
 
 		if (i < 0)
-			return coffer_err_usage(e,
-				"--%s: expected %s, or several separated by commas, got '%s'",
-				o->name, join_words(o->words).s, value);
+			return refuse(o, value, join_words(o->words).s, e);
 		*ret |= 1U << i;
 		word += n;
 		if (!*word)
@@ -69,20 +67,7 @@ static int set_list(
 	}
 }
 
-/* 33554432 as "32M" */
-static struct text brief(uint64_t v)
-{
-	static const char *const units[] = {"", "K", "M", "G", "T"};
-	struct text t;
-	int i = 0;
-
-	for (; i < 4 && v > 0 && v % 1024 == 0; i++)
-		v /= 1024;
-	(void)snprintf(t.s, sizeof(t.s), "%" PRIu64 "%s", v, units[i]);
-	return t;
-}
-
-/* "2M to 512M, a multiple of 8192" */
+/* "2.0 MiB to 512 MiB, a multiple of 8192" */
 static struct text limits(const struct coffer_option *o, uint64_t most)
 {
 	struct text t;
@@ -90,13 +75,16 @@ static struct text limits(const struct coffer_option *o, uint64_t most)
 
 	if (most == UINT64_MAX)
 		n = snprintf(t.s, sizeof(t.s), "at least %" PRIu64, o->min);
+	else if (o->type == COFFER_OPTION_SIZE)
+		n = snprintf(t.s, sizeof(t.s), "%s to %s", coffer_size_format(o->min).s,
+			coffer_size_format(most).s);
 	else
-		n = snprintf(t.s, sizeof(t.s), "%s%.24s to %.24s",
-			o->power_of_two ? "a power of two from " : "", brief(o->min).s,
-			brief(most).s);
+		n = snprintf(t.s, sizeof(t.s), "%" PRIu64 " to %" PRIu64, o->min, most);
 	if (o->multiple)
 		(void)snprintf(
 			t.s + n, sizeof(t.s) - (size_t)n, ", a multiple of %" PRIu64, o->multiple);
+	else if (o->power_of_two)
+		(void)snprintf(t.s + n, sizeof(t.s) - (size_t)n, ", a power of two");
 	return t;
 }
 
@@ -108,7 +96,7 @@ static int set_number(const struct coffer_option *o, const char *value, const ch
 	uint64_t v;
 
 	if (coffer_size_parse(value, &v) < 0 || (!is_size && value[strspn(value, "0123456789")]))
-		return coffer_err_usage(e, "invalid %s '%s' for --%s", kind, value, o->name);
+		return coffer_err_usage(e, "--%s: invalid %s '%s'", o->name, kind, value);
 	if (v < o->min || v > most || (o->multiple && v % o->multiple) ||
 		(o->power_of_two && (v & (v - 1))))
 		return refuse(o, value, limits(o, most).s, e);

@@ -75,7 +75,7 @@ static int run(struct coffer_child *c, coffer_child_job job, void *arg,
 	if (r < 0)
 		return r;
 	if (!__atomic_load_n(&c->done, __ATOMIC_ACQUIRE))
-		return coffer_err_set(e, EIO, "%s was killed (out of memory?)", what);
+		return coffer_err_set(e, EIO, "%s ended early (out of memory?)", what);
 	if (c->r < 0 && e)
 		*e = c->e;
 	return c->r;
