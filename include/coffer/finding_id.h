@@ -81,10 +81,10 @@
 	X(COMMITTED, "committed") /* abort: a step is committed already */ \
 	X(NO_CONVERSION, "no-conversion") /* abort, resume: there is none */ \
 	X(NO_PROGRESS, "no-progress") /* an operation repeats */
-/* clang-format on */
 
 #define COFFER_FINDING_ID(id, name) COFFER_FINDING_##id,
 enum coffer_finding_id { COFFER_FINDING_IDS(COFFER_FINDING_ID) COFFER_N_FINDING_IDS };
 #undef COFFER_FINDING_ID
+/* clang-format on */
 
 #endif
