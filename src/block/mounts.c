@@ -86,59 +86,52 @@ int coffer_mounts_add(struct coffer_mounts *m, const char *path, pid_t pid, bool
 
 /* --- mount namespaces --- */
 
-struct seen {
+struct namespaces {
 	ino_t *items;
 	size_t n;
 };
 
-/* -EEXIST: known already. */
-static int note_namespace(struct seen *s, ino_t ns)
+/* The mounts in the namespace of @pid, 0 for our own, unless they were read. */
+static int add_namespace(
+	struct coffer_mounts *m, struct namespaces *seen, pid_t pid, bool *complete)
 {
-	for (size_t i = 0; i < s->n; i++)
-		if (s->items[i] == ns)
-			return -EEXIST;
-	if (!ARRAY_ROOM(s->items, s->n))
-		return -ENOMEM;
-	s->items[s->n++] = ns;
-	return 0;
-}
-
-static int add_namespace(struct coffer_mounts *m, struct seen *s, pid_t pid, bool *complete)
-{
+	char process[32] = "self", path[64];
 	struct stat st;
-	char path[64];
 	bool read;
 	int r;
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)pid);
+	if (pid)
+		(void)snprintf(process, sizeof(process), "%d", (int)pid);
+	(void)snprintf(path, sizeof(path), "/proc/%s/ns/mnt", process);
 	if (stat(path, &st) < 0) {
-		if (errno != ENOENT && errno != ESRCH)
-			*complete = false;
-		return 0;
+		*complete &= pid && (errno == ENOENT || errno == ESRCH);
+		if (pid)
+			return 0;
+		st.st_ino = 0; /* a kernel without namespaces */
 	}
-	r = note_namespace(s, st.st_ino);
-	if (r < 0)
-		return r == -EEXIST ? 0 : r;
-	(void)snprintf(path, sizeof(path), "/proc/%d/mountinfo", (int)pid);
+	for (size_t i = 0; i < seen->n; i++)
+		if (seen->items[i] == st.st_ino)
+			return 0;
+	(void)snprintf(path, sizeof(path), "/proc/%s/mountinfo", process);
 	r = coffer_mounts_add(m, path, pid, &read);
-	if (r == 0 && !read)
-		s->n--; /* it has ended; another process of this namespace may be readable */
-	return r;
+	if (r < 0)
+		return r;
+	*complete &= read || pid;
+	if (!read) /* it has ended; another process of this namespace may be readable */
+		return 0;
+	if (!ARRAY_ROOM(seen->items, seen->n))
+		return -ENOMEM;
+	seen->items[seen->n++] = st.st_ino;
+	return 0;
 }
 
 int coffer_mounts_read(const struct coffer_pids *pids, struct coffer_mounts *ret, bool *complete)
 {
 	_cleanup_mounts_ struct coffer_mounts m = {0};
-	struct seen seen = {0};
-	struct stat st;
-	bool read;
+	struct namespaces seen = {0};
 	int r;
 
-	r = coffer_mounts_add(&m, "/proc/self/mountinfo", 0, &read);
-	if (!read || stat("/proc/self/ns/mnt", &st) < 0)
-		*complete = false;
-	else if (r == 0)
-		r = note_namespace(&seen, st.st_ino);
+	r = add_namespace(&m, &seen, 0, complete);
 	for (size_t i = 0; i < pids->n && r == 0; i++)
 		r = add_namespace(&m, &seen, pids->items[i], complete);
 	free(seen.items);
@@ -158,11 +151,9 @@ int coffer_swaps_read(struct coffer_mounts *ret)
 	if (!table)
 		return -ENOMEM;
 	/* A kernel without swap has no such file. */
-	if (mnt_table_parse_swaps(table, "/proc/swaps") == 0) {
-		r = add_table(&m, table, 0, true);
-		if (r < 0)
-			return r;
-	}
+	r = mnt_table_parse_swaps(table, "/proc/swaps") == 0 ? add_table(&m, table, 0, true) : 0;
+	if (r < 0)
+		return r;
 	*ret = m;
 	m = (struct coffer_mounts){0};
 	return 0;

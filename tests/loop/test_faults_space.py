@@ -15,7 +15,7 @@ tap = Tap()
 tap.need_root()
 stack = contextlib.ExitStack()
 folder = stack.enter_context(tempdir())
-WORDS = "make room on the filesystem that holds it"
+WORDS = "free some space on the filesystem that holds it"
 
 
 @contextlib.contextmanager
