@@ -52,6 +52,7 @@ static int refuse_for(const char *name, const struct coffer_holders *all,
 	const struct coffer_holder *h, struct coffer_err *e)
 {
 	const char *is = h->on[0] ? " is " : "";
+	struct part mount;
 	int r;
 
 	switch (h->kind) {
@@ -65,8 +66,11 @@ static int refuse_for(const char *name, const struct coffer_holders *all,
 		r = coffer_err_refuse(e, EBUSY, "%s: %s%sin use as swap", name, h->on, is);
 		return coffer_err_advise(e, r, "run 'swapoff %s' first", h->name);
 	case COFFER_HOLDER_LOOP:
-		r = coffer_err_refuse(e, EBUSY, "%s: %s%sattached to %s%s", name, h->on, is,
-			h->name, mount_of(all, h->name).s);
+		mount = mount_of(all, h->name);
+		r = coffer_err_refuse(
+			e, EBUSY, "%s: %s%sattached to %s%s", name, h->on, is, h->name, mount.s);
+		if (mount.s[0])
+			return coffer_err_advise(e, r, "unmount it first");
 		return coffer_err_advise(e, r, "run 'losetup -d %s' first", h->name);
 	default:
 		r = coffer_err_refuse(e, EBUSY, "%s: %s%sin use by %s%s%s", name, h->on, is,

@@ -331,7 +331,7 @@ def backup():
     run(programs["backup"], "--restore", img, file, env=environment())
     small.check(img)
     p = run(programs["backup"], img, file, status=(4,), env=environment())
-    assert "exists already" in p.stderr, p.stderr
+    assert " exists; " in p.stderr, p.stderr
 
 
 with stack:

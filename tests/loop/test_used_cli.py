@@ -200,6 +200,6 @@ with stack:
          "was used while this run was getting ready; nothing was changed"),
         # Bug: an image was encrypted by a map from before it was mounted
         ("mounted while it asks for a key", while_it_asks, still_mounted,
-         "is attached to .*, mounted on "),
+         "attached to .*, mounted on "),
     ])
 tap.done()
