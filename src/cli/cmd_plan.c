@@ -67,12 +67,15 @@ static void show_title(const struct coffer_plan *p)
 			problems, problems == 1 ? "" : "s");
 	else if (s->stage == COFFER_STAGE_UNDOING)
 		coffer_show_line(
-			stdout, "%s: 'coffer encrypt' finishes the abort first", s->device);
-	else
-		coffer_show_line(stdout, "%s: 'coffer encrypt' %s %s%s of %s", s->device,
-			s->operation == COFFER_OP_START ? "encrypts" : "resumes and encrypts",
+			stdout, "%s: ready to finish the abort, then to encrypt", s->device);
+	else if (s->operation != COFFER_OP_START)
+		coffer_show_line(stdout, "%s: ready to resume; %s%s of %s left", s->device,
 			about(p), coffer_size_format(p->to_move).s,
-			s->filesystem[0] ? s->filesystem : coffer_size_format(p->data_size).s);
+			coffer_size_format(p->data_size).s);
+	else
+		coffer_show_line(stdout, "%s: ready to encrypt %s%s of %s", s->device, about(p),
+			coffer_size_format(p->to_move).s,
+			s->filesystem[0] ? s->filesystem : "unrecognized content");
 }
 
 static struct coffer_size_text rate(double bytes_per_second)

@@ -115,7 +115,7 @@ def estimated(fs, size, end):
     assert report["exact"] is False and report["used_only"], report
     assert verdicts(report, "used-only") == ["note"], report["preflight"]
     text = run(*command(img, "--no-speed")).stdout
-    assert re.search(f"encrypts about .* of {fs}", text) and "writes    about" in text, text
+    assert re.search(f"ready to encrypt about .* of {fs}", text) and "writes    about" in text, text
     summary = coffer.events(coffer.encrypt(img, box.key, "--json", *AUTO))[-1]
     assert summary["used_only"], summary
     slack = max(2 * MiB, report["to_move"] // 4)
@@ -259,7 +259,7 @@ def only_reads(block):
 
 def text():
     p = run(*command(box.copy("text"), *ALL))
-    for words in ("encrypts 10.0 MiB of ext4", r"writes +at most .* in 10 steps",
+    for words in ("ready to encrypt 10.0 MiB of ext4", r"writes +at most .* in 10 steps",
                   r"time +about .* \(.* to .*\)", r"speed +.*measured in", r"ok +reserve ",
                   r"ok +content ", r"save +copy the first", r"worst: nothing happened"):
         assert re.search(words, p.stdout), f"no '{words}' in:\n{p.stdout}"
