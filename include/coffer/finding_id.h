@@ -1,93 +1,90 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* coffer/finding_id.h - what a finding or a refusal is about: a word that all folders share */
+/* coffer/finding_id.h - the subject of a finding or refusal; all folders use it */
 #ifndef COFFER_FINDING_ID_H
 #define COFFER_FINDING_ID_H
 
-/* The names, which coffer_finding_name gives and JSON shows, are stable; the numbers are not. */
-enum coffer_finding_id {
-	COFFER_FINDING_NONE, /* an error that its errno alone describes */
+/* The names, which coffer_finding_name returns and JSON shows, are stable; the numbers are not. */
+/* clang-format off */
+#define COFFER_FINDING_IDS(X) \
+	X(NONE, "none") /* an error that its errno alone describes */ \
+	/* the disk, before a run */ \
+	X(EXCLUSIVE, "exclusive") \
+	X(WRITABLE, "writable") \
+	X(LOCKS, "locks") \
+	X(STATE, "state") \
+	X(CONTENT, "content") \
+	X(FILESYSTEM, "filesystem") \
+	X(SINGLE_DEVICE, "single-device") \
+	X(RESERVE, "reserve") \
+	X(SECTOR_SIZE, "sector-size") \
+	X(HEADER, "header") \
+	X(NEW_HEADER, "new-header") \
+	X(USED_ONLY, "used-only") \
+	X(HIBERNATION, "hibernation") \
+	/* the LUKS2 header and its metadata */ \
+	X(HEADER_PRIMARY, "header-primary") \
+	X(HEADER_SECONDARY, "header-secondary") \
+	X(HEADER_COPIES, "header-copies") \
+	X(COPIES, "copies") \
+	X(METADATA, "metadata") \
+	X(JSON, "json") \
+	X(CONFIG, "config") \
+	X(REQUIREMENT, "requirement") \
+	X(KEYSLOT, "keyslot") \
+	X(AREA, "area") \
+	X(TOKEN, "token") \
+	X(DIGEST, "digest") \
+	X(SEGMENT, "segment") \
+	X(REENCRYPTION, "reencryption") \
+	X(SIGNATURE, "signature") \
+	X(VOLUME_KEY, "volume-key") \
+	X(PBKDF, "pbkdf") \
+	X(KEYSLOT_ROOM, "keyslot-room") \
+	X(KEY_MEMORY, "key-memory") \
+	/* a conversion, and what an interrupted one has left */ \
+	X(CONVERSION, "conversion") \
+	X(WIPE_PENDING, "wipe-pending") \
+	X(PLACEMENT, "placement") \
+	X(UNDO, "undo") \
+	X(DAMAGE, "damage") \
+	X(SIZE, "size") \
+	X(RECORD, "record") \
+	X(STALE_RECORD, "stale-record") \
+	X(IMAGE, "image") \
+	X(MOVED_SEGMENT_COPY, "moved-segment-copy") \
+	X(MOVED_SEGMENT_LOST, "moved-segment-lost") \
+	X(MOVED_SEGMENT_AMBIGUOUS, "moved-segment-ambiguous") \
+	X(MOVED_SEGMENT_TORN, "moved-segment-torn") \
+	X(FILESYSTEM_END, "filesystem-end") \
+	X(CHECK_FILESYSTEM, "check-filesystem") \
+	/* a backup of the header */ \
+	X(BACKUP, "backup") \
+	X(UUID, "uuid") \
+	X(GEOMETRY, "geometry") \
+	X(KEYSLOTS, "keyslots") \
+	X(IN_USE, "in-use") \
+	X(SPACE, "space") \
+	/* the machine */ \
+	X(LOCK_DIRECTORY, "lock-directory") \
+	X(LOCK, "lock") \
+	X(DM_CRYPT, "dm-crypt") \
+	X(UDEV, "udev") \
+	X(SWAP, "swap") \
+	X(MEMORY_LOCK, "memory-lock") \
+	X(DISKS, "disks") \
+	X(DISK, "disk") \
+	/* only of errors */ \
+	X(STOPPED, "stopped") /* the stop callback said so */ \
+	X(PASSPHRASE, "passphrase") /* it opens no keyslot */ \
+	X(SEQUENCE_NUMBER, "sequence-number") /* none is left for a newer header */ \
+	X(CHANGED, "changed") /* another program changed the disk meanwhile */ \
+	X(COMMITTED, "committed") /* abort: a step is committed already */ \
+	X(NO_CONVERSION, "no-conversion") /* abort, resume: there is none */ \
+	X(NO_PROGRESS, "no-progress") /* an operation repeats */
 
-	/* the disk, before a run */
-	COFFER_FINDING_EXCLUSIVE,
-	COFFER_FINDING_WRITABLE,
-	COFFER_FINDING_LOCKS,
-	COFFER_FINDING_STATE,
-	COFFER_FINDING_CONTENT,
-	COFFER_FINDING_FILESYSTEM,
-	COFFER_FINDING_SINGLE_DEVICE,
-	COFFER_FINDING_RESERVE,
-	COFFER_FINDING_SECTOR_SIZE,
-	COFFER_FINDING_HEADER,
-	COFFER_FINDING_NEW_HEADER,
-	COFFER_FINDING_USED_ONLY,
-	COFFER_FINDING_HIBERNATION,
-
-	/* the LUKS2 header and its metadata */
-	COFFER_FINDING_HEADER_PRIMARY,
-	COFFER_FINDING_HEADER_SECONDARY,
-	COFFER_FINDING_HEADER_COPIES,
-	COFFER_FINDING_COPIES,
-	COFFER_FINDING_METADATA,
-	COFFER_FINDING_JSON,
-	COFFER_FINDING_CONFIG,
-	COFFER_FINDING_REQUIREMENT,
-	COFFER_FINDING_KEYSLOT,
-	COFFER_FINDING_AREA,
-	COFFER_FINDING_TOKEN,
-	COFFER_FINDING_DIGEST,
-	COFFER_FINDING_SEGMENT,
-	COFFER_FINDING_REENCRYPTION,
-	COFFER_FINDING_SIGNATURE,
-	COFFER_FINDING_VOLUME_KEY,
-	COFFER_FINDING_PBKDF,
-	COFFER_FINDING_KEYSLOT_ROOM,
-	COFFER_FINDING_KEY_MEMORY,
-
-	/* a conversion, and what an interrupted one has left */
-	COFFER_FINDING_CONVERSION,
-	COFFER_FINDING_WIPE_PENDING,
-	COFFER_FINDING_PLACEMENT,
-	COFFER_FINDING_UNDO,
-	COFFER_FINDING_DAMAGE,
-	COFFER_FINDING_SIZE,
-	COFFER_FINDING_RECORD,
-	COFFER_FINDING_STALE_RECORD,
-	COFFER_FINDING_IMAGE,
-	COFFER_FINDING_MOVED_SEGMENT_COPY,
-	COFFER_FINDING_MOVED_SEGMENT_LOST,
-	COFFER_FINDING_MOVED_SEGMENT_AMBIGUOUS,
-	COFFER_FINDING_MOVED_SEGMENT_TORN,
-	COFFER_FINDING_FILESYSTEM_END,
-	COFFER_FINDING_CHECK_FILESYSTEM,
-
-	/* a backup of the header */
-	COFFER_FINDING_BACKUP,
-	COFFER_FINDING_UUID,
-	COFFER_FINDING_GEOMETRY,
-	COFFER_FINDING_KEYSLOTS,
-	COFFER_FINDING_IN_USE,
-	COFFER_FINDING_SPACE,
-
-	/* the machine */
-	COFFER_FINDING_LOCK_DIRECTORY,
-	COFFER_FINDING_LOCK,
-	COFFER_FINDING_DM_CRYPT,
-	COFFER_FINDING_UDEV,
-	COFFER_FINDING_SWAP,
-	COFFER_FINDING_MEMORY_LOCK,
-	COFFER_FINDING_DISKS,
-	COFFER_FINDING_DISK,
-
-	/* only of errors */
-	COFFER_FINDING_STOPPED,		/* the stop callback said so */
-	COFFER_FINDING_PASSPHRASE,	/* it opens no keyslot */
-	COFFER_FINDING_SEQUENCE_NUMBER, /* none is left for a newer header */
-	COFFER_FINDING_CHANGED,		/* another program changed the disk meanwhile */
-	COFFER_FINDING_COMMITTED,	/* abort: a step is committed already */
-	COFFER_FINDING_NO_CONVERSION,	/* abort, resume: there is none */
-	COFFER_FINDING_NO_PROGRESS,	/* an operation repeats */
-
-	COFFER_N_FINDING_IDS,
-};
+#define COFFER_FINDING_ID(id, name) COFFER_FINDING_##id,
+enum coffer_finding_id { COFFER_FINDING_IDS(COFFER_FINDING_ID) COFFER_N_FINDING_IDS };
+#undef COFFER_FINDING_ID
+/* clang-format on */
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* coffer/holder.h - what keeps a disk busy: a word that all folders share */
+/* coffer/holder.h - what keeps a disk in use; all folders use it */
 #ifndef COFFER_HOLDER_H
 #define COFFER_HOLDER_H
 
@@ -13,27 +13,27 @@ extern "C" {
 #endif
 
 enum coffer_holder_kind {
-	COFFER_HOLDER_MOUNT,   /* name: where; pid: of a process that sees it there, when it is in
-				* another mount namespace than the caller's */
-	COFFER_HOLDER_DEVICE,  /* name: of the block device on top, "dm-0" */
-	COFFER_HOLDER_LOOP,    /* name: of the loop device over it, "/dev/loop0" */
-	COFFER_HOLDER_SWAP,    /* name: as /proc/swaps has it */
-	COFFER_HOLDER_PROCESS, /* pid, and name: the command; has it open */
-	COFFER_HOLDER_REENCRYPTION, /* pid and name likewise; holds the volume's reencryption lock
+	COFFER_HOLDER_MOUNT,	    /* name: the mount point; pid: a process of its mount
+				     * namespace, if that is not the caller's */
+	COFFER_HOLDER_DEVICE,	    /* name: of the block device stacked on it, "dm-0" */
+	COFFER_HOLDER_LOOP,	    /* name: of the loop device over it, "/dev/loop0" */
+	COFFER_HOLDER_SWAP,	    /* name: as in /proc/swaps */
+	COFFER_HOLDER_PROCESS,	    /* has it open; pid, and name: the command */
+	COFFER_HOLDER_REENCRYPTION, /* holds the volume's reencryption lock; pid and name likewise
 				     */
 	COFFER_N_HOLDER_KINDS,
 };
 /* "mount", "device", "loop", "swap", "process", "reencryption"; "unknown" for anything else. */
 COFFER_API const char *coffer_holder_kind_name(enum coffer_holder_kind k);
 
-/* Never the caller's own process. */
+/* Never the caller itself. */
 struct coffer_holder {
 	enum coffer_holder_kind kind;
-	pid_t pid;	/* 0 where there is none, or it cannot be told */
-	bool writes;	/* a process that has it open for writing */
-	char name[256]; /* as it is in the kernel's tables, cut to fit; may hold any byte but NUL */
-	char on[32];	/* the block device that is used, where it is not the disk itself but one on
-			 * top of it, one of its partitions, or the disk around it: "loop0p1" */
+	pid_t pid;	/* 0: none, or not known */
+	bool writes;	/* of a process: has it open for writing */
+	char name[256]; /* from the kernel's tables, truncated; may hold any byte but NUL */
+	char on[32]; /* the block device that is held, "loop0p1", if it is not the disk itself but
+		      * stacked on it, a partition of it, or the disk around it */
 };
 
 #ifdef __cplusplus

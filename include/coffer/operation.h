@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* coffer/operation.h - what a run does next on a disk: a word that all folders share */
+/* coffer/operation.h - what a run does next on a disk; all folders use it */
 #ifndef COFFER_OPERATION_H
 #define COFFER_OPERATION_H
 
@@ -9,21 +9,21 @@
 extern "C" {
 #endif
 
-/* Decided from what is on the disk, and from nothing else. */
+/* Decided from the content of the disk alone. */
 enum coffer_operation {
 	COFFER_OP_UNKNOWN,	    /* the disk was not examined */
-	COFFER_OP_START,	    /* begin: nothing of a conversion is on the disk */
-	COFFER_OP_REDO_PLACEMENT,   /* the header is half placed: place it again */
+	COFFER_OP_START,	    /* start: the disk holds no conversion */
+	COFFER_OP_REDO_PLACEMENT,   /* the header is partly placed: place it again */
 	COFFER_OP_FINISH_PLACEMENT, /* the header is placed: erase record and image */
 	COFFER_OP_CONVERT,	    /* convert from the pointer on */
 	COFFER_OP_FINALIZE,	    /* wipe the moved-segment copy, write the final header */
 	COFFER_OP_SYNC_FINAL,	    /* write the final header to both copies */
-	COFFER_OP_FINISH_UNDO,	    /* an abort is half done: finish it */
-	/* There is nothing to do, or nothing that coffer does. */
-	COFFER_OP_ENCRYPTED, /* the volume is finished */
+	COFFER_OP_FINISH_UNDO,	    /* an abort was interrupted: finish it */
+	/* Nothing to do for coffer. */
+	COFFER_OP_ENCRYPTED, /* the volume is complete */
 	COFFER_OP_OTHER,     /* a reencryption that cryptsetup resumes */
 	COFFER_OP_SHRUNK,    /* the device is smaller than the conversion it holds */
-	COFFER_OP_DAMAGED,   /* none of these: a person must decide */
+	COFFER_OP_DAMAGED,   /* a person must decide */
 	COFFER_N_OPERATIONS,
 };
 /* "start", "redo-placement", ...; "unknown" for UNKNOWN and for anything else. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* coffer/stage.h - where a disk stands in its life: a word that all folders share */
+/* coffer/stage.h - how far the conversion of a disk is; all folders use it */
 #ifndef COFFER_STAGE_H
 #define COFFER_STAGE_H
 
@@ -10,15 +10,15 @@ extern "C" {
 #endif
 
 enum coffer_stage {
-	COFFER_STAGE_PLAIN,	   /* nothing of a conversion; not ready for one */
+	COFFER_STAGE_PLAIN,	   /* no conversion, and not ready for one */
 	COFFER_STAGE_RESERVED,	   /* a filesystem with the reserve after it: ready */
-	COFFER_STAGE_PLACING,	   /* the header is half placed */
-	COFFER_STAGE_PLACED,	   /* the header is there, no step was committed */
-	COFFER_STAGE_CONVERTING,   /* steps were committed */
-	COFFER_STAGE_WIPE_PENDING, /* all is converted; the moved-segment copy is not wiped yet */
-	COFFER_STAGE_ENCRYPTED,	   /* LUKS, with nothing under way */
-	COFFER_STAGE_UNDOING,	   /* an abort is half done */
-	COFFER_STAGE_OTHER,	   /* a reencryption that is cryptsetup's to resume */
+	COFFER_STAGE_PLACING,	   /* the header is partly placed */
+	COFFER_STAGE_PLACED,	   /* the header is placed, no step is committed */
+	COFFER_STAGE_CONVERTING,   /* steps are committed */
+	COFFER_STAGE_WIPE_PENDING, /* all is converted, the moved-segment copy is not wiped yet */
+	COFFER_STAGE_ENCRYPTED,	   /* a LUKS volume, and no conversion */
+	COFFER_STAGE_UNDOING,	   /* an abort was interrupted */
+	COFFER_STAGE_OTHER,	   /* a reencryption that cryptsetup resumes */
 	COFFER_STAGE_SHRUNK,	   /* the device is smaller than the conversion it holds */
 	COFFER_STAGE_DAMAGED,	   /* none of these: see why */
 	COFFER_N_STAGES,

@@ -4,9 +4,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-/* Make room for one more item behind the @n that are there. Nothing remembers the capacity: it is
- * the next power of two, so an array must have grown by this alone. false: no memory, and the
- * array is as it was. */
+/* Make space for one more item after @n. The capacity is not stored: it is the next power of two,
+ * so an array must have grown by this alone. false: no memory, and the array is unchanged. */
 #define ARRAY_ROOM(items, n)                                                                       \
 	({                                                                                         \
 		bool room_ = true;                                                                 \

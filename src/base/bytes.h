@@ -7,10 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#define COFFER_SECTOR 512u /* the smallest transfer of any disk */
-#define COFFER_BLOCK                                                                               \
-	4096u /* of headers and records, and the unit in which filesystems are read                \
-	       */
+#define COFFER_SECTOR 512u  /* the smallest transfer of any disk */
+#define COFFER_BLOCK  4096u /* of headers and records; filesystems are read in it, too */
 
 #define DEFINE_GET(bits, order)                                                                    \
 	static inline uint##bits##_t get_##order##bits(const void *p)                              \
@@ -46,7 +44,7 @@ static inline bool bytes_are_zero(const void *p, size_t n)
 	return n == 0 || (b[0] == 0 && memcmp(b, b + 1, n - 1) == 0);
 }
 
-/* a * b; false when it does not fit. */
+/* false: it does not fit. */
 static inline bool mul_u64(uint64_t a, uint64_t b, uint64_t *ret)
 {
 	return !__builtin_mul_overflow(a, b, ret);
@@ -57,7 +55,7 @@ static inline bool add_u64(uint64_t a, uint64_t b, uint64_t *ret)
 	return !__builtin_add_overflow(a, b, ret);
 }
 
-/* @align is a power of two; the caller knows that rounding up does not wrap. */
+/* @align is a power of two. Rounding up must not wrap. */
 static inline uint64_t round_down_u64(uint64_t v, uint64_t align)
 {
 	return v & ~(align - 1);

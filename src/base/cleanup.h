@@ -23,8 +23,8 @@ static inline void cleanup_free(void *p)
 
 static inline void cleanup_close(const int *fd)
 {
-	/* Only for descriptors whose close tells nothing: read-only, memfd, error paths.
-	 * A descriptor that was written to is flushed and checked by its owner first. */
+	/* Only where an error of close is irrelevant: read-only, memfd, error paths. The owner of a
+	 * descriptor that was written to flushes it first and checks that. */
 	if (*fd >= 0)
 		(void)close(*fd);
 }
@@ -33,7 +33,7 @@ static inline void cleanup_close(const int *fd)
 #define _cleanup_free_	_cleanup_(cleanup_free)
 #define _cleanup_close_ _cleanup_(cleanup_close)
 
-/* Hand over ownership: the value out, a harmless one left behind. */
+/* Hand over ownership: the value is returned, and -1 or NULL stays. */
 #define TAKE_FD(fd)                                                                                \
 	({                                                                                         \
 		int take_fd_ = (fd);                                                               \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* crypto.c - the only door to OpenSSL: digests, PBKDF2, AES-XTS over sectors, random bytes */
+/* crypto.c - OpenSSL: digests, PBKDF2, AES-XTS over sectors, random bytes */
 #include "base/crypto.h"
 
 #include <errno.h>
@@ -24,15 +24,15 @@ struct coffer_xts {
 	uint32_t sector_size;
 };
 
-/* What libcrypto's failure of the call just made means. Out of memory is nothing that a checksum or
- * a magic says, so callers must be able to tell. errno was 0 before. */
+/* The errno of the libcrypto call that just failed, with errno 0 before it. Callers must tell a
+ * lack of memory from a wrong checksum. */
 static int failure(void)
 {
 	const int reason = ERR_GET_REASON(ERR_peek_last_error());
 
 	if (errno == ENOMEM || reason == ERR_R_MALLOC_FAILURE)
 		return -ENOMEM;
-	/* A name may be known and its provider not there. */
+	/* A known name, but no provider for it. */
 	return reason == ERR_R_UNSUPPORTED ? -EOPNOTSUPP : -EIO;
 }
 
@@ -89,8 +89,8 @@ size_t coffer_digest_size(const char *name)
 	if (!md)
 		return 0;
 	errno = 0;
-	/* A name may be known and its provider not there: only a try tells. Without memory for one
-	 * the name counts: whoever needs the digest will meet that by himself. */
+	/* A known name may have no provider. Without memory to try it the name counts; the caller
+	 * that needs the digest fails then. */
 	if (EVP_Digest("", 0, out, NULL, md, NULL) != 1 && failure() != -ENOMEM)
 		return 0;
 	return (size_t)EVP_MD_get_size(md);
@@ -135,15 +135,15 @@ int coffer_xts_new(const uint8_t *key, size_t key_size, uint32_t sector_size,
 		return coffer_err_set(
 			e, EINVAL, "AES-XTS takes a key of 256 or 512 bits, not %zu", key_size * 8);
 	if (!x)
-		return coffer_err_errno(e, ENOMEM, "set up the cipher");
+		return coffer_err_errno(e, ENOMEM, "set up AES-XTS");
 	x->sector_size = sector_size;
 	x->enc = EVP_CIPHER_CTX_new();
 	x->dec = EVP_CIPHER_CTX_new();
 	if (!x->enc || !x->dec)
-		return coffer_err_errno(e, ENOMEM, "set up the cipher");
+		return coffer_err_errno(e, ENOMEM, "set up AES-XTS");
 	if (EVP_EncryptInit_ex(x->enc, cipher, NULL, key, NULL) != 1 ||
 		EVP_DecryptInit_ex(x->dec, cipher, NULL, key, NULL) != 1)
-		return coffer_err_set(e, EIO, "libcrypto refused the key for AES-XTS");
+		return coffer_err_set(e, EIO, "libcrypto refused the AES-XTS key");
 	*ret = TAKE_PTR(x);
 	return 0;
 }
@@ -200,7 +200,7 @@ int coffer_base64_decode(const char *text, uint8_t *buf, size_t size, size_t *re
 		return -EBADMSG;
 	while (padding < 2 && text[n - 1 - padding] == '=')
 		padding++;
-	if (strcspn(text, "=") != n - padding) /* libcrypto takes it for a zero anywhere */
+	if (strcspn(text, "=") != n - padding) /* libcrypto accepts it anywhere, as a zero */
 		return -EBADMSG;
 	*ret_size = (size_t)r - padding;
 	return 0;

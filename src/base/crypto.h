@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* crypto.h - the only door to OpenSSL: digests, PBKDF2, AES-XTS over sectors, random bytes */
+/* crypto.h - OpenSSL: digests, PBKDF2, AES-XTS over sectors, random bytes */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,12 +11,12 @@
 #define COFFER_SHA256_SIZE     32
 #define COFFER_MAX_DIGEST_SIZE 64
 
-/* SHA-256 of @n bytes. Returns 0, -ENOMEM or -EIO (libcrypto failed). */
+/* SHA-256 of @n bytes. -ENOMEM, -EIO (libcrypto failed). */
 int coffer_sha256(const void *p, size_t n, uint8_t ret[COFFER_SHA256_SIZE]);
 
-/* A running digest, @name as OpenSSL knows it ("sha256", "sha512"; 64 bytes of result at most).
- * coffer_digest_end writes the result and its size and frees the digest.
- * -EOPNOTSUPP for an unknown or longer digest, -ENOMEM, -EIO when libcrypto fails. */
+/* A running digest, by OpenSSL's @name ("sha256", "sha512"). coffer_digest_end writes the result
+ * and its size and frees the digest. -EOPNOTSUPP: unknown, or longer than 64 bytes; -ENOMEM, -EIO.
+ */
 struct coffer_digest;
 int coffer_digest_new(const char *name, struct coffer_digest **ret);
 int coffer_digest_add(struct coffer_digest *d, const void *p, size_t n);
@@ -25,19 +25,19 @@ void coffer_digest_free(struct coffer_digest *d);
 DEFINE_CLEANUP(struct coffer_digest *, digest, coffer_digest_free);
 #define _cleanup_digest_ _cleanup_(cleanup_digest)
 
-/* Bytes of digest @name's result; 0 when libcrypto does not know it here. */
+/* Bytes of digest @name's result; 0: libcrypto does not have it here. */
 size_t coffer_digest_size(const char *name);
 
-/* PBKDF2-HMAC-@hash. Returns 0, -EOPNOTSUPP (hash), -EIO. */
+/* PBKDF2-HMAC-@hash. -EOPNOTSUPP (hash), -EIO. */
 int coffer_pbkdf2(const char *hash, const void *password, size_t password_size, const void *salt,
 	size_t salt_size, uint32_t iterations, uint8_t *ret, size_t ret_size);
 
-/* Equal? In a time that does not depend on where they differ. */
+/* Compare in constant time. */
 bool coffer_equal_secret(const void *a, const void *b, size_t n);
 
-/* AES-XTS with "plain64" tweaks: the tweak of a sector is its number in units of 512 bytes, also
- * where @sector_size is 4096 (dm-crypt without iv_large_sectors). @key is 32 bytes (AES-128) or
- * 64 (AES-256), borrowed for the call. A context serves one thread at a time. */
+/* AES-XTS with "plain64" tweaks: the sector's number in units of 512 bytes, with 4096-byte sectors,
+ * too (dm-crypt without iv_large_sectors). @key is 32 bytes (AES-128) or 64 (AES-256), borrowed for
+ * the call. A context serves one thread at a time. */
 struct coffer_xts;
 int coffer_xts_new(const uint8_t *key, size_t key_size, uint32_t sector_size,
 	struct coffer_xts **ret, struct coffer_err *e);
@@ -45,15 +45,14 @@ void coffer_xts_free(struct coffer_xts *x);
 DEFINE_CLEANUP(struct coffer_xts *, xts, coffer_xts_free);
 #define _cleanup_xts_ _cleanup_(cleanup_xts)
 
-/* In place; @offset is the byte offset within the volume, @offset and @n multiples of the sector
- * size. Returns 0 or -EIO. */
+/* In place. @offset is in bytes within the volume; @offset and @n are multiples of the sector size.
+ * -EIO. */
 int coffer_xts_encrypt(struct coffer_xts *x, uint64_t offset, void *buf, size_t n);
 int coffer_xts_decrypt(struct coffer_xts *x, uint64_t offset, void *buf, size_t n);
 
-/* Decode base64 with padding, as LUKS2 metadata has it, from NUL-terminated @text (NULL reads as
- * broken) into @buf of @size bytes. -EBADMSG, or -ENOSPC when it does not fit with three bytes to
- * spare (libcrypto decodes whole groups). */
+/* Decode padded base64 from @text, which may be NULL, into @buf. -EBADMSG: invalid; -ENOSPC: @size
+ * must be three times the groups of four characters, padding or not. */
 int coffer_base64_decode(const char *text, uint8_t *buf, size_t size, size_t *ret_size);
 
-/* Random bytes, good enough for keys. Returns 0 or -EIO. */
+/* Random bytes for keys. -EIO. */
 int coffer_random(void *buf, size_t n);

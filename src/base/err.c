@@ -70,7 +70,7 @@ int coffer_err_wrap(struct coffer_err *e, int r, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(context, sizeof(context), fmt, ap);
 	va_end(ap);
-	if (e->code == 0) { /* a callee that failed without a word: at least the number */
+	if (e->code == 0) { /* the callee set no error */
 		e->code = -r;
 		e->outcome = COFFER_FAILED;
 		(void)snprintf(inner, sizeof(inner), "%s", strerror(-r));

@@ -6,14 +6,14 @@
 
 #include "coffer/err.h"
 
-/* Set @e from errno value @code (positive) and a sentence without a final dot; errno's own text
- * is appended only by coffer_err_errno. All of them return -code; @e may be NULL. */
+/* Set @e from the positive errno @code and a sentence without a full stop; coffer_err_errno appends
+ * strerror. All of them return -code; @e may be NULL. */
 int coffer_err_set(struct coffer_err *e, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 int coffer_err_errno(struct coffer_err *e, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* The same with an outcome other than COFFER_FAILED. */
+/* The same with another outcome than COFFER_FAILED. */
 int coffer_err_refuse(struct coffer_err *e, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 int coffer_err_needs_repair(struct coffer_err *e, int code, const char *fmt, ...)
@@ -25,16 +25,16 @@ int coffer_err_usage(struct coffer_err *e, const char *fmt, ...)
 int coffer_err_wrap(struct coffer_err *e, int r, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Hand up a failure that was kept aside: @why becomes *@e. Returns @r. */
+/* Copy the stored failure @why to @e. Returns @r. */
 int coffer_err_pass(struct coffer_err *e, int r, const struct coffer_err *why);
 
-/* Is @r one of the errors for "this user may not": -EACCES, -EPERM, -EROFS? */
+/* Is @r -EACCES, -EPERM or -EROFS? */
 bool coffer_err_is_no_access(int r);
 
-/* Where @r is negative: what stands in the way is @id, unless a call below said it. Returns @r. */
+/* Set the subject of a negative @r, unless a callee has set one. Returns @r. */
 int coffer_err_id(struct coffer_err *e, int r, enum coffer_finding_id id);
 
-/* What happened stays, what it means is @outcome. */
+/* Change the outcome alone. */
 void coffer_err_outcome(struct coffer_err *e, enum coffer_outcome outcome);
 
 /* End the message with "; advice", the way out. Half of a command is another command, so an advice
@@ -46,5 +46,5 @@ int coffer_err_advise(struct coffer_err *e, int r, const char *fmt, ...)
 void coffer_err_append(struct coffer_err *e, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* The exit code for a call that returned @r: the outcome of @e, or FAILED where nobody set one. */
+/* The exit code for a call that returned @r: the outcome of @e, or FAILED if none was set. */
 int coffer_err_exit_code(const struct coffer_err *e, int r);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* findings.c - build the list of what was looked at */
+/* findings.c - build a list of findings */
 #include "base/findings.h"
 
 #include <assert.h>
@@ -26,78 +26,8 @@ const char *coffer_verdict_name(enum coffer_verdict v)
 	return (unsigned int)v < COFFER_N_VERDICTS ? names[v] : "unknown";
 }
 
-static const char *const finding_names[] = {
-	[COFFER_FINDING_NONE] = "none",
-	[COFFER_FINDING_EXCLUSIVE] = "exclusive",
-	[COFFER_FINDING_WRITABLE] = "writable",
-	[COFFER_FINDING_LOCKS] = "locks",
-	[COFFER_FINDING_STATE] = "state",
-	[COFFER_FINDING_CONTENT] = "content",
-	[COFFER_FINDING_FILESYSTEM] = "filesystem",
-	[COFFER_FINDING_SINGLE_DEVICE] = "single-device",
-	[COFFER_FINDING_RESERVE] = "reserve",
-	[COFFER_FINDING_SECTOR_SIZE] = "sector-size",
-	[COFFER_FINDING_HEADER] = "header",
-	[COFFER_FINDING_NEW_HEADER] = "new-header",
-	[COFFER_FINDING_USED_ONLY] = "used-only",
-	[COFFER_FINDING_HIBERNATION] = "hibernation",
-	[COFFER_FINDING_HEADER_PRIMARY] = "header-primary",
-	[COFFER_FINDING_HEADER_SECONDARY] = "header-secondary",
-	[COFFER_FINDING_HEADER_COPIES] = "header-copies",
-	[COFFER_FINDING_COPIES] = "copies",
-	[COFFER_FINDING_METADATA] = "metadata",
-	[COFFER_FINDING_JSON] = "json",
-	[COFFER_FINDING_CONFIG] = "config",
-	[COFFER_FINDING_REQUIREMENT] = "requirement",
-	[COFFER_FINDING_KEYSLOT] = "keyslot",
-	[COFFER_FINDING_AREA] = "area",
-	[COFFER_FINDING_TOKEN] = "token",
-	[COFFER_FINDING_DIGEST] = "digest",
-	[COFFER_FINDING_SEGMENT] = "segment",
-	[COFFER_FINDING_REENCRYPTION] = "reencryption",
-	[COFFER_FINDING_SIGNATURE] = "signature",
-	[COFFER_FINDING_VOLUME_KEY] = "volume-key",
-	[COFFER_FINDING_PBKDF] = "pbkdf",
-	[COFFER_FINDING_KEYSLOT_ROOM] = "keyslot-room",
-	[COFFER_FINDING_KEY_MEMORY] = "key-memory",
-	[COFFER_FINDING_CONVERSION] = "conversion",
-	[COFFER_FINDING_WIPE_PENDING] = "wipe-pending",
-	[COFFER_FINDING_PLACEMENT] = "placement",
-	[COFFER_FINDING_UNDO] = "undo",
-	[COFFER_FINDING_DAMAGE] = "damage",
-	[COFFER_FINDING_SIZE] = "size",
-	[COFFER_FINDING_RECORD] = "record",
-	[COFFER_FINDING_STALE_RECORD] = "stale-record",
-	[COFFER_FINDING_IMAGE] = "image",
-	[COFFER_FINDING_MOVED_SEGMENT_COPY] = "moved-segment-copy",
-	[COFFER_FINDING_MOVED_SEGMENT_LOST] = "moved-segment-lost",
-	[COFFER_FINDING_MOVED_SEGMENT_AMBIGUOUS] = "moved-segment-ambiguous",
-	[COFFER_FINDING_MOVED_SEGMENT_TORN] = "moved-segment-torn",
-	[COFFER_FINDING_FILESYSTEM_END] = "filesystem-end",
-	[COFFER_FINDING_CHECK_FILESYSTEM] = "check-filesystem",
-	[COFFER_FINDING_BACKUP] = "backup",
-	[COFFER_FINDING_UUID] = "uuid",
-	[COFFER_FINDING_GEOMETRY] = "geometry",
-	[COFFER_FINDING_KEYSLOTS] = "keyslots",
-	[COFFER_FINDING_IN_USE] = "in-use",
-	[COFFER_FINDING_SPACE] = "space",
-	[COFFER_FINDING_LOCK_DIRECTORY] = "lock-directory",
-	[COFFER_FINDING_LOCK] = "lock",
-	[COFFER_FINDING_DM_CRYPT] = "dm-crypt",
-	[COFFER_FINDING_UDEV] = "udev",
-	[COFFER_FINDING_SWAP] = "swap",
-	[COFFER_FINDING_MEMORY_LOCK] = "memory-lock",
-	[COFFER_FINDING_DISKS] = "disks",
-	[COFFER_FINDING_DISK] = "disk",
-	[COFFER_FINDING_STOPPED] = "stopped",
-	[COFFER_FINDING_PASSPHRASE] = "passphrase",
-	[COFFER_FINDING_SEQUENCE_NUMBER] = "sequence-number",
-	[COFFER_FINDING_CHANGED] = "changed",
-	[COFFER_FINDING_COMMITTED] = "committed",
-	[COFFER_FINDING_NO_CONVERSION] = "no-conversion",
-	[COFFER_FINDING_NO_PROGRESS] = "no-progress",
-};
-static_assert(ARRAY_SIZE(finding_names) == COFFER_N_FINDING_IDS, "every id has a name");
+#define NAME(id, name) [COFFER_FINDING_##id] = (name),
+static const char *const finding_names[] = {COFFER_FINDING_IDS(NAME)};
 
 const char *coffer_finding_name(enum coffer_finding_id id)
 {

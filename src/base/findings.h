@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* findings.h - build the list of what was looked at (contract: coffer/finding.h) */
+/* findings.h - build a list of findings (contract: coffer/finding.h) */
 #pragma once
 #include <stddef.h>
 
@@ -7,7 +7,7 @@
 
 /* Add what row @t of findings_table.h says, to the end of @l. Either of @arguments (COFFER_WITH)
  * and @remedy (COFFER_RUN) may be NULL. -ENOMEM: the list is as it was, and a caller must not
- * report it as if it were whole. */
+ * report it as complete. */
 int coffer_findings_add(struct coffer_findings *l, enum coffer_text t,
 	const struct coffer_argument *arguments, const char *const *remedy);
 

@@ -174,7 +174,7 @@ SAYS(RESERVE, RESERVE, OK,
 	NULL)
 REFUSES(RESERVE_ODD, RESERVE, EINVAL,
 	"{device_bytes} bytes, not a multiple of 512",
-	"cut off the rest: {remedy}")
+	"truncate it: {remedy}")
 REFUSES(RESERVE_GIVEN_LESS, RESERVE, EINVAL,
 	"--device-size {given_bytes} is less than the filesystem, which ends at "
 	"{filesystem_end}",

@@ -39,7 +39,7 @@ static const struct sentence {
 
 struct out {
 	char *s;
-	size_t size, n; /* n may be above size: then it is cut */
+	size_t size, n; /* n above size: truncated */
 };
 
 static void put(struct out *o, const char *s, size_t n)
@@ -136,7 +136,7 @@ static void render(char *ret, size_t size, const char *text, const struct coffer
 	end(&o);
 }
 
-/* @command for a sentence: each word as a shell takes it back. Half of one is another one, so it is
+/* @command for a sentence, each word quoted for a shell. A part of it is another command, so it is
  * whole or "...". */
 static void quote_command(const char *const *command, char *ret, size_t size)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* json.c - the only door to json-c: typed getters that fail loudly, builders, compact text */
+/* json.c - json-c: strict parser, typed getters, builders, compact text */
 #include "base/json.h"
 
 #include <errno.h>
@@ -28,7 +28,7 @@ int coffer_json_parse(const char *text, size_t n, struct json_object **ret)
 	json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
 	errno = 0;
 	o = json_tokener_parse_ex(tok, text, (int)n);
-	/* json-c has no error of its own for that; whoever judges a text must know. */
+	/* json-c has no error of its own for this. */
 	no_memory = errno == ENOMEM;
 	whole = json_tokener_get_error(tok) == json_tokener_success &&
 		json_tokener_get_parse_end(tok) == n;
@@ -41,16 +41,16 @@ int coffer_json_parse(const char *text, size_t n, struct json_object **ret)
 	return 0;
 }
 
-/* --- names that come twice --- */
+/* --- duplicate names --- */
 
 struct scan {
 	struct json_tokener *tok;
-	/* The names that each open object has had so far; NULL for an array. */
+	/* The names so far in each open object; NULL for an array. */
 	struct json_object *names[DEPTH + 1];
 	size_t depth;
 };
 
-/* The byte behind the string that begins at @text[i]. The text is valid, so there is one. */
+/* The end of the string that begins at @text[i]. */
 static size_t string_end(const char *text, size_t n, size_t i)
 {
 	const char quote = text[i];
@@ -67,8 +67,9 @@ static bool is_name(const char *text, size_t n, size_t end)
 	return end < n && text[end] == ':';
 }
 
-/* Note the name [at, end) of the innermost object, as json-c reads it: with its escapes undone, and
- * up to its first NUL. */
+/* Note the name [at, end) of the innermost object as json-c reads it: unescaped, up to its first
+ * NUL.
+ */
 static int note_name(
 	struct scan *s, const char *text, size_t at, size_t end, char *ret, size_t size)
 {
@@ -96,7 +97,7 @@ static int enter(struct scan *s, bool object)
 	struct json_object *names = NULL;
 
 	if (s->depth > DEPTH)
-		return -ENOMEM; /* not of a text that was taken */
+		return -ENOMEM; /* not in a text that was accepted */
 	if (object) {
 		names = json_object_new_object();
 		if (!names)
@@ -123,7 +124,7 @@ int coffer_json_duplicate(const char *text, size_t n, char *ret, size_t size)
 			r = enter(&s, text[i] == '{');
 		} else if (text[i] == '}' || text[i] == ']') {
 			leave(&s);
-		} else if (text[i] == '"' || text[i] == '\'') { /* json-c takes names in either */
+		} else if (text[i] == '"' || text[i] == '\'') { /* json-c accepts both */
 			end = string_end(text, n, i);
 			if (is_name(text, n, end))
 				r = note_name(&s, text, i, end, ret, size);
@@ -175,7 +176,7 @@ const char *coffer_json_string(struct json_object *o, const char *key)
 {
 	struct json_object *v = get(o, key, json_type_string);
 
-	/* A text with an embedded NUL is a trap for whoever compares it: not a string for us. */
+	/* A string with a NUL in it would be compared in part only. */
 	if (!v || strlen(json_object_get_string(v)) != (size_t)json_object_get_string_len(v))
 		return NULL;
 	return json_object_get_string(v);
@@ -356,6 +357,6 @@ const char *coffer_json_text(struct json_object *o)
 
 	errno = 0;
 	text = json_object_to_json_string_ext(o, flags);
-	/* When its buffer cannot grow json-c leaves a piece out, goes on and reports nothing. */
+	/* If its buffer cannot grow, json-c leaves a part out and reports nothing. */
 	return errno == ENOMEM ? NULL : text;
 }

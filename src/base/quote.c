@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* quote.c - a word as a shell takes it back */
+/* quote.c - quote a word for a shell */
 #include "base/quote.h"
 
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* secret.c - keys and passphrases: locked in RAM, kept out of core dumps, wiped when freed */
+/* secret.c - keys and passphrases: locked in memory, not in core dumps, wiped when freed */
 #include "base/secret.h"
 
 #include <errno.h>
@@ -9,7 +9,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 
-/* The struct and its bytes share one mapping, so there is one thing to lock and to wipe. */
+/* The struct and its bytes are one mapping: locked and wiped as one. */
 static size_t mapping_size(size_t size)
 {
 	return round_up_u64(sizeof(struct coffer_secret) + size, 4096);
@@ -22,12 +22,12 @@ int coffer_secret_new(size_t size, struct coffer_secret **ret, struct coffer_err
 
 	s = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (s == MAP_FAILED)
-		return coffer_err_errno(e, ENOMEM, "no memory for a key of %zu bytes", size);
+		return coffer_err_errno(e, ENOMEM, "allocate a key of %zu bytes", size);
 	if (mlock(s, n) < 0 || madvise(s, n, MADV_DONTDUMP) < 0) {
 		(void)munmap(s, n);
 		return coffer_err_set(e, ENOMEM,
-			"cannot lock %zu bytes of memory for a key: the limit on locked memory "
-			"(ulimit -l) is too low",
+			"cannot lock %zu bytes of memory for a key; raise the limit on locked "
+			"memory (ulimit -l)",
 			n);
 	}
 	s->size = s->capacity = size;

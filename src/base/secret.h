@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* secret.h - keys and passphrases: locked in RAM, kept out of core dumps, wiped when freed */
+/* secret.h - keys and passphrases: locked in memory, not in core dumps, wiped when freed */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -8,16 +8,15 @@
 #include "coffer/err.h"
 
 struct coffer_secret {
-	size_t size;	 /* bytes in use; the owner may lower it */
+	size_t size;	 /* bytes in use; the owner may decrease it */
 	size_t capacity; /* bytes that fit */
 	uint8_t *data;
 };
 
-/* A zeroed secret of @size bytes, owned by the caller.
- * -ENOMEM when memory cannot be had or not be locked (RLIMIT_MEMLOCK): a key that could be
- * swapped out is refused rather than used. */
+/* A zeroed secret of @size bytes. -ENOMEM: no memory, or it cannot be locked (RLIMIT_MEMLOCK): a
+ * key that could be swapped out is not used. */
 int coffer_secret_new(size_t size, struct coffer_secret **ret, struct coffer_err *e);
-/* Lock @s again in a child: locks are not inherited by fork. -errno of mlock. */
+/* Lock @s in a child: fork does not inherit locks. -errno of mlock. */
 int coffer_secret_relock(const struct coffer_secret *s);
 void coffer_secret_free(struct coffer_secret *s); /* NULL is fine */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* size.c - sizes as people write and read them */
+/* size.c - parse and format sizes */
 #include "base/size.h"
 
 #include <errno.h>

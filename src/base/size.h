@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* size.h - sizes as people write and read them */
+/* size.h - parse and format sizes */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -11,5 +11,5 @@ int coffer_size_parse(const char *text, uint64_t *ret);
 struct coffer_size_text {
 	char s[24];
 };
-/* "3.9 GiB", "1023 B": four characters of number at most, for people only. */
+/* "3.9 GiB", "1023 B": at most four characters of number, for people only. */
 struct coffer_size_text coffer_size_format(uint64_t bytes);

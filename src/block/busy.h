@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* busy.h - refusals that say who uses a disk, and what to do about it
+/* busy.h - refusals that name the holders of a disk, and the way out
  *
  * All of them set @e with outcome REFUSED and return -EBUSY. @st is of the device or file that
  * @name leads to. */
@@ -8,12 +8,12 @@
 
 #include "coffer/err.h"
 
-/* A block device cannot be had with O_EXCL. */
+/* A block device that cannot be opened with O_EXCL. */
 int coffer_busy_explain(const char *name, const struct stat *st, struct coffer_err *e);
 
-/* Somebody else has an OFD lock on it. */
+/* A disk on which another program has an OFD lock. */
 int coffer_busy_explain_locked(const char *name, const struct stat *st, struct coffer_err *e);
 
-/* It could be opened alone. That keeps nobody away who uses it through a loop device, on which the
- * kernel takes no hold, and nobody who swaps on an image file. 0 when there is none. */
+/* A disk that could be opened exclusively: O_EXCL keeps out neither a loop device over it nor swap
+ * on an image file. 0: there is none of them. */
 int coffer_busy_refuse_attached(const char *name, const struct stat *st, struct coffer_err *e);

@@ -3,7 +3,6 @@
 #include "block/devices.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -56,7 +55,7 @@ static bool is_node(const char *root, const char *path, dev_t dev)
 	       stat(full, &st) == 0 && S_ISBLK(st.st_mode) && st.st_rdev == dev;
 }
 
-/* The name of its node; false when it has none. */
+/* Its node; false: none. */
 static bool find_node(const char *root, int sys, const char *name, char *ret, size_t size)
 {
 	char path[NAME_MAX + 32], label[256];
@@ -65,7 +64,7 @@ static bool find_node(const char *root, int sys, const char *name, char *ret, si
 	(void)snprintf(path, sizeof(path), "%s/dev", name);
 	if (!coffer_sysfs_read_dev(sys, path, &dev))
 		return false;
-	/* A name that means something, and stays the same after the next boot. */
+	/* The name in /dev/mapper stays the same after the next boot. */
 	(void)snprintf(path, sizeof(path), "%s/dm/name", name);
 	if (coffer_sysfs_read_line(sys, path, label, sizeof(label))) {
 		(void)snprintf(ret, size, "/dev/mapper/%s", label);
@@ -73,7 +72,7 @@ static bool find_node(const char *root, int sys, const char *name, char *ret, si
 			return true;
 	}
 	(void)snprintf(ret, size, "/dev/%s", name);
-	for (char *c = ret; *c; c++) /* sysfs has no folders here: "cciss!c0d0" */
+	for (char *c = ret; *c; c++) /* "cciss!c0d0" is /dev/cciss/c0d0 */
 		if (*c == '!')
 			*c = '/';
 	return is_node(root, ret, dev);
@@ -98,35 +97,31 @@ static int by_name(const void *a, const void *b)
 
 static int read_all(const char *root, DIR *dir, struct coffer_devices *b)
 {
-	const struct dirent *d;
 	char node[NAME_MAX + 32];
-	int r = 0;
+	const char *name;
 
-	while (r == 0 && (d = readdir(dir)))
-		if (d->d_name[0] != '.' && !is_memory(d->d_name) &&
-			has_size(dirfd(dir), d->d_name) && !is_free_loop(dirfd(dir), d->d_name) &&
-			find_node(root, dirfd(dir), d->d_name, node, sizeof(node)))
-			r = add(b, node);
+	while ((name = coffer_dir_next(dir)))
+		if (!is_memory(name) && has_size(dirfd(dir), name) &&
+			!is_free_loop(dirfd(dir), name) &&
+			find_node(root, dirfd(dir), name, node, sizeof(node)) && add(b, node) < 0)
+			return -ENOMEM;
 	if (b->n > 1)
 		qsort(b->items, b->n, sizeof(*b->items), by_name);
-	return r;
+	return 0;
 }
 
 int coffer_devices_read(const char *root, struct coffer_devices *ret, struct coffer_err *e)
 {
 	_cleanup_devices_ struct coffer_devices b = {0};
+	_cleanup_dir_ DIR *dir = NULL;
 	char path[PATH_MAX];
-	DIR *dir;
-	int r;
 
 	(void)snprintf(path, sizeof(path), "%s/sys/class/block", root);
 	dir = opendir(path);
 	if (!dir)
-		return coffer_err_errno(e, errno, "look for block devices in %s", path);
-	r = read_all(root, dir, &b);
-	(void)closedir(dir);
-	if (r < 0)
-		return coffer_err_errno(e, -r, "list the block devices");
+		return coffer_err_errno(e, errno, "open %s", path);
+	if (read_all(root, dir, &b) < 0)
+		return coffer_err_errno(e, ENOMEM, "list the block devices");
 	*ret = b;
 	b = (struct coffer_devices){0};
 	return 0;
@@ -142,22 +137,16 @@ void coffer_devices_free(struct coffer_devices *b)
 
 void coffer_device_find_link(const char *folder, dev_t dev, char *ret, size_t size)
 {
-	const struct dirent *d;
+	_cleanup_dir_ DIR *dir = opendir(folder);
+	const char *name;
 	struct stat st;
-	DIR *dir = opendir(folder);
 
 	memset(ret, 0, size);
-	if (!dir)
-		return;
-	while ((d = readdir(dir))) {
-		if (d->d_name[0] == '.' || strlen(d->d_name) >= size ||
-			fstatat(dirfd(dir), d->d_name, &st, 0) < 0 || !S_ISBLK(st.st_mode) ||
-			st.st_rdev != dev)
-			continue;
-		if (!ret[0] || strcmp(d->d_name, ret) < 0)
-			(void)snprintf(ret, size, "%s", d->d_name);
-	}
-	(void)closedir(dir);
+	while ((name = coffer_dir_next(dir)))
+		if (strlen(name) < size && fstatat(dirfd(dir), name, &st, 0) == 0 &&
+			S_ISBLK(st.st_mode) && st.st_rdev == dev &&
+			(!ret[0] || strcmp(name, ret) < 0))
+			(void)snprintf(ret, size, "%s", name);
 }
 
 bool coffer_device_maps_volume(const char *name, const char *uuid)

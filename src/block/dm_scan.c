@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* dm_scan.c - which block devices of this machine are encrypted by device-mapper, from sysfs */
+/* dm_scan.c - find encrypted block devices and swap, from sysfs */
 #include "block/dm_scan.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -11,8 +10,6 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "base/array.h"
-#include "base/cleanup.h"
 #include "block/mounts.h"
 #include "io/sysfs.h"
 
@@ -20,7 +17,7 @@ enum {
 	DEEPEST = 8
 };
 
-/* libdevmapper's name for the kind begins the UUID of a mapping: "CRYPT-LUKS2-...". */
+/* The UUID of a dm-crypt mapping begins with "CRYPT-". */
 static bool is_crypt(const char *folder)
 {
 	char path[PATH_MAX], uuid[160];
@@ -32,47 +29,38 @@ static bool is_crypt(const char *folder)
 
 size_t coffer_dm_scan_count(void)
 {
-	DIR *dir = opendir("/sys/class/block");
-	const struct dirent *d;
-	char path[PATH_MAX];
+	_cleanup_dir_ DIR *dir = opendir("/sys/class/block");
+	char path[NAME_MAX + 32];
+	const char *name;
 	size_t n = 0;
 
-	while (dir && (d = readdir(dir)))
-		if (strncmp(d->d_name, "dm-", 3) == 0 &&
-			snprintf(path, sizeof(path), "/sys/class/block/%s", d->d_name) <
-				(int)sizeof(path))
-			n += is_crypt(path);
-	if (dir)
-		(void)closedir(dir);
+	while ((name = coffer_dir_next(dir))) {
+		(void)snprintf(path, sizeof(path), "/sys/class/block/%s", name);
+		n += strncmp(name, "dm-", 3) == 0 && is_crypt(path);
+	}
 	return n;
 }
 
 static enum coffer_swap_kind kind_of(const char *folder, int depth);
 
-/* All that it stands on: as good as the worst of them. */
+/* The devices that it is stacked on: the worst of them counts. */
 static enum coffer_swap_kind kind_below(const char *folder, int depth)
 {
 	enum coffer_swap_kind kind = COFFER_SWAP_PLAIN, k;
-	const struct dirent *d;
+	_cleanup_dir_ DIR *dir = NULL;
 	char path[PATH_MAX];
+	const char *name;
 	bool any = false;
-	DIR *dir;
 
 	if (snprintf(path, sizeof(path), "%s/slaves", folder) >= (int)sizeof(path))
 		return COFFER_SWAP_UNKNOWN;
 	dir = opendir(path);
-	while (dir && (d = readdir(dir))) {
-		if (d->d_name[0] == '.')
-			continue;
-		if (snprintf(path, sizeof(path), "/sys/class/block/%s", d->d_name) >=
-			(int)sizeof(path))
-			continue;
+	while ((name = coffer_dir_next(dir))) {
+		(void)snprintf(path, sizeof(path), "/sys/class/block/%s", name);
 		k = kind_of(path, depth + 1);
 		kind = any && k < kind ? kind : k;
 		any = true;
 	}
-	if (dir)
-		(void)closedir(dir);
 	return kind;
 }
 
@@ -89,22 +77,21 @@ static enum coffer_swap_kind kind_of(const char *folder, int depth)
 	if (strncmp(name, "zram", 4) == 0 || strncmp(name, "ram", 3) == 0)
 		return COFFER_SWAP_MEMORY;
 	if (strncmp(name, "loop", 4) == 0)
-		return COFFER_SWAP_UNKNOWN; /* the file may lie anywhere */
+		return COFFER_SWAP_UNKNOWN; /* the file may be anywhere */
 	if (snprintf(path, sizeof(path), "%s/partition", real) >= (int)sizeof(path))
 		return COFFER_SWAP_UNKNOWN;
 	if (access(path, F_OK) < 0)
 		return kind_below(real, depth);
-	*strrchr(real, '/') = '\0'; /* the disk around it */
+	*strrchr(real, '/') = '\0'; /* the disk around the partition */
 	return kind_of(real, depth + 1);
 }
 
-/* A file lies on the device of its filesystem; a btrfs has a number that no device has. */
-static enum coffer_swap_kind kind_of_id(struct coffer_device_id what)
+/* A file is on the device of its filesystem; a btrfs has a number that no device has. */
+static enum coffer_swap_kind kind_of_id(struct coffer_device_id id)
 {
 	char path[64];
 
-	(void)snprintf(
-		path, sizeof(path), "/sys/dev/block/%u:%u", major(what.dev), minor(what.dev));
+	(void)snprintf(path, sizeof(path), "/sys/dev/block/%u:%u", major(id.dev), minor(id.dev));
 	return kind_of(path, 0);
 }
 
@@ -115,19 +102,16 @@ int coffer_dm_scan_swaps(struct coffer_swap_list *ret)
 	int r;
 
 	r = coffer_swaps_read(&swaps);
-	for (size_t i = 0; i < swaps.n && r == 0; i++) {
-		if (!ARRAY_ROOM(list.items, list.n)) {
-			r = -ENOMEM;
-			break;
-		}
-		list.items[list.n] = (struct coffer_swap){.kind = kind_of_id(swaps.items[i].what)};
-		(void)snprintf(list.items[list.n].name, sizeof(list.items->name), "%s",
-			swaps.items[i].name);
-		list.n++;
-	}
-	if (r < 0) {
-		free(list.items);
+	if (r < 0)
 		return r;
+	list.items = calloc(swaps.n + 1, sizeof(*list.items));
+	if (!list.items)
+		return -ENOMEM;
+	for (; list.n < swaps.n; list.n++) {
+		struct coffer_swap *s = &list.items[list.n];
+
+		s->kind = kind_of_id(swaps.items[list.n].id);
+		(void)snprintf(s->name, sizeof(s->name), "%s", swaps.items[list.n].name);
 	}
 	*ret = list;
 	return 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* dm_scan.h - which block devices of this machine are encrypted by device-mapper, from sysfs */
+/* dm_scan.h - find encrypted block devices and swap, from sysfs */
 #pragma once
 #include <stddef.h>
 
@@ -15,7 +15,7 @@ struct coffer_swap {
 	enum coffer_swap_kind kind;
 };
 
-/* How many encrypted volumes are open now. */
+/* The number of encrypted volumes that are open. */
 size_t coffer_dm_scan_count(void);
 
 struct coffer_swap_list {
@@ -23,5 +23,5 @@ struct coffer_swap_list {
 	size_t n;
 };
 
-/* What is swapped on, and whether that lies on an encrypted volume. -ENOMEM. */
+/* All swap, and whether it is on an encrypted volume. -ENOMEM. */
 int coffer_dm_scan_swaps(struct coffer_swap_list *ret);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* loops.c - loop devices, and what is below them */
+/* loops.c - loop devices and their backing files */
 #include "block/loops.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -14,7 +13,7 @@
 #include "base/array.h"
 #include "io/sysfs.h"
 
-/* What the kernel holds open. A path may be stale, or of another mount namespace. */
+/* The file that the kernel holds open. Its path may be stale, or of another mount namespace. */
 static bool backing_by_kernel(const char *name, dev_t dev, struct coffer_device_id *ret)
 {
 	_cleanup_close_ int fd = -1;
@@ -50,7 +49,7 @@ static int add_loop(struct coffer_loops *l, int sys, const char *name, bool *com
 
 	(void)snprintf(path, sizeof(path), "%.31s/loop/backing_file", name);
 	if (!coffer_sysfs_read_line(sys, path, backing, sizeof(backing)))
-		return 0; /* it is over nothing */
+		return 0; /* no backing file */
 	(void)snprintf(loop.name, sizeof(loop.name), "%s", name);
 	(void)snprintf(path, sizeof(path), "%.31s/dev", name);
 	if (!coffer_sysfs_read_dev(sys, path, &loop.dev))
@@ -76,27 +75,19 @@ static int by_number(const void *a, const void *b)
 
 int coffer_loops_read(struct coffer_loops *ret, bool *complete)
 {
-	struct coffer_loops l = {0};
-	DIR *dir = opendir("/sys/block");
-	const struct dirent *d;
-	int r = 0;
+	_cleanup_loops_ struct coffer_loops l = {0};
+	_cleanup_dir_ DIR *dir = opendir("/sys/block");
+	const char *name;
 
-	if (!dir) {
+	if (!dir)
 		*complete = false;
-		*ret = l;
-		return 0;
-	}
-	while (r == 0 && (d = readdir(dir)))
-		if (strncmp(d->d_name, "loop", 4) == 0)
-			r = add_loop(&l, dirfd(dir), d->d_name, complete);
-	(void)closedir(dir);
-	if (r < 0) {
-		coffer_loops_free(&l);
-		return r;
-	}
+	while ((name = coffer_dir_next(dir)))
+		if (strncmp(name, "loop", 4) == 0 && add_loop(&l, dirfd(dir), name, complete) < 0)
+			return -ENOMEM;
 	if (l.n > 1)
 		qsort(l.items, l.n, sizeof(*l.items), by_number);
 	*ret = l;
+	l = (struct coffer_loops){0};
 	return 0;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* loops.h - loop devices, and what is below them
+/* loops.h - loop devices and their backing files
  *
- * The kernel takes no hold on what is below a loop device, and tells it there in no table. */
+ * The kernel does not open the backing file exclusively, and lists it in no holders/ folder. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,8 +20,8 @@ struct coffer_loops {
 	size_t n;
 };
 
-/* All loop devices that are in use. *@complete becomes false when there is no sysfs, or one of
- * them does not tell what it is over. -ENOMEM. */
+/* All loop devices with a backing file. *@complete becomes false if there is no sysfs, or if one's
+ * backing file cannot be found. -ENOMEM. */
 int coffer_loops_read(struct coffer_loops *ret, bool *complete);
 void coffer_loops_free(struct coffer_loops *l);
 #define _cleanup_loops_ _cleanup_(coffer_loops_free)

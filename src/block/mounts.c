@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* mounts.c - libmount: which block devices are mounted where, what is swapped on */
+/* mounts.c - mounts and swap, by libmount */
 #include "block/mounts.h"
 
 #include <errno.h>
@@ -14,10 +14,10 @@
 DEFINE_CLEANUP(struct libmnt_table *, table, mnt_unref_table);
 DEFINE_CLEANUP(struct libmnt_iter *, iter, mnt_free_iter);
 
-/* Which block device is it? A btrfs shows a number that no device has; it tells by name which one
- * it uses. Of other filesystems the name is not looked at: an ordinary user may mount a tmpfs, in a
- * namespace of his own, and name as its source whatever he likes. Only names below /dev are: any
- * other may be on a network filesystem whose server does not answer. */
+/* A btrfs has a number that no device has, and names one of its devices as the source. The source
+ * of other filesystems is ignored: an ordinary user can mount a tmpfs with any source in a
+ * namespace of its own. So is one outside /dev: it may be on a network filesystem whose server does
+ * not answer. */
 static bool mounted_device(struct libmnt_fs *fs, struct coffer_device_id *ret)
 {
 	const char *source = mnt_fs_get_source(fs), *type = mnt_fs_get_fstype(fs);
@@ -45,7 +45,7 @@ static bool swapped_id(struct libmnt_fs *fs, struct coffer_device_id *ret)
 	return true;
 }
 
-static int add(struct coffer_mounts *m, struct coffer_device_id what, pid_t pid, const char *name)
+static int add(struct coffer_mounts *m, struct coffer_device_id id, pid_t pid, const char *name)
 {
 	char *copy = strdup(name ? name : "");
 
@@ -53,7 +53,7 @@ static int add(struct coffer_mounts *m, struct coffer_device_id what, pid_t pid,
 		free(copy);
 		return -ENOMEM;
 	}
-	m->items[m->n++] = (struct coffer_mount){.what = what, .pid = pid, .name = copy};
+	m->items[m->n++] = (struct coffer_mount){.id = id, .pid = pid, .name = copy};
 	return 0;
 }
 
@@ -66,12 +66,12 @@ static int add_table(struct coffer_mounts *m, struct libmnt_table *table, pid_t 
 	if (!it)
 		return -ENOMEM;
 	while (r == 0 && mnt_table_next_fs(table, it, &fs) == 0) {
-		struct coffer_device_id what;
+		struct coffer_device_id id;
 
-		if (swaps && swapped_id(fs, &what))
-			r = add(m, what, pid, mnt_fs_get_source(fs));
-		else if (!swaps && mounted_device(fs, &what))
-			r = add(m, what, pid, mnt_fs_get_target(fs));
+		if (swaps && swapped_id(fs, &id))
+			r = add(m, id, pid, mnt_fs_get_source(fs));
+		else if (!swaps && mounted_device(fs, &id))
+			r = add(m, id, pid, mnt_fs_get_target(fs));
 	}
 	return r;
 }
@@ -86,59 +86,52 @@ int coffer_mounts_add(struct coffer_mounts *m, const char *path, pid_t pid, bool
 
 /* --- mount namespaces --- */
 
-struct seen {
+struct namespaces {
 	ino_t *items;
 	size_t n;
 };
 
-/* -EEXIST: known already. */
-static int note_namespace(struct seen *s, ino_t ns)
+/* The mounts in the namespace of @pid, 0 for our own, unless they were read. */
+static int add_namespace(
+	struct coffer_mounts *m, struct namespaces *seen, pid_t pid, bool *complete)
 {
-	for (size_t i = 0; i < s->n; i++)
-		if (s->items[i] == ns)
-			return -EEXIST;
-	if (!ARRAY_ROOM(s->items, s->n))
-		return -ENOMEM;
-	s->items[s->n++] = ns;
-	return 0;
-}
-
-static int add_namespace(struct coffer_mounts *m, struct seen *s, pid_t pid, bool *complete)
-{
+	char process[32] = "self", path[64];
 	struct stat st;
-	char path[64];
 	bool read;
 	int r;
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)pid);
+	if (pid)
+		(void)snprintf(process, sizeof(process), "%d", (int)pid);
+	(void)snprintf(path, sizeof(path), "/proc/%s/ns/mnt", process);
 	if (stat(path, &st) < 0) {
-		if (errno != ENOENT && errno != ESRCH)
-			*complete = false;
-		return 0;
+		*complete &= pid && (errno == ENOENT || errno == ESRCH);
+		if (pid)
+			return 0;
+		st.st_ino = 0; /* a kernel without namespaces */
 	}
-	r = note_namespace(s, st.st_ino);
-	if (r < 0)
-		return r == -EEXIST ? 0 : r;
-	(void)snprintf(path, sizeof(path), "/proc/%d/mountinfo", (int)pid);
+	for (size_t i = 0; i < seen->n; i++)
+		if (seen->items[i] == st.st_ino)
+			return 0;
+	(void)snprintf(path, sizeof(path), "/proc/%s/mountinfo", process);
 	r = coffer_mounts_add(m, path, pid, &read);
-	if (r == 0 && !read)
-		s->n--; /* it has gone; the next process of this namespace may tell */
-	return r;
+	if (r < 0)
+		return r;
+	*complete &= read || pid;
+	if (!read) /* it has ended; another process of this namespace may be readable */
+		return 0;
+	if (!ARRAY_ROOM(seen->items, seen->n))
+		return -ENOMEM;
+	seen->items[seen->n++] = st.st_ino;
+	return 0;
 }
 
 int coffer_mounts_read(const struct coffer_pids *pids, struct coffer_mounts *ret, bool *complete)
 {
 	_cleanup_mounts_ struct coffer_mounts m = {0};
-	struct seen seen = {0};
-	struct stat st;
-	bool read;
+	struct namespaces seen = {0};
 	int r;
 
-	r = coffer_mounts_add(&m, "/proc/self/mountinfo", 0, &read);
-	if (!read || stat("/proc/self/ns/mnt", &st) < 0)
-		*complete = false;
-	else if (r == 0)
-		r = note_namespace(&seen, st.st_ino);
+	r = add_namespace(&m, &seen, 0, complete);
 	for (size_t i = 0; i < pids->n && r == 0; i++)
 		r = add_namespace(&m, &seen, pids->items[i], complete);
 	free(seen.items);
@@ -158,11 +151,9 @@ int coffer_swaps_read(struct coffer_mounts *ret)
 	if (!table)
 		return -ENOMEM;
 	/* A kernel without swap has no such file. */
-	if (mnt_table_parse_swaps(table, "/proc/swaps") == 0) {
-		r = add_table(&m, table, 0, true);
-		if (r < 0)
-			return r;
-	}
+	r = mnt_table_parse_swaps(table, "/proc/swaps") == 0 ? add_table(&m, table, 0, true) : 0;
+	if (r < 0)
+		return r;
 	*ret = m;
 	m = (struct coffer_mounts){0};
 	return 0;

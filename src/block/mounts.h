@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* mounts.h - libmount: which block devices are mounted where, what is swapped on */
+/* mounts.h - mounts and swap, by libmount */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -10,9 +10,9 @@
 #include "io/device_id.h"
 
 struct coffer_mount {
-	struct coffer_device_id what;
-	pid_t pid;  /* one that sees it, of another mount namespace; 0: we see it too */
-	char *name; /* where; of swap, what */
+	struct coffer_device_id id;
+	pid_t pid;  /* a process of its mount namespace; 0: it is in ours */
+	char *name; /* the mount point; of swap, the device or file */
 };
 
 struct coffer_mounts {
@@ -20,16 +20,14 @@ struct coffer_mounts {
 	size_t n;
 };
 
-/* All mounts of block devices, in our mount namespace and those of @pids.
- * *@complete becomes false when our own cannot be read, or a process does not let us look.
- * -ENOMEM. */
+/* All mounts of block devices, in our mount namespace and those of @pids. *@complete becomes false
+ * if one of them cannot be read. -ENOMEM. */
 int coffer_mounts_read(const struct coffer_pids *pids, struct coffer_mounts *ret, bool *complete);
 
-/* The same of one file, as /proc/PID/mountinfo is: *@ret_read becomes false when it cannot be read.
- * -ENOMEM. */
+/* The same from one file like /proc/PID/mountinfo. *@ret_read: it could be read. -ENOMEM. */
 int coffer_mounts_add(struct coffer_mounts *m, const char *path, pid_t pid, bool *ret_read);
 
-/* Block devices and files that are swapped on. -ENOMEM. */
+/* All block devices and files in use as swap. -ENOMEM. */
 int coffer_swaps_read(struct coffer_mounts *ret);
 
 void coffer_mounts_free(struct coffer_mounts *m);

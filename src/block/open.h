@@ -1,22 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* open.h - open a device for work, and name who is in the way where that cannot be */
+/* open.h - open a device for a run, or name its holders */
 #pragma once
 #include "coffer/err.h"
 #include "io/dev.h"
 
-/* Open @path (symlinks are followed) for I/O, alone: O_EXCL on a block device, an OFD lock on
- * either kind. Outcome REFUSED with -EBUSY (mounted, held, or another coffer is at work: @e says
- * which is known), -EROFS, -ENOTBLK (neither block device nor regular file). Other -errno as
- * open(2) gives them. */
+/* Open @path (symlinks are followed) for writing, exclusively: with O_EXCL if it is a block device,
+ * and with an OFD lock. REFUSED with -EBUSY (in use: @e names the holder), -EROFS, -ENOTBLK
+ * (neither block device nor regular file). Others as open(2). */
 int coffer_dev_open(const char *path, struct coffer_dev **ret, struct coffer_err *e);
 
-/* The same beside others: no O_EXCL on a block device, so it may be mapped or mounted; the OFD lock
- * keeps other coffers away. For work on the header of a volume that is in use, which nobody who
- * uses it reads again, and for nothing else. An image file is opened as above: a loop device over
- * it keeps blocks of it in a cache of its own. */
+/* The same without O_EXCL: a block device may be mapped or mounted. Only for the header of a volume
+ * in use, which no holder reads again. An image file is opened as above: a loop device over it has
+ * a cache of its own. */
 int coffer_dev_open_shared(const char *path, struct coffer_dev **ret, struct coffer_err *e);
 
-/* What coffer_dev_open would refuse, asked of a device that was opened for reading; nobody is kept
- * away for that. REFUSED with -EBUSY: it could not be had alone. That is as much as can be seen: a
- * process that holds a block device with O_EXCL shows only when it is opened. */
+/* Would coffer_dev_open refuse @d, which was opened for reading? REFUSED with -EBUSY: yes. A
+ * process that has a block device open with O_EXCL is not found: that shows only when it is opened.
+ */
 int coffer_dev_check_exclusive(const struct coffer_dev *d, struct coffer_err *e);

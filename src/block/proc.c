@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* proc.c - what /proc says in text: locks, how a descriptor was opened, processes, the kernel */
+/* proc.c - parse text from /proc: locks, descriptors, processes, memory, modules */
 #include "block/proc.h"
 
 #include <errno.h>
@@ -139,7 +139,7 @@ int coffer_lock_parse(const char *line, size_t n, struct coffer_lock_line *ret)
 	(void)word(&t); /* READ, WRITE */
 	if (!read_pid(word(&t), &l.pid) || !read_file(word(&t), &l))
 		return -EBADMSG;
-	/* The range is of no use here, but without it the line is cut, maybe within the inode. */
+	/* Without the range the line is incomplete, perhaps within the inode. */
 	if (word(&t).n == 0 || word(&t).n == 0)
 		return -EBADMSG;
 	*ret = l;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* processes.c - who has a device or file open, from /proc */
+/* processes.c - find processes that have a device or file open, from /proc */
 #include "block/processes.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -18,7 +17,7 @@
 /* The initial pid namespace, the only one that sees all processes and locks: PROC_PID_INIT_INO. */
 #define INIT_PID_NS 0xEFFFFFFCU
 
-/* A name of digits only, as those of processes and descriptors are; -1 for any other. */
+/* A name of digits only, as of a process or descriptor; -1: another one. */
 static int name_number(const char *name)
 {
 	char *end;
@@ -27,7 +26,7 @@ static int name_number(const char *name)
 	return name[0] >= '0' && name[0] <= '9' && !*end && v <= INT_MAX ? (int)v : -1;
 }
 
-/* Is it for lack of rights that a call failed? Else what we looked at has gone. */
+/* Did a call fail for lack of access? Otherwise the process or descriptor has ended. */
 static bool denied(int code)
 {
 	return code != ENOENT && code != ESRCH;
@@ -35,41 +34,34 @@ static bool denied(int code)
 
 /* --- all processes --- */
 
-static bool sees_everybody(bool saw_first)
+static bool sees_all(bool saw_first)
 {
 	struct stat st;
 
-	/* hidepid= hides the processes of others without an error; the first is nobody's but
-	 * root's, and it is always there. */
+	/* hidepid= hides the processes of other users without an error. Process 1 is root's. */
 	return saw_first && stat("/proc/self/ns/pid", &st) == 0 && st.st_ino == INIT_PID_NS;
 }
 
 int coffer_pids_read(struct coffer_pids *ret, bool *complete)
 {
 	struct coffer_pids p = {0};
-	DIR *dir = opendir("/proc");
-	const struct dirent *d;
+	_cleanup_dir_ DIR *dir = opendir("/proc");
 	bool saw_first = false;
+	const char *name;
 
-	while (dir && (d = readdir(dir))) {
-		const int pid = name_number(d->d_name);
+	while ((name = coffer_dir_next(dir))) {
+		const int pid = name_number(name);
 
-		if (pid <= 0)
-			continue;
 		saw_first |= pid == 1;
-		if (pid == getpid())
+		if (pid <= 0 || pid == getpid())
 			continue;
 		if (!ARRAY_ROOM(p.items, p.n)) {
-			(void)closedir(dir);
 			coffer_pids_free(&p);
 			return -ENOMEM;
 		}
 		p.items[p.n++] = pid;
 	}
-	if (dir)
-		(void)closedir(dir);
-	if (!sees_everybody(saw_first))
-		*complete = false;
+	*complete &= sees_all(saw_first);
 	*ret = p;
 	return 0;
 }
@@ -80,7 +72,7 @@ void coffer_pids_free(struct coffer_pids *p)
 	*p = (struct coffer_pids){0};
 }
 
-/* --- the lock, as the kernel's table has it --- */
+/* --- the lock in the kernel's table --- */
 
 static bool is_held(const char *line, size_t n, const struct coffer_device_id *lock, pid_t *ret)
 {
@@ -93,8 +85,8 @@ static bool is_held(const char *line, size_t n, const struct coffer_device_id *l
 	return true;
 }
 
-/* Who took the lock: its pid, 0 when that is not known, -1 when nobody holds it. It may have ended
- * since: a flock belongs to the open file, which a child inherits. */
+/* The pid that took the lock; 0: not known; -1: not held. The process may have ended: a flock
+ * belongs to the open file, which a child inherits. */
 static int read_locks(const struct coffer_device_id *lock, pid_t *ret, bool *complete)
 {
 	_cleanup_free_ char *text = NULL;
@@ -124,11 +116,11 @@ struct scan {
 	const struct coffer_device_id *lock;
 };
 
-static bool fd_is(int dir_fd, const char *name, struct coffer_device_id *ret, bool *refused)
+static bool read_id(int dir_fd, const char *name, struct coffer_device_id *ret, bool *refused)
 {
 	struct statx st;
 
-	/* Not stat(): that would ask the server of a network filesystem, which may never answer. */
+	/* Not stat(): it asks the server of a network filesystem, which may never answer. */
 	if (statx(dir_fd, name, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE | STATX_INO, &st) <
 		0) {
 		*refused |= errno == EACCES || errno == EPERM;
@@ -143,18 +135,18 @@ static bool fd_is(int dir_fd, const char *name, struct coffer_device_id *ret, bo
 	return S_ISREG(st.stx_mode);
 }
 
-/* One descriptor that leads to what we look for, or to the lock. */
+/* Note a descriptor of one of the ids or of the lock. false: no access. */
 static bool add_fd(
-	const struct scan *s, struct coffer_device_id what, int fd, struct coffer_process *p)
+	const struct scan *s, struct coffer_device_id id, int fd, struct coffer_process *p)
 {
-	const bool is_lock = s->lock && coffer_device_id_equal(what, *s->lock);
+	const bool is_lock = s->lock && coffer_device_id_equal(id, *s->lock);
 	_cleanup_free_ char *text = NULL;
 	struct coffer_fdinfo info;
 	size_t i, n;
 	char path[64];
 	int r;
 
-	for (i = 0; i < s->n && !coffer_device_id_equal(what, s->ids[i]); i++)
+	for (i = 0; i < s->n && !coffer_device_id_equal(id, s->ids[i]); i++)
 		;
 	if (i == s->n && !is_lock)
 		return true;
@@ -172,26 +164,25 @@ static bool add_fd(
 	return true;
 }
 
-/* false: it does not let us look. */
+/* false: no access. */
 static bool scan_process(const struct scan *s, struct coffer_process *p)
 {
-	const struct dirent *d;
+	_cleanup_dir_ DIR *dir = NULL;
 	bool refused = false;
+	const char *name;
 	char path[32];
-	DIR *dir;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)p->pid);
 	dir = opendir(path);
 	if (!dir)
 		return !denied(errno);
-	while ((d = readdir(dir)) && !refused) {
-		const int fd = name_number(d->d_name);
-		struct coffer_device_id what;
+	while (!refused && (name = coffer_dir_next(dir))) {
+		const int fd = name_number(name);
+		struct coffer_device_id id;
 
-		if (fd >= 0 && fd_is(dirfd(dir), d->d_name, &what, &refused))
-			refused |= !add_fd(s, what, fd, p);
+		if (fd >= 0 && read_id(dirfd(dir), name, &id, &refused))
+			refused |= !add_fd(s, id, fd, p);
 	}
-	(void)closedir(dir);
 	return !refused;
 }
 
@@ -208,7 +199,7 @@ static int add_process(struct coffer_processes *ret, struct coffer_process *p)
 	return 0;
 }
 
-/* The table says that the lock is held, and no descriptor tells by whom. */
+/* The lock is in the table, but no descriptor with it was found. */
 static int add_unknown(
 	const struct coffer_device_id *lock, struct coffer_processes *ret, bool *complete)
 {
@@ -216,7 +207,7 @@ static int add_unknown(
 	pid_t owner;
 	int r;
 
-	/* It may have been given back while we looked. */
+	/* It may have been released meanwhile. */
 	r = read_locks(lock, &owner, complete);
 	return r < 0 || owner < 0 ? r : add_process(ret, &p);
 }
@@ -228,25 +219,26 @@ int coffer_processes_find(const struct coffer_pids *pids, const struct coffer_de
 	const struct scan s = {.ids = ids, .n = n, .lock = lock};
 	bool lock_found = false;
 	pid_t owner = -1;
-	int r = 0;
+	int r;
 
-	if (lock)
-		r = read_locks(lock, &owner, complete);
-	for (size_t i = 0; i < pids->n && r == 0; i++) {
+	if (lock && read_locks(lock, &owner, complete) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < pids->n; i++) {
 		struct coffer_process p = {.pid = pids->items[i], .id = SIZE_MAX};
 
 		if (!scan_process(&s, &p)) {
 			*complete = false;
-			p.locks |= p.pid == owner; /* the table's word is the best there is */
+			p.locks |= p.pid == owner; /* nothing better than the table is known */
 		}
 		lock_found |= p.locks;
-		if (p.locks || p.id < n)
-			r = add_process(&found, &p);
+		if ((p.locks || p.id < n) && add_process(&found, &p) < 0)
+			return -ENOMEM;
 	}
-	if (r == 0 && owner >= 0 && owner != getpid() && !lock_found)
+	if (owner >= 0 && owner != getpid() && !lock_found) {
 		r = add_unknown(lock, &found, complete);
-	if (r < 0)
-		return r;
+		if (r < 0)
+			return r;
+	}
 	*ret = found;
 	found = (struct coffer_processes){0};
 	return 0;

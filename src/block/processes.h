@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* processes.h - who has a device or file open, from /proc
+/* processes.h - find processes that have a device or file open, from /proc
  *
- * Processes come and go while we look; one that has gone is no error. What is not seen: a mapping
- * whose descriptor was closed, and descriptors on their way through a socket. */
+ * A process that ends meanwhile is not an error. Not found: a mapping whose descriptor was closed,
+ * and descriptors in transit through a socket. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,17 +16,17 @@ struct coffer_pids {
 	size_t n;
 };
 
-/* All processes but this one. *@complete becomes false when some are hidden from us (another pid
- * namespace, hidepid=, no /proc at all). -ENOMEM. */
+/* All processes but this one. *@complete becomes false if some are invisible (another pid
+ * namespace, hidepid=, no /proc). -ENOMEM. */
 int coffer_pids_read(struct coffer_pids *ret, bool *complete);
 void coffer_pids_free(struct coffer_pids *p);
 #define _cleanup_pids_ _cleanup_(coffer_pids_free)
 
 struct coffer_process {
-	pid_t pid;   /* 0: holds the lock, but cannot be told */
-	size_t id;   /* which one it has open; SIZE_MAX: none */
+	pid_t pid;   /* 0: holds the lock; its pid is not known */
+	size_t id;   /* index of the one it has open; SIZE_MAX: none */
 	bool writes; /* for writing */
-	bool locks;  /* it has the lock file open, and a lock of flock(2) on it */
+	bool locks;  /* has the lock file open, with a lock of flock(2) */
 	char comm[64];
 };
 
@@ -35,8 +35,8 @@ struct coffer_processes {
 	size_t n;
 };
 
-/* Of @pids those that have one of the @n @things open (the first of them counts), or hold @lock, a
- * lock file; NULL for none. *@complete becomes false when one of them does not let us look.
+/* The processes among @pids that have one of the @n @ids open (the first one counts) or hold the
+ * lock file @lock, which may be NULL. *@complete becomes false if one's descriptors cannot be read.
  * -ENOMEM. */
 int coffer_processes_find(const struct coffer_pids *pids, const struct coffer_device_id *ids,
 	size_t n, const struct coffer_device_id *lock, struct coffer_processes *ret,

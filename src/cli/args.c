@@ -12,7 +12,7 @@
 enum {
 	MAX_OPTIONS = 40,
 	FIRST_LONG = 256, /* getopt's number of the first row; above all letters */
-	HELP_COLUMN = 29
+	HELP_COLUMN = 29,
 };
 
 struct text {
@@ -59,9 +59,7 @@ static int set_list(
 		const int i = find_word(o->words, word, n);
 
 		if (i < 0)
-			return coffer_err_usage(e,
-				"--%s: expected %s, or several separated by commas, got '%s'",
-				o->name, join_words(o->words).s, value);
+			return refuse(o, value, join_words(o->words).s, e);
 		*ret |= 1U << i;
 		word += n;
 		if (!*word)
@@ -69,20 +67,7 @@ static int set_list(
 	}
 }
 
-/* 33554432 as "32M" */
-static struct text brief(uint64_t v)
-{
-	static const char *const units[] = {"", "K", "M", "G", "T"};
-	struct text t;
-	int i = 0;
-
-	for (; i < 4 && v > 0 && v % 1024 == 0; i++)
-		v /= 1024;
-	(void)snprintf(t.s, sizeof(t.s), "%" PRIu64 "%s", v, units[i]);
-	return t;
-}
-
-/* "2M to 512M, a multiple of 8192" */
+/* "2.0 MiB to 512 MiB, a multiple of 8192" */
 static struct text limits(const struct coffer_option *o, uint64_t most)
 {
 	struct text t;
@@ -90,13 +75,16 @@ static struct text limits(const struct coffer_option *o, uint64_t most)
 
 	if (most == UINT64_MAX)
 		n = snprintf(t.s, sizeof(t.s), "at least %" PRIu64, o->min);
+	else if (o->type == COFFER_OPTION_SIZE)
+		n = snprintf(t.s, sizeof(t.s), "%s to %s", coffer_size_format(o->min).s,
+			coffer_size_format(most).s);
 	else
-		n = snprintf(t.s, sizeof(t.s), "%s%.24s to %.24s",
-			o->power_of_two ? "a power of two from " : "", brief(o->min).s,
-			brief(most).s);
+		n = snprintf(t.s, sizeof(t.s), "%" PRIu64 " to %" PRIu64, o->min, most);
 	if (o->multiple)
 		(void)snprintf(
 			t.s + n, sizeof(t.s) - (size_t)n, ", a multiple of %" PRIu64, o->multiple);
+	else if (o->power_of_two)
+		(void)snprintf(t.s + n, sizeof(t.s) - (size_t)n, ", a power of two");
 	return t;
 }
 
@@ -108,7 +96,7 @@ static int set_number(const struct coffer_option *o, const char *value, const ch
 	uint64_t v;
 
 	if (coffer_size_parse(value, &v) < 0 || (!is_size && value[strspn(value, "0123456789")]))
-		return coffer_err_usage(e, "invalid %s '%s' for --%s", kind, value, o->name);
+		return coffer_err_usage(e, "--%s: invalid %s '%s'", o->name, kind, value);
 	if (v < o->min || v > most || (o->multiple && v % o->multiple) ||
 		(o->power_of_two && (v & (v - 1))))
 		return refuse(o, value, limits(o, most).s, e);
@@ -134,7 +122,7 @@ static int set_option(
 	const struct coffer_option *o, const char *value, void *target, struct coffer_err *e)
 {
 	uint64_t v = 0;
-	int word = 0, r = 0;
+	int word = 0, r;
 
 	if (o->words && o->type != COFFER_OPTION_LIST) {
 		word = find_word(o->words, value, strlen(value));
@@ -144,28 +132,28 @@ static int set_option(
 	switch (o->type) {
 	case COFFER_OPTION_FLAG:
 		*(bool *)target = true;
-		break;
+		return 0;
 	case COFFER_OPTION_STRING:
 		return set_string(o, value, target, e);
 	case COFFER_OPTION_CHOICE:
 		*(unsigned int *)target = (unsigned int)o->min + (unsigned int)word;
-		break;
+		return 0;
 	case COFFER_OPTION_LIST:
 		return set_list(o, value, target, e);
 	case COFFER_OPTION_SIZE:
 		return set_number(o, value, "size", target, e);
 	case COFFER_OPTION_NUMBER:
-		r = set_number(o, value, "number", &v, e);
-		if (r == 0)
-			*(uint32_t *)target = (uint32_t)v;
-		break;
 	case COFFER_OPTION_FD:
-		r = set_number(o, value, "file descriptor", &v, e);
-		if (r == 0)
-			*(int *)target = (int)v;
 		break;
 	}
-	return r;
+	r = set_number(o, value, o->type == COFFER_OPTION_FD ? "file descriptor" : "number", &v, e);
+	if (r < 0)
+		return r;
+	if (o->type == COFFER_OPTION_FD)
+		*(int *)target = (int)v;
+	else
+		*(uint32_t *)target = (uint32_t)v;
+	return 0;
 }
 
 /* --- the command line --- */
@@ -220,45 +208,50 @@ static int wrong_option(
 static int parse_options(
 	const struct coffer_cmd *cmd, int argc, char **argv, char *options, struct coffer_err *e)
 {
+	const struct coffer_call *call = (const void *)options;
 	struct parser p = {0};
-	int c, i, r = 0;
+	int c, i, r;
 
 	prepare(&p, cmd, options);
 	opterr = 0;
-	while (r == 0 && (c = getopt_long(argc, argv, p.shorts, p.longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, p.shorts, p.longs, NULL)) != -1) {
 		if (c == ':' || c == '?')
 			return wrong_option(&p, cmd->name, c, argv[optind - 1], e);
 		for (i = 0; c < FIRST_LONG && p.rows[i]->letter != c;)
 			i++;
 		i = c < FIRST_LONG ? i : c - FIRST_LONG;
 		r = set_option(p.rows[i], optarg, p.targets[i], e);
+		if (r < 0)
+			return r;
 	}
-	for (i = 0; r == 0 && p.rows[i]; i++)
-		if (p.rows[i]->required && !*(const char **)p.targets[i] &&
-			!((struct coffer_call *)(void *)options)->help)
+	for (i = 0; p.rows[i] && !call->help; i++)
+		if (p.rows[i]->required && !*(const char **)p.targets[i])
 			return coffer_err_usage(
 				e, "--%s %s is required", p.rows[i]->name, p.rows[i]->value);
-	return r;
+	return 0;
 }
 
 int coffer_args_parse(
 	const struct coffer_cmd *cmd, int argc, char **argv, void *ret, struct coffer_err *e)
 {
 	struct coffer_call *call = ret;
-	int r = parse_options(cmd, argc, argv, ret, e);
+	int r;
 
+	r = parse_options(cmd, argc, argv, ret, e);
 	if (r < 0 || call->help)
 		return r;
 	if (argc - optind != 1 && !cmd->any_number)
 		return coffer_err_usage(e, "expected one DEVICE, got %d", argc - optind);
-	for (const struct coffer_option_group *g = cmd->options; g->rows && r == 0; g++)
-		if (g->check)
-			r = g->check((const char *)ret + g->base, e);
+	for (const struct coffer_option_group *g = cmd->options; g->rows; g++) {
+		r = g->check ? g->check((const char *)ret + g->base, e) : 0;
+		if (r < 0)
+			return r;
+	}
 	call->verb = cmd->name;
 	call->words = argv + 1; /* getopt has moved the operands to the end */
 	call->operands = argv + optind;
-	call->device = argv[optind];
-	return r;
+	call->device = cmd->any_number ? NULL : argv[optind];
+	return 0;
 }
 
 static void print_option(const struct coffer_option *o)

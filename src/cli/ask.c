@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* ask.c - where a passphrase or key comes from, never from argv or the environment; and questions
- */
+/* ask.c - read keys, never from arguments or the environment, and ask questions */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -17,70 +16,54 @@
 #include "cli/show.h"
 
 enum {
-	MAX_TYPED = 512
-}; /* as in cryptsetup */
+	MAX_TYPED = 512 /* as in cryptsetup */
+};
 
-/* Read until the end, or a newline when @line; returns the bytes without the newline. */
-static int read_all(
-	int fd, uint8_t *buf, size_t size, bool line, const char *name, struct coffer_err *e)
+/* Read @want bytes; 0: to the end, with @line to the end of the line, less than @size bytes.
+ * Returns the bytes, without the newline. */
+static int read_all(int fd, uint8_t *buf, size_t size, uint64_t want, bool line, const char *name,
+	struct coffer_err *e)
 {
-	size_t n = 0;
+	const size_t limit = want ? want : size;
 
-	for (;;) {
+	if (want >= size)
+		return coffer_err_set(e, E2BIG, "--keyfile-size is above %zu", size - 1);
+	for (size_t n = 0; n < limit;) {
 		/* Byte by byte: the rest after the line belongs to the next reader. */
-		const ssize_t k = coffer_signals_read(fd, buf + n, line ? 1 : size - n);
+		const ssize_t k = coffer_signals_read(fd, buf + n, line ? 1 : limit - n);
+
 		if (k < 0 && errno == EINTR)
 			return coffer_err_set(e, EINTR, "stopped as asked; nothing was changed");
 		if (k < 0)
 			return coffer_err_errno(e, errno, "read the key from %s", name);
-		if (k == 0 && n == 0 && line) /* an empty line is one that was given */
-			return coffer_err_set(e, ENODATA,
-				"no passphrase was given: nothing came from %s; --key-file FILE "
-				"takes it from a file",
-				name);
+		if (k == 0 && want)
+			return coffer_err_set(
+				e, EIO, "%s has less than %" PRIu64 " bytes of key", name, want);
+		if (k == 0 && n == 0 && line) /* an empty line is an empty passphrase */
+			return coffer_err_set(
+				e, ENODATA, "no passphrase from %s; use --key-file FILE", name);
 		if (k == 0 || (line && buf[n] == '\n'))
 			return (int)n;
 		n += (size_t)k;
-		if (n == size)
-			return coffer_err_set(e, E2BIG,
-				"the key from %s is longer than %zu bytes; --keyfile-size takes a "
-				"part",
-				name, size - 1);
 	}
-}
-
-static int skip(int fd, uint64_t n, const char *name, struct coffer_err *e)
-{
-	uint8_t byte;
-
-	if (n == 0 || lseek(fd, (off_t)n, SEEK_CUR) >= 0)
-		return 0;
-	for (; n > 0; n--)
-		if (coffer_signals_read(fd, &byte, 1) != 1)
-			return coffer_err_set(e, EIO, "%s ends before --keyfile-offset", name);
-	return 0;
+	if (want)
+		return (int)want;
+	return coffer_err_set(e, E2BIG,
+		"the key from %s is longer than %zu bytes; use --keyfile-size to read a part", name,
+		size - 1);
 }
 
 static int read_key_fd(const struct coffer_key_options *k, int fd, const char *name, uint8_t *buf,
 	size_t size, struct coffer_err *e)
 {
-	const int r = skip(fd, k->offset, name, e);
+	uint8_t byte;
 
-	if (r < 0)
-		return r;
-	if (k->size == 0)
-		return read_all(fd, buf, size, false, name, e);
-	if (k->size >= size)
-		return coffer_err_set(e, E2BIG, "--keyfile-size is above %zu", size - 1);
-	for (size_t n = 0; n < k->size;) {
-		const ssize_t got = coffer_signals_read(fd, buf + n, k->size - n);
-
-		if (got <= 0)
-			return coffer_err_set(
-				e, EIO, "%s has no %" PRIu64 " bytes of key", name, k->size);
-		n += (size_t)got;
-	}
-	return (int)k->size;
+	if (k->offset > 0 && lseek(fd, (off_t)k->offset, SEEK_CUR) < 0)
+		for (uint64_t n = k->offset; n > 0; n--)
+			if (coffer_signals_read(fd, &byte, 1) != 1)
+				return coffer_err_set(
+					e, EIO, "%s ends before --keyfile-offset", name);
+	return read_all(fd, buf, size, k->size, false, name, e);
 }
 
 static int read_key_file(
@@ -92,7 +75,7 @@ static int read_key_file(
 		return read_key_fd(k, STDIN_FILENO, "standard input", buf, size, e);
 	fd = open(k->file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0)
-		return coffer_err_errno(e, errno, "open the key file %s", k->file);
+		return coffer_err_errno(e, errno, "open key file %s", k->file);
 	return read_key_fd(k, fd, k->file, buf, size, e);
 }
 
@@ -106,12 +89,12 @@ static int prompt(int tty, const char *text, uint8_t *buf, size_t size, struct c
 	quiet = old;
 	quiet.c_lflag &= ~(tcflag_t)ECHO;
 	if (tcsetattr(tty, TCSAFLUSH, &quiet) < 0)
-		return coffer_err_errno(e, errno, "hide what is typed");
+		return coffer_err_errno(e, errno, "switch the echo of the terminal off");
 	if (write(tty, text, strlen(text)) < 0)
 		r = coffer_err_errno(e, errno, "ask on the terminal");
 	else
-		r = read_all(tty, buf, min_u64(size, MAX_TYPED), true, "the terminal", e);
-	/* In every case, switch the echo on again. */
+		r = read_all(tty, buf, min_u64(size, MAX_TYPED), 0, true, "the terminal", e);
+	/* The echo comes back in every case. */
 	if (tcsetattr(tty, TCSAFLUSH, &old) < 0 && r >= 0)
 		r = coffer_err_errno(e, errno, "restore the terminal");
 	if (write(tty, "\n", 1) < 0 && r >= 0)
@@ -134,7 +117,7 @@ static int ask_on_terminal(int tty, const char *device, enum coffer_ask why, uin
 	r = coffer_secret_new(MAX_TYPED, &again, e);
 	if (r < 0)
 		return r;
-	r = prompt(tty, "The same once more: ", again->data, again->size, e);
+	r = prompt(tty, "Repeat the passphrase: ", again->data, again->size, e);
 	if (r < 0)
 		return r;
 	if (r != n || memcmp(buf, again->data, (size_t)n) != 0)
@@ -147,7 +130,7 @@ bool coffer_confirm(const char *question)
 	char answer[16] = "";
 
 	if (!isatty(STDIN_FILENO)) {
-		coffer_show_error("no terminal to ask on; use --yes to skip the question");
+		coffer_show_error("no terminal to ask on; use --yes");
 		return false;
 	}
 	coffer_show_text(stderr, question);
@@ -167,7 +150,7 @@ int coffer_read_key(const struct coffer_key_options *k, const char *device, enum
 	if (k->file)
 		return read_key_file(k, buf, size, e);
 	if (!isatty(STDIN_FILENO)) /* a pipe: its first line, as cryptsetup takes it */
-		return read_all(STDIN_FILENO, buf, size, true, "standard input", e);
+		return read_all(STDIN_FILENO, buf, size, 0, true, "standard input", e);
 	tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
 	if (tty < 0)
 		return coffer_err_errno(e, errno, "open the terminal to ask for a passphrase");

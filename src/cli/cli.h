@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* cli.h - what the verbs share: options as rows, passphrases, progress, reports
  *
- * Only this layer prints, asks and exits. Data goes to stdout, people's text to stderr. */
+ * Only this folder prints, asks and exits. A report goes to stdout, progress and errors to stderr.
+ */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #include "coffer/encrypt.h"
@@ -54,7 +56,7 @@ struct coffer_option {
 /* How a verb was called. Each verb's options begin with it. */
 struct coffer_call {
 	const char *verb;
-	const char *device; /* the first operand; NULL: none */
+	const char *device; /* the operand; NULL if the verb takes any number of them */
 	char **operands;    /* NULL-ended */
 	char **words;	    /* all that follows the verb, as it was given; NULL-ended */
 	bool dry_run, yes, json, quiet, help;
@@ -150,9 +152,8 @@ struct coffer_report {
 	double started;			      /* seconds */
 	double converting;		      /* when the first step began; 0: not yet */
 	bool terminal;			      /* stderr is one */
-	bool bar_shown;			      /* the current line shows a bar */
-	bool locked;			      /* memory, once it holds the volume key */
-	unsigned int percent;		      /* of the last line that was printed */
+	bool line_shown;		      /* of progress, on the terminal */
+	unsigned int percent;		      /* of the last line, a multiple of five */
 	double last_shown;
 	struct coffer_progress last; /* of the conversion; total 0: none yet */
 };
@@ -160,10 +161,13 @@ void coffer_report_begin(struct coffer_report *r, const struct coffer_call *call
 	const struct coffer_key_options *key);
 /* Callbacks that read the key, show progress and stop at a signal; their userdata is @r. */
 struct coffer_encrypt_callbacks coffer_report_callbacks(struct coffer_report *r);
-/* Take the bar off the terminal, for other text. */
+/* Remove the line of progress from the terminal, for other text. */
 void coffer_report_clear(struct coffer_report *r);
-/* Print the command that was given, to be repeated, and a newline. */
-void coffer_report_command(const struct coffer_call *call);
-/* Print the closing summary, or the error; returns the exit code. */
+/* Print that the run was interrupted @at (" at 1 MiB of 2 MiB" or ""), and the command that resumes
+ * it. */
+void coffer_report_resume(const struct coffer_call *call, const char *at);
+/* The field that says how unused blocks are handled; none for DEFAULT and "". */
+void coffer_report_unused(FILE *f, enum coffer_free_space free_space, const char *all_because);
+/* Print the summary or the error; returns the exit code. */
 int coffer_report_end(struct coffer_report *r, int status,
 	const struct coffer_encrypt_result *result, const struct coffer_err *e);

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* cmd_doctor.c - coffer doctor */
-#include <stdio.h>
-
-#include "base/cleanup.h"
 #include "base/err.h"
 #include "base/findings.h"
 #include "cli/cli.h"
@@ -11,48 +8,32 @@
 
 DEFINE_CLEANUP(struct coffer_doctor_report *, report, coffer_doctor_free);
 
-static int end_json(const struct coffer_doctor_report *d, int code, const struct coffer_err *e)
+static int end_json(const struct coffer_call *call, int code, const struct coffer_doctor_report *d,
+	const struct coffer_err *e)
 {
-	_cleanup_json_ struct json_object *o = coffer_json_report("doctor");
+	_cleanup_json_ struct json_object *o = coffer_json_report(call);
 	struct json_object *disks = coffer_json_array_new();
 
 	if (d)
-		coffer_json_put_findings(o, "machine", &d->machine);
+		COFFER_PUT(o, "machine", coffer_json_findings(&d->machine));
 	for (size_t i = 0; d && i < d->n_disks; i++) {
 		struct json_object *disk = coffer_json_object_new();
 
-		coffer_json_put_text(disk, "device", d->disks[i].device);
+		COFFER_PUT(disk, "device", d->disks[i].device);
 		if (d->disks[i].status)
-			(void)coffer_json_put(
-				disk, "status", coffer_json_status(d->disks[i].status));
-		coffer_json_put_findings(disk, "checks", &d->disks[i].checks);
+			COFFER_PUT(disk, "status", coffer_json_status(d->disks[i].status));
+		COFFER_PUT(disk, "checks", coffer_json_findings(&d->disks[i].checks));
 		(void)coffer_json_append(disks, disk);
 	}
-	(void)coffer_json_put(o, "disks", disks);
+	COFFER_PUT(o, "disks", disks);
 	return coffer_json_finish(o, code, e);
 }
 
-static bool wanted(const struct coffer_findings *c, const struct coffer_call *call)
+static void show_checks(const char *subject, const struct coffer_status *s,
+	const struct coffer_findings *l, bool quiet)
 {
-	return !call->quiet || coffer_findings_count(c, COFFER_VERDICT_BAD) > 0;
-}
-
-static int end_text(const struct coffer_doctor_report *d, int code, const struct coffer_call *call,
-	const struct coffer_err *e)
-{
-	if (d && wanted(&d->machine, call))
-		coffer_show_report("this machine", "", &d->machine, !call->quiet);
-	for (size_t i = 0; d && i < d->n_disks; i++) {
-		const struct coffer_doctor_disk *k = &d->disks[i];
-
-		if (wanted(&k->checks, call))
-			coffer_show_report(k->device,
-				k->status ? coffer_stage_name(k->status->stage) : "", &k->checks,
-				!call->quiet);
-	}
-	if (code != COFFER_DONE)
-		coffer_show_error(e->msg);
-	return coffer_show_end(code);
+	if (!quiet || coffer_findings_count(l, COFFER_VERDICT_BAD) > 0)
+		coffer_show_checks(subject, s ? coffer_stage_name(s->stage) : "", l, !quiet);
 }
 
 static int run_doctor(void *options)
@@ -63,7 +44,16 @@ static int run_doctor(void *options)
 	struct coffer_err e = {0};
 	const int code = coffer_err_exit_code(&e, coffer_doctor(&o, &d, &e));
 
-	return call->json ? end_json(d, code, &e) : end_text(d, code, call, &e);
+	if (call->json)
+		return end_json(call, code, d, &e);
+	if (d)
+		show_checks("this machine", NULL, &d->machine, call->quiet);
+	for (size_t i = 0; d && i < d->n_disks; i++)
+		show_checks(
+			d->disks[i].device, d->disks[i].status, &d->disks[i].checks, call->quiet);
+	if (code != COFFER_DONE)
+		coffer_show_error(e.msg);
+	return coffer_show_end(code);
 }
 
 const struct coffer_cmd coffer_cmd_doctor = {

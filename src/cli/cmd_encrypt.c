@@ -22,8 +22,8 @@ static const struct coffer_option rows[] = {
 	{0},
 };
 
-/* A dry run that would pass reads the key as the run would: one that cannot be read, or is empty,
- * prevents the run as well. Standard input and descriptors are left to the next reader. */
+/* A dry run reads the key file, too: an unreadable or empty one would fail the run. Standard input
+ * and descriptors are left to the next reader. */
 static int try_key(
 	const struct options *o, const struct coffer_encrypt_result *res, struct coffer_err *e)
 {
@@ -40,7 +40,7 @@ static int try_key(
 	r = coffer_read_key(&o->key, o->call.device, is_new ? COFFER_ASK_NEW : COFFER_ASK_EXISTING,
 		key->data, key->capacity, e);
 	if (r == 0 && is_new)
-		r = coffer_err_set(e, EINVAL, "the key file %s is empty", o->key.file);
+		r = coffer_err_set(e, EINVAL, "key file %s is empty", o->key.file);
 	return r < 0 ? coffer_err_wrap(e, r, "encrypt") : 0;
 }
 

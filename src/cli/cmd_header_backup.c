@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* cmd_header_backup.c - coffer header backup */
-#include <stdio.h>
-
 #include "base/err.h"
 #include "base/size.h"
 #include "cli/cli.h"
 #include "cli/show.h"
 #include "coffer/backup.h"
+
+DEFINE_CLEANUP(struct coffer_header_backup_result *, result, coffer_header_backup_free);
 
 struct options {
 	struct coffer_call call;
@@ -20,40 +20,17 @@ static const struct coffer_option rows[] = {
 	{0},
 };
 
-DEFINE_CLEANUP(struct coffer_header_backup_result *, result, coffer_header_backup_free);
-
 static int end_json(const struct options *o, int code, const struct coffer_header_backup_result *r,
 	const struct coffer_err *e)
 {
-	_cleanup_json_ struct json_object *j = coffer_json_report("header backup");
+	_cleanup_json_ struct json_object *j = coffer_json_report(&o->call);
 
-	coffer_json_put_text(j, "device", o->call.device);
-	coffer_json_put_text(j, "file", o->file);
+	COFFER_PUT(j, "file", o->file);
 	if (r) {
-		coffer_json_put_backup(j, "backup", &r->info);
-		coffer_json_put_findings(j, "notes", &r->notes);
+		COFFER_PUT(j, "backup", coffer_json_backup(&r->info));
+		COFFER_PUT(j, "notes", coffer_json_findings(&r->notes));
 	}
 	return coffer_json_finish(j, code, e);
-}
-
-static int end_text(const struct options *o, int code, const struct coffer_header_backup_result *r,
-	const struct coffer_err *e)
-{
-	if (code != COFFER_DONE) {
-		coffer_show_error(e->msg);
-		return code;
-	}
-	if (!o->call.quiet) {
-		coffer_show_text(stderr, o->file);
-		(void)fputs(": the header of the volume ", stderr);
-		coffer_show_text(stderr, r->info.uuid);
-		(void)fprintf(stderr, " (%s); ", coffer_size_format(r->info.image_size).s);
-		(void)fputs("keep it away from this disk, and as safe as the passphrases: with it "
-			    "each of today's opens the volume for ever\n",
-			stderr);
-	}
-	coffer_show_findings(stderr, &r->notes, false);
-	return code;
 }
 
 static int run_backup(void *options)
@@ -61,13 +38,28 @@ static int run_backup(void *options)
 	const struct options *o = options;
 	const struct coffer_header_backup_options backup = {
 		.device = o->call.device, .file = o->file, .stop = coffer_signals_stop};
-	_cleanup_(cleanup_result) struct coffer_header_backup_result *result = NULL;
+	_cleanup_(cleanup_result) struct coffer_header_backup_result *r = NULL;
 	struct coffer_err e = {0};
 	int code;
 
 	coffer_signals_install();
-	code = coffer_err_exit_code(&e, coffer_header_backup(&backup, &result, &e));
-	return o->call.json ? end_json(o, code, result, &e) : end_text(o, code, result, &e);
+	code = coffer_err_exit_code(&e, coffer_header_backup(&backup, &r, &e));
+	if (o->call.json)
+		return end_json(o, code, r, &e);
+	if (code != COFFER_DONE) {
+		coffer_show_error(e.msg);
+		return code;
+	}
+	if (!o->call.quiet) {
+		coffer_show_line(stderr, "%s: backup of the LUKS2 header", o->file);
+		coffer_show_field(stderr, "volume", "LUKS2 %s", r->info.uuid);
+		coffer_show_field(stderr, "size", "%s", coffer_size_format(r->info.image_size).s);
+		coffer_show_field(stderr, "note",
+			"keep it off this disk and as safe as the passphrases: it opens the volume "
+			"with each of today's, even after they are removed");
+	}
+	coffer_show_findings(stderr, &r->notes, false);
+	return code;
 }
 
 const struct coffer_cmd coffer_cmd_header_backup = {

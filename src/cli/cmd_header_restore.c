@@ -28,27 +28,20 @@ static const struct coffer_option rows[] = {
 	{0},
 };
 
-/* "/dev/vda2, 2026-03-01 12:00 UTC, coffer 0.1.0"; of a stock file nothing of that is known. */
+/* "/dev/vda2, 2026-03-01 12:00 UTC, coffer 0.1.0"; a file of cryptsetup's has no such record. */
 static void show_origin(FILE *f, const struct coffer_backup_info *b)
 {
 	const time_t date = (time_t)b->date;
 	struct tm tm;
-	char text[32];
+	char text[32] = "date unknown";
 
 	if (!b->sealed)
 		return;
-	(void)fputs("  made of ", f);
-	coffer_show_text(f, b->device);
-	if (b->date && gmtime_r(&date, &tm) &&
-		strftime(text, sizeof(text), "%Y-%m-%d %H:%M UTC", &tm) > 0)
-		(void)fprintf(f, " on %s", text);
-	(void)fputs(" by coffer ", f);
-	coffer_show_text(f, b->version);
-	if (b->id[0]) {
-		(void)fputs("; ", f);
-		coffer_show_text(f, b->id);
-	}
-	(void)fputc('\n', f);
+	if (b->date && gmtime_r(&date, &tm))
+		(void)strftime(text, sizeof(text), "%Y-%m-%d %H:%M UTC", &tm);
+	coffer_show_field(f, "made of", "%s, %s, coffer %s", b->device, text, b->version);
+	if (b->id[0])
+		coffer_show_field(f, "disk", "%s", b->id);
 }
 
 static void show(FILE *f, struct options *o, const struct coffer_header_restore_result *r)
@@ -56,10 +49,8 @@ static void show(FILE *f, struct options *o, const struct coffer_header_restore_
 	if (o->shown)
 		return;
 	o->shown = true;
-	coffer_show_text(f, o->file);
-	(void)fputs(": a header of the volume ", f);
-	coffer_show_text(f, r->info.uuid);
-	(void)fputc('\n', f);
+	coffer_show_line(f, "%s: backup of a LUKS2 header", o->file);
+	coffer_show_field(f, "volume", "LUKS2 %s", r->info.uuid);
 	show_origin(f, &r->info);
 	coffer_show_findings(f, &r->checks, true);
 }
@@ -73,65 +64,54 @@ static bool confirm(void *userdata, const struct coffer_header_restore_result *r
 	if (o->call.json)
 		return false;
 	show(stderr, o, r);
-	return coffer_confirm("Put this header onto the disk?");
+	return coffer_confirm("Write this header to the disk?");
 }
 
 static int end_json(const struct options *o, int code, const struct coffer_header_restore_result *r,
 	const struct coffer_err *e)
 {
-	_cleanup_json_ struct json_object *j = coffer_json_report("header restore");
+	_cleanup_json_ struct json_object *j = coffer_json_report(&o->call);
 
-	coffer_json_put_text(j, "device", o->call.device);
-	coffer_json_put_text(j, "file", o->file);
-	(void)coffer_json_put_bool(j, "dry_run", o->call.dry_run);
+	COFFER_PUT(j, "file", o->file);
+	COFFER_PUT(j, "dry_run", o->call.dry_run);
 	if (r) {
-		coffer_json_put_backup(j, "backup", &r->info);
-		coffer_json_put_findings(j, "checks", &r->checks);
-		(void)coffer_json_put_bool(j, "header_whole", r->header_whole);
-		(void)coffer_json_put_bool(j, "same", r->same);
-		(void)coffer_json_put_bool(j, "changed", r->changed);
+		COFFER_PUT(j, "backup", coffer_json_backup(&r->info));
+		COFFER_PUT(j, "checks", coffer_json_findings(&r->checks));
+		COFFER_PUT(j, "header_whole", r->header_whole);
+		COFFER_PUT(j, "same", r->same);
+		COFFER_PUT(j, "changed", r->changed);
 		if (r->changed && code == COFFER_DONE)
-			(void)coffer_json_put_u64(j, "seqid_after", r->seqid);
+			COFFER_PUT(j, "seqid_after", r->seqid);
 	}
 	return coffer_json_finish(j, code, e);
-}
-
-static void show_done(struct options *o, const struct coffer_header_restore_result *r)
-{
-	const char *device = o->call.device;
-
-	if (r->same || o->call.dry_run)
-		show(stdout, o, r);
-	(void)fflush(stdout); /* the checks come first, also in "2>&1 | less" */
-	coffer_show_text(stderr, device);
-	if (r->same)
-		(void)fputs(": this header is there already; nothing was to be done\n", stderr);
-	else if (o->call.dry_run)
-		(void)fputs(": nothing was changed (--dry-run)\n", stderr);
-	else {
-		(void)fputs(": the header of the volume ", stderr);
-		coffer_show_text(stderr, r->info.uuid);
-		(void)fputs(" is back\n", stderr);
-	}
-	/* With --yes they were not shown, and "unchecked" is worth knowing. */
-	if (!o->shown)
-		coffer_show_findings(stderr, &r->checks, false);
 }
 
 static int end_text(struct options *o, int code, const struct coffer_header_restore_result *r,
 	const struct coffer_err *e)
 {
-	if (code == COFFER_DONE) {
-		if (!o->call.quiet || o->call.dry_run)
-			show_done(o, r);
-		return coffer_show_end(code);
+	const bool only_checks = r && (r->same || o->call.dry_run);
+
+	if (code != COFFER_DONE) {
+		if (r && code == COFFER_REFUSED)
+			show(stderr, o, r);
+		coffer_show_error(e->msg);
+		if (code == COFFER_INTERRUPTED)
+			coffer_report_resume(&o->call, "");
+		return code;
 	}
-	if (r && code == COFFER_REFUSED)
-		show(stderr, o, r);
-	coffer_show_error(e->msg);
-	if (code == COFFER_INTERRUPTED)
-		coffer_show_error("nothing is lost; run the same command again");
-	return code;
+	if (o->call.quiet && !o->call.dry_run)
+		return code;
+	if (only_checks)
+		show(stdout, o, r);
+	(void)fflush(stdout); /* the checks come first, also in "2>&1 | less" */
+	coffer_show_line(stderr, "%s: %s", o->call.device,
+		r->same		  ? "the disk has this header already; nothing to do"
+		: o->call.dry_run ? "nothing was written (--dry-run)"
+				  : "header restored");
+	/* With --yes the checks were not shown. */
+	if (!o->shown)
+		coffer_show_findings(stderr, &r->checks, false);
+	return coffer_show_end(code);
 }
 
 static int run_restore(void *options)

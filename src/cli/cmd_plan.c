@@ -3,11 +3,9 @@
 #include "coffer/plan.h"
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
 
-#include "base/cleanup.h"
 #include "base/err.h"
+#include "base/findings.h"
 #include "base/size.h"
 #include "cli/cli.h"
 #include "cli/show.h"
@@ -35,19 +33,14 @@ struct duration {
 	char s[32];
 };
 
-/* "0.4 s", "12 s", "3 min 20 s", "2 h 10 min": as exact as an estimate can be. */
+/* "0.4 s", "12 s", "3 min", "2 h 10 min" */
 static struct duration duration(double seconds)
 {
-	const uint64_t whole = (uint64_t)(seconds + 0.5), minutes = (uint64_t)(seconds / 60 + 0.5);
+	const uint64_t minutes = (uint64_t)(seconds / 60 + 0.5);
 	struct duration d;
 
-	if (seconds < 9.95)
-		(void)snprintf(d.s, sizeof(d.s), "%.1f s", seconds);
-	else if (whole < 60)
-		(void)snprintf(d.s, sizeof(d.s), "%" PRIu64 " s", whole);
-	else if (whole < 600)
-		(void)snprintf(
-			d.s, sizeof(d.s), "%" PRIu64 " min %" PRIu64 " s", whole / 60, whole % 60);
+	if (seconds < 119.5)
+		(void)snprintf(d.s, sizeof(d.s), seconds < 9.95 ? "%.1f s" : "%.0f s", seconds);
 	else if (minutes < 60)
 		(void)snprintf(d.s, sizeof(d.s), "%" PRIu64 " min", minutes);
 	else
@@ -56,7 +49,7 @@ static struct duration duration(double seconds)
 	return d;
 }
 
-/* In front of figures that follow from what is used. */
+/* Before figures that depend on what is used. */
 static const char *about(const struct coffer_plan *p)
 {
 	if (p->exact)
@@ -66,20 +59,23 @@ static const char *about(const struct coffer_plan *p)
 
 static void show_title(const struct coffer_plan *p)
 {
+	const size_t problems = coffer_findings_count(&p->preflight, COFFER_VERDICT_BAD);
 	const struct coffer_status *s = p->status;
 
-	coffer_show_text(stdout, s->device);
 	if (!p->possible)
-		(void)printf(": 'coffer encrypt' would not begin\n");
+		coffer_show_line(stdout, "%s: cannot be encrypted yet (%zu problem%s)", s->device,
+			problems, problems == 1 ? "" : "s");
 	else if (s->stage == COFFER_STAGE_UNDOING)
-		(void)printf(": a half done abort would be finished first\n");
+		coffer_show_line(
+			stdout, "%s: ready to finish the abort, then to encrypt", s->device);
 	else if (s->operation != COFFER_OP_START)
-		(void)printf(": a conversion would go on, %s%s of %s are still to do\n", about(p),
-			coffer_size_format(p->to_move).s, coffer_size_format(p->data_size).s);
+		coffer_show_line(stdout, "%s: ready to resume; %s%s of %s left", s->device,
+			about(p), coffer_size_format(p->to_move).s,
+			coffer_size_format(p->data_size).s);
 	else
-		(void)printf(": %s%s of %s would be encrypted in place\n", about(p),
+		coffer_show_line(stdout, "%s: ready to encrypt %s%s of %s", s->device, about(p),
 			coffer_size_format(p->to_move).s,
-			s->filesystem[0] ? s->filesystem : "content that coffer does not know");
+			s->filesystem[0] ? s->filesystem : "unrecognized content");
 }
 
 static struct coffer_size_text rate(double bytes_per_second)
@@ -95,54 +91,36 @@ static void show_time(const struct coffer_plan *p)
 		coffer_show_field(stdout, "time", "not known: %s", s->why);
 		return;
 	}
-	coffer_show_field(stdout, "time", "about %s (%s to %s), and some seconds for the key",
+	coffer_show_field(stdout, "time", "about %s (%s to %s), plus the key derivation",
 		duration(p->seconds).s, duration(p->seconds_low).s, duration(p->seconds_high).s);
-	coffer_show_field(stdout, "measured", "with %u small steps on a scratch file in %s%s%s",
-		s->rounds, s->where,
-		s->same_filesystem ? ", beside the image" : ", which may be another disk",
-		s->direct ? "" : "; through the page cache, so it may take longer");
-	coffer_show_field(stdout, "speed", "reads %s/s, writes %s/s, steps %s/s (%s to %s)",
-		rate(s->read_median).s, rate(s->write_median).s, rate(s->step_median).s,
-		rate(s->step_low).s, rate(s->step_high).s);
-}
-
-static void show_free_space(const struct coffer_plan *p)
-{
-	static const char *const texts[] = {
-		[COFFER_FREE_KEEP] = "left as it is: what was deleted from the filesystem may "
-				     "still be readable there afterwards; --free-space fill "
-				     "overwrites it",
-		[COFFER_FREE_DISCARD] = "given back to the device, which may or may not forget it",
-		[COFFER_FREE_FILL] = "overwritten with ciphertext",
-	};
-
-	if (p->free_space != COFFER_FREE_DEFAULT)
-		coffer_show_field(stdout, "free space", "%s", texts[p->free_space]);
+	coffer_show_field(stdout, "speed", "%s/s (%s/s to %s/s), measured in %s%s%s",
+		rate(s->step_median).s, rate(s->step_low).s, rate(s->step_high).s, s->where,
+		s->same_filesystem ? "" : ", possibly on another disk",
+		s->direct ? "" : ", with the page cache");
 }
 
 static void show_work(const struct coffer_plan *p)
 {
 	if (p->data_size == 0) /* no layout: a preflight check failed */
 		return;
-	coffer_show_field(stdout, "layout",
-		"%s of data after a header area of %s, sectors of %" PRIu32 "%s%s",
-		coffer_size_format(p->data_size).s, coffer_size_format(p->data_offset).s,
-		p->sector_size, p->cipher[0] ? ", " : "", p->cipher);
-	if (p->steps)
-		coffer_show_field(stdout, "moves", "%s%" PRIu64 " bytes (%s) in %" PRIu64 " steps",
-			about(p), p->to_move, coffer_size_format(p->to_move).s, p->steps);
-	coffer_show_field(stdout, "writes", "%s%" PRIu64 " bytes (%s), with %" PRIu64 " flushes",
-		p->exact ? "at most " : about(p), p->to_write, coffer_size_format(p->to_write).s,
+	coffer_show_field(stdout, "layout", "%s of data after a header area of %s",
+		coffer_size_format(p->data_size).s, coffer_size_format(p->data_offset).s);
+	coffer_show_field(stdout, "cipher", "%s%s%" PRIu32 "-byte sectors", p->cipher,
+		p->cipher[0] ? ", " : "", p->sector_size);
+	coffer_show_field(stdout, "writes", "%s%s in %" PRIu64 " steps, %" PRIu64 " flushes",
+		p->exact ? "at most " : about(p), coffer_size_format(p->to_write).s, p->steps,
 		p->flushes);
-	show_free_space(p);
+	coffer_report_unused(stdout, p->free_space, p->all_because);
 	show_time(p);
 }
 
-static void show_phases(const struct coffer_plan *p)
+static void show_plan(const struct coffer_plan *p)
 {
-	if (p->n_phases == 0)
-		return;
-	(void)printf("\nphases, and the worst that a power cut can do:\n");
+	show_title(p);
+	show_work(p);
+	coffer_show_findings(stdout, &p->preflight, true);
+	if (p->n_phases > 0)
+		coffer_show_line(stdout, "phases, and the worst effect of a power cut:");
 	for (size_t i = 0; i < p->n_phases; i++) {
 		const struct coffer_plan_phase *s = &p->phases[i];
 
@@ -152,47 +130,35 @@ static void show_phases(const struct coffer_plan *p)
 	}
 }
 
-static void show_plan(const struct coffer_plan *p)
+/* --- for programs --- */
+
+static struct json_object *rates_json(double low, double median, double high)
 {
-	show_title(p);
-	show_work(p);
-	(void)printf("\npreflight checks:\n");
-	coffer_show_findings(stdout, &p->preflight, true);
-	show_phases(p);
-	(void)printf("\nnothing was changed%s\n",
-		p->possible ? "; 'coffer encrypt' with the same options does this" : "");
-}
+	struct json_object *o = coffer_json_object_new();
 
-/* --- for programs -------------------------------------------------------------------------- */
-
-static void put_rates(
-	struct json_object *o, const char *key, double low, double median, double high)
-{
-	struct json_object *r = coffer_json_object_new();
-
-	(void)coffer_json_put_double(r, "low", low);
-	(void)coffer_json_put_double(r, "median", median);
-	(void)coffer_json_put_double(r, "high", high);
-	(void)coffer_json_put(o, key, r);
+	COFFER_PUT(o, "low", low);
+	COFFER_PUT(o, "median", median);
+	COFFER_PUT(o, "high", high);
+	return o;
 }
 
 static struct json_object *speed_json(const struct coffer_speed *s)
 {
 	struct json_object *o = coffer_json_object_new();
 
-	(void)coffer_json_put_bool(o, "measured", s->measured);
+	COFFER_PUT(o, "measured", s->measured);
 	if (!s->measured) {
-		coffer_json_put_text(o, "why", s->why);
+		COFFER_PUT(o, "why", s->why);
 		return o;
 	}
-	coffer_json_put_text(o, "where", s->where);
-	(void)coffer_json_put_bool(o, "direct", s->direct);
-	(void)coffer_json_put_bool(o, "same_filesystem", s->same_filesystem);
-	(void)coffer_json_put_int(o, "rounds", (int)s->rounds);
-	(void)coffer_json_put_u64(o, "bytes", s->bytes);
-	put_rates(o, "read", s->read_low, s->read_median, s->read_high);
-	put_rates(o, "write", s->write_low, s->write_median, s->write_high);
-	put_rates(o, "step", s->step_low, s->step_median, s->step_high);
+	COFFER_PUT(o, "where", s->where);
+	COFFER_PUT(o, "direct", s->direct);
+	COFFER_PUT(o, "same_filesystem", s->same_filesystem);
+	COFFER_PUT(o, "rounds", s->rounds);
+	COFFER_PUT(o, "bytes", s->bytes);
+	COFFER_PUT(o, "read", rates_json(s->read_low, s->read_median, s->read_high));
+	COFFER_PUT(o, "write", rates_json(s->write_low, s->write_median, s->write_high));
+	COFFER_PUT(o, "step", rates_json(s->step_low, s->step_median, s->step_high));
 	return o;
 }
 
@@ -203,64 +169,56 @@ static struct json_object *phases_json(const struct coffer_plan *p)
 	for (size_t i = 0; i < p->n_phases; i++) {
 		struct json_object *o = coffer_json_object_new();
 
-		(void)coffer_json_put_string(o, "phase", p->phases[i].phase);
-		(void)coffer_json_put_string(o, "does", p->phases[i].does);
-		(void)coffer_json_put_string(o, "worst", p->phases[i].worst);
-		(void)coffer_json_put_u64(o, "bytes", p->phases[i].bytes);
+		COFFER_PUT(o, "phase", p->phases[i].phase);
+		COFFER_PUT(o, "does", p->phases[i].does);
+		COFFER_PUT(o, "worst", p->phases[i].worst);
+		COFFER_PUT(o, "bytes", p->phases[i].bytes);
 		(void)coffer_json_append(array, o);
 	}
 	return array;
 }
 
-static void put_plan(struct json_object *o, const struct coffer_plan *p)
+static void put_work(struct json_object *o, const struct coffer_plan *p)
 {
-	(void)coffer_json_put_bool(o, "possible", p->possible);
-	(void)coffer_json_put(o, "status", coffer_json_status(p->status));
-	coffer_json_put_findings(o, "preflight", &p->preflight);
-	if (p->data_size > 0) {
-		(void)coffer_json_put_u64(o, "to_move", p->to_move);
-		(void)coffer_json_put_u64(o, "to_write", p->to_write);
-		(void)coffer_json_put_u64(o, "to_commit", p->to_commit);
-		(void)coffer_json_put_bool(o, "exact", p->exact);
-		(void)coffer_json_put_bool(o, "used_only", p->used_only);
-		coffer_json_put_known(o, "all_because", p->all_because);
-		if (p->free_space != COFFER_FREE_DEFAULT)
-			(void)coffer_json_put_string(
-				o, "free_space", coffer_free_space_name(p->free_space));
-		(void)coffer_json_put_u64(o, "steps", p->steps);
-		(void)coffer_json_put_u64(o, "flushes", p->flushes);
-		(void)coffer_json_put_u64(o, "device_size", p->device_size);
-		(void)coffer_json_put_u64(o, "data_offset", p->data_offset);
-		(void)coffer_json_put_u64(o, "data_size", p->data_size);
-		(void)coffer_json_put_u64(o, "sector_size", p->sector_size);
-		coffer_json_put_known(o, "cipher", p->cipher);
-	}
-	if (p->speed.measured)
-		put_rates(o, "seconds", p->seconds_low, p->seconds, p->seconds_high);
-	(void)coffer_json_put(o, "speed", speed_json(&p->speed));
-	(void)coffer_json_put(o, "phases", phases_json(p));
+	COFFER_PUT(o, "to_move", p->to_move);
+	COFFER_PUT(o, "to_write", p->to_write);
+	COFFER_PUT(o, "to_commit", p->to_commit);
+	COFFER_PUT(o, "exact", p->exact);
+	COFFER_PUT(o, "used_only", p->used_only);
+	coffer_json_put_known(o, "all_because", p->all_because);
+	if (p->free_space != COFFER_FREE_DEFAULT)
+		COFFER_PUT(o, "free_space", coffer_free_space_name(p->free_space));
+	COFFER_PUT(o, "steps", p->steps);
+	COFFER_PUT(o, "flushes", p->flushes);
+	COFFER_PUT(o, "device_size", p->device_size);
+	COFFER_PUT(o, "data_offset", p->data_offset);
+	COFFER_PUT(o, "data_size", p->data_size);
+	COFFER_PUT(o, "sector_size", p->sector_size);
+	coffer_json_put_known(o, "cipher", p->cipher);
 }
 
-/* The first preflight check that failed, as an error. */
-static void set_obstacle(const struct coffer_plan *p, struct coffer_err *e)
+static int end_json(const struct coffer_call *call, int code, const struct coffer_plan *p,
+	const struct coffer_err *e)
 {
-	for (size_t i = 0; i < p->preflight.n; i++) {
-		const struct coffer_finding *c = &p->preflight.items[i];
+	_cleanup_json_ struct json_object *o = coffer_json_report(call);
 
-		if (c->verdict != COFFER_VERDICT_BAD)
-			continue;
-		(void)snprintf(e->msg, sizeof(e->msg), "%.500s%s%.500s", c->text,
-			c->advice[0] ? "; " : "", c->advice);
-		e->id = c->id;
-		e->code = c->code;
-		return;
-	}
+	if (!p)
+		return coffer_json_finish(o, code, e);
+	COFFER_PUT(o, "possible", p->possible);
+	COFFER_PUT(o, "status", coffer_json_status(p->status));
+	COFFER_PUT(o, "preflight", coffer_json_findings(&p->preflight));
+	if (p->data_size > 0)
+		put_work(o, p);
+	if (p->speed.measured)
+		COFFER_PUT(o, "seconds", rates_json(p->seconds_low, p->seconds, p->seconds_high));
+	COFFER_PUT(o, "speed", speed_json(&p->speed));
+	COFFER_PUT(o, "phases", phases_json(p));
+	return coffer_json_finish(o, code, e);
 }
 
 static int run_plan(void *options)
 {
 	struct options *o = options;
-	_cleanup_json_ struct json_object *report = NULL;
 	_cleanup_plan_ struct coffer_plan *p = NULL;
 	struct coffer_err e = {0};
 	int r, code;
@@ -269,20 +227,17 @@ static int run_plan(void *options)
 	o->plan.encrypt = &o->encrypt;
 	r = coffer_plan(&o->plan, &p, &e);
 	code = p ? (int)p->outcome : coffer_err_exit_code(&e, r);
-	if (!o->call.json) {
-		if (p)
-			show_plan(p);
-		else
-			coffer_show_error(e.msg);
-		return coffer_show_end(code);
-	}
-	report = coffer_json_report(o->call.verb);
-	coffer_json_put_text(report, "device", o->call.device);
-	if (p) {
-		put_plan(report, p);
-		set_obstacle(p, &e);
-	}
-	return coffer_json_finish(report, code, &e);
+	/* The error of a plan that is not possible is the first problem. */
+	for (size_t i = 0; p && i < p->preflight.n && !e.msg[0]; i++)
+		if (p->preflight.items[i].verdict == COFFER_VERDICT_BAD)
+			(void)coffer_err_from_finding(&e, o->call.device, &p->preflight.items[i]);
+	if (o->call.json)
+		return end_json(&o->call, code, p, &e);
+	if (p)
+		show_plan(p);
+	else
+		coffer_show_error(e.msg);
+	return coffer_show_end(code);
 }
 
 const struct coffer_cmd coffer_cmd_plan = {

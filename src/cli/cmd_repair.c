@@ -23,20 +23,12 @@ struct run {
 
 static void show_findings(FILE *f, const struct run *run, const struct coffer_repair_result *r)
 {
-	const char *device = run->o->call.device;
-
-	coffer_show_text(f, device);
-	if (r->findings.n == 0) {
-		(void)fprintf(f, ": %s; nothing to repair\n", coffer_stage_name(r->status->stage));
-		return;
-	}
-	(void)fprintf(f, ": %s\n", coffer_stage_name(r->status->stage));
+	coffer_show_line(f, "%s: %s%s", run->o->call.device, coffer_stage_name(r->status->stage),
+		r->findings.n == 0 ? "; nothing to repair" : "");
 	coffer_show_findings(f, &r->findings, true);
-	for (size_t i = 0; i < r->n_actions; i++) {
-		(void)fprintf(
-			f, "  %zu. %-22s ", i + 1, coffer_repair_kind_name(r->actions[i].kind));
-		coffer_show_wrapped(f, 28, r->actions[i].text);
-	}
+	for (size_t i = 0; i < r->n_actions; i++)
+		coffer_show_line(f, "  %zu. %s: %s", i + 1,
+			coffer_repair_kind_name(r->actions[i].kind), r->actions[i].text);
 }
 
 /* --yes, or an answer on the terminal. */
@@ -53,60 +45,52 @@ static bool confirm(void *userdata, const struct coffer_repair_result *r)
 	return coffer_confirm("Do this?");
 }
 
-static void put_actions(struct json_object *o, const struct coffer_repair_result *r)
+static struct json_object *actions_json(const struct coffer_repair_result *r)
 {
 	struct json_object *array = coffer_json_array_new();
 
 	for (size_t i = 0; i < r->n_actions; i++) {
-		struct json_object *a = coffer_json_object_new();
+		struct json_object *o = coffer_json_object_new();
 
-		(void)coffer_json_put_string(
-			a, "action", coffer_repair_kind_name(r->actions[i].kind));
-		coffer_json_put_text(a, "text", r->actions[i].text);
-		(void)coffer_json_put_bool(a, "done", r->done[i]);
-		(void)coffer_json_append(array, a);
+		COFFER_PUT(o, "action", coffer_repair_kind_name(r->actions[i].kind));
+		COFFER_PUT(o, "text", r->actions[i].text);
+		COFFER_PUT(o, "done", r->done[i]);
+		(void)coffer_json_append(array, o);
 	}
-	(void)coffer_json_put(o, "actions", array);
+	return array;
 }
 
 static int end_json(const struct run *run, int code, const struct coffer_repair_result *r,
 	const struct coffer_err *e)
 {
-	_cleanup_json_ struct json_object *o = coffer_json_report("repair");
+	_cleanup_json_ struct json_object *o = coffer_json_report(&run->o->call);
 
-	coffer_json_put_text(o, "device", run->o->call.device);
-	(void)coffer_json_put_bool(o, "dry_run", run->o->call.dry_run);
+	COFFER_PUT(o, "dry_run", run->o->call.dry_run);
 	if (r) {
-		(void)coffer_json_put(o, "status", coffer_json_status(r->status));
-		coffer_json_put_findings(o, "findings", &r->findings);
-		put_actions(o, r);
-		(void)coffer_json_put_bool(o, "changed", r->changed);
-		if (r->changed) {
-			(void)coffer_json_put_string(
-				o, "stage_after", coffer_stage_name(r->stage_after));
-			(void)coffer_json_put_bool(o, "stock_tools_kept_out", !r->unlocked_run);
-		}
+		COFFER_PUT(o, "status", coffer_json_status(r->status));
+		COFFER_PUT(o, "findings", coffer_json_findings(&r->findings));
+		COFFER_PUT(o, "actions", actions_json(r));
+		COFFER_PUT(o, "changed", r->changed);
+	}
+	if (r && r->changed) {
+		COFFER_PUT(o, "stage_after", coffer_stage_name(r->stage_after));
+		COFFER_PUT(o, "stock_tools_kept_out", (bool)!r->unlocked_run);
 	}
 	return coffer_json_finish(o, code, e);
 }
 
-/* Another program was faster: fewer actions were done than were confirmed. */
-static void show_overtaken(const struct run *run, const struct coffer_repair_result *r)
+/* Actions that another program was faster to do; and without a question, what an action that was
+ * done leaves to do was not shown yet. */
+static void show_actions(const struct run *run, const struct coffer_repair_result *r)
 {
-	for (size_t i = 0; i < r->n_actions; i++)
-		if (!r->done[i])
-			(void)fprintf(stderr,
-				"%s: '%s' was not needed any more: another program was faster\n",
-				run->o->call.device, coffer_repair_kind_name(r->actions[i].kind));
-}
+	for (size_t i = 0; i < r->n_actions; i++) {
+		const char *name = coffer_repair_kind_name(r->actions[i].kind);
 
-/* Without a question, what the action leaves to do was not shown yet. */
-static void show_rest(const struct run *run, const struct coffer_repair_result *r)
-{
-	for (size_t i = 0; i < r->n_actions && !run->shown; i++)
-		if (r->done[i] && r->actions[i].kind == COFFER_REPAIR_UNDO_STOCK_PLACEMENT)
-			(void)fprintf(stderr, "%s: %s: %s\n", run->o->call.device,
-				coffer_repair_kind_name(r->actions[i].kind), r->actions[i].text);
+		if (!r->done[i])
+			coffer_show_field(stderr, "note", "%s: another program did it", name);
+		else if (!run->shown && r->actions[i].kind == COFFER_REPAIR_UNDO_STOCK_PLACEMENT)
+			coffer_show_field(stderr, "note", "%s: %s", name, r->actions[i].text);
+	}
 }
 
 static int end_failed(const struct run *run, int code, const struct coffer_repair_result *r,
@@ -115,10 +99,8 @@ static int end_failed(const struct run *run, int code, const struct coffer_repai
 	if (r && r->findings.n > 0 && code != COFFER_NO && r->n_done == 0 && !run->shown)
 		show_findings(stderr, run, r);
 	coffer_show_error(e->msg);
-	if (code == COFFER_INTERRUPTED) {
-		(void)fputs("coffer: nothing is lost; go on with: ", stderr);
-		coffer_report_command(&run->o->call);
-	}
+	if (code == COFFER_INTERRUPTED)
+		coffer_report_resume(&run->o->call, "");
 	return code;
 }
 
@@ -130,17 +112,15 @@ static int end_done(const struct run *run, const struct coffer_repair_result *r)
 		show_findings(stdout, run, r);
 	(void)fflush(stdout); /* the findings come first, also in "2>&1 | less" */
 	if (call->dry_run && r->n_actions > 0)
-		(void)fprintf(stderr, "%s: nothing was changed (--dry-run)\n", call->device);
+		coffer_show_line(stderr, "%s: nothing was written (--dry-run)", call->device);
 	if (call->dry_run || call->quiet)
 		return coffer_show_end(COFFER_DONE);
-	show_overtaken(run, r);
-	if (r->changed) {
-		(void)fprintf(stderr, "%s: repaired; it is %s now\n", call->device,
+	if (r->changed)
+		coffer_show_line(stderr, "%s: repaired; now %s", call->device,
 			coffer_stage_name(r->stage_after));
-		show_rest(run, r);
-		if (r->unlocked_run)
-			coffer_show_unlocked(stderr);
-	}
+	show_actions(run, r);
+	if (r->changed && r->unlocked_run)
+		coffer_show_unlocked(stderr);
 	return coffer_show_end(COFFER_DONE);
 }
 

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* cmd_status.c - coffer status */
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
 #include "base/err.h"
 #include "base/size.h"
 #include "cli/cli.h"
@@ -15,132 +12,103 @@
 DEFINE_CLEANUP(struct coffer_status *, status, coffer_status_free);
 #define _cleanup_status_ _cleanup_(cleanup_status)
 
-/* What a stage means. */
-static const char *const meanings[] = {
-	[COFFER_STAGE_PLAIN] = "not encrypted, and not ready to be",
-	[COFFER_STAGE_RESERVED] = "not encrypted, and ready to be: the reserve is there",
-	[COFFER_STAGE_PLACING] = "the LUKS2 header is half placed; nothing is encrypted yet",
-	[COFFER_STAGE_PLACED] = "the LUKS2 header is there; nothing is encrypted yet",
-	[COFFER_STAGE_CONVERTING] = "a conversion is under way",
-	[COFFER_STAGE_WIPE_PENDING] =
-		"all is encrypted; the old copy of the first bytes is still to be wiped",
-	[COFFER_STAGE_ENCRYPTED] = "a LUKS volume with nothing under way",
-	[COFFER_STAGE_UNDOING] = "an abort is half done",
-	[COFFER_STAGE_OTHER] = "a reencryption is under way that is cryptsetup's to finish",
-	[COFFER_STAGE_SHRUNK] = "the device is smaller than the conversion it holds",
-	[COFFER_STAGE_DAMAGED] = "damaged",
+struct stage_text {
+	char s[48];
 };
-_Static_assert(ARRAY_SIZE(meanings) == COFFER_N_STAGES, "every stage has a meaning");
 
-static unsigned int percent(const struct coffer_status *s)
+/* "converting, 44 %" */
+static struct stage_text stage_text(const struct coffer_status *s)
 {
-	return s->total ? (unsigned int)((double)s->converted * 100 / (double)s->total) : 0;
+	const double share = s->total ? (double)s->converted / (double)s->total : 0;
+	struct stage_text t;
+
+	(void)snprintf(t.s, sizeof(t.s), "%s", coffer_stage_name(s->stage));
+	if (s->stage == COFFER_STAGE_CONVERTING)
+		(void)snprintf(t.s, sizeof(t.s), "%s, %u %%", coffer_stage_name(s->stage),
+			(unsigned int)(share * 100));
+	return t;
 }
 
-static void show_holder(const struct coffer_holder *u)
+static void show_holder(const struct coffer_holder *h)
 {
-	char on[sizeof(u->on) + 16] = "", elsewhere[64] = "";
+	static const char *const texts[] = {
+		[COFFER_HOLDER_MOUNT] = "mounted on ",
+		[COFFER_HOLDER_DEVICE] = "block device ",
+		[COFFER_HOLDER_LOOP] = "attached to ",
+		[COFFER_HOLDER_SWAP] = "swap ",
+	};
+	const char *colon = h->on[0] ? ": " : "";
+	char where[64] = "";
 
-	if (u->on[0])
-		(void)snprintf(on, sizeof(on), "%s: ", u->on);
-	switch (u->kind) {
-	case COFFER_HOLDER_MOUNT:
-		if (u->pid > 0)
-			(void)snprintf(elsewhere, sizeof(elsewhere),
-				" in the mount namespace of process %d", (int)u->pid);
-		coffer_show_field(stdout, "in use", "%smounted on %s%s", on, u->name, elsewhere);
-		break;
-	case COFFER_HOLDER_DEVICE:
+	if (h->kind == COFFER_HOLDER_REENCRYPTION) {
 		coffer_show_field(
-			stdout, "in use", "%sthe block device %s is stacked on it", on, u->name);
-		break;
-	case COFFER_HOLDER_LOOP:
-		coffer_show_field(stdout, "in use", "%sattached to %s", on, u->name);
-		break;
-	case COFFER_HOLDER_SWAP:
-		coffer_show_field(stdout, "in use", "%sas swap (%s)", on, u->name);
-		break;
-	case COFFER_HOLDER_REENCRYPTION:
-		coffer_show_field(stdout, "at work", "process %d (%s) is converting it",
-			(int)u->pid, u->name);
-		break;
-	case COFFER_HOLDER_PROCESS:
-		coffer_show_field(stdout, "open by", "%sprocess %d (%s)%s", on, (int)u->pid,
-			u->name, u->writes ? ", for writing" : "");
-		break;
-	case COFFER_N_HOLDER_KINDS:
-		break;
+			stdout, "holder", "process %d (%s) is converting it", (int)h->pid, h->name);
+		return;
 	}
+	if (h->kind == COFFER_HOLDER_PROCESS) {
+		coffer_show_field(stdout, "holder", "%s%sprocess %d (%s)%s", h->on, colon,
+			(int)h->pid, h->name, h->writes ? ", open for writing" : "");
+		return;
+	}
+	if (h->pid > 0)
+		(void)snprintf(
+			where, sizeof(where), " in the mount namespace of process %d", (int)h->pid);
+	coffer_show_field(
+		stdout, "holder", "%s%s%s%s%s", h->on, colon, texts[h->kind], h->name, where);
 }
 
 static void show_status(const struct coffer_status *s)
 {
-	coffer_show_text(stdout, s->device);
-	if (s->stage == COFFER_STAGE_CONVERTING)
-		(void)printf(": converting, %u %%\n", percent(s));
-	else
-		(void)printf(": %s\n", coffer_stage_name(s->stage));
-	coffer_show_field(stdout, "meaning", "%s", meanings[s->stage]);
+	coffer_show_line(stdout, "%s: %s", s->device, stage_text(s).s);
 	if (s->why[0])
-		coffer_show_field(stdout, "because", "%s", s->why);
-	coffer_show_field(stdout, "size", "%" PRIu64 " bytes (%s), %s", s->size,
-		coffer_size_format(s->size).s, s->is_block ? "a block device" : "an image file");
+		coffer_show_field(stdout, "why", "%s", s->why);
+	coffer_show_field(stdout, "size", "%s, %s", coffer_size_format(s->size).s,
+		s->is_block ? "block device" : "image file");
 	if (s->filesystem[0])
 		coffer_show_field(stdout, "content", "%s", s->filesystem);
 	if (s->luks_version)
-		coffer_show_field(stdout, "volume", "LUKS%d%s%s%s%s", s->luks_version,
-			s->uuid[0] ? " " : "", s->uuid, s->cipher[0] ? ", " : "", s->cipher);
+		coffer_show_field(stdout, "volume", "LUKS%d %s", s->luks_version, s->uuid);
+	if (s->cipher[0])
+		coffer_show_field(stdout, "cipher", "%s, %" PRIu32 "-byte sectors", s->cipher,
+			s->sector_size);
 	if (s->total)
-		coffer_show_field(stdout, "converted",
-			"%" PRIu64 " of %" PRIu64 " bytes (%s of %s)", s->converted, s->total,
+		coffer_show_field(stdout, "progress", "%s of %s",
 			coffer_size_format(s->converted).s, coffer_size_format(s->total).s);
-	if (s->data_size) {
-		coffer_show_field(stdout, "layout",
-			"begun on %" PRIu64 " bytes, data offset %" PRIu64 ", sectors of %" PRIu32,
-			s->device_size, s->data_offset, s->sector_size);
-	} else if (s->data_offset) {
-		coffer_show_field(stdout, "layout", "data offset %" PRIu64 ", sectors of %" PRIu32,
-			s->data_offset, s->sector_size);
-	}
 	for (size_t i = 0; i < s->n_holders; i++)
 		show_holder(&s->holders[i]);
 	if (!s->holders_complete)
-		coffer_show_field(stdout, "note", "not all processes are visible to this user");
+		coffer_show_field(stdout, "note", "not all processes are visible without root");
 	if (!s->locked)
-		coffer_show_field(stdout, "note",
-			"read without cryptsetup's locks, which this user may not use");
+		coffer_show_field(
+			stdout, "note", "read without a lock: no access to /run/cryptsetup");
 	if (s->can_abort)
 		coffer_show_field(
-			stdout, "way back", "'coffer abort' gives the plain filesystem back");
+			stdout, "abort", "'coffer abort' returns to the plain filesystem");
 	coffer_show_field(stdout, "next", "%s", s->next[0] ? s->next : "nothing");
 }
 
-/* All disks of the machine: a line for each that holds something. */
-static void show_line(const struct coffer_status *s)
+/* A line of the table of all disks. */
+static void show_row(const struct coffer_status *s)
 {
-	char stage[48];
+	const char *content = s->filesystem[0]	     ? s->filesystem
+			      : s->luks_version == 2 ? "LUKS2"
+			      : s->luks_version == 1 ? "LUKS1"
+						     : "-";
 
-	if (s->stage == COFFER_STAGE_CONVERTING)
-		(void)snprintf(stage, sizeof(stage), "converting %u %%", percent(s));
-	else
-		(void)snprintf(stage, sizeof(stage), "%s", coffer_stage_name(s->stage));
-	(void)printf("%-22s %10s  %-16s %-12s ", s->device, coffer_size_format(s->size).s, stage,
-		s->filesystem[0]  ? s->filesystem
-		: s->luks_version ? (s->luks_version == 2 ? "LUKS2" : "LUKS1")
-				  : "-");
-	coffer_show_text(stdout, s->next[0] ? s->next : "-");
-	(void)putchar('\n');
+	coffer_show_line(stdout, "%-22s %10s  %-16s %-12s %s", s->device,
+		coffer_size_format(s->size).s, stage_text(s).s, content,
+		s->next[0] ? s->next : "-");
 }
 
 struct listing {
 	const struct coffer_call *call;
 	struct json_object *devices;
-	bool all;     /* no operand: all disks of this machine */
-	bool table;   /* its heading was printed */
-	char *unread; /* with all: devices that could not be read, with commas between */
+	struct json_object *unchecked;
+	bool all;	   /* no operand: all disks of this machine */
+	bool table;	   /* its heading was printed */
+	char unread[4096]; /* with all: devices that could not be read, with commas between */
 	size_t n_unread;
-	struct coffer_err why;	       /* of the first of them */
-	struct json_object *unchecked; /* the same */
+	struct coffer_err why; /* of the first of them */
 	int code;
 	struct coffer_err e; /* the first that failed */
 };
@@ -158,10 +126,10 @@ static void list_status(struct listing *l, const struct coffer_status *s)
 		return;
 	}
 	if (!l->table)
-		(void)printf("%-22s %10s  %-16s %-12s %s\n", "DEVICE", "SIZE", "STAGE", "CONTENT",
-			"NEXT");
+		coffer_show_line(stdout, "%-22s %10s  %-16s %-12s %s", "DEVICE", "SIZE", "STAGE",
+			"CONTENT", "NEXT");
 	l->table = true;
-	show_line(s);
+	show_row(s);
 }
 
 /* Some of all disks cannot be read: a drive without a medium, or any disk by an ordinary user. This
@@ -169,30 +137,25 @@ static void list_status(struct listing *l, const struct coffer_status *s)
 static void note_unread(struct listing *l, const char *device, const struct coffer_err *e)
 {
 	struct json_object *o = coffer_json_object_new();
-	char *names = NULL;
+	const size_t used = strlen(l->unread);
 
-	coffer_json_put_text(o, "device", device);
+	COFFER_PUT(o, "device", device);
 	coffer_json_put_error(o, e);
 	(void)coffer_json_append(l->unchecked, o);
+	(void)snprintf(
+		l->unread + used, sizeof(l->unread) - used, "%s%s", used ? ", " : "", device);
 	if (l->n_unread++ == 0)
 		l->why = *e;
-	if (asprintf(&names, "%s%s%s", l->unread ? l->unread : "", l->unread ? ", " : "", device) <
-		0)
-		return;
-	free(l->unread);
-	l->unread = names;
 }
 
-static void show_unread(const struct listing *l)
+static void fail(struct listing *l, int r, const struct coffer_err *e)
 {
-	if (l->n_unread == 0)
+	if (!l->call->json)
+		coffer_show_error(e->msg);
+	if (l->code != COFFER_DONE)
 		return;
-	(void)fprintf(stderr, "coffer: %zu device%s could not be read: ", l->n_unread,
-		l->n_unread == 1 ? "" : "s");
-	coffer_show_text(stderr, l->unread ? l->unread : "?");
-	(void)fputs(" (", stderr);
-	coffer_show_text(stderr, geteuid() == 0 ? l->why.msg : "run it as root");
-	(void)fputs(")\n", stderr);
+	l->code = coffer_err_exit_code(e, r);
+	l->e = *e;
 }
 
 static void report_one(struct listing *l, const char *device)
@@ -201,31 +164,22 @@ static void report_one(struct listing *l, const char *device)
 	struct coffer_err e = {0};
 	const int r = coffer_status(device, &s, &e);
 
-	if (r == 0) {
+	if (r == 0)
 		list_status(l, s);
-		return;
-	}
-	if (l->all) {
+	else if (l->all)
 		note_unread(l, device, &e);
-		return;
-	}
-	if (!l->call->json)
-		coffer_show_error(e.msg);
-	if (l->code == COFFER_DONE) {
-		l->code = coffer_err_exit_code(&e, r);
-		l->e = e;
-	}
+	else
+		fail(l, r, &e);
 }
 
 static void report_all(struct listing *l)
 {
+	struct coffer_err e = {0};
 	char **list = NULL;
-	const int r = coffer_device_list(&list, &l->e);
+	const int r = coffer_device_list(&list, &e);
 
 	if (r < 0) {
-		l->code = coffer_err_exit_code(&l->e, r);
-		if (!l->call->json)
-			coffer_show_error(l->e.msg);
+		fail(l, r, &e);
 		return;
 	}
 	for (char **name = list; *name; name++)
@@ -234,15 +188,18 @@ static void report_all(struct listing *l)
 	if (l->call->json)
 		return;
 	if (!l->table)
-		(void)fputs("coffer: no disks found\n", stderr);
-	show_unread(l);
+		coffer_show_error("no disks found");
+	if (l->n_unread > 0)
+		coffer_show_line(stderr, "coffer: %zu device%s could not be read: %s (%s)",
+			l->n_unread, l->n_unread == 1 ? "" : "s", l->unread,
+			geteuid() == 0 ? l->why.msg : "run it as root");
 }
 
 static int run_status(void *options)
 {
 	const struct coffer_call *call = options;
-	_cleanup_json_ struct json_object *report = NULL;
-	struct listing l = {.call = call, .all = !call->device};
+	_cleanup_json_ struct json_object *report = coffer_json_report(call);
+	struct listing l = {.call = call, .all = !*call->operands};
 
 	l.devices = coffer_json_array_new();
 	l.unchecked = coffer_json_array_new();
@@ -250,19 +207,12 @@ static int run_status(void *options)
 		report_all(&l);
 	for (char **device = call->operands; *device; device++)
 		report_one(&l, *device);
-	free(l.unread);
-	if (!call->json) {
-		coffer_json_free(l.devices);
-		coffer_json_free(l.unchecked);
-		return coffer_show_end(l.code);
-	}
-	report = coffer_json_report(call->verb);
-	(void)coffer_json_put(report, "devices", l.devices);
+	COFFER_PUT(report, "devices", l.devices);
 	if (l.all)
-		(void)coffer_json_put(report, "unchecked", l.unchecked);
+		COFFER_PUT(report, "unchecked", l.unchecked);
 	else
 		coffer_json_free(l.unchecked);
-	return coffer_json_finish(report, l.code, &l.e);
+	return call->json ? coffer_json_finish(report, l.code, &l.e) : coffer_show_end(l.code);
 }
 
 const struct coffer_cmd coffer_cmd_status = {

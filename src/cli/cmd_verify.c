@@ -33,32 +33,31 @@ static int ask(void *userdata, enum coffer_ask why, uint8_t *buf, size_t size, s
 	const struct options *o = userdata;
 	const int n = coffer_read_key(&o->key, o->call.device, why, buf, size, e);
 
-	/* From here on there is a key, and soon a volume key in a cipher of libcrypto's. */
+	/* A key is in memory now, and soon a volume key in a cipher of libcrypto's. */
 	coffer_memory_lock();
 	return n;
 }
 
-static int end_json(const struct coffer_verification *v, int code, const char *device,
+static int end_json(const struct coffer_call *call, int code, const struct coffer_verification *v,
 	const struct coffer_err *e)
 {
-	_cleanup_json_ struct json_object *o = coffer_json_report("verify");
+	_cleanup_json_ struct json_object *o = coffer_json_report(call);
 
-	coffer_json_put_text(o, "device", device);
 	if (v) {
-		(void)coffer_json_put(o, "status", coffer_json_status(v->status));
-		coffer_json_put_findings(o, "checks", &v->checks);
+		COFFER_PUT(o, "status", coffer_json_status(v->status));
+		COFFER_PUT(o, "checks", coffer_json_findings(&v->checks));
 	}
 	return coffer_json_finish(o, code, e);
 }
 
-static int end_text(const struct coffer_verification *v, int code, const struct options *o,
+static int end_text(const struct options *o, int code, const struct coffer_verification *v,
 	const struct coffer_err *e)
 {
 	if (v && !(o->call.quiet && code == COFFER_DONE))
-		coffer_show_report(v->status->device, coffer_stage_name(v->status->stage),
+		coffer_show_checks(v->status->device, coffer_stage_name(v->status->stage),
 			&v->checks, !o->call.quiet);
 	if (v && v->status->luks_version == 2 && !coffer_key_given(&o->key) && !o->call.quiet)
-		(void)fputs("  no key was given: --key-file FILE or --ask proves more\n", stdout);
+		coffer_show_field(stdout, "note", "more is checked with --key-file FILE or --ask");
 	if (code != COFFER_DONE)
 		coffer_show_error(e->msg);
 	return coffer_show_end(code);
@@ -78,7 +77,7 @@ static int run_verify(void *options)
 		.stop = coffer_signals_stop,
 		.userdata = o};
 	code = coffer_err_exit_code(&e, coffer_verify(&o->verify, &v, &e));
-	return o->call.json ? end_json(v, code, o->call.device, &e) : end_text(v, code, o, &e);
+	return o->call.json ? end_json(&o->call, code, v, &e) : end_text(o, code, v, &e);
 }
 
 const struct coffer_cmd coffer_cmd_verify = {

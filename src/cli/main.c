@@ -29,7 +29,7 @@
 VERBS(DECLARE)
 static const struct coffer_cmd *const cmds[] = {VERBS(POINT_TO)};
 
-/* The verb that @words begin with, which end with NULL. NULL: none. *ret_n: of how many words. */
+/* The verb at the start of @words, a NULL-ended list; *ret_n: of how many words. NULL: none. */
 static const struct coffer_cmd *find_cmd(char **words, int *ret_n)
 {
 	char two[64];
@@ -45,7 +45,7 @@ static const struct coffer_cmd *find_cmd(char **words, int *ret_n)
 	return NULL;
 }
 
-/* Is @verb one of the verbs whose name begins with the word @group? "": of any. */
+/* Does the verb's name begin with the word @group? "": any does. */
 static bool in_group(const struct coffer_cmd *cmd, const char *group)
 {
 	const size_t n = strlen(group);
@@ -61,35 +61,31 @@ static bool is_group(const char *word)
 	return false;
 }
 
-static void list_verbs(FILE *f, const char *group)
+/* The help of coffer, or with @group that of "header". */
+static void print_usage(FILE *f, const char *group)
 {
+	const char *blank = *group ? " " : "";
+
+	(void)fprintf(f, "Usage: coffer %s%sVERB [OPTION...] DEVICE|IMAGE\n\n", group, blank);
+	if (!*group)
+		(void)fputs(
+			"Encrypt a filesystem in place into LUKS2, safe against power cuts.\n\n",
+			f);
+	(void)fputs("Verbs:\n", f);
 	for (size_t i = 0; i < ARRAY_SIZE(cmds); i++)
 		if (in_group(cmds[i], group))
 			(void)fprintf(f, "  %-14s  %s\n", cmds[i]->name, cmds[i]->summary);
+	(void)fprintf(
+		f, "\nSee 'coffer %s%sVERB --help' for the options of a verb.\n", group, blank);
+	if (!*group)
+		(void)fputs("\nExit status: 0 done, 1 failed, 2 wrong usage, 3 negative answer, 4 "
+			    "refused\nas unsafe, 5 interrupted and resumable, 6 needs repair.\n\n"
+			    "See coffer(8).\n",
+			f);
 }
 
-static void print_group(FILE *f, const char *group)
-{
-	(void)fprintf(f, "Usage: coffer %s VERB [OPTION...] DEVICE|IMAGE\n\nVerbs:\n", group);
-	list_verbs(f, group);
-	(void)fprintf(f, "\nSee 'coffer %s VERB --help' for the options of a verb.\n", group);
-}
-
-static void print_usage(FILE *f)
-{
-	(void)fprintf(f, "Usage: coffer VERB [OPTION...] DEVICE|IMAGE\n\n"
-			 "Encrypt a filesystem in place into LUKS2, safe against power cuts.\n\n"
-			 "Verbs:\n");
-	list_verbs(f, "");
-	(void)fprintf(f,
-		"\nSee 'coffer VERB --help' for the options of a verb.\n\n"
-		"Exit status: 0 done, 1 failed, 2 wrong usage, 3 the answer is no, 4 refused\n"
-		"as unsafe, 5 interrupted and resumable, 6 needs repair.\n\n"
-		"See coffer(8).\n");
-}
-
-/* Open closed standard streams as /dev/null: else the disk would be opened as standard input or
- * output, and a report would be written to it. */
+/* Open closed standard streams as /dev/null. Otherwise the disk could become standard output, and a
+ * report would be written to it. */
 static bool fill_standard_descriptors(void)
 {
 	int fd;
@@ -100,7 +96,7 @@ static bool fill_standard_descriptors(void)
 	return fd >= 0 && close(fd) == 0;
 }
 
-/* Found also after a wrong word, where the parser has stopped. */
+/* After a wrong word, too, where the parser has stopped. */
 static bool wants_json(char **words)
 {
 	for (; *words; words++)
@@ -109,17 +105,16 @@ static bool wants_json(char **words)
 	return false;
 }
 
-/* Report wrong usage, as JSON if that was asked for. */
-static int wrong_usage(const char *verb, bool json, const struct coffer_err *e)
+static int wrong_usage(const char *verb, char **words, const struct coffer_err *e)
 {
 	_cleanup_json_ struct json_object *o = NULL;
 
-	if (!json) {
+	if (!wants_json(words)) {
 		coffer_show_error(e->msg);
 		return COFFER_USAGE;
 	}
-	o = coffer_json_report("usage");
-	coffer_json_put_text(o, "verb", verb);
+	o = coffer_json_report(&(struct coffer_call){.verb = "usage"});
+	COFFER_PUT(o, "verb", verb);
 	return coffer_json_finish(o, COFFER_USAGE, e);
 }
 
@@ -135,13 +130,12 @@ static int run_verb(const struct coffer_cmd *cmd, int argc, char **argv)
 	}
 	if (coffer_args_parse(cmd, argc, argv, options, &e) < 0) {
 		(void)coffer_err_wrap(&e, -e.code, "%s", cmd->name);
-		return wrong_usage(cmd->name, call->json || wants_json(argv + 1), &e);
+		return wrong_usage(cmd->name, argv + 1, &e);
 	}
-	if (call->help) {
-		coffer_print_help(cmd);
-		return coffer_show_end(COFFER_DONE);
-	}
-	return cmd->run(options);
+	if (!call->help)
+		return cmd->run(options);
+	coffer_print_help(cmd);
+	return coffer_show_end(COFFER_DONE);
 }
 
 static bool is_help(const char *word)
@@ -149,7 +143,7 @@ static bool is_help(const char *word)
 	return word && (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0);
 }
 
-/* coffer help [VERB]: for unknown words, the help of coffer itself. */
+/* coffer help [VERB]; for unknown words the help of coffer itself. */
 static int run_help(char **words)
 {
 	int n;
@@ -157,14 +151,12 @@ static int run_help(char **words)
 
 	if (cmd && !words[n])
 		coffer_print_help(cmd);
-	else if (words[0] && !words[1] && is_group(words[0]))
-		print_group(stdout, words[0]);
 	else
-		print_usage(stdout);
+		print_usage(stdout, words[0] && !words[1] && is_group(words[0]) ? words[0] : "");
 	return coffer_show_end(COFFER_DONE);
 }
 
-/* No verb begins like this. */
+/* @words begin with no verb. */
 static int run_unknown(char **words)
 {
 	const char *first = words[0], *second = words[1];
@@ -173,16 +165,15 @@ static int run_unknown(char **words)
 
 	if (group && is_help(second))
 		return run_help((char *[]){words[0], NULL});
-	if (group && second && second[0] != '-')
-		(void)coffer_err_usage(&e, "unknown verb '%s %s'", first, second);
-	else if (group)
-		(void)coffer_err_usage(&e, "incomplete verb '%s'", first);
-	else if (first[0] == '-')
+	if (first[0] == '-')
 		(void)coffer_err_usage(&e, "expected a verb before '%s'", first);
+	else if (group && (!second || second[0] == '-'))
+		(void)coffer_err_usage(&e, "incomplete verb '%s'", first);
 	else
-		(void)coffer_err_usage(&e, "unknown verb '%s'", first);
+		(void)coffer_err_usage(
+			&e, "unknown verb '%s%s%s'", first, group ? " " : "", group ? second : "");
 	coffer_err_append(&e, "; see 'coffer%s%s --help'", group ? " " : "", group ? first : "");
-	return wrong_usage(first, wants_json(words), &e);
+	return wrong_usage(first, words, &e);
 }
 
 int main(int argc, char **argv)
@@ -194,7 +185,7 @@ int main(int argc, char **argv)
 		return COFFER_FAILED;
 	coffer_memory_protect();
 	if (argc < 2) {
-		print_usage(stderr);
+		print_usage(stderr, "");
 		return COFFER_USAGE;
 	}
 	if (strcmp(argv[1], "help") == 0)

@@ -2,22 +2,15 @@
 /* report.c - progress and summary of a run, for people or as JSON lines */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/bytes.h"
 #include "base/err.h"
-#include "base/json.h"
 #include "base/size.h"
 #include "cli/cli.h"
 #include "cli/show.h"
-
-enum {
-	BAR_WIDTH = 30
-};
 
 static double now(void)
 {
@@ -35,131 +28,104 @@ void coffer_report_begin(struct coffer_report *r, const struct coffer_call *call
 	coffer_signals_install();
 }
 
-/* Bytes per second over the moved part, and the seconds the rest will take; 0 when unknown. */
-static void estimate(
-	const struct coffer_report *r, const struct coffer_progress *p, double *rate, double *eta)
+/* --- progress --- */
+
+/* Bytes per second; 0: not known yet. */
+static double rate_of(const struct coffer_report *r, uint64_t moved)
 {
 	const double seconds = r->converting > 0 ? now() - r->converting : 0;
 
-	*rate = seconds > 0 ? (double)p->moved / seconds : 0;
-	*eta = *rate > 0 ? (double)(p->total - p->done) / *rate : 0;
+	return seconds > 0 ? (double)moved / seconds : 0;
+}
+
+static double seconds_left(const struct coffer_progress *p, double rate)
+{
+	return rate > 0 ? (double)(p->total - p->done) / rate : 0;
+}
+
+static unsigned int percent(const struct coffer_progress *p)
+{
+	return p->total ? (unsigned int)((double)p->done * 100 / (double)p->total) : 0;
 }
 
 static void progress_json(const struct coffer_report *r, const struct coffer_progress *p)
 {
 	_cleanup_json_ struct json_object *o = coffer_json_object_new();
-	double rate, eta;
+	const double rate = rate_of(r, p->moved);
 
-	estimate(r, p, &rate, &eta);
-	(void)coffer_json_put_string(o, "event", "progress");
-	coffer_json_put_text(o, "device", r->call->device);
-	(void)coffer_json_put_string(o, "phase", coffer_phase_name(p->phase));
-	(void)coffer_json_put_u64(o, "done", p->done);
-	(void)coffer_json_put_u64(o, "total", p->total);
-	(void)coffer_json_put_u64(o, "moved", p->moved);
-	(void)coffer_json_put_double(o, "bytes_per_second", rate);
-	(void)coffer_json_put_double(o, "eta_seconds", eta);
-	/* Not an error: the reader of the progress may have gone away. */
+	COFFER_PUT(o, "event", "progress");
+	COFFER_PUT(o, "device", r->call->device);
+	COFFER_PUT(o, "phase", coffer_phase_name(p->phase));
+	COFFER_PUT(o, "done", p->done);
+	COFFER_PUT(o, "total", p->total);
+	COFFER_PUT(o, "moved", p->moved);
+	COFFER_PUT(o, "bytes_per_second", rate);
+	COFFER_PUT(o, "eta_seconds", seconds_left(p, rate));
+	/* Not an error: the reader of the progress may have ended. */
 	(void)coffer_json_print(o);
 }
 
 void coffer_report_clear(struct coffer_report *r)
 {
-	if (r->bar_shown)
+	if (r->line_shown)
 		(void)fputs("\r\033[K", stderr);
-	r->bar_shown = false;
+	r->line_shown = false;
 }
 
-/* "03:07", or "5:03:07" from an hour on; "--:--" while the rate is unknown. */
-static void format_eta(char text[24], double rate, double eta)
-{
-	const uint64_t seconds = (uint64_t)eta;
-
-	if (rate <= 0)
-		(void)snprintf(text, 24, "--:--");
-	else if (seconds < 3600)
-		(void)snprintf(text, 24, "%02" PRIu64 ":%02" PRIu64, seconds / 60, seconds % 60);
-	else
-		(void)snprintf(text, 24, "%" PRIu64 ":%02" PRIu64 ":%02" PRIu64, seconds / 3600,
-			seconds / 60 % 60, seconds % 60);
-}
-
-static unsigned int terminal_width(void)
+/* Redraw the line. It stays within the terminal's width: a wrapped one would scroll. */
+static void redraw(struct coffer_report *r, const char *text)
 {
 	struct winsize size;
+	int width = 80;
 
-	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
-		return 80;
-	return size.ws_col;
-}
-
-/* One line, redrawn: it must stay below the terminal's width, or it would scroll. */
-static void show_line(struct coffer_report *r, const char *text)
-{
-	(void)fprintf(stderr, "\r\033[K%.*s", (int)terminal_width() - 1, text);
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+		width = size.ws_col;
+	(void)fprintf(stderr, "\r\033[K%.*s", width - 1, text);
 	(void)fflush(stderr);
-	r->bar_shown = true;
+	r->line_shown = true;
 }
 
-static void progress_bar(
-	struct coffer_report *r, const struct coffer_progress *p, unsigned int percent)
+/* Ten times a second on a terminal, else every five percent. */
+static bool is_due(struct coffer_report *r, const struct coffer_progress *p)
 {
 	const double t = now();
-	double rate, eta;
-	char bar[BAR_WIDTH + 1], left[24], facts[128], line[256];
-	int room;
 
-	if (t - r->last_shown < 0.1 && p->done != p->total)
-		return;
+	if (r->last.total > 0 && p->done != p->total &&
+		(r->terminal ? t - r->last_shown < 0.1 : percent(p) < r->percent + 5))
+		return false;
 	r->last_shown = t;
-	estimate(r, p, &rate, &eta);
-	format_eta(left, rate, eta);
-	(void)snprintf(facts, sizeof(facts), "%3u %%  %s of %s  %s/s  %s left", percent,
-		coffer_size_format(p->done).s, coffer_size_format(p->total).s,
-		coffer_size_format((uint64_t)rate).s, left);
-	room = (int)terminal_width() - (int)strlen(facts) - 5;
-	if (room > BAR_WIDTH)
-		room = BAR_WIDTH;
-	if (room < 5) {
-		show_line(r, facts);
-		return;
-	}
-	memset(bar, '.', (size_t)room);
-	memset(bar, '#', percent * (unsigned int)room / 100);
-	bar[room] = '\0';
-	(void)snprintf(line, sizeof(line), "[%s] %s", bar, facts);
-	show_line(r, line);
+	r->percent = percent(p) - percent(p) % 5;
+	return true;
 }
 
-static void progress_line(
-	struct coffer_report *r, const struct coffer_progress *p, unsigned int percent)
+static void progress_text(struct coffer_report *r, const struct coffer_progress *p)
 {
-	double rate, eta;
+	const double rate = rate_of(r, p->moved);
+	const uint64_t left = (uint64_t)seconds_left(p, rate);
+	char speed[64] = "", line[192];
 
-	if (r->last.total > 0 && percent < r->percent + 5 && p->done != p->total)
+	if (!is_due(r, p))
 		return;
-	r->percent = percent - percent % 5;
-	estimate(r, p, &rate, &eta);
-	(void)fprintf(stderr, "%s: %3u %%, %s of %s", r->call->device, percent,
-		coffer_size_format(p->done).s, coffer_size_format(p->total).s);
 	if (rate > 0)
-		(void)fprintf(
-			stderr, ", %s/s, %.0f s left", coffer_size_format((uint64_t)rate).s, eta);
-	(void)fputc('\n', stderr);
+		(void)snprintf(speed, sizeof(speed), ", %s/s, %" PRIu64 ":%02" PRIu64 " left",
+			coffer_size_format((uint64_t)rate).s, left / 60, left % 60);
+	(void)snprintf(line, sizeof(line), "%3u %%, %s of %s%s", percent(p),
+		coffer_size_format(p->done).s, coffer_size_format(p->total).s, speed);
+	if (r->terminal)
+		redraw(r, line);
+	else
+		coffer_show_line(stderr, "%s: %s", r->call->device, line);
 }
 
 static void progress(void *userdata, const struct coffer_progress *p)
 {
 	struct coffer_report *r = userdata;
-	const unsigned int percent =
-		p->total ? (unsigned int)((double)p->done * 100 / (double)p->total) : 0;
+	const bool converts = p->phase == COFFER_PHASE_CONVERT;
 
-	/* From here on the ciphers of the engine hold a volume key. */
-	if ((p->phase == COFFER_PHASE_CONVERT || p->phase == COFFER_PHASE_FINALIZE) && !r->locked) {
+	/* The ciphers of the engine hold a volume key now. */
+	if ((converts && r->converting == 0) || p->phase == COFFER_PHASE_FINALIZE)
 		coffer_memory_lock();
-		r->locked = true;
-	}
-	if (p->phase == COFFER_PHASE_CONVERT && r->converting == 0) {
+	if (converts && r->converting == 0) {
 		r->converting = now();
 		if (r->terminal && !r->call->json && !r->call->quiet)
 			coffer_signals_announce();
@@ -167,14 +133,10 @@ static void progress(void *userdata, const struct coffer_progress *p)
 	if (r->call->json)
 		progress_json(r, p);
 	else if (!r->call->quiet && r->terminal && p->phase == COFFER_PHASE_DERIVE)
-		show_line(r, "deriving the key; this takes some seconds, on purpose ...");
-	else if (r->call->quiet || p->phase != COFFER_PHASE_CONVERT)
-		; /* the other phases take seconds, and the summary names them */
-	else if (r->terminal)
-		progress_bar(r, p, percent);
-	else
-		progress_line(r, p, percent);
-	if (p->phase == COFFER_PHASE_CONVERT)
+		redraw(r, "deriving the key, which takes seconds ...");
+	else if (!r->call->quiet && converts)
+		progress_text(r, p);
+	if (converts)
 		r->last = *p;
 }
 
@@ -193,224 +155,165 @@ struct coffer_encrypt_callbacks coffer_report_callbacks(struct coffer_report *r)
 		.userdata = r};
 }
 
-/* Used blocks, and the handling of the others. */
-static void put_used(struct json_object *o, const struct coffer_encrypt_result *res)
-{
-	(void)coffer_json_put_bool(o, "used_only", res->used_only);
-	(void)coffer_json_put_u64(o, "bytes_used", res->used);
-	coffer_json_put_known(o, "all_because", res->all_because);
-	if (res->free_space != COFFER_FREE_DEFAULT)
-		(void)coffer_json_put_string(
-			o, "free_space", coffer_free_space_name(res->free_space));
-	if (!res->used_only)
-		return;
-	(void)coffer_json_put_u64(o, "bytes_scrubbed", res->scrubbed);
-	(void)coffer_json_put_u64(o, "bytes_filled", res->filled);
-	(void)coffer_json_put_u64(o, "bytes_discarded", res->discarded);
-}
+/* --- the end of a run --- */
 
 static void end_json(const struct coffer_report *r, int code,
 	const struct coffer_encrypt_result *res, const struct coffer_err *e)
 {
 	_cleanup_json_ struct json_object *o = coffer_json_object_new();
 
-	(void)coffer_json_put_string(o, "event", "summary");
-	(void)coffer_json_put_string(o, "verb", r->call->verb);
-	coffer_json_put_text(o, "device", r->call->device);
-	(void)coffer_json_put_string(o, "outcome", coffer_outcome_name(code));
-	(void)coffer_json_put_u64(o, "exit_code", (uint64_t)code);
-	if (code != COFFER_DONE)
-		coffer_json_put_error(o, e);
-	(void)coffer_json_put_bool(o, "dry_run", r->call->dry_run);
+	COFFER_PUT(o, "event", "summary");
+	COFFER_PUT(o, "verb", r->call->verb);
+	COFFER_PUT(o, "device", r->call->device);
+	coffer_json_put_outcome(o, code, e);
+	COFFER_PUT(o, "dry_run", r->call->dry_run);
 	if (res->operation != COFFER_OP_UNKNOWN)
-		(void)coffer_json_put_string(o, "operation", coffer_operation_name(res->operation));
-	(void)coffer_json_put_bool(o, "resumed", res->resumed);
-	(void)coffer_json_put_bool(o, "finished", res->finished);
-	(void)coffer_json_put_bool(o, "aborted", res->aborted);
+		COFFER_PUT(o, "operation", coffer_operation_name(res->operation));
+	COFFER_PUT(o, "resumed", res->resumed);
+	COFFER_PUT(o, "finished", res->finished);
+	COFFER_PUT(o, "aborted", res->aborted);
 	coffer_json_put_known(o, "filesystem", res->filesystem);
 	coffer_json_put_known(o, "uuid", res->uuid);
 	coffer_json_put_known(o, "cipher", res->cipher);
-	(void)coffer_json_put_u64(o, "sector_size", res->sector_size);
-	(void)coffer_json_put_u64(o, "device_size", res->device_size);
-	(void)coffer_json_put_u64(o, "data_offset", res->data_offset);
-	(void)coffer_json_put_u64(o, "data_size", res->data_size);
-	(void)coffer_json_put_u64(o, "bytes_moved", res->moved);
-	(void)coffer_json_put_u64(o, "bytes_converted", res->converted);
-	put_used(o, res);
-	(void)coffer_json_put_u64(o, "flushes", res->flushes);
-	(void)coffer_json_put_double(o, "seconds", now() - r->started);
-	(void)coffer_json_put_bool(o, "changed", res->changed);
+	COFFER_PUT(o, "sector_size", res->sector_size);
+	COFFER_PUT(o, "device_size", res->device_size);
+	COFFER_PUT(o, "data_offset", res->data_offset);
+	COFFER_PUT(o, "data_size", res->data_size);
+	COFFER_PUT(o, "bytes_moved", res->moved);
+	COFFER_PUT(o, "bytes_converted", res->converted);
+	COFFER_PUT(o, "used_only", res->used_only);
+	COFFER_PUT(o, "bytes_used", res->used);
+	coffer_json_put_known(o, "all_because", res->all_because);
+	if (res->free_space != COFFER_FREE_DEFAULT)
+		COFFER_PUT(o, "free_space", coffer_free_space_name(res->free_space));
+	if (res->used_only) {
+		COFFER_PUT(o, "bytes_scrubbed", res->scrubbed);
+		COFFER_PUT(o, "bytes_filled", res->filled);
+		COFFER_PUT(o, "bytes_discarded", res->discarded);
+	}
+	COFFER_PUT(o, "flushes", res->flushes);
+	COFFER_PUT(o, "seconds", now() - r->started);
+	COFFER_PUT(o, "changed", res->changed);
 	if (res->changed)
-		(void)coffer_json_put_bool(o, "stock_tools_kept_out", !res->unlocked_run);
-	(void)coffer_json_put_bool(o, "segment_copy_kept", res->segment_copy_kept);
+		COFFER_PUT(o, "stock_tools_kept_out", (bool)!res->unlocked_run);
+	COFFER_PUT(o, "segment_copy_kept", res->segment_copy_kept);
 	(void)coffer_json_print(o);
 }
 
 /* With every option: without one, a run that had not begun would make another volume, or another
  * key would be asked for. */
-void coffer_report_command(const struct coffer_call *call)
+void coffer_report_resume(const struct coffer_call *call, const char *at)
 {
-	(void)fprintf(stderr, "coffer %s", call->verb);
+	(void)fputs("coffer: ", stderr);
+	coffer_show_text(stderr, call->device);
+	(void)fprintf(stderr, ": interrupted%s; resume with: coffer %s", at, call->verb);
 	for (char **word = call->words; *word; word++)
 		coffer_show_word(stderr, *word);
 	(void)fputc('\n', stderr);
 }
 
 /* Every step is committed, and the final header is not. */
-static bool only_end_is_left(const struct coffer_encrypt_result *res)
+static bool is_wipe_pending(const struct coffer_encrypt_result *res)
 {
 	return !res->finished && res->used > 0 && res->converted == res->used;
 }
 
-static void say_error(const struct coffer_report *r, int code,
+static void show_failure(const struct coffer_report *r, int code,
 	const struct coffer_encrypt_result *res, const struct coffer_err *e)
 {
-	coffer_show_error(e->msg);
+	const uint64_t done = r->last.total > 0 ? r->last.done : res->converted;
+	const uint64_t total = r->last.total > 0 ? r->last.total : res->used;
+	char at[128] = "";
+
+	if (e->id != COFFER_FINDING_STOPPED || !res->changed)
+		coffer_show_error(e->msg);
 	if (code != COFFER_INTERRUPTED)
 		return;
-	(void)fputs("coffer: ", stderr);
-	if (only_end_is_left(res))
-		(void)fprintf(stderr,
-			"All is encrypted, but the plain copy of the first %s may still be there. ",
+	if (is_wipe_pending(res))
+		(void)snprintf(at, sizeof(at), " before the plain copy of the first %s was wiped",
 			coffer_size_format(res->data_offset).s);
-	else if (res->converted > 0 && r->last.total > 0)
-		(void)fprintf(stderr, "%s of %s are encrypted. ",
-			coffer_size_format(r->last.done).s, coffer_size_format(r->last.total).s);
 	else if (res->converted > 0)
-		(void)fprintf(stderr, "%s of %s are encrypted. ",
-			coffer_size_format(res->converted).s, coffer_size_format(res->used).s);
-	(void)fputs("Nothing is lost; go on with: ", stderr);
-	coffer_report_command(r->call);
+		(void)snprintf(at, sizeof(at), " at %s of %s", coffer_size_format(done).s,
+			coffer_size_format(total).s);
+	coffer_report_resume(r->call, at);
 }
 
-/* How a dry run would handle free space. */
-static const char *const intents[] = {
-	[COFFER_FREE_DEFAULT] = "",
-	[COFFER_FREE_KEEP] = "free space would be left as it is",
-	[COFFER_FREE_DISCARD] = "free space would be given back to the device",
-	[COFFER_FREE_FILL] = "free space would be overwritten with ciphertext",
-};
-
-/* Used blocks and the handling of the others, or why everything counted as used. */
-static void say_used(const struct coffer_encrypt_result *res, bool dry_run)
+void coffer_report_unused(FILE *f, enum coffer_free_space free_space, const char *all_because)
 {
-	struct coffer_size_text used = coffer_size_format(res->used);
-	struct coffer_size_text all = coffer_size_format(res->data_size);
+	static const char *const texts[] = {
+		[COFFER_FREE_KEEP] = "kept; deleted files may still be readable "
+				     "(--free-space=fill)",
+		[COFFER_FREE_DISCARD] = "discarded; the device may keep deleted files readable "
+					"(--free-space=fill)",
+		[COFFER_FREE_FILL] = "overwritten with ciphertext",
+	};
 
-	if (res->all_because[0])
-		coffer_show_field(stderr, "used",
-			"free blocks %s encrypted, too, since it is not certain which they are "
-			"(%s)",
-			dry_run ? "would be" : "were", res->all_because);
-	if (!res->used_only)
-		return;
-	if (dry_run)
-		coffer_show_field(
-			stderr, "used", "%s of %s; %s", used.s, all.s, intents[res->free_space]);
-	else
-		coffer_show_field(stderr, "used", "%s of %s", used.s, all.s);
-	if (res->filled > 0)
-		coffer_show_field(stderr, "free space", "%s were overwritten with ciphertext",
-			coffer_size_format(res->filled).s);
-	if (res->discarded > 0)
-		coffer_show_field(stderr, "free space", "%s were given back to the device",
-			coffer_size_format(res->discarded).s);
+	if (all_because[0])
+		coffer_show_field(f, "unused", "encrypted, too: %s", all_because);
+	if (free_space != COFFER_FREE_DEFAULT)
+		coffer_show_field(f, "unused", "%s", texts[free_space]);
 }
 
-static void say_dry_run(const struct coffer_report *r, const struct coffer_encrypt_result *res)
+static void show_dry_run(const struct coffer_report *r, const struct coffer_encrypt_result *res)
 {
-	const char *device = r->call->device;
+	char what[256];
 
 	if (strcmp(r->call->verb, "abort") == 0)
-		(void)fprintf(stderr,
-			"%s: the plain filesystem would come back: %s at its start from their "
-			"copy\n",
-			device, coffer_size_format(res->data_offset).s);
+		(void)snprintf(what, sizeof(what), "undo the conversion");
 	else if (res->operation == COFFER_OP_FINISH_UNDO)
-		(void)fprintf(stderr,
-			"%s: an interrupted abort would be finished, then a new conversion begun\n",
-			device);
-	else if (res->resumed && only_end_is_left(res))
-		(void)fprintf(stderr,
-			"%s: all is encrypted; the plain copy of the first %s would be wiped, and "
-			"the final header written\n",
-			device, coffer_size_format(res->data_offset).s);
+		(void)snprintf(what, sizeof(what), "finish an interrupted abort, then encrypt");
+	else if (res->resumed && is_wipe_pending(res))
+		(void)snprintf(what, sizeof(what), "wipe the plain copy of the first %s",
+			coffer_size_format(res->data_offset).s);
 	else if (res->resumed && res->data_size == 0)
-		(void)fprintf(
-			stderr, "%s: the final header would be written to both copies\n", device);
+		(void)snprintf(what, sizeof(what), "write the final header to both copies");
 	else if (res->resumed)
-		(void)fprintf(stderr,
-			"%s: an interrupted conversion would go on: %s of %s are converted\n",
-			device, coffer_size_format(res->converted).s,
-			coffer_size_format(res->used).s);
+		(void)snprintf(what, sizeof(what), "resume at %s of %s",
+			coffer_size_format(res->converted).s, coffer_size_format(res->used).s);
 	else
-		(void)fprintf(stderr,
-			"%s: %s of %s would be encrypted with %s in sectors of %" PRIu32
-			"; every preflight check passed\n",
-			device, coffer_size_format(res->used_only ? res->used : res->data_size).s,
-			strcmp(res->filesystem, "none") == 0 ? "content that coffer does not know"
+		(void)snprintf(what, sizeof(what),
+			"encrypt %s of %s with %s, %" PRIu32 "-byte sectors",
+			coffer_size_format(res->used_only ? res->used : res->data_size).s,
+			strcmp(res->filesystem, "none") == 0 ? "unrecognized content"
 							     : res->filesystem,
 			res->cipher, res->sector_size);
-	say_used(res, true);
-	(void)fprintf(stderr, "%s: nothing was changed (--dry-run)\n", device);
+	coffer_show_line(
+		stderr, "%s: would %s; nothing was written (--dry-run)", r->call->device, what);
+	coffer_report_unused(
+		stderr, res->used_only ? res->free_space : COFFER_FREE_DEFAULT, res->all_because);
 }
 
-/* Where plain bytes may still be found. For free space this holds for the whole volume, including
- * what earlier runs have passed. */
-static void say_unprotected(const struct coffer_encrypt_result *res)
+static void show_encrypted(const struct coffer_report *r, const struct coffer_encrypt_result *res)
 {
-	const char *what = NULL;
+	const double seconds = r->converting > 0 ? now() - r->converting : 0;
+	const bool kept =
+		res->free_space == COFFER_FREE_DISCARD && !res->resumed && !res->discarded;
 
-	if (res->free_space == COFFER_FREE_KEEP)
-		what = res->resumed || res->filled || res->discarded
-			       ? "free space, or a part of it, was left as it was"
-			       : "free space was left as it was";
-	else if (res->free_space == COFFER_FREE_DISCARD)
-		what = res->resumed || res->discarded ? "the device was asked to discard free "
-							"space, and may have ignored it"
-						      : "the device took no free space back";
-	if (what)
-		coffer_show_field(stderr, "unprotected",
-			"%s: what was deleted from the filesystem earlier may still be readable "
-			"there, until new files overwrite it",
-			what);
-	coffer_show_field(stderr, "unprotected",
-		"on flash, old plain blocks may survive where the drive keeps spare copies");
+	coffer_show_line(stderr, "%s: encrypted", r->call->device);
+	coffer_show_field(stderr, "volume", "LUKS2 %s", res->uuid);
+	coffer_show_field(
+		stderr, "cipher", "%s, %" PRIu32 "-byte sectors", res->cipher, res->sector_size);
+	coffer_show_field(stderr, "encrypted", "%s in %.1f s (%s/s)",
+		coffer_size_format(res->moved).s, seconds,
+		coffer_size_format((uint64_t)rate_of(r, res->moved)).s);
+	coffer_report_unused(stderr, kept ? COFFER_FREE_KEEP : res->free_space, res->all_because);
+	coffer_show_field(stderr, "note", "flash drives may keep old copies of plain blocks");
 	if (res->segment_copy_kept)
-		coffer_show_field(stderr, "unprotected",
-			"the volume was used before the conversion ended and reaches into the last "
-			"%s; old plain blocks may be left there until its free space is filled",
+		coffer_show_field(stderr, "note",
+			"the last %s were not wiped, as the filesystem has grown into them; old "
+			"plain blocks may be readable there",
 			coffer_size_format(res->data_offset).s);
-}
-
-static void say_encrypted(const struct coffer_report *r, const struct coffer_encrypt_result *res)
-{
-	const char *device = r->call->device;
-	const double end = now();
-	const double seconds = end - r->started;
-	const double moving = r->converting > 0 ? end - r->converting : 0;
-
-	(void)fprintf(stderr, "%s: encrypted%s. LUKS2 volume %s\n", device,
-		res->resumed ? ", after an interruption" : "", res->uuid);
-	coffer_show_field(stderr, "moved",
-		"%s in %.1f s (%s/s; %.1f s in all), %" PRIu64 " flushes, %s, sectors of %" PRIu32,
-		coffer_size_format(res->moved).s, moving,
-		coffer_size_format(moving > 0 ? (uint64_t)((double)res->moved / moving) : 0).s,
-		seconds, res->flushes, res->cipher, res->sector_size);
-	say_used(res, false);
-	say_unprotected(res);
 	if (res->unlocked_run)
 		coffer_show_unlocked(stderr);
-	(void)fputs("  next         back up the header, away from this disk:\n"
-		    "               coffer header backup --header-backup-file FILE",
-		stderr);
-	coffer_show_word(stderr, device);
+	(void)fputs("  next      coffer header backup --header-backup-file FILE", stderr);
+	coffer_show_word(stderr, r->call->device);
 	(void)fputc('\n', stderr);
 }
 
-static void say_aborted(const struct coffer_report *r, const struct coffer_encrypt_result *res)
+static void show_aborted(const struct coffer_report *r, const struct coffer_encrypt_result *res)
 {
-	(void)fprintf(stderr, "%s: the plain filesystem is back\n", r->call->device);
+	coffer_show_line(
+		stderr, "%s: not encrypted; the plain filesystem is back", r->call->device);
 	if (res->unlocked_run)
 		coffer_show_unlocked(stderr);
 }
@@ -424,14 +327,14 @@ int coffer_report_end(struct coffer_report *r, int status,
 	if (r->call->json)
 		end_json(r, code, result, e);
 	else if (code != COFFER_DONE)
-		say_error(r, code, result, e);
+		show_failure(r, code, result, e);
 	else if (r->call->quiet)
 		;
 	else if (r->call->dry_run)
-		say_dry_run(r, result);
+		show_dry_run(r, result);
 	else if (result->aborted)
-		say_aborted(r, result);
+		show_aborted(r, result);
 	else
-		say_encrypted(r, result);
+		show_encrypted(r, result);
 	return code;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* show.c - what the reporting verbs print: sentences for people, objects for programs */
+/* show.c - print reports: lines for people, JSON for programs */
 #include "cli/show.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -10,27 +11,17 @@
 #include "base/cleanup.h"
 #include "base/findings.h"
 #include "base/quote.h"
+#include "cli/cli.h"
 
 enum {
-	SCHEMA_VERSION = 2 /* of docs/report.schema.json */
+	SCHEMA_VERSION = 2, /* of docs/report.schema.json */
+	FIELD = 12,	    /* column of a field's text */
+	NARROWEST = 60,	    /* lines are wrapped to this width at least, */
+	WIDEST = 100,	    /* and to this one at most */
+	LONGEST = 8192,	    /* a line with a path in it */
 };
 
-static const char *const outcome_names[] = {
-	[COFFER_DONE] = "done",
-	[COFFER_FAILED] = "failed",
-	[COFFER_USAGE] = "usage",
-	[COFFER_NO] = "no",
-	[COFFER_REFUSED] = "refused",
-	[COFFER_INTERRUPTED] = "interrupted",
-	[COFFER_NEEDS_REPAIR] = "needs-repair",
-};
-
-const char *coffer_outcome_name(int exit_code)
-{
-	if (exit_code < 0 || (size_t)exit_code >= ARRAY_SIZE(outcome_names))
-		return "failed";
-	return outcome_names[exit_code];
-}
+/* --- for people --- */
 
 /* Bytes of the UTF-8 character at @s; 0 when it is none. */
 static size_t utf8_length(const char *s)
@@ -53,8 +44,7 @@ static size_t utf8_length(const char *s)
 	return n;
 }
 
-/* A terminal takes U+0080 to U+009F for control characters as well, and some do so for the bytes.
- */
+/* U+0080 to U+009F are control characters, too, and some terminals take the bytes for them. */
 static void show_bytes(FILE *f, const char *text, size_t size)
 {
 	for (const char *end = text + size; text < end;) {
@@ -74,14 +64,9 @@ void coffer_show_text(FILE *f, const char *text)
 	show_bytes(f, text, strlen(text));
 }
 
-/* Columns of the terminal at @f, limited for readability; 0: no terminal,
- * and lines stay whole for grep. */
+/* Columns to wrap to; 0: not a terminal, and lines stay whole for grep. */
 static size_t columns(FILE *f)
 {
-	enum {
-		NARROWEST = 60,
-		WIDEST = 100
-	};
 	struct winsize size;
 
 	if (!isatty(fileno(f)))
@@ -91,8 +76,8 @@ static size_t columns(FILE *f)
 	return size.ws_col < NARROWEST ? 0 : size.ws_col > WIDEST ? WIDEST : size.ws_col;
 }
 
-/* Bytes of the word that begins at @text. Text in single quotes is a command to be copied,
- * so it stays in one piece; an apostrophe within a word quotes nothing. */
+/* Bytes of the word that begins at @text. A command in single quotes is one word, so that it can be
+ * copied; an apostrophe within a word quotes nothing. */
 static size_t word_length(const char *text)
 {
 	const char *end = *text == '\'' ? strchr(text + 1, '\'') : NULL;
@@ -102,7 +87,8 @@ static size_t word_length(const char *text)
 	return (size_t)(end - text) + strcspn(end, " ");
 }
 
-void coffer_show_wrapped(FILE *f, size_t indent, const char *text)
+/* A line of @text; if it is wrapped, each line begins at column @indent. */
+static void show_wrapped(FILE *f, size_t indent, const char *text)
 {
 	const size_t width = columns(f);
 	size_t at = indent;
@@ -122,72 +108,82 @@ void coffer_show_wrapped(FILE *f, size_t indent, const char *text)
 		text += n;
 		text += strspn(text, " ");
 	}
-	coffer_show_text(f, text); /* all of it, where nothing is wrapped */
+	coffer_show_text(f, text); /* all of it if nothing is wrapped */
 	(void)fputc('\n', f);
 }
 
-void coffer_show_error(const char *text)
+void coffer_show_line(FILE *f, const char *fmt, ...)
 {
-	(void)fputs("coffer: ", stderr);
-	coffer_show_text(stderr, text);
-	(void)fputc('\n', stderr);
-}
-
-int coffer_show_end(int exit_code)
-{
-	return fflush(stdout) != 0 || ferror(stdout) ? COFFER_FAILED : exit_code;
-}
-
-void coffer_show_field(FILE *f, const char *name, const char *fmt, ...)
-{
-	char text[1024];
+	char text[LONGEST];
 	va_list ap;
 
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	(void)fprintf(f, "  %-12s ", name);
-	coffer_show_wrapped(f, 15, text);
+	coffer_show_text(f, text);
+	(void)fputc('\n', f);
+}
+
+void coffer_show_error(const char *text)
+{
+	coffer_show_line(stderr, "coffer: %s", text);
+}
+
+void coffer_show_field(FILE *f, const char *name, const char *fmt, ...)
+{
+	char text[LONGEST];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	(void)fprintf(f, "  %-*s ", FIELD - 3, name);
+	show_wrapped(f, FIELD, text);
 }
 
 void coffer_show_unlocked(FILE *f)
 {
-	coffer_show_field(f, "note",
-		"this user has no access to /run/cryptsetup: stock tools were not kept out");
+	coffer_show_field(f, "note", "cryptsetup was not locked out: no access to /run/cryptsetup");
 }
 
-void coffer_show_findings(FILE *f, const struct coffer_findings *c, bool all)
+void coffer_show_findings(FILE *f, const struct coffer_findings *l, bool all)
 {
 	static const char *const marks[] = {
 		[COFFER_VERDICT_OK] = "ok",
 		[COFFER_VERDICT_NOTE] = "note",
-		[COFFER_VERDICT_UNCHECKED] = "unchecked",
-		[COFFER_VERDICT_BAD] = "BAD",
+		[COFFER_VERDICT_UNCHECKED] = "skip",
+		[COFFER_VERDICT_BAD] = "FAIL",
 	};
 	_Static_assert(ARRAY_SIZE(marks) == COFFER_N_VERDICTS, "every verdict has a mark");
+	int width = 0;
 
-	for (size_t i = 0; i < c->n; i++) {
-		const struct coffer_finding *k = &c->items[i];
+	for (size_t i = 0; i < l->n; i++) {
+		const int n = (int)strlen(coffer_finding_name(l->items[i].id));
+
+		width = n > width ? n : width;
+	}
+	for (size_t i = 0; i < l->n; i++) {
+		const struct coffer_finding *k = &l->items[i];
 
 		if (k->verdict == COFFER_VERDICT_OK && !all)
 			continue;
-		(void)fprintf(f, "  %-10s %-18s ", marks[k->verdict], coffer_finding_name(k->id));
-		coffer_show_wrapped(f, 32, k->text);
+		(void)fprintf(
+			f, "  %-4s  %-*s  ", marks[k->verdict], width, coffer_finding_name(k->id));
+		show_wrapped(f, (size_t)width + 10, k->text);
 		if (!k->advice[0])
 			continue;
-		(void)fprintf(f, "  %-10s %-18s -> ", "", "");
-		coffer_show_wrapped(f, 35, k->advice);
+		(void)fprintf(f, "%*sfix: ", width + 10, "");
+		show_wrapped(f, (size_t)width + 15, k->advice);
 	}
 }
 
-void coffer_show_report(
-	const char *subject, const char *stage, const struct coffer_findings *c, bool all)
+void coffer_show_checks(
+	const char *subject, const char *stage, const struct coffer_findings *l, bool all)
 {
-	coffer_show_text(stdout, subject);
-	(void)printf("%s%s%c %zu checks, %zu bad, %zu not possible\n", *stage ? ": " : "", stage,
-		*stage ? ';' : ':', c->n, coffer_findings_count(c, COFFER_VERDICT_BAD),
-		coffer_findings_count(c, COFFER_VERDICT_UNCHECKED));
-	coffer_show_findings(stdout, c, all);
+	coffer_show_line(stdout, "%s: %s%s%zu checks, %zu failed, %zu skipped", subject, stage,
+		*stage ? "; " : "", l->n, coffer_findings_count(l, COFFER_VERDICT_BAD),
+		coffer_findings_count(l, COFFER_VERDICT_UNCHECKED));
+	coffer_show_findings(stdout, l, all);
 }
 
 void coffer_show_word(FILE *f, const char *text)
@@ -198,128 +194,125 @@ void coffer_show_word(FILE *f, const char *text)
 	(void)fprintf(f, " %s", word);
 }
 
-/* @text with what is not UTF-8 replaced; NULL: no memory. */
+int coffer_show_end(int exit_code)
+{
+	return fflush(stdout) != 0 || ferror(stdout) ? COFFER_FAILED : exit_code;
+}
+
+/* --- for programs --- */
+
+/* @text with U+FFFD for what is not UTF-8. NULL: no memory. */
 static char *clean_text(const char *text)
 {
-	char *clean = malloc(3 * strlen(text) + 1);
-	char *p = clean;
+	char *clean = malloc(3 * strlen(text) + 1), *p = clean;
 
 	if (!clean)
 		return NULL;
 	while (*text) {
-		const size_t k = utf8_length(text);
+		const size_t n = utf8_length(text);
 
-		if (k > 0) {
-			memcpy(p, text, k);
-			p += k;
-			text += k;
-		} else {
-			memcpy(p, "\xef\xbf\xbd", 3);
-			p += 3;
-			text++;
-		}
+		memcpy(p, n > 0 ? text : "\xef\xbf\xbd", n > 0 ? n : 3);
+		p += n > 0 ? n : 3;
+		text += n > 0 ? n : 1;
 	}
 	*p = '\0';
 	return clean;
 }
 
-void coffer_json_put_text(struct json_object *o, const char *key, const char *text)
+int coffer_json_put_text(struct json_object *o, const char *name, const char *value)
 {
-	_cleanup_free_ char *clean = clean_text(text);
+	_cleanup_free_ char *clean = clean_text(value);
 
-	if (clean)
-		(void)coffer_json_put_string(o, key, clean);
+	return clean ? coffer_json_put_string(o, name, clean) : -ENOMEM;
 }
 
-/* What the sentence is made of. */
-static void put_arguments(struct json_object *o, const struct coffer_finding *f)
+void coffer_json_put_known(struct json_object *o, const char *name, const char *value)
 {
-	struct json_object *arguments;
+	if (*value)
+		COFFER_PUT(o, name, value);
+}
 
-	if (f->n_arguments == 0)
-		return;
-	arguments = coffer_json_object_new();
+static void put_nonzero(struct json_object *o, const char *name, uint64_t value)
+{
+	if (value)
+		COFFER_PUT(o, name, value);
+}
+
+static struct json_object *arguments_json(const struct coffer_finding *f)
+{
+	struct json_object *o = coffer_json_object_new();
+
 	for (size_t i = 0; i < f->n_arguments; i++) {
 		const struct coffer_argument *a = &f->arguments[i];
 
-		if (a->type != COFFER_ARGUMENT_TEXT)
-			(void)coffer_json_put_u64(arguments, a->name, a->number);
-		else if (a->text[0])
-			coffer_json_put_text(arguments, a->name, a->text);
+		if (a->type == COFFER_ARGUMENT_TEXT)
+			coffer_json_put_known(o, a->name, a->text);
+		else
+			COFFER_PUT(o, a->name, a->number);
 	}
-	(void)coffer_json_put(o, "arguments", arguments);
+	return o;
 }
 
-static void put_remedy(struct json_object *o, const struct coffer_finding *f)
-{
-	struct json_object *remedy;
-
-	if (!f->remedy)
-		return;
-	remedy = coffer_json_array_new();
-	for (char **word = f->remedy; *word; word++) {
-		_cleanup_free_ char *clean = clean_text(*word);
-
-		if (clean)
-			(void)coffer_json_append_string(remedy, clean);
-	}
-	(void)coffer_json_put(o, "remedy", remedy);
-}
-
-void coffer_json_put_known(struct json_object *o, const char *key, const char *text)
-{
-	if (*text)
-		coffer_json_put_text(o, key, text);
-}
-
-void coffer_json_put_findings(
-	struct json_object *o, const char *key, const struct coffer_findings *c)
+static struct json_object *command_json(char *const *words)
 {
 	struct json_object *array = coffer_json_array_new();
 
-	for (size_t i = 0; i < c->n; i++) {
-		struct json_object *check = coffer_json_object_new();
+	for (; *words; words++) {
+		_cleanup_free_ char *clean = clean_text(*words);
 
-		(void)coffer_json_put_string(check, "id", coffer_finding_name(c->items[i].id));
-		(void)coffer_json_put_string(
-			check, "verdict", coffer_verdict_name(c->items[i].verdict));
-		coffer_json_put_text(check, "text", c->items[i].text);
-		if (c->items[i].advice[0])
-			coffer_json_put_text(check, "advice", c->items[i].advice);
-		put_arguments(check, &c->items[i]);
-		put_remedy(check, &c->items[i]);
-		(void)coffer_json_append(array, check);
+		if (clean)
+			(void)coffer_json_append_string(array, clean);
 	}
-	(void)coffer_json_put(o, key, array);
+	return array;
 }
 
-void coffer_json_put_backup(
-	struct json_object *o, const char *key, const struct coffer_backup_info *b)
+struct json_object *coffer_json_findings(const struct coffer_findings *l)
+{
+	struct json_object *array = coffer_json_array_new();
+
+	for (size_t i = 0; i < l->n; i++) {
+		const struct coffer_finding *f = &l->items[i];
+		struct json_object *o = coffer_json_object_new();
+
+		COFFER_PUT(o, "id", coffer_finding_name(f->id));
+		COFFER_PUT(o, "verdict", coffer_verdict_name(f->verdict));
+		COFFER_PUT(o, "text", f->text);
+		coffer_json_put_known(o, "advice", f->advice);
+		if (f->n_arguments > 0)
+			COFFER_PUT(o, "arguments", arguments_json(f));
+		if (f->remedy)
+			COFFER_PUT(o, "remedy", command_json(f->remedy));
+		(void)coffer_json_append(array, o);
+	}
+	return array;
+}
+
+struct json_object *coffer_json_backup(const struct coffer_backup_info *b)
 {
 	static const char *const conversions[] = {
 		[COFFER_BACKUP_NONE] = "none",
 		[COFFER_BACKUP_CONVERTING] = "converting",
 		[COFFER_BACKUP_OTHER] = "other",
 	};
-	struct json_object *info = coffer_json_object_new();
+	struct json_object *o = coffer_json_object_new();
 
-	(void)coffer_json_put_bool(info, "sealed", b->sealed);
-	coffer_json_put_text(info, "uuid", b->uuid);
-	(void)coffer_json_put_u64(info, "seqid", b->seqid);
-	(void)coffer_json_put_u64(info, "image_size", b->image_size);
-	(void)coffer_json_put_u64(info, "data_offset", b->data_offset);
-	(void)coffer_json_put_string(info, "conversion", conversions[b->conversion]);
+	COFFER_PUT(o, "sealed", b->sealed);
+	COFFER_PUT(o, "uuid", b->uuid);
+	COFFER_PUT(o, "seqid", b->seqid);
+	COFFER_PUT(o, "image_size", b->image_size);
+	COFFER_PUT(o, "data_offset", b->data_offset);
+	COFFER_PUT(o, "conversion", conversions[b->conversion]);
 	if (b->conversion == COFFER_BACKUP_CONVERTING)
-		(void)coffer_json_put_u64(info, "pointer", b->pointer);
+		COFFER_PUT(o, "pointer", b->pointer);
 	if (b->sealed) {
-		(void)coffer_json_put_u64(info, "device_size", b->device_size);
-		(void)coffer_json_put_u64(info, "date", b->date);
-		coffer_json_put_text(info, "device", b->device);
-		coffer_json_put_text(info, "version", b->version);
+		COFFER_PUT(o, "device_size", b->device_size);
+		COFFER_PUT(o, "date", b->date);
+		COFFER_PUT(o, "device", b->device);
+		COFFER_PUT(o, "version", b->version);
 	}
-	coffer_json_put_known(info, "partuuid", b->partuuid);
-	coffer_json_put_known(info, "id", b->id);
-	(void)coffer_json_put(o, key, info);
+	coffer_json_put_known(o, "partuuid", b->partuuid);
+	coffer_json_put_known(o, "id", b->id);
+	return o;
 }
 
 static struct json_object *holders_json(const struct coffer_status *s)
@@ -327,16 +320,15 @@ static struct json_object *holders_json(const struct coffer_status *s)
 	struct json_object *array = coffer_json_array_new();
 
 	for (size_t i = 0; i < s->n_holders; i++) {
-		const struct coffer_holder *u = &s->holders[i];
+		const struct coffer_holder *h = &s->holders[i];
 		struct json_object *o = coffer_json_object_new();
 
-		(void)coffer_json_put_string(o, "kind", coffer_holder_kind_name(u->kind));
-		coffer_json_put_text(o, "name", u->name);
-		coffer_json_put_known(o, "device", u->on);
-		if (u->pid > 0)
-			(void)coffer_json_put_int(o, "pid", (int)u->pid);
-		if (u->kind == COFFER_HOLDER_PROCESS || u->kind == COFFER_HOLDER_REENCRYPTION)
-			(void)coffer_json_put_bool(o, "writes", u->writes);
+		COFFER_PUT(o, "kind", coffer_holder_kind_name(h->kind));
+		COFFER_PUT(o, "name", h->name);
+		coffer_json_put_known(o, "device", h->on);
+		put_nonzero(o, "pid", (uint64_t)h->pid);
+		if (h->kind == COFFER_HOLDER_PROCESS || h->kind == COFFER_HOLDER_REENCRYPTION)
+			COFFER_PUT(o, "writes", h->writes);
 		(void)coffer_json_append(array, o);
 	}
 	return array;
@@ -346,53 +338,30 @@ struct json_object *coffer_json_status(const struct coffer_status *s)
 {
 	struct json_object *o = coffer_json_object_new();
 
-	coffer_json_put_text(o, "device", s->device);
-	(void)coffer_json_put_u64(o, "size", s->size);
-	(void)coffer_json_put_bool(o, "block_device", s->is_block);
-	(void)coffer_json_put_string(o, "stage", coffer_stage_name(s->stage));
-	(void)coffer_json_put_string(o, "operation", coffer_operation_name(s->operation));
+	COFFER_PUT(o, "device", s->device);
+	COFFER_PUT(o, "size", s->size);
+	COFFER_PUT(o, "block_device", s->is_block);
+	COFFER_PUT(o, "stage", coffer_stage_name(s->stage));
+	COFFER_PUT(o, "operation", coffer_operation_name(s->operation));
 	coffer_json_put_known(o, "filesystem", s->filesystem);
-	if (s->luks_version)
-		(void)coffer_json_put_int(o, "luks_version", s->luks_version);
+	put_nonzero(o, "luks_version", (uint64_t)s->luks_version);
 	coffer_json_put_known(o, "uuid", s->uuid);
 	coffer_json_put_known(o, "cipher", s->cipher);
-	if (s->sector_size)
-		(void)coffer_json_put_u64(o, "sector_size", s->sector_size);
-	if (s->device_size)
-		(void)coffer_json_put_u64(o, "device_size", s->device_size);
-	if (s->data_offset)
-		(void)coffer_json_put_u64(o, "data_offset", s->data_offset);
-	if (s->data_size)
-		(void)coffer_json_put_u64(o, "data_size", s->data_size);
+	put_nonzero(o, "sector_size", s->sector_size);
+	put_nonzero(o, "device_size", s->device_size);
+	put_nonzero(o, "data_offset", s->data_offset);
+	put_nonzero(o, "data_size", s->data_size);
 	if (s->total) {
-		(void)coffer_json_put_u64(o, "bytes_converted", s->converted);
-		(void)coffer_json_put_u64(o, "bytes_total", s->total);
+		COFFER_PUT(o, "bytes_converted", s->converted);
+		COFFER_PUT(o, "bytes_total", s->total);
 	}
-	(void)coffer_json_put_bool(o, "can_abort", s->can_abort);
-	(void)coffer_json_put(o, "holders", holders_json(s));
-	(void)coffer_json_put_bool(o, "holders_complete", s->holders_complete);
-	(void)coffer_json_put_bool(o, "locked", s->locked);
+	COFFER_PUT(o, "can_abort", s->can_abort);
+	COFFER_PUT(o, "holders", holders_json(s));
+	COFFER_PUT(o, "holders_complete", s->holders_complete);
+	COFFER_PUT(o, "locked", s->locked);
 	coffer_json_put_known(o, "why", s->why);
 	coffer_json_put_known(o, "next", s->next);
 	return o;
-}
-
-struct json_object *coffer_json_report(const char *verb)
-{
-	struct json_object *o = coffer_json_object_new();
-
-	(void)coffer_json_put_string(o, "report", verb);
-	return o;
-}
-
-int coffer_json_print(struct json_object *o)
-{
-	const char *text;
-
-	(void)coffer_json_put_int(o, "schema_version", SCHEMA_VERSION);
-	text = coffer_json_text(o);
-	(void)printf("%s\n", text ? text : "{}");
-	return text && fflush(stdout) == 0 && !ferror(stdout) ? 0 : -1;
 }
 
 void coffer_json_put_error(struct json_object *o, const struct coffer_err *e)
@@ -400,18 +369,53 @@ void coffer_json_put_error(struct json_object *o, const struct coffer_err *e)
 	const char *name = e->code != 0 ? strerrorname_np(e->code) : NULL;
 
 	if (e->id != COFFER_FINDING_NONE)
-		(void)coffer_json_put_string(o, "id", coffer_finding_name(e->id));
+		COFFER_PUT(o, "id", coffer_finding_name(e->id));
 	if (name)
-		(void)coffer_json_put_string(o, "errno", name);
-	coffer_json_put_text(o, "message", e->msg);
+		COFFER_PUT(o, "errno", name);
+	COFFER_PUT(o, "message", e->msg);
 	coffer_json_put_known(o, "advice", e->advice);
+}
+
+void coffer_json_put_outcome(struct json_object *o, int exit_code, const struct coffer_err *e)
+{
+	static const char *const names[] = {
+		[COFFER_DONE] = "done",
+		[COFFER_FAILED] = "failed",
+		[COFFER_USAGE] = "usage",
+		[COFFER_NO] = "no",
+		[COFFER_REFUSED] = "refused",
+		[COFFER_INTERRUPTED] = "interrupted",
+		[COFFER_NEEDS_REPAIR] = "needs-repair",
+	};
+
+	COFFER_PUT(o, "outcome", names[exit_code]);
+	COFFER_PUT(o, "exit_code", (uint64_t)exit_code);
+	if (exit_code != COFFER_DONE)
+		coffer_json_put_error(o, e);
+}
+
+struct json_object *coffer_json_report(const struct coffer_call *call)
+{
+	struct json_object *o = coffer_json_object_new();
+
+	COFFER_PUT(o, "report", call->verb);
+	if (call->device)
+		COFFER_PUT(o, "device", call->device);
+	return o;
 }
 
 int coffer_json_finish(struct json_object *o, int exit_code, const struct coffer_err *e)
 {
-	(void)coffer_json_put_string(o, "outcome", coffer_outcome_name(exit_code));
-	(void)coffer_json_put_int(o, "exit_code", exit_code);
-	if (exit_code != COFFER_DONE)
-		coffer_json_put_error(o, e);
+	coffer_json_put_outcome(o, exit_code, e);
 	return coffer_json_print(o) < 0 ? COFFER_FAILED : exit_code;
+}
+
+int coffer_json_print(struct json_object *o)
+{
+	const char *text;
+
+	COFFER_PUT(o, "schema_version", (uint64_t)SCHEMA_VERSION);
+	text = coffer_json_text(o);
+	(void)printf("%s\n", text ? text : "{}");
+	return text && fflush(stdout) == 0 && !ferror(stdout) ? 0 : -1;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* child.c - one job in a forked process that cleans up behind itself */
+/* child.c - run one job in a forked process that cleans up after itself */
 #include "io/child.h"
 
 #include <errno.h>
@@ -15,7 +15,7 @@ enum {
 	POLL_MS = 20,
 };
 
-/* One page that both processes see. */
+/* Shared by both processes. */
 struct coffer_child {
 	pid_t parent;
 	bool stop; /* atomic */
@@ -29,14 +29,15 @@ bool coffer_child_stopped(const struct coffer_child *c)
 	return __atomic_load_n(&c->stop, __ATOMIC_RELAXED) || getppid() != c->parent;
 }
 
-__attribute__((noreturn)) static void live(struct coffer_child *c, coffer_child_job job, void *arg)
+__attribute__((noreturn)) static void child_main(
+	struct coffer_child *c, coffer_child_job job, void *arg)
 {
 	c->r = job(arg, c, &c->e);
 	__atomic_store_n(&c->done, true, __ATOMIC_RELEASE);
 	_exit(0);
 }
 
-/* 0: it has ended and was waited for, or somebody reaps all children; -EINTR: it was stopped. */
+/* 0: it has ended, perhaps reaped by another thread; -EINTR: it was stopped. */
 static int wait_for(
 	struct coffer_child *c, pid_t pid, const struct coffer_stop *stop, struct coffer_err *e)
 {
@@ -65,15 +66,16 @@ static int run(struct coffer_child *c, coffer_child_job job, void *arg,
 	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
 	pid = fork();
 	if (pid == 0)
-		live(c, job, arg);
+		child_main(c, job, arg);
 	r = pid < 0 ? coffer_err_errno(e, errno, "start a process for %s", what) : 0;
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (r == 0)
-		r = wait_for(c, pid, stop, e);
+	if (r < 0)
+		return r;
+	r = wait_for(c, pid, stop, e);
 	if (r < 0)
 		return r;
 	if (!__atomic_load_n(&c->done, __ATOMIC_ACQUIRE))
-		return coffer_err_set(e, EIO, "%s was stopped (out of memory?)", what);
+		return coffer_err_set(e, EIO, "%s ended early (out of memory?)", what);
 	if (c->r < 0 && e)
 		*e = c->e;
 	return c->r;

@@ -2,8 +2,8 @@
 /* clock.h - a clock that never jumps */
 #pragma once
 
-/* Seconds since some moment in the past. */
+/* Seconds since an arbitrary moment. */
 double coffer_clock(void);
 
-/* Sleep that long, or until a signal comes. */
+/* Returns early at a signal. */
 void coffer_sleep(double seconds);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* dev.c - the device interface: every byte of header, placement and engine goes through it */
+/* dev.c - the device interface: all reads and writes of a disk go through it */
 #include "io/dev.h"
 
 #include <errno.h>
@@ -86,7 +86,7 @@ void *coffer_dev_buffer(size_t n)
 
 	if (posix_memalign(&p, huge ? HUGE_PAGE : DIRECT_ALIGN, n) != 0)
 		return NULL;
-	/* Direct I/O pins each page it transfers: 512 times fewer of them is much less work. */
+	/* Direct I/O pins each page: of huge ones there are 512 times fewer. */
 	if (huge)
 		(void)madvise(p, n, MADV_HUGEPAGE);
 	memset(p, 0, n);
@@ -96,11 +96,14 @@ void *coffer_dev_buffer(size_t n)
 int coffer_dev_zero(struct coffer_dev *d, uint64_t off, uint64_t n, struct coffer_err *e)
 {
 	_cleanup_free_ void *zeros = coffer_dev_buffer(min_u64(n, ZERO_PIECE));
-	int r = 0;
 
 	if (!zeros)
 		return coffer_err_errno(e, ENOMEM, "erase %s", d->name);
-	for (uint64_t at = 0; at < n && r == 0; at += ZERO_PIECE)
-		r = coffer_dev_write(d, zeros, min_u64(n - at, ZERO_PIECE), off + at, e);
-	return r;
+	for (uint64_t at = 0; at < n; at += ZERO_PIECE) {
+		const int r = coffer_dev_write(d, zeros, min_u64(n - at, ZERO_PIECE), off + at, e);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
 }

@@ -13,9 +13,8 @@
 
 #include "base/err.h"
 
-/* For offsets and sizes of O_DIRECT: the largest block size in common use. */
 enum {
-	DIRECT_ALIGN = 4096
+	DIRECT_ALIGN = 4096 /* for O_DIRECT: the largest block size in common use */
 };
 
 static int size_now(const struct coffer_dev *d, uint64_t *ret)
@@ -30,9 +29,9 @@ static int size_now(const struct coffer_dev *d, uint64_t *ret)
 	return 0;
 }
 
-/* Is the end that the run knows still there? What lay beyond a new end is gone, flushed or not, and
- * an image file would grow again by the next write there, with a hole in that place. */
-static int check_end(const struct coffer_dev *d, struct coffer_err *e)
+/* Is the device as large as the run knows it? What was beyond a new end is lost, flushed or not,
+ * and the next write there would make an image file grow again, with a hole. */
+static int check_size(const struct coffer_dev *d, struct coffer_err *e)
 {
 	uint64_t now;
 	int r;
@@ -42,22 +41,22 @@ static int check_end(const struct coffer_dev *d, struct coffer_err *e)
 		return coffer_err_errno(e, -r, "read the size of %s", d->name);
 	if (now >= d->size)
 		return 0;
-	/* A disk that was unplugged has no size, and may come back as it was. */
+	/* An unplugged disk has no size, and may come back as it was. */
 	if (d->is_block && now == 0)
-		return coffer_err_set(e, EIO, "%s is gone", d->name);
+		return coffer_err_set(e, EIO, "%s was removed", d->name);
 	return coffer_err_needs_repair(e, ENXIO,
-		"%s has become smaller at work: it has %" PRIu64 " bytes, and had %" PRIu64
-		"; what lay behind is gone, unless the device still has it when it gets its size "
-		"back",
-		d->name, now, d->size);
+		"%s shrank during the run from %" PRIu64 " to %" PRIu64
+		" bytes; give it its size back, and the rest of its content if it was kept",
+		d->name, d->size, now);
 }
 
 static int read_ended(const struct coffer_dev *d, uint64_t off, struct coffer_err *e)
 {
-	const int r = d->read_only ? 0 : check_end(d, e);
+	const int r = d->read_only ? 0 : check_size(d, e);
 
-	return r < 0 ? r
-		     : coffer_err_set(e, EIO, "read %s: it ends at byte %" PRIu64, d->name, off);
+	if (r < 0)
+		return r;
+	return coffer_err_set(e, EIO, "read %s: it ends at byte %" PRIu64, d->name, off);
 }
 
 static int file_read(struct coffer_dev *d, void *buf, size_t n, uint64_t off, struct coffer_err *e)
@@ -82,14 +81,14 @@ static int file_read(struct coffer_dev *d, void *buf, size_t n, uint64_t off, st
 static int write_failed(struct coffer_dev *d, int code, uint64_t off, struct coffer_err *e)
 {
 	/* A block device gives ENOSPC beyond its end. */
-	const int r = d->is_block && code == ENOSPC ? check_end(d, e) : 0;
+	const int r = d->is_block && code == ENOSPC ? check_size(d, e) : 0;
 
 	if (r < 0)
 		return r;
 	(void)coffer_err_errno(e, code, "write %s at byte %" PRIu64, d->name, off);
 	if (code == ENOSPC || code == EDQUOT)
-		coffer_err_append(e, "; make room %s",
-			d->is_block ? "in what it lies on" : "on the filesystem that holds it");
+		coffer_err_append(e, "; free some space %s",
+			d->is_block ? "in its storage pool" : "on the filesystem that holds it");
 	return -code;
 }
 
@@ -104,8 +103,8 @@ static int file_write(
 	/* An image file would grow; a conversion never writes beyond the device's end. */
 	if (off > d->size || n > d->size - off)
 		return coffer_err_set(
-			e, ENOSPC, "write %s: byte %" PRIu64 " is behind its end", d->name, off);
-	r = d->is_block ? 0 : check_end(d, e);
+			e, ENOSPC, "write %s: byte %" PRIu64 " is beyond its end", d->name, off);
+	r = d->is_block ? 0 : check_size(d, e);
 	if (r < 0)
 		return r;
 	while (done < n) {
@@ -116,7 +115,7 @@ static int file_write(
 		if (k < 0)
 			return write_failed(d, errno, off + done, e);
 		if (k == 0)
-			return coffer_err_set(e, EIO, "write %s: nothing taken at byte %" PRIu64,
+			return coffer_err_set(e, EIO, "write %s: no byte accepted at byte %" PRIu64,
 				d->name, off + done);
 		done += (size_t)k;
 	}
@@ -127,12 +126,11 @@ static int file_flush(struct coffer_dev *d, struct coffer_err *e)
 {
 	if (d->read_only)
 		return coffer_err_set(e, EBADF, "flush %s: it was opened for reading", d->name);
-	/* Not retried: after a failure the kernel no longer knows which pages were not written, and
-	 * a second call would return 0 for data that is gone. */
+	/* Not retried: after a failed fsync the kernel no longer knows which pages were not
+	 * written, and a second call would return 0 for lost data. */
 	if (fdatasync(d->fd) < 0)
 		return coffer_err_errno(e, errno, "flush %s", d->name);
-	/* What lay beyond a new end is not durable. */
-	return check_end(d, e);
+	return check_size(d, e); /* nothing beyond a new end is durable */
 }
 
 static void file_set_direct(struct coffer_dev *d, bool direct)
@@ -142,7 +140,7 @@ static void file_set_direct(struct coffer_dev *d, bool direct)
 
 	if (flags < 0 || !probe || d->logical_block > DIRECT_ALIGN)
 		return;
-	/* Some filesystems take the flag and refuse the transfer, so one read decides. */
+	/* Some filesystems accept the flag and refuse the transfer, so one read decides. */
 	if (fcntl(d->fd, F_SETFL, direct ? flags | O_DIRECT : flags & ~O_DIRECT) < 0)
 		return;
 	if (direct && pread(d->fd, probe, DIRECT_ALIGN, 0) != DIRECT_ALIGN)
@@ -154,7 +152,6 @@ static void file_forget(struct coffer_dev *d, uint64_t off, uint64_t n)
 	(void)posix_fadvise(d->fd, (off_t)off, (off_t)n, POSIX_FADV_DONTNEED);
 }
 
-/* A device forgets, a file gets a hole. */
 static int file_discard(struct coffer_dev *d, uint64_t off, uint64_t n, struct coffer_err *e)
 {
 	const uint64_t range[2] = {off, n};
@@ -163,18 +160,18 @@ static int file_discard(struct coffer_dev *d, uint64_t off, uint64_t n, struct c
 
 	if (d->read_only || off > d->size || n > d->size - off)
 		return coffer_err_set(
-			e, EBADF, "discard of %s at byte %" PRIu64 ": not here", d->name, off);
+			e, EBADF, "discard %s: byte %" PRIu64 " is beyond its end", d->name, off);
 	r = d->is_block ? ioctl(d->fd, BLKDISCARD, range)
 			: fallocate(d->fd, how, (off_t)off, (off_t)n);
-	if (r == 0)
-		return 0;
-	return coffer_err_errno(e, errno, "discard of %s at byte %" PRIu64, d->name, off);
+	if (r < 0)
+		return coffer_err_errno(e, errno, "discard %s at byte %" PRIu64, d->name, off);
+	return 0;
 }
 
 static void file_close(struct coffer_dev *d)
 {
 	if (d->fd >= 0)
-		(void)close(d->fd); /* everything was flushed; no error of close matters */
+		(void)close(d->fd); /* everything was flushed: an error of close is irrelevant */
 	free(d->judge);
 	free(d->name);
 	free(d);
@@ -213,76 +210,36 @@ static int check_writable(const struct coffer_dev *d, struct coffer_err *e)
 	int read_only = 0;
 
 	if (d->is_block && ioctl(d->fd, BLKROGET, &read_only) < 0)
-		return coffer_err_errno(e, errno, "ask whether %s is read-only", d->name);
+		return coffer_err_errno(e, errno, "read the read-only flag of %s", d->name);
 	if (read_only)
 		return coffer_err_refuse(e, EROFS, "%s is read-only", d->name);
 	return 0;
 }
 
-/* Keep other runs of coffer out as long as the descriptor is open. Not with flock: on an image file
- * that is cryptsetup's metadata lock, and luksDump would hang for the whole run. */
-static int keep_others_out(struct coffer_dev *d, struct coffer_err *e)
+/* Keep other runs of coffer out until the descriptor is closed. Not with flock: on an image file
+ * that is cryptsetup's metadata lock, and luksDump would wait for the whole run. */
+static int lock(struct coffer_dev *d, struct coffer_err *e)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
 	if (fcntl(d->fd, F_OFD_SETLK, &lock) == 0)
 		return 0;
 	if (errno == EAGAIN || errno == EACCES)
-		return coffer_err_refuse(e, EAGAIN, "another program is at work on %s", d->name);
+		return coffer_err_refuse(e, EAGAIN, "another program has %s locked", d->name);
 	return coffer_err_errno(e, errno, "lock %s", d->name);
 }
 
-/* Open what the name leads to, if it can be encrypted. @exclusive adds O_EXCL on block devices: the
- * kernel then refuses what is mounted or held, and new mounts and holders as long as the descriptor
- * is open. */
-static int open_fd(struct coffer_dev *d, int flags, bool exclusive, struct stat *ret,
-	int *ret_errno, struct coffer_err *e)
+static int open_failed(const char *name, int code, bool writing, struct coffer_err *e)
 {
-	struct stat named, st;
-
-	*ret_errno = 0;
-	if (!d->name[0])
-		return coffer_err_set(e, EINVAL, "no device or image was named");
-	if (stat(d->name, &named) < 0)
-		return coffer_err_errno(e, errno, "find %s", d->name);
-	if (!S_ISBLK(named.st_mode) && !S_ISREG(named.st_mode))
+	if (writing && code == EBUSY)
+		return coffer_err_refuse(e, code, "%s is in use", name);
+	if (writing && (coffer_err_is_no_access(-code) || code == ETXTBSY))
 		return coffer_err_refuse(
-			e, ENOTBLK, "%s is neither a block device nor an image file", d->name);
-	if (S_ISBLK(named.st_mode) && exclusive)
-		flags |= O_EXCL;
-	*ret = named;
-	d->fd = coffer_high_fd(open(d->name, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
-	if (d->fd < 0) {
-		*ret_errno = errno;
-		return coffer_err_errno(e, errno, "open %s", d->name);
-	}
-	if (fstat(d->fd, &st) < 0)
-		return coffer_err_errno(e, errno, "look at %s", d->name);
-	/* O_EXCL was chosen by what the name was: it must still be the same file. */
-	if (st.st_dev != named.st_dev || st.st_ino != named.st_ino || st.st_mode != named.st_mode)
-		return coffer_err_refuse(
-			e, ESTALE, "%s was exchanged while it was opened", d->name);
-	*ret = st;
-	return 0;
+			e, code, "%s cannot be opened for writing: %s", name, strerror(code));
+	return coffer_err_errno(e, code, "open %s", name);
 }
 
-static int explain_open(const struct coffer_dev *d, int code, int r, struct coffer_err *e)
-{
-	switch (code) {
-	case EBUSY:
-		return coffer_err_refuse(e, code, "%s is in use", d->name);
-	case EROFS:
-	case EACCES:
-	case EPERM:
-	case ETXTBSY:
-		return coffer_err_refuse(
-			e, code, "%s cannot be opened for writing: %s", d->name, strerror(code));
-	default:
-		return r;
-	}
-}
-
-static struct coffer_dev *dev_new(const char *path)
+static struct coffer_dev *dev_new(const char *name)
 {
 	_cleanup_dev_ struct coffer_dev *d = calloc(1, sizeof(*d));
 
@@ -290,33 +247,70 @@ static struct coffer_dev *dev_new(const char *path)
 		return NULL;
 	d->ops = &file_ops;
 	d->fd = -1;
-	d->name = strdup(path ? path : ""); /* a library is called with NULL, too */
+	d->name = strdup(name ? name : ""); /* a library is called with NULL, too */
 	return d->name ? TAKE_PTR(d) : NULL;
+}
+
+/* Open @path, if it can be encrypted. @exclusive adds O_EXCL on block devices: the kernel then
+ * refuses one that is mounted or held, and new mounts and holders until the descriptor is closed.
+ */
+static int open_path(const char *path, bool writing, bool exclusive, struct coffer_dev **ret,
+	struct coffer_err *e)
+{
+	_cleanup_dev_ struct coffer_dev *d = dev_new(path);
+	int flags = (writing ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+	struct stat named, st;
+	int r;
+
+	if (!d)
+		return coffer_err_errno(e, ENOMEM, "open %s", path);
+	d->read_only = !writing;
+	if (!d->name[0])
+		return coffer_err_set(e, EINVAL, "the name of the device or image is empty");
+	if (stat(d->name, &named) < 0)
+		return coffer_err_errno(e, errno, "find %s", d->name);
+	if (!S_ISBLK(named.st_mode) && !S_ISREG(named.st_mode))
+		return coffer_err_refuse(
+			e, ENOTBLK, "%s is neither a block device nor an image file", d->name);
+	if (S_ISBLK(named.st_mode) && exclusive)
+		flags |= O_EXCL;
+	d->fd = coffer_high_fd(open(d->name, flags));
+	if (d->fd < 0)
+		return open_failed(d->name, errno, writing, e);
+	if (fstat(d->fd, &st) < 0)
+		return coffer_err_errno(e, errno, "stat %s", d->name);
+	/* O_EXCL was chosen for the file that had this name: it must still be the same one. */
+	if (st.st_dev != named.st_dev || st.st_ino != named.st_ino || st.st_mode != named.st_mode)
+		return coffer_err_refuse(e, ESTALE, "%s was replaced while it was opened", d->name);
+	r = read_geometry(d, &st, e);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(d);
+	return 0;
 }
 
 int coffer_dev_open_writing(
 	const char *path, bool exclusive, struct coffer_dev **ret, struct coffer_err *e)
 {
-	_cleanup_dev_ struct coffer_dev *d = dev_new(path);
-	struct stat st = {0};
-	int r, code;
+	_cleanup_dev_ struct coffer_dev *d = NULL;
+	int r;
 
-	if (!d)
-		return coffer_err_errno(e, ENOMEM, "open %s", path);
-	r = open_fd(d, O_RDWR, exclusive, &st, &code, e);
-	if (r < 0)
-		return explain_open(d, code, r, e);
-	r = read_geometry(d, &st, e);
+	r = open_path(path, true, exclusive, &d, e);
 	if (r < 0)
 		return r;
 	r = check_writable(d, e);
 	if (r < 0)
 		return r;
-	r = keep_others_out(d, e);
+	r = lock(d, e);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(d);
 	return 0;
+}
+
+int coffer_dev_open_reading(const char *path, struct coffer_dev **ret, struct coffer_err *e)
+{
+	return open_path(path, false, false, ret, e);
 }
 
 int coffer_dev_from_fd(int fd, const char *name, struct coffer_dev **ret, struct coffer_err *e)
@@ -330,26 +324,7 @@ int coffer_dev_from_fd(int fd, const char *name, struct coffer_dev **ret, struct
 		return coffer_err_errno(e, ENOMEM, "open %s", name);
 	d->fd = TAKE_FD(mine);
 	if (fstat(d->fd, &st) < 0)
-		return coffer_err_errno(e, errno, "look at %s", name);
-	r = read_geometry(d, &st, e);
-	if (r < 0)
-		return r;
-	*ret = TAKE_PTR(d);
-	return 0;
-}
-
-int coffer_dev_open_reading(const char *path, struct coffer_dev **ret, struct coffer_err *e)
-{
-	_cleanup_dev_ struct coffer_dev *d = dev_new(path);
-	struct stat st = {0};
-	int r, code;
-
-	if (!d)
-		return coffer_err_errno(e, ENOMEM, "open %s", path);
-	d->read_only = true;
-	r = open_fd(d, O_RDONLY, false, &st, &code, e);
-	if (r < 0)
-		return r;
+		return coffer_err_errno(e, errno, "stat %s", name);
 	r = read_geometry(d, &st, e);
 	if (r < 0)
 		return r;
@@ -369,10 +344,7 @@ int coffer_dev_check_writable(const struct coffer_dev *d, struct coffer_err *e)
 	int r;
 
 	r = check_writable(d, e);
-	if (r < 0)
+	if (r < 0 || faccessat(AT_FDCWD, d->name, R_OK | W_OK, AT_EACCESS) == 0)
 		return r;
-	if (faccessat(AT_FDCWD, d->name, R_OK | W_OK, AT_EACCESS) == 0)
-		return 0;
-	return coffer_err_refuse(
-		e, errno, "%s cannot be opened for writing: %s", d->name, strerror(errno));
+	return open_failed(d->name, errno, true, e);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* device_id.h - which block device or file it is, under whatever name */
+/* device_id.h - identify a block device or file under any of its names */
 #pragma once
 #include <stdbool.h>
 #include <sys/stat.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* new_file.c - files that are written as a whole and durably or not at all, and read as a whole */
+/* new_file.c - create a file whole and durable or not at all; read a whole file */
 #include "io/new_file.h"
 
 #include <errno.h>
@@ -26,20 +26,20 @@ int coffer_new_file_open(const char *path, struct coffer_new_file *ret, struct c
 
 	f.name = strdup(slash ? slash + 1 : path);
 	if (!f.path || !folder || !f.name)
-		return coffer_err_errno(e, ENOMEM, "make %s", path);
+		return coffer_err_errno(e, ENOMEM, "create %s", path);
 	if (slash)
 		slash[slash == folder] = '\0';
 	if (!f.name[0] || strcmp(f.name, ".") == 0 || strcmp(f.name, "..") == 0)
-		return coffer_err_set(e, EISDIR, "'%s' is no name for a file", path);
+		return coffer_err_set(e, EISDIR, "'%s' is not a file name", path);
 	f.folder = coffer_high_fd(
 		open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOCTTY));
 	if (f.folder < 0)
 		return coffer_err_errno(e, errno, "open the folder of %s", path);
 	if (fstatat(f.folder, f.name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return coffer_err_refuse(
-			e, EEXIST, "%s exists already, and is not overwritten", path);
+			e, EEXIST, "%s exists; coffer does not overwrite it", path);
 	if (errno != ENOENT)
-		return coffer_err_errno(e, errno, "look for %s", path);
+		return coffer_err_errno(e, errno, "stat %s", path);
 	*ret = f;
 	f = (struct coffer_new_file){.folder = -1};
 	return 0;
@@ -69,7 +69,7 @@ static int write_all(int fd, const uint8_t *p, size_t n)
 	return 0;
 }
 
-/* Some filesystems know no rename that refuses to replace, some no second link: vfat, NFS. */
+/* vfat has no second link, NFS no rename that refuses to replace. */
 static int give_name(const struct coffer_new_file *f, const char *temporary)
 {
 	if (renameat2(f->folder, temporary, f->folder, f->name, RENAME_NOREPLACE) == 0)
@@ -81,7 +81,7 @@ static int give_name(const struct coffer_new_file *f, const char *temporary)
 	return unlinkat(f->folder, temporary, 0) < 0 ? -errno : 0;
 }
 
-/* The bytes under a name of their own, durable. */
+/* Write the bytes, durably, to a file with a name of its own. */
 static int write_temporary(
 	const struct coffer_new_file *f, const char *temporary, const void *p, size_t n)
 {
@@ -94,7 +94,7 @@ static int write_temporary(
 	r = write_all(fd, p, n);
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;
-	/* NFS reports here what it could not write. */
+	/* NFS reports a failed write at close. */
 	if (close(fd) < 0 && r == 0)
 		r = -errno;
 	if (r < 0)
@@ -111,7 +111,7 @@ int coffer_new_file_write(
 
 	if (coffer_random(&random, sizeof(random)) < 0 ||
 		asprintf(&temporary, ".coffer-%016" PRIx64, random) < 0)
-		return coffer_err_errno(e, ENOMEM, "make %s", f->path);
+		return coffer_err_errno(e, ENOMEM, "create %s", f->path);
 	r = write_temporary(f, temporary, p, n);
 	if (r < 0)
 		return coffer_err_errno(e, -r, "write %s", f->path);
@@ -120,8 +120,8 @@ int coffer_new_file_write(
 		(void)unlinkat(f->folder, temporary, 0);
 		if (r == -EEXIST)
 			return coffer_err_refuse(
-				e, EEXIST, "%s exists already, and is not overwritten", f->path);
-		return coffer_err_errno(e, -r, "give %s its name", f->path);
+				e, EEXIST, "%s exists; coffer does not overwrite it", f->path);
+		return coffer_err_errno(e, -r, "name %s", f->path);
 	}
 	if (fsync(f->folder) < 0) {
 		r = coffer_err_errno(e, errno, "flush the folder of %s", f->path);
@@ -142,12 +142,11 @@ int coffer_file_read(
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return coffer_err_errno(e, errno, "open %s", path);
 	if (!S_ISREG(st.st_mode))
-		return coffer_err_refuse(e, EINVAL, "%s is no regular file", path);
+		return coffer_err_refuse(e, EINVAL, "%s is not a regular file", path);
 	if ((uint64_t)st.st_size > limit)
 		return coffer_err_refuse(e, EFBIG,
-			"%s has %" PRIu64
-			" bytes, and no backup of a header has more than %" PRIu64,
-			path, (uint64_t)st.st_size, limit);
+			"%s has %" PRIu64 " bytes; a header backup has at most %" PRIu64, path,
+			(uint64_t)st.st_size, limit);
 	buf = coffer_dev_buffer((size_t)st.st_size + 1);
 	if (!buf)
 		return coffer_err_errno(e, ENOMEM, "read %s", path);
@@ -159,7 +158,7 @@ int coffer_file_read(
 		if (k < 0)
 			return coffer_err_errno(e, errno, "read %s", path);
 		if (k == 0)
-			return coffer_err_set(e, EIO, "%s became shorter while it was read", path);
+			return coffer_err_set(e, EIO, "%s shrank while it was read", path);
 		n += (uint64_t)k;
 	}
 	*ret = TAKE_PTR(buf);

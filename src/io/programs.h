@@ -4,5 +4,5 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Where @name is installed: in $PATH, then in sbin, where an ordinary user does not look. */
+/* Find @name in $PATH, then in the system's folders: sbin is not in the path of ordinary users. */
 bool coffer_program_find(const char *name, char *ret, size_t size);

@@ -16,10 +16,11 @@ enum {
 int coffer_dev_mismatch(const struct coffer_dev *d, uint64_t off, struct coffer_err *e)
 {
 	return coffer_err_set(e, EIO,
-		"%s does not give back at byte %" PRIu64 " what was written there", d->name, off);
+		"%s: read-back mismatch at byte %" PRIu64 ": the device lost a write", d->name,
+		off);
 }
 
-/* @buf has room for a piece, or for @n bytes. */
+/* @buf holds a piece, or @n bytes. */
 static int compare(struct coffer_dev *d, const uint8_t *p, size_t n, uint64_t off, uint8_t *buf,
 	struct coffer_err *e)
 {

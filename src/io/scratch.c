@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* scratch.c - a file without a name, to measure the speed of a disk */
+/* scratch.c - a nameless file, to measure the speed of a disk on */
 #include "io/scratch.h"
 
 #include <errno.h>
@@ -15,7 +15,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 
-/* Filesystems that cannot make a file without a name make one with, for a moment. */
+/* A filesystem without nameless files gives it a name for a moment. */
 static int open_nameless(const char *folder)
 {
 	char path[PATH_MAX];
@@ -41,22 +41,22 @@ static bool in_memory(int fd)
 	return fstatfs(fd, &s) == 0 && (s.f_type == TMPFS_MAGIC || s.f_type == RAMFS_MAGIC);
 }
 
-/* What this user may take of the free space; 0: unknown. A file above the limit of the process
- * would not be an error but a signal. */
-static uint64_t share_of_room(int fd)
+/* The fraction of the free space; 0: unknown. Within the limit of the process: beyond it the kernel
+ * sends a signal. */
+static uint64_t free_fraction(int fd)
 {
 	struct rlimit limit;
 	struct statvfs s;
-	uint64_t room;
+	uint64_t space;
 
 	if (getrlimit(RLIMIT_FSIZE, &limit) < 0 || fstatvfs(fd, &s) < 0 ||
-		!mul_u64(s.f_bavail, s.f_frsize, &room))
+		!mul_u64(s.f_bavail, s.f_frsize, &space))
 		return 0;
-	return min_u64(room / COFFER_SCRATCH_SHARE, limit.rlim_cur);
+	return min_u64(space / COFFER_SCRATCH_SHARE, limit.rlim_cur);
 }
 
-/* The space itself, now: running out of it later would look like a slow disk. */
-static int reserve(int fd, uint64_t size)
+/* Allocate the space now: allocation during the measurement would look like a slow disk. */
+static int allocate(int fd, uint64_t size)
 {
 	if (fallocate(fd, 0, 0, (off_t)size) == 0)
 		return 0;
@@ -74,16 +74,15 @@ int coffer_scratch_open(const char *folder, uint64_t least, uint64_t most,
 	uint64_t size;
 
 	if (fd < 0)
-		return coffer_err_errno(e, errno, "no scratch file in %s", folder);
+		return coffer_err_errno(e, errno, "create a scratch file in %s", folder);
 	if (!memory_ok && in_memory(fd))
-		return coffer_err_set(
-			e, ENOTSUP, "%s lies in memory, which tells nothing of a disk", folder);
-	size = round_down_u64(min_u64(most, share_of_room(fd)), 4096);
+		return coffer_err_set(e, ENOTSUP, "%s is in memory, not on a disk", folder);
+	size = round_down_u64(min_u64(most, free_fraction(fd)), 4096);
 	if (size < least)
 		return coffer_err_set(
-			e, ENOSPC, "there is too little room in %s for a scratch file", folder);
-	if (reserve(fd, size) < 0)
-		return coffer_err_errno(e, errno, "no scratch file in %s", folder);
+			e, ENOSPC, "not enough free space in %s for a scratch file", folder);
+	if (allocate(fd, size) < 0)
+		return coffer_err_errno(e, errno, "create a scratch file in %s", folder);
 	(void)snprintf(name, sizeof(name), "the scratch file in %s", folder);
 	return coffer_dev_from_fd(TAKE_FD(fd), name, ret, e);
 }

@@ -1,16 +1,25 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* sysfs.h - small files of /proc and /sys */
 #pragma once
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Read all of @path below @dir_fd (or AT_FDCWD), and a NUL after it; free with free().
- * -errno; -EFBIG for more than a MiB, which no file that we look at has. */
+#include "base/cleanup.h"
+
+/* Read all of @path below @dir_fd (or AT_FDCWD), with a NUL after it, into memory for free().
+ * -errno; -EFBIG above 1 MiB. */
 int coffer_sysfs_read(int dir_fd, const char *path, char **ret, size_t *ret_n);
 
-/* The first line into @ret, cut to @size; false, and "", when it cannot be read or is empty. */
+/* Copy the first line, truncated to @size, to @ret. false and "": unreadable or empty. */
 bool coffer_sysfs_read_line(int dir_fd, const char *path, char *ret, size_t size);
 
-/* "MAJOR:MINOR", as sysfs names a device's numbers. */
+/* Read "MAJOR:MINOR". */
 bool coffer_sysfs_read_dev(int dir_fd, const char *path, dev_t *ret);
+
+/* The next name in @dir that does not begin with a dot; NULL: none is left, or @dir is NULL. */
+const char *coffer_dir_next(DIR *dir);
+void coffer_dir_close(DIR *dir); /* NULL is fine */
+DEFINE_CLEANUP(DIR *, dir, coffer_dir_close);
+#define _cleanup_dir_ _cleanup_(cleanup_dir)

@@ -9,11 +9,11 @@
 #include <time.h>
 
 enum {
-	MAX_WORKERS = 64
+	MAX_THREADS = 64
 };
 
 struct member {
-	struct coffer_threads *workers;
+	struct coffer_threads *threads;
 	unsigned int thread;
 };
 
@@ -21,8 +21,8 @@ struct coffer_threads {
 	pthread_mutex_t mutex;
 	pthread_cond_t changed;
 	unsigned int n;
-	pthread_t ids[MAX_WORKERS];
-	struct member members[MAX_WORKERS];
+	pthread_t ids[MAX_THREADS];
+	struct member members[MAX_THREADS];
 	coffer_threads_work work;
 	void *arg;
 };
@@ -44,7 +44,7 @@ struct coffer_threads *coffer_threads_new(void)
 	if (!c)
 		return NULL;
 	(void)pthread_mutex_init(&c->mutex, NULL);
-	/* A clock that never jumps, so that a wait of a second takes a second. */
+	/* A wait must not end early or late because the time of day is set. */
 	(void)pthread_condattr_init(&attr);
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&c->changed, &attr);
@@ -56,7 +56,7 @@ static void *run(void *arg)
 {
 	const struct member *m = arg;
 
-	m->workers->work(m->workers->arg, m->thread);
+	m->threads->work(m->threads->arg, m->thread);
 	return NULL;
 }
 
@@ -70,10 +70,10 @@ unsigned int coffer_threads_start(
 	/* Only the caller's thread handles signals; a new thread inherits the blocked set. */
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
-	while (c->n < threads && c->n < MAX_WORKERS) {
+	while (c->n < threads && c->n < MAX_THREADS) {
 		c->members[c->n] = (struct member){c, c->n};
 		if (pthread_create(&c->ids[c->n], NULL, run, &c->members[c->n]) != 0)
-			break; /* fewer threads do the same work */
+			break; /* fewer threads do the work */
 		c->n++;
 	}
 	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);

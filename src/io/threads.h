@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* threads.h - threads that share one state under one lock
+/* threads.h - threads that share one state under one lock (a monitor)
  *
- * A monitor: a thread that reads or changes the state holds the lock, and waits for a change.
+ * A thread holds the lock while it reads or changes the state, and may wait for a change.
  * Signals are delivered to the caller's thread only. */
 #pragma once
 #include <stdbool.h>

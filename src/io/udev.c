@@ -16,7 +16,7 @@ enum coffer_udev coffer_udev_probe(void)
 	if (fd < 0)
 		return COFFER_UDEV_HIDDEN;
 	if (connect(fd, (const struct sockaddr *)&control, sizeof(control)) == 0 || errno == EAGAIN)
-		return COFFER_UDEV_ANSWERS; /* EAGAIN: others wait for its answer already */
+		return COFFER_UDEV_ANSWERS; /* EAGAIN: its queue is full */
 	if (errno == ENOENT || errno == ENOTDIR)
 		return COFFER_UDEV_NONE;
 	return errno == EACCES || errno == EPERM ? COFFER_UDEV_HIDDEN : COFFER_UDEV_SILENT;

@@ -88,7 +88,7 @@ static void check_mounts(const char *text, size_t n)
 
 	demand(r == 0);
 	for (size_t i = 0; i < m.n; i++)
-		demand(m.items[i].name && m.items[i].pid == 5 && m.items[i].what.block);
+		demand(m.items[i].name && m.items[i].pid == 5 && m.items[i].id.block);
 	demand(read || m.n == 0);
 	coffer_mounts_free(&m);
 	(void)close(fd);

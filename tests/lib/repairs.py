@@ -68,7 +68,7 @@ def asks_for(img, *wanted):
     assert names(said) == list(wanted), said
     assert not said["changed"] and not any(a["done"] for a in said["actions"]), said
     p = run(ASAN, "repair", "--dry-run", img)
-    found = re.findall(r"^  \d\. (\S+)", p.stdout, re.MULTILINE)
+    found = re.findall(r"^  \d\. ([a-z0-9-]+)", p.stdout, re.MULTILINE)
     assert found == list(wanted) and "(--dry-run)" in p.stderr, (p.stdout, p.stderr)
     assert sha256(img) == before, "a dry run has changed the disk"
     return said

@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Documents, manual pages and public headers use the words of the glossary in ARCHITECTURE.md, and
-none of those that they replace; and the first three that a person opens are short.
+"""Documents, manual pages, public headers and sources use the words of the glossary in ARCHITECTURE.md
+and none of those that they replace; and the first three that a person opens are short.
 
-Code in backticks and in fenced blocks is left aside. A check that cannot fail proves nothing, so
-each pattern is also shown a sentence that breaks it."""
+Of code only comments and strings count, of documents not what is in backticks and fenced blocks. A
+check that cannot fail proves nothing, so each pattern is also shown a sentence that breaks it."""
 import glob
 import os
 import re
@@ -47,12 +47,27 @@ WORDS = [
     (r"\b(licence|neighbour|colour|judgement|honour\w*)\b", "American spelling", "its licence"),
 ]
 
+# Folders of src/ whose comments and strings are held to these words.
+CLEAN = ["base", "io", "block", "cli"]
+
 MOST_LINES = {"README.md": 120, "ARCHITECTURE.md": 250, "CONTRIBUTING.md": 110}
 
 
 def comments(text):
     """A header's comments alone, each in its line."""
     return re.sub(r"(/\*.*?\*/)|[^\n]", lambda m: m[1] or "", text, flags=re.S)
+
+
+STRING = r'"(?:\\.|[^"\\\n])*"'
+PART = re.compile(rf"/\*.*?\*/|{STRING}(?:\s*{STRING})*|'(?:\\.|[^'\\])+'", re.S)
+
+
+def sentences(code):
+    """(line, comment or string), each of them as one line of text."""
+    code = re.sub(r"^#include .*", "", code, flags=re.M)
+    for m in PART.finditer(code):
+        if m[0][0] != "'":
+            yield code.count("\n", 0, m.start()) + 1, re.sub(r'\s*\n[\s*]*|"\s*"', " ", m[0])
 
 
 def prose(text):
@@ -82,8 +97,18 @@ def main():
             found.append((text.count("\n"), "its last line", f"at most {MOST_LINES[name]} lines"))
         tap.ok(not found, name,
                "\n".join(f"{name}:{n}: '{said}': {better}" for n, said, better in found))
+    for folder in CLEAN:
+        found = []
+        for path in sorted(glob.glob(f"{TOP}/src/{folder}/*.[ch]")):
+            with open(path, encoding="utf-8") as f:
+                found += [f"{os.path.relpath(path, TOP)}:{n}: '{said}': {better}"
+                          for n, text in sentences(f.read()) for _, said, better in avoided(text)]
+        tap.ok(not found, f"src/{folder}: comments and strings", "\n".join(found))
     for row in WORDS:
         tap.ok(len(avoided(row[2], [row])) == 1, f"found out: {row[2]}")
+    code = 'int head; /* of\n * which */ f("there is "\n  "room %c", \'"\'); /* no head */'
+    tap.ok([(n, said) for n, text in sentences(code) for _, said, _ in avoided(text)] ==
+           [(1, "of which"), (2, "room"), (3, "head")], "found out: in comments and strings alone")
     tap.ok(not avoided(prose("`the head`\n```\nwhoever\n```\n")), "accepted: code")
     tap.done()
 

@@ -220,7 +220,7 @@ def coffer_works(r, rnd, who, cmd):
     elif status == 0:
         r.note(who, "done")
     elif status == 4:
-        what = next((w for w in ("nothing to encrypt", "already running", "at work on", "in use",
+        what = next((w for w in ("nothing to encrypt", "already running", "locked by", "in use",
                                  "open alone") if w in said), None)
         assert what, f"{who} refuses for no good reason: {said}"
         r.note(who, "refused: " + what)
@@ -325,7 +325,7 @@ HAPPENED = [
 
 def missing(kind):
     found = [h for h in HAPPENED if counts[kind, *h] == 0]
-    if not any(counts[kind, "coffer encrypt", f"refused: {w}"] for w in ("at work on", "in use")):
+    if not any(counts[kind, "coffer encrypt", f"refused: {w}"] for w in ("locked by", "in use")):
         found.append("a second coffer was refused")
     return found
 

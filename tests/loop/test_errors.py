@@ -27,7 +27,7 @@ def judge(img, p, allowed=(1, 5)):
     if p.returncode == 1:
         assert sha256(img) == box_digest, f"status 1, but the device was changed: {p.stderr}"
     if p.returncode == 5:
-        assert re.search(f"go on with: coffer encrypt .*{img}\n", p.stderr), p.stderr
+        assert re.search(f"resume with: coffer encrypt .*{img}\n", p.stderr), p.stderr
     if p.returncode:
         assert "coffer: encrypt: " in p.stderr, p.stderr
 
@@ -66,7 +66,7 @@ def failing_abort(call, n):
     p = coffer.inject(call, f"error=EIO:when={n}", coffer.command("abort", img))
     unchanged_or_resumable(img, placed, p)
     if p.returncode == 5:
-        assert f"go on with: coffer abort {img}\n" in p.stderr, p.stderr
+        assert f"resume with: coffer abort {img}\n" in p.stderr, p.stderr
     coffer.abort(img, status=(0, 3))
     assert sha256(img, 0, box.end) == plain_digest
     check_fs(img, "ext4")
@@ -169,7 +169,7 @@ with stack:
             rows.append((f"EIO: {what}", failing, call, "error=EIO", n, "Input/output error",
                          allowed))
             if call == "pwrite64" and phase in ("placement", "end"):
-                rows.append((f"nothing taken: {what}", failing, call, "retval=0", n, "nothing taken",
+                rows.append((f"no byte accepted: {what}", failing, call, "retval=0", n, "no byte accepted",
                              (5,)))
     rows += [(f"EIO and end of file: pread64 {n} to {n + 9}", reads, n, min(n + 10, n_reads + 1))
              for n in range(first_read, n_reads + 1, 10)]

@@ -15,7 +15,7 @@ tap = Tap()
 tap.need_root()
 stack = contextlib.ExitStack()
 folder = stack.enter_context(tempdir())
-WORDS = "make room on the filesystem that holds it"
+WORDS = "free some space on the filesystem that holds it"
 
 
 @contextlib.contextmanager
@@ -79,7 +79,7 @@ def full(kind, leave, *args):
         if p.returncode == 1:
             assert sha256(img) == before, p.stderr
         else:
-            assert re.search(f"go on with: coffer encrypt .*{img}\n", p.stderr), p.stderr
+            assert re.search(f"resume with: coffer encrypt .*{img}\n", p.stderr), p.stderr
         again = run(*one_thread(img, box.key, *args), status=None)  # still none
         assert again.returncode in (1, 5) and "No space left" in again.stderr, again.stderr
         os.unlink(ballast)

@@ -112,10 +112,10 @@ def existing_files():
     os.symlink("/nowhere/at/all", link)
     for path in there, link, img, "/dev/null", "/dev/zero":
         p = unchanged(img, backup, img, status=(4,), path=path)
-        assert "exists already" in p.stderr, p.stderr
+        assert " exists; " in p.stderr, p.stderr
     assert read_at(there) == b"mine" and not os.path.exists(link)
-    for path, word in (folder, "exists already"), (os.path.join(folder, "no", "file"), "folder"), \
-            (folder + "/", "no name"):
+    for path, word in (folder, " exists; "), (os.path.join(folder, "no", "file"), "folder"), \
+            (folder + "/", "not a file name"):
         p = backup(img, status=(1, 4), path=path)
         assert word in p.stderr, p.stderr
     p = run(COFFER, "header", "backup", img, status=(2,))

@@ -475,14 +475,14 @@ def as_text():
     img = volume()
     p = run(ASAN, "header", "check", img)
     lines = p.stdout.splitlines()
-    assert lines[0] == f"{img}: 12 checks, 0 bad, 0 not possible" and not p.stderr, p
-    assert lines[-1].startswith("  counts       the first copy, UUID "), lines
+    assert lines[0] == f"{img}: 12 checks, 0 failed, 0 skipped" and not p.stderr, p
+    assert lines[-1].startswith("  in use    the primary copy, UUID "), lines
     p = run(ASAN, "header", "check", "-q", img)
     assert not p.stdout and not p.stderr, p
     xor(img, 5000)
     p = run(ASAN, "header", "check", "--quiet", img, status=(3,))
-    assert re.search(r"^  BAD +header-primary +first header copy: torn", p.stdout, re.M), p
-    assert f"-> {LOOK}{img}' would do" in p.stdout and "  ok " not in p.stdout, p
+    assert re.search(r"^  FAIL +header-primary +first header copy: torn", p.stdout, re.M), p
+    assert f"fix: {LOOK}{img}' would do" in p.stdout and "  ok " not in p.stdout, p
     assert re.fullmatch(rf"coffer: header check: {img}: 1 of \d+ checks found something wrong\n",
                         p.stderr), p.stderr
 

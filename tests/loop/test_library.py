@@ -127,7 +127,7 @@ def readme():
     assert "neither a block device nor an image" in p.stderr, p.stderr
     # Without an argument it hands NULL to the library, as many a first program will.
     p = run(os.path.join(folder, "first"), status=(1,), env=environment())
-    assert p.stderr == "encrypt: no device or image was named\n", p.stderr
+    assert p.stderr == "encrypt: the name of the device or image is empty\n", p.stderr
 
 
 def program(name, *args, status=(0,), **kw):
@@ -331,7 +331,7 @@ def backup():
     run(programs["backup"], "--restore", img, file, env=environment())
     small.check(img)
     p = run(programs["backup"], img, file, status=(4,), env=environment())
-    assert "exists already" in p.stderr, p.stderr
+    assert " exists; " in p.stderr, p.stderr
 
 
 with stack:

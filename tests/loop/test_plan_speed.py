@@ -112,7 +112,7 @@ def quota():
     cmd = command(img, "--json", "--scratch", folder)
     p = run("prlimit", f"--fsize={10 * MiB}", *cmd)
     speed = json.loads(p.stdout)["speed"]
-    assert speed["measured"] is False and "too little room" in speed["why"], speed
+    assert speed["measured"] is False and "not enough free space" in speed["why"], speed
 
 
 FACTOR = 4
@@ -148,9 +148,9 @@ with stack:
         ("speed: elsewhere", elsewhere),
         ("speed: a file with a name", with_a_name),
         ("speed: no folder", unmeasured, missing, "No such file"),
-        ("speed: no room", unmeasured, small_filesystem, "too little room"),
+        ("speed: no room", unmeasured, small_filesystem, "not enough free space"),
         ("speed: read-only filesystem", unmeasured, read_only_filesystem, "Read-only"),
-        ("speed: in memory", unmeasured, memory, "lies in memory"),
+        ("speed: in memory", unmeasured, memory, "is in memory"),
         ("speed: a limit on files", quota),
         ("estimate: small steps", estimate, 256 * MiB, "2M"),
         ("estimate: usual steps", estimate, 512 * MiB, "32M"),

@@ -22,7 +22,7 @@ folder = stack.enter_context(tempdir())
 def goes_on(cmd):
     """What an interrupted run says: all that it was given, since an option that is missing would
     make another volume, or take another key."""
-    return f"go on with: coffer {shlex.join(cmd[1:])}\n"
+    return f"resume with: coffer {shlex.join(cmd[1:])}\n"
 
 
 # --- SIGKILL --------------------------------------------------------------------------------------

@@ -330,12 +330,12 @@ def as_text():
     write_at(img, 5000, b"x")
     p = run(ASAN, "verify", img, status=(3,))
     lines = p.stdout.splitlines()
-    assert re.fullmatch(rf"{img}: encrypted; \d+ checks, 1 bad, 4 not possible", lines[0]), lines[0]
-    assert any(re.match(r"  BAD +header-primary +first header copy: torn", x)
+    assert re.fullmatch(rf"{img}: encrypted; \d+ checks, 1 failed, 4 skipped", lines[0]), lines[0]
+    assert any(re.match(r"  FAIL +header-primary +first header copy: torn", x)
                for x in lines), p.stdout
-    assert any(x.strip() == f"-> see what 'coffer repair --dry-run {img}' would do"
+    assert any(x.strip() == f"fix: see what 'coffer repair --dry-run {img}' would do"
                for x in lines), p.stdout
-    assert "--key-file FILE or --ask proves more" in lines[-1], lines[-1]
+    assert "--key-file FILE or --ask" in lines[-1], lines[-1]
     assert re.fullmatch(rf"coffer: verify: {img}: 1 of \d+ checks found something wrong\n",
                         p.stderr), p.stderr
     p = run(ASAN, "verify", "--quiet", img, status=(3,))
@@ -362,7 +362,7 @@ def usage(args, text):
 def key_file_missing():
     img = by_coffer()(small)
     p = run(ASAN, "verify", "--json", "--key-file", "/nonexistent", img, status=(1,))
-    assert "open the key file /nonexistent" in json.loads(p.stdout)["message"], p.stdout
+    assert "open key file /nonexistent" in json.loads(p.stdout)["message"], p.stdout
 
 
 with stack:

@@ -99,8 +99,8 @@ static void test_results(void)
 	} rows[] = {
 		{"a number comes back", succeed, 7, ""},
 		{"an error comes back", fail, -ENOKEY, "no key"},
-		{"a child that is killed", crash, -EIO, "the test was stopped (out of memory?)"},
-		{"a child that leaves early", leave, -EIO, "the test was stopped (out of memory?)"},
+		{"a child that is killed", crash, -EIO, "the test ended early (out of memory?)"},
+		{"a child that leaves early", leave, -EIO, "the test ended early (out of memory?)"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {

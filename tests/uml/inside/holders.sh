@@ -40,12 +40,12 @@ holders_crypt()
 	must "open" cryptsetup open --key-file "$KEY" "$SPARE" vault || return
 	dm=$(kernel_name vault)
 	used_by "dm-crypt on a disk" "$SPARE" "device $dm "
-	refused_with "$SPARE is held by the block device $dm (vault) on top of it; take that down" "$SPARE"
+	refused_with "$SPARE: in use by $dm (vault); stop that device" "$SPARE"
 	mkfs.ext4 -q /dev/mapper/vault
 	mount /dev/mapper/vault "$MNT"
 	used_by "mounted dm-crypt, from the disk" "$SPARE" "device $dm " "mount $MNT $dm"
 	used_by "mounted dm-crypt, from the volume" /dev/mapper/vault "mount $MNT "
-	refused_with "on top of it, mounted on $MNT" "$SPARE"
+	refused_with "in use by $dm (vault), mounted on $MNT" "$SPARE"
 	same "devices are listed by the names they were given" "/dev/mapper/vault $SPARE " \
 		"$("$HOLDERS" --devices | grep -e "^$SPARE\$" -e '^/dev/\(mapper\|dm\)' | tr '\n' ' ')"
 	umount "$MNT"
@@ -71,7 +71,7 @@ holders_swap()
 	mkswap "$SPARE" >/dev/null
 	swapon "$SPARE"
 	used_by "swap" "$SPARE" "swap $SPARE "
-	refused_with "$SPARE is in use as swap" "$SPARE"
+	refused_with "$SPARE: in use as swap" "$SPARE"
 	swapoff "$SPARE"
 }
 
@@ -80,7 +80,7 @@ holders_elsewhere()
 	use_mounted_elsewhere
 	used_by "mounted in another mount namespace" "$DEV" "mount $MNT "
 	# shellcheck disable=SC2154  # refuse.sh sets it
-	refused_with "is mounted on $MNT in the mount namespace of process $holder" "$DEV"
+	refused_with "mounted on $MNT in the mount namespace of process $holder" "$DEV"
 	end_mounted_elsewhere
 	rm /run/there
 }
