@@ -19,28 +19,21 @@
 extern "C" {
 #endif
 
-/* Small steps of the conversion's own kind, made on a scratch file and timed one by one. */
+/* How the time was measured: with small steps of a conversion on a scratch file. */
 struct coffer_speed {
-	bool measured; /* false: why says what was in the way, all else is 0 */
+	bool measured; /* false: why has the reason, all else is 0 */
 	char why[1024];
 	char where[4096];     /* folder of the scratch file */
-	bool direct;	      /* past the page cache; else the figures are too good */
-	bool same_filesystem; /* the image lies there too; else it is another disk, perhaps */
-	unsigned int rounds;
-	uint64_t bytes; /* of data in each round */
-	/* bytes per second: reading, writing with a flush, a whole step of the conversion (which
-	 * may be larger than a round) with its commit */
-	double read_low, read_median, read_high;
-	double write_low, write_median, write_high;
-	double step_low, step_median, step_high;
+	bool direct;	      /* without the page cache; else the run may take longer */
+	bool same_filesystem; /* the image is there too; else it may be another disk */
 };
 
-/* The worst that a power cut can do while the run is at a stage. */
+/* One phase of the run, and the worst effect of a power cut in it. */
 struct coffer_plan_phase {
-	const char *phase; /* "restore", "save", "place", "convert", "end": those that are due */
+	const char *phase; /* "undo", "save", "place", "convert", "finalize" */
 	const char *does;
 	const char *worst;
-	uint64_t bytes; /* that the stage writes */
+	uint64_t bytes; /* that it writes */
 };
 
 struct coffer_plan {
@@ -62,7 +55,9 @@ struct coffer_plan {
 	uint32_t sector_size;
 	char cipher[64];
 	struct coffer_speed speed;
-	double seconds_low, seconds, seconds_high; /* 0: not known; without the key derivation */
+	/* As the fastest, the median and the slowest timed step have it; without the key
+	 * derivation. 0: unknown. */
+	double seconds_low, seconds, seconds_high;
 	struct coffer_plan_phase *phases;
 	size_t n_phases;
 };

@@ -82,11 +82,6 @@ static void show_title(const struct coffer_plan *p)
 			s->filesystem[0] ? s->filesystem : "content that coffer does not know");
 }
 
-static struct coffer_size_text rate(double bytes_per_second)
-{
-	return coffer_size_format((uint64_t)bytes_per_second);
-}
-
 static void show_time(const struct coffer_plan *p)
 {
 	const struct coffer_speed *s = &p->speed;
@@ -97,13 +92,9 @@ static void show_time(const struct coffer_plan *p)
 	}
 	coffer_show_field(stdout, "time", "about %s (%s to %s), and some seconds for the key",
 		duration(p->seconds).s, duration(p->seconds_low).s, duration(p->seconds_high).s);
-	coffer_show_field(stdout, "measured", "with %u small steps on a scratch file in %s%s%s",
-		s->rounds, s->where,
+	coffer_show_field(stdout, "measured", "on a scratch file in %s%s%s", s->where,
 		s->same_filesystem ? ", beside the image" : ", which may be another disk",
 		s->direct ? "" : "; through the page cache, so it may take longer");
-	coffer_show_field(stdout, "speed", "reads %s/s, writes %s/s, steps %s/s (%s to %s)",
-		rate(s->read_median).s, rate(s->write_median).s, rate(s->step_median).s,
-		rate(s->step_low).s, rate(s->step_high).s);
 }
 
 static void show_free_space(const struct coffer_plan *p)
@@ -165,15 +156,14 @@ static void show_plan(const struct coffer_plan *p)
 
 /* --- for programs -------------------------------------------------------------------------- */
 
-static void put_rates(
-	struct json_object *o, const char *key, double low, double median, double high)
+static struct json_object *seconds_json(const struct coffer_plan *p)
 {
-	struct json_object *r = coffer_json_object_new();
+	struct json_object *o = coffer_json_object_new();
 
-	(void)coffer_json_put_double(r, "low", low);
-	(void)coffer_json_put_double(r, "median", median);
-	(void)coffer_json_put_double(r, "high", high);
-	(void)coffer_json_put(o, key, r);
+	(void)coffer_json_put_double(o, "low", p->seconds_low);
+	(void)coffer_json_put_double(o, "median", p->seconds);
+	(void)coffer_json_put_double(o, "high", p->seconds_high);
+	return o;
 }
 
 static struct json_object *speed_json(const struct coffer_speed *s)
@@ -188,11 +178,6 @@ static struct json_object *speed_json(const struct coffer_speed *s)
 	coffer_json_put_text(o, "where", s->where);
 	(void)coffer_json_put_bool(o, "direct", s->direct);
 	(void)coffer_json_put_bool(o, "same_filesystem", s->same_filesystem);
-	(void)coffer_json_put_int(o, "rounds", (int)s->rounds);
-	(void)coffer_json_put_u64(o, "bytes", s->bytes);
-	put_rates(o, "read", s->read_low, s->read_median, s->read_high);
-	put_rates(o, "write", s->write_low, s->write_median, s->write_high);
-	put_rates(o, "step", s->step_low, s->step_median, s->step_high);
 	return o;
 }
 
@@ -236,7 +221,7 @@ static void put_plan(struct json_object *o, const struct coffer_plan *p)
 		coffer_json_put_known(o, "cipher", p->cipher);
 	}
 	if (p->speed.measured)
-		put_rates(o, "seconds", p->seconds_low, p->seconds, p->seconds_high);
+		(void)coffer_json_put(o, "seconds", seconds_json(p));
 	(void)coffer_json_put(o, "speed", speed_json(&p->speed));
 	(void)coffer_json_put(o, "phases", phases_json(p));
 }

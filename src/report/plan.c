@@ -20,14 +20,12 @@
 #include "convert/stored_map.h"
 #include "convert/used.h"
 #include "luks2/locks.h"
-#include "report/estimate.h"
 #include "report/speed.h"
 #include "report/status.h"
 
 DEFINE_CLEANUP(struct coffer_plan *, plan, coffer_plan_free);
 #define _cleanup_plan_ _cleanup_(cleanup_plan)
 
-/* What planning carries from step to step. */
 struct draft {
 	const struct coffer_plan_options *o;
 	struct coffer_encrypt_options encrypt; /* without callbacks but stop */
@@ -35,41 +33,39 @@ struct draft {
 	struct coffer_disk disk;
 	struct coffer_moved_segment segment;
 	struct coffer_plan *plan;
-	struct coffer_work_facts facts;
+	struct coffer_work_facts facts; /* device size 0: nothing is planned */
 	struct coffer_works works;
 	size_t key_size; /* bytes */
-	/* of a run that does not come */
+	/* of a run that does not follow */
 	struct coffer_session session;
 	struct coffer_encrypt_result result;
 };
 
 static const struct {
-	const char *stage, *does, *worst;
-} stages[] = {
+	const char *name, *does, *worst;
+} phases[] = {
 	[COFFER_WORK_UNDO] = {"undo",
-		"finish the abort that was begun: the first bytes come back from their copy",
-		"the first bytes are half there, so nothing mounts the disk; their copy is whole, "
-		"and the same command goes on"},
+		"finish the interrupted abort: write the first bytes back from their copy",
+		"the first bytes are partly written and the disk cannot be mounted; their copy is "
+		"whole, and the same command resumes"},
 	[COFFER_WORK_SAVE] = {"save",
-		"copy the first bytes into the reserve at the end, put the new header beside them, "
-		"and read both back",
-		"nothing happened: the filesystem is as it was, and the same command begins anew"},
+		"copy the first bytes and the new header to the reserve, and verify both",
+		"the filesystem is unchanged; the same command starts again"},
 	[COFFER_WORK_PLACE] = {"place", "write the header over the first bytes",
-		"the header is half there, so nothing mounts the disk; the first bytes are safe in "
-		"their copy, the same command goes on, and 'coffer abort' gives the filesystem "
-		"back"},
+		"the header is partly written and the disk cannot be mounted; the copy of the "
+		"first bytes is whole, the same command resumes, and 'coffer abort' restores the "
+		"filesystem"},
 	[COFFER_WORK_CONVERT] = {"convert",
-		"move and encrypt the data step by step, from its end to its beginning, and note "
-		"each step in both header copies",
-		"the last step is done again, as many bytes as the data offset at most; no data is "
-		"lost, and the same command goes on; until the first step is noted, 'coffer abort' "
-		"gives the filesystem back"},
+		"move and encrypt the data step by step, from its end to its start, and commit "
+		"each step to both header copies",
+		"the last step is repeated; no data is lost, and the same command resumes; until "
+		"the first commit 'coffer abort' restores the filesystem"},
 	[COFFER_WORK_FINALIZE] = {"finalize",
-		"overwrite the copy of the first bytes with random ones, write the final header",
-		"all is encrypted already and can be opened; the copy is wiped again when the same "
-		"command goes on"},
+		"overwrite the copy of the first bytes with random bytes, write the final header",
+		"all data is encrypted and the volume can be opened; the same command repeats the "
+		"wipe"},
 };
-_Static_assert(ARRAY_SIZE(stages) == COFFER_N_WORK_PHASES, "every stage has its sentences");
+_Static_assert(ARRAY_SIZE(phases) == COFFER_N_WORK_PHASES, "every phase has its sentences");
 
 void coffer_plan_free(struct coffer_plan *p)
 {
@@ -221,7 +217,7 @@ static void follow_map(struct draft *d)
 	d->facts.map = m->map;
 	d->facts.map_size = coffer_stored_map_size(m->n_prints, m->map->n);
 	for (size_t i = 0; i < m->n_prints; i++)
-		d->facts.prints += m->prints[i].end - m->prints[i].start;
+		d->facts.fingerprint += m->prints[i].end - m->prints[i].start;
 	d->plan->used_only = true;
 	d->plan->free_space = (enum coffer_free_space)m->free_space;
 }
@@ -364,52 +360,50 @@ static int check_all(struct draft *d, struct coffer_err *e)
 
 /* --- work and time ------------------------------------------------------------------------- */
 
-static void tell_layout(struct draft *d)
+static int add_work(struct draft *d, struct coffer_err *e)
 {
 	const struct coffer_geometry *g = &d->facts.geometry;
-
-	d->plan->device_size = g->device;
-	d->plan->data_offset = g->shift;
-	d->plan->data_size = g->length;
-	d->plan->sector_size = g->sector_size;
-}
-
-static int tell_work(struct draft *d, struct coffer_err *e)
-{
+	const uint64_t copy_size = d->facts.copy_size;
 	struct coffer_plan *p = d->plan;
-	uint64_t written;
 
+	d->facts.locked = coffer_locks_usable();
+	d->facts.verify = d->encrypt.verify;
+	coffer_work_count(d->disk.operation, &d->facts, &d->works);
+	p->device_size = g->device;
+	p->data_offset = g->shift;
+	p->data_size = g->length;
+	p->sector_size = g->sector_size;
+	p->steps = d->works.steps;
+	p->flushes = d->works.examinations;
 	p->phases = calloc(COFFER_N_WORK_PHASES, sizeof(*p->phases));
 	if (!p->phases)
 		return no_memory(d, e);
-	p->steps = d->works.steps;
-	p->flushes = d->works.looks;
 	for (int i = 0; i < COFFER_N_WORK_PHASES; i++) {
-		const struct coffer_work *w = &d->works.stage[i];
+		const struct coffer_work *w = &d->works.phases[i];
+		const uint64_t written = coffer_work_written(w, copy_size);
 
-		written = coffer_work_written(w, d->facts.copy_size);
 		if (written == 0)
 			continue;
 		p->to_move += w->moved;
-		p->to_commit += coffer_work_committed(w, d->facts.copy_size);
+		p->to_commit += coffer_work_committed(w, copy_size);
 		p->to_write += written;
 		p->flushes += w->flushes;
 		p->phases[p->n_phases++] = (struct coffer_plan_phase){
-			stages[i].stage, stages[i].does, stages[i].worst, written};
+			phases[i].name, phases[i].does, phases[i].worst, written};
 	}
 	return 0;
 }
 
-/* No faster than the rate that was asked for, which counts what is scrubbed and filled, too. */
-static double at_least(const struct draft *d, double seconds)
+static int compare(const void *a, const void *b)
 {
-	const uint64_t n = d->plan->to_move + d->works.scrubbed + d->works.filled;
-	const double limit = d->encrypt.max_rate > 0 ? (double)n / (double)d->encrypt.max_rate : 0;
+	const double x = *(const double *)a, y = *(const double *)b;
 
-	return seconds > limit ? seconds : limit;
+	return x < y ? -1 : x > y;
 }
 
-static int tell_time(struct draft *d, struct coffer_err *e)
+/* As if all steps were like each of the timed ones; and no faster than --max-rate, which counts
+ * scrubbed and filled bytes too. */
+static int add_time(struct draft *d, struct coffer_err *e)
 {
 	const struct coffer_speed_question q = {
 		.disk = d->dev,
@@ -420,54 +414,52 @@ static int tell_time(struct draft *d, struct coffer_err *e)
 		.key_size = d->key_size,
 		.threads = d->encrypt.threads,
 		.direct = coffer_geometry_fits_direct(&d->facts.geometry),
-		.stop = d->encrypt.callbacks.stop,
-		.userdata = d->encrypt.callbacks.userdata,
+		.stop = {d->encrypt.callbacks.stop, d->encrypt.callbacks.userdata},
 	};
-	double seconds[COFFER_MAX_ROUNDS];
-	struct coffer_timing timing;
-	struct coffer_spread range;
+	const struct coffer_work *w = &d->works.phases[COFFER_WORK_CONVERT];
+	const double limited = d->encrypt.max_rate == 0 ? 0
+							: (double)(w->moved + w->written) /
+								  (double)d->encrypt.max_rate;
+	double seconds[COFFER_TIMED_STEPS];
+	struct coffer_timing t;
 	int r;
 
-	r = coffer_speed_measure(&q, &timing, &d->plan->speed, e);
-	if (r < 0)
+	r = coffer_speed_measure(&q, &t, &d->plan->speed, e);
+	if (r < 0 || t.n == 0)
 		return r;
-	for (size_t i = 0; i < timing.n; i++)
-		seconds[i] = coffer_estimate_work(&timing.rounds[i], timing.bytes, &d->works);
-	range = coffer_spread_of(seconds, timing.n);
-	d->plan->seconds_low = at_least(d, range.low);
-	d->plan->seconds = at_least(d, range.median);
-	d->plan->seconds_high = at_least(d, range.high);
-	return 0;
-}
-
-static int say_unmeasured(struct draft *d, const char *why)
-{
-	(void)snprintf(d->plan->speed.why, sizeof(d->plan->speed.why), "%s", why);
+	for (size_t i = 0; i < t.n; i++) {
+		seconds[i] = coffer_work_seconds(&d->works, &t.steps[i]);
+		seconds[i] = seconds[i] > limited ? seconds[i] : limited;
+	}
+	qsort(seconds, t.n, sizeof(*seconds), compare);
+	d->plan->seconds_low = seconds[0];
+	d->plan->seconds = seconds[t.n / 2];
+	d->plan->seconds_high = seconds[t.n - 1];
 	return 0;
 }
 
 static int fill(struct draft *d, struct coffer_err *e)
 {
+	struct coffer_plan *p = d->plan;
+	const char *unmeasured = "nothing to do";
 	int r;
 
-	r = coffer_status_of(d->dev, &d->plan->status, &d->disk, &d->segment, e);
+	r = coffer_status_of(d->dev, &p->status, &d->disk, &d->segment, e);
 	if (r == 0)
 		r = check_all(d, e);
 	if (r < 0)
 		return r;
-	d->plan->possible = coffer_findings_count(&d->plan->preflight, COFFER_VERDICT_BAD) == 0;
-	if (d->facts.geometry.device == 0)
-		return say_unmeasured(d, "there is nothing to do");
-	d->facts.locked = coffer_locks_usable();
-	d->facts.verify = d->encrypt.verify;
-	coffer_work_count(d->disk.operation, &d->facts, &d->works);
-	tell_layout(d);
-	r = tell_work(d, e);
-	if (r < 0)
-		return r;
-	if (d->o->no_speed)
-		return say_unmeasured(d, "it was not to be measured");
-	return tell_time(d, e);
+	p->possible = coffer_findings_count(&p->preflight, COFFER_VERDICT_BAD) == 0;
+	if (d->facts.geometry.device > 0) {
+		r = add_work(d, e);
+		if (r < 0)
+			return r;
+		if (!d->o->no_speed)
+			return add_time(d, e);
+		unmeasured = "not requested";
+	}
+	(void)snprintf(p->speed.why, sizeof(p->speed.why), "%s", unmeasured);
+	return 0;
 }
 
 int coffer_plan_dev(struct coffer_dev *dev, const struct coffer_plan_options *o,
@@ -486,10 +478,9 @@ int coffer_plan_dev(struct coffer_dev *dev, const struct coffer_plan_options *o,
 	r = fill(&d, e);
 	coffer_disk_reset(&d.disk);
 	coffer_resources_free(&d.session.own);
-	if (r < 0)
-		return r;
-	*ret = TAKE_PTR(plan);
-	return 0;
+	if (r == 0)
+		*ret = TAKE_PTR(plan);
+	return r;
 }
 
 int coffer_plan(const struct coffer_plan_options *o, struct coffer_plan **ret, struct coffer_err *e)
