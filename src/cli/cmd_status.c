@@ -15,23 +15,6 @@
 DEFINE_CLEANUP(struct coffer_status *, status, coffer_status_free);
 #define _cleanup_status_ _cleanup_(cleanup_status)
 
-/* What a stage means. */
-static const char *const meanings[] = {
-	[COFFER_STAGE_PLAIN] = "not encrypted, and not ready to be",
-	[COFFER_STAGE_RESERVED] = "not encrypted, and ready to be: the reserve is there",
-	[COFFER_STAGE_PLACING] = "the LUKS2 header is half placed; nothing is encrypted yet",
-	[COFFER_STAGE_PLACED] = "the LUKS2 header is there; nothing is encrypted yet",
-	[COFFER_STAGE_CONVERTING] = "a conversion is under way",
-	[COFFER_STAGE_WIPE_PENDING] =
-		"all is encrypted; the old copy of the first bytes is still to be wiped",
-	[COFFER_STAGE_ENCRYPTED] = "a LUKS volume with nothing under way",
-	[COFFER_STAGE_UNDOING] = "an abort is half done",
-	[COFFER_STAGE_OTHER] = "a reencryption is under way that is cryptsetup's to finish",
-	[COFFER_STAGE_SHRUNK] = "the device is smaller than the conversion it holds",
-	[COFFER_STAGE_DAMAGED] = "damaged",
-};
-_Static_assert(ARRAY_SIZE(meanings) == COFFER_N_STAGES, "every stage has a meaning");
-
 static unsigned int percent(const struct coffer_status *s)
 {
 	return s->total ? (unsigned int)((double)s->converted * 100 / (double)s->total) : 0;
@@ -80,7 +63,7 @@ static void show_status(const struct coffer_status *s)
 		(void)printf(": converting, %u %%\n", percent(s));
 	else
 		(void)printf(": %s\n", coffer_stage_name(s->stage));
-	coffer_show_field(stdout, "meaning", "%s", meanings[s->stage]);
+	coffer_show_field(stdout, "meaning", "%s", coffer_stage_meaning(s->stage));
 	if (s->why[0])
 		coffer_show_field(stdout, "because", "%s", s->why);
 	coffer_show_field(stdout, "size", "%" PRIu64 " bytes (%s), %s", s->size,

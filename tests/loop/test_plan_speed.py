@@ -104,9 +104,9 @@ def memory():
 
 def quota():
     """A limit on the size of files, which a write would meet with a signal."""
-    img = image(8 * MiB, "ext4", 6 * MiB)
+    img = image(6 * MiB, "ext4", 4 * MiB)
     cmd = command(img, "--json", "--scratch", folder)
-    p = run("prlimit", f"--fsize={6 * MiB}", *cmd)
+    p = run("prlimit", f"--fsize={7 * MiB}", *cmd)
     speed = json.loads(p.stdout)["speed"]
     assert speed["measured"] is False and "too little room" in speed["why"], speed
 

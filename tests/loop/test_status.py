@@ -251,7 +251,7 @@ def shrunk(moment):
         f.seek(small.size - 4096)
         tail = f.read()
     os.truncate(img, small.size - 4096)
-    says(img, "shrunk", "", f"{small.size - 4096} bytes now.*{small.size} bytes", can_abort=False)
+    says(img, "shrunk", "", f"{small.size - 4096} bytes.*{small.size}", can_abort=False)
     with open(img, "ab") as f:
         f.write(tail)
     follow(look(img), small.key)
@@ -316,7 +316,7 @@ def in_use():
         for target in img, dev:
             s = look(target, img)
             assert s["stage"] == "reserved" and s["next"] == f"umount '{at}'", s
-            assert s["why"] == f"it is mounted on {at}", s
+            assert s["why"] == f"mounted on {at}", s
         follow(s, large.key)
         assert kinds(look(dev, img)) == [] and "coffer encrypt" in look(dev, img)["next"]
         s = look(img)
@@ -337,7 +337,7 @@ def at_work(cmd, call, n, pid_of, name):
         mine, = (u for u in s["holders"] if u["kind"] == "reencryption")
         assert mine["pid"] == pid and mine["name"] == name and mine["writes"], s
         assert s["stage"] == "converting" and "next" not in s, s
-        assert s["why"] == f"process {pid} ({name}) is converting it right now", s
+        assert s["why"] == f"process {pid} ({name}) is converting it", s
         text = run(COFFER, "status", img).stdout
         assert f"at work      process {pid} ({name}) is converting it" in text, text
         assert "next         nothing" in text, text
