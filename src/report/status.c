@@ -8,11 +8,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/array.h"
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/findings.h"
 #include "base/json.h"
 #include "base/quote.h"
+#include "block/devices.h"
 #include "block/holders.h"
 #include "convert/moved_segment_read.h"
 #include "convert/preflight.h"
@@ -454,4 +456,26 @@ int coffer_status(const char *device, struct coffer_status **ret, struct coffer_
 	if (r == 0)
 		r = coffer_status_of(dev, ret, NULL, NULL, e);
 	return coffer_err_wrap(e, r, "status");
+}
+
+int coffer_device_list(char ***ret, struct coffer_err *e)
+{
+	_cleanup_devices_ struct coffer_devices b = {0};
+	const int r = coffer_devices_read("", &b, e);
+
+	if (r < 0)
+		return r;
+	if (!ARRAY_ROOM(b.items, b.n))
+		return coffer_err_errno(e, ENOMEM, "list the block devices");
+	b.items[b.n] = NULL;
+	*ret = TAKE_PTR(b.items);
+	b.n = 0;
+	return 0;
+}
+
+void coffer_device_list_free(char **list)
+{
+	for (char **p = list; p && *p; p++)
+		free(*p);
+	free(list);
 }
