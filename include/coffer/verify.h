@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* coffer/verify.h - verify headers, keyslots and data without writing
  *
- * Only reads. The header is judged as it lies on the disk and is never repaired; libcryptsetup sees
- * a copy of it in memory. Without a key all that needs none is checked, the rest is UNCHECKED. */
+ * Only reads. The header is never repaired: libcryptsetup gets a copy in memory. What needs a key
+ * is UNCHECKED without one. */
 #ifndef COFFER_VERIFY_H
 #define COFFER_VERIFY_H
 
@@ -19,12 +19,12 @@ extern "C" {
 
 struct coffer_verify_options {
 	const char *device;
-	bool check_filesystem; /* run the filesystem's own checker, read-only. Of an encrypted
-				* volume that needs root and device-mapper */
-	bool use_tokens;       /* let each token prove that it opens its keyslot (a TPM is asked) */
+	bool check_filesystem; /* run the filesystem's own checker, read-only; on an encrypted
+				* volume this needs root and device-mapper */
+	bool use_tokens;       /* let each token open its keyslot (this asks a TPM) */
 	bool serialize_memory_hard_pbkdf; /* one key derivation at a time on this machine */
-	/* passphrase: NULL: none is given; why is COFFER_ASK_EXISTING. stop: ends a check that
-	 * takes long. The other callbacks do not count. */
+	/* passphrase (NULL: no key) is called with COFFER_ASK_EXISTING, stop during long checks;
+	 * the others are not used. */
 	struct coffer_encrypt_callbacks callbacks;
 };
 
@@ -33,10 +33,10 @@ struct coffer_verification {
 	struct coffer_findings checks;
 };
 
-/* Verify @o->device. *ret, for coffer_verification_free, is also set where the outcome is NO or
- * NEEDS_REPAIR.
- * 0: encrypted, and no check is BAD. Outcome NO with -ENOTSUP: the disk is not encrypted to its
- * end; NO with -EBADMSG: a check is BAD; NEEDS_REPAIR: damaged; FAILED: the disk cannot be read. */
+/* Verify @o->device. *ret, for coffer_verification_free, is also set with outcome NO or
+ * NEEDS_REPAIR. 0: encrypted, and no check is BAD. NO with -ENOTSUP: the disk is not completely
+ * encrypted; NO with -EBADMSG: a check is BAD; NEEDS_REPAIR: damaged; FAILED: the disk cannot be
+ * read. */
 COFFER_API int coffer_verify(const struct coffer_verify_options *o,
 	struct coffer_verification **ret, struct coffer_err *e);
 COFFER_API void coffer_verification_free(struct coffer_verification *v); /* NULL is fine */

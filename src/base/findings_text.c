@@ -173,8 +173,7 @@ struct coffer_argument coffer_argument_text(const char *name, const char *text)
 	return a;
 }
 
-/* One block: the pointers, then what they point to. */
-static char **copy_words(const char *const *words)
+char **coffer_words_copy(const char *const *words)
 {
 	size_t n = 0, bytes = 0;
 	char **copy, *at;
@@ -207,7 +206,7 @@ int coffer_finding_make(struct coffer_finding *ret, enum coffer_text t,
 	for (; arguments && arguments->name && ret->n_arguments < COFFER_MAX_ARGUMENTS; arguments++)
 		ret->arguments[ret->n_arguments++] = *arguments;
 	if (command) {
-		ret->remedy = copy_words(command);
+		ret->remedy = coffer_words_copy(command);
 		if (!ret->remedy)
 			return -ENOMEM;
 		quote_command(command, words, sizeof(words));

@@ -40,5 +40,8 @@ struct coffer_argument coffer_argument_text(const char *name, const char *text);
  * coffer_findings_put or coffer_finding_reset. -ENOMEM. */
 int coffer_finding_make(struct coffer_finding *ret, enum coffer_text t,
 	const struct coffer_argument *arguments, const char *const *remedy);
+/* A copy of a command, in one block for free(): the pointers, then what they point to. NULL: no
+ * memory. */
+char **coffer_words_copy(const char *const *words);
 void coffer_finding_reset(struct coffer_finding *f);
 #define _cleanup_finding_ _cleanup_(coffer_finding_reset)

@@ -78,11 +78,6 @@ static void show_title(const struct coffer_plan *p)
 			s->filesystem[0] ? s->filesystem : "unrecognized content");
 }
 
-static struct coffer_size_text rate(double bytes_per_second)
-{
-	return coffer_size_format((uint64_t)bytes_per_second);
-}
-
 static void show_time(const struct coffer_plan *p)
 {
 	const struct coffer_speed *s = &p->speed;
@@ -93,8 +88,7 @@ static void show_time(const struct coffer_plan *p)
 	}
 	coffer_show_field(stdout, "time", "about %s (%s to %s), plus the key derivation",
 		duration(p->seconds).s, duration(p->seconds_low).s, duration(p->seconds_high).s);
-	coffer_show_field(stdout, "speed", "%s/s (%s/s to %s/s), measured in %s%s%s",
-		rate(s->step_median).s, rate(s->step_low).s, rate(s->step_high).s, s->where,
+	coffer_show_field(stdout, "measured", "in %s%s%s", s->where,
 		s->same_filesystem ? "" : ", possibly on another disk",
 		s->direct ? "" : ", with the page cache");
 }
@@ -154,11 +148,6 @@ static struct json_object *speed_json(const struct coffer_speed *s)
 	COFFER_PUT(o, "where", s->where);
 	COFFER_PUT(o, "direct", s->direct);
 	COFFER_PUT(o, "same_filesystem", s->same_filesystem);
-	COFFER_PUT(o, "rounds", s->rounds);
-	COFFER_PUT(o, "bytes", s->bytes);
-	COFFER_PUT(o, "read", rates_json(s->read_low, s->read_median, s->read_high));
-	COFFER_PUT(o, "write", rates_json(s->write_low, s->write_median, s->write_high));
-	COFFER_PUT(o, "step", rates_json(s->step_low, s->step_median, s->step_high));
 	return o;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* doctor_machine.c - the machine: locks, kernel, udev, swap, memory */
+/* doctor_machine.c - check the machine: locks, kernel, udev, swap, memory */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,36 +21,29 @@ enum {
 	LOCKED = COFFER_MAX_PASSPHRASE + (24 << 10)
 };
 
-static int add_locks(struct coffer_findings *l)
+static int check_locks(struct coffer_findings *l)
 {
 	_cleanup_lock_files_ struct coffer_lock_files files = {0};
-	struct coffer_err why = {0};
-	int r = coffer_lock_files_read(&files, &why);
-
-	if (r == -ENOMEM)
-		return r;
-	if (r == -EACCES || r == -EPERM)
-		return coffer_findings_print(l, COFFER_FINDING_LOCKS, COFFER_VERDICT_UNCHECKED,
-			"which locks are held only root can see");
-	if (r < 0)
-		return coffer_findings_print(
-			l, COFFER_FINDING_LOCKS, COFFER_VERDICT_UNCHECKED, "%s", why.msg);
-	return coffer_judge_locks(files.items, files.n, l);
-}
-
-static int look_at_locks(struct coffer_findings *l)
-{
 	struct coffer_lock_dir_facts dir;
+	struct coffer_err why = {0};
 	int r;
 
 	coffer_lock_dir_read(&dir);
 	r = coffer_judge_lock_dir(&dir, l);
-	if (r == 0 && dir.dir == COFFER_ENTRY_FOLDER)
-		r = add_locks(l);
-	return r;
+	if (r < 0 || dir.dir != COFFER_ENTRY_FOLDER)
+		return r;
+	r = coffer_lock_files_read(&files, &why);
+	if (r == -ENOMEM)
+		return r;
+	if (r == -EACCES || r == -EPERM)
+		return coffer_findings_add(l, COFFER_TEXT_LOCKS_HIDDEN, NULL, NULL);
+	if (r < 0)
+		return coffer_findings_add(l, COFFER_TEXT_LOCKS_UNREAD,
+			COFFER_WITH(COFFER_ARG_TEXT("reason", why.msg)), NULL);
+	return coffer_judge_locks(files.items, files.n, l);
 }
 
-static int look_at_swap(struct coffer_findings *l)
+static int check_swap(struct coffer_findings *l)
 {
 	struct coffer_swap_list swaps = {0};
 	int r;
@@ -62,26 +55,19 @@ static int look_at_swap(struct coffer_findings *l)
 	return r;
 }
 
-static int look_for_hibernation(bool root, struct coffer_findings *l)
+static int check_hibernation(struct coffer_findings *l)
 {
 	struct coffer_err why = {0};
-	int r;
 
-	if (!root)
-		return coffer_findings_print(l, COFFER_FINDING_HIBERNATION,
-			COFFER_VERDICT_UNCHECKED,
-			"only root can see whether a swap holds a hibernated system");
+	if (geteuid() != 0)
+		return coffer_findings_add(l, COFFER_TEXT_HIBERNATION_HIDDEN, NULL, NULL);
 	if (coffer_refuse_hibernation(&why) == 0)
-		return coffer_findings_print(l, COFFER_FINDING_HIBERNATION, COFFER_VERDICT_OK,
-			"no hibernated system is to be seen on this machine's swaps");
-	r = coffer_findings_print(l, COFFER_FINDING_HIBERNATION, COFFER_VERDICT_BAD, "%.*s",
-		(int)strcspn(why.msg, ";"), why.msg);
-	coffer_findings_advise(l, "%s", why.msg + strcspn(why.msg, ";") + 2);
-	return r;
+		return coffer_findings_add(l, COFFER_TEXT_HIBERNATION, NULL, NULL);
+	return coffer_findings_add_err(l, COFFER_FINDING_HIBERNATION, "", &why);
 }
 
-/* Not by the limit: whoever may pass over it is not bound by it. */
-static int look_at_memory_lock(struct coffer_findings *l)
+/* An attempt, since a limit does not bind every process. */
+static int check_memory_lock(struct coffer_findings *l)
 {
 	struct coffer_secret *s = NULL;
 	const int r = coffer_secret_new(LOCKED, &s, NULL);
@@ -90,22 +76,20 @@ static int look_at_memory_lock(struct coffer_findings *l)
 	return coffer_judge_memory_lock(LOCKED, -r, l);
 }
 
-int coffer_doctor_machine(struct coffer_findings *l, struct coffer_err *e)
+int coffer_doctor_machine(struct coffer_findings *l)
 {
 	struct coffer_kernel_facts kernel;
 	int r;
 
 	coffer_kernel_read(&kernel);
-	r = look_at_locks(l);
+	r = check_locks(l);
 	if (r == 0)
 		r = coffer_judge_dm_crypt(&kernel, l);
 	if (r == 0)
 		r = coffer_judge_udev(coffer_udev_probe(), l);
 	if (r == 0)
-		r = look_at_swap(l);
+		r = check_swap(l);
 	if (r == 0)
-		r = look_for_hibernation(geteuid() == 0, l);
-	if (r == 0)
-		r = look_at_memory_lock(l);
-	return r < 0 ? coffer_err_errno(e, -r, "look at this machine") : 0;
+		r = check_hibernation(l);
+	return r < 0 ? r : check_memory_lock(l);
 }

@@ -1,37 +1,29 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* judge_disk.h - what an operator should know of one disk, from facts that need no key */
+/* judge_disk.h - the state of one disk, from facts that need no key
+ *
+ * All return 0 or -ENOMEM. */
 #pragma once
-#include <stdbool.h>
-#include <stdint.h>
-
 #include "base/json.h"
 #include "coffer/finding.h"
-#include "coffer/stage.h"
+#include "coffer/status.h"
 
-struct coffer_disk_state {
-	enum coffer_stage stage;
-	int luks_version;    /* 0: none */
-	const char *why;     /* it is at this stage; "": the stage tells */
-	const char *next;    /* command; "": none */
-	bool at_work;	     /* somebody is converting it right now */
-	int32_t worker;	     /* who; 0: cannot be told */
-	const char *command; /* its name */
-	bool everybody;	     /* false: there may be one that this user cannot see */
+/* The first holder of this kind; NULL: none. */
+const struct coffer_holder *coffer_status_holder(
+	const struct coffer_status *s, enum coffer_holder_kind kind);
+
+/* "conversion", "size" or "damage": one finding, with the command that comes next. @locked: a
+ * coffer has the disk locked. @complete: every holder is visible. */
+int coffer_judge_stage(
+	const struct coffer_status *s, bool locked, bool complete, struct coffer_findings *l);
+
+struct coffer_keyslot_state {
+	const char *device;
+	bool converting;	/* its keyslots must not be changed now */
+	bool open;		/* a block device is stacked on it: no key is needed now */
+	uint64_t available_kib; /* of memory and swap; 0: unknown */
 };
 
-/* Add one check of where the disk stands: "conversion", "size" or "damage". -ENOMEM. */
-int coffer_judge_state(const struct coffer_disk_state *s, struct coffer_findings *l);
-
-struct coffer_volume_state {
-	uint64_t device_size;
-	bool is_block;
-	bool converting;	/* its keyslots are not to be changed now */
-	bool open;		/* a block device stands on it: it needs no unlocking now */
-	uint64_t available_kib; /* of memory and swap; 0: not known */
-	const char *device;	/* quoted for a shell */
-};
-
-/* Add checks of the metadata @json: "requirement", "keyslot", "pbkdf", "keyslot-room",
- * "key-memory", "segment". Nothing in it is trusted. -ENOMEM. */
-int coffer_judge_volume(
-	struct json_object *json, const struct coffer_volume_state *s, struct coffer_findings *l);
+/* "keyslot", "pbkdf", "keyslot-room", "key-memory", from the metadata @json; nothing in it is
+ * trusted. */
+int coffer_judge_keyslots(
+	struct json_object *json, const struct coffer_keyslot_state *s, struct coffer_findings *l);

@@ -18,49 +18,41 @@
 /* The initial pid namespace: PROC_PID_INIT_INO. */
 #define INIT_PID_NS 0xEFFFFFFCU
 
-static bool in_container(void)
+/* Is dm-crypt in this list? By lines, since modules.dep may be large. *@readable stays as it is if
+ * there is no list. */
+static bool is_listed(const char *release, const char *list, bool *readable)
 {
-	struct stat st;
-
-	return stat("/proc/self/ns/pid", &st) == 0 && st.st_ino != INIT_PID_NS;
-}
-
-/* Is @module in this list? Read line by line: modules.dep may be larger than what is taken for a
- * small file. false, and *@readable as it was, when there is no list. */
-static bool is_listed(const char *path, const char *module, bool *readable)
-{
-	FILE *f = fopen(path, "re");
+	char path[256];
 	char *line = NULL;
 	size_t size = 0;
 	bool found = false;
 	ssize_t n;
+	FILE *f;
 
+	(void)snprintf(path, sizeof(path), "/lib/modules/%s/%s", release, list);
+	f = fopen(path, "re");
 	if (!f)
 		return false;
 	*readable = true;
 	while (!found && (n = getline(&line, &size, f)) > 0)
-		found = coffer_module_line(line, (size_t)n - (line[n - 1] == '\n'), module);
+		found = coffer_module_line(line, (size_t)n - (line[n - 1] == '\n'), "dm-crypt");
 	free(line);
 	(void)fclose(f);
 	return found;
 }
 
-static enum coffer_module find_module(const char *release, const char *module)
+static enum coffer_module find_dm_crypt(const char *release)
 {
-	char path[256];
-	bool listed = false;
+	bool readable = false;
 
-	(void)snprintf(path, sizeof(path), "/lib/modules/%s/modules.builtin", release);
-	if (is_listed(path, module, &listed))
-		return COFFER_MODULE_BUILTIN;
-	(void)snprintf(path, sizeof(path), "/lib/modules/%s/modules.dep", release);
-	if (is_listed(path, module, &listed))
-		return COFFER_MODULE_FILE;
-	return listed ? COFFER_MODULE_ABSENT : COFFER_MODULE_UNKNOWN;
+	if (access("/sys/module/dm_crypt", F_OK) == 0 ||
+		is_listed(release, "modules.builtin", &readable) ||
+		is_listed(release, "modules.dep", &readable))
+		return COFFER_MODULE_AVAILABLE;
+	return readable ? COFFER_MODULE_ABSENT : COFFER_MODULE_UNKNOWN;
 }
 
-/* Modules there are, but of other kernels. */
-static bool has_other_modules(const char *release)
+static bool has_only_other_modules(const char *release)
 {
 	const struct dirent *d;
 	bool own = false, other = false;
@@ -77,20 +69,15 @@ static bool has_other_modules(const char *release)
 
 void coffer_kernel_read(struct coffer_kernel_facts *ret)
 {
-	_cleanup_free_ char *misc = NULL;
-	struct coffer_kernel_facts f = {.container = in_container()};
+	struct stat st;
 	struct utsname u;
-	size_t n;
 
+	*ret = (struct coffer_kernel_facts){
+		.container = stat("/proc/self/ns/pid", &st) == 0 && st.st_ino != INIT_PID_NS};
 	if (uname(&u) == 0)
-		(void)snprintf(f.release, sizeof(f.release), "%s", u.release);
-	f.other_modules = has_other_modules(f.release);
-	f.device_mapper = access("/sys/class/misc/device-mapper", F_OK) == 0 ||
-			  (coffer_sysfs_read(AT_FDCWD, "/proc/misc", &misc, &n) == 0 &&
-				  coffer_proc_misc(misc, n, "device-mapper"));
-	f.dm_crypt = access("/sys/module/dm_crypt", F_OK) == 0 ? COFFER_MODULE_LOADED
-							       : find_module(f.release, "dm-crypt");
-	*ret = f;
+		(void)snprintf(ret->release, sizeof(ret->release), "%s", u.release);
+	ret->other_modules = has_only_other_modules(ret->release);
+	ret->dm_crypt = find_dm_crypt(ret->release);
 }
 
 uint64_t coffer_kernel_available(void)

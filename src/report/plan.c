@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* plan.c - what a run would do, asked of the disk without changing it */
+/* plan.c - what a run would do, and how long it would take, without writing */
 #include "report/plan.h"
 
 #include <errno.h>
@@ -10,7 +10,6 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/findings.h"
-#include "base/size.h"
 #include "convert/exclusive.h"
 #include "convert/image.h"
 #include "convert/moved_segment_read.h"
@@ -20,14 +19,12 @@
 #include "convert/stored_map.h"
 #include "convert/used.h"
 #include "luks2/locks.h"
-#include "report/estimate.h"
 #include "report/speed.h"
 #include "report/status.h"
 
 DEFINE_CLEANUP(struct coffer_plan *, plan, coffer_plan_free);
 #define _cleanup_plan_ _cleanup_(cleanup_plan)
 
-/* What planning carries from step to step. */
 struct draft {
 	const struct coffer_plan_options *o;
 	struct coffer_encrypt_options encrypt; /* without callbacks but stop */
@@ -35,41 +32,39 @@ struct draft {
 	struct coffer_disk disk;
 	struct coffer_moved_segment segment;
 	struct coffer_plan *plan;
-	struct coffer_work_facts facts;
+	struct coffer_work_facts facts; /* device size 0: nothing is planned */
 	struct coffer_works works;
 	size_t key_size; /* bytes */
-	/* of a run that does not come */
+	/* of a run that does not follow */
 	struct coffer_session session;
 	struct coffer_encrypt_result result;
 };
 
 static const struct {
-	const char *stage, *does, *worst;
-} stages[] = {
+	const char *name, *does, *worst;
+} phases[] = {
 	[COFFER_WORK_UNDO] = {"undo",
-		"finish the abort that was begun: the first bytes come back from their copy",
-		"the first bytes are half there, so nothing mounts the disk; their copy is whole, "
-		"and the same command goes on"},
+		"finish the interrupted abort: write the first bytes back from their copy",
+		"the first bytes are partly written and the disk cannot be mounted; their copy is "
+		"whole, and the same command resumes"},
 	[COFFER_WORK_SAVE] = {"save",
-		"copy the first bytes into the reserve at the end, put the new header beside them, "
-		"and read both back",
-		"nothing happened: the filesystem is as it was, and the same command begins anew"},
+		"copy the first bytes and the new header to the reserve, and verify both",
+		"the filesystem is unchanged; the same command starts again"},
 	[COFFER_WORK_PLACE] = {"place", "write the header over the first bytes",
-		"the header is half there, so nothing mounts the disk; the first bytes are safe in "
-		"their copy, the same command goes on, and 'coffer abort' gives the filesystem "
-		"back"},
+		"the header is partly written and the disk cannot be mounted; the copy of the "
+		"first bytes is whole, the same command resumes, and 'coffer abort' restores the "
+		"filesystem"},
 	[COFFER_WORK_CONVERT] = {"convert",
-		"move and encrypt the data step by step, from its end to its beginning, and note "
-		"each step in both header copies",
-		"the last step is done again, as many bytes as the data offset at most; no data is "
-		"lost, and the same command goes on; until the first step is noted, 'coffer abort' "
-		"gives the filesystem back"},
+		"move and encrypt the data step by step, from its end to its start, and commit "
+		"each step to both header copies",
+		"the last step is repeated; no data is lost, and the same command resumes; until "
+		"the first commit 'coffer abort' restores the filesystem"},
 	[COFFER_WORK_FINALIZE] = {"finalize",
-		"overwrite the copy of the first bytes with random ones, write the final header",
-		"all is encrypted already and can be opened; the copy is wiped again when the same "
-		"command goes on"},
+		"overwrite the copy of the first bytes with random bytes, write the final header",
+		"all data is encrypted and the volume can be opened; the same command repeats the "
+		"wipe"},
 };
-_Static_assert(ARRAY_SIZE(stages) == COFFER_N_WORK_PHASES, "every stage has its sentences");
+_Static_assert(ARRAY_SIZE(phases) == COFFER_N_WORK_PHASES, "every phase has its sentences");
 
 void coffer_plan_free(struct coffer_plan *p)
 {
@@ -81,30 +76,22 @@ void coffer_plan_free(struct coffer_plan *p)
 	free(p);
 }
 
-/* --- guards -------------------------------------------------------------------------------- */
+/* --- checks -------------------------------------------------------------------------------- */
 
-static int no_memory(const struct draft *d, struct coffer_err *e)
+/* @why would end a run before it writes: there is nothing to plan. */
+static int add_refusal(struct draft *d, enum coffer_finding_id id, const struct coffer_err *why)
 {
-	return coffer_err_errno(e, ENOMEM, "plan for %s", d->dev->name);
-}
-
-/* @why would end a run before it writes. */
-static int add_refusal(struct draft *d, enum coffer_finding_id id, const struct coffer_err *why,
-	struct coffer_err *e)
-{
-	const bool repair = why->outcome == COFFER_NEEDS_REPAIR;
-
 	if (d->plan->outcome != COFFER_NEEDS_REPAIR)
-		d->plan->outcome = repair ? COFFER_NEEDS_REPAIR : COFFER_REFUSED;
-	if (coffer_findings_add_err(&d->plan->preflight, id, d->dev->name, why) < 0)
-		return no_memory(d, e);
-	return 0;
+		d->plan->outcome =
+			why->outcome == COFFER_NEEDS_REPAIR ? COFFER_NEEDS_REPAIR : COFFER_REFUSED;
+	d->facts = (struct coffer_work_facts){0};
+	return coffer_findings_add_err(&d->plan->preflight, id, d->dev->name, why);
 }
 
-/* What is on the disk at all: something to begin on, something to go on with, or neither. */
-static int check_state(struct draft *d, struct coffer_err *e)
+/* Does a run start or resume on this disk? */
+static int check_state(struct draft *d)
 {
-	const char *text = "a conversion is under way, and 'coffer encrypt' goes on with it";
+	enum coffer_text t = COFFER_TEXT_STATE_CONVERSION;
 	struct coffer_err why = {0};
 	int r;
 
@@ -114,53 +101,30 @@ static int check_state(struct draft *d, struct coffer_err *e)
 	if (r == 0)
 		r = coffer_moved_segment_refuse(&d->disk, &d->segment, &why);
 	if (r < 0)
-		return add_refusal(d, COFFER_FINDING_STATE, &why, e);
+		return add_refusal(d, COFFER_FINDING_STATE, &why);
 	if (d->disk.operation == COFFER_OP_START)
-		text = "nothing of a conversion is on it";
-	if (d->disk.operation == COFFER_OP_FINISH_UNDO)
-		text = "an abort is half done and is finished first; what comes then depends on "
-		       "what will be there, so plan again after 'coffer abort'";
-	if (coffer_findings_print(
-		    &d->plan->preflight, COFFER_FINDING_STATE, COFFER_VERDICT_OK, "%s", text) < 0)
-		return no_memory(d, e);
-	return 0;
+		t = COFFER_TEXT_STATE_PLAIN;
+	else if (d->disk.operation == COFFER_OP_FINISH_UNDO)
+		t = COFFER_TEXT_STATE_UNDOING;
+	return coffer_findings_add(&d->plan->preflight, t, NULL, NULL);
 }
 
-/* A header as the run would make it, but with a key of no worth: then every option has been seen by
- * libcryptsetup. */
-static int try_header(
-	struct draft *d, const struct coffer_preflight *g, int *ret_fd, struct coffer_err *e)
-{
-	struct coffer_session *s = &d->session;
-	const int r = coffer_new_header_try(s, g->format, &g->geometry, ret_fd, e);
-
-	coffer_secret_free(TAKE_PTR(s->own.passphrase));
-	coffer_secret_free(TAKE_PTR(s->own.key));
-	return r;
-}
-
+/* The header of the run, but with a throw-away key: so libcryptsetup judges every option. */
 static int check_new_header(
 	struct draft *d, const struct coffer_preflight *g, int *ret_fd, struct coffer_err *e)
 {
+	struct coffer_session *s = &d->session;
 	struct coffer_err why = {0};
-	int r;
+	const int r = coffer_new_header_try(s, g->format, &g->geometry, ret_fd, &why);
 
-	r = try_header(d, g, ret_fd, &why);
-	if (r == -EINTR) {
-		if (e)
-			*e = why;
-		return r;
-	}
-	if (r < 0) {
-		d->facts = (struct coffer_work_facts){0};
-		return add_refusal(d, COFFER_FINDING_NEW_HEADER, &why, e);
-	}
-	if (coffer_findings_print(&d->plan->preflight, COFFER_FINDING_NEW_HEADER, COFFER_VERDICT_OK,
-		    "a header with these options was made in memory, and a run could go on with "
-		    "it") < 0)
-		return no_memory(d, e);
+	coffer_secret_free(TAKE_PTR(s->own.passphrase));
+	coffer_secret_free(TAKE_PTR(s->own.key));
+	if (r == -EINTR)
+		return coffer_err_pass(e, r, &why);
+	if (r < 0)
+		return add_refusal(d, COFFER_FINDING_NEW_HEADER, &why);
 	(void)snprintf(d->plan->cipher, sizeof(d->plan->cipher), "%s", g->format.cipher);
-	return 0;
+	return coffer_findings_add(&d->plan->preflight, COFFER_TEXT_NEW_HEADER, NULL, NULL);
 }
 
 /* How much a placement writes. */
@@ -179,18 +143,9 @@ static int measure_image(
 	return r;
 }
 
-/* --- what is used -------------------------------------------------------------------------- */
-
-/* Would the run ask the kernel, which a plan must not, since that takes a mount? ext4 can be read
- * without. */
-static bool only_kernel_knows(const struct draft *d, const struct coffer_preflight *g)
-{
-	return (g->fs.kind == COFFER_FS_XFS || g->fs.kind == COFFER_FS_BTRFS) && geteuid() == 0 &&
-	       d->encrypt.used_only != COFFER_USED_NO;
-}
-
-/* The filesystem's own count stands for the map. */
-static int estimate_used(struct draft *d, const struct coffer_preflight *g, struct coffer_err *e)
+/* A run asks the kernel, which takes a mount and so is not for a plan: the filesystem's own count
+ * replaces the map. */
+static int estimate_used(struct draft *d, const struct coffer_preflight *g)
 {
 	const uint64_t used =
 		g->fs.used > 0 ? min_u64(g->fs.used, g->geometry.length) : g->geometry.length;
@@ -200,17 +155,14 @@ static int estimate_used(struct draft *d, const struct coffer_preflight *g, stru
 	d->plan->exact = false;
 	d->plan->used_only = true;
 	d->plan->free_space = d->encrypt.free_space ? d->encrypt.free_space : COFFER_FREE_KEEP;
-	return coffer_findings_print(&d->plan->preflight, COFFER_FINDING_USED_ONLY,
-		       COFFER_VERDICT_NOTE,
-		       "the run asks the kernel which blocks are free; the %s superblock counts "
-		       "about %s as used",
-		       coffer_fs_name(g->fs.kind), coffer_size_format(used).s) < 0
-		       ? no_memory(d, e)
-		       : 0;
+	return coffer_findings_add(&d->plan->preflight, COFFER_TEXT_USED_ONLY_ESTIMATE,
+		COFFER_WITH(COFFER_ARG_TEXT("filesystem", coffer_fs_name(g->fs.kind)),
+			COFFER_ARG_SIZE("used", used)),
+		NULL);
 }
 
-/* The session's map, if it has one, is what the run would follow. */
-static void follow_map(struct draft *d)
+/* The session's map, if it has one, is that of the run. */
+static void set_map(struct draft *d)
 {
 	const struct coffer_stored_map *m = d->session.own.stored;
 
@@ -221,53 +173,39 @@ static void follow_map(struct draft *d)
 	d->facts.map = m->map;
 	d->facts.map_size = coffer_stored_map_size(m->n_prints, m->map->n);
 	for (size_t i = 0; i < m->n_prints; i++)
-		d->facts.prints += m->prints[i].end - m->prints[i].start;
+		d->facts.fingerprint += m->prints[i].end - m->prints[i].start;
 	d->plan->used_only = true;
 	d->plan->free_space = (enum coffer_free_space)m->free_space;
 }
 
-static int say_used(struct draft *d, struct coffer_err *e)
-{
-	const struct coffer_encrypt_result *res = &d->result;
-	int r = 0;
-
-	if (d->encrypt.used_only == COFFER_USED_NO)
-		return 0;
-	if (res->used_only)
-		r = coffer_findings_print(&d->plan->preflight, COFFER_FINDING_USED_ONLY,
-			COFFER_VERDICT_OK, "it is certain which blocks are free: %s of %s are used",
-			coffer_size_format(res->used).s, coffer_size_format(res->data_size).s);
-	else
-		r = coffer_findings_print(&d->plan->preflight, COFFER_FINDING_USED_ONLY,
-			COFFER_VERDICT_NOTE,
-			"free blocks would be encrypted, too, since it is not certain which they "
-			"are (%s)",
-			res->all_because);
-	return r < 0 ? no_memory(d, e) : 0;
-}
-
 /* The map goes into the header in memory, as in a run: it is a part of what is placed. */
-static int check_used(
-	struct draft *d, const struct coffer_preflight *g, int fd, struct coffer_err *e)
+static int check_used(struct draft *d, const struct coffer_preflight *g, int fd)
 {
+	const bool kernel = g->fs.kind == COFFER_FS_XFS || g->fs.kind == COFFER_FS_BTRFS;
+	const struct coffer_encrypt_result *res = &d->result;
 	struct coffer_err why = {0};
 	int r;
 
-	if (only_kernel_knows(d, g))
-		return estimate_used(d, g, e);
+	if (kernel && geteuid() == 0 && d->encrypt.used_only != COFFER_USED_NO)
+		return estimate_used(d, g);
 	d->result.data_size = g->geometry.length;
 	r = coffer_used_find(&d->session, g, false, &why);
 	if (r == 0)
 		r = coffer_used_store(&d->session, fd, &why);
-	if (r < 0) {
-		d->facts = (struct coffer_work_facts){0};
-		return add_refusal(d, COFFER_FINDING_USED_ONLY, &why, e);
-	}
-	follow_map(d);
-	return say_used(d, e);
+	if (r < 0)
+		return add_refusal(d, COFFER_FINDING_USED_ONLY, &why);
+	set_map(d);
+	if (d->encrypt.used_only == COFFER_USED_NO)
+		return 0;
+	return coffer_findings_add(&d->plan->preflight,
+		res->used_only ? COFFER_TEXT_USED_ONLY : COFFER_TEXT_USED_ONLY_NO,
+		COFFER_WITH(COFFER_ARG_SIZE("used", res->used),
+			COFFER_ARG_SIZE("data_size", res->data_size),
+			COFFER_ARG_TEXT("reason", res->all_because)),
+		NULL);
 }
 
-/* The guards of a disk on which nothing was begun, and the layout that it would get. */
+/* The preflight checks of a plain disk, and the layout that it would get. */
 static int plan_start(struct draft *d, struct coffer_err *e)
 {
 	struct coffer_preflight g = {.dev = d->dev, .o = &d->encrypt};
@@ -290,13 +228,13 @@ static int plan_start(struct draft *d, struct coffer_err *e)
 	if (r == 0)
 		r = check_new_header(d, &g, &fd, e);
 	if (r == 0 && d->facts.geometry.device > 0)
-		r = check_used(d, &g, fd, e);
+		r = check_used(d, &g, fd);
 	if (r == 0 && d->facts.geometry.device > 0)
 		r = measure_image(d, &g, fd, e);
 	return r;
 }
 
-/* Does a map lie on the disk that the rest may follow? Whether it holds, only the key can tell. */
+/* Has the disk a used map for the rest? Whether it is valid, only the key can show. */
 static bool has_map(const struct draft *d)
 {
 	const struct coffer_geometry *g = &d->disk.facts.conversion.geometry;
@@ -312,8 +250,8 @@ static bool has_map(const struct draft *d)
 	       coffer_stored_map_trace(block);
 }
 
-/* What was begun says itself how it goes on; options for a new volume do not count. Everything
- * below the pointer is counted: the most that it can be. */
+/* The disk determines how its conversion is resumed; options for a new volume do not count.
+ * Everything below the pointer is counted, which is the upper limit. */
 static void plan_rest(struct draft *d)
 {
 	const struct coffer_facts *f = &d->disk.facts;
@@ -350,7 +288,7 @@ static int check_all(struct draft *d, struct coffer_err *e)
 	if (r == 0 && coffer_findings_count(&d->plan->preflight, COFFER_VERDICT_BAD) > 0)
 		d->plan->outcome = COFFER_REFUSED;
 	if (r == 0)
-		r = check_state(d, e);
+		r = check_state(d);
 	if (r < 0)
 		return r;
 	if (coffer_findings_find(&d->plan->preflight, COFFER_FINDING_STATE)->verdict ==
@@ -364,52 +302,50 @@ static int check_all(struct draft *d, struct coffer_err *e)
 
 /* --- work and time ------------------------------------------------------------------------- */
 
-static void tell_layout(struct draft *d)
+static int add_work(struct draft *d)
 {
 	const struct coffer_geometry *g = &d->facts.geometry;
-
-	d->plan->device_size = g->device;
-	d->plan->data_offset = g->shift;
-	d->plan->data_size = g->length;
-	d->plan->sector_size = g->sector_size;
-}
-
-static int tell_work(struct draft *d, struct coffer_err *e)
-{
+	const uint64_t copy_size = d->facts.copy_size;
 	struct coffer_plan *p = d->plan;
-	uint64_t written;
 
+	d->facts.locked = coffer_locks_usable();
+	d->facts.verify = d->encrypt.verify;
+	coffer_work_count(d->disk.operation, &d->facts, &d->works);
+	p->device_size = g->device;
+	p->data_offset = g->shift;
+	p->data_size = g->length;
+	p->sector_size = g->sector_size;
+	p->steps = d->works.steps;
+	p->flushes = d->works.examinations;
 	p->phases = calloc(COFFER_N_WORK_PHASES, sizeof(*p->phases));
 	if (!p->phases)
-		return no_memory(d, e);
-	p->steps = d->works.steps;
-	p->flushes = d->works.looks;
+		return -ENOMEM;
 	for (int i = 0; i < COFFER_N_WORK_PHASES; i++) {
-		const struct coffer_work *w = &d->works.stage[i];
+		const struct coffer_work *w = &d->works.phases[i];
+		const uint64_t written = coffer_work_written(w, copy_size);
 
-		written = coffer_work_written(w, d->facts.copy_size);
 		if (written == 0)
 			continue;
 		p->to_move += w->moved;
-		p->to_commit += coffer_work_committed(w, d->facts.copy_size);
+		p->to_commit += coffer_work_committed(w, copy_size);
 		p->to_write += written;
 		p->flushes += w->flushes;
 		p->phases[p->n_phases++] = (struct coffer_plan_phase){
-			stages[i].stage, stages[i].does, stages[i].worst, written};
+			phases[i].name, phases[i].does, phases[i].worst, written};
 	}
 	return 0;
 }
 
-/* No faster than the rate that was asked for, which counts what is scrubbed and filled, too. */
-static double at_least(const struct draft *d, double seconds)
+static int compare(const void *a, const void *b)
 {
-	const uint64_t n = d->plan->to_move + d->works.scrubbed + d->works.filled;
-	const double limit = d->encrypt.max_rate > 0 ? (double)n / (double)d->encrypt.max_rate : 0;
+	const double x = *(const double *)a, y = *(const double *)b;
 
-	return seconds > limit ? seconds : limit;
+	return x < y ? -1 : x > y;
 }
 
-static int tell_time(struct draft *d, struct coffer_err *e)
+/* As if all steps were like each of the timed ones; and no faster than --max-rate, which counts
+ * scrubbed and filled bytes too. */
+static int add_time(struct draft *d, struct coffer_err *e)
 {
 	const struct coffer_speed_question q = {
 		.disk = d->dev,
@@ -420,54 +356,52 @@ static int tell_time(struct draft *d, struct coffer_err *e)
 		.key_size = d->key_size,
 		.threads = d->encrypt.threads,
 		.direct = coffer_geometry_fits_direct(&d->facts.geometry),
-		.stop = d->encrypt.callbacks.stop,
-		.userdata = d->encrypt.callbacks.userdata,
+		.stop = {d->encrypt.callbacks.stop, d->encrypt.callbacks.userdata},
 	};
-	double seconds[COFFER_MAX_ROUNDS];
-	struct coffer_timing timing;
-	struct coffer_spread range;
+	const struct coffer_work *w = &d->works.phases[COFFER_WORK_CONVERT];
+	const double limited = d->encrypt.max_rate == 0 ? 0
+							: (double)(w->moved + w->written) /
+								  (double)d->encrypt.max_rate;
+	double seconds[COFFER_TIMED_STEPS];
+	struct coffer_timing t;
 	int r;
 
-	r = coffer_speed_measure(&q, &timing, &d->plan->speed, e);
-	if (r < 0)
+	r = coffer_speed_measure(&q, &t, &d->plan->speed, e);
+	if (r < 0 || t.n == 0)
 		return r;
-	for (size_t i = 0; i < timing.n; i++)
-		seconds[i] = coffer_estimate_work(&timing.rounds[i], timing.bytes, &d->works);
-	range = coffer_spread_of(seconds, timing.n);
-	d->plan->seconds_low = at_least(d, range.low);
-	d->plan->seconds = at_least(d, range.median);
-	d->plan->seconds_high = at_least(d, range.high);
-	return 0;
-}
-
-static int say_unmeasured(struct draft *d, const char *why)
-{
-	(void)snprintf(d->plan->speed.why, sizeof(d->plan->speed.why), "%s", why);
+	for (size_t i = 0; i < t.n; i++) {
+		seconds[i] = coffer_work_seconds(&d->works, &t.steps[i]);
+		seconds[i] = seconds[i] > limited ? seconds[i] : limited;
+	}
+	qsort(seconds, t.n, sizeof(*seconds), compare);
+	d->plan->seconds_low = seconds[0];
+	d->plan->seconds = seconds[t.n / 2];
+	d->plan->seconds_high = seconds[t.n - 1];
 	return 0;
 }
 
 static int fill(struct draft *d, struct coffer_err *e)
 {
+	struct coffer_plan *p = d->plan;
+	const char *unmeasured = "nothing to do";
 	int r;
 
-	r = coffer_status_of(d->dev, &d->plan->status, &d->disk, &d->segment, e);
+	r = coffer_status_of(d->dev, &p->status, &d->disk, &d->segment, e);
 	if (r == 0)
 		r = check_all(d, e);
 	if (r < 0)
 		return r;
-	d->plan->possible = coffer_findings_count(&d->plan->preflight, COFFER_VERDICT_BAD) == 0;
-	if (d->facts.geometry.device == 0)
-		return say_unmeasured(d, "there is nothing to do");
-	d->facts.locked = coffer_locks_usable();
-	d->facts.verify = d->encrypt.verify;
-	coffer_work_count(d->disk.operation, &d->facts, &d->works);
-	tell_layout(d);
-	r = tell_work(d, e);
-	if (r < 0)
-		return r;
-	if (d->o->no_speed)
-		return say_unmeasured(d, "it was not to be measured");
-	return tell_time(d, e);
+	p->possible = coffer_findings_count(&p->preflight, COFFER_VERDICT_BAD) == 0;
+	if (d->facts.geometry.device > 0) {
+		r = add_work(d);
+		if (r < 0)
+			return r;
+		if (!d->o->no_speed)
+			return add_time(d, e);
+		unmeasured = "not requested";
+	}
+	(void)snprintf(p->speed.why, sizeof(p->speed.why), "%s", unmeasured);
+	return 0;
 }
 
 int coffer_plan_dev(struct coffer_dev *dev, const struct coffer_plan_options *o,
@@ -484,12 +418,13 @@ int coffer_plan_dev(struct coffer_dev *dev, const struct coffer_plan_options *o,
 	d.encrypt.callbacks = (struct coffer_encrypt_callbacks){
 		.stop = o->encrypt->callbacks.stop, .userdata = o->encrypt->callbacks.userdata};
 	r = fill(&d, e);
+	if (r == -ENOMEM)
+		r = coffer_err_errno(e, ENOMEM, "plan for %s", dev->name);
 	coffer_disk_reset(&d.disk);
 	coffer_resources_free(&d.session.own);
-	if (r < 0)
-		return r;
-	*ret = TAKE_PTR(plan);
-	return 0;
+	if (r == 0)
+		*ret = TAKE_PTR(plan);
+	return r;
 }
 
 int coffer_plan(const struct coffer_plan_options *o, struct coffer_plan **ret, struct coffer_err *e)

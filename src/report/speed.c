@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/bytes.h"
 #include "base/crypto.h"
@@ -15,31 +14,25 @@
 
 enum {
 	PIECE = 1 << 20,
-	MAX_BYTES = 8 << 20, /* of data in one round */
-	MIN_ROUNDS = 3,	     /* fewer tell nothing of the spread */
-	USUAL_ROUNDS = 5,
-	AREAS = COFFER_MAX_ROUNDS + 2,
+	MAX_BYTES = 8 << 20, /* of one step */
+	AREAS = COFFER_TIMED_STEPS + 2,
 	MAX_KEY = 64
 };
 
-static const double SLOW_WRITE = 0.06; /* seconds for a round's bytes; above, rounds get smaller */
-static const double ENOUGH = 1.6;      /* seconds in all: the usual number of rounds will do */
-static const double TOO_LONG = 6;      /* seconds in all: whatever there is must do */
+static const double SLOW_WRITE = 0.06; /* seconds for a step's bytes; above, steps get smaller */
+static const double TOO_LONG = 3;      /* seconds in all: the steps so far must do */
 
-/* The scratch file: header copies first, then areas that each hold one round's bytes. First each
- * round reads one and writes another; then each moves one to the next one further up, and the
- * rounds go downwards, as a conversion's steps do: reading ahead across the commits. */
+/* The scratch file has two header copies, then areas of one step each. The steps move each area to
+ * the next one, from the last to the first, as those of a conversion do. The first step is not
+ * counted: nothing was read ahead for it. */
 struct bench {
 	const struct coffer_speed_question *q;
 	struct coffer_dev *dev;
-	struct coffer_geometry g; /* S is the bytes of a round */
-	struct coffer_engine *en;
-	uint8_t *buf; /* PIECE random bytes */
-	uint8_t *copy;
-	double started;
+	struct coffer_geometry g; /* S is the bytes of a step */
+	uint8_t *buf, *copy;	  /* PIECE random bytes, a header copy */
 };
 
-/* Plain bytes below S lie elsewhere for the engine, so the areas begin at S or above. */
+/* Plain bytes below S are elsewhere for the engine, so the areas begin at S or above. */
 static uint64_t areas_begin(const struct coffer_speed_question *q, uint64_t bytes)
 {
 	return bytes > 2 * q->copy_size ? bytes : round_up_u64(2 * q->copy_size, COFFER_BLOCK);
@@ -55,25 +48,18 @@ static uint64_t scratch_size(const struct coffer_speed_question *q, uint64_t byt
 	return areas_begin(q, bytes) + AREAS * bytes;
 }
 
-static int read_area(struct bench *b, unsigned int i, struct coffer_err *e)
-{
-	int r = 0;
-
-	for (uint64_t at = 0; at < b->g.shift && r == 0; at += PIECE)
-		r = coffer_dev_read(b->dev, b->copy, PIECE, area(b, i) + at, e);
-	return r;
-}
-
 static int write_area(struct bench *b, unsigned int i, struct coffer_err *e)
 {
-	int r = 0;
+	for (uint64_t at = 0; at < b->g.shift; at += PIECE) {
+		const int r = coffer_dev_write(b->dev, b->buf, PIECE, area(b, i) + at, e);
 
-	for (uint64_t at = 0; at < b->g.shift && r == 0; at += PIECE)
-		r = coffer_dev_write(b->dev, b->buf, PIECE, area(b, i) + at, e);
-	return r < 0 ? r : coffer_dev_flush(b->dev, e);
+		if (r < 0)
+			return r;
+	}
+	return coffer_dev_flush(b->dev, e);
 }
 
-/* What coffer_header_commit does: look at the header, seal two copies, write them one by one. */
+/* What coffer_header_commit does: read the header, checksum and write each copy, with a flush. */
 static int commit(struct bench *b, struct coffer_err *e)
 {
 	const uint64_t n = b->q->copy_size;
@@ -81,160 +67,85 @@ static int commit(struct bench *b, struct coffer_err *e)
 	int r;
 
 	r = coffer_dev_read(b->dev, b->copy, COFFER_BLOCK, 0, e);
-	for (int i = 0; i < 2 && r == 0; i++)
-		r = coffer_sha256(b->copy, n, sum);
 	for (uint64_t i = 0; i < 2 && r == 0; i++) {
-		r = coffer_dev_write(b->dev, b->copy, n, i * n, e);
+		r = coffer_sha256(b->copy, n, sum);
+		if (r == 0)
+			r = coffer_dev_write(b->dev, b->copy, n, i * n, e);
 		if (r == 0)
 			r = coffer_dev_flush(b->dev, e);
 	}
 	return r;
 }
 
-static void forget(struct bench *b, unsigned int i)
-{
-	coffer_dev_forget(b->dev, area(b, i), b->g.shift);
-}
-
-/* Read one area, write another one. */
-static int time_transfers(
-	struct bench *b, unsigned int i, struct coffer_round *ret, struct coffer_err *e)
-{
-	double t[3];
-	int r;
-
-	/* What is read in a round is not what one before it wrote, so that a drive's own cache has
-	 * no part in it. */
-	forget(b, i + 1);
-	t[0] = coffer_clock();
-	r = read_area(b, i + 1, e);
-	t[1] = coffer_clock();
-	if (r == 0)
-		r = write_area(b, AREAS - 1 - i, e);
-	t[2] = coffer_clock();
-	ret->read = t[1] - t[0];
-	ret->write = t[2] - t[1];
-	return r;
-}
-
-/* The next step, and its commit. */
-static int time_step(struct bench *b, struct coffer_round *ret, struct coffer_err *e)
-{
-	struct coffer_step step;
-	double t[3];
-	int r;
-
-	t[0] = coffer_clock();
-	r = coffer_engine_step(b->en, &step, e);
-	if (r == 0)
-		r = coffer_dev_flush(b->dev, e);
-	t[1] = coffer_clock();
-	if (r == 0)
-		r = commit(b, e);
-	t[2] = coffer_clock();
-	ret->move = t[1] - t[0];
-	ret->commit = t[2] - t[1];
-	return r;
-}
-
-/* Rounds of as many bytes as the disk writes in a moment, so that a slow one is asked no more of
- * than a fast one. */
-static int choose_bytes(struct bench *b, struct coffer_err *e)
+/* The first write to a block costs more than later ones, which are what a disk in use sees; and
+ * a slow disk gets smaller steps. */
+static int fill(struct bench *b, struct coffer_err *e)
 {
 	const double began = coffer_clock();
-	double fitting;
+	uint64_t fitting;
 	int r;
 
 	r = write_area(b, AREAS - 1, e);
 	if (r < 0)
 		return r;
-	fitting = (double)b->g.shift * SLOW_WRITE / (coffer_clock() - began);
-	if (fitting < (double)b->g.shift)
-		b->g.shift = round_down_u64((uint64_t)fitting, PIECE);
-	if (b->g.shift < PIECE)
-		b->g.shift = PIECE;
-	return 0;
-}
-
-static bool stop_wanted(const struct bench *b)
-{
-	return b->q->stop && b->q->stop(b->q->userdata);
-}
-
-/* The first write of a block costs more than the later ones, which are what a disk in use sees. */
-static int fill(struct bench *b, struct coffer_err *e)
-{
-	int r = coffer_dev_write(b->dev, b->copy, b->q->copy_size, 0, e);
-
-	if (r == 0)
-		r = coffer_dev_write(b->dev, b->copy, b->q->copy_size, b->q->copy_size, e);
-	for (unsigned int i = 0; i < AREAS && r == 0 && !stop_wanted(b); i++)
+	fitting = (uint64_t)((double)b->g.shift * SLOW_WRITE / (coffer_clock() - began + 1e-9));
+	b->g.shift = min_u64(b->g.shift, round_down_u64(fitting, PIECE) + PIECE);
+	for (unsigned int i = 0; i < AREAS && r == 0 && !coffer_stop_wanted(&b->q->stop); i++)
 		r = write_area(b, i, e);
-	return r;
+	return r < 0 ? r : commit(b, e);
 }
 
-static bool has_enough(const struct bench *b, size_t n)
+static int time_step(struct bench *b, struct coffer_engine *en, struct coffer_timed_step *ret,
+	struct coffer_err *e)
 {
-	const double t = coffer_clock() - b->started;
-
-	return n == COFFER_MAX_ROUNDS || (n >= USUAL_ROUNDS && t > ENOUGH / 2) || t > TOO_LONG / 2;
-}
-
-/* As many steps as there were rounds of transfers. One before them is not counted: nothing was read
- * ahead for it. */
-static int time_steps(struct bench *b, struct coffer_timing *timing, struct coffer_err *e)
-{
-	const unsigned int n = (unsigned int)timing->n;
-	struct coffer_round first;
-	unsigned int done = 0;
+	const double began = coffer_clock();
+	struct coffer_step step;
+	double moved;
 	int r;
 
-	for (unsigned int i = 0; i < AREAS; i++)
-		forget(b, i);
-	r = coffer_engine_begin(b->en, area(b, AREAS - 1), area(b, AREAS - 2 - n), e);
+	r = coffer_engine_step(en, &step, e);
 	if (r == 0)
-		r = time_step(b, &first, e);
-	while (r == 0 && done < n && !stop_wanted(b) &&
-		(done < MIN_ROUNDS || coffer_clock() - b->started < TOO_LONG)) {
-		r = time_step(b, &timing->rounds[done], e);
-		done++;
-	}
-	timing->n = done;
+		r = coffer_dev_flush(b->dev, e);
+	moved = coffer_clock();
+	if (r == 0)
+		r = commit(b, e);
+	*ret = (struct coffer_timed_step){
+		.bytes = b->g.shift, .move = moved - began, .commit = coffer_clock() - moved};
 	return r;
 }
 
-static int run_rounds(struct bench *b, struct coffer_timing *timing, struct coffer_err *e)
+static int time_steps(struct bench *b, struct coffer_timing *ret, struct coffer_err *e)
 {
+	_cleanup_engine_ struct coffer_engine *en = NULL;
 	uint8_t key[MAX_KEY];
 	const struct coffer_engine_setup setup = {.dev = b->dev,
 		.g = &b->g,
 		.key = key,
 		.key_size = b->q->key_size,
 		.threads = b->q->threads};
+	const double began = coffer_clock();
+	struct coffer_timed_step first;
 	int r;
 
 	if (coffer_random(key, sizeof(key)) < 0)
 		return coffer_err_set(e, EIO, "libcrypto has no random bytes");
-	r = choose_bytes(b, e);
+	r = fill(b, e);
+	if (r < 0)
+		return r;
+	coffer_dev_forget(b->dev, area(b, 0), AREAS * b->g.shift);
+	r = coffer_engine_open(&setup, &en, e);
 	if (r == 0)
-		r = fill(b, e);
-	while (r == 0 && !stop_wanted(b) && !has_enough(b, timing->n)) {
-		r = time_transfers(b, (unsigned int)timing->n, &timing->rounds[timing->n], e);
-		if (r == 0)
-			timing->n++;
-	}
-	timing->bytes = b->g.shift;
+		r = coffer_engine_begin(en, area(b, AREAS - 1), area(b, 0), e);
 	if (r == 0)
-		r = coffer_engine_open(&setup, &b->en, e);
-	if (r == 0 && !stop_wanted(b))
-		r = time_steps(b, timing, e);
-	if (r == 0 && timing->n < MIN_ROUNDS && !stop_wanted(b))
-		r = coffer_err_set(e, ETIME, "the disk is too slow for a short measurement");
+		r = time_step(b, en, &first, e);
+	while (r == 0 && ret->n < COFFER_TIMED_STEPS && !coffer_stop_wanted(&b->q->stop) &&
+		(ret->n == 0 || coffer_clock() - began < TOO_LONG))
+		r = time_step(b, en, &ret->steps[ret->n++], e);
 	return r;
 }
 
-/* The image's own folder if a file can be made there, or where large temporary files go. A folder
- * that was asked for is the only one. */
+/* In the folder that was asked for and in no other; or beside the image, else where large temporary
+ * files go. */
 static int open_scratch(const struct coffer_speed_question *q, uint64_t bytes,
 	struct coffer_dev **ret, struct coffer_speed *speed, struct coffer_err *e)
 {
@@ -258,14 +169,14 @@ static int open_scratch(const struct coffer_speed_question *q, uint64_t bytes,
 	return 0;
 }
 
-static int measure(const struct coffer_speed_question *q, struct coffer_timing *timing,
+static int measure(const struct coffer_speed_question *q, struct coffer_timing *ret,
 	struct coffer_speed *speed, struct coffer_err *e)
 {
 	_cleanup_dev_ struct coffer_dev *dev = NULL;
 	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(PIECE);
-	const size_t copy_size = q->copy_size > PIECE ? q->copy_size : PIECE;
-	_cleanup_free_ uint8_t *copy = coffer_dev_buffer(copy_size);
-	struct bench b = {.q = q, .buf = buf, .copy = copy, .started = coffer_clock()};
+	_cleanup_free_ uint8_t *copy =
+		coffer_dev_buffer(q->copy_size ? q->copy_size : COFFER_BLOCK);
+	struct bench b = {.q = q, .buf = buf, .copy = copy};
 	uint64_t bytes = round_down_u64(min_u64(q->shift, MAX_BYTES), PIECE);
 	int r;
 
@@ -279,65 +190,32 @@ static int measure(const struct coffer_speed_question *q, struct coffer_timing *
 	while (bytes > PIECE && scratch_size(q, bytes) > dev->size)
 		bytes -= PIECE;
 	b.dev = dev;
-	b.g = (struct coffer_geometry){.device = dev->size, .shift = bytes};
-	b.g.sector_size = q->sector_size;
+	b.g = (struct coffer_geometry){
+		.device = dev->size, .shift = bytes, .sector_size = q->sector_size};
 	coffer_dev_set_direct(dev, q->direct);
 	speed->direct = coffer_dev_is_direct(dev);
-	r = run_rounds(&b, timing, e);
-	coffer_engine_close(b.en);
-	return r;
+	return time_steps(&b, ret, e);
 }
 
-/* Bytes per second. A step is one of the conversion, with @shift bytes. */
-static void tell_rates(const struct coffer_timing *t, uint64_t shift, struct coffer_speed *speed)
-{
-	double rd[COFFER_MAX_ROUNDS], wr[COFFER_MAX_ROUNDS], st[COFFER_MAX_ROUNDS];
-	struct coffer_spread range;
-
-	for (size_t i = 0; i < t->n; i++) {
-		const struct coffer_round *r = &t->rounds[i];
-
-		rd[i] = (double)t->bytes / r->read;
-		wr[i] = (double)t->bytes / r->write;
-		st[i] = (double)shift / coffer_estimate_step(r, t->bytes, shift);
-	}
-	speed->measured = true;
-	speed->rounds = (unsigned int)t->n;
-	speed->bytes = t->bytes;
-	range = coffer_spread_of(rd, t->n);
-	speed->read_low = range.low;
-	speed->read_median = range.median;
-	speed->read_high = range.high;
-	range = coffer_spread_of(wr, t->n);
-	speed->write_low = range.low;
-	speed->write_median = range.median;
-	speed->write_high = range.high;
-	range = coffer_spread_of(st, t->n);
-	speed->step_low = range.low;
-	speed->step_median = range.median;
-	speed->step_high = range.high;
-}
-
-int coffer_speed_measure(const struct coffer_speed_question *q, struct coffer_timing *timing,
+int coffer_speed_measure(const struct coffer_speed_question *q, struct coffer_timing *ret,
 	struct coffer_speed *speed, struct coffer_err *e)
 {
 	struct coffer_err why = {0};
 	int r;
 
-	*timing = (struct coffer_timing){0};
+	*ret = (struct coffer_timing){0};
 	*speed = (struct coffer_speed){0};
-	r = measure(q, timing, speed, &why);
-	if (q->stop && q->stop(q->userdata)) {
-		(void)coffer_err_set(e, EINTR, "stopped as asked");
+	r = measure(q, ret, speed, &why);
+	if (coffer_stop_wanted(&q->stop)) {
+		(void)coffer_err_set(e, EINTR, "stopped on request");
 		coffer_err_outcome(e, COFFER_INTERRUPTED);
 		return -EINTR;
 	}
+	speed->measured = r == 0;
 	if (r < 0) {
-		*timing = (struct coffer_timing){0};
+		*ret = (struct coffer_timing){0};
 		*speed = (struct coffer_speed){0};
 		(void)snprintf(speed->why, sizeof(speed->why), "%s", why.msg);
-		return 0;
 	}
-	tell_rates(timing, q->shift, speed);
 	return 0;
 }

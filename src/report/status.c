@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* status.c - the public status, of a device that is open already */
+/* status.c - the stage of a disk, its holders and the next command */
 #include "report/status.h"
 
 #include <errno.h>
@@ -8,11 +8,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/array.h"
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/findings.h"
 #include "base/json.h"
 #include "base/quote.h"
+#include "block/devices.h"
 #include "block/holders.h"
 #include "convert/moved_segment_read.h"
 #include "convert/preflight.h"
@@ -23,11 +25,19 @@
 #include "luks2/locks.h"
 
 enum {
-	MAX_LOOKS = 20 /* at a disk that changes meanwhile */
+	MAX_READS = 20 /* of a disk that changes meanwhile */
 };
 
 DEFINE_CLEANUP(struct coffer_status *, status, coffer_status_free);
 #define _cleanup_status_ _cleanup_(cleanup_status)
+
+/* What was read of one and the same disk. */
+struct reading {
+	struct coffer_disk disk;
+	struct coffer_moved_segment segment;
+	struct coffer_plain_facts plain;
+	uint64_t reserve; /* that fits on a plain disk; 0: the default */
+};
 
 void coffer_status_free(struct coffer_status *s)
 {
@@ -35,6 +45,7 @@ void coffer_status_free(struct coffer_status *s)
 		return;
 	free(s->device);
 	free(s->holders);
+	free(s->command);
 	free(s);
 }
 
@@ -46,90 +57,136 @@ bool coffer_status_is_busy(const struct coffer_status *s)
 	return false;
 }
 
-static void say_why(struct coffer_status *s, const char *text)
+static void set_why(struct coffer_status *s, const char *text)
 {
 	(void)snprintf(s->why, sizeof(s->why), "%.*s", (int)sizeof(s->why) - 1, text);
 }
 
-/* Only the reserve is too large for the room there is. */
-static bool only_room_is_missing(const struct coffer_findings *preflight)
-{
-	const struct coffer_finding *room = coffer_findings_find(preflight, COFFER_FINDING_RESERVE);
+/* --- a plain disk --- */
 
-	return room && room->verdict == COFFER_VERDICT_BAD &&
-	       coffer_findings_count(preflight, COFFER_VERDICT_BAD) == 1;
+static bool is_bad(const struct coffer_findings *l, enum coffer_finding_id id)
+{
+	const struct coffer_finding *f = coffer_findings_find(l, id);
+
+	return f && f->verdict == COFFER_VERDICT_BAD;
 }
 
-/* Ask the guards, with the usual reserve, then with the smaller ones that a person could ask for.
- */
-static int ask_preflight(struct coffer_dev *dev, struct coffer_preflight *g,
-	struct coffer_findings *first, struct coffer_plain_facts *plain, uint64_t *ret_reserve,
-	struct coffer_err *e)
+/* The preflight checks with the default reserve, and with smaller ones if nothing else fails. The
+ * first refusal is the reason. */
+static int run_preflight(struct coffer_dev *dev, struct coffer_status *s, struct reading *f,
+	struct coffer_preflight *g, struct coffer_err *e)
 {
-	struct coffer_encrypt_options o = {.device = dev->name};
-	int r;
-
-	*g = (struct coffer_preflight){.dev = dev, .o = &o};
-	r = coffer_preflight_list(g, true, first, e);
-	plain->ready = r == 0 && coffer_findings_count(first, COFFER_VERDICT_BAD) == 0;
-	if (r < 0 || !only_room_is_missing(first))
-		return r;
-	for (o.reserve = COFFER_RESERVE / 2; o.reserve >= 2 * COFFER_MIN_SHIFT && !plain->ready;
-		o.reserve /= 2) {
-		_cleanup_(coffer_findings_free) struct coffer_findings preflight = {0};
+	for (uint64_t reserve = COFFER_RESERVE; reserve >= 2 * COFFER_MIN_SHIFT; reserve /= 2) {
+		const struct coffer_encrypt_options o = {.device = dev->name, .reserve = reserve};
+		_cleanup_(coffer_findings_free) struct coffer_findings l = {0};
+		int r;
 
 		*g = (struct coffer_preflight){.dev = dev, .o = &o};
-		r = coffer_preflight_list(g, true, &preflight, e);
+		r = coffer_preflight_list(g, true, &l, e);
+		g->o = NULL;
 		if (r < 0)
 			return r;
-		plain->ready = coffer_findings_count(&preflight, COFFER_VERDICT_BAD) == 0;
-		*ret_reserve = plain->ready ? o.reserve : 0;
+		for (size_t i = 0; i < l.n && !s->why[0]; i++)
+			if (l.items[i].verdict == COFFER_VERDICT_BAD)
+				set_why(s, l.items[i].text);
+		if (coffer_findings_count(&l, COFFER_VERDICT_BAD) == 0) {
+			s->why[0] = '\0';
+			f->plain.ready = true;
+			f->reserve = reserve < COFFER_RESERVE ? reserve : 0;
+			return 0;
+		}
+		if (!is_bad(&l, COFFER_FINDING_RESERVE))
+			return 0;
 	}
 	return 0;
 }
 
-/* A disk on which nothing of a conversion was found: what is on it, and may it be encrypted? */
-static int look_at_plain(struct coffer_dev *dev, struct coffer_status *s,
-	const struct coffer_moved_segment *v, struct coffer_plain_facts *plain,
-	uint64_t *ret_reserve, struct coffer_err *e)
+static int read_plain(
+	struct coffer_dev *dev, struct coffer_status *s, struct reading *f, struct coffer_err *e)
 {
-	_cleanup_(coffer_findings_free) struct coffer_findings preflight = {0};
+	const struct coffer_moved_segment *v = &f->segment;
+	struct coffer_plain_facts *plain = &f->plain;
 	struct coffer_preflight g;
 	char why[sizeof(s->why)];
 	int r;
 
-	r = ask_preflight(dev, &g, &preflight, plain, ret_reserve, e);
+	r = run_preflight(dev, s, f, &g, e);
 	if (r < 0)
 		return r;
-	(void)snprintf(s->filesystem, sizeof(s->filesystem), "%s", g.content.type);
 	plain->luks = g.content.luks;
 	plain->luks2 = g.content.luks2;
 	plain->torn = coffer_moved_segment_is_torn(v, why, sizeof(why));
-	for (size_t i = 0; i < preflight.n && !plain->ready && !s->why[0]; i++)
-		if (preflight.items[i].verdict == COFFER_VERDICT_BAD)
-			say_why(s, preflight.items[i].text);
+	(void)snprintf(s->filesystem, sizeof(s->filesystem), "%s", g.content.type);
 	if (plain->torn) {
 		(void)snprintf(s->why, sizeof(s->why),
-			"its first bytes are half overwritten with a LUKS2 header; a whole copy of "
-			"them lies at byte %" PRIu64,
+			"the first bytes are partly overwritten with a LUKS2 header; a whole copy "
+			"of them is at byte %" PRIu64,
 			coffer_segment_copy_offset(&v->geometry));
 	} else if (coffer_moved_segment_is_ambiguous(v, why, sizeof(why))) {
 		plain->torn = true;
-		say_why(s, why);
+		set_why(s, why);
 	} else if (plain->luks && !plain->luks2) {
 		s->filesystem[0] = s->why[0] = '\0';
 		s->luks_version = 1;
-	} else if (plain->ready && s->filesystem[0] == '\0') {
+	} else if (plain->ready && !s->filesystem[0]) {
 		(void)snprintf(
 			s->filesystem, sizeof(s->filesystem), "%s", coffer_fs_name(g.fs.kind));
 	}
 	return 0;
 }
 
-/* What the header tells of. A volume that is not under way has one crypt segment. */
-static void tell_header(struct coffer_status *s, const struct coffer_disk *disk)
+/* The preflight checks take no lock: what another program has just placed would be a header without
+ * facts to them. */
+static int has_begun(struct coffer_dev *dev, bool *ret, struct coffer_err *e)
+{
+	struct coffer_disk now = {0};
+	const int r = coffer_disk_examine(dev, &now, e);
+
+	*ret = r == 0 && now.operation != COFFER_OP_START;
+	coffer_disk_reset(&now);
+	return r;
+}
+
+/* Facts, moved-segment check and preflight checks of one and the same disk. */
+static int read_disk(
+	struct coffer_dev *dev, struct coffer_status *s, struct reading *f, struct coffer_err *e)
+{
+	for (int i = 0; i < MAX_READS; i++) {
+		bool again = false;
+		int r;
+
+		f->reserve = 0;
+		f->plain = (struct coffer_plain_facts){0};
+		s->filesystem[0] = s->why[0] = '\0';
+		s->luks_version = 0;
+		r = coffer_disk_examine(dev, &f->disk, e);
+		if (r == 0)
+			r = coffer_moved_segment_read(&f->disk, &f->segment, e);
+		if (r < 0 || f->disk.operation != COFFER_OP_START)
+			return r;
+		r = read_plain(dev, s, f, e);
+		if (r == 0)
+			r = has_begun(dev, &again, e);
+		if (r < 0 || !again)
+			return r;
+	}
+	return coffer_err_set(e, EBUSY, "%s changes while it is read", dev->name);
+}
+
+/* --- a disk with a header --- */
+
+static void set_geometry(struct coffer_status *s, const struct coffer_geometry *g)
+{
+	s->device_size = g->device;
+	s->data_offset = g->shift;
+	s->data_size = g->length;
+	s->sector_size = g->sector_size;
+}
+
+static void set_header(struct coffer_status *s, const struct coffer_disk *disk)
 {
 	const struct coffer_facts *f = &disk->facts;
+	/* A volume without a conversion has one crypt segment. */
 	struct json_object *segment =
 		coffer_json_object(coffer_json_object(disk->header->json, "segments"), "0");
 	const char *cipher = coffer_json_string(segment, "encryption");
@@ -137,15 +194,10 @@ static void tell_header(struct coffer_status *s, const struct coffer_disk *disk)
 	s->luks_version = 2;
 	(void)snprintf(s->uuid, sizeof(s->uuid), "%s", disk->header->uuid);
 	if (f->kind_error < 0 || f->kind == COFFER_LUKS2_OTHER) {
-		say_why(s, f->kind_reason.msg);
+		set_why(s, f->kind_reason.msg);
 	} else if (f->kind == COFFER_LUKS2_CONVERTING) {
-		const struct coffer_conversion *c = &f->conversion;
-
-		(void)snprintf(s->cipher, sizeof(s->cipher), "%s", c->cipher);
-		s->device_size = c->geometry.device;
-		s->data_offset = c->geometry.shift;
-		s->data_size = c->geometry.length;
-		s->sector_size = c->geometry.sector_size;
+		(void)snprintf(s->cipher, sizeof(s->cipher), "%s", f->conversion.cipher);
+		set_geometry(s, &f->conversion.geometry);
 	} else if (cipher) {
 		(void)snprintf(s->cipher, sizeof(s->cipher), "%s", cipher);
 		if (coffer_json_u64s(segment, "offset", &s->data_offset) < 0)
@@ -155,9 +207,32 @@ static void tell_header(struct coffer_status *s, const struct coffer_disk *disk)
 	}
 }
 
-/* In the bytes that a run counts. A map of what is used that cannot be read is one that no run
- * follows: then all bytes count. But a repair that is about to write ends at a failed read (law 4).
- */
+static void set_facts(struct coffer_status *s, const struct coffer_disk *disk)
+{
+	const struct coffer_facts *f = &disk->facts;
+
+	s->operation = disk->operation;
+	s->can_abort = coffer_can_abort(disk->operation, f);
+	s->locked = !disk->unlocked;
+	if (disk->header) {
+		set_header(s, disk);
+	} else if (f->header.newest < 0 && f->transition_error == 0) {
+		(void)snprintf(s->uuid, sizeof(s->uuid), "%s", f->transition.uuid);
+		set_geometry(s, &f->transition.geometry);
+	}
+	if (disk->operation == COFFER_OP_DAMAGED)
+		set_why(s, disk->why);
+	else if (disk->operation == COFFER_OP_SHRUNK)
+		(void)snprintf(s->why, sizeof(s->why),
+			"the device has %" PRIu64 " bytes, and the conversion needs %" PRIu64
+			"; make it as large again",
+			s->size, s->device_size);
+	else if (disk->header && !f->header.agree && !s->why[0])
+		set_why(s, "one of the two header copies is torn or out of date");
+}
+
+/* In the bytes that a run counts. No run uses a map that cannot be read: then all bytes count. But
+ * a repair that is about to write ends at a failed read (law 4). */
 static int read_progress(
 	struct coffer_status *s, const struct coffer_disk *disk, struct coffer_err *e)
 {
@@ -173,7 +248,7 @@ static int read_progress(
 	if (r < 0)
 		return r;
 	r = coffer_progress_read(disk, &s->converted, &s->total, &why);
-	if (r < 0 && (r == -ENOMEM || !disk->dev->read_only))
+	if (r == -ENOMEM || (r < 0 && !disk->dev->read_only))
 		return coffer_err_pass(e, r, &why);
 	if (r < 0) {
 		s->total = c->geometry.length;
@@ -182,53 +257,22 @@ static int read_progress(
 	return 0;
 }
 
-static void tell_transition(struct coffer_status *s, const struct coffer_facts *f)
-{
-	const struct coffer_geometry *g = &f->transition.geometry;
-
-	(void)snprintf(s->uuid, sizeof(s->uuid), "%s", f->transition.uuid);
-	s->device_size = g->device;
-	s->data_offset = g->shift;
-	s->data_size = g->length;
-	s->sector_size = g->sector_size;
-}
-
-/* Placed, and yet nobody may go on, or back: see convert/moved_segment_refuse.c. */
+/* Placed, but a run can neither resume nor undo it: see convert/moved_segment_refuse.c. */
 static bool is_placed_in_part(const struct coffer_moved_segment *v, struct coffer_status *s)
 {
 	char why[sizeof(s->why)];
 
 	if (coffer_moved_segment_copy_is_incomplete(v, why, sizeof(why))) {
 		s->can_abort = false;
-		say_why(s, why);
+		set_why(s, why);
 		return true;
 	}
 	if (v->keyslot_torn)
-		say_why(s, "a keyslot of its header is half written, so no key opens it");
+		set_why(s, "a keyslot of its header is torn, so no key opens it");
 	return v->keyslot_torn;
 }
 
-static void tell_facts(struct coffer_status *s, const struct coffer_disk *disk)
-{
-	const struct coffer_facts *f = &disk->facts;
-
-	s->operation = disk->operation;
-	s->can_abort = coffer_can_abort(disk->operation, f);
-	s->locked = !disk->unlocked;
-	if (disk->header)
-		tell_header(s, disk);
-	else if (f->header.newest < 0 && f->transition_error == 0)
-		tell_transition(s, f);
-	if (disk->operation == COFFER_OP_DAMAGED)
-		say_why(s, disk->why);
-	if (disk->operation == COFFER_OP_SHRUNK)
-		(void)snprintf(s->why, sizeof(s->why),
-			"it has %" PRIu64 " bytes now, but holds a conversion of %" PRIu64
-			" bytes; give it its size back",
-			s->size, s->device_size);
-	if (disk->header && !f->header.agree && !s->why[0])
-		say_why(s, "one of the two header copies is torn or behind the other");
-}
+/* --- holders, and the next command --- */
 
 static int read_holders(struct coffer_dev *dev, struct coffer_status *s, struct coffer_err *e)
 {
@@ -237,10 +281,10 @@ static int read_holders(struct coffer_dev *dev, struct coffer_status *s, struct 
 	struct stat st;
 	int r;
 
-	if (dev->fd < 0) /* a device of a test's own */
+	if (dev->fd < 0) /* a simulated device of a test */
 		return 0;
 	if (fstat(dev->fd, &st) < 0)
-		return coffer_err_errno(e, errno, "look at %s", dev->name);
+		return coffer_err_errno(e, errno, "examine %s", dev->name);
 	coffer_lock_path_reencryption(s->uuid, lock_path);
 	r = coffer_holders_find(&st, lock_path, &holders, e);
 	if (r < 0)
@@ -251,155 +295,133 @@ static int read_holders(struct coffer_dev *dev, struct coffer_status *s, struct 
 	return 0;
 }
 
-/* A command for a shell, or none where the name is too long for it: half a name is another one. */
-static void set_next(struct coffer_status *s, const char *command, const char *name)
+/* The next command; none if it is too long, or a name in it is @truncated: half a name is another
+ * one. */
+static int set_next(struct coffer_status *s, const char *const *words, bool truncated)
 {
-	char word[sizeof(s->next)];
-	const bool cut = strlen(name) >= sizeof(s->holders->name) - 1 && name != s->device;
-	int n;
+	size_t n = 0;
 
-	coffer_quote(name, word, sizeof(word));
-	n = snprintf(s->next, sizeof(s->next), "%s %s", command, word);
-	if (cut || strlen(word) < strlen(name) || n < 0 || (size_t)n >= sizeof(s->next))
+	for (size_t i = 0; words[i] && !truncated; i++) {
+		char word[sizeof(s->next)];
+
+		coffer_quote(words[i], word, sizeof(word));
+		n += (size_t)snprintf(
+			s->next + n, sizeof(s->next) - n, "%s%s", i > 0 ? " " : "", word);
+		truncated = n >= sizeof(s->next) || strlen(word) < strlen(words[i]);
+	}
+	if (truncated) {
 		s->next[0] = '\0';
+		return 0;
+	}
+	s->command = coffer_words_copy(words);
+	return s->command ? 0 : -ENOMEM;
 }
 
-/* Somebody who has to go before coffer can work, and the command that makes him go, if one does. */
-static bool tell_blocker(struct coffer_status *s, const struct coffer_holder *u)
+/* A converting process first; then the holders on top, which are the last in the list. */
+static const struct coffer_holder *find_blocker(const struct coffer_status *s)
 {
-	char why[sizeof(s->why)] = "", command[64];
+	const struct coffer_holder *u = coffer_status_holder(s, COFFER_HOLDER_REENCRYPTION);
 
-	switch (u->kind) {
-	case COFFER_HOLDER_REENCRYPTION:
-		(void)snprintf(why, sizeof(why), "process %d (%s) is converting it right now",
-			(int)u->pid, u->name);
-		break;
-	case COFFER_HOLDER_MOUNT:
-		(void)snprintf(why, sizeof(why), "it is mounted on %s", u->name);
-		if (u->pid == 0) {
-			set_next(s, "umount", u->name);
-			break;
-		}
-		(void)snprintf(why, sizeof(why),
-			"it is mounted on %s in the mount namespace of process %d", u->name,
-			(int)u->pid);
-		(void)snprintf(command, sizeof(command), "nsenter --target %d --mount umount",
-			(int)u->pid);
-		set_next(s, command, u->name);
-		break;
-	case COFFER_HOLDER_SWAP:
-		(void)snprintf(why, sizeof(why), "it is in use as swap");
-		set_next(s, "swapoff", u->name);
-		break;
-	case COFFER_HOLDER_DEVICE:
-		(void)snprintf(why, sizeof(why), "the block device %s stands on it", u->name);
-		break;
-	case COFFER_HOLDER_LOOP:
-		(void)snprintf(why, sizeof(why), "it is attached to %s", u->name);
-		set_next(s, "losetup -d", u->name);
-		break;
-	case COFFER_HOLDER_PROCESS:
-	case COFFER_N_HOLDER_KINDS:
-		return false;
+	for (size_t i = s->n_holders; i > 0 && !u; i--)
+		if (s->holders[i - 1].kind != COFFER_HOLDER_PROCESS)
+			u = &s->holders[i - 1];
+	return u;
+}
+
+/* The holder @u must go before coffer can run: next comes the command that removes it, if any. */
+static int set_blocker(struct coffer_status *s, const struct coffer_holder *u)
+{
+	static const struct {
+		const char *text, *command, *option;
+	} kinds[COFFER_N_HOLDER_KINDS] = {
+		[COFFER_HOLDER_MOUNT] = {"mounted on", "umount", NULL},
+		[COFFER_HOLDER_SWAP] = {"in use as the swap", "swapoff", NULL},
+		[COFFER_HOLDER_DEVICE] = {"in use by the block device", NULL, NULL},
+		[COFFER_HOLDER_LOOP] = {"attached to", "losetup", "-d"},
+	};
+	const bool elsewhere = u->kind == COFFER_HOLDER_MOUNT && u->pid > 0;
+	const char *words[8] = {NULL};
+	char suffix[64] = "", why[sizeof(s->why)], pid[16];
+	size_t n = 0;
+
+	(void)snprintf(pid, sizeof(pid), "%d", (int)u->pid);
+	if (elsewhere) {
+		(void)snprintf(
+			suffix, sizeof(suffix), " in the mount namespace of process %s", pid);
+		n = 4;
+		memcpy(words, COFFER_RUN("nsenter", "--target", pid, "--mount"),
+			n * sizeof(*words));
 	}
+	if (u->kind == COFFER_HOLDER_REENCRYPTION)
+		(void)snprintf(why, sizeof(why), "process %s (%s) is converting it", pid, u->name);
+	else
+		(void)snprintf(why, sizeof(why), "%s %s%s", kinds[u->kind].text, u->name, suffix);
 	if (!s->why[0])
-		say_why(s, why);
-	return true;
+		set_why(s, why);
+	if (!kinds[u->kind].command)
+		return 0;
+	words[n++] = kinds[u->kind].command;
+	if (kinds[u->kind].option)
+		words[n++] = kinds[u->kind].option;
+	words[n] = u->name;
+	return set_next(s, words, strlen(u->name) >= sizeof(u->name) - 1);
 }
 
-/* The users on top come last in the list, and have to go first. */
-static void tell_next(struct coffer_status *s, enum coffer_next next, uint64_t reserve)
+static int set_next_command(struct coffer_status *s, enum coffer_next next, uint64_t reserve)
 {
-	char command[96];
-	const bool works = next == COFFER_NEXT_ENCRYPT || next == COFFER_NEXT_ABORT ||
-			   next == COFFER_NEXT_REPAIR || next == COFFER_NEXT_STOCK_RESUME ||
-			   next == COFFER_NEXT_STOCK_REPAIR;
+	const bool writes = next == COFFER_NEXT_ENCRYPT || next == COFFER_NEXT_ABORT ||
+			    next == COFFER_NEXT_REPAIR || next == COFFER_NEXT_STOCK_RESUME ||
+			    next == COFFER_NEXT_STOCK_REPAIR;
+	const struct coffer_holder *u = writes ? find_blocker(s) : NULL;
+	const char *words[8] = {NULL};
+	char command[64], size[32], *rest = NULL;
+	size_t n = 0;
 
-	for (size_t i = 0; i < s->n_holders && works; i++)
-		if (s->holders[i].kind == COFFER_HOLDER_REENCRYPTION &&
-			tell_blocker(s, &s->holders[i]))
-			return;
-	for (size_t i = s->n_holders; i > 0 && works; i--)
-		if (tell_blocker(s, &s->holders[i - 1]))
-			return;
 	if (next == COFFER_NEXT_NOTHING)
-		return;
+		return 0;
+	if (u)
+		return set_blocker(s, u);
 	(void)snprintf(command, sizeof(command), "%s", coffer_next_command(next));
+	for (char *word = strtok_r(command, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
+		words[n++] = word;
 	if (next == COFFER_NEXT_STOCK_RESUME && !s->is_block)
-		(void)snprintf(command, sizeof(command), "%s --force-offline-reencrypt",
-			coffer_next_command(next));
-	if (reserve && (next == COFFER_NEXT_ENCRYPT || next == COFFER_NEXT_PLAN))
-		(void)snprintf(command, sizeof(command), "%s --reduce-device-size %" PRIu64 "M",
-			coffer_next_command(next), reserve >> 20);
-	set_next(s, command, s->device);
-}
-
-/* Is there, by now, something where nothing was? The guards look without a lock, and what somebody
- * has just placed would be a header without facts to them. */
-static int has_begun(struct coffer_dev *dev, bool *ret, struct coffer_err *e)
-{
-	struct coffer_disk now = {0};
-	const int r = coffer_disk_examine(dev, &now, e);
-
-	*ret = r == 0 && now.operation != COFFER_OP_START;
-	coffer_disk_reset(&now);
-	return r;
-}
-
-/* Facts, evidence and guards of one and the same disk. */
-static int look(struct coffer_dev *dev, struct coffer_status *s, struct coffer_disk *disk,
-	struct coffer_moved_segment *v, struct coffer_plain_facts *plain, uint64_t *ret_reserve,
-	struct coffer_err *e)
-{
-	bool again = true;
-	int r = 0;
-
-	for (int i = 0; i < MAX_LOOKS && again && r == 0; i++) {
-		again = false;
-		*ret_reserve = 0; /* the usual */
-		*plain = (struct coffer_plain_facts){0};
-		s->filesystem[0] = s->why[0] = '\0';
-		s->luks_version = 0;
-		r = coffer_disk_examine(dev, disk, e);
-		if (r == 0)
-			r = coffer_moved_segment_read(disk, v, e);
-		if (r < 0 || disk->operation != COFFER_OP_START)
-			return r;
-		r = look_at_plain(dev, s, v, plain, ret_reserve, e);
-		if (r == 0)
-			r = has_begun(dev, &again, e);
+		words[n++] = "--force-offline-reencrypt";
+	if (reserve && (next == COFFER_NEXT_ENCRYPT || next == COFFER_NEXT_PLAN)) {
+		(void)snprintf(size, sizeof(size), "%" PRIu64 "M", reserve >> 20);
+		words[n++] = "--reduce-device-size";
+		words[n++] = size;
 	}
-	if (again)
-		return coffer_err_set(e, EBUSY, "%s changes while it is read", dev->name);
-	return r;
+	words[n] = s->device;
+	return set_next(s, words, false);
 }
 
-static int fill(struct coffer_dev *dev, struct coffer_status *s, struct coffer_disk *disk,
-	struct coffer_moved_segment *v, struct coffer_err *e)
+/* --- all of it --- */
+
+static int fill(
+	struct coffer_dev *dev, struct coffer_status *s, struct reading *f, struct coffer_err *e)
 {
-	struct coffer_plain_facts plain;
-	uint64_t reserve;
 	int r;
 
 	s->device = strdup(dev->name);
 	if (!s->device)
-		return coffer_err_errno(e, ENOMEM, "look at %s", dev->name);
+		return coffer_err_errno(e, ENOMEM, "examine %s", dev->name);
 	s->size = dev->size;
 	s->is_block = dev->is_block;
-	r = look(dev, s, disk, v, &plain, &reserve, e);
+	r = read_disk(dev, s, f, e);
 	if (r < 0)
 		return r;
-	tell_facts(s, disk);
-	r = read_progress(s, disk, e);
+	set_facts(s, &f->disk);
+	r = read_progress(s, &f->disk, e);
 	if (r < 0)
 		return r;
-	s->stage = coffer_stage_of(disk->operation, &disk->facts, &plain);
-	if (s->stage == COFFER_STAGE_PLACED && is_placed_in_part(v, s))
+	s->stage = coffer_stage_of(f->disk.operation, &f->disk.facts, &f->plain);
+	if (s->stage == COFFER_STAGE_PLACED && is_placed_in_part(&f->segment, s))
 		s->stage = COFFER_STAGE_DAMAGED;
 	r = read_holders(dev, s, e);
-	if (r == 0)
-		tell_next(s, coffer_next_of(s->stage, &disk->facts), reserve);
-	return r;
+	if (r < 0)
+		return r;
+	r = set_next_command(s, coffer_next_of(s->stage, &f->disk.facts), f->reserve);
+	return r < 0 ? coffer_err_errno(e, -r, "examine %s", dev->name) : 0;
 }
 
 int coffer_status_of(struct coffer_dev *dev, struct coffer_status **ret,
@@ -407,21 +429,20 @@ int coffer_status_of(struct coffer_dev *dev, struct coffer_status **ret,
 	struct coffer_err *e)
 {
 	_cleanup_status_ struct coffer_status *s = calloc(1, sizeof(*s));
-	struct coffer_moved_segment v = {0};
-	struct coffer_disk disk = {0};
+	struct reading f = {0};
 	int r;
 
 	if (!s)
-		return coffer_err_errno(e, ENOMEM, "look at %s", dev->name);
-	r = fill(dev, s, &disk, &v, e);
+		return coffer_err_errno(e, ENOMEM, "examine %s", dev->name);
+	r = fill(dev, s, &f, e);
 	if (r < 0 || !ret_disk)
-		coffer_disk_reset(&disk);
+		coffer_disk_reset(&f.disk);
 	if (r < 0)
 		return r;
 	if (ret_disk)
-		*ret_disk = disk;
+		*ret_disk = f.disk;
 	if (ret_segment)
-		*ret_segment = v;
+		*ret_segment = f.segment;
 	*ret = TAKE_PTR(s);
 	return 0;
 }
@@ -435,4 +456,26 @@ int coffer_status(const char *device, struct coffer_status **ret, struct coffer_
 	if (r == 0)
 		r = coffer_status_of(dev, ret, NULL, NULL, e);
 	return coffer_err_wrap(e, r, "status");
+}
+
+int coffer_device_list(char ***ret, struct coffer_err *e)
+{
+	_cleanup_devices_ struct coffer_devices b = {0};
+	const int r = coffer_devices_read("", &b, e);
+
+	if (r < 0)
+		return r;
+	if (!ARRAY_ROOM(b.items, b.n))
+		return coffer_err_errno(e, ENOMEM, "list the block devices");
+	b.items[b.n] = NULL;
+	*ret = TAKE_PTR(b.items);
+	b.n = 0;
+	return 0;
+}
+
+void coffer_device_list_free(char **list)
+{
+	for (char **p = list; p && *p; p++)
+		free(*p);
+	free(list);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* verify_content.c - the filesystem in the volume, and what a conversion may have left behind */
+/* verify_content.c - the filesystem in the volume, and the remains of a conversion */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,15 +9,16 @@
 #include "base/findings.h"
 #include "luks2/libcryptsetup.h"
 #include "report/judge_volume.h"
+#include "report/status.h"
 #include "report/verify.h"
 
 enum {
-	SKETCH = 1 << 20 /* bytes of a volume's start and end that libblkid sees */
+	SKETCH = 1 << 20 /* bytes of a volume's start and end, for libblkid */
 };
 
 /* --- through the key --- */
 
-/* Copy [x, x + n) of the volume to the same place of a file. */
+/* Copy [x, x + n) of the volume to the same place in a file. */
 static int copy_part(
 	struct coffer_verifier *s, int fd, uint64_t x, uint64_t n, struct coffer_err *e)
 {
@@ -26,7 +26,7 @@ static int copy_part(
 	int r;
 
 	if (!buf)
-		return coffer_err_errno(e, ENOMEM, "read the volume");
+		return -ENOMEM;
 	r = coffer_volume_read(&s->volume, x, buf, n, e);
 	if (r == 0 && pwrite(fd, buf, n, (off_t)x) != (ssize_t)n)
 		r = coffer_err_set(e, EIO, "copy the volume's start to memory");
@@ -34,8 +34,8 @@ static int copy_part(
 	return r;
 }
 
-/* libblkid's opinion of the volume: its start and end in a file in memory that is as large. That is
- * where all signatures lie that it knows. */
+/* libblkid gets the volume's start and end in a file in memory of the same size: all signatures
+ * that it knows are there. */
 static int probe_volume(struct coffer_verifier *s, struct coffer_err *e)
 {
 	const uint64_t size = s->volume.map.size;
@@ -54,9 +54,14 @@ static int probe_volume(struct coffer_verifier *s, struct coffer_err *e)
 	return r;
 }
 
-/* Where the volume lies. *ret_fits: it can be read here; else a check says why not. */
-static int find_volume(
-	struct coffer_verifier *s, struct coffer_mapping *ret, bool *ret_fits, struct coffer_err *e)
+static int add_reason(struct coffer_verifier *s, enum coffer_text t, const char *reason)
+{
+	return coffer_findings_add(
+		&s->checks, t, COFFER_WITH(COFFER_ARG_TEXT("reason", reason)), NULL);
+}
+
+/* Where the volume's bytes are. *ret_fits: they can be read; otherwise a finding says why not. */
+static int find_volume(struct coffer_verifier *s, struct coffer_mapping *ret, bool *ret_fits)
 {
 	const struct coffer_facts *f = &s->disk.facts;
 	struct coffer_err why = {0};
@@ -64,42 +69,35 @@ static int find_volume(
 
 	*ret_fits = false;
 	if (s->disk.operation == COFFER_OP_SHRUNK)
-		return 0; /* said already */
+		return 0; /* the stage's finding */
 	if (f->kind_error < 0 || f->kind == COFFER_LUKS2_OTHER)
-		return coffer_verify_add(s, COFFER_FINDING_FILESYSTEM, COFFER_VERDICT_UNCHECKED, e,
-			"coffer does not know where the volume's bytes lie: %s",
-			f->kind_reason.msg);
+		return add_reason(s, COFFER_TEXT_VOLUME_UNKNOWN, f->kind_reason.msg);
 	if (f->kind == COFFER_LUKS2_CONVERTING)
 		coffer_mapping_converting(&f->conversion, s->dev->size, ret);
 	else
 		r = coffer_mapping_finished(s->disk.header->json, s->dev->size, ret, &why);
-	if (r == -EOPNOTSUPP)
-		return coffer_verify_add(
-			s, COFFER_FINDING_FILESYSTEM, COFFER_VERDICT_UNCHECKED, e, "%s", why.msg);
 	if (r < 0)
-		return coffer_verify_add(
-			s, COFFER_FINDING_SEGMENT, COFFER_VERDICT_BAD, e, "%s", why.msg);
+		return add_reason(s,
+			r == -EOPNOTSUPP ? COFFER_TEXT_VOLUME_UNKNOWN : COFFER_TEXT_VOLUME_INVALID,
+			why.msg);
 	*ret_fits = true;
-	return coffer_verify_add(s, COFFER_FINDING_SEGMENT, COFFER_VERDICT_OK, e,
-		"the volume's %" PRIu64 " bytes lie within the device", ret->size);
+	return coffer_findings_add(&s->checks, COFFER_TEXT_VOLUME,
+		COFFER_WITH(COFFER_ARG_SIZE("volume_size", ret->size)), NULL);
 }
 
-/* The sentence for what was seen, encrypted or plain. */
-static int judge(struct coffer_verifier *s, uint64_t room, const char *absurd, struct coffer_err *e)
+static int judge_filesystem(struct coffer_verifier *s, uint64_t available, const char *invalid)
 {
-	const struct coffer_seen_fs seen = {
+	const struct coffer_filesystem_facts facts = {
 		.type = s->content.type,
 		.uuid = s->content.uuid,
 		.label = s->content.label,
 		.fs = s->fs,
-		.absurd = absurd,
-		.room = room,
+		.invalid = invalid,
+		.available = available,
 		.in_use = s->busy,
 	};
 
-	if (coffer_judge_filesystem(&seen, &s->v->checks) < 0)
-		return coffer_err_errno(e, ENOMEM, "verify %s", s->dev->name);
-	return 0;
+	return coffer_judge_filesystem(&facts, &s->checks);
 }
 
 static int read_volume(
@@ -110,26 +108,14 @@ static int read_volume(
 
 	r = coffer_volume_open(s->dev, map, s->key, &s->volume, &why);
 	if (r == -EINVAL)
-		return coffer_verify_add(s, COFFER_FINDING_VOLUME_KEY, COFFER_VERDICT_BAD, e,
-			"%s: %s", map->cipher, why.msg);
+		return add_reason(s, COFFER_TEXT_VOLUME_KEY_INVALID, why.msg);
 	if (r == 0)
 		r = probe_volume(s, &why);
 	if (r == 0)
 		r = coffer_volume_fs(&s->volume, &s->fs, &why);
-	if (r < 0 && r != -EUCLEAN) {
-		if (e)
-			*e = why;
-		return r;
-	}
-	return judge(s, map->size, r == -EUCLEAN ? why.msg : NULL, e);
-}
-
-static bool is_converted_now(const struct coffer_status *status)
-{
-	for (size_t i = 0; i < status->n_holders; i++)
-		if (status->holders[i].kind == COFFER_HOLDER_REENCRYPTION)
-			return true;
-	return false;
+	if (r < 0 && r != -EUCLEAN)
+		return coffer_err_pass(e, r, &why);
+	return judge_filesystem(s, map->size, r == -EUCLEAN ? why.msg : NULL);
 }
 
 static int check_volume(struct coffer_verifier *s, struct coffer_err *e)
@@ -138,102 +124,88 @@ static int check_volume(struct coffer_verifier *s, struct coffer_err *e)
 	bool fits;
 	int r;
 
-	r = find_volume(s, &map, &fits, e);
+	r = find_volume(s, &map, &fits);
 	if (r < 0 || !fits)
 		return r;
 	if (!s->key)
-		return coffer_verify_add(s, COFFER_FINDING_FILESYSTEM, COFFER_VERDICT_UNCHECKED, e,
-			"it takes a key to look at the filesystem");
-	if (is_converted_now(s->v->status))
-		return coffer_verify_add(s, COFFER_FINDING_FILESYSTEM, COFFER_VERDICT_UNCHECKED, e,
-			"the volume is being converted right now, so its bytes move while they are "
-			"read");
+		return coffer_findings_add(&s->checks, COFFER_TEXT_FILESYSTEM_NO_KEY, NULL, NULL);
+	if (coffer_status_holder(s->status, COFFER_HOLDER_REENCRYPTION))
+		return coffer_findings_add(&s->checks, COFFER_TEXT_FILESYSTEM_MOVING, NULL, NULL);
 	return read_volume(s, &map, e);
 }
 
-/* --- leftovers --- */
+/* --- remains of a conversion --- */
 
-static int read_record(struct coffer_verifier *s, const struct coffer_geometry *g,
-	enum coffer_placement_kind kind, struct coffer_remnants *ret, struct coffer_err *e)
+static int read_record(struct coffer_verifier *s, enum coffer_placement_kind kind,
+	struct coffer_remnants *ret, struct coffer_err *e)
 {
 	_cleanup_free_ uint8_t *block = coffer_dev_buffer(COFFER_BLOCK);
+	const struct coffer_geometry *g = &ret->geometry;
+	struct coffer_record *rec = &ret->record[kind];
 	int r;
 
 	if (!block)
-		return coffer_err_errno(e, ENOMEM, "look for a record");
+		return -ENOMEM;
 	r = coffer_dev_read(s->dev, block, COFFER_BLOCK, coffer_record_offset(g, kind), e);
 	if (r < 0)
 		return r;
-	r = coffer_record_decode(block, &ret->record[kind]);
+	r = coffer_record_decode(block, rec);
 	if (r == -ENOMEM || r == -EIO)
-		return coffer_err_errno(e, -r, "look for a record");
-	ret->has_record[kind] = r == 0 && ret->record[kind].kind == kind &&
-				ret->record[kind].geometry.device == g->device &&
-				ret->record[kind].geometry.shift == g->shift;
+		return coffer_err_errno(e, -r, "read a record");
+	ret->has_record[kind] = r == 0 && rec->kind == kind && rec->geometry.device == g->device &&
+				rec->geometry.shift == g->shift;
 	return 0;
 }
 
-static int check_image(
-	struct coffer_verifier *s, struct coffer_remnants *left, struct coffer_err *e)
+static int read_image(struct coffer_verifier *s, struct coffer_remnants *ret, struct coffer_err *e)
 {
-	const struct coffer_record *rec = &left->record[COFFER_RECORD_PLACE];
+	const struct coffer_record *rec = &ret->record[COFFER_RECORD_PLACE];
 	uint8_t hash[COFFER_SHA256_SIZE];
 	int r;
 
-	if (!left->has_record[COFFER_RECORD_PLACE])
+	if (!ret->has_record[COFFER_RECORD_PLACE])
 		return 0;
 	r = coffer_dev_hash(s->dev, coffer_image_offset(&rec->geometry), rec->image_size, hash, e);
-	left->image_intact = r == 0 && memcmp(hash, rec->image_hash, sizeof(hash)) == 0;
+	ret->image_intact = r == 0 && memcmp(hash, rec->image_hash, sizeof(hash)) == 0;
 	return r;
 }
 
-static int find_head(struct coffer_verifier *s, struct coffer_remnants *left, struct coffer_err *e)
+static int read_copy(struct coffer_verifier *s, struct coffer_remnants *ret, struct coffer_err *e)
 {
+	const uint64_t at = coffer_segment_copy_offset(&ret->geometry);
 	struct coffer_content content = {0};
-	const uint64_t at = coffer_segment_copy_offset(&left->geometry);
-	int r;
+	const int r = coffer_signatures_read(s->dev, at, s->dev->size - at, &content, e);
 
-	r = coffer_signatures_read(s->dev, at, s->dev->size - at, &content, e);
-	if (r < 0)
-		return r;
-	(void)snprintf(left->head_type, sizeof(left->head_type), "%s", content.type);
-	(void)snprintf(left->head_uuid, sizeof(left->head_uuid), "%s", content.uuid);
-	return 0;
+	(void)snprintf(ret->copy_type, sizeof(ret->copy_type), "%s", content.type);
+	(void)snprintf(ret->copy_uuid, sizeof(ret->copy_uuid), "%s", content.uuid);
+	return r;
 }
 
 /* A finished volume that was made in place, with all of the device: what the conversion kept in the
- * reserve. One of another making, or with an explicit size, has its end elsewhere, and nothing is
- * found there but ciphertext. */
-static int check_leftovers(struct coffer_verifier *s, struct coffer_err *e)
+ * reserve. A volume made otherwise has only ciphertext there. */
+static int check_remnants(struct coffer_verifier *s, struct coffer_err *e)
 {
-	struct coffer_remnants left = {
+	const uint64_t shift = s->status->data_offset;
+	struct coffer_remnants found = {
 		.geometry = {.device = s->dev->size,
-			.shift = s->v->status->data_offset,
-			.length = s->dev->size - 2 * s->v->status->data_offset,
+			.shift = shift,
+			.length = s->dev->size - 2 * shift,
 			.sector_size = COFFER_SECTOR},
-		.uuid = s->v->status->uuid,
-		.device = s->device,
+		.uuid = s->status->uuid,
 		.fs_uuid = s->have_content ? s->content.uuid : NULL,
-		.fs_end = s->fs.end,
 	};
 	int r;
 
-	if (coffer_geometry_check(&left.geometry, NULL) < 0)
-		return coffer_verify_add(s, COFFER_FINDING_MOVED_SEGMENT_COPY, COFFER_VERDICT_OK, e,
-			"its layout is not that of a volume made in place");
-	r = read_record(s, &left.geometry, COFFER_RECORD_PLACE, &left, e);
+	if (coffer_geometry_check(&found.geometry, NULL) < 0)
+		return coffer_findings_add(&s->checks, COFFER_TEXT_SEGMENT_COPY_NEVER, NULL, NULL);
+	r = read_record(s, COFFER_RECORD_PLACE, &found, e);
 	if (r == 0)
-		r = read_record(s, &left.geometry, COFFER_RECORD_UNDO, &left, e);
+		r = read_record(s, COFFER_RECORD_UNDO, &found, e);
 	if (r == 0)
-		r = check_image(s, &left, e);
+		r = read_image(s, &found, e);
 	if (r == 0)
-		r = find_head(s, &left, e);
-	if (r < 0)
-		return r;
-	if (coffer_judge_remnants(&left, &s->v->checks) < 0)
-		return coffer_err_errno(e, ENOMEM, "verify %s", s->dev->name);
-	return coffer_verify_add(s, COFFER_FINDING_WIPE_PENDING, COFFER_VERDICT_OK, e,
-		"the header asks for nothing to be wiped");
+		r = read_copy(s, &found, e);
+	return r < 0 ? r : coffer_judge_remnants(&found, &s->checks);
 }
 
 /* --- a plain disk --- */
@@ -241,45 +213,48 @@ static int check_leftovers(struct coffer_verifier *s, struct coffer_err *e)
 static int check_plain(struct coffer_verifier *s, struct coffer_err *e)
 {
 	const struct coffer_moved_segment *v = &s->segment;
-	_cleanup_free_ uint8_t *head = coffer_dev_buffer(COFFER_FS_HEAD);
+	_cleanup_free_ uint8_t *start = coffer_dev_buffer(COFFER_FS_HEAD);
 	const size_t n = min_u64(COFFER_FS_HEAD, s->dev->size);
 	struct coffer_err why = {0};
 	int r;
 
-	if (!head)
-		return coffer_err_errno(e, ENOMEM, "look at %s", s->dev->name);
+	if (!start)
+		return -ENOMEM;
 	r = coffer_signatures_read(s->dev, 0, s->dev->size, &s->content, e);
 	if (r == 0 && n > 0)
-		r = coffer_dev_read(s->dev, head, n, 0, e);
+		r = coffer_dev_read(s->dev, start, n, 0, e);
 	if (r < 0)
 		return r;
 	s->have_content = true;
-	r = coffer_superblock_read(head, n, &s->fs, &why);
-	r = judge(s, s->dev->size, r < 0 ? why.msg : NULL, e);
+	r = coffer_superblock_read(start, n, &s->fs, &why);
+	r = judge_filesystem(s, s->dev->size, r < 0 ? why.msg : NULL);
 	if (r < 0 || !v->has_stale_record)
 		return r;
-	r = coffer_verify_add(s, COFFER_FINDING_RECORD, COFFER_VERDICT_NOTE, e,
-		"the record of a placement that never began, or was taken back, lies at byte "
-		"%" PRIu64,
-		coffer_record_offset(&v->stale.geometry, COFFER_RECORD_PLACE));
-	coffer_findings_advise(&s->v->checks, "coffer repair %s", s->device);
-	return r;
+	return coffer_findings_add(&s->checks, COFFER_TEXT_RECORD_STALE,
+		COFFER_WITH(COFFER_ARG_NUMBER(
+			"offset", coffer_record_offset(&v->stale.geometry, COFFER_RECORD_PLACE))),
+		COFFER_RUN("coffer", "repair", s->dev->name));
 }
 
 int coffer_verify_content(struct coffer_verifier *s, struct coffer_err *e)
 {
+	const enum coffer_stage stage = s->status->stage;
 	int r;
 
-	switch (s->v->status->stage) {
-	case COFFER_STAGE_PLAIN:
-	case COFFER_STAGE_RESERVED:
+	if (stage == COFFER_STAGE_PLAIN || stage == COFFER_STAGE_RESERVED)
 		return check_plain(s, e);
-	case COFFER_STAGE_ENCRYPTED:
-		if (!s->disk.header)
-			return 0;
-		r = check_volume(s, e);
-		return r < 0 ? r : check_leftovers(s, e);
-	default:
-		return s->disk.header ? check_volume(s, e) : 0;
+	if (!s->disk.header)
+		return 0;
+	if (stage == COFFER_STAGE_WIPE_PENDING) {
+		const struct coffer_geometry *g = &s->disk.facts.conversion.geometry;
+
+		r = coffer_findings_add(&s->checks, COFFER_TEXT_WIPE_PENDING,
+			COFFER_WITH(COFFER_ARG_NUMBER("offset", coffer_segment_copy_offset(g)),
+				COFFER_ARG_NUMBER("size", g->shift)),
+			NULL);
+		if (r < 0)
+			return r;
 	}
+	r = check_volume(s, e);
+	return r < 0 || stage != COFFER_STAGE_ENCRYPTED ? r : check_remnants(s, e);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* verify_keys.c - the header's two copies, and every key that can be proven */
+/* verify_keys.c - the header's two copies, and every key that can be confirmed */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,20 +8,20 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/findings.h"
+#include "base/quote.h"
 #include "convert/session.h"
 #include "header/judge_copies.h"
 #include "luks2/copy.h"
 #include "luks2/helper.h"
 #include "luks2/locks.h"
-#include "report/judge_volume.h"
 #include "report/verify.h"
 
-/* Two header copies and the keyslots area, as large as LUKS2 has them. */
+/* Two header copies and the keyslots area, of the largest size that LUKS2 has. */
 #define MAX_AREA ((UINT64_C(128) << 20) + 2 * COFFER_LUKS2_MAX_COPY)
 
 /* --- the header --- */
 
-/* Is the newest copy on the disk still the one that was examined? */
+/* Is the newest copy on the disk another one than was examined? */
 static int header_changed(struct coffer_verifier *s, bool *ret, struct coffer_err *e)
 {
 	const struct coffer_header *h = s->disk.header;
@@ -47,18 +47,15 @@ int coffer_verify_copy_header(struct coffer_verifier *s, bool *ret_changed, stru
 	s->header_why = (struct coffer_err){0};
 	*ret_changed = false;
 	r = coffer_lock_metadata(s->dev, false, &lock, &why);
-	if (r == 0 || r == -EACCES || r == -EPERM || r == -EROFS)
+	if (r == 0 || coffer_err_is_no_access(r))
 		r = coffer_header_memfd(
 			s->dev, s->disk.header, min_u64(s->dev->size, MAX_AREA), &s->header, &why);
 	if (r == -EBADMSG) {
 		s->header_why = why;
 		return 0;
 	}
-	if (r < 0) {
-		if (e)
-			*e = why;
-		return r;
-	}
+	if (r < 0)
+		return coffer_err_pass(e, r, &why);
 	return header_changed(s, ret_changed, e);
 }
 
@@ -70,93 +67,76 @@ static int check_metadata(struct coffer_verifier *s, struct coffer_err *e)
 	if (r == -EINTR)
 		return coffer_verify_stopped(s, e);
 	s->usable = r == 0;
-	if (r == 0)
-		return coffer_verify_add(s, COFFER_FINDING_METADATA, COFFER_VERDICT_OK, e,
-			"libcryptsetup accepts the metadata");
-	if (r == -ECOMM)
-		return coffer_verify_add(
-			s, COFFER_FINDING_METADATA, COFFER_VERDICT_UNCHECKED, e, "%s", why.msg);
-	r = coffer_verify_add(s, COFFER_FINDING_METADATA, COFFER_VERDICT_BAD, e, "%s", why.msg);
-	coffer_findings_advise(&s->v->checks,
-		"coffer header check %s tells what is wrong; if no copy is good, restore a backup "
-		"of the header: coffer header restore --header-backup-file FILE %s",
-		s->device, s->device);
-	return r;
+	return coffer_findings_add(&s->checks,
+		r == 0	      ? COFFER_TEXT_METADATA_ACCEPTED
+		: r == -ECOMM ? COFFER_TEXT_METADATA_UNCHECKED
+			      : COFFER_TEXT_METADATA_REFUSED,
+		COFFER_WITH(COFFER_ARG_TEXT("reason", why.msg)),
+		r == 0 || r == -ECOMM ? NULL
+				      : COFFER_RUN("coffer", "header", "check", s->dev->name));
+}
+
+static int judge_copies(struct coffer_verifier *s)
+{
+	char device[4096];
+
+	coffer_quote(s->dev->name, device, sizeof(device));
+	return coffer_judge_copies(&s->disk.facts, device, &s->checks);
 }
 
 int coffer_verify_header(struct coffer_verifier *s, struct coffer_err *e)
 {
 	const struct coffer_facts *f = &s->disk.facts;
-	struct coffer_findings *l = &s->v->checks;
-	const bool torn = s->v->status->stage == COFFER_STAGE_DAMAGED && f->transition_error < 0 &&
+	const bool torn = s->status->stage == COFFER_STAGE_DAMAGED && f->transition_error < 0 &&
 			  (f->header.copy[0].magic || f->header.copy[1].magic);
 	int r = 0;
 
-	if (s->v->status->luks_version == 1)
-		return coffer_verify_add(s, COFFER_FINDING_METADATA, COFFER_VERDICT_UNCHECKED, e,
-			"it is a LUKS1 volume, and coffer verifies LUKS2 only");
 	if (s->disk.header || torn)
-		r = coffer_judge_copies(f, s->device, l);
-	if (r == 0)
-		r = coffer_judge_progress(s->disk.operation, f, s->device, l);
-	if (r < 0)
-		return coffer_err_errno(e, -r, "verify %s", s->dev->name);
-	return s->disk.header ? check_metadata(s, e) : 0;
+		r = judge_copies(s);
+	return r < 0 || !s->disk.header ? r : check_metadata(s, e);
 }
 
 /* --- keyslots --- */
 
-struct slot_text {
-	char text[96];
-};
-
-/* "keyslot 0 (argon2id, 512 bits)" */
-static struct slot_text slot_name(const struct coffer_keyslot *slot)
+/* "0 (argon2id, 512 bits)" */
+static struct coffer_argument slot_name(const struct coffer_keyslot *slot)
 {
-	struct slot_text t;
+	char text[96];
 
-	(void)snprintf(t.text, sizeof(t.text), "keyslot %u (%s%s%" PRIu64 " bits%s%s)",
-		slot->number, slot->kdf, slot->kdf[0] ? ", " : "", (uint64_t)slot->key_size * 8,
-		slot->bound ? "" : ", not of the volume's key",
-		slot->priority == 0 ? ", only when it is named" : "");
-	return t;
+	(void)snprintf(text, sizeof(text), "%u (%s%s%" PRIu64 " bits%s%s)", slot->number, slot->kdf,
+		slot->kdf[0] ? ", " : "", (uint64_t)slot->key_size * 8,
+		slot->bound ? "" : ", not of the volume key",
+		slot->priority == 0 ? ", used only on request" : "");
+	return COFFER_ARG_TEXT("keyslot", text);
 }
 
-/* A keyslot whose area was overwritten with something that is not random opens nothing, whatever
- * the key. *ret_sound: there is no sign of that. */
-static int check_area(struct coffer_verifier *s, const struct coffer_keyslot *slot, bool *ret_sound,
-	struct coffer_err *e)
+/* A keyslot whose area was overwritten with bytes that are not random opens with no key.
+ * *ret_sound: there is no sign of that. */
+static int check_area(struct coffer_verifier *s, const struct coffer_keyslot *slot, bool *ret_sound)
 {
 	uint8_t sector[COFFER_SECTOR];
 	uint64_t bad = 0, first = 0;
-	int r;
+	char number[16];
 
-	*ret_sound = true;
 	for (uint64_t at = 0; at + sizeof(sector) <= slot->material; at += sizeof(sector)) {
 		if (pread(s->header, sector, sizeof(sector), (off_t)(slot->offset + at)) !=
 			(ssize_t)sizeof(sector))
-			break; /* impossible sizes: libcryptsetup does not accept them either */
-		if (coffer_looks_random(sector, sizeof(sector)))
-			continue;
-		if (bad++ == 0)
+			break; /* impossible sizes, which libcryptsetup does not accept either */
+		if (!coffer_looks_random(sector, sizeof(sector)) && bad++ == 0)
 			first = slot->offset + at;
 	}
+	*ret_sound = bad == 0;
 	if (bad == 0)
 		return 0;
-	*ret_sound = false;
-	r = coffer_verify_add(s, COFFER_FINDING_KEYSLOT, COFFER_VERDICT_BAD, e,
-		"%s was overwritten: %" PRIu64 " sectors of it, the first at byte %" PRIu64
-		", are no key material",
-		slot_name(slot).text, bad, first);
-	coffer_findings_advise(&s->v->checks,
-		"if another keyslot opens: cryptsetup luksKillSlot %s %u; else restore a backup of "
-		"the header: coffer header restore",
-		s->device, slot->number);
-	return r;
+	(void)snprintf(number, sizeof(number), "%u", slot->number);
+	return coffer_findings_add(&s->checks, COFFER_TEXT_KEYSLOT_OVERWRITTEN,
+		COFFER_WITH(slot_name(slot), COFFER_ARG_NUMBER("sectors", bad),
+			COFFER_ARG_NUMBER("offset", first)),
+		COFFER_RUN("cryptsetup", "luksKillSlot", s->dev->name, number));
 }
 
-/* Take over a key that a keyslot gave: the volume's, if the keyslot is one of the volume. False: it
- * is not the one that the keyslots before have given. */
+/* Take over the key of a keyslot as the volume key. False: it differs from that of the keyslots
+ * before. */
 static bool take_key(
 	struct coffer_verifier *s, const struct coffer_keyslot *slot, struct coffer_secret **key)
 {
@@ -170,21 +150,18 @@ static bool take_key(
 	return true;
 }
 
-struct tally {
-	size_t slots, opened, untried;
-};
-
-static int try_slot(struct coffer_verifier *s, const struct coffer_keyslot *slot, struct tally *n,
-	struct coffer_err *e)
+static int try_slot(struct coffer_verifier *s, const struct coffer_keyslot *slot,
+	size_t *ret_opened, struct coffer_err *e)
 {
 	_cleanup_secret_ struct coffer_secret *key = NULL;
 	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	enum coffer_text t = COFFER_TEXT_KEYSLOT_OPENS;
 	struct coffer_err why = {0};
 	int r = 0;
 
 	if (!s->passphrase)
-		return coffer_verify_add(s, COFFER_FINDING_KEYSLOT, COFFER_VERDICT_UNCHECKED, e,
-			"%s: no key was given to try it", slot_name(slot).text);
+		return coffer_findings_add(
+			&s->checks, COFFER_TEXT_KEYSLOT_NO_KEY, COFFER_WITH(slot_name(slot)), NULL);
 	if (s->o->serialize_memory_hard_pbkdf)
 		r = coffer_lock_memory_hard(s->dev, &lock, &why);
 	if (r == 0)
@@ -193,51 +170,43 @@ static int try_slot(struct coffer_verifier *s, const struct coffer_keyslot *slot
 	coffer_lock_free(TAKE_PTR(lock));
 	if (r == -EINTR)
 		return coffer_verify_stopped(s, e);
+	if (r == 0)
+		(*ret_opened)++;
 	if (r == -EPERM)
-		return coffer_verify_add(s, COFFER_FINDING_KEYSLOT, COFFER_VERDICT_NOTE, e,
-			"%s does not open with the given key", slot_name(slot).text);
-	if (r < 0) {
-		n->untried++;
-		return coffer_verify_add(s, COFFER_FINDING_KEYSLOT, COFFER_VERDICT_UNCHECKED, e,
-			"%s could not be tried: %s", slot_name(slot).text, why.msg);
-	}
-	n->opened++;
-	if (!take_key(s, slot, &key))
-		return coffer_verify_add(s, COFFER_FINDING_KEYSLOT, COFFER_VERDICT_BAD, e,
-			"%s opens with the given key, but holds another volume key than the "
-			"keyslots before it",
-			slot_name(slot).text);
-	return coffer_verify_add(s, COFFER_FINDING_KEYSLOT, COFFER_VERDICT_OK, e,
-		"%s opens with the given key", slot_name(slot).text);
+		t = COFFER_TEXT_KEYSLOT_CLOSED;
+	else if (r < 0)
+		t = COFFER_TEXT_KEYSLOT_UNTRIED;
+	else if (!take_key(s, slot, &key))
+		t = COFFER_TEXT_KEYSLOT_OTHER_KEY;
+	return coffer_findings_add(&s->checks, t,
+		COFFER_WITH(slot_name(slot), COFFER_ARG_TEXT("reason", why.msg)), NULL);
 }
 
 static int check_slots(struct coffer_verifier *s, struct coffer_err *e)
 {
-	struct tally n = {0};
-	int r = 0;
+	size_t slots = 0, opened = 0;
 
-	for (size_t i = 0; i < s->keys.n_slots && r == 0; i++) {
+	for (size_t i = 0; i < s->keys.n_slots; i++) {
 		const struct coffer_keyslot *slot = &s->keys.slots[i];
 		bool sound;
+		int r;
 
 		if (strcmp(slot->type, "luks2") != 0)
 			continue; /* that of a reencryption holds no key */
-		n.slots++;
-		r = check_area(s, slot, &sound, e);
+		slots++;
+		r = check_area(s, slot, &sound);
 		if (r == 0 && sound)
-			r = try_slot(s, slot, &n, e);
+			r = try_slot(s, slot, &opened, e);
 		if (r == 0)
 			r = coffer_verify_stopped(s, e);
+		if (r < 0)
+			return r;
 	}
-	if (r < 0 || n.opened > 0)
-		return r;
-	if (n.slots == 0)
-		return coffer_verify_add(s, COFFER_FINDING_KEYSLOT, COFFER_VERDICT_BAD, e,
-			"there is no keyslot: nothing opens the volume but its volume key");
-	if (!s->passphrase)
+	if (slots == 0)
+		return coffer_findings_add(&s->checks, COFFER_TEXT_KEYSLOTS_NONE, NULL, NULL);
+	if (opened > 0 || !s->passphrase)
 		return 0;
-	return coffer_verify_add(s, COFFER_FINDING_KEYSLOT, COFFER_VERDICT_BAD, e,
-		"no keyslot%s opens with the given key", n.untried ? " that could be tried" : "");
+	return coffer_findings_add(&s->checks, COFFER_TEXT_KEYSLOTS_CLOSED, NULL, NULL);
 }
 
 /* --- tokens --- */
@@ -250,58 +219,37 @@ static const struct coffer_keyslot *find_slot(const struct coffer_keys *k, unsig
 	return NULL;
 }
 
-static int ask_token(
+static int check_token(
 	struct coffer_verifier *s, const struct coffer_token *token, struct coffer_err *e)
 {
 	_cleanup_secret_ struct coffer_secret *key = NULL;
+	enum coffer_text t = COFFER_TEXT_TOKEN_OPENS;
 	struct coffer_err why = {0};
-	int r;
-
-	r = coffer_luks2_open_token(s->header, token->number, &s->stop, &key, &why);
-	if (r == -EINTR)
-		return coffer_verify_stopped(s, e);
-	if (r == -ENOENT)
-		return coffer_verify_add(s, COFFER_FINDING_TOKEN, COFFER_VERDICT_UNCHECKED, e,
-			"token %u (%s): nothing on this machine can ask it", token->number,
-			token->type);
-	if (r == -ENOANO)
-		return coffer_verify_add(s, COFFER_FINDING_TOKEN, COFFER_VERDICT_UNCHECKED, e,
-			"token %u (%s) wants a PIN", token->number, token->type);
-	if (r == -ECOMM)
-		return coffer_verify_add(s, COFFER_FINDING_TOKEN, COFFER_VERDICT_UNCHECKED, e,
-			"token %u (%s): %s", token->number, token->type, why.msg);
-	if (r < 0)
-		return coffer_verify_add(s, COFFER_FINDING_TOKEN, COFFER_VERDICT_BAD, e,
-			"token %u (%s) opens no keyslot here: %s", token->number, token->type,
-			why.msg);
-	if (!take_key(s, find_slot(&s->keys, (unsigned int)r), &key))
-		return coffer_verify_add(s, COFFER_FINDING_TOKEN, COFFER_VERDICT_BAD, e,
-			"token %u (%s) opens keyslot %d, which holds another volume key than the "
-			"others",
-			token->number, token->type, r);
-	return coffer_verify_add(s, COFFER_FINDING_TOKEN, COFFER_VERDICT_OK, e,
-		"token %u (%s) opens keyslot %d", token->number, token->type, r);
-}
-
-static int check_tokens(struct coffer_verifier *s, struct coffer_err *e)
-{
+	char name[96];
 	int r = 0;
 
-	for (size_t i = 0; i < s->keys.n_tokens && r == 0; i++) {
-		const struct coffer_token *token = &s->keys.tokens[i];
-
-		if (!token->keyslots)
-			r = coffer_verify_add(s, COFFER_FINDING_TOKEN, COFFER_VERDICT_NOTE, e,
-				"token %u (%s) belongs to no keyslot", token->number, token->type);
-		else if (!s->o->use_tokens)
-			r = coffer_verify_add(s, COFFER_FINDING_TOKEN, COFFER_VERDICT_UNCHECKED, e,
-				"token %u (%s) was not asked", token->number, token->type);
-		else
-			r = ask_token(s, token, e);
-		if (r == 0)
-			r = coffer_verify_stopped(s, e);
+	(void)snprintf(name, sizeof(name), "%u (%s)", token->number, token->type);
+	if (!token->keyslots) {
+		t = COFFER_TEXT_TOKEN_UNBOUND;
+	} else if (!s->o->use_tokens) {
+		t = COFFER_TEXT_TOKEN_NOT_ASKED;
+	} else {
+		r = coffer_luks2_open_token(s->header, token->number, &s->stop, &key, &why);
+		if (r == -EINTR)
+			return coffer_verify_stopped(s, e);
+		if (r < 0)
+			t = r == -ENOENT   ? COFFER_TEXT_TOKEN_NO_HANDLER
+			    : r == -ENOANO ? COFFER_TEXT_TOKEN_PIN
+			    : r == -ECOMM  ? COFFER_TEXT_TOKEN_UNTRIED
+					   : COFFER_TEXT_TOKEN_CLOSED;
+		else if (!take_key(s, find_slot(&s->keys, (unsigned int)r), &key))
+			t = COFFER_TEXT_TOKEN_OTHER_KEY;
 	}
-	return r;
+	return coffer_findings_add(&s->checks, t,
+		COFFER_WITH(COFFER_ARG_TEXT("token", name),
+			COFFER_ARG_NUMBER("keyslot", r > 0 ? (uint64_t)r : 0),
+			COFFER_ARG_TEXT("reason", why.msg)),
+		NULL);
 }
 
 /* --- digests --- */
@@ -319,44 +267,35 @@ static int check_digest(
 	struct coffer_verifier *s, const struct coffer_key_digest *d, struct coffer_err *e)
 {
 	const bool reencryption = is_of_reencryption(&s->keys, d);
-	const char *what = reencryption ? "the conversion's metadata" : "the volume key";
+	enum coffer_text t = COFFER_TEXT_DIGEST;
 	struct coffer_err why = {0};
 	int r;
 
-	if (!reencryption && d->segments == 0)
-		return coffer_verify_add(s, COFFER_FINDING_DIGEST, COFFER_VERDICT_NOTE, e,
-			"digest %u is of a key that is not the volume's", d->number);
-	if (s->disk.facts.kind == COFFER_LUKS2_OTHER)
-		return coffer_verify_add(s, COFFER_FINDING_DIGEST, COFFER_VERDICT_UNCHECKED, e,
-			"digest %u: the reencryption that is under way is cryptsetup's", d->number);
-	if (!s->key)
-		return coffer_verify_add(s, COFFER_FINDING_DIGEST, COFFER_VERDICT_UNCHECKED, e,
-			"digest %u, of %s: it takes a key to confirm it", d->number, what);
-	r = reencryption ? coffer_luks2_check_digest(s->disk.header->json, s->key, &s->stop, &why)
-			 : coffer_luks2_check_key(s->header, s->key, &s->stop, &why);
-	if (r == -EINTR)
-		return coffer_verify_stopped(s, e);
-	if (r == -ECOMM)
-		return coffer_verify_add(s, COFFER_FINDING_DIGEST, COFFER_VERDICT_UNCHECKED, e,
-			"digest %u: %s", d->number, why.msg);
-	if (r < 0)
-		return coffer_verify_add(s, COFFER_FINDING_DIGEST, COFFER_VERDICT_BAD, e,
-			"digest %u does not confirm %s: %s", d->number, what, why.msg);
-	return coffer_verify_add(s, COFFER_FINDING_DIGEST, COFFER_VERDICT_OK, e,
-		"digest %u confirms %s", d->number, what);
+	if (!reencryption && d->segments == 0) {
+		t = COFFER_TEXT_DIGEST_OTHER;
+	} else if (s->disk.facts.kind == COFFER_LUKS2_OTHER) {
+		t = COFFER_TEXT_DIGEST_STOCK;
+	} else if (!s->key) {
+		t = COFFER_TEXT_DIGEST_NO_KEY;
+	} else {
+		r = reencryption ? coffer_luks2_check_digest(
+					   s->disk.header->json, s->key, &s->stop, &why)
+				 : coffer_luks2_check_key(s->header, s->key, &s->stop, &why);
+		if (r == -EINTR)
+			return coffer_verify_stopped(s, e);
+		if (r < 0)
+			t = r == -ECOMM ? COFFER_TEXT_DIGEST_UNCHECKED : COFFER_TEXT_DIGEST_FAILED;
+	}
+	return coffer_findings_add(&s->checks, t,
+		COFFER_WITH(COFFER_ARG_NUMBER("digest", d->number),
+			COFFER_ARG_TEXT("of", reencryption ? "conversion metadata" : "volume key"),
+			COFFER_ARG_TEXT("reason", why.msg)),
+		NULL);
 }
 
-static int check_volume_key(struct coffer_verifier *s, struct coffer_err *e)
-{
-	if (!s->key)
-		return coffer_verify_add(s, COFFER_FINDING_VOLUME_KEY, COFFER_VERDICT_UNCHECKED, e,
-			s->passphrase ? "the volume key is not known"
-				      : "the volume key is not known, since no key was given");
-	return coffer_verify_add(s, COFFER_FINDING_VOLUME_KEY, COFFER_VERDICT_OK, e,
-		"the volume key has %zu bits", s->key->size * 8);
-}
+/* --- all of them --- */
 
-static int ask(struct coffer_verifier *s, struct coffer_err *e)
+static int read_passphrase(struct coffer_verifier *s, struct coffer_err *e)
 {
 	const struct coffer_encrypt_callbacks *c = &s->o->callbacks;
 	int r;
@@ -380,12 +319,19 @@ int coffer_verify_keys(struct coffer_verifier *s, struct coffer_err *e)
 
 	if (!s->usable)
 		return 0;
-	r = ask(s, e);
+	r = read_passphrase(s, e);
 	if (r == 0)
 		r = check_slots(s, e);
-	if (r == 0)
-		r = check_tokens(s, e);
+	for (size_t i = 0; i < s->keys.n_tokens && r == 0; i++) {
+		r = check_token(s, &s->keys.tokens[i], e);
+		if (r == 0)
+			r = coffer_verify_stopped(s, e);
+	}
 	for (size_t i = 0; i < s->keys.n_digests && r == 0; i++)
 		r = check_digest(s, &s->keys.digests[i], e);
-	return r < 0 ? r : check_volume_key(s, e);
+	if (r < 0)
+		return r;
+	return coffer_findings_add(&s->checks,
+		s->key ? COFFER_TEXT_VOLUME_KEY : COFFER_TEXT_VOLUME_KEY_UNKNOWN,
+		COFFER_WITH(COFFER_ARG_NUMBER("bits", s->key ? s->key->size * 8 : 0)), NULL);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* work.h - what a run would read, write and flush, counted from the order of its writes
+/* work.h - what a run would read, write and flush, and how long it would take
  *
- * docs/crash-safety.md, "Writes and flushes", has that order; tests compare it with real runs. */
+ * docs/crash-safety.md, "Writes and flushes", has the order of writes; tests compare this with real
+ * runs. */
 #pragma once
 #include <stdint.h>
 
@@ -9,57 +10,64 @@
 #include "convert/used_map.h"
 
 enum coffer_work_phase {
-	COFFER_WORK_UNDO,     /* an abort that is half done is finished */
-	COFFER_WORK_SAVE,     /* head copy, image, record */
-	COFFER_WORK_PLACE,    /* the header over the head */
-	COFFER_WORK_CONVERT,  /* the steps */
-	COFFER_WORK_FINALIZE, /* wipe and final header */
+	COFFER_WORK_UNDO,
+	COFFER_WORK_SAVE,
+	COFFER_WORK_PLACE,
+	COFFER_WORK_CONVERT,
+	COFFER_WORK_FINALIZE,
 	COFFER_N_WORK_PHASES,
 };
 
-/* What a stage does; the looks at the disk before and after it are not counted. */
+/* The work of one phase, without the examinations before and after it. */
 struct coffer_work {
 	uint64_t moved;	  /* bytes read, encrypted and written */
 	uint64_t read;	  /* bytes read besides */
-	uint64_t written; /* bytes written besides, without the header's commits: all else that a
-			   * step scrubs or fills, too */
-	uint64_t commits; /* of the header: two copies, each with a flush of its own */
+	uint64_t written; /* bytes written besides: scrubbed and filled too, without the commits */
+	uint64_t commits; /* of the header: two copies, with a flush after each */
 	uint64_t flushes; /* all of them */
 };
 
 struct coffer_works {
-	struct coffer_work stage[COFFER_N_WORK_PHASES];
+	struct coffer_work phases[COFFER_N_WORK_PHASES];
 	uint64_t steps;
-	uint64_t looks;		   /* each flushes once, so that it reads what is on the disk */
-	uint64_t scrubbed, filled; /* parts of what is written besides, see convert/step.h */
+	uint64_t examinations; /* each has one flush */
 };
 
 struct coffer_work_facts {
 	struct coffer_geometry geometry;
-	uint64_t pointer; /* where the steps begin: L on a disk that is still plain */
-	/* What counts as used; NULL: everything, or as many bytes as the estimate says, where that
-	 * is not 0. */
+	uint64_t pointer; /* where the steps begin: L on a plain disk */
+	/* NULL: everything is used, or @estimate bytes if that is not 0. */
 	const struct coffer_used_map *map;
 	uint64_t estimate;
-	uint64_t prints;     /* bytes that the map's fingerprint is taken of */
-	uint64_t map_size;   /* of the stored map, which goes at the end; 0: there is none */
-	bool fill;	     /* for the estimate: free space is filled; a map says it itself */
-	bool verify;	     /* each step is read back */
-	uint64_t copy_size;  /* of one header copy */
-	uint64_t image_size; /* of the placement */
-	uint32_t n_masked;   /* likewise */
-	bool locked; /* the volume's reencryption lock can be had; who has not got it looks twice */
+	uint64_t fingerprint; /* bytes that the map's fingerprint covers */
+	uint64_t map_size;    /* of the stored map, which is overwritten at the end; 0: none */
+	bool fill;	      /* with @estimate: free space is filled; a map has its own flag */
+	bool verify;	      /* each step is read back */
+	uint64_t copy_size;   /* of one header copy */
+	uint64_t image_size;  /* of the placement */
+	uint32_t n_masked;    /* likewise */
+	bool locked;	      /* without the reencryption lock a run examines the disk twice */
 };
 
-/* The work from action @a to the end. For REDO_RESTORE only the restoring is counted, since what
- * comes after depends on what will be there; nothing for the actions that stop the story. The end
- * is counted with all of the head copy wiped, which a resumed run may find not to be safe. */
+/* The work from operation @a to the end; none for operations that end a run. For FINISH_UNDO only
+ * the undo is counted, since the rest depends on what the disk holds then. The finalize phase
+ * counts the wipe of the whole moved-segment copy, which a resumed run may find unsafe. */
 void coffer_work_count(
 	enum coffer_operation a, const struct coffer_work_facts *f, struct coffer_works *ret);
 
-/* Bytes that a stage's commits write, at most: the first one of a run writes both copies whole,
- * later ones leave out what has not changed. */
+/* Bytes that the commits of @w write, at most: later commits of a run leave out what is the same.
+ */
 uint64_t coffer_work_committed(const struct coffer_work *w, uint64_t copy_size);
 
-/* Bytes that a stage writes, its commits too: at most. Without them it is exact. */
+/* All bytes that @w writes, at most; exact but for the commits. */
 uint64_t coffer_work_written(const struct coffer_work *w, uint64_t copy_size);
+
+/* One step of a conversion on this machine. */
+struct coffer_timed_step {
+	uint64_t bytes;
+	double move;   /* seconds to read, encrypt, write and flush them */
+	double commit; /* seconds to write two header copies, with a flush after each */
+};
+
+/* Seconds that @w takes where a step takes @t. */
+double coffer_work_seconds(const struct coffer_works *w, const struct coffer_timed_step *t);

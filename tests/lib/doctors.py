@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import re
+import shlex
 import sys
 import time
 
@@ -104,6 +105,11 @@ def disk(img, id_, verdict, words, remedy=None, status=None, **kw):
     assert c["verdict"] == verdict, c
     assert remedy is None or re.search(remedy, c.get("advice", "")), c
     return c
+
+
+def follow(finding):
+    """Run the command that the finding names."""
+    run("sh", "-c", " ".join(w if w == "&&" else shlex.quote(w) for w in finding["remedy"]))
 
 
 def waits_for_state(pid, state):

@@ -106,9 +106,9 @@ def unfinished(make, words):
     img = box.copy("unfinished")
     make(img)
     c = disk(img, "conversion", "bad", words, ".")
-    program = c["advice"].replace("coffer ", COFFER + " ", 1).split()
-    run(*program[:2], "--key-file", box.key, *program[2:])
-    disk(img, "conversion", "ok", "no conversion is under way")
+    assert c["remedy"][0] == "coffer" and c["remedy"][-1] == img, c
+    run(COFFER, c["remedy"][1], "--key-file", box.key, *c["remedy"][2:])
+    disk(img, "conversion", "ok", "")
 
 
 def killed(moment):
@@ -125,7 +125,7 @@ def of_cryptsetup():
     run("cp", healthy, img)
     run("cryptsetup", "reencrypt", "--batch-mode", "--force-offline-reencrypt", *FAST,
         "--init-only", "--key-file", box.key, img, cwd=folder)
-    disk(img, "conversion", "bad", "reencryption of cryptsetup's",
+    disk(img, "conversion", "bad", "by cryptsetup",
          f"cryptsetup reencrypt --resume-only --force-offline-reencrypt {img}")
 
 
@@ -140,14 +140,14 @@ def at_work():
             for line in p.stdout:
                 if json.loads(line).get("phase") == "convert":
                     break
-            words = rf"process {p.pid} \(coffer\) is at work"
+            words = rf"process {p.pid} \(coffer\)"
             disk_at_work(img, words)
-            disk_at_work(img, "cannot be seen from here is at work", prefix=NOBODY, program=COFFER)
-            disk_at_work(img, "cannot be seen from here is at work", program=COFFER,
+            disk_at_work(img, "not visible here", prefix=NOBODY, program=COFFER)
+            disk_at_work(img, "not visible here", program=COFFER,
                          prefix=["unshare", "--mount", "--pid", "--fork", "--mount-proc"])
             p.send_signal(signal.SIGSTOP)
             waits_for_state(p.pid, "T")
-            machine("lock", "bad", f"process {p.pid} .*is stopped", f"^kill -CONT {p.pid}$")
+            machine("lock", "bad", f"process {p.pid} .*is stopped", f"kill -CONT {p.pid}")
             disk_at_work(img, words, status=(3,))
         finally:
             p.send_signal(signal.SIGCONT)
@@ -169,22 +169,22 @@ def whoever_cannot_see_everybody(img_of):
     img = box.copy("hidden")
     img_of(img)
     os.chmod(img, 0o444)
-    disk(img, "conversion", "unchecked", "this user cannot see", prefix=NOBODY, program=COFFER)
+    disk(img, "conversion", "unchecked", "only root", prefix=NOBODY, program=COFFER)
 
 
 def keyslots():
     img = luks_format("slots", *FAST)
-    disk(img, "keyslot", "note", "one keyslot alone", "luksAddKey")
+    disk(img, "keyslot", "note", "one keyslot", "luksAddKey")
     disk(img, "pbkdf", "note", "keyslot 0 has pbkdf2 with 1000", "luksConvertKey --key-slot 0")
     run("cryptsetup", "luksAddKey", "--batch-mode", *FAST, "--key-file", box.key, img, box.key)
     disk(img, "keyslot", "ok", "2 keyslots")
     run("cryptsetup", "luksErase", "--batch-mode", img)
-    disk(img, "keyslot", "bad", "no keyslot holds the volume key", "luksHeaderRestore")
+    disk(img, "keyslot", "bad", "no keyslot", "coffer header restore")
 
 
 def few_keyslots():
     img = luks_format("few", *FAST, "--luks2-keyslots-size", "256K")
-    disk(img, "keyslot-room", "note", "no room for another keyslot")
+    disk(img, "keyslot-room", "note", "")
     c = doctor(healthy)["disks"][0]["checks"]
     assert not find(c, "keyslot-room") or box.size < 16 * MiB, c
 
@@ -203,7 +203,7 @@ def cut_off():
     """The device ends where the data begin."""
     img = luks_format("cut", *FAST)
     os.truncate(img, 16 * MiB)
-    disk(img, "segment", "note", "a header without them")
+    disk(img, "size", "unchecked", "")
     with loop(img) as dev:
         d, = doctor(dev, status=(3,))["disks"]
         assert find(d["checks"], "segment", "bad"), d
@@ -285,7 +285,7 @@ with stack:
         ("a torn first copy", torn, 0, "header-primary"),
         ("a torn second copy", torn, 1, "header-secondary"),
         ("both copies torn", both_torn),
-        ("unfinished: placing", unfinished, killed(moments["placement"][-3][:2]), "half placed"),
+        ("unfinished: placing", unfinished, killed(moments["placement"][-3][:2]), "partly placed"),
         ("unfinished: placed", unfinished, killed(moments["commit"][0][:2]), "nothing is encrypted"),
         ("unfinished: converting", unfinished, killed(middle), "not finished"),
         ("unfinished: the wipe", unfinished, killed(moments["end"][0][:2]), "not wiped"),

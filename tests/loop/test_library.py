@@ -231,8 +231,8 @@ def verify():
     for args, status, words in [
             ([done], 0, [r"^ok +header-secondary ", r"^unchecked +keyslot "]),
             ([done, key], 0, [r"^ok +keyslot .*opens with the given key", r"^ok +filesystem-end "]),
-            ([done, wrong], 3, [r"^bad +keyslot ", r"found something wrong"]),
-            ([half, key], 3, [r"^note +conversion .*under way", r"not encrypted to its end"]),
+            ([done, wrong], 3, [r"^bad +keyslot ", r"checks failed"]),
+            ([half, key], 3, [r"^bad +conversion ", r"not completely encrypted"]),
             ([box.plain], 3, [r"not encrypted"])]:
         before = sha256(args[0])
         p = program("verify", *args, status=(status,))

@@ -26,10 +26,6 @@ def limited():
 def check_speed(speed, where, same):
     assert speed["measured"], speed
     assert speed["where"] == where and speed["same_filesystem"] == same, speed
-    assert 3 <= speed["rounds"] <= 9 and speed["bytes"] % MiB == 0, speed
-    for what in "read", "write", "step":
-        r = speed[what]
-        assert 0 < r["low"] <= r["median"] <= r["high"], speed
 
 
 def beside():
@@ -108,9 +104,9 @@ def memory():
 
 def quota():
     """A limit on the size of files, which a write would meet with a signal."""
-    img = image(8 * MiB, "ext4", 6 * MiB)
+    img = image(6 * MiB, "ext4", 4 * MiB)
     cmd = command(img, "--json", "--scratch", folder)
-    p = run("prlimit", f"--fsize={10 * MiB}", *cmd)
+    p = run("prlimit", f"--fsize={7 * MiB}", *cmd)
     speed = json.loads(p.stdout)["speed"]
     assert speed["measured"] is False and "not enough free space" in speed["why"], speed
 

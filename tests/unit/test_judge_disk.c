@@ -11,56 +11,59 @@
 #include "report/judge_disk.h"
 #include "tap.h"
 
-#define STAGE(s) .stage = COFFER_STAGE_##s, .next = "coffer encrypt x", .everybody = true
+#define STAGE(s) .stage = COFFER_STAGE_##s, .command = (char **)COFFER_RUN("coffer", "encrypt", "x")
 
-static void check_states(void)
+static void check_stages(void)
 {
-	static const struct {
+	const struct {
 		const char *name;
-		struct coffer_disk_state s;
+		struct coffer_status s;
+		bool worker, locked, hidden;
 		const char *id;
 		enum coffer_verdict v;
 		const char *words, *remedy;
 	} rows[] = {
-		{"plain", {STAGE(PLAIN)}, "conversion", NOTE, "not encrypted", ""},
-		{"reserved", {STAGE(RESERVED)}, "conversion", NOTE, "not encrypted", ""},
-		{"encrypted", {STAGE(ENCRYPTED), .luks_version = 2}, "conversion", OK,
+		{"plain", {STAGE(PLAIN)}, 0, 0, 0, "conversion", NOTE, "not encrypted", ""},
+		{"reserved", {STAGE(RESERVED)}, 0, 0, 0, "conversion", NOTE, "not encrypted", ""},
+		{"encrypted", {STAGE(ENCRYPTED), .luks_version = 2}, 0, 0, 0, "conversion", OK,
 			"no conversion", ""},
-		{"LUKS1", {STAGE(ENCRYPTED), .luks_version = 1}, "conversion", NOTE, "LUKS1", ""},
-		{"placing", {STAGE(PLACING)}, "conversion", BAD, "nobody is seen to be at work",
+		{"LUKS1", {STAGE(ENCRYPTED), .luks_version = 1}, 0, 0, 0, "conversion", NOTE,
+			"LUKS1", ""},
+		{"placing", {STAGE(PLACING)}, 0, 0, 0, "conversion", BAD, "no process",
 			"coffer encrypt x"},
-		{"placed", {STAGE(PLACED)}, "conversion", BAD, "nothing is encrypted yet",
+		{"placed", {STAGE(PLACED)}, 0, 0, 0, "conversion", BAD, "nothing is encrypted yet",
 			"coffer encrypt x"},
-		{"converting", {STAGE(CONVERTING)}, "conversion", BAD,
-			"nobody is seen to be at work", "coffer encrypt x"},
-		{"wipe pending", {STAGE(WIPE_PENDING)}, "conversion", BAD, "not wiped",
+		{"converting", {STAGE(CONVERTING)}, 0, 0, 0, "conversion", BAD, "no process",
 			"coffer encrypt x"},
-		{"undoing", {STAGE(UNDOING)}, "conversion", BAD, "abort", "coffer encrypt x"},
-		{"other", {STAGE(OTHER), .why = "decrypts"}, "conversion", BAD,
-			"work on it: decrypts", "coffer encrypt x"},
-		{"converting, and at work",
-			{STAGE(CONVERTING), .at_work = true, .worker = 7, .command = "coffer"},
-			"conversion", NOTE, "process 7 (coffer) is at work", ""},
-		{"converting, and somebody is at work",
-			{STAGE(CONVERTING), .at_work = true, .command = ""}, "conversion", NOTE,
-			"cannot be seen from here is at work", ""},
-		{"converting, and perhaps at work", {.stage = COFFER_STAGE_CONVERTING, .next = "x"},
-			"conversion", UNCHECKED, "this user cannot see", "x"},
-		{"shrunk", {STAGE(SHRUNK), .why = "it has 5"}, "size", BAD, "smaller",
-			"its size back"},
-		{"damaged", {STAGE(DAMAGED), .why = "no copy"}, "damage", BAD, "damaged: no copy",
+		{"wipe pending", {STAGE(WIPE_PENDING)}, 0, 0, 0, "conversion", BAD, "not wiped",
 			"coffer encrypt x"},
+		{"undoing", {STAGE(UNDOING)}, 0, 0, 0, "conversion", BAD, "abort",
+			"coffer encrypt x"},
+		{"other", {STAGE(OTHER), .why = "decrypts"}, 0, 0, 0, "conversion", BAD,
+			"converting it: decrypts", "coffer encrypt x"},
+		{"converting, with a process", {STAGE(CONVERTING)}, 1, 1, 0, "conversion", NOTE,
+			"process 7 (coffer) is converting", ""},
+		{"converting, locked", {STAGE(CONVERTING)}, 0, 1, 0, "conversion", NOTE,
+			"not visible here is converting", ""},
+		{"converting, holders not visible", {STAGE(CONVERTING)}, 0, 0, 1, "conversion",
+			UNCHECKED, "only root sees", "coffer encrypt x"},
+		{"shrunk", {STAGE(SHRUNK), .size = 5, .device_size = 9}, 0, 0, 0, "size", BAD,
+			"has 5 bytes", "as large as before"},
+		{"damaged", {STAGE(DAMAGED), .why = "no copy"}, 0, 0, 0, "damage", BAD,
+			"damaged: no copy", "coffer encrypt x"},
 	};
+	struct coffer_holder worker = {
+		.kind = COFFER_HOLDER_REENCRYPTION, .pid = 7, .name = "coffer"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct coffer_disk_state state = rows[i].s;
+		struct coffer_status status = rows[i].s;
 		struct coffer_findings l = {0};
 		char name[128];
 
-		if (!state.why)
-			state.why = "";
-		(void)snprintf(name, sizeof(name), "state: %s", rows[i].name);
-		if (coffer_judge_state(&state, &l) < 0)
+		status.holders = &worker;
+		status.n_holders = rows[i].worker;
+		(void)snprintf(name, sizeof(name), "stage: %s", rows[i].name);
+		if (coffer_judge_stage(&status, rows[i].locked, !rows[i].hidden, &l) < 0)
 			abort();
 		one(name, &l, rows[i].id, rows[i].v, rows[i].words, rows[i].remedy);
 	}
@@ -77,30 +80,29 @@ static void check_states(void)
 	"\"crypt\",\"offset\":\"" offset "\",\"size\":\"" size "\"}},\"digests\":{\"0\":{"         \
 	"\"keyslots\":[" names "],\"segments\":[\"0\"]}},\"config\":{\"keyslots_size\":"           \
 	"\"16744448\"" more "}}"
-#define GOOD(more)    HEADER(ARGON(0) "," ARGON(1), "\"0\",\"1\"", "", more, "16777216", "dynamic")
-#define DEMANDS(what) GOOD(",\"requirements\":{\"mandatory\":[\"" what "\"]}")
+#define GOOD(more) HEADER(ARGON(0) "," ARGON(1), "\"0\",\"1\"", "", more, "16777216", "dynamic")
 
 /* Of a healthy header there is "keyslot" and, where the memory is known, "key-memory"; a row names
  * the one finding that is other. */
-static void check_volumes(void)
+static void check_keyslots(void)
 {
 	static const struct {
 		const char *name, *json;
-		struct coffer_volume_state s;
+		struct coffer_keyslot_state s;
 		const char *id;
 		enum coffer_verdict v;
 		const char *words, *remedy;
 	} rows[] = {
 		{"two keyslots", GOOD(""), {0}, "keyslot", OK, "2 keyslots", ""},
 		{"one keyslot", HEADER(ARGON(0), "\"0\"", "", "", "16777216", "dynamic"), {0},
-			"keyslot", NOTE, "one keyslot alone", "luksAddKey"},
+			"keyslot", NOTE, "only one keyslot", "luksAddKey"},
 		{"no keyslot", HEADER("", "", "", "", "16777216", "dynamic"), {0}, "keyslot", BAD,
-			"no keyslot holds", "luksHeaderRestore"},
+			"no keyslot holds", "header restore"},
 		{"no keyslot, but open", HEADER("", "", "", "", "16777216", "dynamic"),
 			{.open = true}, "keyslot", BAD, "no keyslot holds", "--volume-key-file"},
 		{"keyslots of another key",
 			HEADER(ARGON(0) "," ARGON(1), "", "", "", "16777216", "dynamic"), {0},
-			"keyslot", BAD, "no keyslot holds", "luksHeaderRestore"},
+			"keyslot", BAD, "no keyslot holds", "header restore"},
 		{"weak pbkdf2",
 			HEADER(PBKDF2(0) "," ARGON(1), "\"0\",\"1\"", "", "", "16777216",
 				"dynamic"),
@@ -117,76 +119,45 @@ static void check_volumes(void)
 		{"no room",
 			HEADER(ARGON(0) "," ARGON(1), "\"0\",\"1\"", "",
 				",\"keyslots_size\":\"524288\"", "16777216", "dynamic"),
-			{0}, "keyslot-room", NOTE, "no room", ""},
+			{0}, "keyslot-room", NOTE, "no space", ""},
 		{"room for just one more",
 			HEADER(ARGON(0) "," ARGON(1), "\"0\",\"1\"", "",
 				",\"keyslots_size\":\"774144\"", "16777216", "dynamic"),
 			{0}, "keyslot-room", OK, NULL, ""},
 		{"enough memory", GOOD(""), {.available_kib = 1048576}, "key-memory", OK,
-			"1.0 GiB of memory at most", ""},
+			"at most 1.0 GiB", ""},
 		{"too little memory", GOOD(""), {.available_kib = 1048575}, "key-memory", BAD,
-			"may kill", "luksConvertKey"},
+			"no keyslot can be opened", "luksConvertKey"},
 		{"too little memory, but open", GOOD(""), {.available_kib = 1000, .open = true},
-			"key-memory", NOTE, "keyslot 0 takes", "luksConvertKey"},
+			"key-memory", NOTE, "keyslot 0 needs", "add swap"},
 		{"too little memory for one of two",
 			HEADER(SMALL(0) "," ARGON(1), "\"0\",\"1\"", "", "", "16777216", "dynamic"),
-			{.available_kib = 1024}, "key-memory", NOTE, "keyslot 1 takes",
-			"--key-slot 1"},
+			{.available_kib = 1024}, "key-memory", NOTE, "keyslot 1 needs", "add swap"},
 		{"memory not known", GOOD(""), {0}, "key-memory", OK, NULL, ""},
-		{"unknown requirement", DEMANDS("quantum"), {0}, "requirement", BAD, "'quantum'",
-			"cryptsetup"},
-		{"OPAL", DEMANDS("opal"), {0}, "requirement", NOTE, "OPAL", ""},
-		{"offline reencryption", DEMANDS("offline-reencrypt"), {0}, "requirement", NOTE,
-			"only cryptsetup can finish", ""},
-		{"reencryption", DEMANDS("online-reencrypt-v2"), {0}, "requirement", OK, NULL, ""},
-		{"segment behind the end", GOOD(""), {.device_size = 16777216, .is_block = true},
-			"segment", BAD, "16777216 bytes", "size back"},
-		{"a header's file", GOOD(""), {.device_size = 16777216}, "segment", NOTE,
-			"a header without them", ""},
-		{"one sector of data", GOOD(""), {.device_size = 16777728, .is_block = true},
-			"segment", OK, NULL, ""},
-		{"fixed segment",
-			HEADER(ARGON(0) "," ARGON(1), "\"0\",\"1\"", "", "", "16777216", "1048576"),
-			{.device_size = 17825792, .is_block = true}, "segment", OK, NULL, ""},
-		{"fixed segment behind the end",
-			HEADER(ARGON(0) "," ARGON(1), "\"0\",\"1\"", "", "", "16777216", "1048576"),
-			{.device_size = 17825791}, "segment", BAD, "reaches to byte 17825792",
-			"size back"},
-		{"segment that wraps",
-			HEADER(ARGON(0) "," ARGON(1), "\"0\",\"1\"", "", "", "16777216",
-				"18446744073709551615"),
-			{.device_size = UINT64_MAX}, "segment", OK, NULL, ""},
-		{"data elsewhere",
-			HEADER(ARGON(0) "," ARGON(1), "\"0\",\"1\"", "", "", "0", "dynamic"),
-			{.device_size = 4096}, "segment", OK, NULL, ""},
-		{"nothing in it", "{}", {0}, "keyslot", BAD, "no keyslot holds", "luksHeader"},
+		{"nothing in it", "{}", {0}, "keyslot", BAD, "no keyslot holds", "header restore"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		_cleanup_json_ struct json_object *json = NULL;
-		struct coffer_volume_state s = rows[i].s;
+		struct coffer_keyslot_state s = rows[i].s;
 		struct coffer_findings l = {0}, found = {0};
 
 		s.device = "/dev/x";
-		if (s.device_size == 0)
-			s.device_size = UINT64_C(1) << 40;
 		if (coffer_json_parse(rows[i].json, strlen(rows[i].json), &json) < 0 ||
-			coffer_judge_volume(json, &s, &l) < 0)
+			coffer_judge_keyslots(json, &s, &l) < 0)
 			abort();
 		for (size_t k = 0; k < l.n; k++)
 			if (strcmp(coffer_finding_name(l.items[k].id), rows[i].id) == 0) {
-				if (coffer_findings_print(&found, l.items[k].id, l.items[k].verdict,
-					    "%s", l.items[k].text) < 0)
+				if (coffer_findings_put(&found, &l.items[k]) < 0)
 					abort();
-				coffer_findings_advise(&found, "%s", l.items[k].advice);
 			} else if (l.items[k].verdict == BAD) {
-				ok(false, "volume: %s: %s", rows[i].name, l.items[k].text);
+				ok(false, "keyslots: %s: %s", rows[i].name, l.items[k].text);
 			}
 		if (rows[i].words) {
 			one(rows[i].name, &found, rows[i].id, rows[i].v, rows[i].words,
 				rows[i].remedy);
 		} else {
-			ok(found.n == 0, "volume: %s: nothing of %s", rows[i].name, rows[i].id);
+			ok(found.n == 0, "keyslots: %s: nothing of %s", rows[i].name, rows[i].id);
 			coffer_findings_free(&found);
 		}
 		coffer_findings_free(&l);
@@ -195,7 +166,7 @@ static void check_volumes(void)
 
 int main(void)
 {
-	check_states();
-	check_volumes();
+	check_stages();
+	check_keyslots();
 	return done_testing();
 }

@@ -27,7 +27,7 @@ static void check_lock_dir(void)
 		enum coffer_verdict v;
 		const char *words, *remedy;
 	} rows[] = {
-		{"as Debian has it", {FOLDER, .mode = 040700}, OK, "only root", ""},
+		{"as Debian has it", {FOLDER, .mode = 040700}, OK, "root only", ""},
 		{"others can look in", {FOLDER, .mode = 040755}, NOTE, "0755", "chmod 0700"},
 		{"others can enter", {FOLDER, .mode = 040711}, NOTE, "0711", "chmod 0700"},
 		{"others can write", {FOLDER, .mode = 040777}, BAD, "mode 0777", "chmod 0700"},
@@ -61,24 +61,24 @@ static void check_lock_dir(void)
 				.dir = COFFER_ENTRY_FOLDER,
 				.owner_known = true,
 				.mode = 040700},
-			BAD, "cannot be written", "remount,rw"},
-		{"missing", {WITHOUT, .dir = COFFER_ENTRY_MISSING}, NOTE, "makes it", ""},
+			BAD, "read-only", "remount,rw"},
+		{"missing", {WITHOUT, .dir = COFFER_ENTRY_MISSING}, NOTE, "creates it", ""},
 		{"missing, for another user", {.run = COFFER_ENTRY_FOLDER, .owner_known = true},
-			NOTE, "makes it", ""},
+			NOTE, "creates it", ""},
 		{"missing, and cannot be made",
 			{.run = COFFER_ENTRY_FOLDER, .root = true, .owner_known = true}, BAD,
-			"cannot be made", "remount,rw"},
+			"/run is read-only", "remount,rw"},
 		{"a link", {WITHOUT, .dir = COFFER_ENTRY_LINK}, BAD, "symbolic link",
 			"rm /run/cryptsetup"},
-		{"a file", {WITHOUT, .dir = COFFER_ENTRY_FILE}, BAD, "no folder",
+		{"a file", {WITHOUT, .dir = COFFER_ENTRY_FILE}, BAD, "no lock can be taken",
 			"rm /run/cryptsetup"},
-		{"a socket", {WITHOUT, .dir = COFFER_ENTRY_OTHER}, BAD, "no folder",
+		{"a socket", {WITHOUT, .dir = COFFER_ENTRY_OTHER}, BAD, "no lock can be taken",
 			"rm /run/cryptsetup"},
 		{"hidden", {.run = COFFER_ENTRY_FOLDER, .dir = COFFER_ENTRY_HIDDEN}, UNCHECKED,
-			"may not look", ""},
-		{"/run is missing", {.root = true}, BAD, "no /run", "mount -t tmpfs"},
-		{"/run is a link", {.run = COFFER_ENTRY_LINK}, BAD, "symbolic link", "folder"},
-		{"/run is a file", {.run = COFFER_ENTRY_FILE}, BAD, "no folder", "tmpfs"},
+			"no access", ""},
+		{"/run is missing", {.root = true}, BAD, "/run does not exist", "mount -t tmpfs"},
+		{"/run is a link", {.run = COFFER_ENTRY_LINK}, BAD, "symbolic link", "directory"},
+		{"/run is a file", {.run = COFFER_ENTRY_FILE}, BAD, "regular file", "tmpfs"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -160,27 +160,26 @@ static void check_locks(void)
 		const char *words, *remedy;
 	} rows[] = {
 		{"held", {.name = "L_8:2", HELD('S'), .device = "sda2"}, NOTE,
-			"process 812 (cryptsetup, begun 1 d 1 h ago) holds the lock for the LUKS2 "
-			"metadata of /dev/sda2 (L_8:2)",
+			"process 812 (cryptsetup, started 1 d 1 h ago) holds the lock of the "
+			"LUKS2 metadata of /dev/sda2",
 			""},
 		{"held for a device that is gone", {.name = "L_8:2", HELD('S')}, NOTE,
-			"metadata of a device that is gone", ""},
+			"metadata of a removed device", ""},
 		{"held, and somebody waits",
 			{.name = "L_8:2",
 				HELD('D'),
 				.device = "sda2",
 				.waiters = 1,
 				.waiter = {.pid = 900, .comm = "coffer", .state = 'S', .age = 61}},
-			NOTE, "; process 900 (coffer, begun 1 min 1 s ago) waits for it",
-			"what process 812 does"},
+			NOTE, "; 1 waiting: process 900 (coffer, started 1 min 1 s ago)",
+			"what its holder does"},
 		{"two wait",
 			{.name = "L_8:2",
 				HELD('S'),
 				.device = "sda2",
 				.waiters = 2,
 				.waiter = {.pid = 900, .comm = "coffer"}},
-			NOTE, "process 900 (coffer) waits for it, and it is not the only one",
-			"process 812"},
+			NOTE, "; 2 waiting: process 900 (coffer)", "what its holder does"},
 		{"the holder is stopped", {.name = "L_8:2", HELD('T'), .device = "sda2"}, BAD,
 			"is stopped", "kill -CONT 812"},
 		{"the holder is stopped, and somebody waits",
@@ -189,35 +188,38 @@ static void check_locks(void)
 				.device = "sda2",
 				.waiters = 1,
 				.waiter = {.pid = 900, .comm = "coffer", .state = 'S'}},
-			BAD, "begun 0 s ago) waits for it", "kill -CONT 812"},
+			BAD, "waiting: process 900 (coffer, started 0 s ago)", "kill -CONT 812"},
 		{"the holder is traced", {.name = "L_8:2", HELD('t'), .device = "sda2"}, NOTE,
-			"being traced", ""},
+			"(cryptsetup, traced, started", ""},
 		{"a reencryption", {.name = "LN_LUKS2-reencryption-8a6e", HELD('R')}, NOTE,
-			"the reencryption of the volume 8a6e", ""},
+			"the reencryption of 8a6e", ""},
 		{"a reencryption is stopped", {.name = "LN_LUKS2-reencryption-8a6e", HELD('T')},
-			BAD, "the reencryption of the volume 8a6e", "kill -CONT 812"},
+			BAD, "the reencryption of 8a6e", "kill -CONT 812"},
 		{"held by nobody that can be told",
 			{.name = "L_8:2",
 				.entry = COFFER_ENTRY_FILE,
 				.holders = 1,
 				.device = "sda2"},
-			NOTE, "a process that cannot be seen from here holds", ""},
+			NOTE, "a process that is not visible here holds", ""},
 		{"held by two",
 			{.name = "LN_memory-hard-access",
 				.entry = COFFER_ENTRY_FILE,
 				.holders = 2,
 				.holder = {.pid = 5, .comm = "a", .state = 'S', .age = 3700}},
-			NOTE, "(a, begun 1 h 1 min ago) and others hold the lock for key deriv",
+			NOTE,
+			"(a, started 1 h 1 min ago) holds the lock of memory-hard key derivations, "
+			"with 1",
 			""},
-		{"unknown", {.name = "x y", LEFT}, NOTE, "'x y' in /run/cryptsetup is no lock", ""},
+		{"unknown", {.name = "x y", LEFT}, NOTE, "/run/cryptsetup/x y is not a known lock",
+			""},
 		{"unknown, a folder", {.name = "x", .entry = COFFER_ENTRY_FOLDER}, NOTE,
-			"no lock that is known", ""},
+			"not a known lock", ""},
 		{"a link instead", {.name = "L_8:2", .entry = COFFER_ENTRY_LINK}, BAD,
 			"a symbolic link", "rm -r /run/cryptsetup/L_8:2"},
 		{"a folder instead", {.name = "L_8:2", .entry = COFFER_ENTRY_FOLDER}, BAD,
-			"a folder", "rm -r /run/cryptsetup/L_8:2"},
+			"a directory", "rm -r /run/cryptsetup/L_8:2"},
 		{"a fifo instead", {.name = "LN_memory-hard-access", .entry = COFFER_ENTRY_OTHER},
-			BAD, "no regular file", "rm -r"},
+			BAD, "a special file", "rm -r"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -225,7 +227,7 @@ static void check_locks(void)
 		char name[128];
 
 		(void)snprintf(name, sizeof(name), "lock: %s", rows[i].name);
-		if (coffer_judge_lock(&rows[i].f, &l) < 0)
+		if (coffer_judge_locks(&rows[i].f, 1, &l) < 0)
 			abort();
 		one(name, &l, "lock", rows[i].v, rows[i].words, rows[i].remedy);
 	}
@@ -240,18 +242,17 @@ static void check_left(void)
 		enum coffer_verdict v;
 		const char *words;
 	} rows[] = {
-		{"none", {{""}}, 0, OK, "none was left"},
+		{"none", {{""}}, 0, OK, "no locks"},
 		{"one", {{.name = "L_8:2", LEFT, .device = "sda2"}}, 1, NOTE,
-			"nobody holds L_8:2; processes that were killed have left this file"},
+			"1 lock files of ended processes, such as L_8:2: no process"},
 		{"one for a device that is gone", {{.name = "L_8:2", LEFT}}, 1, NOTE,
-			"nobody holds L_8:2;"},
+			"L_8:2: no process"},
 		{"one of a reencryption", {{.name = "LN_LUKS2-reencryption-8a6e", LEFT}}, 1, NOTE,
-			"nobody holds LN_LUKS2-reencryption-8a6e;"},
+			"LN_LUKS2-reencryption-8a6e: no process"},
 		{"one, as far as can be seen", {{.name = "L_8:2", .entry = COFFER_ENTRY_FILE}}, 1,
-			NOTE, "nobody who can be seen holds L_8:2;"},
+			NOTE, "L_8:2: no visible process"},
 		{"two", {{.name = "L_8:2", LEFT}, {.name = "L_8:3", LEFT}}, 2, NOTE,
-			"nobody holds L_8:2 and others; processes that were killed have left "
-			"these"},
+			"2 lock files of ended processes, such as L_8:2"},
 	};
 	static const struct coffer_lock_entry held[] = {
 		{.name = "L_8:2", HELD('S')}, {.name = "L_8:3", LEFT}};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* test_judge_volume.c - the verdict on two header copies */
+/* test_judge_volume.c - verdicts on header copies, filesystem and remains of a conversion */
 #include "header/judge_copies.h"
 #include "report/judge_volume.h"
 
@@ -95,48 +95,11 @@ static void test_copies(void)
 	}
 }
 
-/* --- how far it is --- */
-
-static const struct {
-	const char *name;
-	enum coffer_operation operation;
-	uint64_t pointer;
-	const char *conversion, *wipe, *remedy;
-} progress_rows[] = {
-	{"plain", COFFER_OP_START, 0, "ok", "", ""},
-	{"encrypted", COFFER_OP_ENCRYPTED, 0, "ok", "", ""},
-	{"final header in one copy", COFFER_OP_SYNC_FINAL, 0, "ok", "", ""},
-	{"half way", COFFER_OP_CONVERT, 3 * MIB, "note", "", "coffer encrypt d"},
-	{"at its end", COFFER_OP_FINALIZE, 0, "note", "note", "coffer encrypt d"},
-	{"half placed", COFFER_OP_REDO_PLACEMENT, 0, "note", "", "coffer encrypt d"},
-	{"placed", COFFER_OP_FINISH_PLACEMENT, 4 * MIB, "note", "", "coffer encrypt d"},
-	{"half aborted", COFFER_OP_FINISH_UNDO, 0, "note", "", "coffer abort d"},
-	{"another one", COFFER_OP_OTHER, 0, "note", "", "cryptsetup reencrypt --resume-only d"},
-	{"shrunk", COFFER_OP_SHRUNK, 3 * MIB, "bad", "", "give it its size back"},
-	{"damaged", COFFER_OP_DAMAGED, 0, "", "", "there is no such check"},
-};
-_Static_assert(ARRAY_SIZE(progress_rows) == COFFER_N_OPERATIONS - 1, "a row for each action");
-
-static void test_progress(void)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(progress_rows); i++) {
-		_cleanup_(coffer_findings_free) struct coffer_findings l = {0};
-		const struct coffer_facts f = {.conversion = {{6 * MIB, MIB, 4 * MIB, 512},
-						       .pointer = progress_rows[i].pointer}};
-
-		ok(coffer_judge_progress(progress_rows[i].operation, &f, "d", &l) == 0 &&
-				are(&l, "conversion", progress_rows[i].conversion) &&
-				are(&l, "wipe-pending", progress_rows[i].wipe) &&
-				strcmp(remedy(&l, "conversion"), progress_rows[i].remedy) == 0,
-			"progress: %s", progress_rows[i].name);
-	}
-}
-
 /* --- the filesystem --- */
 
 static const struct {
 	const char *name;
-	struct coffer_seen_fs seen;
+	struct coffer_filesystem_facts seen;
 	const char *filesystem, *end;
 } fs_rows[] = {
 	{"fits", {"ext4", "u", "l", {COFFER_FS_EXT, 4096}, NULL, 8192, false}, "ok", "ok"},
@@ -146,8 +109,8 @@ static const struct {
 		"bad"},
 	{"too long, in use", {"ext4", "u", "", {COFFER_FS_EXT, 8193}, NULL, 8192, true}, "ok",
 		"note"},
-	{"absurd", {"xfs", "", "", {COFFER_FS_NONE, 0}, "absurd", 8192, false}, "ok", "bad"},
-	{"absurd, in use", {"xfs", "", "", {COFFER_FS_NONE, 0}, "absurd", 8192, true}, "ok",
+	{"invalid", {"xfs", "", "", {COFFER_FS_NONE, 0}, "invalid", 8192, false}, "ok", "bad"},
+	{"invalid, in use", {"xfs", "", "", {COFFER_FS_NONE, 0}, "invalid", 8192, true}, "ok",
 		"note"},
 	{"of a kind without a known end", {"f2fs", "u", "", {COFFER_FS_NONE, 0}, NULL, 8192, false},
 		"ok", "unchecked"},
@@ -166,31 +129,25 @@ static void test_filesystem(void)
 	}
 }
 
-/* --- leftovers --- */
+/* --- remains --- */
 
 static const struct {
 	const char *name;
-	const char *place, *restore; /* UUIDs of the records; NULL: none */
+	const char *place, *undo; /* UUIDs of the records; NULL: none */
 	bool image;
-	const char *head, *fs; /* UUIDs of the filesystems; NULL: none, not known */
-	uint64_t end;
-	const char *record, *image_verdict, *head_copy;
-	bool way_out;
-} left_rows[] = {
-	{"nothing", NULL, NULL, false, NULL, "f", MIB, "ok", "", "ok", false},
-	{"own record and image", "u", NULL, true, NULL, "f", MIB, "bad", "bad", "ok", false},
-	{"own record, no image", "u", NULL, false, NULL, "f", MIB, "bad", "ok", "ok", false},
-	{"record and image of another", "x", NULL, true, NULL, "f", MIB, "note", "note", "ok",
-		false},
-	{"record of an abort", NULL, "u", false, NULL, "f", MIB, "bad", "", "ok", false},
-	{"both records", "u", "x", false, NULL, NULL, 0, "bad note", "ok", "ok", false},
-	{"own head", NULL, NULL, false, "f", "f", MIB, "ok", "", "bad", true},
-	{"own head, filesystem reaches it", NULL, NULL, false, "f", "f", 5 * MIB, "ok", "", "bad",
-		false},
-	{"own head, end not known", NULL, NULL, false, "f", "f", 0, "ok", "", "bad", false},
-	{"another head", NULL, NULL, false, "g", "f", MIB, "ok", "", "note", false},
-	{"a head, no key", NULL, NULL, false, "g", NULL, 0, "ok", "", "note", false},
-	{"heads without UUIDs", NULL, NULL, false, "", "", MIB, "ok", "", "note", false},
+	const char *copy, *fs; /* UUIDs of the filesystems; NULL: none, unknown */
+	const char *record, *image_verdict, *copy_verdict;
+} remnant_rows[] = {
+	{"none", NULL, NULL, false, NULL, "f", "ok", "", "ok"},
+	{"own record and image", "u", NULL, true, NULL, "f", "bad", "bad", "ok"},
+	{"own record, no image", "u", NULL, false, NULL, "f", "bad", "ok", "ok"},
+	{"record and image of another", "x", NULL, true, NULL, "f", "note", "note", "ok"},
+	{"record of an abort", NULL, "u", false, NULL, "f", "bad", "", "ok"},
+	{"both records", "u", "x", false, NULL, NULL, "bad note", "ok", "ok"},
+	{"own copy", NULL, NULL, false, "f", "f", "ok", "", "bad"},
+	{"copy of another", NULL, NULL, false, "g", "f", "ok", "", "note"},
+	{"a copy, no key", NULL, NULL, false, "g", NULL, "ok", "", "note"},
+	{"copies without UUIDs", NULL, NULL, false, "", "", "ok", "", "note"},
 };
 
 static void put_record(struct coffer_remnants *s, int kind, const char *uuid)
@@ -200,37 +157,34 @@ static void put_record(struct coffer_remnants *s, int kind, const char *uuid)
 		(void)snprintf(s->record[kind].uuid, sizeof(s->record[kind].uuid), "%s", uuid);
 }
 
-static void test_leftovers(void)
+static void test_remnants(void)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(left_rows); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(remnant_rows); i++) {
 		_cleanup_(coffer_findings_free) struct coffer_findings l = {0};
 		struct coffer_remnants s = {.geometry = {6 * MIB, MIB, 4 * MIB, 512},
 			.uuid = "u",
-			.device = "d",
-			.image_intact = left_rows[i].image,
-			.fs_uuid = left_rows[i].fs,
-			.fs_end = left_rows[i].end};
+			.image_intact = remnant_rows[i].image,
+			.fs_uuid = remnant_rows[i].fs};
 
-		put_record(&s, COFFER_RECORD_PLACE, left_rows[i].place);
-		put_record(&s, COFFER_RECORD_UNDO, left_rows[i].restore);
-		if (left_rows[i].head) {
-			(void)snprintf(s.head_type, sizeof(s.head_type), "ext4");
-			(void)snprintf(s.head_uuid, sizeof(s.head_uuid), "%s", left_rows[i].head);
+		put_record(&s, COFFER_RECORD_PLACE, remnant_rows[i].place);
+		put_record(&s, COFFER_RECORD_UNDO, remnant_rows[i].undo);
+		if (remnant_rows[i].copy) {
+			(void)snprintf(s.copy_type, sizeof(s.copy_type), "ext4");
+			(void)snprintf(
+				s.copy_uuid, sizeof(s.copy_uuid), "%s", remnant_rows[i].copy);
 		}
-		ok(coffer_judge_remnants(&s, &l) == 0 && are(&l, "record", left_rows[i].record) &&
-				are(&l, "image", left_rows[i].image_verdict) &&
-				are(&l, "moved-segment-copy", left_rows[i].head_copy) &&
-				(strstr(remedy(&l, "moved-segment-copy"), "seek=5242880 ") !=
-					NULL) == left_rows[i].way_out,
-			"leftovers: %s", left_rows[i].name);
+		ok(coffer_judge_remnants(&s, &l) == 0 &&
+				are(&l, "record", remnant_rows[i].record) &&
+				are(&l, "image", remnant_rows[i].image_verdict) &&
+				are(&l, "moved-segment-copy", remnant_rows[i].copy_verdict),
+			"remains: %s", remnant_rows[i].name);
 	}
 }
 
 int main(void)
 {
 	test_copies();
-	test_progress();
 	test_filesystem();
-	test_leftovers();
+	test_remnants();
 	return done_testing();
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* test_work.c - what a run would write
+/* test_work.c - what a run would write, and how long it would take
  *
- * What a run would write; the loop tests hold the same numbers against real runs. */
+ * The loop tests compare the same numbers with real runs. */
 #include "report/work.h"
 
 #include <inttypes.h>
+#include <math.h>
 
 #include "base/cleanup.h"
 #include "tap.h"
@@ -23,10 +24,10 @@ static const struct coffer_work_facts facts = {
 
 static uint64_t flushes(const struct coffer_works *w)
 {
-	uint64_t n = w->looks;
+	uint64_t n = w->examinations;
 
 	for (int i = 0; i < COFFER_N_WORK_PHASES; i++)
-		n += w->stage[i].flushes;
+		n += w->phases[i].flushes;
 	return n;
 }
 
@@ -35,7 +36,7 @@ static uint64_t written(const struct coffer_works *w)
 	uint64_t n = 0;
 
 	for (int i = 0; i < COFFER_N_WORK_PHASES; i++)
-		n += coffer_work_written(&w->stage[i], facts.copy_size);
+		n += coffer_work_written(&w->phases[i], facts.copy_size);
 	return n;
 }
 
@@ -64,7 +65,7 @@ static void check_actions(void)
 			5 * MiB + 7 * commit + MiB},
 		{"a short step is left", COFFER_OP_CONVERT, MiB + 512, false, 2, 4 + 2 + 6 + 3,
 			MiB + 512, MiB + 512 + 4 * commit + MiB},
-		{"the head is left", COFFER_OP_CONVERT, MiB, false, 1, 4 + 2 + 3 + 3, MiB,
+		{"the moved segment is left", COFFER_OP_CONVERT, MiB, false, 1, 4 + 2 + 3 + 3, MiB,
 			MiB + 3 * commit + MiB},
 		{"the end is left", COFFER_OP_FINALIZE, 0, false, 0, 3 + 5, 0, 2 * commit + MiB},
 		{"one final copy", COFFER_OP_SYNC_FINAL, 0, false, 0, 3 + 2, 0, commit},
@@ -84,12 +85,12 @@ static void check_actions(void)
 		f.locked = !rows[i].unlocked;
 		coffer_work_count(rows[i].a, &f, &w);
 		if (!ok(w.steps == rows[i].steps && flushes(&w) == rows[i].flushes &&
-				    w.stage[COFFER_WORK_CONVERT].moved == rows[i].moved &&
+				    w.phases[COFFER_WORK_CONVERT].moved == rows[i].moved &&
 				    written(&w) == rows[i].written,
 			    "%s", rows[i].name))
 			note("steps %" PRIu64 " flushes %" PRIu64 " moved %" PRIu64
 			     " written %" PRIu64 ", wanted %" PRIu64,
-				w.steps, flushes(&w), w.stage[COFFER_WORK_CONVERT].moved,
+				w.steps, flushes(&w), w.phases[COFFER_WORK_CONVERT].moved,
 				written(&w), rows[i].written);
 	}
 }
@@ -101,16 +102,16 @@ static void check_maps(void)
 		const char *name;
 		struct coffer_range used[3]; /* MiB */
 		bool fill;
-		uint64_t pointer, moved, steps, scrubbed, filled; /* MiB */
+		uint64_t pointer, moved, steps, written; /* MiB */
 	} rows[] = {
-		{"all of it", {{0, 10}}, false, 10, 10, 10, 0, 0},
-		{"nothing", {{0, 0}}, false, 10, 0, 1, 0, 0},
-		{"the head", {{0, 1}}, false, 10, 1, 1, 0, 0},
-		{"the last MiB", {{9, 10}}, false, 10, 1, 2, 1, 0},
-		{"in the middle", {{4, 6}}, false, 10, 2, 3, 1, 0},
-		{"two islands", {{2, 3}, {7, 8}}, false, 10, 2, 3, 2, 0},
-		{"filled", {{0, 1}}, true, 10, 1, 3, 0, 9},
-		{"below the pointer", {{0, 2}, {7, 8}}, false, 5, 2, 2, 0, 0},
+		{"all of it", {{0, 10}}, false, 10, 10, 10, 0},
+		{"nothing", {{0, 0}}, false, 10, 0, 1, 0},
+		{"the moved segment", {{0, 1}}, false, 10, 1, 1, 0},
+		{"the last MiB", {{9, 10}}, false, 10, 1, 2, 1},
+		{"in the middle", {{4, 6}}, false, 10, 2, 3, 1},
+		{"two islands", {{2, 3}, {7, 8}}, false, 10, 2, 3, 2},
+		{"filled", {{0, 1}}, true, 10, 1, 3, 9},
+		{"below the pointer", {{0, 2}, {7, 8}}, false, 5, 2, 2, 0},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -129,19 +130,16 @@ static void check_maps(void)
 		f.verify = i % 2;
 		f.pointer = rows[i].pointer * MiB;
 		coffer_work_count(COFFER_OP_CONVERT, &f, &works);
-		w = &works.stage[COFFER_WORK_CONVERT];
+		w = &works.phases[COFFER_WORK_CONVERT];
 		if (!ok(w->moved == rows[i].moved * MiB && works.steps == rows[i].steps &&
-				    works.scrubbed == rows[i].scrubbed * MiB &&
-				    works.filled == rows[i].filled * MiB &&
-				    w->written == works.scrubbed + works.filled &&
+				    w->written == rows[i].written * MiB &&
 				    w->read == (f.verify ? w->moved + w->written : 0) &&
 				    w->commits == works.steps + 1 &&
 				    w->flushes == 3 * works.steps + 2 &&
-				    works.stage[COFFER_WORK_FINALIZE].written == MiB + 8192,
+				    works.phases[COFFER_WORK_FINALIZE].written == MiB + 8192,
 			    "used: %s", rows[i].name))
-			note("moved %" PRIu64 " steps %" PRIu64 " scrubbed %" PRIu64
-			     " filled %" PRIu64,
-				w->moved, works.steps, works.scrubbed, works.filled);
+			note("moved %" PRIu64 " steps %" PRIu64 " written %" PRIu64, w->moved,
+				works.steps, w->written);
 	}
 }
 
@@ -151,7 +149,7 @@ static void check_estimates(void)
 		const char *name;
 		uint64_t estimate; /* bytes */
 		bool fill;
-		uint64_t moved, steps, filled;
+		uint64_t moved, steps, written;
 	} rows[] = {
 		{"not known", 0, false, 10 * MiB, 10, 0},
 		{"a little", 1234567, false, 1234567, 2, 0},
@@ -166,16 +164,64 @@ static void check_estimates(void)
 		f.estimate = rows[i].estimate;
 		f.fill = rows[i].fill;
 		coffer_work_count(COFFER_OP_START, &f, &w);
-		if (!ok(w.stage[COFFER_WORK_CONVERT].moved == rows[i].moved &&
-				    w.steps == rows[i].steps && w.filled == rows[i].filled,
+		if (!ok(w.phases[COFFER_WORK_CONVERT].moved == rows[i].moved &&
+				    w.steps == rows[i].steps &&
+				    w.phases[COFFER_WORK_CONVERT].written == rows[i].written,
 			    "estimate: %s", rows[i].name))
-			note("moved %" PRIu64 " steps %" PRIu64 " filled %" PRIu64,
-				w.stage[COFFER_WORK_CONVERT].moved, w.steps, w.filled);
+			note("moved %" PRIu64 " steps %" PRIu64 " written %" PRIu64,
+				w.phases[COFFER_WORK_CONVERT].moved, w.steps,
+				w.phases[COFFER_WORK_CONVERT].written);
 	}
+}
+
+/* A machine that moves 50 MiB/s, with a flush of 10 ms, seen through steps of any size. */
+static void check_time(void)
+{
+	static const struct {
+		const char *name;
+		uint64_t step;
+		struct coffer_works w;
+		double seconds;
+	} rows[] = {
+		{"nothing", 8 * MiB, {.steps = 0}, 0},
+		{"moving", 8 * MiB, {.phases[COFFER_WORK_CONVERT] = {.moved = 500 * MiB}}, 10},
+		{"moving, by small steps", MiB,
+			{.phases[COFFER_WORK_CONVERT] = {.moved = 500 * MiB}}, 10},
+		{"reading", 8 * MiB, {.phases[COFFER_WORK_SAVE] = {.read = 500 * MiB}}, 5},
+		{"writing", 8 * MiB, {.phases[COFFER_WORK_FINALIZE] = {.written = 500 * MiB}}, 5},
+		{"flushes", MiB, {.phases[COFFER_WORK_PLACE] = {.flushes = 100}}, 1},
+		{"examinations", MiB, {.examinations = 100}, 1},
+		{"commits are in their flushes", MiB,
+			{.phases[COFFER_WORK_CONVERT] = {.commits = 50, .flushes = 100}}, 1},
+		{"all phases", MiB,
+			{.examinations = 4,
+				.phases = {[COFFER_WORK_SAVE] = {.read = 200 * MiB, .flushes = 3},
+					[COFFER_WORK_PLACE] = {.written = 100 * MiB, .flushes = 6},
+					[COFFER_WORK_CONVERT] = {.moved = 100 * MiB,
+						.flushes = 300},
+					[COFFER_WORK_FINALIZE] = {.flushes = 7}}},
+			2 + 1 + 2 + 3.2},
+	};
+	static const struct coffer_timed_step flush = {.bytes = MiB, .move = 0.02, .commit = 0.1};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct coffer_timed_step t = {.bytes = rows[i].step,
+			.move = (double)rows[i].step / (50 * MiB) + 0.01,
+			.commit = 0.02};
+		const double got = coffer_work_seconds(&rows[i].w, &t);
+
+		if (!ok(fabs(got - rows[i].seconds) <= 1e-6, "time: %s", rows[i].name))
+			note("%.9f s", got);
+	}
+	/* The flush seems to take more than all of the step. */
+	ok(coffer_work_seconds(&(struct coffer_works){.phases[0] = {.moved = 2 * MiB}}, &flush) >=
+			0.02,
+		"time: bytes are never free");
 }
 
 int main(void)
 {
+	check_time();
 	check_actions();
 	check_maps();
 	check_estimates();

@@ -72,9 +72,9 @@ def sectors(device):
 
 def kernel():
     d = Doctor()
-    d.finds(d.machine, "dm-crypt", "ok", "loaded")
-    d.finds(d.machine, "udev", "ok", "there is no udev")
-    d.finds(d.machine, "locks", "ok", "none was left")
+    d.finds(d.machine, "dm-crypt", "ok", "available")
+    d.finds(d.machine, "udev", "ok", "no udev")
+    d.finds(d.machine, "locks", "ok", "no locks")
     assert list(d.disks) == [DEV] and not d.bad(), d.report
 
 
@@ -125,7 +125,7 @@ def no_key_left():
         run("cryptsetup", "erase", "-q", SPARE)
         d = Doctor(SPARE)
         assert d.bad(), d.report
-        d.finds(d.disks[SPARE], "keyslot", "bad", "once it is closed, nobody can open it")
+        d.finds(d.disks[SPARE], "keyslot", "bad", "once closed")
         assert any("while it is open" in c.get("advice", "") for c in d.disks[SPARE]), d.report
     d = Doctor(SPARE)
     d.finds(d.disks[SPARE], "keyslot", "bad", "no keyslot holds the volume key")
