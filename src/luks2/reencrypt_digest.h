@@ -2,7 +2,8 @@
 /* reencrypt_digest.h - the keyed digest that protects reencryption metadata
  *
  * PBKDF2 with a text as its password that is made of the volume key and of everything in the
- * metadata which does not change from step to step. Encryption only (no old key).
+ * metadata which does not change from step to step. Encryption only (no old key). Without it a
+ * forged header could make a tool write to wrong offsets (CVE-2021-4122).
  * Source: LUKS2 on-disk format 1.1, and observation of cryptsetup 2.6. */
 #pragma once
 #include <stddef.h>
