@@ -103,9 +103,7 @@ static int run_steps(struct run *run, struct coffer_err *e)
 {
 	int r;
 
-	r = coffer_engine_begin(run->en, run->c->pointer, 0, e);
-	if (r < 0)
-		return r;
+	coffer_engine_begin(run->en, run->c->pointer, 0);
 	while (run->c->pointer > 0) {
 		const uint64_t at = run->c->pointer;
 
