@@ -303,12 +303,10 @@ static void work(void *arg, unsigned int thread)
 
 	coffer_threads_lock(en->workers);
 	while (!en->quit && !has_failed(en)) {
-		double wait;
+		const double wait = held_up(en);
 
-		if (work_once(en, thread))
-			continue;
-		wait = held_up(en);
-		coffer_threads_wait(en->workers, wait > 0 ? wait : -1);
+		if (!work_once(en, thread))
+			coffer_threads_wait(en->workers, wait > 0 ? wait : -1);
 	}
 	coffer_threads_unlock(en->workers);
 }
@@ -321,11 +319,10 @@ static int wait_until(
 {
 	coffer_threads_wake(en->workers);
 	while (!has_failed(en) && !done(en)) {
-		double wait;
+		const double wait = en->alone ? held_up(en) : ASK_STOP;
 
 		if (en->alone && work_once(en, 0))
 			continue;
-		wait = en->alone ? held_up(en) : ASK_STOP;
 		if (wait > 0)
 			coffer_threads_wait(en->workers, wait < ASK_STOP ? wait : ASK_STOP);
 		/* Nothing holds up a step that is not to be followed by another one. */
