@@ -102,6 +102,40 @@ int coffer_sha256(const void *p, size_t n, uint8_t ret[COFFER_SHA256_SIZE])
 	return EVP_Digest(p, n, ret, NULL, EVP_sha256(), NULL) == 1 ? 0 : failure();
 }
 
+static int sum_of(const uint8_t *p, size_t n, size_t at, uint8_t ret[COFFER_SHA256_SIZE])
+{
+	static const uint8_t zeros[COFFER_SHA256_SIZE];
+	_cleanup_digest_ struct coffer_digest *d = NULL;
+	const int r = coffer_digest_new("sha256", &d);
+
+	if (r < 0)
+		return r == -ENOMEM ? r : -EIO;
+	if (coffer_digest_add(d, p, at) < 0 || coffer_digest_add(d, zeros, sizeof(zeros)) < 0 ||
+		coffer_digest_add(d, p + at + sizeof(zeros), n - at - sizeof(zeros)) < 0)
+		return -EIO;
+	return coffer_digest_end(TAKE_PTR(d), ret, NULL);
+}
+
+int coffer_sum_put(uint8_t *p, size_t n, size_t at)
+{
+	uint8_t sum[COFFER_SHA256_SIZE];
+	const int r = sum_of(p, n, at, sum);
+
+	if (r == 0)
+		memcpy(p + at, sum, sizeof(sum));
+	return r;
+}
+
+int coffer_sum_check(const uint8_t *p, size_t n, size_t at)
+{
+	uint8_t sum[COFFER_SHA256_SIZE];
+	const int r = sum_of(p, n, at, sum);
+
+	if (r < 0)
+		return r;
+	return memcmp(sum, p + at, sizeof(sum)) == 0 ? 0 : -EBADMSG;
+}
+
 int coffer_pbkdf2(const char *hash, const void *password, size_t password_size, const void *salt,
 	size_t salt_size, uint32_t iterations, uint8_t *ret, size_t ret_size)
 {

@@ -14,9 +14,14 @@
 /* SHA-256 of @n bytes. -ENOMEM, -EIO (libcrypto failed). */
 int coffer_sha256(const void *p, size_t n, uint8_t ret[COFFER_SHA256_SIZE]);
 
-/* A running digest, by OpenSSL's @name ("sha256", "sha512"). coffer_digest_end writes the result
- * and its size and frees the digest. -EOPNOTSUPP: unknown, or longer than 64 bytes; -ENOMEM, -EIO.
- */
+/* The SHA-256 of @n bytes that have the sum itself at byte @at: taken with zeros there. Put it in
+ * place; or compare: -EBADMSG when it differs. -ENOMEM, -EIO (libcrypto). */
+int coffer_sum_put(uint8_t *p, size_t n, size_t at);
+int coffer_sum_check(const uint8_t *p, size_t n, size_t at);
+
+/* A running digest, @name as OpenSSL knows it ("sha256", "sha512"; 64 bytes of result at most).
+ * coffer_digest_end writes the result and its size and frees the digest.
+ * -EOPNOTSUPP for an unknown or longer digest, -ENOMEM, -EIO when libcrypto fails. */
 struct coffer_digest;
 int coffer_digest_new(const char *name, struct coffer_digest **ret);
 int coffer_digest_add(struct coffer_digest *d, const void *p, size_t n);

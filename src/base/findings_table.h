@@ -365,7 +365,7 @@ SAYS(METADATA_ACCEPTED, METADATA, OK,
 SAYS(METADATA_UNCHECKED, METADATA, UNCHECKED,
 	"{reason}",
 	NULL)
-SAYS(METADATA_REFUSED, METADATA, BAD,
+SAYS(VOLUME_REFUSED, METADATA, BAD,
 	"{reason}",
 	"see {remedy}; if neither copy is good, restore a backup of the header ('coffer "
 	"header restore')")

@@ -261,6 +261,19 @@ bool coffer_json_array_has(struct json_object *array, const char *string)
 	return false;
 }
 
+struct json_object *coffer_json_member(struct json_object *object, size_t i, const char **ret_key)
+{
+	if (!json_object_is_type(object, json_type_object))
+		return NULL;
+	json_object_object_foreach(object, key, value)
+	{
+		*ret_key = key;
+		if (i-- == 0)
+			return value;
+	}
+	return NULL;
+}
+
 int coffer_json_foreach(struct json_object *object,
 	int (*each)(const char *key, struct json_object *value, void *arg), void *arg)
 {

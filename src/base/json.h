@@ -44,7 +44,9 @@ size_t coffer_json_length(struct json_object *object_or_array);
 struct json_object *coffer_json_item(struct json_object *array, size_t i);
 const char *coffer_json_item_string(struct json_object *array, size_t i);
 bool coffer_json_array_has(struct json_object *array, const char *string);
-/* Call @each until it does not return 0; returns that. */
+/* Member @i of an object and its key; NULL also for a value of null. */
+struct json_object *coffer_json_member(struct json_object *object, size_t i, const char **ret_key);
+/* Calls @each until it returns something but 0; returns that. */
 int coffer_json_foreach(struct json_object *object,
 	int (*each)(const char *key, struct json_object *value, void *arg), void *arg);
 

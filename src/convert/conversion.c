@@ -5,12 +5,10 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "luks2/reencrypt_digest.h"
 
 /* Segments: four regular ones at most (inside a hot step of stock) and three backups. */
 enum {
@@ -21,9 +19,9 @@ enum {
 struct segment {
 	bool crypt;
 	uint64_t offset;
-	uint64_t size; /* DYNAMIC: to the end of the device */
-	uint64_t iv_tweak;
-	const char *flag; /* NULL: none */
+	uint64_t size;	       /* DYNAMIC: to the end of the device */
+	uint64_t plain_offset; /* of its first byte, for crypt */
+	const char *flag;      /* NULL: none */
 };
 
 struct table {
@@ -34,58 +32,75 @@ struct table {
 
 static const char requirement[] = "online-reencrypt-v2";
 
+/* --- the segments that coffer would write ----------------------------------------------------- */
+
 static void add(struct table *t, bool crypt, uint64_t offset, uint64_t size, uint64_t plain_offset,
 	const char *flag)
 {
-	t->s[t->n++] = (struct segment){crypt, offset, size, plain_offset / COFFER_SECTOR, flag};
+	t->s[t->n++] = (struct segment){crypt, offset, size, plain_offset, flag};
 }
 
-/* The regular segments at pointer p: what is still plain, then what is encrypted. */
-static void add_regular(struct table *t, const struct coffer_conversion *c)
+/* What is plain below @p: the moved segment and the data in place. */
+static void add_plain(struct table *t, const struct coffer_geometry *g, uint64_t p)
+{
+	if (p > 0)
+		add(t, false, coffer_segment_copy_offset(g), g->shift, 0, NULL);
+	if (p > g->shift)
+		add(t, false, g->shift, p - g->shift, 0, NULL);
+}
+
+/* The regular segments at pointer p: what is still plain, then what is encrypted. While stock is
+ * inside the step [@q, p), the step's ciphertext has a segment of its own. */
+static void add_regular(struct table *t, const struct coffer_conversion *c, uint64_t q)
 {
 	const struct coffer_geometry *g = &c->geometry;
 	const uint64_t p = c->pointer;
 
-	if (p == 0) {
+	add_plain(t, g, c->hot ? q : p);
+	if (c->hot)
+		add(t, true, g->shift + q, p - q, q, "in-reencryption");
+	if (p == 0 && !c->hot)
 		add(t, true, g->shift, DYNAMIC, 0, NULL);
-	} else {
-		add(t, false, coffer_segment_copy_offset(g), g->shift, 0, NULL);
-		if (p > g->shift)
-			add(t, false, g->shift, p - g->shift, 0, NULL);
-		if (p < g->length)
-			add(t, true, g->shift + p, g->length - p, p, NULL);
-	}
+	else if (p < g->length)
+		add(t, true, g->shift + p, g->length - p, p, NULL);
 	t->n_regular = t->n;
 }
 
-static void build_table(struct table *t, const struct coffer_conversion *c)
+static void build_table(struct table *t, const struct coffer_conversion *c, uint64_t q)
 {
 	const struct coffer_geometry *g = &c->geometry;
 
 	*t = (struct table){0};
-	add_regular(t, c);
+	add_regular(t, c, q);
 	add(t, false, 0, g->length, 0, "backup-previous");
 	add(t, true, g->shift, DYNAMIC, 0, "backup-final");
 	add(t, false, coffer_segment_copy_offset(g), g->shift, 0, "backup-moved-segment");
 }
 
-/* The table while stock is inside the step [q, p): its ciphertext has a segment of its own. */
-static void build_hot_table(struct table *t, const struct coffer_conversion *c, uint64_t q)
+/* NULL: no memory. */
+static struct json_object *segment_json(const struct segment *s, const struct coffer_conversion *c)
 {
-	const struct coffer_geometry *g = &c->geometry;
+	char size[32] = "dynamic", crypt[192] = "", flags[64] = "", text[512];
+	struct json_object *o = NULL;
+	int n;
 
-	*t = (struct table){0};
-	if (q > 0)
-		add(t, false, coffer_segment_copy_offset(g), g->shift, 0, NULL);
-	if (q > g->shift)
-		add(t, false, g->shift, q - g->shift, 0, NULL);
-	add(t, true, g->shift + q, c->pointer - q, q, "in-reencryption");
-	if (c->pointer < g->length)
-		add(t, true, g->shift + c->pointer, g->length - c->pointer, c->pointer, NULL);
-	t->n_regular = t->n;
+	if (s->size != DYNAMIC)
+		(void)snprintf(size, sizeof(size), "%" PRIu64, s->size);
+	if (s->crypt)
+		(void)snprintf(crypt, sizeof(crypt),
+			",\"iv_tweak\":\"%" PRIu64
+			"\",\"encryption\":\"%s\",\"sector_size\":%" PRIu32,
+			s->plain_offset / COFFER_SECTOR, c->cipher, c->geometry.sector_size);
+	if (s->flag)
+		(void)snprintf(flags, sizeof(flags), ",\"flags\":[\"%s\"]", s->flag);
+	n = snprintf(text, sizeof(text),
+		"{\"type\":\"%s\",\"offset\":\"%" PRIu64 "\",\"size\":\"%s\"%s%s}",
+		s->crypt ? "crypt" : "linear", s->offset, size, crypt, flags);
+	(void)coffer_json_parse(text, (size_t)n, &o);
+	return o;
 }
 
-/* --- reading --- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 static struct json_object *nth(struct json_object *segments, unsigned int i)
 {
@@ -108,77 +123,56 @@ static struct json_object *find_flag(struct json_object *segments, const char *f
 	return NULL;
 }
 
-static bool is_backup(struct json_object *segment)
+static bool text_is(struct json_object *o, const char *key, const char *value)
 {
-	return has_flag(segment, "backup-previous") || has_flag(segment, "backup-final") ||
-	       has_flag(segment, "backup-moved-segment");
+	const char *s = coffer_json_string(o, key);
+
+	return s && strcmp(s, value) == 0;
 }
 
-static bool segment_matches(
-	struct json_object *o, const struct segment *s, const struct coffer_conversion *c)
+/* Are the segments those of @t? Regular ones by position, backups by flag: stock orders the backups
+ * in two ways. -ENOMEM. */
+static int table_matches(struct json_object *segments, const struct table *t,
+	const struct coffer_conversion *c, bool *ret)
 {
-	const char *type = coffer_json_string(o, "type");
-	const char *size_text = coffer_json_string(o, "size");
-	struct json_object *flags = coffer_json_array(o, "flags");
-	uint64_t offset, size, iv;
-	uint32_t sector_size;
+	*ret = false;
+	if (coffer_json_length(segments) != t->n)
+		return 0;
+	for (unsigned int i = 0; i < t->n; i++) {
+		_cleanup_json_ struct json_object *want = segment_json(&t->s[i], c);
 
-	if (!type || strcmp(type, s->crypt ? "crypt" : "linear") != 0)
-		return false;
-	if (coffer_json_u64s(o, "offset", &offset) < 0 || offset != s->offset || !size_text)
-		return false;
-	if (s->size == DYNAMIC ? strcmp(size_text, "dynamic") != 0
-			       : coffer_json_u64s(o, "size", &size) < 0 || size != s->size)
-		return false;
-	if (coffer_json_length(flags) != (s->flag ? 1 : 0) || (s->flag && !has_flag(o, s->flag)))
-		return false;
-	if (!s->crypt)
-		return true;
-	return coffer_json_u64s(o, "iv_tweak", &iv) == 0 && iv == s->iv_tweak &&
-	       coffer_json_u32(o, "sector_size", &sector_size) == 0 &&
-	       sector_size == c->geometry.sector_size && coffer_json_string(o, "encryption") &&
-	       strcmp(coffer_json_string(o, "encryption"), c->cipher) == 0 &&
-	       !coffer_json_object(o, "integrity");
-}
-
-/* Regular segments by position, backups by flag: stock orders the backups in two ways. */
-static bool table_matches(
-	struct json_object *segments, const struct table *t, const struct coffer_conversion *c)
-{
-	for (unsigned int i = 0; i < t->n_regular; i++)
-		if (!segment_matches(nth(segments, i), &t->s[i], c))
-			return false;
-	for (unsigned int i = t->n_regular; i < t->n; i++)
-		if (!segment_matches(find_flag(segments, t->s[i].flag), &t->s[i], c))
-			return false;
-	return coffer_json_length(segments) == t->n_regular + 3;
+		if (!want)
+			return -ENOMEM;
+		if (!coffer_json_equal(want, i < t->n_regular ? nth(segments, i)
+							      : find_flag(segments, t->s[i].flag)))
+			return 0;
+	}
+	*ret = true;
+	return 0;
 }
 
 /* The pointer follows from the regular segments; whether they are right is checked after. */
 static int read_pointer(struct json_object *segments, struct coffer_conversion *c, uint64_t *ret_q)
 {
-	struct json_object *first = nth(segments, 0);
 	struct json_object *hot = find_flag(segments, "in-reencryption");
 	uint64_t sum = 0, size;
 
+	if (!nth(segments, 0))
+		return -EBADMSG;
 	c->hot = hot != NULL;
 	for (unsigned int i = 0; i < 2; i++) {
 		struct json_object *s = nth(segments, i);
-		const char *type = coffer_json_string(s, "type");
 
-		if (!type || strcmp(type, "linear") != 0 || is_backup(s))
+		if (!text_is(s, "type", "linear") || has_flag(s, "backup-previous") ||
+			has_flag(s, "backup-final") || has_flag(s, "backup-moved-segment"))
 			break;
 		if (coffer_json_u64s(s, "size", &size) < 0 || !add_u64(sum, size, &sum))
 			return -EBADMSG;
 	}
-	if (!first)
-		return -EBADMSG;
 	*ret_q = sum;
-	if (hot) {
-		if (coffer_json_u64s(hot, "size", &size) < 0 || size > c->geometry.shift ||
-			!add_u64(sum, size, &sum))
-			return -EBADMSG;
-	}
+	if (hot && (coffer_json_u64s(hot, "size", &size) < 0 || size > c->geometry.shift ||
+			   !add_u64(sum, size, &sum)))
+		return -EBADMSG;
 	c->pointer = sum;
 	return 0;
 }
@@ -202,55 +196,39 @@ static int read_geometry(struct json_object *segments, struct coffer_conversion 
 	return 0;
 }
 
-struct find_keyslot {
-	const char *type;
+/* The keyslot of type reencrypt, and its name; NULL unless there is exactly one. */
+static struct json_object *reencrypt_keyslot(struct json_object *json, const char **ret_name)
+{
+	struct json_object *keyslots = coffer_json_object(json, "keyslots"), *found = NULL;
 	const char *name;
-	struct json_object *keyslot;
-	unsigned int n;
-};
 
-static int find_keyslot(const char *name, struct json_object *value, void *arg)
-{
-	struct find_keyslot *f = arg;
-	const char *type = coffer_json_string(value, "type");
+	for (size_t i = 0; i < coffer_json_length(keyslots); i++) {
+		struct json_object *slot = coffer_json_member(keyslots, i, &name);
 
-	if (type && strcmp(type, f->type) == 0) {
-		f->name = name;
-		f->keyslot = value;
-		f->n++;
+		if (!text_is(slot, "type", "reencrypt"))
+			continue;
+		if (found)
+			return NULL;
+		found = slot;
+		*ret_name = name;
 	}
-	return 0;
-}
-
-/* The keyslot of type reencrypt; NULL unless there is exactly one. */
-static struct find_keyslot reencrypt_keyslot(struct json_object *json)
-{
-	struct find_keyslot f = {.type = "reencrypt"};
-
-	(void)coffer_json_foreach(coffer_json_object(json, "keyslots"), find_keyslot, &f);
-	return f.n == 1 ? f : (struct find_keyslot){0};
-}
-
-static bool text_is(struct json_object *o, const char *key, const char *value)
-{
-	const char *s = coffer_json_string(o, key);
-
-	return s && strcmp(s, value) == 0;
+	return found;
 }
 
 /* Is the reencryption of the kind that coffer does? Otherwise *why gets the reason. */
 static bool is_ours(struct json_object *json, struct coffer_conversion *c, const char **why)
 {
-	struct json_object *slot = reencrypt_keyslot(json).keyslot;
+	const char *name;
+	struct json_object *slot = reencrypt_keyslot(json, &name);
 	struct json_object *area = coffer_json_object(slot, "area");
 	uint64_t shift = 0;
 
 	if (!slot)
 		*why = "it has no reencryption keyslot";
 	else if (!text_is(slot, "mode", "encrypt"))
-		*why = "it is no encryption but a decryption or a change of key";
+		*why = "it is a decryption or a change of key";
 	else if (!text_is(slot, "direction", "backward") || !text_is(area, "type", "datashift"))
-		*why = "it does not move the data to make room (datashift)";
+		*why = "it does not shift the data";
 	else if (coffer_json_u64s(area, "shift_size", &shift) < 0 || shift != c->geometry.shift)
 		*why = "its shift is not its data offset";
 	else if (strcmp(c->cipher, COFFER_CIPHER) != 0)
@@ -260,82 +238,60 @@ static bool is_ours(struct json_object *json, struct coffer_conversion *c, const
 	return false;
 }
 
-struct final_digest {
-	const char *segment; /* name of the segment whose digest is wanted */
-	const char *name;
-	struct json_object *digest;
-};
-
-static int find_digest(const char *name, struct json_object *value, void *arg)
-{
-	struct final_digest *f = arg;
-
-	if (coffer_json_array_has(coffer_json_array(value, "segments"), f->segment)) {
-		f->name = name;
-		f->digest = value;
-		return 1;
-	}
-	return 0;
-}
-
-static int find_key_size(const char *name, struct json_object *value, void *arg)
-{
-	void **args = arg;
-	uint32_t *ret = args[1];
-
-	return coffer_json_array_has(args[0], name) && coffer_json_u32(value, "key_size", ret) == 0;
-}
-
 /* The digest of the volume key: the one that covers the segment flagged backup-final. */
-static struct final_digest volume_key_digest(struct json_object *json, char name[16])
+static struct json_object *volume_key_digest(struct json_object *json)
 {
 	struct json_object *segments = coffer_json_object(json, "segments");
-	struct final_digest f = {0};
+	struct json_object *digests = coffer_json_object(json, "digests");
+	const char *key;
+	char name[16] = "";
 
-	for (unsigned int i = 0; i < coffer_json_length(segments); i++) {
-		if (!has_flag(nth(segments, i), "backup-final"))
-			continue;
-		(void)snprintf(name, 16, "%u", i);
-		f.segment = name;
-		(void)coffer_json_foreach(coffer_json_object(json, "digests"), find_digest, &f);
+	for (unsigned int i = 0; i < coffer_json_length(segments); i++)
+		if (has_flag(nth(segments, i), "backup-final"))
+			(void)snprintf(name, sizeof(name), "%u", i);
+	for (size_t i = 0; name[0] && i < coffer_json_length(digests); i++) {
+		struct json_object *d = coffer_json_member(digests, i, &key);
+
+		if (coffer_json_array_has(coffer_json_array(d, "segments"), name))
+			return d;
 	}
-	return f;
+	return NULL;
 }
 
-/* Are the segments those that coffer would write for @c? Stock may be inside the step [@q,
- * pointer). */
-static bool segments_match(
-	struct json_object *segments, const struct coffer_conversion *c, uint64_t q)
+static int read_key_size(struct json_object *json, uint32_t *ret)
 {
-	struct table t, hot;
+	struct json_object *with_key = coffer_json_array(volume_key_digest(json), "keyslots");
+	struct json_object *keyslots = coffer_json_object(json, "keyslots");
+	const char *name;
 
-	build_table(&t, c);
-	if (!c->hot)
-		return table_matches(segments, &t, c);
-	build_hot_table(&hot, c, q);
-	memcpy(&hot.s[hot.n], &t.s[t.n_regular], 3 * sizeof(t.s[0])); /* the backups */
-	hot.n += 3;
-	return table_matches(segments, &hot, c);
+	for (size_t i = 0; i < coffer_json_length(keyslots); i++) {
+		struct json_object *slot = coffer_json_member(keyslots, i, &name);
+
+		if (coffer_json_array_has(with_key, name) &&
+			coffer_json_u32(slot, "key_size", ret) == 0)
+			return 0;
+	}
+	return -EBADMSG;
 }
 
 /* Of a reencryption of coffer's kind. */
 static int read_state(struct json_object *json, struct coffer_conversion *c, struct coffer_err *e)
 {
 	struct json_object *segments = coffer_json_object(json, "segments");
-	struct final_digest digest;
-	char name[16];
+	struct table t;
 	uint64_t q;
+	bool same;
 
 	if (read_pointer(segments, c, &q) < 0 || !coffer_pointer_ok(&c->geometry, c->pointer) ||
 		(c->hot && !coffer_pointer_ok(&c->geometry, q)))
-		return coffer_err_set(e, EBADMSG, "the segments tell of no possible progress");
-	if (!segments_match(segments, c, q))
+		return coffer_err_set(e, EBADMSG, "its segments show an impossible progress");
+	build_table(&t, c, q);
+	if (table_matches(segments, &t, c, &same) < 0)
+		return coffer_err_errno(e, ENOMEM, "read the segments");
+	if (!same)
 		return coffer_err_set(e, EBADMSG,
-			"the segments are not those of an encryption that stands at byte %" PRIu64,
-			c->pointer);
-	digest = volume_key_digest(json, name);
-	if (coffer_json_foreach(coffer_json_object(json, "keyslots"), find_key_size,
-		    (void *[]){coffer_json_array(digest.digest, "keyslots"), &c->key_size}) != 1)
+			"its segments are not those of an encryption at byte %" PRIu64, c->pointer);
+	if (read_key_size(json, &c->key_size) < 0)
 		return coffer_err_set(e, EBADMSG, "no keyslot holds the key of the final segment");
 	return 0;
 }
@@ -344,23 +300,22 @@ static int read_state(struct json_object *json, struct coffer_conversion *c, str
 static bool read_kind(struct json_object *json, struct json_object *mandatory,
 	struct coffer_conversion *c, struct coffer_err *e)
 {
-	const char *why = NULL, *first = coffer_json_item_string(mandatory, 0);
+	const char *why = "it moves no segment", *first = coffer_json_item_string(mandatory, 0);
 
 	if (coffer_json_length(mandatory) != 1 || !coffer_json_array_has(mandatory, requirement)) {
-		(void)coffer_err_set(e, EOPNOTSUPP, "its header asks for '%s'%s",
-			first ? first : "something that is no name",
+		(void)coffer_err_set(e, EOPNOTSUPP, "its header requires '%s'%s",
+			first ? first : "an unnamed feature",
 			coffer_json_length(mandatory) > 1 ? " and more" : "");
 		return false;
 	}
 	if (read_geometry(coffer_json_object(json, "segments"), c) < 0 || !is_ours(json, c, &why)) {
 		(void)coffer_err_set(e, EOPNOTSUPP,
-			"a reencryption is under way that coffer does not do: %s",
-			why ? why : "its segments tell of no moved head");
+			"a reencryption that coffer does not support is under way: %s", why);
 		return false;
 	}
 	if (coffer_geometry_check(&c->geometry, e) < 0) {
 		(void)coffer_err_wrap(
-			e, -EOPNOTSUPP, "a reencryption is under way that coffer cannot do");
+			e, -EOPNOTSUPP, "a reencryption that coffer does not support is under way");
 		return false;
 	}
 	return true;
@@ -380,7 +335,7 @@ int coffer_conversion_read(struct json_object *json, enum coffer_luks2_kind *ret
 		/* The requirement and the backups come and go in one commit. */
 		if (find_flag(segments, "backup-final"))
 			return coffer_err_set(e, EBADMSG,
-				"the segments are those of a reencryption, yet none is announced");
+				"its segments are those of a reencryption, but none is required");
 		*ret_kind = COFFER_LUKS2_ENCRYPTED;
 		return 0;
 	}
@@ -396,40 +351,7 @@ int coffer_conversion_read(struct json_object *json, enum coffer_luks2_kind *ret
 	return 0;
 }
 
-/* --- writing --- */
-
-static int put_segment(struct json_object *segments, unsigned int i, const struct segment *s,
-	const struct coffer_conversion *c)
-{
-	_cleanup_json_ struct json_object *o = coffer_json_object_new();
-	_cleanup_json_ struct json_object *flags = s->flag ? coffer_json_array_new() : NULL;
-	char key[16];
-	int r;
-
-	if (!o || (s->flag && !flags))
-		return -ENOMEM;
-	r = coffer_json_put_string(o, "type", s->crypt ? "crypt" : "linear");
-	if (r == 0)
-		r = coffer_json_put_u64s(o, "offset", s->offset);
-	if (r == 0)
-		r = s->size == DYNAMIC ? coffer_json_put_string(o, "size", "dynamic")
-				       : coffer_json_put_u64s(o, "size", s->size);
-	if (r == 0 && s->crypt)
-		r = coffer_json_put_u64s(o, "iv_tweak", s->iv_tweak);
-	if (r == 0 && s->crypt)
-		r = coffer_json_put_string(o, "encryption", c->cipher);
-	if (r == 0 && s->crypt)
-		r = coffer_json_put_int(o, "sector_size", (int)c->geometry.sector_size);
-	if (r == 0 && flags) {
-		r = coffer_json_append_string(flags, s->flag);
-		if (r == 0)
-			r = coffer_json_put(o, "flags", TAKE_PTR(flags));
-	}
-	if (r < 0)
-		return r;
-	(void)snprintf(key, sizeof(key), "%u", i);
-	return coffer_json_put(segments, key, TAKE_PTR(o));
-}
+/* --- writing ---------------------------------------------------------------------------------- */
 
 /* Replace the segments by @t, and the list of those that the volume key's digest covers. */
 static int write_table(
@@ -437,25 +359,23 @@ static int write_table(
 {
 	_cleanup_json_ struct json_object *segments = coffer_json_object_new();
 	_cleanup_json_ struct json_object *covered = coffer_json_array_new();
-	struct final_digest digest;
-	char name[16], key[16];
+	struct json_object *digest = volume_key_digest(json);
+	char key[16];
 	int r;
 
-	digest = volume_key_digest(json, name);
-	if (!digest.digest)
+	if (!digest)
 		return -EBADMSG;
 	if (!segments || !covered)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < t->n; i++) {
-		r = put_segment(segments, i, &t->s[i], c);
-		if (r < 0)
-			return r;
 		(void)snprintf(key, sizeof(key), "%u", i);
-		r = t->s[i].crypt ? coffer_json_append_string(covered, key) : 0;
+		r = coffer_json_put(segments, key, segment_json(&t->s[i], c));
+		if (r == 0 && t->s[i].crypt)
+			r = coffer_json_append_string(covered, key);
 		if (r < 0)
 			return r;
 	}
-	r = coffer_json_put(digest.digest, "segments", TAKE_PTR(covered));
+	r = coffer_json_put(digest, "segments", TAKE_PTR(covered));
 	return r < 0 ? r : coffer_json_put(json, "segments", TAKE_PTR(segments));
 }
 
@@ -465,60 +385,37 @@ int coffer_conversion_write(
 	struct table t;
 	int r;
 
-	build_table(&t, c);
+	build_table(&t, c, 0);
 	r = write_table(json, &t, c);
 	if (r < 0)
 		return coffer_err_errno(e, -r, "build the metadata for byte %" PRIu64, c->pointer);
 	return 0;
 }
 
-struct name_list {
-	char names[8][8];
-	unsigned int n;
-};
-
-static int collect_digest_of(const char *name, struct json_object *value, void *arg)
-{
-	void **args = arg;
-	struct name_list *list = args[1];
-
-	if (coffer_json_array_has(coffer_json_array(value, "keyslots"), args[0]) &&
-		list->n < ARRAY_SIZE(list->names))
-		(void)snprintf(list->names[list->n++], sizeof(list->names[0]), "%s", name);
-	return 0;
-}
-
 int coffer_conversion_finish(
 	struct json_object *json, const struct coffer_conversion *c, struct coffer_err *e)
 {
-	struct find_keyslot slot = reencrypt_keyslot(json);
 	struct json_object *digests = coffer_json_object(json, "digests");
 	struct coffer_conversion end = *c;
-	struct name_list gone = {0};
 	struct table t = {0};
-	char slot_name[16];
+	const char *slot, *name;
 	int r;
 
-	if (!slot.keyslot)
+	if (!reencrypt_keyslot(json, &slot))
 		return coffer_err_set(e, EBADMSG, "the metadata has no reencryption keyslot");
-	(void)snprintf(slot_name, sizeof(slot_name), "%s", slot.name);
 	end.pointer = 0;
-	add_regular(&t, &end);
+	end.hot = false;
+	add_regular(&t, &end, 0);
 	r = write_table(json, &t, &end);
 	if (r < 0)
 		return coffer_err_errno(e, -r, "build the final metadata");
-	(void)coffer_json_foreach(digests, collect_digest_of, (void *[]){slot_name, &gone});
-	for (unsigned int i = 0; i < gone.n; i++)
-		coffer_json_del(digests, gone.names[i]);
-	coffer_json_del(coffer_json_object(json, "keyslots"), slot_name);
+	for (size_t i = coffer_json_length(digests); i-- > 0;) {
+		struct json_object *d = coffer_json_member(digests, i, &name);
+
+		if (coffer_json_array_has(coffer_json_array(d, "keyslots"), slot))
+			coffer_json_del(digests, name);
+	}
+	coffer_json_del(coffer_json_object(json, "keyslots"), slot);
 	coffer_json_del(coffer_json_object(json, "config"), "requirements");
 	return 0;
-}
-
-/* --- the digest over the reencryption --- */
-
-int coffer_conversion_verify(
-	struct json_object *json, const uint8_t *key, size_t key_size, struct coffer_err *e)
-{
-	return coffer_reencrypt_digest_verify(json, key, key_size, e);
 }

@@ -22,8 +22,8 @@ enum coffer_luks2_kind {
 
 struct coffer_conversion {
 	struct coffer_geometry geometry;
-	uint64_t pointer;  /* all from here on is converted; 0: only the end is left to do */
-	bool hot;	   /* stock was cut inside a step: that step is done again */
+	uint64_t pointer;  /* all from here on is converted; 0: only finalizing is left */
+	bool hot;	   /* stock was interrupted inside a step, which is done again */
 	char cipher[64];   /* as dm-crypt writes it: "aes-xts-plain64" */
 	uint32_t key_size; /* bytes of the volume key */
 };
@@ -36,15 +36,10 @@ struct coffer_conversion {
 int coffer_conversion_read(struct json_object *json, enum coffer_luks2_kind *ret_kind,
 	struct coffer_conversion *ret, struct coffer_err *e);
 
-/* Change @json to the conversion @c at @c->pointer. -ENOMEM, -EBADMSG. */
+/* Change @json to the conversion @c at @c->pointer, not hot. -ENOMEM, -EBADMSG. */
 int coffer_conversion_write(
 	struct json_object *json, const struct coffer_conversion *c, struct coffer_err *e);
 
 /* Change @json to the finished state: one segment, nothing of the reencryption left. */
 int coffer_conversion_finish(
 	struct json_object *json, const struct coffer_conversion *c, struct coffer_err *e);
-
-/* Does the digest over the reencryption metadata match the volume key? Without it a forged header
- * could make a tool write to wrong offsets (CVE-2021-4122). -EKEYREJECTED: no. */
-int coffer_conversion_verify(
-	struct json_object *json, const uint8_t *key, size_t key_size, struct coffer_err *e);

@@ -103,9 +103,7 @@ static int run_steps(struct run *run, struct coffer_err *e)
 {
 	int r;
 
-	r = coffer_engine_begin(run->en, run->c->pointer, 0, e);
-	if (r < 0)
-		return r;
+	coffer_engine_begin(run->en, run->c->pointer, 0);
 	while (run->c->pointer > 0) {
 		const uint64_t at = run->c->pointer;
 
@@ -144,7 +142,7 @@ int coffer_convert(struct coffer_session *s, struct coffer_err *e)
 		return r;
 	run.en = en;
 	run.discard = setup.map && s->own.stored->free_space == COFFER_FREE_DISCARD;
-	coffer_dev_use_direct(s->dev, &c->geometry);
+	coffer_dev_set_direct(s->dev, coffer_geometry_fits_direct(&c->geometry));
 	report_progress(&run);
 	/* The pointer may come from a cache in front of the disk, and one header copy may be torn
 	 * or late. So the same state is committed first: both copies say it, durably, before the

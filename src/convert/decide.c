@@ -42,9 +42,9 @@ static bool record_counts(const struct coffer_facts *f, enum coffer_placement_ki
 	       f->record[kind].seqid >= f->header.copy[f->header.newest].seqid;
 }
 
-/* The transition block of an abort is written after its record is durable, and before the second
+/* The transition block of an undo is written after its record is durable, and before the second
  * header copy is masked. With that copy whole and no record the medium has lost the record. */
-static bool is_abort_without_record(const struct coffer_facts *f)
+static bool is_undo_without_record(const struct coffer_facts *f)
 {
 	const struct coffer_conversion *c = &f->conversion;
 
@@ -64,66 +64,78 @@ static enum coffer_operation decide_converting(
 		return COFFER_OP_FINALIZE;
 	if (c->pointer < c->geometry.length || c->hot)
 		return COFFER_OP_CONVERT;
-	if (record_counts(f, COFFER_RECORD_UNDO)) {
-		/* While the header is whole the volume may have been opened and written to: then
-		 * the abort begins anew with what is there now. To resume would be as safe:
-		 * nothing of [0,S) counts, all of it is at D-S. */
+	/* While the header is whole the volume may have been opened and written to: then the undo
+	 * begins again with what is there now. To resume the conversion would be as safe: nothing
+	 * of [0,S) counts, all of it is at D-S. */
+	if (record_counts(f, COFFER_RECORD_UNDO))
 		return COFFER_OP_FINISH_UNDO;
-	}
 	/* It masks blocks of the keyslots first, so no key may open this any more. */
-	if (is_abort_without_record(f))
-		return DAMAGED("an abort is half done, but its record at byte %" PRIu64
-			       " is missing or damaged; the saved head should lie at byte %" PRIu64
-			       "; 'coffer abort' gives the filesystem back",
+	if (is_undo_without_record(f))
+		return DAMAGED("an undo was interrupted, but its record at byte %" PRIu64
+			       " is missing or damaged; the moved-segment copy must lie at byte "
+			       "%" PRIu64 "; 'coffer abort' undoes the placement",
 			coffer_record_offset(&c->geometry, COFFER_RECORD_UNDO),
 			coffer_segment_copy_offset(&c->geometry));
-	if (record_counts(f, COFFER_RECORD_PLACE))
-		return COFFER_OP_FINISH_PLACEMENT;
-	return COFFER_OP_CONVERT;
+	return record_counts(f, COFFER_RECORD_PLACE) ? COFFER_OP_FINISH_PLACEMENT
+						     : COFFER_OP_CONVERT;
 }
 
-/* No header copy is whole, and block 0 says that a placement is under way. */
+/* No header copy is whole, and block 0 says that a placement or an undo is under way. */
 static enum coffer_operation decide_transition(
 	const struct coffer_facts *f, char *why, size_t why_size)
 {
-	const uint64_t d = f->transition.geometry.device;
+	const struct coffer_geometry *g = &f->transition.geometry;
+	const bool has_undo = f->has_record[COFFER_RECORD_UNDO];
+	const bool undo = has_undo || f->transition.kind != COFFER_RECORD_PLACE;
+	const char *what = undo ? "an undo" : "a placement";
 
-	if (f->device_size < d)
+	if (f->device_size < g->device)
 		return COFFER_OP_SHRUNK;
-	if (f->has_record[COFFER_RECORD_UNDO])
-		return f->segment_intact
-			       ? COFFER_OP_FINISH_UNDO
-			       : DAMAGED("an abort is half done, but the saved head at byte "
-					 "%" PRIu64 " is not the one its record names",
-					 coffer_segment_copy_offset(&f->transition.geometry));
-	if (f->transition.kind != COFFER_RECORD_PLACE)
-		return DAMAGED("an abort is half done, but its record at byte %" PRIu64
-			       " is missing or damaged; the saved head should lie at byte %" PRIu64,
-			coffer_record_offset(&f->transition.geometry, COFFER_RECORD_UNDO),
-			coffer_segment_copy_offset(&f->transition.geometry));
-	if (!f->has_record[COFFER_RECORD_PLACE])
-		return DAMAGED("a header is half placed, but its record at byte %" PRIu64
-			       " is missing or damaged; the saved head should lie at byte %" PRIu64,
-			coffer_gap_offset(&f->transition.geometry),
-			coffer_segment_copy_offset(&f->transition.geometry));
+	if (!has_undo && (undo || !f->has_record[COFFER_RECORD_PLACE]))
+		return DAMAGED("%s was interrupted, but its record at byte %" PRIu64
+			       " is missing or damaged; the moved-segment copy must lie at byte "
+			       "%" PRIu64,
+			what,
+			coffer_record_offset(g, undo ? COFFER_RECORD_UNDO : COFFER_RECORD_PLACE),
+			coffer_segment_copy_offset(g));
 	if (!f->segment_intact)
-		return DAMAGED("a header is half placed, but the saved head at byte %" PRIu64
-			       " is not the one its record names",
-			coffer_segment_copy_offset(&f->transition.geometry));
+		return DAMAGED("%s was interrupted, but the moved-segment copy at byte %" PRIu64
+			       " does not match its record",
+			what, coffer_segment_copy_offset(g));
+	if (undo)
+		return COFFER_OP_FINISH_UNDO;
 	if (!f->image_intact)
-		return DAMAGED("a header is half placed, but its image at byte %" PRIu64
+		return DAMAGED("a placement was interrupted, but its image at byte %" PRIu64
 			       " is damaged; %s",
-			coffer_image_offset(&f->transition.geometry),
+			coffer_image_offset(g),
 			coffer_can_abort(COFFER_OP_DAMAGED, f)
-				? "'coffer abort' gives the filesystem back"
-				: "not all of the filesystem was out of reach since, so 'coffer "
-				  "abort' does not put its saved head over it");
+				? "'coffer abort' undoes the placement"
+				: "the filesystem may have been used since, so 'coffer abort' does "
+				  "not overwrite it");
 	if (f->unexpected)
-		return DAMAGED("a header is half placed, but %" PRIu64
+		return DAMAGED("a placement was interrupted, but %" PRIu64
 			       " sectors (the first at byte %" PRIu64
-			       ") hold something that was never written by the placement",
+			       ") hold something that the placement never wrote",
 			f->unexpected, f->first_unexpected);
 	return COFFER_OP_REDO_PLACEMENT;
+}
+
+/* No header copy is whole. */
+static enum coffer_operation decide_no_header(
+	const struct coffer_facts *f, char *why, size_t why_size)
+{
+	const struct coffer_copy_facts *copy = f->header.copy;
+
+	if (f->transition_error == 0)
+		return decide_transition(f, why, why_size);
+	if (f->transition_error == -EBADMSG)
+		return DAMAGED("block 0 has sectors of two different placements");
+	if (copy[0].refused || copy[1].refused)
+		return DAMAGED("libcryptsetup refuses its LUKS2 header; 'coffer header check' has "
+			       "the reason");
+	if (copy[0].magic || copy[1].magic)
+		return DAMAGED("there is a LUKS2 header, but neither of its copies is whole");
+	return COFFER_OP_START;
 }
 
 enum coffer_operation coffer_decide(const struct coffer_facts *f, char *why, size_t why_size)
@@ -135,37 +147,20 @@ enum coffer_operation coffer_decide(const struct coffer_facts *f, char *why, siz
 		return COFFER_OP_START;
 	/* To use either would overwrite the only copy of the other, which may be the right one. */
 	if (f->header.two_volumes)
-		return DAMAGED("its two header copies are of two different volumes, with sequence "
+		return DAMAGED("its header copies are of two different volumes, with sequence "
 			       "numbers %" PRIu64 " and %" PRIu64,
 			f->header.copy[0].seqid, f->header.copy[1].seqid);
-	if (f->header.newest < 0) {
-		if (f->transition_error == 0)
-			return decide_transition(f, why, why_size);
-		if (f->transition_error == -EBADMSG)
-			return DAMAGED("block 0 has sectors of two different placements");
-		if (f->header.copy[0].refused || f->header.copy[1].refused)
-			return DAMAGED("there is a LUKS2 header, but libcryptsetup refuses what it "
-				       "says: 'coffer header check' tells why");
-		if (f->header.copy[0].magic || f->header.copy[1].magic)
-			return DAMAGED(
-				"there is a LUKS2 header, but neither of its copies is whole");
-		return COFFER_OP_START;
-	}
+	if (f->header.newest < 0)
+		return decide_no_header(f, why, why_size);
 	if (f->kind_error < 0)
-		return DAMAGED("the LUKS2 metadata contradict themselves: %s", f->kind_reason.msg);
-	switch (f->kind) {
-	case COFFER_LUKS2_OTHER:
+		return DAMAGED("its LUKS2 metadata contradicts itself: %s", f->kind_reason.msg);
+	if (f->kind == COFFER_LUKS2_OTHER)
 		return COFFER_OP_OTHER;
-	case COFFER_LUKS2_CONVERTING:
+	if (f->kind == COFFER_LUKS2_CONVERTING)
 		return decide_converting(f, why, why_size);
-	case COFFER_LUKS2_ENCRYPTED:
-		break;
-	}
 	/* A final commit interrupted between its copies. One that was torn inside the second copy
 	 * looks like any torn copy; the next cryptsetup command repairs it. */
-	if (f->other_converting)
-		return COFFER_OP_SYNC_FINAL;
-	return COFFER_OP_ENCRYPTED;
+	return f->other_converting ? COFFER_OP_SYNC_FINAL : COFFER_OP_ENCRYPTED;
 }
 
 const char *coffer_volume_uuid(const struct coffer_facts *f)
@@ -189,22 +184,14 @@ bool coffer_can_abort(enum coffer_operation a, const struct coffer_facts *f)
 		 * plain filesystem has nothing that is not in place as well */
 		return f->conversion.pointer == f->conversion.geometry.length;
 	case COFFER_OP_DAMAGED:
-		/* A half placed header whose image is lost: the moved segment is all that is
-		 * needed. But only if the filesystem cannot have been used since it was saved. */
-		return (is_abort_without_record(f) && !f->header.two_volumes) ||
+		/* A placement whose image is lost: the moved segment is all that is needed. But
+		 * only if the filesystem cannot have been used since it was saved. */
+		return (is_undo_without_record(f) && !f->header.two_volumes) ||
 		       (f->header.newest < 0 && f->transition_error == 0 && f->segment_intact &&
 			       f->masks_whole && f->transition.kind == COFFER_RECORD_PLACE &&
 			       f->has_record[COFFER_RECORD_PLACE] &&
 			       f->device_size >= f->transition.geometry.device);
-	case COFFER_OP_START:
-	case COFFER_OP_FINALIZE:
-	case COFFER_OP_SYNC_FINAL:
-	case COFFER_OP_ENCRYPTED:
-	case COFFER_OP_OTHER:
-	case COFFER_OP_SHRUNK:
-	case COFFER_OP_UNKNOWN:
-	case COFFER_N_OPERATIONS:
-		break;
+	default:
+		return false;
 	}
-	return false;
 }

@@ -2,7 +2,7 @@
 /* disk.h - an open disk and what is known of it; examine reads, decide judges
  *
  * After each operation the disk is examined again: what happens next follows from what is on the
- * disk, never from what the program believes it did. */
+ * disk, never from what the program remembers. */
 #pragma once
 #include "convert/decide.h"
 #include "fs/signatures.h"
@@ -16,7 +16,7 @@ struct coffer_disk {
 	uint8_t *image;		      /* bytes of the PLACE record's image, if it was needed */
 	enum coffer_operation operation;
 	char why[512]; /* for DAMAGED */
-	bool unlocked; /* read without the metadata lock: this user has no access to it */
+	bool unlocked; /* read without the metadata lock, which this user has no access to */
 };
 
 /* Does a whole header describe a conversion that coffer can resume? */
@@ -31,29 +31,33 @@ static inline bool coffer_disk_is_converting(const struct coffer_disk *disk)
 int coffer_facts_read_header(struct coffer_dev *d, struct coffer_facts *f,
 	struct coffer_header **ret, struct coffer_err *e);
 
-/* Read everything that decides, from the disk and not from a cache. Changes no byte, but flushes
- * what an earlier run may have left, and takes the metadata lock shared. */
+/* Read everything that decides, from the disk and not from a cache, under the shared metadata lock.
+ * Flushes what an earlier run may have left; else changes nothing. */
 int coffer_disk_examine(struct coffer_dev *d, struct coffer_disk *ret, struct coffer_err *e);
 void coffer_disk_reset(struct coffer_disk *disk); /* frees what examine allocated */
 
 /* Is every transfer of a conversion of layout @g aligned for direct I/O? If not, all transfers use
  * the page cache, since direct and cached transfers to one block do not mix. */
 bool coffer_geometry_fits_direct(const struct coffer_geometry *g);
-/* Bypass the page cache from now on if they are. */
-void coffer_dev_use_direct(struct coffer_dev *d, const struct coffer_geometry *g);
 
 /* SHA-256 of [off, off + n) of the device. */
 int coffer_dev_hash(struct coffer_dev *d, uint64_t off, uint64_t n, uint8_t ret[COFFER_SHA256_SIZE],
 	struct coffer_err *e);
+/* The record in the block at byte @off. No whole one: *ret_found is false. */
+int coffer_record_read(struct coffer_dev *d, uint64_t off, struct coffer_record *ret,
+	bool *ret_found, struct coffer_err *e);
+/* [at, at + n) of the first S bytes, and the same of the moved-segment copy. */
+int coffer_segment_read(struct coffer_dev *d, const struct coffer_geometry *g, uint64_t at,
+	size_t n, uint8_t *now, uint8_t *copy, struct coffer_err *e);
 
 /* Is there content that libblkid, which has found @content, does not know? A volume whose header is
- * overwritten looks like that. A disk that begins with more zeros than a header of the usual size
- * has counts as empty. */
+ * overwritten has. A disk with as many zeros at its start as a usual header area counts as empty.
+ */
 int coffer_dev_has_unknown_content(struct coffer_dev *d, const struct coffer_content *content,
 	bool *ret, struct coffer_err *e);
 
 /* The error for operations that end a run: SHRUNK, OTHER, DAMAGED; CONVERT and FINALIZE of a header
- * whose sequence number leaves no room. 0 for all other operations. */
+ * with too high a sequence number. 0 for all other operations. */
 int coffer_disk_refuse(const struct coffer_disk *disk, struct coffer_err *e);
 
 /* REFUSED with -EEXIST: there is nothing to encrypt. */

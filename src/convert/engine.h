@@ -36,9 +36,8 @@ void coffer_engine_close(struct coffer_engine *en);
 DEFINE_CLEANUP(struct coffer_engine *, engine, coffer_engine_close);
 #define _cleanup_engine_ _cleanup_(cleanup_engine)
 
-/* Steps from pointer @p down to @floor are next; reading begins. Once before the first step, and
- * again only after the last one. */
-int coffer_engine_begin(struct coffer_engine *en, uint64_t p, uint64_t floor, struct coffer_err *e);
+/* Steps from pointer @p down to @floor are next; reading begins. Again only after the last step. */
+void coffer_engine_begin(struct coffer_engine *en, uint64_t p, uint64_t floor);
 
 /* What a step has written. */
 struct coffer_step {
@@ -46,11 +45,10 @@ struct coffer_step {
 	uint64_t moved, scrubbed, filled;
 };
 
-/* Write the next step: its bytes are encrypted where they belong, and scrubbed or filled what is to
- * be. Not flushed. */
+/* Write the next step: what it moves, scrubs and fills. Not flushed. */
 int coffer_engine_step(struct coffer_engine *en, struct coffer_step *ret, struct coffer_err *e);
 
-/* Read back what step @s has written, after its flush, decrypt it and compare it with the plain
- * bytes, which are where they were until its commit. -EIO when they differ. */
+/* Read back what step @s has written, after its flush, and compare it with the plain bytes, which
+ * are where they were until its commit. -EIO when they differ. */
 int coffer_engine_verify(
 	struct coffer_engine *en, const struct coffer_step *s, struct coffer_err *e);

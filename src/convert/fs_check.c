@@ -38,7 +38,7 @@ static int examine(struct coffer_session *s, struct coffer_moved_segment *ret, b
 	if (r < 0)
 		return r;
 	r = coffer_moved_segment_read(&s->disk, ret, e);
-	*ret_plain = r == 0 && s->disk.operation == COFFER_OP_START && ret->has_head;
+	*ret_plain = r == 0 && s->disk.operation == COFFER_OP_START && ret->has_plain;
 	return r;
 }
 
@@ -54,11 +54,11 @@ static int forget_copy(
 	int r;
 
 	r = examine(s, &v, &plain, e);
-	if (r < 0 || !plain || v.head.end > coffer_gap_offset(g) ||
+	if (r < 0 || !plain || v.plain.end > coffer_gap_offset(g) ||
 		(!s->dev->is_block && coffer_dev_check_exclusive(s->dev, NULL) < 0))
 		return r;
 	r = coffer_dev_zero(s->dev,
-		coffer_segment_copy_offset(g) + round_down_u64(v.head.super, COFFER_BLOCK),
+		coffer_segment_copy_offset(g) + round_down_u64(v.plain.super, COFFER_BLOCK),
 		COFFER_BLOCK, e);
 	return r < 0 ? r : coffer_dev_flush(s->dev, e);
 }
@@ -74,7 +74,7 @@ int coffer_fs_check_undone(struct coffer_session *s, const struct coffer_geometr
 	r = examine(s, &v, &plain, e);
 	if (r < 0 || !plain)
 		return r;
-	r = coffer_fs_check(s->dev, &v.head, stop, &why);
+	r = coffer_fs_check(s->dev, &v.plain, stop, &why);
 	if (r == 0)
 		return forget_copy(s, g, e);
 	if (r != -EBADMSG)

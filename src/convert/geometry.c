@@ -26,8 +26,8 @@ int coffer_geometry_check(const struct coffer_geometry *g, struct coffer_err *e)
 	 */
 	if (g->device > INT64_MAX || g->device < 3 * g->shift)
 		return coffer_err_set(e, EINVAL,
-			"%" PRIu64 " bytes are no room for a header area, a gap and a head copy of "
-			"%" PRIu64 " bytes each",
+			"a device of %" PRIu64 " bytes is too small for a header area, a gap and a "
+			"moved-segment copy of %" PRIu64 " bytes each",
 			g->device, g->shift);
 	if (g->length < g->shift || g->length > g->device - 2 * g->shift)
 		return coffer_err_set(e, EINVAL,
@@ -36,9 +36,25 @@ int coffer_geometry_check(const struct coffer_geometry *g, struct coffer_err *e)
 	if (g->device % COFFER_SECTOR || g->length % g->sector_size)
 		return coffer_err_set(e, EINVAL,
 			"device size %" PRIu64 " or data size %" PRIu64
-			" is no multiple of the sector size",
+			" is not a multiple of the sector size",
 			g->device, g->length);
 	return 0;
+}
+
+void coffer_geometry_put(const struct coffer_geometry *g, uint8_t *p)
+{
+	put_be64(p, g->device);
+	put_be64(p + 8, g->shift);
+	put_be64(p + 16, g->length);
+	put_be32(p + 24, g->sector_size);
+}
+
+struct coffer_geometry coffer_geometry_get(const uint8_t *p)
+{
+	return (struct coffer_geometry){.device = get_be64(p),
+		.shift = get_be64(p + 8),
+		.length = get_be64(p + 16),
+		.sector_size = get_be32(p + 24)};
 }
 
 /* The lowest legal start of a step that ends at @p. */

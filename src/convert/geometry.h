@@ -7,7 +7,7 @@
  *   | header |                                         |          | copy    |
  *
  * The byte x of the plain filesystem (0 <= x < L) ends as ciphertext at S + x. The first S bytes
- * are the moved segment: they make room for the LUKS2 header and wait in the copy at D-S. A
+ * are the moved segment: they make way for the LUKS2 header and wait in the copy at D-S. A
  * conversion walks downwards: all bytes from the pointer p on are converted. All values are bytes.
  * D is the size the conversion was begun with; the device may have grown since. */
 #pragma once
@@ -17,9 +17,8 @@
 #include "base/bytes.h"
 #include "coffer/err.h"
 
-#define COFFER_MIN_SHIFT                                                                           \
-	(UINT64_C(1) << 20) /* room for two small header copies and two keyslots                   \
-			     */
+/* The smallest S has space for two small header copies and two keyslots. */
+#define COFFER_MIN_SHIFT (UINT64_C(1) << 20)
 #define COFFER_MAX_SHIFT (UINT64_C(1) << 30)
 #define COFFER_RESERVE	 (UINT64_C(32) << 20) /* 2S, the default that cryptsetup's manual names */
 
@@ -30,7 +29,7 @@ struct coffer_geometry {
 	uint32_t sector_size; /* of the encryption: 512 or 4096 */
 };
 
-/* D - S, D - 2S and the end of the gap's use; valid for a checked geometry only. */
+/* D - S and D - 2S, of a checked geometry. */
 static inline uint64_t coffer_segment_copy_offset(const struct coffer_geometry *g)
 {
 	return g->device - g->shift;
@@ -40,6 +39,24 @@ static inline uint64_t coffer_gap_offset(const struct coffer_geometry *g)
 {
 	return g->device - 2 * g->shift;
 }
+
+/* Do all of S, D - S and D - 2S lie at the same places? */
+static inline bool coffer_geometry_same_places(
+	const struct coffer_geometry *a, const struct coffer_geometry *b)
+{
+	return a->device == b->device && a->shift == b->shift;
+}
+
+static inline bool coffer_geometry_equal(
+	const struct coffer_geometry *a, const struct coffer_geometry *b)
+{
+	return coffer_geometry_same_places(a, b) && a->length == b->length &&
+	       a->sector_size == b->sector_size;
+}
+
+/* As records and used maps have it on the disk: 28 bytes. */
+void coffer_geometry_put(const struct coffer_geometry *g, uint8_t *p);
+struct coffer_geometry coffer_geometry_get(const uint8_t *p); /* not checked */
 
 /* Is @g possible at all? S a multiple of 4096 in the limits above, S <= L <= D - 2S, everything
  * a multiple of the sector size (D of 512). -EINVAL says which. */

@@ -15,6 +15,7 @@
 #include "convert/stored_map.h"
 #include "io/dev.h"
 #include "luks2/copy.h"
+#include "luks2/reencrypt_digest.h"
 
 static int read_memfd(int fd, void *buf, size_t n, uint64_t off, struct coffer_err *e)
 {
@@ -109,7 +110,7 @@ int coffer_image_check(int fd, const struct coffer_geometry *g, const struct cof
 			      c.geometry.sector_size != g->sector_size))
 		r = coffer_err_set(e, EBADMSG, "its layout is not the one that was asked for");
 	if (r == 0)
-		r = coffer_conversion_verify(json, key->data, key->size, e);
+		r = coffer_reencrypt_digest_verify(json, key->data, key->size, e);
 	return coffer_err_wrap(e, r, "the new LUKS2 header could not be resumed");
 }
 

@@ -99,48 +99,52 @@ bool coffer_may_be_header(const uint8_t *sector, uint64_t at, bool ours)
 	return false;
 }
 
-#define NO(...) (snprintf(why, why_size, __VA_ARGS__), false)
+#define SAY(text, size, ...) ((void)snprintf((text), (size), __VA_ARGS__))
 
-static bool mirror_exists(const struct coffer_moved_segment *v)
+static bool mirror_disagrees(const struct coffer_moved_segment *v)
 {
-	return v->fs.mirror > 0 && v->fs.mirror + v->fs.super >= v->geometry.shift;
+	const bool exists = v->fs.mirror > 0 && v->fs.mirror + v->fs.super >= v->geometry.shift;
+
+	return exists && !v->mirror_agrees;
 }
 
 bool coffer_moved_segment_is_ambiguous(
 	const struct coffer_moved_segment *v, char *text, size_t text_size)
 {
+	const uint64_t copy = v->has_copy ? coffer_segment_copy_offset(&v->geometry) : 0;
+
 	text[0] = '\0';
-	if (v->has_copy && v->used_map) {
-		(void)snprintf(text, text_size,
-			"a map of what is used, as coffer keeps it behind its header, lies in the "
-			"first bytes, and a copy of a filesystem's start at byte %" PRIu64
-			", but there is no header",
-			coffer_segment_copy_offset(&v->geometry));
+	if (!v->has_copy)
+		return false;
+	if (v->used_map) {
+		SAY(text, text_size,
+			"a used map of coffer lies in the first bytes, and a moved-segment copy at "
+			"byte %" PRIu64 ", but there is no header",
+			copy);
 		return true;
 	}
 	/* A copy of another filesystem, or of this one before it was used, is of an older try. */
-	if (!v->has_copy || v->saved || v->overwritten == 0 || v->used ||
-		(v->has_head && !v->living) || (mirror_exists(v) && !v->mirror_agrees))
+	if (v->saved || v->may_be_header == 0 || v->used || (v->has_plain && !v->same_fs) ||
+		mirror_disagrees(v))
 		return false;
-	if (v->has_head)
-		(void)snprintf(text, text_size,
+	if (v->has_plain)
+		SAY(text, text_size,
 			"a copy of the first %" PRIu64 " bytes of the %s filesystem lies at byte "
-			"%" PRIu64 "; %" PRIu64 " sectors of the two differ, and %" PRIu64
-			" of them may be a LUKS2 header's in the first bytes: either cryptsetup "
-			"was cut while it made the copy, and the first bytes are whole, or while "
-			"it wrote its header over them, and what they held is in the copy, if it "
-			"is anywhere",
-			v->geometry.shift, coffer_fs_name(v->fs.kind),
-			coffer_segment_copy_offset(&v->geometry), v->different, v->overwritten);
+			"%" PRIu64 "; %" PRIu64 " sectors differ, and %" PRIu64
+			" of them may be a LUKS2 header's: cryptsetup was interrupted either while "
+			"it made the copy, and the first bytes are complete, or while it wrote its "
+			"header over them, and only the copy can be complete",
+			v->geometry.shift, coffer_fs_name(v->fs.kind), copy, v->different,
+			v->may_be_header);
 	else
-		(void)snprintf(text, text_size,
-			"the first bytes hold no filesystem any more, but a copy of the first "
-			"%" PRIu64 " bytes of one, of type %s, lies at byte %" PRIu64 "; %" PRIu64
-			" sectors of the two differ, and %" PRIu64
-			" of them may be a LUKS2 header's in the first bytes; nothing proves that "
-			"the copy is complete",
-			v->geometry.shift, coffer_fs_name(v->fs.kind),
-			coffer_segment_copy_offset(&v->geometry), v->different, v->overwritten);
+		SAY(text, text_size,
+			"its start holds no filesystem, but a copy of the first %" PRIu64
+			" bytes of %s lies at byte %" PRIu64 "; %" PRIu64
+			" sectors differ, and %" PRIu64
+			" of them may be a LUKS2 header's; nothing proves that the copy is "
+			"complete",
+			v->geometry.shift, coffer_fs_name(v->fs.kind), copy, v->different,
+			v->may_be_header);
 	return true;
 }
 
@@ -151,29 +155,28 @@ bool coffer_moved_segment_copy_is_incomplete(
 
 	text[0] = '\0';
 	if (v->copy_lost)
-		(void)snprintf(text, text_size,
-			"where its first %" PRIu64 " bytes should have been saved, at byte %" PRIu64
-			", is no filesystem; the spare superblock of %s lies further behind",
-			v->geometry.shift, copy, coffer_fs_name(v->fs.kind));
+		SAY(text, text_size,
+			"no filesystem at byte %" PRIu64 ", where the copy of its first %" PRIu64
+			" bytes must lie, but a spare superblock of %s further on",
+			copy, v->geometry.shift, coffer_fs_name(v->fs.kind));
 	else if (v->has_copy && v->unsaved > 0)
-		(void)snprintf(text, text_size,
+		SAY(text, text_size,
 			"%" PRIu64 " sectors of its first %" PRIu64
-			" bytes are still a filesystem's, and the copy at byte %" PRIu64
-			" does not have them: cryptsetup was cut before it was complete",
+			" bytes are still the filesystem's, and the copy at byte %" PRIu64
+			" lacks them: cryptsetup was interrupted before it was complete",
 			v->unsaved, v->header_end, copy);
-	else if (v->has_copy && v->behind > 0) /* use of the volume writes to the copy */
-		(void)snprintf(text, text_size,
-			"%" PRIu64 " sectors behind its header, from byte %" PRIu64
-			" on, are still a filesystem's, and other ones than in the copy at byte "
-			"%" PRIu64
-			": either the volume was opened and used, or cryptsetup was cut before the "
+	else if (v->has_copy && v->unsaved_beyond > 0) /* use of the volume writes to the copy */
+		SAY(text, text_size,
+			"%" PRIu64 " sectors after its header, from byte %" PRIu64
+			" on, are still the filesystem's, and differ from the copy at byte %" PRIu64
+			": either the volume was used, or cryptsetup was interrupted before the "
 			"copy was complete",
-			v->behind, v->header_end, copy);
+			v->unsaved_beyond, v->header_end, copy);
 	else if (v->copy_unknown)
-		(void)snprintf(text, text_size,
-			"where its first %" PRIu64 " bytes must have been saved, at byte %" PRIu64
-			", lies nothing that is known",
-			v->geometry.shift, copy);
+		SAY(text, text_size,
+			"unknown content at byte %" PRIu64 ", where the copy of its first %" PRIu64
+			" bytes must lie",
+			copy, v->geometry.shift);
 	return text[0] != '\0';
 }
 
@@ -184,38 +187,45 @@ bool coffer_moved_segment_is_torn(const struct coffer_moved_segment *v, char *wh
 	why[0] = '\0';
 	if (!v->has_copy || v->different == 0 || v->saved)
 		return false;
-	if (v->ambiguous)
-		return NO("there are several places where a copy of its start may begin, byte "
-			  "%" PRIu64 " among them",
+	if (v->several)
+		SAY(why, why_size,
+			"a copy of its start may begin at several places, byte %" PRIu64
+			" among them",
 			copy);
 	/* Once such a map is in place coffer converts by it, and free space stays plain: the checks
-	 * below could not tell an encrypted filesystem from a plain one. */
-	if (v->used_map)
-		return NO("the copy of a head at byte %" PRIu64
-			  " fits, but a map of what is used lies in the first bytes, so coffer had "
-			  "placed its header, and what lies before the copy may be encrypted",
+	 * below would take an encrypted filesystem for a plain one. */
+	else if (v->used_map)
+		SAY(why, why_size,
+			"the moved-segment copy at byte %" PRIu64
+			" fits, but a used map lies in the first bytes: coffer had placed its "
+			"header, and the data before the copy may be encrypted",
 			copy);
 	/* A copy of an older try, or a half written one, differs from a filesystem that is in use,
 	 * and its superblock may be the same. */
-	if (v->traces == 0)
-		return NO("%" PRIu64 " sectors of its start are not those of the copy at byte "
-			  "%" PRIu64 ", but there is no trace of a LUKS2 header in them",
+	else if (v->traces == 0)
+		SAY(why, why_size,
+			"%" PRIu64 " sectors of its start differ from the copy at byte %" PRIu64
+			", with no trace of a LUKS2 header in them",
 			v->different, copy);
-	if (v->used)
-		return NO("the filesystem at its start was used after the copy at byte %" PRIu64
-			  " was made",
+	else if (v->used)
+		SAY(why, why_size,
+			"the filesystem at its start was used after the copy at byte %" PRIu64
+			" was made",
 			copy);
-	if (v->unlike_header > 0)
-		return NO("%" PRIu64 " sectors of its start are neither a header's nor those of "
-			  "the copy at byte %" PRIu64,
+	else if (v->unlike_header > 0)
+		SAY(why, why_size,
+			"%" PRIu64 " sectors of its start are neither a header's nor those of the "
+			"copy at byte %" PRIu64,
 			v->unlike_header, copy);
-	if (mirror_exists(v) && !v->mirror_agrees)
-		return NO("the copy of a head at byte %" PRIu64 " is of another filesystem than "
-			  "the spare superblock at byte %" PRIu64,
+	else if (mirror_disagrees(v))
+		SAY(why, why_size,
+			"the moved-segment copy at byte %" PRIu64
+			" is of another filesystem than the spare superblock at byte %" PRIu64,
 			copy, v->fs.mirror + v->fs.super);
-	if (!v->unconverted)
-		return NO("the copy of a head at byte %" PRIu64 " fits, but what lies before it "
-			  "may be encrypted already",
+	else if (!v->unconverted)
+		SAY(why, why_size,
+			"the moved-segment copy at byte %" PRIu64
+			" fits, but the data before it may be encrypted already",
 			copy);
-	return true;
+	return why[0] == '\0';
 }

@@ -4,11 +4,13 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "base/quote.h"
 #include "convert/image.h"
 #include "convert/stored_map.h"
 #include "fs/signatures.h"
@@ -26,7 +28,7 @@ enum {
 
 struct search {
 	struct coffer_dev *dev;
-	uint8_t *buf; /* 3 * PIECE */
+	uint8_t *buf; /* 2 * PIECE */
 	bool ours;    /* block 0 has a transition block: coffer's placement */
 	struct coffer_moved_segment *v;
 };
@@ -53,6 +55,34 @@ static bool same_fs(const struct coffer_fs *a, const struct coffer_fs *b)
 	return a->kind == b->kind && memcmp(a->uuid, b->uuid, sizeof(a->uuid)) == 0;
 }
 
+/* --- [0,S) against the copy ------------------------------------------------------------------- */
+
+/* The sector at byte @at, and what the copy has of it. */
+typedef void (*visit)(struct search *s, const uint8_t *sector, const uint8_t *in_copy, uint64_t at);
+
+/* Visit the sectors of [@from, @to). */
+static int visit_sectors(
+	struct search *s, uint64_t from, uint64_t to, visit each, struct coffer_err *e)
+{
+	uint8_t *now = s->buf, *copy = s->buf + PIECE;
+
+	for (uint64_t at = from; at < to; at += PIECE) {
+		const size_t n = min_u64(PIECE, to - at);
+		const int r = coffer_segment_read(s->dev, &s->v->geometry, at, n, now, copy, e);
+
+		if (r < 0)
+			return r;
+		for (size_t k = 0; k < n; k += COFFER_SECTOR)
+			each(s, now + k, copy + k, at + k);
+	}
+	return 0;
+}
+
+static bool same_sector(const uint8_t *a, const uint8_t *b)
+{
+	return memcmp(a, b, COFFER_SECTOR) == 0;
+}
+
 static int check_mirror(struct search *s, struct coffer_err *e)
 {
 	struct coffer_moved_segment *v = s->v;
@@ -60,7 +90,6 @@ static int check_mirror(struct search *s, struct coffer_err *e)
 	bool found;
 	int r;
 
-	v->mirror_agrees = false;
 	/* Below S it is part of what is in question. */
 	if (v->fs.mirror == 0 || v->fs.mirror + v->fs.super < v->geometry.shift)
 		return 0;
@@ -69,101 +98,27 @@ static int check_mirror(struct search *s, struct coffer_err *e)
 	return r;
 }
 
-/* Is there, in [from, to), a sector that cannot be ciphertext? */
-static int find_plain(struct search *s, uint64_t from, uint64_t to, bool *ret, struct coffer_err *e)
+static void count_trace(
+	struct search *s, const uint8_t *sector, const uint8_t *in_copy, uint64_t at)
 {
-	from = round_down_u64(from, COFFER_SECTOR);
-	for (uint64_t at = from; at < to; at += PIECE) {
-		const size_t n = round_down_u64(min_u64(PIECE, to - at), COFFER_SECTOR);
-		const int r = coffer_dev_read(s->dev, s->buf, n, at, e);
-
-		if (r < 0)
-			return r;
-		for (size_t k = 0; k < n; k += COFFER_SECTOR)
-			if (!coffer_looks_random(s->buf + k, COFFER_SECTOR)) {
-				*ret = true;
-				return 0;
-			}
-	}
-	return 0;
+	if (!same_sector(sector, in_copy))
+		s->v->traces += coffer_is_header_trace(sector, at, &s->v->copy_size);
 }
 
-/* The first step writes to the gap, each later one to the S bytes below: before one writes into the
- * filesystem, everything from its first byte after the filesystem's end up to the moved-segment
- * copy is ciphertext. If one sector there is not, all of the filesystem from S on is in its place
- * and plain. A plain sector further down proves nothing: the step may have been interrupted before
- * it. */
-static int check_unconverted(struct search *s, struct coffer_err *e)
-{
-	const struct coffer_geometry *g = &s->v->geometry;
-	const uint64_t room = coffer_gap_offset(g) - s->v->fs.end;
-
-	return find_plain(s, coffer_gap_offset(g) - round_down_u64(room, g->shift),
-		coffer_segment_copy_offset(g), &s->v->unconverted, e);
-}
-
-/* Both header copies and the first keyslot, which follows them, are written at once. If a sector
- * there is still the moved segment's, this write did not reach it, and nothing was done after it.
- * Zeros in a copy do not count, which has zeros itself, nor do the first two sectors: a boot
- * loader's. */
-static int check_reached(struct search *s, struct coffer_err *e)
-{
-	struct coffer_moved_segment *v = s->v;
-	const uint64_t keyslot = 2 * v->copy_size, end = keyslot + FIRST_KEYSLOT;
-	uint8_t *now = s->buf, *copy = s->buf + PIECE;
-	int r = 0;
-
-	if (v->traces == 0 || end > v->geometry.shift)
-		return 0;
-	for (uint64_t at = 1024; at < end && r == 0 && !v->unconverted; at += PIECE) {
-		const size_t n = min_u64(PIECE, end - at);
-
-		r = coffer_dev_read(s->dev, now, n, at, e);
-		if (r == 0)
-			r = coffer_dev_read(
-				s->dev, copy, n, coffer_segment_copy_offset(&v->geometry) + at, e);
-		for (size_t k = 0; k < n && r == 0; k += COFFER_SECTOR)
-			if (memcmp(now + k, copy + k, COFFER_SECTOR) == 0 &&
-				(at + k >= keyslot || !bytes_are_zero(now + k, COFFER_SECTOR)))
-				v->unconverted = true;
-	}
-	return r;
-}
-
-/* Does this block differ from the copy's, and can it only be a header's? */
-static int check_trace(struct search *s, uint64_t at, struct coffer_err *e)
-{
-	struct coffer_moved_segment *v = s->v;
-	uint8_t *now = s->buf, *copy = s->buf + PIECE;
-	int r;
-
-	if (at + COFFER_BLOCK > v->geometry.shift)
-		return 0;
-	r = coffer_dev_read(s->dev, now, COFFER_BLOCK, at, e);
-	if (r == 0)
-		r = coffer_dev_read(s->dev, copy, COFFER_BLOCK,
-			coffer_segment_copy_offset(&v->geometry) + at, e);
-	for (size_t k = 0; k < COFFER_BLOCK && r == 0; k += COFFER_SECTOR)
-		if (memcmp(now + k, copy + k, COFFER_SECTOR) != 0)
-			v->traces += coffer_is_header_trace(now + k, at + k, &v->copy_size);
-	return r;
-}
-
+/* In the two blocks where a header copy of each size would begin. */
 static int find_traces(struct search *s, struct coffer_err *e)
 {
+	uint64_t at = 0;
 	int r;
 
-	s->v->traces = 0;
 	s->v->copy_size = COFFER_LUKS2_MIN_COPY;
-	r = check_trace(s, 0, e);
-	if (r == 0)
-		r = check_trace(s, COFFER_LUKS2_BIN, e);
-	for (uint64_t c = 0; r == 0 && coffer_luks2_next_copy_size(&c);) {
-		r = check_trace(s, c, e);
-		if (r == 0)
-			r = check_trace(s, c + COFFER_LUKS2_BIN, e);
-	}
-	return r;
+	do {
+		r = visit_sectors(s, at, min_u64(at + 2 * COFFER_LUKS2_BIN, s->v->geometry.shift),
+			count_trace, e);
+		if (r < 0)
+			return r;
+	} while (coffer_luks2_next_copy_size(&at));
+	return 0;
 }
 
 /* Could a header's write have left this sector? The size of its copies is in its first bytes, which
@@ -174,115 +129,143 @@ static bool may_be_header(const struct search *s, const uint8_t *sector, uint64_
 				: coffer_may_be_header(sector, at, s->ours);
 }
 
-/* Compare [0,S) with the copy, sector by sector. */
-static int compare_copy(struct search *s, struct coffer_err *e)
+/* A sector that a header's write may have reached does not prove use. */
+static void note_use(struct search *s, const uint8_t *sector, const uint8_t *in_copy, uint64_t at)
 {
-	struct coffer_moved_segment *v = s->v;
-	uint8_t *now = s->buf, *copy = s->buf + PIECE;
-	int r = 0;
-
-	v->different = v->unlike_header = v->overwritten = v->unsaved = v->behind = 0;
-	v->used_map = false;
-	for (uint64_t at = 0; at < v->geometry.shift && r == 0; at += PIECE) {
-		const size_t n = min_u64(PIECE, v->geometry.shift - at);
-
-		r = coffer_dev_read(s->dev, now, n, at, e);
-		if (r == 0)
-			r = coffer_dev_read(
-				s->dev, copy, n, coffer_segment_copy_offset(&v->geometry) + at, e);
-		for (size_t k = 0; k < n && r == 0; k += COFFER_SECTOR) {
-			if (memcmp(now + k, copy + k, COFFER_SECTOR) == 0)
-				continue;
-			v->different++;
-			/* With a transition block it is the placement's own: no step began. */
-			v->used_map = v->used_map || (!s->ours && coffer_stored_map_trace(now + k));
-			if (!coffer_looks_like_header(now + k, at + k, v->copy_size, true))
-				*(at + k < v->header_end ? &v->unsaved : &v->behind) += 1;
-			v->overwritten += may_be_header(s, now + k, at + k);
-			v->unlike_header +=
-				!coffer_looks_like_header(now + k, at + k, v->copy_size, s->ours);
-		}
-	}
-	return r;
+	if (!same_sector(sector, in_copy) && !may_be_header(s, sector, at))
+		s->v->used = true;
 }
 
 static int check_used(struct search *s, struct coffer_err *e)
 {
 	struct coffer_moved_segment *v = s->v;
-	uint8_t *now = s->buf, *copy = s->buf + PIECE;
-	const uint64_t at = round_down_u64(v->fs.super, COFFER_BLOCK);
-	int r;
 
-	v->living = v->has_head && same_fs(&v->head, &v->fs);
-	if (!v->living)
+	v->same_fs = v->has_plain && same_fs(&v->plain, &v->fs);
+	if (!v->same_fs)
 		return 0;
-	r = coffer_dev_read(s->dev, now, COFFER_BLOCK, at, e);
-	if (r == 0)
-		r = coffer_dev_read(s->dev, copy, COFFER_BLOCK,
-			coffer_segment_copy_offset(&v->geometry) + at, e);
-	now += v->fs.super - at;
-	copy += v->fs.super - at;
-	/* A sector that a header's write may have reached does not prove use. */
-	for (uint32_t k = 0; k < v->fs.super_size && r == 0; k += COFFER_SECTOR)
-		if (memcmp(now + k, copy + k, COFFER_SECTOR) != 0 &&
-			!may_be_header(s, now + k, v->fs.super + k))
-			v->used = true;
-	return r;
+	return visit_sectors(s, v->fs.super, v->fs.super + v->fs.super_size, note_use, e);
+}
+
+/* The first step writes to the gap, each later one to the S bytes below: before one writes into the
+ * filesystem, everything from its first byte after the filesystem's end up to the moved-segment
+ * copy is ciphertext. If one sector there cannot be, all of the filesystem from S on is in its
+ * place and plain. A plain sector further down proves nothing: the step may have been interrupted
+ * before it. */
+static int check_unconverted(struct search *s, struct coffer_err *e)
+{
+	const struct coffer_geometry *g = &s->v->geometry;
+	const uint64_t gap = coffer_gap_offset(g), end = coffer_segment_copy_offset(g);
+
+	for (uint64_t at = round_down_u64(
+		     gap - round_down_u64(gap - s->v->fs.end, g->shift), COFFER_SECTOR);
+		at < end; at += PIECE) {
+		const size_t n = round_down_u64(min_u64(PIECE, end - at), COFFER_SECTOR);
+		const int r = coffer_dev_read(s->dev, s->buf, n, at, e);
+
+		if (r < 0)
+			return r;
+		for (size_t k = 0; k < n; k += COFFER_SECTOR)
+			if (!coffer_looks_random(s->buf + k, COFFER_SECTOR)) {
+				s->v->unconverted = true;
+				return 0;
+			}
+	}
+	return 0;
+}
+
+/* Zeros in a header copy do not count, which has zeros itself. */
+static void note_unreached(
+	struct search *s, const uint8_t *sector, const uint8_t *in_copy, uint64_t at)
+{
+	if (same_sector(sector, in_copy) &&
+		(at >= 2 * s->v->copy_size || !bytes_are_zero(sector, COFFER_SECTOR)))
+		s->v->unconverted = true;
+}
+
+/* Both header copies and the first keyslot, which follows them, are written at once. If a sector
+ * there is still the moved segment's, this write did not reach it, and nothing was done after it.
+ * The first two sectors do not count: a boot loader's. */
+static int check_unreached(struct search *s, struct coffer_err *e)
+{
+	const struct coffer_moved_segment *v = s->v;
+	const uint64_t end = 2 * v->copy_size + FIRST_KEYSLOT;
+
+	if (v->unconverted || v->traces == 0 || end > v->geometry.shift)
+		return 0;
+	return visit_sectors(s, 1024, end, note_unreached, e);
+}
+
+static void count_difference(
+	struct search *s, const uint8_t *sector, const uint8_t *in_copy, uint64_t at)
+{
+	struct coffer_moved_segment *v = s->v;
+
+	if (same_sector(sector, in_copy))
+		return;
+	v->different++;
+	/* With a transition block it is the placement's own: no step began. */
+	v->used_map = v->used_map || (!s->ours && coffer_stored_map_trace(sector));
+	if (!coffer_looks_like_header(sector, at, v->copy_size, true))
+		*(at < v->header_end ? &v->unsaved : &v->unsaved_beyond) += 1;
+	v->may_be_header += may_be_header(s, sector, at);
+	v->unlike_header += !coffer_looks_like_header(sector, at, v->copy_size, s->ours);
+}
+
+static int compare_copy(struct search *s, struct coffer_err *e)
+{
+	return visit_sectors(s, 0, s->v->geometry.shift, count_difference, e);
 }
 
 /* Does a record of coffer have the hash of the first S bytes? Then coffer was interrupted while it
- * made the copy, or while it erased it after an abort: whatever the copy lacks, they are whole. A
- * record of an older try has another hash. */
-static int check_saved(
-	struct search *s, const struct coffer_geometry *g, bool *ret, struct coffer_err *e)
+ * made the copy, or while it erased it after an abort: whatever the copy lacks, they are complete.
+ * A record of an older try has another hash. */
+static int check_saved(struct search *s, const struct coffer_geometry *g, struct coffer_err *e)
 {
 	uint8_t hash[COFFER_SHA256_SIZE];
 	struct coffer_record rec;
+	bool found;
 	int r;
 
-	*ret = false;
-	r = coffer_dev_read(
-		s->dev, s->buf, COFFER_BLOCK, coffer_record_offset(g, COFFER_RECORD_SAVE), e);
-	if (r < 0)
+	s->v->saved = false;
+	r = coffer_record_read(
+		s->dev, coffer_record_offset(g, COFFER_RECORD_SAVE), &rec, &found, e);
+	if (r < 0 || !found || !coffer_geometry_same_places(&rec.geometry, g) ||
+		(rec.kind != COFFER_RECORD_SAVE && rec.kind != COFFER_RECORD_UNDO))
 		return r;
-	r = coffer_record_decode(s->buf, &rec);
-	if (r == -ENOMEM || r == -EIO)
-		return coffer_err_errno(e, -r, "look for a record");
-	if (r < 0 || (rec.kind != COFFER_RECORD_SAVE && rec.kind != COFFER_RECORD_UNDO) ||
-		rec.geometry.device != g->device || rec.geometry.shift != g->shift)
-		return 0;
 	r = coffer_dev_hash(s->dev, 0, g->shift, hash, e);
-	*ret = r == 0 && memcmp(hash, rec.segment_hash, sizeof(hash)) == 0;
+	s->v->saved = r == 0 && memcmp(hash, rec.segment_hash, sizeof(hash)) == 0;
 	return r;
 }
 
 /* Is there a copy at D-S, of a filesystem that ends at D-2S or before? */
 static int try_copy(struct search *s, const struct coffer_geometry *g, struct coffer_err *e)
 {
-	struct coffer_fs fs = {0};
+	static int (*const checks[])(struct search * s, struct coffer_err * e) = {check_mirror,
+		find_traces, check_used, check_unconverted, check_unreached, compare_copy};
+	struct coffer_moved_segment v = {.has_copy = true, .geometry = *g};
 	bool found;
 	int r;
 
-	r = read_fs(s, coffer_segment_copy_offset(g), &fs, &found, e);
-	if (r < 0 || !found || fs.spare || fs.end > coffer_gap_offset(g))
+	r = check_saved(s, g, e);
+	if (r < 0)
 		return r;
-	s->v->has_copy = true;
-	s->v->geometry = *g;
-	s->v->fs = fs;
-	s->v->unconverted = s->v->used = false;
-	r = check_mirror(s, e);
-	if (r == 0)
-		r = check_saved(s, g, &s->v->saved, e);
-	if (r == 0)
-		r = find_traces(s, e);
-	if (r == 0)
-		r = check_used(s, e);
-	if (r == 0)
-		r = check_unconverted(s, e);
-	if (r == 0 && !s->v->unconverted)
-		r = check_reached(s, e);
-	return r < 0 ? r : compare_copy(s, e);
+	r = read_fs(s, coffer_segment_copy_offset(g), &v.fs, &found, e);
+	if (r < 0 || !found || v.fs.spare || v.fs.end > coffer_gap_offset(g))
+		return r;
+	v.has_plain = s->v->has_plain;
+	v.plain = s->v->plain;
+	v.saved = s->v->saved;
+	v.header_end = s->v->header_end;
+	*s->v = v;
+	for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
+		r = checks[i](s, e);
+		if (r < 0)
+			return r;
+	}
+	return 0;
 }
+
+/* --- a disk without a header ------------------------------------------------------------------ */
 
 /* How much a copy proves: of several the first that proves the most counts. */
 static int weight(const struct coffer_moved_segment *v)
@@ -303,7 +286,7 @@ static int weight(const struct coffer_moved_segment *v)
 static int search_copy(struct search *s, struct coffer_err *e)
 {
 	struct coffer_moved_segment best = *s->v;
-	uint64_t n = 0, whole = 0; /* a record proves that so many bytes are whole */
+	uint64_t n = 0, whole = 0; /* a record proves that so many bytes are complete */
 
 	for (uint64_t mib = 1; mib <= MAX_MIB; mib = mib < MAX_STEP_MIB ? mib + 1 : mib * 2) {
 		const uint64_t shift = mib << 20;
@@ -311,41 +294,99 @@ static int search_copy(struct search *s, struct coffer_err *e)
 			.shift = shift,
 			.length = s->dev->size - 2 * shift,
 			.sector_size = COFFER_SECTOR};
-		bool saved;
 		int r;
 
 		if (s->dev->size / 3 < shift)
 			break;
 		s->v->has_copy = false;
-		r = check_saved(s, &g, &saved, e);
-		if (r == 0)
-			r = try_copy(s, &g, e);
+		r = try_copy(s, &g, e);
 		if (r < 0)
 			return r;
-		if (saved)
+		if (s->v->saved)
 			whole = shift;
 		if (s->v->has_copy && (n++ == 0 || weight(s->v) > weight(&best)))
 			best = *s->v;
 	}
 	/* A larger copy may overwrite the record of a smaller one, before its own begins. */
 	best.saved = best.has_copy && whole >= best.geometry.shift;
-	best.ambiguous = n > 1;
+	best.several = n > 1;
 	*s->v = best;
 	return 0;
+}
+
+/* The record of a placement that was interrupted before its transition block. Only if the
+ * filesystem that is there now does not reach into the reserve. */
+static int search_record(struct search *s, struct coffer_err *e)
+{
+	struct coffer_moved_segment *v = s->v;
+
+	for (uint64_t shift = COFFER_MIN_SHIFT; shift <= ((uint64_t)MAX_MIB << 20); shift *= 2) {
+		struct coffer_record rec;
+		bool found;
+		int r;
+
+		if (s->dev->size / 3 < shift)
+			break;
+		r = coffer_record_read(s->dev, s->dev->size - 2 * shift, &rec, &found, e);
+		if (r < 0)
+			return r;
+		if (found && rec.kind == COFFER_RECORD_PLACE &&
+			rec.geometry.device == s->dev->size && rec.geometry.shift == shift &&
+			v->has_plain && v->plain.end <= coffer_gap_offset(&rec.geometry)) {
+			v->has_stale_record = true;
+			v->stale = rec;
+		}
+	}
+	return 0;
+}
+
+/* Is there, in [@from, @end), a spare superblock whose place does not depend on a superblock? ext4
+ * has one for each block size, btrfs one. */
+static int find_spare(
+	struct search *s, uint64_t from, uint64_t end, bool *ret, struct coffer_err *e)
+{
+	static const uint64_t places[] = {UINT64_C(8193) * 1024 - 1024,
+		UINT64_C(16384) * 2048 - 1024, UINT64_C(32768) * 4096 - 1024,
+		(UINT64_C(64) << 20) - (64 << 10)};
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		struct coffer_fs fs;
+		bool found;
+		int r;
+
+		if (places[i] < from || places[i] + COFFER_FS_HEAD > end)
+			continue;
+		r = read_fs(s, places[i], &fs, &found, e);
+		if (r < 0)
+			return r;
+		if (found && fs.mirror == places[i] && fs.end <= end) {
+			*ret = true;
+			s->v->fs = fs;
+		}
+	}
+	return 0;
+}
+
+/* --- a whole header, and no step committed ---------------------------------------------------- */
+
+static void note_torn_keyslot(
+	struct search *s, const uint8_t *sector, const uint8_t *in_copy, uint64_t at)
+{
+	(void)at;
+	if (same_sector(sector, in_copy) || !coffer_looks_random(sector, COFFER_SECTOR))
+		s->v->keyslot_torn = true;
 }
 
 /* A keyslot opens nothing unless all of its bytes are there. They are random, and never equal to
  * the moved segment's: a sector that is equal, or that is not random, is one that cryptsetup's
  * interrupted write did not reach. */
-static int check_keyslot(const char *name, struct json_object *keyslot, void *arg)
+static int check_keyslot(struct search *s, struct json_object *keyslot, struct coffer_err *e)
 {
-	struct search *s = arg;
 	struct json_object *area = coffer_json_object(keyslot, "area");
 	const char *type = coffer_json_string(keyslot, "type");
 	uint32_t key_size, stripes;
 	uint64_t offset, size, n;
 
-	(void)name;
 	if (!type || strcmp(type, "luks2") != 0 || coffer_json_u64s(area, "offset", &offset) < 0 ||
 		coffer_json_u64s(area, "size", &size) < 0 ||
 		coffer_json_u32(keyslot, "key_size", &key_size) < 0 ||
@@ -355,46 +396,7 @@ static int check_keyslot(const char *name, struct json_object *keyslot, void *ar
 	if (offset % COFFER_SECTOR || offset >= s->v->geometry.shift ||
 		n > s->v->geometry.shift - offset)
 		return 0;
-	for (uint64_t at = offset; at < offset + n; at += COFFER_SECTOR) {
-		uint8_t *now = s->buf, *copy = s->buf + PIECE;
-		int r;
-
-		r = coffer_dev_read(s->dev, now, COFFER_SECTOR, at, NULL);
-		if (r == 0)
-			r = coffer_dev_read(s->dev, copy, COFFER_SECTOR,
-				coffer_segment_copy_offset(&s->v->geometry) + at, NULL);
-		if (r < 0)
-			return r;
-		if (memcmp(now, copy, COFFER_SECTOR) == 0 ||
-			!coffer_looks_random(now, COFFER_SECTOR))
-			s->v->keyslot_torn = true;
-	}
-	return 0;
-}
-
-/* Is there, between @from and @end, a spare superblock whose place does not depend on a superblock?
- * ext4 has one for each block size, btrfs one. */
-static int find_orphan(
-	struct search *s, uint64_t from, uint64_t end, bool *ret, struct coffer_err *e)
-{
-	static const uint64_t places[] = {UINT64_C(8193) * 1024 - 1024,
-		UINT64_C(16384) * 2048 - 1024, UINT64_C(32768) * 4096 - 1024,
-		(UINT64_C(64) << 20) - (64 << 10)};
-	int r = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(places) && r == 0; i++) {
-		struct coffer_fs fs;
-		bool found;
-
-		if (places[i] < from || places[i] + COFFER_FS_HEAD > end)
-			continue;
-		r = read_fs(s, places[i], &fs, &found, e);
-		if (r == 0 && found && fs.mirror == places[i] && fs.end <= end) {
-			*ret = true;
-			s->v->fs = fs;
-		}
-	}
-	return r;
+	return visit_sectors(s, offset, offset + n, note_torn_keyslot, e);
 }
 
 /* No filesystem that coffer reads lies where the copy must be. Another may: cryptsetup encrypts any
@@ -405,7 +407,7 @@ static int check_copy_lost(struct search *s, struct coffer_err *e)
 	struct coffer_content content = {0};
 	int r;
 
-	r = find_orphan(s, g->shift, g->length, &s->v->copy_lost, e);
+	r = find_spare(s, g->shift, g->length, &s->v->copy_lost, e);
 	if (r < 0 || s->v->copy_lost || s->dev->fd < 0) /* libblkid wants a descriptor */
 		return r;
 	coffer_dev_set_direct(s->dev, false);
@@ -414,97 +416,75 @@ static int check_copy_lost(struct search *s, struct coffer_err *e)
 	return r;
 }
 
-/* A whole header, and no step committed: is what it stands for all there? */
 static int check_placed(struct search *s, const struct coffer_disk *disk, struct coffer_err *e)
 {
-	const struct coffer_geometry g = disk->facts.conversion.geometry;
+	const struct coffer_geometry *g = &disk->facts.conversion.geometry;
+	struct json_object *keyslots = coffer_json_object(disk->header->json, "keyslots");
+	const char *name;
 	int r;
 
 	if (coffer_used_map_place(
-		    disk->header->json, disk->header->copy_size, g.shift, &s->v->header_end) < 0)
-		s->v->header_end = g.shift;
-	r = try_copy(s, &g, e);
+		    disk->header->json, disk->header->copy_size, g->shift, &s->v->header_end) < 0)
+		s->v->header_end = g->shift;
+	r = try_copy(s, g, e);
 	if (r < 0)
 		return r;
 	s->v->unconverted = true; /* the header says so */
-	s->v->geometry = g;
+	s->v->geometry = *g;
 	/* coffer itself saves whatever is there, and makes sure of it. */
-	r = coffer_image_is_placed(s->dev, disk->header, &g, &s->v->own, e);
+	r = coffer_image_is_placed(s->dev, disk->header, g, &s->v->own, e);
 	if (r < 0 || (s->v->own && !s->v->has_copy))
 		return r;
 	if (!s->v->has_copy)
 		return check_copy_lost(s, e);
 	/* Where cryptsetup's write did not arrive, the moved segment is in its place, and the copy
 	 * must have it as well: what it lacks there it may lack elsewhere. */
-	r = coffer_json_foreach(
-		coffer_json_object(disk->header->json, "keyslots"), check_keyslot, s);
-	return r < 0 ? coffer_err_errno(e, -r, "read the keyslots of %s", s->dev->name) : 0;
-}
-
-/* The record of a placement that was cut before its transition block. */
-static int search_record(struct search *s, struct coffer_err *e)
-{
-	for (uint64_t shift = COFFER_MIN_SHIFT; shift <= ((uint64_t)MAX_MIB << 20); shift *= 2) {
-		struct coffer_record rec;
-		int r;
-
-		if (s->dev->size / 3 < shift)
-			break;
-		r = coffer_dev_read(s->dev, s->buf, COFFER_BLOCK, s->dev->size - 2 * shift, e);
+	for (size_t i = 0; i < coffer_json_length(keyslots); i++) {
+		r = check_keyslot(s, coffer_json_member(keyslots, i, &name), e);
 		if (r < 0)
 			return r;
-		r = coffer_record_decode(s->buf, &rec);
-		if (r == -ENOMEM || r == -EIO)
-			return coffer_err_errno(e, -r, "look for a record");
-		if (r < 0 || rec.kind != COFFER_RECORD_PLACE ||
-			rec.geometry.device != s->dev->size || rec.geometry.shift != shift)
-			continue;
-		/* Only if the filesystem that is there now does not reach into the reserve. */
-		if (s->v->has_head && s->v->head.end <= coffer_gap_offset(&rec.geometry)) {
-			s->v->has_stale_record = true;
-			s->v->stale = rec;
-		}
 	}
 	return 0;
 }
 
+/* --- all of it -------------------------------------------------------------------------------- */
+
 static int collect(struct search *s, const struct coffer_disk *disk, struct coffer_err *e)
 {
 	const struct coffer_facts *f = &disk->facts;
+	const struct coffer_conversion *c = &f->conversion;
+	const bool start = disk->operation == COFFER_OP_START;
+	const bool damaged = disk->operation == COFFER_OP_DAMAGED && f->header.newest < 0;
+	const bool converting =
+		f->header.newest >= 0 && f->kind_error == 0 && f->kind == COFFER_LUKS2_CONVERTING;
 	int r;
 
-	r = read_fs(s, 0, &s->v->head, &s->v->has_head, e);
+	r = read_fs(s, 0, &s->v->plain, &s->v->has_plain, e);
 	if (r < 0)
 		return r;
-	if (disk->operation == COFFER_OP_CONVERT &&
-		f->conversion.pointer == f->conversion.geometry.length)
+	if (disk->operation == COFFER_OP_CONVERT && c->pointer == c->geometry.length)
 		return check_placed(s, disk, e);
-	if (disk->operation == COFFER_OP_DAMAGED && f->header.newest < 0 &&
-		f->transition_error == 0 && f->transition.geometry.device <= s->dev->size)
+	if (damaged && f->transition_error == 0 && f->transition.geometry.device <= s->dev->size)
 		return try_copy(s, &f->transition.geometry, e);
-	if (disk->operation != COFFER_OP_START &&
-		!(disk->operation == COFFER_OP_DAMAGED && f->header.newest < 0))
+	if (!start && !damaged)
 		return 0;
-	if (f->header.newest >= 0 && f->kind_error == 0 && f->kind == COFFER_LUKS2_CONVERTING &&
-		f->conversion.geometry.device <= s->dev->size)
-		r = try_copy(s, &f->conversion.geometry, e);
-	else
-		r = search_copy(s, e);
+	r = converting && c->geometry.device <= s->dev->size ? try_copy(s, &c->geometry, e)
+							     : search_copy(s, e);
+	if (r < 0 || !start)
+		return r;
 	/* A late copy is late by one commit, and each step waits for both copies. */
 	if (f->header.newest >= 0)
-		s->v->unconverted = f->kind_error == 0 && f->kind == COFFER_LUKS2_CONVERTING &&
-				    f->conversion.pointer == f->conversion.geometry.length;
-	if (r == 0 && disk->operation == COFFER_OP_START)
-		r = search_record(s, e);
-	if (r == 0 && disk->operation == COFFER_OP_START && !s->v->has_head && !s->v->has_copy)
-		r = find_orphan(s, 0, s->dev->size, &s->v->head_lost, e);
-	return r;
+		s->v->unconverted = converting && c->pointer == c->geometry.length;
+	r = search_record(s, e);
+	if (r < 0 || s->v->has_plain || s->v->has_copy)
+		return r;
+	return find_spare(s, 0, s->dev->size, &s->v->start_lost, e);
 }
 
 int coffer_moved_segment_read(
 	const struct coffer_disk *disk, struct coffer_moved_segment *ret, struct coffer_err *e)
 {
-	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(3 * PIECE);
+	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(2 * PIECE);
 	_cleanup_lock_ struct coffer_lock *lock = NULL;
 	struct coffer_moved_segment v = {0};
 	struct search s = {
@@ -512,7 +492,7 @@ int coffer_moved_segment_read(
 	int r = 0;
 
 	if (!buf)
-		return coffer_err_errno(e, ENOMEM, "look at %s", disk->dev->name);
+		return coffer_err_errno(e, ENOMEM, "read %s", disk->dev->name);
 	/* A size that is not a multiple of a sector never held a conversion. */
 	if (disk->dev->size % COFFER_SECTOR || disk->dev->size < 3 * COFFER_MIN_SHIFT) {
 		*ret = v;
@@ -524,7 +504,43 @@ int coffer_moved_segment_read(
 	if (r == 0)
 		r = collect(&s, disk, e);
 	if (r < 0)
-		return coffer_err_wrap(e, r, "look for what an interruption has left");
+		return coffer_err_wrap(e, r, "look for a moved-segment copy");
 	*ret = v;
 	return 0;
+}
+
+int coffer_moved_segment_refuse(
+	const struct coffer_disk *disk, const struct coffer_moved_segment *v, struct coffer_err *e)
+{
+	const char *name = disk->dev->name;
+	const bool start = disk->operation == COFFER_OP_START;
+	struct coffer_moved_segment torn = *v;
+	enum coffer_finding_id id;
+	char why[512];
+	int r;
+
+	/* What is too little to undo the placement is enough not to write over the copy. */
+	torn.several = false;
+	torn.unconverted = true;
+	if (start && !v->used_map && coffer_moved_segment_is_torn(&torn, why, sizeof(why))) {
+		id = COFFER_FINDING_MOVED_SEGMENT_TORN;
+		(void)snprintf(why, sizeof(why),
+			"its first bytes are partly overwritten by a LUKS2 header; their copy lies "
+			"at byte %" PRIu64,
+			coffer_segment_copy_offset(&v->geometry));
+	} else if (start && coffer_moved_segment_is_ambiguous(v, why, sizeof(why))) {
+		id = COFFER_FINDING_MOVED_SEGMENT_AMBIGUOUS;
+	} else if (v->keyslot_torn) {
+		id = COFFER_FINDING_KEYSLOT;
+		(void)snprintf(
+			why, sizeof(why), "a keyslot of its header is torn: no key opens it");
+	} else if (disk->operation == COFFER_OP_CONVERT &&
+		   coffer_moved_segment_copy_is_incomplete(v, why, sizeof(why))) {
+		id = COFFER_FINDING_MOVED_SEGMENT_COPY;
+	} else {
+		return 0;
+	}
+	r = coffer_err_needs_repair(e, EUCLEAN, "%s: %s; nothing was changed; see %s", name, why,
+		coffer_command("coffer repair --dry-run", name).s);
+	return coffer_err_id(e, r, id);
 }

@@ -10,13 +10,73 @@
 #include "base/crypto.h"
 #include "base/err.h"
 #include "convert/image.h"
-#include "convert/place_io.h"
+#include "fs/signatures.h"
 #include "io/read_back.h"
 #include "luks2/locks.h"
 
 enum {
 	PIECE = 1 << 20,
+	BTRFS_SUPERBLOCK = 65536
 };
+
+/* --- what placement and undo share ------------------------------------------------------------ */
+
+int coffer_write_record(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *block = coffer_dev_buffer(COFFER_BLOCK);
+
+	if (!block || coffer_record_encode(rec, block) < 0)
+		return coffer_err_errno(e, ENOMEM, "write the placement record");
+	return coffer_dev_write_verified(
+		d, block, COFFER_BLOCK, coffer_record_offset(&rec->geometry, rec->kind), e);
+}
+
+int coffer_write_transition(
+	struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
+{
+	_cleanup_free_ uint8_t *block = coffer_dev_buffer(COFFER_BLOCK);
+	int r;
+
+	if (!block || coffer_transition_encode(rec, block) < 0)
+		return coffer_err_errno(e, ENOMEM, "write the transition block");
+	r = coffer_dev_write(d, block, COFFER_BLOCK, 0, e);
+	return r < 0 ? r : coffer_dev_flush(d, e);
+}
+
+/* Every block, except block 0, in which libblkid finds a signature: until the body is complete
+ * nothing may take the disk for a filesystem. The place of btrfs is always among them. */
+int coffer_find_masked(
+	struct coffer_dev *d, uint64_t at, struct coffer_record *rec, struct coffer_err *e)
+{
+	struct coffer_content c = {0};
+	int r;
+
+	r = coffer_signatures_read(d, at, rec->geometry.shift, &c, e);
+	if (r < 0)
+		return r;
+	if (c.n_magics == COFFER_MAX_MAGICS)
+		return coffer_err_refuse(e, E2BIG,
+			"%s: too many signatures in its first bytes; wipe the wrong ones (wipefs)",
+			d->name);
+	rec->masked[rec->n_masked++] = BTRFS_SUPERBLOCK;
+	for (uint32_t i = 0; i < c.n_magics; i++) {
+		const uint64_t block = round_down_u64(c.magics[i], COFFER_BLOCK);
+		bool known = block == 0 || block >= rec->geometry.shift;
+
+		for (uint32_t k = 0; k < rec->n_masked; k++)
+			known = known || rec->masked[k] == block;
+		if (known)
+			continue;
+		if (rec->n_masked == COFFER_MAX_MASKED)
+			return coffer_err_refuse(e, E2BIG,
+				"%s: more than %d signatures of filesystems in its first bytes",
+				d->name, COFFER_MAX_MASKED);
+		rec->masked[rec->n_masked++] = block;
+	}
+	return 0;
+}
+
+/* --- placement -------------------------------------------------------------------------------- */
 
 /* Write [from, to) of the header area as the image has it, and flush. */
 static int write_and_flush(struct coffer_dev *d, const struct coffer_record *rec,
@@ -106,7 +166,7 @@ int coffer_place_redo(struct coffer_dev *d, const struct coffer_record *rec, con
 	_cleanup_lock_ struct coffer_lock *lock = NULL;
 	int r;
 
-	/* Stock tools must not read, still less repair, a header that is half there. */
+	/* Stock tools must not read, still less repair, a header that is partly written. */
 	r = coffer_lock_header(d, &lock, e);
 	if (r == 0)
 		r = place_locked(d, rec, image, e);
@@ -177,21 +237,11 @@ int coffer_place_begin(
 	if (coffer_random(rec.id, sizeof(rec.id)) < 0)
 		return coffer_err_set(e, EIO, "libcrypto has no random bytes");
 	/* What is read back to be compared must come from the disk, not from a cache. */
-	coffer_dev_use_direct(d, g);
+	coffer_dev_set_direct(d, coffer_geometry_fits_direct(g));
 	r = save(d, &rec, image, e);
 	if (r < 0)
 		return coffer_err_wrap(e, r, "save the first %" PRIu64 " bytes", g->shift);
 	return coffer_place_redo(d, &rec, image, e);
-}
-
-static int finish_locked(struct coffer_disk *disk, struct coffer_err *e)
-{
-	/* The body was durable before the first copy was written, so a whole copy proves it. */
-	const int r = coffer_header_rewrite(disk->dev, disk->header, e);
-
-	if (r < 0)
-		return r;
-	return erase_record(disk->dev, &disk->facts.record[COFFER_RECORD_PLACE], e);
 }
 
 int coffer_place_finish(struct coffer_disk *disk, struct coffer_err *e)
@@ -200,7 +250,10 @@ int coffer_place_finish(struct coffer_disk *disk, struct coffer_err *e)
 	int r;
 
 	r = coffer_lock_header(disk->dev, &lock, e);
+	/* The body was durable before the first copy was written, so a whole copy proves it. */
 	if (r == 0)
-		r = finish_locked(disk, e);
+		r = coffer_header_rewrite(disk->dev, disk->header, e);
+	if (r == 0)
+		r = erase_record(disk->dev, &disk->facts.record[COFFER_RECORD_PLACE], e);
 	return coffer_err_wrap(e, r, "finish placing the header");
 }

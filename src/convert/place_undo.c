@@ -1,103 +1,75 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* place_undo.c - undo a placement: the moved segment comes back from its copy */
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "base/err.h"
 #include "convert/place.h"
-#include "convert/place_io.h"
 #include "io/read_back.h"
 #include "luks2/copy.h"
 #include "luks2/locks.h"
 
 enum {
-	PIECE = 1 << 20,
+	PIECE = 1 << 20
 };
 
-/* Masked blocks and the hash of the moved-segment copy, then to the disk: from here on every run
- * knows that an abort is under way. */
-static int finish_record(struct coffer_dev *d, struct coffer_record *rec, struct coffer_err *e)
-{
-	int r;
-
-	r = coffer_find_masked(d, coffer_segment_copy_offset(&rec->geometry), rec, e);
-	if (r < 0)
-		return r;
-	coffer_dev_use_direct(d, &rec->geometry);
-	r = coffer_dev_hash(d, coffer_segment_copy_offset(&rec->geometry), rec->geometry.shift,
-		rec->segment_hash, e);
-	return r < 0 ? r : coffer_write_record(d, rec, e);
-}
-
-/* The record of an abort. While a header is whole the volume may have been opened and written to,
- * and its first S bytes lie in the moved-segment copy: so what is there now is taken. */
-static int make_undo_record(
-	struct coffer_disk *disk, bool keep, struct coffer_record *rec, struct coffer_err *e)
+/* The record of an undo, written durably: from here on every run knows that it is under way. While
+ * a header is whole the volume may have been opened and written to, and its first S bytes lie in
+ * the moved-segment copy: so what is there now is taken.
+ * @stock: the layout, where cryptsetup moved the segment and no header copy counts, or only the
+ * second. Then the record has that header's UUID, so that the transition block is known for its
+ * own. */
+static int make_record(struct coffer_disk *disk, const struct coffer_geometry *stock, bool keep,
+	struct coffer_record *rec, struct coffer_err *e)
 {
 	const struct coffer_facts *f = &disk->facts;
+	struct coffer_dev *d = disk->dev;
 	const struct coffer_record *older =
-		f->has_record[COFFER_RECORD_UNDO]    ? &f->record[COFFER_RECORD_UNDO]
+		stock				     ? NULL
+		: f->has_record[COFFER_RECORD_UNDO]  ? &f->record[COFFER_RECORD_UNDO]
 		: f->has_record[COFFER_RECORD_PLACE] ? &f->record[COFFER_RECORD_PLACE]
 						     : NULL;
-
-	*rec = (struct coffer_record){.kind = COFFER_RECORD_UNDO, .keep = keep};
-	if (f->has_record[COFFER_RECORD_UNDO] && f->record[COFFER_RECORD_UNDO].keep)
-		rec->keep = true;
 	/* Block 0 may hold a transition block of what was begun before. Under the same id a torn
 	 * mixture of the two can still be read. */
-	if (older)
-		memcpy(rec->id, older->id, sizeof(rec->id));
-	else if (f->transition_error == 0) {
-		/* Its record is lost, and with it whether the reserve has something to keep, and
-		 * the hash of the moved-segment copy: nothing of them is erased. */
-		rec->keep = true;
-		memcpy(rec->id, f->transition.id, sizeof(rec->id));
-	} else if (coffer_random(rec->id, sizeof(rec->id)) < 0)
-		return coffer_err_set(e, EIO, "libcrypto has no random bytes");
-	if (disk->header) {
+	const uint8_t *id = older ? older->id : f->transition_error == 0 ? f->transition.id : NULL;
+	int r;
+
+	*rec = (struct coffer_record){.kind = COFFER_RECORD_UNDO,
+		.copy_size = COFFER_LUKS2_MIN_COPY,
+		.uuid = "00000000-0000-0000-0000-000000000000"};
+	if (f->header.newest >= 0) {
 		rec->geometry = f->conversion.geometry;
-		rec->seqid = disk->header->seqid;
-		rec->copy_size = disk->header->copy_size;
-		memcpy(rec->uuid, disk->header->uuid, sizeof(rec->uuid));
-	} else if (!older) {
-		return coffer_err_set(e, EINVAL, "there is nothing to put back");
-	} else {
+		rec->seqid = f->header.copy[f->header.newest].seqid;
+		rec->copy_size = f->header.copy_size;
+		memcpy(rec->uuid, f->header.uuid, sizeof(rec->uuid));
+	} else if (older) {
 		rec->geometry = older->geometry;
 		rec->seqid = older->seqid;
 		rec->copy_size = older->copy_size;
 		memcpy(rec->uuid, older->uuid, sizeof(rec->uuid));
-	}
-	return finish_record(disk->dev, rec, e);
-}
-
-/* The record for a segment that cryptsetup moved, whose header has no copy that counts, or only the
- * second. Then the record has the header's UUID, so that the transition block is known for that
- * header's own. */
-static int make_undo_stock_record(struct coffer_disk *disk, const struct coffer_geometry *g,
-	bool keep, struct coffer_record *rec, struct coffer_err *e)
-{
-	const struct coffer_facts *f = &disk->facts;
-
-	*rec = (struct coffer_record){.kind = COFFER_RECORD_UNDO,
-		.keep = keep,
-		.geometry = *g,
-		.copy_size = COFFER_LUKS2_MIN_COPY};
-	(void)snprintf(rec->uuid, sizeof(rec->uuid), "00000000-0000-0000-0000-000000000000");
-	if (f->header.newest >= 0) {
-		rec->seqid = f->header.copy[f->header.newest].seqid;
-		rec->copy_size = f->header.copy_size;
-		memcpy(rec->uuid, f->header.uuid, sizeof(rec->uuid));
-	} else if (f->transition_error == 0) {
+	} else if (!stock) {
+		return coffer_err_set(e, EINVAL, "there is nothing to undo");
+	} else if (id) {
 		memcpy(rec->uuid, f->transition.uuid, sizeof(rec->uuid));
 	}
-	if (f->transition_error == 0)
-		memcpy(rec->id, f->transition.id, sizeof(rec->id));
+	if (stock)
+		rec->geometry = *stock;
+	/* With its record lost, it is unknown whether the reserve has something to keep, and what
+	 * hash the moved-segment copy had: nothing of them is erased. */
+	rec->keep = keep || (older ? older->keep : !stock && id);
+	if (id)
+		memcpy(rec->id, id, sizeof(rec->id));
 	else if (coffer_random(rec->id, sizeof(rec->id)) < 0)
 		return coffer_err_set(e, EIO, "libcrypto has no random bytes");
-	return finish_record(disk->dev, rec, e);
+	r = coffer_find_masked(d, coffer_segment_copy_offset(&rec->geometry), rec, e);
+	if (r < 0)
+		return r;
+	coffer_dev_set_direct(d, coffer_geometry_fits_direct(&rec->geometry));
+	r = coffer_dev_hash(d, coffer_segment_copy_offset(&rec->geometry), rec->geometry.shift,
+		rec->segment_hash, e);
+	return r < 0 ? r : coffer_write_record(d, rec, e);
 }
 
 static bool is_masked_block(const struct coffer_record *rec, uint64_t block)
@@ -108,9 +80,9 @@ static bool is_masked_block(const struct coffer_record *rec, uint64_t block)
 	return false;
 }
 
-/* The moved segment from its copy, without block 0 and the masked blocks: no magic comes back yet.
+/* The moved segment from its copy, except block 0 and the masked blocks: no magic comes back yet.
  */
-static int restore_body(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
+static int undo_body(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
 {
 	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(PIECE);
 	const uint64_t shift = rec->geometry.shift,
@@ -119,7 +91,7 @@ static int restore_body(struct coffer_dev *d, const struct coffer_record *rec, s
 	int r;
 
 	if (!buf)
-		return coffer_err_errno(e, ENOMEM, "put the head back");
+		return coffer_err_errno(e, ENOMEM, "write the moved segment");
 	for (uint64_t at = COFFER_BLOCK; at < shift; at = end) {
 		end = at + COFFER_BLOCK;
 		if (is_masked_block(rec, at))
@@ -134,6 +106,14 @@ static int restore_body(struct coffer_dev *d, const struct coffer_record *rec, s
 			return r;
 	}
 	return coffer_dev_flush(d, e);
+}
+
+static struct coffer_record undone_record(const struct coffer_record *rec)
+{
+	struct coffer_record undone = *rec;
+
+	undone.kind = COFFER_RECORD_UNDONE;
+	return undone;
 }
 
 /* Block 0 gets the transition block; the second header copy and all masked blocks lose their magic.
@@ -183,20 +163,9 @@ static int erase_reserve(
 	return erase(d, coffer_record_offset(g, rec->kind), COFFER_BLOCK, e);
 }
 
-/* Block 0 says that the body is back, so that no later run writes it again: a filesystem that does
- * not need block 0 (btrfs) can be used as soon as its own superblock is back. */
-static int mark_body_restored(
-	struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
-{
-	struct coffer_record undone = *rec;
-
-	undone.kind = COFFER_RECORD_UNDONE;
-	return coffer_write_transition(d, &undone, e);
-}
-
 /* Is each sector of a masked block still zero, or back already (a torn write)? Anything else was
  * written by a use of the filesystem after its superblock came back. */
-static bool still_ours(const uint8_t *now, const uint8_t *segment)
+static bool is_still_masked(const uint8_t *now, const uint8_t *segment)
 {
 	for (size_t at = 0; at < COFFER_BLOCK; at += COFFER_SECTOR)
 		if (!bytes_are_zero(now + at, COFFER_SECTOR) &&
@@ -205,54 +174,26 @@ static bool still_ours(const uint8_t *now, const uint8_t *segment)
 	return true;
 }
 
-static int unmask_block(
-	struct coffer_dev *d, const struct coffer_record *rec, uint64_t block, struct coffer_err *e)
-{
-	_cleanup_free_ uint8_t *now = coffer_dev_buffer(COFFER_BLOCK);
-	_cleanup_free_ uint8_t *segment = coffer_dev_buffer(COFFER_BLOCK);
-	int r;
-
-	if (!now || !segment)
-		return coffer_err_errno(e, ENOMEM, "put the head back");
-	r = coffer_dev_read(d, now, COFFER_BLOCK, block, e);
-	if (r < 0)
-		return r;
-	r = coffer_dev_read(
-		d, segment, COFFER_BLOCK, coffer_segment_copy_offset(&rec->geometry) + block, e);
-	if (r < 0 || !still_ours(now, segment))
-		return r;
-	return coffer_dev_write(d, segment, COFFER_BLOCK, block, e);
-}
-
 /* Only sectors of block 0 that still hold a transition block are written: what is back already may
  * have been changed since, by a filesystem that does not need the other sectors. */
-static int restore_block_0(
-	struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
+static int undo_block_0(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
 {
-	struct coffer_record undone = *rec;
-	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(4 * COFFER_BLOCK);
-	uint8_t *now = buf, *segment, *begun, *restored;
+	_cleanup_free_ uint8_t *now = coffer_dev_buffer(2 * COFFER_BLOCK);
+	uint8_t begun[COFFER_BLOCK], undone[COFFER_BLOCK];
+	const struct coffer_record end = undone_record(rec);
+	const uint8_t *segment = now + COFFER_BLOCK;
 	int r;
 
-	if (!buf)
-		return coffer_err_errno(e, ENOMEM, "put block 0 back");
-	segment = buf + COFFER_BLOCK;
-	begun = buf + 2 * COFFER_BLOCK;
-	restored = buf + 3 * COFFER_BLOCK;
-	undone.kind = COFFER_RECORD_UNDONE;
-	if (coffer_transition_encode(rec, begun) < 0 ||
-		coffer_transition_encode(&undone, restored) < 0)
+	if (!now)
+		return coffer_err_errno(e, ENOMEM, "undo block 0");
+	if (coffer_transition_encode(rec, begun) < 0 || coffer_transition_encode(&end, undone) < 0)
 		return coffer_err_set(e, EIO, "libcrypto failed to hash");
-	r = coffer_dev_read(d, now, COFFER_BLOCK, 0, e);
-	if (r < 0)
-		return r;
-	r = coffer_dev_read(
-		d, segment, COFFER_BLOCK, coffer_segment_copy_offset(&rec->geometry), e);
+	r = coffer_segment_read(d, &rec->geometry, 0, COFFER_BLOCK, now, now + COFFER_BLOCK, e);
 	if (r < 0)
 		return r;
 	for (size_t at = 0; at < COFFER_BLOCK; at += COFFER_SECTOR)
 		if (memcmp(now + at, begun + at, COFFER_SECTOR) == 0 ||
-			memcmp(now + at, restored + at, COFFER_SECTOR) == 0)
+			memcmp(now + at, undone + at, COFFER_SECTOR) == 0)
 			memcpy(now + at, segment + at, COFFER_SECTOR);
 	r = coffer_dev_write(d, now, COFFER_BLOCK, 0, e);
 	return r < 0 ? r : coffer_dev_flush(d, e);
@@ -261,29 +202,39 @@ static int restore_block_0(
 /* The last of an undo: the magics come back, those in block 0 at the very end. */
 static int unmask(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
 {
+	_cleanup_free_ uint8_t *now = coffer_dev_buffer(2 * COFFER_BLOCK);
+	uint8_t *segment = now + COFFER_BLOCK;
 	int r;
 
+	if (!now)
+		return coffer_err_errno(e, ENOMEM, "write the masked blocks");
 	for (uint32_t i = 0; i < rec->n_masked; i++) {
-		r = unmask_block(d, rec, rec->masked[i], e);
+		r = coffer_segment_read(
+			d, &rec->geometry, rec->masked[i], COFFER_BLOCK, now, segment, e);
+		if (r == 0 && is_still_masked(now, segment))
+			r = coffer_dev_write(d, segment, COFFER_BLOCK, rec->masked[i], e);
 		if (r < 0)
 			return r;
 	}
 	r = coffer_dev_flush(d, e);
-	return r < 0 ? r : restore_block_0(d, rec, e);
+	return r < 0 ? r : undo_block_0(d, rec, e);
 }
 
 /* In this order the disk is at every instant one that the record explains. */
 static int put_back(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
 {
+	const struct coffer_record undone = undone_record(rec);
 	int r;
 
 	r = mask_for_undo(d, rec, e);
 	if (r < 0)
 		return r;
-	r = restore_body(d, rec, e);
+	r = undo_body(d, rec, e);
 	if (r < 0)
 		return r;
-	r = mark_body_restored(d, rec, e);
+	/* Block 0 says that the body is back, so that no later run writes it again: a filesystem
+	 * that does not need block 0 (btrfs) can be used once its own superblock is back. */
+	r = coffer_write_transition(d, &undone, e);
 	if (r < 0)
 		return r;
 	r = unmask(d, rec, e);
@@ -321,7 +272,7 @@ static int undo_locked(struct coffer_disk *disk, struct coffer_err *e)
 		return r < 0 ? r : erase_records(disk, e);
 	}
 	if (disk->header || !f->has_record[COFFER_RECORD_UNDO]) {
-		r = make_undo_record(disk, false, &rec, e);
+		r = make_record(disk, NULL, false, &rec, e);
 		if (r < 0)
 			return r;
 	}
@@ -336,12 +287,12 @@ int coffer_place_undo(struct coffer_disk *disk, struct coffer_err *e)
 	r = coffer_lock_header(disk->dev, &lock, e);
 	if (r == 0)
 		r = undo_locked(disk, e);
-	return coffer_err_wrap(e, r, "put the filesystem's head back");
+	return coffer_err_wrap(e, r, "undo the placement");
 }
 
 /* cryptsetup's copy may have holes: it does not flush it before it overwrites the moved segment.
  * Where the copy has one and the bytes are still in their place, they would be lost. Block 0 is
- * left out, for the record needs as much room: if a sector of it is overwritten, it is a header's.
+ * left out, for the record needs as much space: if a sector of it is overwritten, it is a header's.
  * So are both header copies where they are whole. */
 static int keep_torn_segment(
 	const struct coffer_disk *disk, const struct coffer_geometry *g, struct coffer_err *e)
@@ -370,8 +321,7 @@ static int undo_stock_locked(
 		if (r < 0)
 			return r;
 	}
-	r = disk->header ? make_undo_record(disk, keep, &rec, e)
-			 : make_undo_stock_record(disk, g, keep, &rec, e);
+	r = make_record(disk, disk->header ? NULL : g, keep, &rec, e);
 	return r < 0 ? r : put_back(disk->dev, &rec, e);
 }
 
@@ -384,7 +334,7 @@ int coffer_place_undo_stock(
 	r = coffer_lock_header(disk->dev, &lock, e);
 	if (r == 0)
 		r = undo_stock_locked(disk, g, e);
-	return coffer_err_wrap(e, r, "put the filesystem's head back");
+	return coffer_err_wrap(e, r, "undo the placement");
 }
 
 int coffer_place_undo_transition(struct coffer_disk *disk, struct coffer_err *e)
@@ -400,10 +350,10 @@ int coffer_place_undo_transition(struct coffer_disk *disk, struct coffer_err *e)
 	 * record goes last: while it is there, the same finding leads here again. */
 	r = coffer_lock_header(disk->dev, &lock, e);
 	if (r == 0)
-		r = masks_whole ? unmask(disk->dev, rec, e) : restore_block_0(disk->dev, rec, e);
+		r = masks_whole ? unmask(disk->dev, rec, e) : undo_block_0(disk->dev, rec, e);
 	if (r == 0)
 		r = erase_records(disk, e);
-	return coffer_err_wrap(e, r, "put block 0 back");
+	return coffer_err_wrap(e, r, "undo block 0");
 }
 
 static int erase_transition_locked(struct coffer_disk *disk, struct coffer_err *e)
@@ -413,7 +363,7 @@ static int erase_transition_locked(struct coffer_disk *disk, struct coffer_err *
 	int r;
 
 	if (!block)
-		return coffer_err_errno(e, ENOMEM, "erase the mark");
+		return coffer_err_errno(e, ENOMEM, "erase the transition block");
 	r = coffer_dev_read(d, block, COFFER_BLOCK, 0, e);
 	if (r < 0)
 		return r;
@@ -435,5 +385,5 @@ int coffer_place_erase_transition(struct coffer_disk *disk, struct coffer_err *e
 	r = coffer_lock_header(disk->dev, &lock, e);
 	if (r == 0)
 		r = erase_transition_locked(disk, e);
-	return coffer_err_wrap(e, r, "erase coffer's mark");
+	return coffer_err_wrap(e, r, "erase the transition block");
 }

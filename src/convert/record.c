@@ -16,10 +16,7 @@ enum {
 	AT_KIND = 20,
 	AT_INDEX = 24, /* transition: number of the sector */
 	AT_ID = 32,
-	AT_DEVICE = 48,
-	AT_SHIFT = 56,
-	AT_LENGTH = 64,
-	AT_SECTOR_SIZE = 72,
+	AT_GEOMETRY = 48,
 	AT_UUID = 80,
 	AT_SUM = 128, /* transition: over the sector with this field as zeros */
 	AT_TEXT = 160,
@@ -56,10 +53,7 @@ static void encode_common(const struct coffer_record *r, const char magic[16], u
 	put_be32(p + AT_VERSION, VERSION);
 	put_be32(p + AT_KIND, r->kind);
 	memcpy(p + AT_ID, r->id, COFFER_ID_SIZE);
-	put_be64(p + AT_DEVICE, r->geometry.device);
-	put_be64(p + AT_SHIFT, r->geometry.shift);
-	put_be64(p + AT_LENGTH, r->geometry.length);
-	put_be32(p + AT_SECTOR_SIZE, r->geometry.sector_size);
+	coffer_geometry_put(&r->geometry, p + AT_GEOMETRY);
 	memcpy(p + AT_UUID, r->uuid, 40);
 }
 
@@ -74,32 +68,9 @@ static bool decode_common(const uint8_t *p, const char magic[16], enum coffer_pl
 		return false;
 	*t = (struct coffer_transition){.kind = (enum coffer_placement_kind)kind};
 	memcpy(t->id, p + AT_ID, COFFER_ID_SIZE);
-	t->geometry.device = get_be64(p + AT_DEVICE);
-	t->geometry.shift = get_be64(p + AT_SHIFT);
-	t->geometry.length = get_be64(p + AT_LENGTH);
-	t->geometry.sector_size = get_be32(p + AT_SECTOR_SIZE);
+	t->geometry = coffer_geometry_get(p + AT_GEOMETRY);
 	memcpy(t->uuid, p + AT_UUID, 40);
 	return memchr(t->uuid, 0, 40) && coffer_geometry_check(&t->geometry, NULL) == 0;
-}
-
-/* SHA-256 of @n bytes with the sum's own field as zeros. */
-static int sum_of(const uint8_t *p, size_t n, uint8_t sum[COFFER_SHA256_SIZE])
-{
-	uint8_t copy[COFFER_BLOCK];
-
-	memcpy(copy, p, n);
-	memset(copy + AT_SUM, 0, COFFER_SHA256_SIZE);
-	return coffer_sha256(copy, n, sum);
-}
-
-static int check_sum(const uint8_t *p, size_t n)
-{
-	uint8_t sum[COFFER_SHA256_SIZE];
-	const int r = sum_of(p, n, sum);
-
-	if (r < 0)
-		return r;
-	return memcmp(sum, p + AT_SUM, sizeof(sum)) == 0 ? 0 : -EBADMSG;
 }
 
 int coffer_record_encode(const struct coffer_record *r, uint8_t block[COFFER_BLOCK])
@@ -120,23 +91,24 @@ int coffer_record_encode(const struct coffer_record *r, uint8_t block[COFFER_BLO
 		put_be64(block + AT_EXTENTS + 16 * i, r->extents[i].offset);
 		put_be64(block + AT_EXTENTS + 16 * i + 8, r->extents[i].length);
 	}
-	return sum_of(block, COFFER_BLOCK, block + AT_SUM);
+	return coffer_sum_put(block, COFFER_BLOCK, AT_SUM);
 }
 
 int coffer_transition_encode(const struct coffer_record *r, uint8_t block[COFFER_BLOCK])
 {
-	int status = 0;
-
 	memset(block, 0, COFFER_BLOCK);
-	for (uint32_t i = 0; i < COFFER_BLOCK / COFFER_SECTOR && status == 0; i++) {
+	for (uint32_t i = 0; i < COFFER_BLOCK / COFFER_SECTOR; i++) {
 		uint8_t *p = block + i * COFFER_SECTOR;
+		int status;
 
 		encode_common(r, transition_magic, p);
 		put_be32(p + AT_INDEX, i);
 		memcpy(p + AT_TEXT, text, sizeof(text));
-		status = sum_of(p, COFFER_SECTOR, p + AT_SUM);
+		status = coffer_sum_put(p, COFFER_SECTOR, AT_SUM);
+		if (status < 0)
+			return status;
 	}
-	return status;
+	return 0;
 }
 
 static bool decode_lists(const uint8_t *block, struct coffer_record *r)
@@ -175,7 +147,7 @@ int coffer_record_decode(const uint8_t block[COFFER_BLOCK], struct coffer_record
 
 	if (memcmp(block, record_magic, sizeof(record_magic)) != 0)
 		return -ENODATA;
-	status = check_sum(block, COFFER_BLOCK);
+	status = coffer_sum_check(block, COFFER_BLOCK, AT_SUM);
 	if (status < 0)
 		return status;
 	if (!decode_common(block, record_magic, COFFER_RECORD_SAVE, &t))
@@ -213,7 +185,7 @@ int coffer_transition_find(const uint8_t block[COFFER_BLOCK], struct coffer_tran
 		if (!decode_common(p, transition_magic, COFFER_RECORD_UNDONE, &t) ||
 			get_be32(p + AT_INDEX) != i)
 			continue;
-		r = check_sum(p, COFFER_SECTOR);
+		r = coffer_sum_check(p, COFFER_SECTOR, AT_SUM);
 		if (r == -EBADMSG)
 			continue;
 		if (r < 0)
@@ -255,41 +227,32 @@ static bool is_masked(const struct coffer_record *r, uint64_t offset)
 	return false;
 }
 
-int coffer_unexpected_sectors(const struct coffer_record *r, uint64_t offset, const uint8_t *disk,
-	const uint8_t *segment, const uint8_t *image, size_t n, uint64_t *ret, uint64_t *ret_first)
+/* Can a placement have left this sector at byte @where, other than as the segment or the image? */
+static bool is_placements(const struct coffer_record *r, const uint8_t *transition, uint64_t where,
+	const uint8_t *sector)
+{
+	if (where < COFFER_BLOCK && memcmp(sector, transition + where, COFFER_SECTOR) == 0)
+		return true;
+	return is_masked(r, where) && bytes_are_zero(sector, COFFER_SECTOR);
+}
+
+int coffer_placement_compare(const struct coffer_record *r, uint64_t offset, const uint8_t *disk,
+	const uint8_t *segment, const uint8_t *image, size_t n, struct coffer_placed *sum)
 {
 	uint8_t transition[COFFER_BLOCK];
 	const int status = coffer_transition_encode(r, transition);
-	uint64_t unexpected = 0;
 
 	if (status < 0)
 		return status;
 	for (size_t at = 0; at < n; at += COFFER_SECTOR) {
-		const uint8_t *d = disk + at;
 		const uint64_t where = offset + at;
 
-		if (memcmp(d, segment + at, COFFER_SECTOR) == 0 ||
-			memcmp(d, image + at, COFFER_SECTOR) == 0)
+		if (memcmp(disk + at, segment + at, COFFER_SECTOR) == 0)
 			continue;
-		if (where < COFFER_BLOCK && memcmp(d, transition + where, COFFER_SECTOR) == 0)
-			continue;
-		if (is_masked(r, where) && bytes_are_zero(d, COFFER_SECTOR))
-			continue;
-		if (unexpected++ == 0 && ret_first)
-			*ret_first = where;
+		if (memcmp(disk + at, image + at, COFFER_SECTOR) == 0)
+			sum->placed += where >= COFFER_BLOCK && !is_masked(r, where);
+		else if (!is_placements(r, transition, where, disk + at) && sum->unexpected++ == 0)
+			sum->first_unexpected = where;
 	}
-	*ret = unexpected;
 	return 0;
-}
-
-uint64_t coffer_placed_sectors(const struct coffer_record *r, uint64_t offset, const uint8_t *disk,
-	const uint8_t *segment, const uint8_t *image, size_t n)
-{
-	uint64_t placed = 0;
-
-	for (size_t at = 0; at < n; at += COFFER_SECTOR)
-		placed += offset + at >= COFFER_BLOCK && !is_masked(r, offset + at) &&
-			  memcmp(disk + at, image + at, COFFER_SECTOR) == 0 &&
-			  memcmp(disk + at, segment + at, COFFER_SECTOR) != 0;
-	return placed;
 }

@@ -91,13 +91,14 @@ int coffer_transition_find(const uint8_t block[COFFER_BLOCK], struct coffer_tran
 void coffer_image_expand(const struct coffer_record *r, const uint8_t *image, uint64_t offset,
 	uint8_t *buf, size_t n);
 
-/* Count the sectors of disk[offset, offset + n) that are none of: moved-segment copy, image,
- * transition block, masked block. @segment and @image hold the same range. *ret_first is the first
- * of them. -ENOMEM and -EIO (libcrypto) only. */
-int coffer_unexpected_sectors(const struct coffer_record *r, uint64_t offset, const uint8_t *disk,
-	const uint8_t *segment, const uint8_t *image, size_t n, uint64_t *ret, uint64_t *ret_first);
-
-/* Count those, outside block 0 and masked blocks, that are the image's and not the moved segment's.
- * 0: the placement did not reach the body. */
-uint64_t coffer_placed_sectors(const struct coffer_record *r, uint64_t offset, const uint8_t *disk,
-	const uint8_t *segment, const uint8_t *image, size_t n);
+/* Sectors of [0,S) that differ from the moved-segment copy. */
+struct coffer_placed {
+	uint64_t unexpected; /* neither image, transition block nor masked block */
+	uint64_t first_unexpected;
+	uint64_t placed; /* the image's, outside block 0 and masked blocks; 0: the body is as it was
+			  */
+};
+/* Add those of [offset, offset + n), which @disk, @segment and @image hold, to @sum. -ENOMEM and
+ * -EIO (libcrypto) only. */
+int coffer_placement_compare(const struct coffer_record *r, uint64_t offset, const uint8_t *disk,
+	const uint8_t *segment, const uint8_t *image, size_t n, struct coffer_placed *sum);

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "block/open.h"
 #include "luks2/libcryptsetup.h"
+#include "luks2/reencrypt_digest.h"
 
 static const char *const phase_names[] = {
 	[COFFER_PHASE_PREPARE] = "prepare",
@@ -176,7 +177,7 @@ int coffer_session_unlock(struct coffer_session *s, struct coffer_err *e)
 
 	if (r < 0 || !s->own.key)
 		return r;
-	return coffer_conversion_verify(
+	return coffer_reencrypt_digest_verify(
 		s->disk.header->json, s->own.key->data, s->own.key->size, e);
 }
 

@@ -16,10 +16,7 @@ enum {
 	AT_FREE_SPACE = 24,
 	AT_INDEX = 28, /* of a void block: number of the sector */
 	AT_UUID = 32,
-	AT_DEVICE = 72,
-	AT_SHIFT = 80,
-	AT_LENGTH = 88,
-	AT_SECTOR_SIZE = 96,
+	AT_GEOMETRY = 72,
 	AT_N_PRINTS = 100,
 	AT_N_USED = 104,
 	AT_SIZE = 112,
@@ -66,39 +63,6 @@ size_t coffer_stored_map_fits(uint64_t room, size_t n_prints)
 	return pairs > n_prints ? pairs - n_prints : 0;
 }
 
-/* SHA-256 of @n bytes with the sum's own field as zeros. */
-static int sum_of(const uint8_t *p, size_t n, uint8_t sum[COFFER_SHA256_SIZE])
-{
-	static const uint8_t zeros[COFFER_SHA256_SIZE];
-	struct coffer_digest *d;
-	size_t size;
-	int r;
-
-	r = coffer_digest_new("sha256", &d);
-	if (r < 0)
-		return r;
-	r = coffer_digest_add(d, p, AT_SUM);
-	if (r == 0)
-		r = coffer_digest_add(d, zeros, sizeof(zeros));
-	if (r == 0)
-		r = coffer_digest_add(d, p + AT_SUM + sizeof(zeros), n - AT_SUM - sizeof(zeros));
-	if (r < 0) {
-		coffer_digest_free(d);
-		return -EIO;
-	}
-	return coffer_digest_end(d, sum, &size) < 0 ? -EIO : 0;
-}
-
-static int check_sum(const uint8_t *p, size_t n)
-{
-	uint8_t sum[COFFER_SHA256_SIZE];
-	const int r = sum_of(p, n, sum);
-
-	if (r < 0)
-		return r;
-	return memcmp(sum, p + AT_SUM, sizeof(sum)) == 0 ? 0 : -EBADMSG;
-}
-
 static void encode_common(
 	uint8_t *p, enum state state, uint32_t free_space, const char *uuid, uint64_t size)
 {
@@ -125,33 +89,31 @@ int coffer_stored_map_encode(const struct coffer_stored_map *m, uint8_t *buf)
 
 	memset(buf, 0, size);
 	encode_common(buf, STATE_VALID, m->free_space, m->uuid, size);
-	put_be64(buf + AT_DEVICE, m->geometry.device);
-	put_be64(buf + AT_SHIFT, m->geometry.shift);
-	put_be64(buf + AT_LENGTH, m->geometry.length);
-	put_be32(buf + AT_SECTOR_SIZE, m->geometry.sector_size);
+	coffer_geometry_put(&m->geometry, buf + AT_GEOMETRY);
 	put_be32(buf + AT_N_PRINTS, (uint32_t)m->n_prints);
 	put_be64(buf + AT_N_USED, m->map->n);
 	memcpy(buf + AT_FINGERPRINT, m->fingerprint, COFFER_SHA256_SIZE);
 	put_ranges(put_ranges(buf + COFFER_BLOCK, m->prints, m->n_prints), m->map->used, m->map->n);
-	return sum_of(buf, size, buf + AT_SUM);
+	return coffer_sum_put(buf, size, AT_SUM);
 }
 
 int coffer_stored_map_encode_void(
 	const char *uuid, uint32_t free_space, uint64_t size, uint8_t block[COFFER_BLOCK])
 {
-	int r = 0;
-
 	memset(block, 0, COFFER_BLOCK);
 	/* Each sector stands alone, and none is as in a good first block. So whichever of them
 	 * arrive: without the first one the map's sum is wrong, and with it the map is void. */
-	for (uint32_t i = 0; i < COFFER_BLOCK / COFFER_SECTOR && r == 0; i++) {
+	for (uint32_t i = 0; i < COFFER_BLOCK / COFFER_SECTOR; i++) {
 		uint8_t *p = block + i * COFFER_SECTOR;
+		int r;
 
 		encode_common(p, STATE_VOID, free_space, uuid, size);
 		put_be32(p + AT_INDEX, i);
-		r = sum_of(p, COFFER_SECTOR, p + AT_SUM);
+		r = coffer_sum_put(p, COFFER_SECTOR, AT_SUM);
+		if (r < 0)
+			return r;
 	}
-	return r;
+	return 0;
 }
 
 bool coffer_stored_map_trace(const uint8_t *sector)
@@ -159,32 +121,33 @@ bool coffer_stored_map_trace(const uint8_t *sector)
 	return memcmp(sector, magic, sizeof(magic)) == 0;
 }
 
-/* The fixed fields, so far as they can be judged alone; @n_used and @size go with them. */
+/* Decode the fixed fields and check what can be checked without the ranges. */
 static int decode_fields(
-	const uint8_t *p, struct coffer_stored_map *m, uint64_t *n_used, uint64_t *size)
+	const uint8_t *p, struct coffer_stored_map *m, uint64_t *ret_n_used, uint64_t *ret_size)
 {
 	const uint32_t state = get_be32(p + AT_STATE);
+	const uint64_t size = get_be64(p + AT_SIZE), n_used = get_be64(p + AT_N_USED);
 
-	*size = get_be64(p + AT_SIZE);
-	*n_used = get_be64(p + AT_N_USED);
+	if (!coffer_stored_map_trace(p))
+		return -ENODATA;
 	m->void_ = state == STATE_VOID;
 	m->free_space = get_be32(p + AT_FREE_SPACE);
-	m->geometry.device = get_be64(p + AT_DEVICE);
-	m->geometry.shift = get_be64(p + AT_SHIFT);
-	m->geometry.length = get_be64(p + AT_LENGTH);
-	m->geometry.sector_size = get_be32(p + AT_SECTOR_SIZE);
-	m->n_prints = get_be32(p + AT_N_PRINTS);
 	memcpy(m->uuid, p + AT_UUID, 40);
 	/* Nothing below wraps once the size is small. */
-	if (get_be32(p + AT_VERSION) != VERSION || !memchr(m->uuid, 0, 40) ||
-		*size % COFFER_BLOCK || *size < COFFER_BLOCK || *size > COFFER_MAX_IMAGE)
+	if (get_be32(p + AT_VERSION) != VERSION || !memchr(m->uuid, 0, 40) || size % COFFER_BLOCK ||
+		size < COFFER_BLOCK || size > COFFER_MAX_IMAGE)
 		return -EBADMSG;
+	*ret_size = size;
+	*ret_n_used = n_used;
 	if (m->void_)
 		return 0;
+	m->geometry = coffer_geometry_get(p + AT_GEOMETRY);
+	m->n_prints = get_be32(p + AT_N_PRINTS);
+	memcpy(m->fingerprint, p + AT_FINGERPRINT, COFFER_SHA256_SIZE);
 	if (state != STATE_VALID || get_be32(p + AT_INDEX) != 0 ||
-		coffer_geometry_check(&m->geometry, NULL) < 0 || *size > m->geometry.shift ||
-		m->n_prints > COFFER_STORED_MAP_MAX_PRINTS || *n_used > *size / PAIR ||
-		*size != coffer_stored_map_size(m->n_prints, *n_used))
+		coffer_geometry_check(&m->geometry, NULL) < 0 || size > m->geometry.shift ||
+		m->n_prints > COFFER_STORED_MAP_MAX_PRINTS || n_used > size / PAIR ||
+		size != coffer_stored_map_size(m->n_prints, n_used))
 		return -EBADMSG;
 	return 0;
 }
@@ -192,15 +155,9 @@ static int decode_fields(
 int coffer_stored_map_peek(const uint8_t *block, uint64_t *ret_size)
 {
 	struct coffer_stored_map m = {0};
-	uint64_t n_used, size;
-	int r;
+	uint64_t n_used;
 
-	if (!coffer_stored_map_trace(block))
-		return -ENODATA;
-	r = decode_fields(block, &m, &n_used, &size);
-	if (r == 0)
-		*ret_size = size;
-	return r;
+	return decode_fields(block, &m, &n_used, ret_size);
 }
 
 static struct coffer_range *get_ranges(const uint8_t *p, size_t n)
@@ -212,7 +169,7 @@ static struct coffer_range *get_ranges(const uint8_t *p, size_t n)
 	return r;
 }
 
-/* Bytes to hash, and not more of them than there are. */
+/* Whole sectors within the data, and no more bytes to hash than it has. */
 static bool prints_ok(const struct coffer_stored_map *m)
 {
 	const uint64_t length = m->geometry.length;
@@ -231,14 +188,12 @@ static bool prints_ok(const struct coffer_stored_map *m)
 
 static int decode_ranges(const uint8_t *buf, uint64_t n_used, struct coffer_stored_map *m)
 {
-	const uint8_t *used = buf + COFFER_BLOCK + PAIR * m->n_prints;
-
 	m->prints = get_ranges(buf + COFFER_BLOCK, m->n_prints);
 	m->map = calloc(1, sizeof(*m->map));
 	if (!m->prints || !m->map)
 		return -ENOMEM;
 	m->map->length = m->geometry.length;
-	m->map->used = get_ranges(used, n_used);
+	m->map->used = get_ranges(buf + COFFER_BLOCK + PAIR * m->n_prints, n_used);
 	if (!m->map->used)
 		return -ENOMEM;
 	m->map->n = n_used;
@@ -247,31 +202,25 @@ static int decode_ranges(const uint8_t *buf, uint64_t n_used, struct coffer_stor
 
 int coffer_stored_map_decode(const uint8_t *buf, size_t size, struct coffer_stored_map *ret)
 {
-	struct coffer_stored_map m = {0};
+	_cleanup_(coffer_stored_map_reset) struct coffer_stored_map m = {0};
 	uint64_t n_used, whole;
 	int r;
 
 	if (size < COFFER_BLOCK)
 		return -EBADMSG;
-	if (!coffer_stored_map_trace(buf))
-		return -ENODATA;
 	r = decode_fields(buf, &m, &n_used, &whole);
-	if (r == 0 && m.void_)
-		r = get_be32(buf + AT_INDEX) == 0 ? check_sum(buf, COFFER_SECTOR) : -EBADMSG;
-	else if (r == 0)
-		r = size < whole ? -EBADMSG : check_sum(buf, whole);
-	if (r == 0 && !m.void_) {
-		memcpy(m.fingerprint, buf + AT_FINGERPRINT, COFFER_SHA256_SIZE);
-		r = decode_ranges(buf, n_used, &m);
-	}
-	if (r < 0) {
-		coffer_stored_map_reset(&m);
+	if (r < 0)
 		return r;
-	}
-	if (m.void_) {
-		m.geometry = (struct coffer_geometry){0};
-		m.n_prints = 0;
-	}
+	/* Each sector of a void block has a sum of its own. */
+	whole = m.void_ ? COFFER_SECTOR : whole;
+	if (size < whole || (m.void_ && get_be32(buf + AT_INDEX) != 0))
+		return -EBADMSG;
+	r = coffer_sum_check(buf, whole, AT_SUM);
+	if (r == 0 && !m.void_)
+		r = decode_ranges(buf, n_used, &m);
+	if (r < 0)
+		return r;
 	*ret = m;
+	m = (struct coffer_stored_map){0};
 	return 0;
 }

@@ -126,21 +126,8 @@ uint64_t coffer_data_offset(struct json_object *json)
 
 /* --- trailer --- */
 
-/* SHA-256 of the block with the sum's own field as zeros. */
-static int sum_of(const uint8_t *block, uint8_t sum[COFFER_SHA256_SIZE])
-{
-	uint8_t copy[COFFER_TRAILER_SIZE];
-
-	memcpy(copy, block, sizeof(copy));
-	memset(copy + AT_SUM, 0, COFFER_SHA256_SIZE);
-	return coffer_sha256(copy, sizeof(copy), sum);
-}
-
 int coffer_trailer_encode(const struct coffer_trailer *t, uint8_t block[COFFER_TRAILER_SIZE])
 {
-	uint8_t sum[COFFER_SHA256_SIZE];
-	int r;
-
 	memset(block, 0, COFFER_TRAILER_SIZE);
 	memcpy(block + AT_MAGIC, trailer_magic, sizeof(trailer_magic));
 	put_be32(block + AT_VERSION, VERSION);
@@ -158,11 +145,7 @@ int coffer_trailer_encode(const struct coffer_trailer *t, uint8_t block[COFFER_T
 	memcpy(block + AT_DEVICE, t->device, sizeof(t->device));
 	memcpy(block + AT_PARTUUID, t->partuuid, sizeof(t->partuuid));
 	memcpy(block + AT_ID, t->id, sizeof(t->id));
-	r = sum_of(block, sum);
-	if (r < 0)
-		return r;
-	memcpy(block + AT_SUM, sum, sizeof(sum));
-	return 0;
+	return coffer_sum_put(block, COFFER_TRAILER_SIZE, AT_SUM);
 }
 
 /* A text that ends within its @n bytes, with zeros from its end on. */
@@ -179,17 +162,14 @@ static bool get_text(const uint8_t *p, size_t n, char *ret)
 int coffer_trailer_decode(const uint8_t block[COFFER_TRAILER_SIZE], struct coffer_trailer *ret)
 {
 	struct coffer_trailer t = {0};
-	uint8_t sum[COFFER_SHA256_SIZE];
 	uint32_t kind;
 	int r;
 
 	if (memcmp(block + AT_MAGIC, trailer_magic, sizeof(trailer_magic)) != 0)
 		return -ENODATA;
-	r = sum_of(block, sum);
+	r = coffer_sum_check(block, COFFER_TRAILER_SIZE, AT_SUM);
 	if (r < 0)
 		return r;
-	if (memcmp(sum, block + AT_SUM, sizeof(sum)) != 0)
-		return -EBADMSG;
 	if (get_be32(block + AT_VERSION) != VERSION)
 		return -EOPNOTSUPP;
 	kind = get_be32(block + AT_KIND);

@@ -14,7 +14,7 @@
 #include "convert/image.h"
 #include "convert/moved_segment_read.h"
 #include "convert/new_header.h"
-#include "convert/place_io.h"
+#include "convert/place.h"
 #include "convert/preflight.h"
 #include "convert/stored_map.h"
 #include "convert/used.h"

@@ -134,10 +134,10 @@ static int time_steps(struct bench *b, struct coffer_timing *ret, struct coffer_
 		return r;
 	coffer_dev_forget(b->dev, area(b, 0), AREAS * b->g.shift);
 	r = coffer_engine_open(&setup, &en, e);
-	if (r == 0)
-		r = coffer_engine_begin(en, area(b, AREAS - 1), area(b, 0), e);
-	if (r == 0)
-		r = time_step(b, en, &first, e);
+	if (r < 0)
+		return r;
+	coffer_engine_begin(en, area(b, AREAS - 1), area(b, 0));
+	r = time_step(b, en, &first, e);
 	while (r == 0 && ret->n < COFFER_TIMED_STEPS && !coffer_stop_wanted(&b->q->stop) &&
 		(ret->n == 0 || coffer_clock() - began < TOO_LONG))
 		r = time_step(b, en, &ret->steps[ret->n++], e);

@@ -70,7 +70,7 @@ static int check_metadata(struct coffer_verifier *s, struct coffer_err *e)
 	return coffer_findings_add(&s->checks,
 		r == 0	      ? COFFER_TEXT_METADATA_ACCEPTED
 		: r == -ECOMM ? COFFER_TEXT_METADATA_UNCHECKED
-			      : COFFER_TEXT_METADATA_REFUSED,
+			      : COFFER_TEXT_VOLUME_REFUSED,
 		COFFER_WITH(COFFER_ARG_TEXT("reason", why.msg)),
 		r == 0 || r == -ECOMM ? NULL
 				      : COFFER_RUN("coffer", "header", "check", s->dev->name));

@@ -196,7 +196,7 @@ static void remedy_doubt(struct build *b, const struct coffer_moved_segment *v)
 			"restore)");
 		return;
 	}
-	if (!v->has_head) {
+	if (!v->has_plain) {
 		coffer_findings_advise(b->l,
 			"keep a copy of the disk; if anything on it was encrypted, or a conversion "
 			"was under way, its header is damaged: 'coffer header restore' puts a "
@@ -267,7 +267,7 @@ static void diagnose_plain(struct build *b)
 	if (why[0])
 		find(b, COFFER_FINDING_MOVED_SEGMENT_COPY, COFFER_VERDICT_NOTE,
 			"%s; it is left alone", why);
-	if (b->s->unknown_content && v->head_lost) {
+	if (b->s->unknown_content && v->start_lost) {
 		find(b, COFFER_FINDING_MOVED_SEGMENT_LOST, COFFER_VERDICT_BAD,
 			"nothing that is known is at the start, but a spare superblock of %s "
 			"lies at byte %" PRIu64 ", and nowhere a copy of the first bytes",
@@ -402,11 +402,11 @@ static bool mark_is_idle(const struct coffer_facts *f, const struct coffer_moved
 {
 	uint32_t idle = 0;
 
-	if (v->head.kind == COFFER_FS_BTRFS)
+	if (v->plain.kind == COFFER_FS_BTRFS)
 		idle = 0xff;
-	else if (v->head.kind == COFFER_FS_EXT)
+	else if (v->plain.kind == COFFER_FS_EXT)
 		idle = 0x3; /* the superblock begins at 1024 */
-	return v->has_head && (f->transition.sectors & ~idle) == 0;
+	return v->has_plain && (f->transition.sectors & ~idle) == 0;
 }
 
 static bool head_lives_on(const struct coffer_facts *f)
@@ -455,7 +455,7 @@ static void diagnose_damaged(struct build *b)
 		act(b, COFFER_REPAIR_ERASE_TRANSITION,
 			"erase coffer's mark from block 0: the %s filesystem is back and keeps "
 			"nothing there",
-			coffer_fs_name(v->head.kind));
+			coffer_fs_name(v->plain.kind));
 	} else if (f->header.newest < 0 && !copy_is_disproved(f) &&
 		   coffer_moved_segment_is_torn(v, why, sizeof(why))) {
 		act_restore_head(b, v);

@@ -104,7 +104,7 @@ static int examine(struct coffer_session *s, struct repair *p, struct coffer_err
 	if (r < 0 || s->disk.operation != COFFER_OP_START)
 		return r;
 	r = coffer_signatures_read(s->dev, 0, s->dev->size, &content, e);
-	if (r == 0 && !p->segment.has_head)
+	if (r == 0 && !p->segment.has_plain)
 		r = coffer_dev_has_unknown_content(s->dev, &content, &p->unknown_content, e);
 	if (r < 0 || !content.luks2)
 		return r;
@@ -329,13 +329,13 @@ static int check_plain(struct coffer_session *s, struct repair *p, struct coffer
 	int r;
 
 	if (d->no_safe_repair || d->foreign || d->n_actions > 0 ||
-		s->disk.operation != COFFER_OP_START || !p->segment.has_head)
+		s->disk.operation != COFFER_OP_START || !p->segment.has_plain)
 		return 0;
 	/* A checker would see what is half written, and some do not even look. */
 	if (p->in_use || coffer_status_is_busy(p->result->status))
 		r = coffer_err_set(&why, EBUSY, "it is in use");
 	else
-		r = coffer_fs_check(s->dev, &p->segment.head, &stop, &why);
+		r = coffer_fs_check(s->dev, &p->segment.plain, &stop, &why);
 	if (r == 0 || r == -ENODATA)
 		return 0;
 	if (r == -EINTR)

@@ -29,6 +29,7 @@ static void use(const struct coffer_record *r)
 {
 	uint8_t block[COFFER_BLOCK], again[COFFER_BLOCK], *image;
 	struct coffer_record back;
+	struct coffer_placed placed = {0};
 	uint64_t sum = 0;
 
 	if (coffer_geometry_check(&r->geometry, NULL) < 0 ||
@@ -55,7 +56,7 @@ static void use(const struct coffer_record *r)
 	memset(image, 0x5a, r->image_size);
 	for (uint64_t at = 0; at < r->geometry.shift && at < 2 << 20; at += COFFER_BLOCK)
 		coffer_image_expand(r, image, at, block, sizeof(block));
-	(void)coffer_unexpected_sectors(r, 0, block, again, again, sizeof(block), &sum, NULL);
+	(void)coffer_placement_compare(r, 0, block, again, again, sizeof(block), &placed);
 	free(image);
 }
 

@@ -212,27 +212,31 @@ static const struct {
 	bool (*so)(struct lab *l, const uint8_t *disk, uint64_t at);
 	const char *after; /* what follows it; NULL: anything */
 } sentences[] = {
-	{"the saved head at byte ", head_is_another, " is not the one its record names"},
-	{"the saved head should lie at byte ", head_should_lie, NULL},
+	{"the moved-segment copy at byte ", head_is_another, " does not match its record"},
+	{"the moved-segment copy must lie at byte ", head_should_lie, NULL},
 	{"its record at byte ", record_is_missing, " is missing or damaged"},
 	{"its image at byte ", image_is_damaged, " is damaged"},
-	{"(the first at byte ", sector_is_strange, ") hold something that was never written"},
+	{"(the first at byte ", sector_is_strange, ") hold something that the placement never"},
 	{"the first bytes are safe in their copy at byte ", head_is_safe, NULL},
 	{"its first bytes are whole in their copy at byte ", head_is_safe, NULL},
 	{"and a copy of them lies at byte ", is_copy, NULL},
+	{"their copy lies at byte ", is_copy, NULL},
 	{"a whole copy of them lies at byte ", head_is_safe, NULL},
 	{"those of the copy at byte ", is_copy, NULL},
-	{"the copy of a head at byte ", is_copy, NULL},
+	{"the moved-segment copy at byte ", is_copy, " fits"},
+	{"the moved-segment copy at byte ", is_copy, " is of another"},
+	{"differ from the copy at byte ", is_copy, NULL},
+	{"may begin at several places, byte ", is_copy, " among"},
 	{"was used after the copy at byte ", is_copy, NULL},
 	{"back from their copy at byte ", is_copy, NULL},
 	{"the spare superblock at byte ", is_spare, NULL},
-	{"should have been saved, at byte ", is_no_copy, ", is no filesystem"},
+	{"no filesystem at byte ", is_no_copy, ", where the copy"},
 	{"overwritten is kept from byte ", is_gap, NULL},
 	{"bytes of the ext4 filesystem lies at byte ", differs, "; "},
-	{"bytes of one, of type ext4, lies at byte ", differs, "; "},
-	{"bytes must have been saved, at byte ", is_no_copy, ", lies nothing"},
-	{"a copy of a filesystem's start at byte ", is_copy, ", but there is no header"},
-	{"a filesystem's, and the copy at byte ", is_incomplete, " does not have them"},
+	{"bytes of ext4 lies at byte ", differs, "; "},
+	{"unknown content at byte ", is_no_copy, ", where the copy"},
+	{"a moved-segment copy at byte ", is_copy, ", but there is no header"},
+	{"the filesystem's, and the copy at byte ", is_incomplete, " lacks them"},
 	{"but a spare superblock of ext4 lies at byte ", is_spare, ", and nowhere"},
 };
 
@@ -274,9 +278,10 @@ static bool rest_is_true(struct lab *l, const char *said, char why[256])
 	else if ((strstr(said, "no key opens") || strstr(said, "no keyslot opens")) &&
 		 oracle_unlocks(disk, s, l->size, PASSWORD))
 		wrong = "the key opens it";
-	else if (strstr(said, "half overwritten") && memcmp(disk, l->content, s) == 0)
+	else if ((strstr(said, "half overwritten") || strstr(said, "partly overwritten")) &&
+		 memcmp(disk, l->content, s) == 0)
 		wrong = "nothing is overwritten";
-	else if (strstr(said, "'coffer abort' gives the filesystem back") && !abort_gives_back(l))
+	else if (strstr(said, "'coffer abort' undoes the placement") && !abort_gives_back(l))
 		wrong = "it does not";
 	if (wrong)
 		(void)snprintf(why, 256, "%s: %.200s", wrong, said);

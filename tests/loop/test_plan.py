@@ -305,7 +305,7 @@ with stack:
         ("state: encrypted", others, box.encrypted, "encrypted", 4, "LUKS already"),
         ("state: shrunk", others, shrunk, "shrunk", 4, "give it its size back"),
         ("state: another's reencryption", others, foreign, "other", 4, "resume-only"),
-        ("state: damaged", others, damaged, "damaged", 6, "saved head"),
+        ("state: damaged", others, damaged, "damaged", 6, "moved-segment copy"),
         ("only reads: image", only_reads, False),
         ("only reads: block device", only_reads, True),
         ("text for people", text),

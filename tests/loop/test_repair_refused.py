@@ -321,7 +321,7 @@ with stack:
         ("hopeless: both copies torn", unchanged, both_torn, 6, "neither of its copies is whole",
          "keep a copy"),
         ("hopeless: the saved head is lost", unchanged, head_lost, 6,
-         f"the saved head at byte {5 * MiB} is not the one"),
+         f"the moved-segment copy at byte {5 * MiB} does not match"),
         ("hopeless: an abort's record is lost", unchanged, abort_lost, 6,
          f"record at byte {5 * MiB - 4096} is missing", f"should lie at byte {5 * MiB}"),
         ("hopeless: a magic and no header", unchanged, magic_only, 6, "magic of LUKS2|whole"),

@@ -16,6 +16,7 @@
 #include "base/bytes.h"
 #include "lib/conversions.h"
 #include "lib/stock.h"
+#include "luks2/reencrypt_digest.h"
 #include "tap.h"
 
 /* --- hostile metadata --- */
@@ -413,7 +414,7 @@ static void check_digest(const uint8_t *header)
 		for (size_t k = 0; k < ARRAY_SIZE(rows[i].edit); k++)
 			apply(json, &rows[i].edit[k]);
 		memset(&e, 0, sizeof(e));
-		r = coffer_conversion_verify(json, key, sizeof(key), &e);
+		r = coffer_reencrypt_digest_verify(json, key, sizeof(key), &e);
 		if (!ok(r == rows[i].r && e.code == -r, "digest: %s", rows[i].name))
 			note("it gave %d %s", r, e.msg);
 	}
@@ -421,10 +422,10 @@ static void check_digest(const uint8_t *header)
 		_cleanup_json_ struct json_object *json = half_way(header);
 
 		key[i] ^= 1;
-		ok(coffer_conversion_verify(json, key, sizeof(key), NULL) == -EKEYREJECTED,
+		ok(coffer_reencrypt_digest_verify(json, key, sizeof(key), NULL) == -EKEYREJECTED,
 			"digest: a key that differs in byte %zu", i);
 		key[i] ^= 1;
-		ok(coffer_conversion_verify(json, key, 32, NULL) == -EKEYREJECTED,
+		ok(coffer_reencrypt_digest_verify(json, key, 32, NULL) == -EKEYREJECTED,
 			"digest: half of the key");
 	}
 }

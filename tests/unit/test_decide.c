@@ -249,7 +249,7 @@ static void check_facts(const struct coffer_facts *f)
 	check_volume(f);
 	holds(LAW_WHY, (a == COFFER_OP_DAMAGED) == (why[0] != '\0'));
 	/* Bug: said of a disk whose mark was not yet whole, which abort refuses. */
-	if (strstr(why, "'coffer abort' gives the filesystem back"))
+	if (strstr(why, "'coffer abort' undoes the placement"))
 		holds(LAW_ABORT_PROMISED, coffer_can_abort(a, f));
 }
 

@@ -71,8 +71,8 @@ static void half_placed(struct disk *d)
 
 static void living(struct disk *d, enum coffer_fs_kind kind)
 {
-	d->segment.has_head = true;
-	d->segment.head.kind = kind;
+	d->segment.has_plain = true;
+	d->segment.plain.kind = kind;
 }
 
 /* --- rows ---------------------------------------------------------------------------------------
@@ -93,9 +93,9 @@ static void unclear_head(struct disk *d)
 {
 	torn_head(d);
 	living(d, COFFER_FS_EXT);
-	d->segment.living = true;
+	d->segment.same_fs = true;
 	d->segment.traces = 0;
-	d->segment.overwritten = 3;
+	d->segment.may_be_header = 3;
 }
 
 static void saving(struct disk *d)
@@ -107,7 +107,7 @@ static void saving(struct disk *d)
 static void nothing_in_place(struct disk *d)
 {
 	unclear_head(d);
-	d->segment.has_head = d->segment.living = false;
+	d->segment.has_plain = d->segment.same_fs = false;
 }
 
 static void map_in_head(struct disk *d)
@@ -119,7 +119,7 @@ static void map_in_head(struct disk *d)
 static void head_lost(struct disk *d)
 {
 	unknown_content(d);
-	d->segment.head_lost = true;
+	d->segment.start_lost = true;
 	d->segment.fs = (struct coffer_fs){.kind = COFFER_FS_EXT, .mirror = 4096, .super = 1024};
 }
 
@@ -296,7 +296,7 @@ static void copy_differs_behind(struct disk *d)
 {
 	both_whole(d);
 	torn_head(d);
-	d->segment.behind = 2;
+	d->segment.unsaved_beyond = 2;
 }
 
 static void veiled_image_lost(struct disk *d)

@@ -39,7 +39,7 @@ static void no_trace(struct coffer_moved_segment *v)
 
 static void used(struct coffer_moved_segment *v)
 {
-	v->living = v->used = true;
+	v->same_fs = v->used = true;
 }
 
 static void unlike(struct coffer_moved_segment *v)
@@ -64,7 +64,7 @@ static void used_map(struct coffer_moved_segment *v)
 
 static void living(struct coffer_moved_segment *v)
 {
-	v->living = true;
+	v->same_fs = true;
 }
 
 static void no_mirror(struct coffer_moved_segment *v)
@@ -86,17 +86,17 @@ static void saved(struct coffer_moved_segment *v)
 
 static void not_overwritten(struct coffer_moved_segment *v)
 {
-	v->overwritten = 0;
+	v->may_be_header = 0;
 }
 
 static void other_head(struct coffer_moved_segment *v)
 {
-	v->living = false;
+	v->same_fs = false;
 }
 
 static void head_gone(struct coffer_moved_segment *v)
 {
-	v->has_head = v->living = false;
+	v->has_plain = v->same_fs = false;
 }
 
 static void nothing(struct coffer_moved_segment *v)
@@ -120,7 +120,7 @@ static const struct {
 	{"the filesystem was used since", used, false, "was used after the copy"},
 	{"a sector that no header has", unlike, false, "1 sectors of its start are neither"},
 	{"the spare superblock is another's", other_mirror, false, "another filesystem"},
-	{"a map of what is used", used_map, false, "a map of what is used lies"},
+	{"a map of what is used", used_map, false, "a used map lies"},
 	{"what lies before it may be ciphertext", converted, false, "encrypted already"},
 	{"coffer was cut while it made the copy", saved, false, ""},
 };
@@ -166,9 +166,9 @@ static const struct {
 	bool ambiguity;
 	const char *text;
 } doubts[] = {
-	{"random bytes, and no trace", nothing, true, "either cryptsetup was cut while it made"},
-	{"other sectors differ as well", unlike, true, "40 sectors of the two differ, and 3 of"},
-	{"the superblock is overwritten", head_gone, true, "hold no filesystem any more"},
+	{"random bytes, and no trace", nothing, true, "was interrupted either while it made"},
+	{"other sectors differ as well", unlike, true, "40 sectors differ, and 3 of"},
+	{"the superblock is overwritten", head_gone, true, "its start holds no filesystem"},
 	{"a filesystem without a spare superblock", no_mirror, true, "either"},
 	{"the spare superblock is in the head too", mirror_in_head, true, "either"},
 	{"no copy", no_copy, false, ""},
@@ -187,9 +187,9 @@ static void check_doubts(void)
 		char text[512] = "what was there before";
 		bool ambiguity;
 
-		v.has_head = v.living = true;
+		v.has_plain = v.same_fs = true;
 		v.traces = 0;
-		v.overwritten = 3;
+		v.may_be_header = 3;
 		doubts[i].change(&v);
 		ambiguity = coffer_moved_segment_is_ambiguous(&v, text, sizeof(text));
 		ok(ambiguity == doubts[i].ambiguity &&
