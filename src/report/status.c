@@ -257,7 +257,7 @@ static int read_progress(
 	return 0;
 }
 
-/* Placed, but a run can neither resume nor undo it: see convert/moved_segment_refuse.c. */
+/* Placed, but a run can neither resume nor undo it: see convert/moved_segment_read.c. */
 static bool is_placed_in_part(const struct coffer_moved_segment *v, struct coffer_status *s)
 {
 	char why[sizeof(s->why)];
