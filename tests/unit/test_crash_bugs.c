@@ -114,7 +114,7 @@ static void test_swallowed_writes(const struct row *row)
 	r = coffer_encrypt_dev(&d->dev, &o, NULL, &e);
 	for (size_t i = 0; i < log.n; i++)
 		head = head || (!log.ops[i].flush && log.ops[i].off < row->length);
-	ok(r == -EIO && strstr(e.msg, "does not give back") && !head,
+	ok(r == -EIO && strstr(e.msg, "read-back mismatch") && !head,
 		"a device that swallows writes is found before the head is touched (%s)", e.msg);
 	crash_log_free(&log);
 	free(content);

@@ -321,7 +321,7 @@ static void check_verify(unsigned int threads)
 	ok(coffer_jobs_next(&jobs, MIB, &job), "verify: the step has a job");
 	d.dev->mem[job.x + d.g.shift + job.n - 1] ^= 1;
 	ok(coffer_engine_verify(en, &step, &e) == -EIO, "verify: one bit is another one");
-	ok(strstr(e.msg, "does not give back at byte") != NULL, "verify: it says so: %s", e.msg);
+	ok(strstr(e.msg, "read-back mismatch at byte") != NULL, "verify: it says so: %s", e.msg);
 	d.dev->mem[job.x + d.g.shift + job.n - 1] ^= 1;
 	coffer_engine_close(en); /* a failure is final */
 	en = open_engine(&d, 1);
