@@ -39,7 +39,7 @@ struct coffer_argument {
 	const char *name; /* "reserve", "filesystem_end", ...: static */
 	enum coffer_argument_type type;
 	uint64_t number; /* NUMBER and SIZE */
-	char text[384];	 /* TEXT; a longer one ends with three dots */
+	char text[512];	 /* TEXT; a longer one ends with three dots */
 };
 
 enum {

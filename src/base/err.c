@@ -51,6 +51,12 @@ int coffer_err_needs_repair(struct coffer_err *e, int code, const char *fmt, ...
 	return -code;
 }
 
+int coffer_err_no(struct coffer_err *e, int code, const char *fmt, ...)
+{
+	SET_WITH(COFFER_NO);
+	return -code;
+}
+
 int coffer_err_usage(struct coffer_err *e, const char *fmt, ...)
 {
 	const int code = EINVAL;

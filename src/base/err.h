@@ -18,6 +18,8 @@ int coffer_err_refuse(struct coffer_err *e, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 int coffer_err_needs_repair(struct coffer_err *e, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+int coffer_err_no(struct coffer_err *e, int code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 int coffer_err_usage(struct coffer_err *e, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* backup_file.c - a backup file: its trailer, and what is believed of the rest */
+/* backup_file.c - read and check a backup file; write its trailer */
 #include "header/backup_file.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/findings.h"
+#include "convert/conversion.h"
 #include "luks2/copy.h"
 #include "luks2/metadata.h"
 
@@ -37,6 +39,11 @@ enum {
 	VERSION = 1,
 };
 
+static_assert((int)COFFER_BACKUP_NONE == COFFER_LUKS2_ENCRYPTED &&
+		      (int)COFFER_BACKUP_CONVERTING == COFFER_LUKS2_CONVERTING &&
+		      (int)COFFER_BACKUP_OTHER == COFFER_LUKS2_OTHER,
+	"the public enum, which is also the trailer's");
+
 static const char trailer_magic[16] = "COFFER-BACKUP";
 
 /* --- areas --- */
@@ -50,7 +57,7 @@ static int add_area(const char *name, struct json_object *value, void *arg)
 	struct coffer_areas *l = arg;
 	struct coffer_area a = {0};
 
-	/* "00" is no other name of "0": who looks for the keyslot finds one of two. */
+	/* "00" is not another name of "0": a lookup would find only one of the two. */
 	if (digits == 0 || digits > 2 || name[digits] || (digits > 1 && name[0] == '0') ||
 		l->n == COFFER_MAX_KEYSLOTS || !type || !kind ||
 		coffer_json_u64s(area, "offset", &a.offset) < 0 ||
@@ -89,16 +96,11 @@ bool coffer_areas_touch(const struct coffer_areas *l, uint64_t offset, uint64_t 
 	return false;
 }
 
-int coffer_image_size(struct json_object *json, uint64_t copy_size, uint64_t *ret)
+uint64_t coffer_image_size(struct json_object *json, uint64_t copy_size)
 {
-	struct json_object *config = coffer_json_object(json, "config");
-	uint64_t keyslots;
+	const uint64_t size = coffer_metadata_header_size(json, copy_size);
 
-	if (coffer_json_u64s(config, "keyslots_size", &keyslots) < 0 || keyslots % COFFER_BLOCK ||
-		keyslots > COFFER_MAX_HEADER_IMAGE || copy_size > COFFER_LUKS2_MAX_COPY)
-		return -EBADMSG;
-	*ret = 2 * copy_size + keyslots;
-	return *ret <= COFFER_MAX_HEADER_IMAGE ? 0 : -EBADMSG;
+	return copy_size <= COFFER_LUKS2_MAX_COPY && size % COFFER_BLOCK == 0 ? size : 0;
 }
 
 static int lowest_offset(const char *name, struct json_object *value, void *arg)
@@ -117,34 +119,50 @@ uint64_t coffer_data_offset(struct json_object *json)
 	struct coffer_conversion c;
 	uint64_t lowest = UINT64_MAX;
 
-	/* While one is under way, some segments are plain and begin elsewhere. */
+	/* During a conversion some segments are plain and begin elsewhere. */
 	if (coffer_conversion_read(json, &kind, &c, NULL) == 0 && kind == COFFER_LUKS2_CONVERTING)
 		return c.geometry.shift;
 	(void)coffer_json_foreach(coffer_json_object(json, "segments"), lowest_offset, &lowest);
 	return lowest == UINT64_MAX ? 0 : lowest;
 }
 
+int coffer_backup_read_conversion(
+	struct json_object *json, struct coffer_backup_info *ret, struct coffer_err *e)
+{
+	enum coffer_luks2_kind kind;
+	struct coffer_conversion c;
+
+	if (coffer_conversion_read(json, &kind, &c, e) < 0)
+		return -EBADMSG;
+	ret->conversion = (enum coffer_backup_conversion)kind;
+	ret->pointer = kind == COFFER_LUKS2_CONVERTING ? c.pointer : 0;
+	ret->data_offset = coffer_data_offset(json);
+	return 0;
+}
+
 /* --- trailer --- */
 
 int coffer_trailer_encode(const struct coffer_trailer *t, uint8_t block[COFFER_TRAILER_SIZE])
 {
+	const struct coffer_backup_info *i = &t->info;
+
 	memset(block, 0, COFFER_TRAILER_SIZE);
 	memcpy(block + AT_MAGIC, trailer_magic, sizeof(trailer_magic));
 	put_be32(block + AT_VERSION, VERSION);
-	put_be32(block + AT_KIND, t->kind);
-	put_be64(block + AT_IMAGE_SIZE, t->image_size);
-	put_be64(block + AT_SEQID, t->seqid);
+	put_be32(block + AT_KIND, i->conversion);
+	put_be64(block + AT_IMAGE_SIZE, i->image_size);
+	put_be64(block + AT_SEQID, i->seqid);
 	put_be64(block + AT_COPY_SIZE, t->copy_size);
-	put_be64(block + AT_DEVICE_SIZE, t->device_size);
-	put_be64(block + AT_DATA_OFFSET, t->data_offset);
-	put_be64(block + AT_DATE, t->date);
-	put_be64(block + AT_POINTER, t->pointer);
-	memcpy(block + AT_UUID, t->uuid, 40);
+	put_be64(block + AT_DEVICE_SIZE, i->device_size);
+	put_be64(block + AT_DATA_OFFSET, i->data_offset);
+	put_be64(block + AT_DATE, i->date);
+	put_be64(block + AT_POINTER, i->pointer);
+	memcpy(block + AT_UUID, i->uuid, 40);
 	memcpy(block + AT_IMAGE_HASH, t->image_hash, COFFER_SHA256_SIZE);
-	memcpy(block + AT_COFFER, t->version, sizeof(t->version));
-	memcpy(block + AT_DEVICE, t->device, sizeof(t->device));
-	memcpy(block + AT_PARTUUID, t->partuuid, sizeof(t->partuuid));
-	memcpy(block + AT_ID, t->id, sizeof(t->id));
+	memcpy(block + AT_COFFER, i->version, sizeof(i->version));
+	memcpy(block + AT_DEVICE, i->device, sizeof(i->device));
+	memcpy(block + AT_PARTUUID, i->partuuid, sizeof(i->partuuid));
+	memcpy(block + AT_ID, i->id, sizeof(i->id));
 	return coffer_sum_put(block, COFFER_TRAILER_SIZE, AT_SUM);
 }
 
@@ -161,8 +179,8 @@ static bool get_text(const uint8_t *p, size_t n, char *ret)
 
 int coffer_trailer_decode(const uint8_t block[COFFER_TRAILER_SIZE], struct coffer_trailer *ret)
 {
-	struct coffer_trailer t = {0};
-	uint32_t kind;
+	struct coffer_trailer t = {.copy_size = get_be64(block + AT_COPY_SIZE)};
+	struct coffer_backup_info *i = &t.info;
 	int r;
 
 	if (memcmp(block + AT_MAGIC, trailer_magic, sizeof(trailer_magic)) != 0)
@@ -172,24 +190,22 @@ int coffer_trailer_decode(const uint8_t block[COFFER_TRAILER_SIZE], struct coffe
 		return r;
 	if (get_be32(block + AT_VERSION) != VERSION)
 		return -EOPNOTSUPP;
-	kind = get_be32(block + AT_KIND);
-	t.image_size = get_be64(block + AT_IMAGE_SIZE);
-	t.seqid = get_be64(block + AT_SEQID);
-	t.copy_size = get_be64(block + AT_COPY_SIZE);
-	t.device_size = get_be64(block + AT_DEVICE_SIZE);
-	t.data_offset = get_be64(block + AT_DATA_OFFSET);
-	t.date = get_be64(block + AT_DATE);
-	t.pointer = get_be64(block + AT_POINTER);
-	memcpy(t.image_hash, block + AT_IMAGE_HASH, COFFER_SHA256_SIZE);
-	if (kind > COFFER_LUKS2_OTHER || !bytes_are_zero(block + 24, 8) ||
-		!get_text(block + AT_UUID, 40, t.uuid) ||
-		!get_text(block + AT_COFFER, sizeof(t.version), t.version) ||
-		!get_text(block + AT_DEVICE, sizeof(t.device), t.device) ||
-		!get_text(block + AT_PARTUUID, sizeof(t.partuuid), t.partuuid) ||
-		!get_text(block + AT_ID, sizeof(t.id), t.id) ||
+	if (get_be32(block + AT_KIND) > COFFER_BACKUP_OTHER || !bytes_are_zero(block + 24, 8) ||
+		!get_text(block + AT_UUID, 40, i->uuid) ||
+		!get_text(block + AT_COFFER, sizeof(i->version), i->version) ||
+		!get_text(block + AT_DEVICE, sizeof(i->device), i->device) ||
+		!get_text(block + AT_PARTUUID, sizeof(i->partuuid), i->partuuid) ||
+		!get_text(block + AT_ID, sizeof(i->id), i->id) ||
 		!bytes_are_zero(block + AT_END, COFFER_TRAILER_SIZE - AT_END))
 		return -EBADMSG;
-	t.kind = (enum coffer_luks2_kind)kind;
+	i->conversion = (enum coffer_backup_conversion)get_be32(block + AT_KIND);
+	i->image_size = get_be64(block + AT_IMAGE_SIZE);
+	i->seqid = get_be64(block + AT_SEQID);
+	i->device_size = get_be64(block + AT_DEVICE_SIZE);
+	i->data_offset = get_be64(block + AT_DATA_OFFSET);
+	i->date = get_be64(block + AT_DATE);
+	i->pointer = get_be64(block + AT_POINTER);
+	memcpy(t.image_hash, block + AT_IMAGE_HASH, COFFER_SHA256_SIZE);
 	*ret = t;
 	return 0;
 }
@@ -201,38 +217,45 @@ static int damaged(struct coffer_err *e, const char *what)
 	return coffer_err_set(e, EBADMSG, "the backup is damaged: %s", what);
 }
 
-/* The trailer, if there is one, and what it says of the @n bytes of the file. */
+static int failed(struct coffer_err *e, int r)
+{
+	return coffer_err_errno(e, -r, "check the backup");
+}
+
+/* Read the trailer, if there is one; what it says of the file must be right. */
 static int read_trailer(
-	const uint8_t *file, uint64_t n, struct coffer_backup *b, struct coffer_err *e)
+	const uint8_t *file, uint64_t n, struct coffer_trailer *t, struct coffer_err *e)
 {
 	uint8_t hash[COFFER_SHA256_SIZE];
 	int r;
 
-	r = coffer_trailer_decode(file + n - COFFER_TRAILER_SIZE, &b->trailer);
+	r = coffer_trailer_decode(file + n - COFFER_TRAILER_SIZE, t);
 	if (r == -ENODATA)
 		return 0;
 	if (r == -EOPNOTSUPP)
 		return coffer_err_set(
-			e, EOPNOTSUPP, "the backup was made by a newer coffer, in another format");
+			e, EOPNOTSUPP, "the backup has a newer format; use a newer coffer");
 	if (r == -ENOMEM || r == -EIO)
-		return coffer_err_errno(e, -r, "check the backup");
+		return failed(e, r);
 	if (r < 0)
-		return damaged(e, "the checksum of its trailer is wrong");
-	if (b->trailer.image_size != n - COFFER_TRAILER_SIZE)
-		return damaged(e, "it is shorter or longer than its trailer says");
-	r = coffer_sha256(file, b->trailer.image_size, hash);
+		return damaged(e, "the trailer's checksum is wrong");
+	if (t->info.image_size != n - COFFER_TRAILER_SIZE)
+		return damaged(e, "its size is not the one in its trailer");
+	r = coffer_sha256(file, t->info.image_size, hash);
 	if (r < 0)
-		return coffer_err_errno(e, -r, "check the backup");
-	if (memcmp(hash, b->trailer.image_hash, sizeof(hash)) != 0)
-		return damaged(e, "it is not what its checksum says");
-	b->sealed = true;
+		return failed(e, r);
+	if (memcmp(hash, t->image_hash, sizeof(hash)) != 0)
+		return damaged(e, "its checksum is wrong");
+	t->info.sealed = true;
 	return 0;
 }
 
-/* Both copies, which must say the same. */
+/* Read both copies, which must be equal. */
 static int read_copies(
 	const uint8_t *file, uint64_t n, struct coffer_backup *b, struct coffer_err *e)
 {
+	static const char *const torn[] = {
+		"the first header copy is torn", "the second header copy is torn"};
 	struct coffer_luks2_bin bin[2];
 	const char *text[2];
 	size_t size[2];
@@ -240,98 +263,89 @@ static int read_copies(
 	int r;
 
 	if (coffer_luks2_bin_read(file, 0, &bin[0]) < 0)
-		return b->sealed || !coffer_luks2_magic(file, false)
-			       ? coffer_err_set(e, ENODATA, "it is no backup of a LUKS2 header")
-			       : damaged(e, "the first header copy is not whole");
+		return b->info.sealed || !coffer_luks2_magic(file, false)
+			       ? coffer_err_set(e, ENODATA, "not a backup of a LUKS2 header")
+			       : damaged(e, torn[0]);
 	for (int i = 0; i < 2; i++, at = bin[0].copy_size) {
-		const char *const what = i ? "the second header copy is not whole"
-					   : "the first header copy is not whole";
-
 		if (at + bin[0].copy_size > n)
 			return damaged(e, "its end is missing");
 		if (coffer_luks2_bin_read(file + at, at, &bin[i]) < 0 ||
 			bin[i].copy_size != bin[0].copy_size)
-			return damaged(e, what);
+			return damaged(e, torn[i]);
 		r = coffer_luks2_copy_check(file + at, &bin[i], &text[i], &size[i]);
 		if (r == -ENOMEM || r == -EIO)
-			return coffer_err_errno(e, -r, "check the backup");
+			return failed(e, r);
 		if (r < 0)
-			return damaged(e, what);
+			return damaged(e, torn[i]);
 	}
 	if (bin[0].seqid != bin[1].seqid || strcmp(bin[0].uuid, bin[1].uuid) != 0 ||
 		size[0] != size[1] || memcmp(text[0], text[1], size[0]) != 0)
 		return damaged(e, "its two header copies differ");
 	r = coffer_json_parse(text[0], size[0], &b->json);
 	if (r == -ENOMEM)
-		return coffer_err_errno(e, ENOMEM, "check the backup");
+		return failed(e, r);
 	if (r < 0)
-		return damaged(e, "the metadata cannot be read");
-	b->trailer.seqid = bin[0].seqid;
-	b->trailer.copy_size = bin[0].copy_size;
-	memcpy(b->trailer.uuid, bin[0].uuid, sizeof(b->trailer.uuid));
+		return damaged(e, "its metadata are not valid JSON");
+	b->info.seqid = bin[0].seqid;
+	b->copy_size = bin[0].copy_size;
+	memcpy(b->info.uuid, bin[0].uuid, sizeof(b->info.uuid));
 	return 0;
 }
 
-/* Of the sections of the metadata, those that every key needs. */
-static bool breaks_all(enum coffer_finding_id id)
-{
-	return id == COFFER_FINDING_DIGEST || id == COFFER_FINDING_SEGMENT;
-}
-
-/* A header that would open nothing does not take the place of one that is there. Where one keyslot
- * of several is odd, or a requirement is unknown, the others still open it. What libcryptsetup
- * refuses is found when it is asked: coffer_image_accepted. */
+/* Refuse a header that would open nothing. If only one of several keyslots is invalid, or a
+ * requirement is unknown, the others still open it. libcryptsetup has its say later, see
+ * coffer_image_accepted. */
 static int check_metadata(const struct coffer_backup *b, struct coffer_err *e)
 {
+	const char *text = (const char *)b->image + COFFER_LUKS2_BIN;
 	const struct coffer_metadata m = {.json = b->json,
-		.text = (const char *)b->image + COFFER_LUKS2_BIN,
-		.text_size = strlen((const char *)b->image + COFFER_LUKS2_BIN),
+		.text = text,
+		.text_size = strlen(text),
 		.accepted = true,
 		.device = "",
 		.copy = "",
 		.only_bad = true};
-	struct coffer_findings found = {0};
-	int r = coffer_metadata_check(&m, &found);
+	_cleanup_(coffer_findings_free) struct coffer_findings found = {0};
+	const int r = coffer_metadata_check(&m, &found);
 
 	if (r < 0)
-		r = coffer_err_errno(e, -r, "judge the backup's metadata");
-	for (size_t i = 0; i < found.n && r == 0; i++)
-		if (found.items[i].verdict == COFFER_VERDICT_BAD && breaks_all(found.items[i].id))
-			r = coffer_err_set(e, EBADMSG, "the backup's metadata are wrong: %s",
+		return failed(e, r);
+	for (size_t i = 0; i < found.n; i++)
+		if (found.items[i].verdict == COFFER_VERDICT_BAD &&
+			(found.items[i].id == COFFER_FINDING_DIGEST ||
+				found.items[i].id == COFFER_FINDING_SEGMENT))
+			return coffer_err_set(e, EBADMSG, "the backup's metadata are wrong: %s",
 				found.items[i].text);
-	coffer_findings_free(&found);
-	return r;
+	return 0;
 }
 
-/* What both the header and the trailer tell must be the same; without one the header tells. */
-static int check_header(const struct coffer_trailer *told, uint64_t n, struct coffer_backup *b,
-	struct coffer_err *e)
+/* Header and trailer @t must agree; without a trailer the header alone counts. */
+static int check_header(
+	const struct coffer_trailer *t, uint64_t n, struct coffer_backup *b, struct coffer_err *e)
 {
-	struct coffer_trailer *t = &b->trailer;
+	struct coffer_backup_info *i = &b->info;
 	struct coffer_err why = {0};
-	uint64_t size;
 	int r;
 
 	r = check_metadata(b, e);
 	if (r < 0)
 		return r;
-	if (coffer_image_size(b->json, t->copy_size, &size) < 0 ||
-		coffer_areas_read(b->json, 2 * t->copy_size, size, &b->areas) < 0)
+	i->image_size = coffer_image_size(b->json, b->copy_size);
+	if (i->image_size == 0 ||
+		coffer_areas_read(b->json, 2 * b->copy_size, i->image_size, &b->areas) < 0)
+		return coffer_err_set(e, EBADMSG, "the backup's keyslots lie at impossible places");
+	if (n < i->image_size)
+		return damaged(e, "its end is missing");
+	if (n != i->image_size + (i->sealed ? COFFER_TRAILER_SIZE : 0))
+		return damaged(e, "it is longer than its header");
+	if (coffer_backup_read_conversion(b->json, i, &why) < 0)
 		return coffer_err_set(
-			e, EBADMSG, "the backup's metadata name impossible places for keyslots");
-	if (n != size + (b->sealed ? COFFER_TRAILER_SIZE : 0))
-		return damaged(e, n < size ? "its end is missing" : "it is longer than its header");
-	if (coffer_conversion_read(b->json, &t->kind, &b->conversion, &why) < 0)
-		return coffer_err_set(
-			e, EBADMSG, "the backup's metadata make no sense: %s", why.msg);
-	t->image_size = size;
-	t->data_offset = coffer_data_offset(b->json);
-	t->pointer = t->kind == COFFER_LUKS2_CONVERTING ? b->conversion.pointer : 0;
-	if (b->sealed &&
-		(t->kind != told->kind || t->pointer != told->pointer || t->seqid != told->seqid ||
-			t->copy_size != told->copy_size || t->data_offset != told->data_offset ||
-			strcmp(t->uuid, told->uuid) != 0))
-		return damaged(e, "its trailer tells of another header");
+			e, EBADMSG, "the backup's metadata are contradictory: %s", why.msg);
+	if (i->sealed && (i->conversion != t->info.conversion || i->pointer != t->info.pointer ||
+				 i->seqid != t->info.seqid || b->copy_size != t->copy_size ||
+				 i->data_offset != t->info.data_offset ||
+				 strcmp(i->uuid, t->info.uuid) != 0))
+		return damaged(e, "its trailer belongs to another header");
 	return 0;
 }
 
@@ -339,18 +353,18 @@ int coffer_backup_read(
 	const uint8_t *file, uint64_t n, struct coffer_backup *ret, struct coffer_err *e)
 {
 	struct coffer_backup b = {.image = file};
-	struct coffer_trailer told;
+	struct coffer_trailer t = {0};
 	int r;
 
 	if (n < COFFER_LUKS2_BIN || n > COFFER_MAX_HEADER_IMAGE + COFFER_TRAILER_SIZE)
 		return coffer_err_set(e, ENODATA,
-			"a file of %" PRIu64 " bytes is no backup of a LUKS2 header", n);
-	r = read_trailer(file, n, &b, e);
-	told = b.trailer;
+			"not a backup of a LUKS2 header: its size is %" PRIu64 " bytes", n);
+	r = read_trailer(file, n, &t, e);
+	b.info = t.info;
 	if (r == 0)
 		r = read_copies(file, n, &b, e);
 	if (r == 0)
-		r = check_header(&told, n, &b, e);
+		r = check_header(&t, n, &b, e);
 	if (r < 0) {
 		coffer_backup_reset(&b);
 		return r;

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* backup_file.h - a backup of a LUKS2 header as a file: the header's image, and a trailer behind it
+/* backup_file.h - a backup file: an image of the header, as 'cryptsetup luksHeaderBackup' writes
+ * it, and a trailer
  *
- * The image is what 'cryptsetup luksHeaderBackup' writes, so that stock tools read and restore the
- * file; the trailer is what they leave out: a checksum over all of it, and where it came from.
- * docs/on-disk-format.md has the format. All numbers are big-endian. */
+ * docs/on-disk-format.md has the format. Numbers are big-endian. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,20 +10,20 @@
 
 #include "base/crypto.h"
 #include "base/json.h"
+#include "coffer/backup.h"
 #include "coffer/err.h"
-#include "convert/conversion.h"
 #include "luks2/keyslots.h"
 
 #define COFFER_TRAILER_SIZE 4096u
 /* Two header copies and a keyslots area, each as large as LUKS2 allows. */
 #define COFFER_MAX_HEADER_IMAGE ((UINT64_C(2) * 4 + 128) << 20)
 
-/* Where one keyslot lies; offsets are those on the device, and in an image. */
+/* The area of one keyslot; the offset is the same on the device and in an image. */
 struct coffer_area {
 	unsigned int slot;
 	uint64_t offset, size; /* multiples of 4096 */
-	bool reencrypt;	       /* of no key, but of a reencryption under way */
-	bool plain;	       /* ... which may keep content of the volume there */
+	bool reencrypt;	       /* of a reencryption: it holds no key */
+	bool plain;	       /* ... but perhaps content of the volume */
 };
 
 struct coffer_areas {
@@ -32,7 +31,7 @@ struct coffer_areas {
 	size_t n;
 };
 
-/* The areas that the metadata @json name. -EBADMSG: they make no sense, overlap, or lie outside of
+/* Read the areas in the metadata @json. -EBADMSG: they are invalid, overlap, or lie outside
  * [@from, @to). */
 int coffer_areas_read(
 	struct json_object *json, uint64_t from, uint64_t to, struct coffer_areas *ret);
@@ -40,53 +39,44 @@ int coffer_areas_read(
 /* Does [offset, offset + size) touch one of them? */
 bool coffer_areas_touch(const struct coffer_areas *l, uint64_t offset, uint64_t size);
 
-/* Bytes of both header copies and the keyslots area. -EBADMSG: impossible. */
-int coffer_image_size(struct json_object *json, uint64_t copy_size, uint64_t *ret);
+/* Bytes of both header copies and the keyslots area; 0: impossible. */
+uint64_t coffer_image_size(struct json_object *json, uint64_t copy_size);
 
-/* Where the data of the volume begin; 0 also where that cannot be told. */
+/* Where the data of the volume begin; 0: elsewhere, or unknown. */
 uint64_t coffer_data_offset(struct json_object *json);
 
+/* Set conversion, pointer and data_offset of @ret. -EBADMSG: the metadata contradict themselves. */
+int coffer_backup_read_conversion(
+	struct json_object *json, struct coffer_backup_info *ret, struct coffer_err *e);
+
 struct coffer_trailer {
-	enum coffer_luks2_kind kind; /* was a conversion under way? */
-	uint64_t pointer;	     /* of one that coffer can resume, else 0 */
-	uint64_t image_size;
-	uint64_t seqid;
+	struct coffer_backup_info info; /* texts that do not fit are truncated */
 	uint64_t copy_size;
-	uint64_t device_size;
-	uint64_t data_offset;
-	uint64_t date; /* seconds since 1970, UTC */
-	char uuid[41];
 	uint8_t image_hash[COFFER_SHA256_SIZE];
-	/* For people; "" where it is not known. Cut to fit, and always ended. */
-	char version[32];  /* of coffer */
-	char device[256];  /* as it was named */
-	char partuuid[64]; /* of the partition */
-	char id[256];	   /* name of the device in /dev/disk/by-id, which has the serial number */
 };
 
-/* -ENOMEM, -EIO when libcrypto fails. */
+/* -ENOMEM, -EIO (libcrypto). */
 int coffer_trailer_encode(const struct coffer_trailer *t, uint8_t block[COFFER_TRAILER_SIZE]);
 /* -ENODATA: no trailer; -EOPNOTSUPP: of another version; -EBADMSG: damaged; -ENOMEM, -EIO
  * (libcrypto). */
 int coffer_trailer_decode(const uint8_t block[COFFER_TRAILER_SIZE], struct coffer_trailer *ret);
 
 struct coffer_backup {
-	const uint8_t *image;	       /* borrowed: a part of the file */
-	bool sealed;		       /* it has a trailer, and all of it is as it was written */
-	struct coffer_trailer trailer; /* without one, what the header tells */
+	const uint8_t *image; /* borrowed: a part of the file */
+	struct coffer_backup_info info;
+	uint64_t copy_size;
 	struct json_object *json;
 	struct coffer_areas areas;
-	struct coffer_conversion conversion; /* of kind CONVERTING */
 };
 
-/* Judge a file of @n bytes at @file. Whatever is in it, what comes back is whole and consistent:
- * both copies, their metadata, and the places of the keyslots.
- * -EBADMSG: it is damaged; -ENODATA: it is no backup; -EOPNOTSUPP: it needs a newer coffer. */
+/* Check a file of @n bytes at @file. Nothing in it is trusted; what is returned is whole and
+ * consistent: both copies, their metadata, and the places of the keyslots.
+ * -EBADMSG: it is damaged; -ENODATA: it is not a backup; -EOPNOTSUPP: it needs a newer coffer. */
 int coffer_backup_read(
 	const uint8_t *file, uint64_t n, struct coffer_backup *ret, struct coffer_err *e);
 void coffer_backup_reset(struct coffer_backup *b);
 
-/* Zeros over what of @image lies in no keyslot: old key material among it would outlive the
- * removal of its key. Also over the area of a reencryption that may hold content. */
+/* Write zeros over everything in @image that is not in a keyslot: old key material there would
+ * outlive the removal of its key. Also over the area of a reencryption that may hold content. */
 void coffer_image_clean(
 	uint8_t *image, uint64_t size, uint64_t copy_size, const struct coffer_areas *areas);

@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* judge_copies.h - what is wrong with a header copy, and the way out: the same words for every verb
- *
- * @device is quoted for a shell. */
+/* judge_copies.h - findings about header copies that all verbs share */
 #pragma once
-#include <stddef.h>
+#include <stdbool.h>
 
-#include "coffer/finding.h"
+#include "base/findings.h"
 #include "convert/decide.h"
 
-/* What to do about the header copy that does not count, where the other one does: the same words
- * for every verb. @foreign: something else than a header lies in the first one's place. */
-void coffer_copy_remedy(const char *device, bool foreign, char *ret, size_t size);
+/* The advice for a header copy that does not count; other content is in its place: @replaced. */
+static inline enum coffer_text coffer_copy_missing(bool replaced)
+{
+	return replaced ? COFFER_TEXT_COPY_REPLACED : COFFER_TEXT_COPY_MISSING;
+}
 
-/* "header-primary", "header-secondary": each copy by itself, and against the other one. -ENOMEM. */
+/* Add "header-primary" or "header-secondary": copy @i by itself, and against the other one.
+ * -ENOMEM. */
+int coffer_judge_copy(
+	const struct coffer_facts *f, int i, const char *device, struct coffer_findings *l);
+
+/* Both. */
 int coffer_judge_copies(
 	const struct coffer_facts *f, const char *device, struct coffer_findings *l);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* keyslot_placement.c - which keyslot is written where first, so that a set of keys always works */
+/* keyslot_placement.c - the order in which keyslots are written: one set of keys always works */
 #include "header/keyslot_placement.h"
 
 #include <errno.h>
 #include <stdio.h>
 
-/* The first place of @size bytes that none of the lists touches. */
+/* Find the first place of @size bytes that touches none of the lists. */
 static int find_place(const struct coffer_areas *const lists[3], uint64_t size, uint64_t from,
 	uint64_t to, uint64_t *ret)
 {

@@ -1,26 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* keyslot_placement.h - in which order keyslots are written, so that a set of keys works at every
- * instant
- */
+/* keyslot_placement.h - the order in which keyslots are written: one set of keys always works */
 #pragma once
 #include <stdint.h>
 
 #include "base/json.h"
 #include "header/backup_file.h"
 
-/* The order of writes that lets the old key set work until the new one does. Keyslots do not know
- * where they lie, so one whose place the disk's header still uses goes to a free place first. */
+/* The old keys work until the new ones do. A keyslot does not depend on its place, so one whose
+ * place the disk's header still uses goes to a free place first. */
 struct coffer_keyslot_placement {
-	uint32_t direct; /* keyslots that are written to their place before the first commit */
-	uint32_t moved;	 /* these to @interim first, and to their place after that commit */
-	uint64_t interim[COFFER_MAX_KEYSLOTS]; /* by number of the keyslot */
+	uint32_t direct; /* keyslots written to their place before the first commit */
+	uint32_t moved;	 /* written to @interim first, and to their place after that commit */
+	uint64_t interim[COFFER_MAX_KEYSLOTS]; /* by keyslot number */
 };
 
-/* @now: the areas of the disk's header; @differ: keyslots of the backup whose place on the disk
- * holds other bytes; [@from, @to) is the keyslots area.
- * -ENOSPC: there is no free place for those that must move. */
+/* @now: the areas of the disk's header; @differ: keyslots of the backup whose bytes are not in
+ * place; [@from, @to): the keyslots area. -ENOSPC: there is no free place for those that move. */
 int coffer_keyslot_placement_find(const struct coffer_areas *now, const struct coffer_areas *then,
 	uint32_t differ, uint64_t from, uint64_t to, struct coffer_keyslot_placement *ret);
 
-/* Let the keyslots @o->moved of @json lie at their interim place. -EBADMSG, -ENOMEM. */
+/* Set the interim places of @o->moved in @json. -EBADMSG, -ENOMEM. */
 int coffer_keyslot_move(struct json_object *json, const struct coffer_keyslot_placement *o);

@@ -1,157 +1,185 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* restore_judge.c - may a backup of a LUKS2 header go back onto a disk? */
+/* restore_judge.c - may a backup of a LUKS2 header be restored to a disk? */
 #include "header/restore_judge.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
+#include "base/err.h"
 #include "luks2/copy.h"
 #include "luks2/keyslots.h"
 
-/* --- sentences --- */
-
-/* "keyslot 0", "keyslots 0, 2, 5" */
-static void name_slots(uint32_t bits, char *ret, size_t size)
-{
-	const bool many = (bits & (bits - 1)) != 0;
-	size_t used = (size_t)snprintf(ret, size, "keyslot%s", many ? "s" : "");
-	const char *between = " ";
-
-	for (unsigned int i = 0; i < COFFER_MAX_KEYSLOTS && used < size; i++) {
-		if (!(bits >> i & 1))
-			continue;
-		used += (size_t)snprintf(ret + used, size - used, "%s%u", between, i);
-		between = ", ";
-	}
-}
-
-#define HINT "if that is what you want: --allow "
+#define ALLOW(word)	    COFFER_ARG_TEXT("allow", word)
+#define NUMBER(name, value) COFFER_ARG_NUMBER(name, value)
+#define TEXT(name, value)   COFFER_ARG_TEXT(name, value)
 
 static const struct {
-	enum coffer_restore_word word;
+	enum coffer_restore_allow word;
 	const char *name;
 } words[] = {
-	{COFFER_RESTORE_UUID, "uuid"},
-	{COFFER_RESTORE_GEOMETRY, "geometry"},
-	{COFFER_RESTORE_VOLUME_KEY, "volume-key"},
-	{COFFER_RESTORE_KEYSLOTS, "keyslots"},
+	{COFFER_ALLOW_UUID, "uuid"},
+	{COFFER_ALLOW_GEOMETRY, "geometry"},
+	{COFFER_ALLOW_VOLUME_KEY, "volume-key"},
+	{COFFER_ALLOW_KEYSLOTS, "keyslots"},
 };
 
-static const char *word_name(enum coffer_restore_word word)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-		if (words[i].word == word)
-			return words[i].name;
-	return "";
-}
-
-/* A reason to refuse, unless @word was allowed; 0: nobody may allow it. */
-__attribute__((format(printf, 5, 6))) static int refuse(struct coffer_findings *l,
-	const struct coffer_restore_facts *f, enum coffer_finding_id id,
-	enum coffer_restore_word word, const char *fmt, ...)
-{
-	const bool allowed = word && (f->allow & word);
-	char text[448];
-	va_list ap;
-	int r;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	r = coffer_findings_print(l, id, allowed ? COFFER_VERDICT_NOTE : COFFER_VERDICT_BAD, "%s%s",
-		text, allowed ? " (allowed)" : "");
-	if (r == 0 && word && !allowed)
-		coffer_findings_advise(l, HINT "%s", word_name(word));
-	return r;
-}
-
-/* The word that lifts what is BAD; 0: none does. */
+/* What overrides @c; 0: nothing does. */
 static unsigned int word_of(const struct coffer_finding *c)
 {
-	const size_t n = strlen(HINT);
-
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-		if (strncmp(c->advice, HINT, n) == 0 && strcmp(c->advice + n, words[i].name) == 0)
-			return words[i].word;
+	for (size_t i = 0; i < c->n_arguments; i++)
+		for (size_t k = 0;
+			strcmp(c->arguments[i].name, "allow") == 0 && k < ARRAY_SIZE(words); k++)
+			if (strcmp(c->arguments[i].text, words[k].name) == 0)
+				return words[k].word;
 	return 0;
 }
 
-static void name_words(unsigned int wanted, char *ret, size_t size)
+static int add(const struct coffer_restore_facts *f, struct coffer_findings *l, enum coffer_text t,
+	const struct coffer_argument *arguments)
 {
-	size_t used = 0;
+	const int r = coffer_findings_add(l, t, arguments, NULL);
+	struct coffer_finding *c;
 
-	for (size_t i = 0; i < ARRAY_SIZE(words) && used < size; i++)
-		if (wanted & words[i].word)
-			used += (size_t)snprintf(ret + used, size - used, "%s%s",
-				used > 0 ? "," : "", words[i].name);
+	if (r < 0)
+		return r;
+	c = &l->items[l->n - 1];
+	if (word_of(c) & f->allow) {
+		c->verdict = COFFER_VERDICT_NOTE;
+		c->code = 0;
+		c->outcome = COFFER_DONE;
+		c->advice[0] = '\0';
+	}
+	return 0;
 }
 
-struct coffer_restore_reason coffer_restore_sum_up(struct coffer_findings *l, unsigned int allow)
+int coffer_restore_refuse(
+	struct coffer_findings *l, const char *device, unsigned int allow, struct coffer_err *e)
 {
-	struct coffer_restore_reason ret = {0};
-	unsigned int lifts = 0;
-	bool stays = false;
+	const struct coffer_finding *first = NULL, *final = NULL;
+	char list[48] = ""; /* all words fit */
+	size_t n = 0, used = 0;
 
 	for (size_t i = 0; i < l->n; i++) {
-		const unsigned int word = word_of(&l->items[i]);
+		const struct coffer_finding *c = &l->items[i];
 
-		if (l->items[i].verdict != COFFER_VERDICT_BAD)
+		if (c->verdict != COFFER_VERDICT_BAD)
 			continue;
-		if (ret.n++ == 0 || (!word && !stays))
-			ret.first = i;
-		stays = stays || !word;
-		lifts |= word;
+		n++;
+		first = first ? first : c;
+		if (!word_of(c) && !final)
+			final = c;
+		allow |= word_of(c);
 	}
-	if (ret.n > 0 && !stays)
-		name_words(lifts | allow, ret.words, sizeof(ret.words));
-	for (size_t i = 0; i < l->n && stays; i++)
+	if (n == 0)
+		return 0;
+	for (size_t i = 0; i < l->n && final; i++)
 		if (word_of(&l->items[i]))
 			l->items[i].advice[0] = '\0';
-	return ret;
+	if (final)
+		return coffer_err_from_finding(e, device, final);
+	(void)coffer_err_refuse(e, EPERM, "%s: %s", device, first->text);
+	if (n > 1)
+		coffer_err_append(e, ", and %zu more", n - 1);
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (allow & words[i].word)
+			used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s",
+				used ? "," : "", words[i].name);
+	(void)coffer_err_advise(e, -EPERM, "if this is intended, add --allow %s", list);
+	return coffer_err_id(e, -EPERM, first->id);
 }
 
-/* --- the checks --- */
+/* --- the comparisons --- */
+
+struct slot_names {
+	char s[128];
+};
+
+/* "keyslot 0", "keyslots 0, 2, 5"; "" for none. */
+static struct slot_names name_slots(uint32_t bits)
+{
+	const bool many = (bits & (bits - 1)) != 0;
+	struct slot_names n = {""};
+	size_t used = 0;
+
+	for (unsigned int i = 0; i < COFFER_MAX_KEYSLOTS && used < sizeof(n.s); i++)
+		if (bits >> i & 1)
+			used += (size_t)snprintf(n.s + used, sizeof(n.s) - used, "%s%u",
+				used   ? ", "
+				: many ? "keyslots "
+				       : "keyslot ",
+				i);
+	return n;
+}
+
+static bool same_member(const struct coffer_restore_facts *f, const char *key)
+{
+	return coffer_metadata_member_equal(f->header->json, f->backup->json, key);
+}
+
+static struct json_object *key_digest(struct json_object *json)
+{
+	return coffer_keyslot_digest(json, "segments", "0");
+}
+
+static bool same_key_digest(const struct coffer_restore_facts *f)
+{
+	return coffer_digest_equal(key_digest(f->header->json), key_digest(f->backup->json));
+}
 
 static int judge_file(const struct coffer_restore_facts *f, struct coffer_findings *l)
 {
-	if (f->backup->sealed)
-		return coffer_findings_print(l, COFFER_FINDING_BACKUP, COFFER_VERDICT_OK,
-			"the file is as coffer wrote it, by its checksum");
-	return coffer_findings_print(l, COFFER_FINDING_BACKUP, COFFER_VERDICT_NOTE,
-		"the file has no trailer of coffer's: the header's own checksums are right, but "
-		"nothing protects the keyslots in it, and the size of the device that it was made "
-		"of is not known");
+	return add(f, l,
+		f->backup->info.sealed ? COFFER_TEXT_RESTORE_SEALED : COFFER_TEXT_RESTORE_UNSEALED,
+		NULL);
+}
+
+static int judge_content(const struct coffer_restore_facts *f, struct coffer_findings *l)
+{
+	if (!f->content[0])
+		return 0;
+	return coffer_findings_add(l,
+		f->beside ? COFFER_TEXT_RESTORE_BESIDE : COFFER_TEXT_RESTORE_INSTEAD,
+		COFFER_WITH(TEXT("content", f->content)),
+		f->beside ? COFFER_RUN("coffer", "header", "check", f->device)
+			  : COFFER_RUN("coffer", "repair", "--dry-run", f->device));
+}
+
+/* Two points of a conversion are never compatible: each commit outdates the one before. */
+static int judge_conversion(const struct coffer_restore_facts *f, struct coffer_findings *l)
+{
+	const enum coffer_backup_conversion then = f->backup->info.conversion;
+	struct coffer_backup_info now = {.conversion = COFFER_BACKUP_NONE};
+
+	if (f->header && coffer_backup_read_conversion(f->header->json, &now, NULL) < 0)
+		now.conversion = COFFER_BACKUP_OTHER;
+	if (then == COFFER_BACKUP_NONE && now.conversion == COFFER_BACKUP_NONE)
+		return 0;
+	if (!f->header)
+		return add(f, l, COFFER_TEXT_RESTORE_CONVERSION_UNKNOWN,
+			COFFER_WITH(ALLOW("geometry")));
+	if (then == now.conversion && same_member(f, "segments") && same_member(f, "config"))
+		return add(f, l, COFFER_TEXT_RESTORE_CONVERSION_SAME, NULL);
+	if (now.conversion == COFFER_BACKUP_NONE)
+		return add(f, l, COFFER_TEXT_RESTORE_CONVERSION_BACKUP, NULL);
+	return coffer_findings_add(l, COFFER_TEXT_RESTORE_CONVERSION_DISK, NULL,
+		COFFER_RUN("coffer", "repair", "--dry-run", f->device));
 }
 
 static int judge_uuid(const struct coffer_restore_facts *f, struct coffer_findings *l)
 {
-	const char *uuid = f->backup->trailer.uuid;
+	const char *now = f->header ? f->header->uuid : f->torn ? f->torn->uuid : NULL;
+	const char *then = f->backup->info.uuid;
 
-	if (!f->json && f->torn && strcmp(uuid, f->torn->uuid) == 0)
-		return coffer_findings_print(l, COFFER_FINDING_UUID, COFFER_VERDICT_OK,
-			"the torn header on %s is of the volume %s, as the backup is", f->device,
-			uuid);
-	if (!f->json && f->torn)
-		return refuse(l, f, COFFER_FINDING_UUID, COFFER_RESTORE_UUID,
-			"the backup is of the volume %s, and the torn header on %s is of the "
-			"volume %s",
-			uuid, f->device, f->torn->uuid);
-	if (!f->json)
-		return coffer_findings_print(l, COFFER_FINDING_UUID, COFFER_VERDICT_UNCHECKED,
-			"no header on %s is whole, so nothing tells whether the backup of the "
-			"volume %s is this disk's",
-			f->device, uuid);
-	if (strcmp(uuid, f->uuid) == 0)
-		return coffer_findings_print(l, COFFER_FINDING_UUID, COFFER_VERDICT_OK,
-			"backup and disk are of the volume %s", uuid);
-	return refuse(l, f, COFFER_FINDING_UUID, COFFER_RESTORE_UUID,
-		"the backup is of the volume %s, and %s holds the volume %s", uuid, f->device,
-		f->uuid);
+	if (!now)
+		return add(
+			f, l, COFFER_TEXT_RESTORE_UUID_UNKNOWN, COFFER_WITH(TEXT("backup", then)));
+	if (strcmp(now, then) == 0)
+		return add(f, l, COFFER_TEXT_RESTORE_UUID_SAME, COFFER_WITH(TEXT("backup", then)));
+	return add(f, l, COFFER_TEXT_RESTORE_UUID_OTHER,
+		COFFER_WITH(TEXT("backup", then), TEXT("disk", now), ALLOW("uuid")));
 }
 
 /* Bytes of the device that the segments need at least. */
@@ -169,363 +197,192 @@ static int furthest_end(const char *name, struct json_object *value, void *arg)
 	return 0;
 }
 
-/* By the device's size: all that there is to go by where no header is whole. */
 static int judge_size(const struct coffer_restore_facts *f, struct coffer_findings *l)
 {
-	const struct coffer_trailer *t = &f->backup->trailer;
-	uint64_t needed = t->image_size;
+	const struct coffer_backup_info *b = &f->backup->info;
+	uint64_t needed = b->image_size;
 
 	(void)coffer_json_foreach(
 		coffer_json_object(f->backup->json, "segments"), furthest_end, &needed);
-	if (f->device_size < t->image_size)
-		return refuse(l, f, COFFER_FINDING_SPACE, 0,
-			"%s has %" PRIu64 " bytes, and the backup's header alone has %" PRIu64,
-			f->device, f->device_size, t->image_size);
+	if (f->device_size < b->image_size)
+		return add(f, l, COFFER_TEXT_RESTORE_TOO_SMALL,
+			COFFER_WITH(
+				NUMBER("needed", b->image_size), NUMBER("size", f->device_size)));
 	if (needed > f->device_size)
-		return refuse(l, f, COFFER_FINDING_GEOMETRY, COFFER_RESTORE_GEOMETRY,
-			"the volume of the backup reaches to byte %" PRIu64
-			", and %s ends at %" PRIu64,
-			needed, f->device, f->device_size);
-	if (f->backup->sealed && t->device_size > f->device_size)
-		return refuse(l, f, COFFER_FINDING_GEOMETRY, COFFER_RESTORE_GEOMETRY,
-			"the backup was made of a device of %" PRIu64 " bytes, and %s has %" PRIu64,
-			t->device_size, f->device, f->device_size);
-	if (f->backup->sealed && t->device_size < f->device_size)
-		return coffer_findings_print(l, COFFER_FINDING_GEOMETRY, COFFER_VERDICT_NOTE,
-			"the device had %" PRIu64 " bytes when the backup was made, and %s has "
-			"%" PRIu64,
-			t->device_size, f->device, f->device_size);
-	/* of a whole header the segments say more */
-	if (f->json)
-		return 0;
-	if (!f->backup->sealed)
-		return coffer_findings_print(l, COFFER_FINDING_GEOMETRY, COFFER_VERDICT_UNCHECKED,
-			"nothing tells whether the backup is of a device of this size");
-	return coffer_findings_print(l, COFFER_FINDING_GEOMETRY, COFFER_VERDICT_OK,
-		"the device has the %" PRIu64 " bytes that it had when the backup was made",
-		t->device_size);
+		return add(f, l, COFFER_TEXT_RESTORE_BEYOND_END,
+			COFFER_WITH(NUMBER("end", needed), NUMBER("size", f->device_size),
+				ALLOW("geometry")));
+	if (b->sealed && b->device_size > f->device_size)
+		return add(f, l, COFFER_TEXT_RESTORE_SHRUNK,
+			COFFER_WITH(NUMBER("backup", b->device_size),
+				NUMBER("size", f->device_size), ALLOW("geometry")));
+	if (b->sealed && b->device_size < f->device_size)
+		return add(f, l, COFFER_TEXT_RESTORE_GROWN,
+			COFFER_WITH(
+				NUMBER("backup", b->device_size), NUMBER("size", f->device_size)));
+	if (f->header)
+		return 0; /* its segments say more */
+	return add(f, l,
+		b->sealed ? COFFER_TEXT_RESTORE_SIZE_SAME : COFFER_TEXT_RESTORE_SIZE_UNKNOWN, NULL);
 }
 
-static int judge_geometry(const struct coffer_restore_facts *f, struct coffer_findings *l)
+static int judge_layout(const struct coffer_restore_facts *f, struct coffer_findings *l)
 {
-	const struct coffer_trailer *t = &f->backup->trailer;
-	uint64_t size;
-	int r;
+	const struct coffer_backup_info *b = &f->backup->info;
+	enum coffer_text t;
 
-	r = judge_size(f, l);
-	if (r < 0)
-		return r;
-	/* A header in a file of its own: its data begin at byte 0 of another device. */
-	if (!f->json && t->data_offset < t->image_size)
-		return refuse(l, f, COFFER_FINDING_GEOMETRY, COFFER_RESTORE_GEOMETRY,
-			"the backup is of a header whose data lie elsewhere; here it would "
-			"overwrite what lies behind byte %" PRIu64,
-			t->data_offset);
-	if (!f->json)
+	if (!f->header && b->data_offset >= b->image_size)
 		return 0;
-	if (!coffer_metadata_member_equal(f->backup->json, f->json, "segments"))
-		return refuse(l, f, COFFER_FINDING_GEOMETRY, COFFER_RESTORE_GEOMETRY,
-			"by the backup the data lie elsewhere, or are encrypted in another way");
-	if (coffer_image_size(f->json, f->copy_size, &size) < 0 || f->copy_size != t->copy_size ||
-		size != t->image_size)
-		return refuse(l, f, COFFER_FINDING_GEOMETRY, COFFER_RESTORE_GEOMETRY,
-			"the header on the disk has copies of %" PRIu64 " bytes and the backup's "
-			"of %" PRIu64 ", or their keyslots areas differ in size; so they cannot be "
-			"exchanged one copy after the other, and a cut needs the same command "
-			"again before the volume opens",
-			f->copy_size, t->copy_size);
-	return coffer_findings_print(l, COFFER_FINDING_GEOMETRY, COFFER_VERDICT_OK,
-		"backup and disk agree where the data lie and how");
+	if (!f->header) /* a detached header: its data begin at byte 0 of another device */
+		t = COFFER_TEXT_RESTORE_DETACHED;
+	else if (!same_member(f, "segments"))
+		t = COFFER_TEXT_RESTORE_SEGMENTS_OTHER;
+	else if (!coffer_restore_by_copy(f))
+		t = COFFER_TEXT_RESTORE_SIZES_OTHER;
+	else
+		return add(f, l, COFFER_TEXT_RESTORE_SEGMENTS_SAME, NULL);
+	return add(f, l, t, COFFER_WITH(ALLOW("geometry")));
 }
 
 static int judge_volume_key(const struct coffer_restore_facts *f, struct coffer_findings *l)
 {
-	if (!f->json)
-		return coffer_findings_print(l, COFFER_FINDING_VOLUME_KEY, COFFER_VERDICT_UNCHECKED,
-			"no header on %s is whole, so nothing tells whether the backup's volume "
-			"key is today's",
-			f->device);
-	if (coffer_digest_equal(coffer_keyslot_digest(f->json, "segments", "0"),
-		    coffer_keyslot_digest(f->backup->json, "segments", "0")))
-		return coffer_findings_print(l, COFFER_FINDING_VOLUME_KEY, COFFER_VERDICT_OK,
-			"both name the digest of the same volume key");
-	/* no digest is over a segment that is plain yet */
-	if (!coffer_keyslot_digest(f->json, "segments", "0") &&
-		!coffer_keyslot_digest(f->backup->json, "segments", "0") &&
-		coffer_metadata_member_equal(f->json, f->backup->json, "digests"))
-		return coffer_findings_print(l, COFFER_FINDING_VOLUME_KEY, COFFER_VERDICT_OK,
-			"both name the same digests of keys");
-	return refuse(l, f, COFFER_FINDING_VOLUME_KEY, COFFER_RESTORE_VOLUME_KEY,
-		"the backup is of another volume key: what was encrypted with the one of today "
-		"would be lost");
+	if (!f->header)
+		return add(f, l, COFFER_TEXT_RESTORE_KEY_UNKNOWN, NULL);
+	/* No digest covers a segment that is still plain: then all digests must be equal. */
+	if (same_key_digest(f) || (!key_digest(f->header->json) && !key_digest(f->backup->json) &&
+					  same_member(f, "digests")))
+		return add(f, l, COFFER_TEXT_RESTORE_KEY_SAME, NULL);
+	return add(f, l, COFFER_TEXT_RESTORE_KEY_OTHER, COFFER_WITH(ALLOW("volume-key")));
 }
 
-static int judge_worn(const struct coffer_restore_facts *f, struct coffer_findings *l)
-{
-	char names[160];
-
-	if (!f->damaged_slots)
-		return 0;
-	name_slots(f->damaged_slots, names, sizeof(names));
-	if (!f->backup->sealed)
-		return refuse(l, f, COFFER_FINDING_KEYSLOT, COFFER_RESTORE_KEYSLOTS,
-			"%s: on the disk are other bytes than in the backup, though the metadata "
-			"are the same: one of the two is damaged, and the file has no checksum "
-			"that tells which; if it is the file, its passphrase opens nothing any "
-			"more",
-			names);
-	return coffer_findings_print(l, COFFER_FINDING_KEYSLOT, COFFER_VERDICT_NOTE,
-		"%s: on the disk are other bytes than in the backup, though the metadata are the "
-		"same: one of the two is damaged, and the backup's take its place",
-		names);
-}
-
-/* The keyslots of a torn header cannot be read; its sequence number tells whether there is anything
- * that the backup does not know. */
+/* The keyslots of a torn header cannot be read, but its sequence number shows whether it was
+ * changed since. */
 static int judge_torn_keyslots(const struct coffer_restore_facts *f, struct coffer_findings *l)
 {
-	const struct coffer_trailer *t = &f->backup->trailer;
+	const struct coffer_backup_info *b = &f->backup->info;
 
-	if (f->torn && strcmp(f->torn->uuid, t->uuid) == 0 && f->torn->seqid > t->seqid)
-		return refuse(l, f, COFFER_FINDING_KEYSLOTS, COFFER_RESTORE_KEYSLOTS,
-			"the torn header on %s has the sequence number %" PRIu64
-			" and the backup's %" PRIu64
-			": it was changed since, and how cannot be read; a key that was removed "
-			"would open the volume again",
-			f->device, f->torn->seqid, t->seqid);
-	return coffer_findings_print(l, COFFER_FINDING_KEYSLOTS, COFFER_VERDICT_UNCHECKED,
-		"no header on %s is whole, so nothing tells whether keys were removed or added "
-		"since the backup was made",
-		f->device);
+	if (f->torn && strcmp(f->torn->uuid, b->uuid) == 0 && f->torn->seqid > b->seqid)
+		return add(f, l, COFFER_TEXT_RESTORE_KEYSLOTS_LATER,
+			COFFER_WITH(NUMBER("disk", f->torn->seqid), NUMBER("backup", b->seqid),
+				ALLOW("keyslots")));
+	return add(f, l, COFFER_TEXT_RESTORE_KEYSLOTS_UNKNOWN, NULL);
 }
 
 static int judge_keyslots(const struct coffer_restore_facts *f, struct coffer_findings *l)
 {
-	uint32_t back = 0, changed = 0, gone = 0;
-	char text[3][256] = {"", "", ""}, names[160];
-	const char *sep = "; ";
+	uint32_t removed = 0, changed = 0, added = 0;
 
-	if (!f->json)
+	if (!f->header)
 		return judge_torn_keyslots(f, l);
 	for (unsigned int i = 0; i < COFFER_MAX_KEYSLOTS; i++) {
-		const bool here = coffer_metadata_has_keyslot(f->json, i),
-			   there = coffer_metadata_has_keyslot(f->backup->json, i);
+		const bool now = coffer_metadata_has_keyslot(f->header->json, i);
+		const bool then = coffer_metadata_has_keyslot(f->backup->json, i);
+		const uint32_t bit = UINT32_C(1) << i;
 
-		if (there && !here)
-			back |= UINT32_C(1) << i;
-		else if (here && !there)
-			gone |= UINT32_C(1) << i;
-		else if (here && !coffer_keyslot_equal(f->json, f->backup->json, i))
-			changed |= UINT32_C(1) << i;
+		removed |= then && !now ? bit : 0;
+		added |= now && !then ? bit : 0;
+		if (now && then && !coffer_keyslot_equal(f->header->json, f->backup->json, i))
+			changed |= bit;
 	}
-	if (back) {
-		name_slots(back, names, sizeof(names));
-		(void)snprintf(text[0], sizeof(text[0]),
-			"%s: removed since; what opened it then would open the volume again",
-			names);
-	}
-	if (changed) {
-		name_slots(changed, names, sizeof(names));
-		(void)snprintf(text[1], sizeof(text[1]),
-			"%s: changed since; the key of that time would come back, and the one of "
-			"today would go",
-			names);
-	}
-	if (gone) {
-		name_slots(gone, names, sizeof(names));
-		(void)snprintf(text[2], sizeof(text[2]), "%s: added since, and would go", names);
-	}
-	if (back || changed || gone)
-		return refuse(l, f, COFFER_FINDING_KEYSLOTS, COFFER_RESTORE_KEYSLOTS, "%s%s%s%s%s",
-			text[0], back && (changed || gone) ? sep : "", text[1],
-			changed && gone ? sep : "", text[2]);
-	return coffer_findings_print(l, COFFER_FINDING_KEYSLOTS, COFFER_VERDICT_OK,
-		"backup and disk have the same keyslots");
+	if (!removed && !changed && !added)
+		return add(f, l, COFFER_TEXT_RESTORE_KEYSLOTS_SAME, NULL);
+	return add(f, l, COFFER_TEXT_RESTORE_KEYSLOTS_OTHER,
+		COFFER_WITH(TEXT("removed", name_slots(removed).s),
+			TEXT("changed", name_slots(changed).s), TEXT("added", name_slots(added).s),
+			ALLOW("keyslots")));
 }
 
-/* A text of the binary block. It keeps no key, but a name that crypttab may go by. */
+static int judge_damaged_slots(const struct coffer_restore_facts *f, struct coffer_findings *l)
+{
+	const struct slot_names names = name_slots(f->damaged_slots);
+
+	if (!f->damaged_slots)
+		return 0;
+	if (f->backup->info.sealed)
+		return add(f, l, COFFER_TEXT_RESTORE_SLOT_DAMAGED,
+			COFFER_WITH(TEXT("keyslots", names.s)));
+	return add(f, l, COFFER_TEXT_RESTORE_SLOT_UNKNOWN,
+		COFFER_WITH(TEXT("keyslots", names.s), ALLOW("keyslots")));
+}
+
+/* A text of the binary header. It protects nothing, but crypttab may use it. */
 static int judge_name(const struct coffer_restore_facts *f, struct coffer_findings *l,
 	const char *what, const char *(*get)(const uint8_t *block))
 {
-	const char *now, *then;
+	char now[COFFER_LUKS2_LABEL + 1], then[COFFER_LUKS2_LABEL + 1];
 
-	if (!f->block)
+	(void)snprintf(now, sizeof(now), "%s", get(f->header->copy[0]));
+	(void)snprintf(then, sizeof(then), "%s", get(f->backup->image));
+	if (strcmp(now, then) == 0)
 		return 0;
-	now = get(f->block);
-	then = get(f->backup->image);
-	if (strncmp(now, then, COFFER_LUKS2_LABEL) == 0)
-		return 0;
-	return coffer_findings_print(l, COFFER_FINDING_CONFIG, COFFER_VERDICT_NOTE,
-		"the %s '%.*s' becomes '%.*s' again", what, COFFER_LUKS2_LABEL, now,
-		COFFER_LUKS2_LABEL, then);
+	return add(f, l, COFFER_TEXT_RESTORE_NAME,
+		COFFER_WITH(TEXT("name", what), TEXT("disk", now), TEXT("backup", then)));
 }
 
-static int judge_flags(const struct coffer_restore_facts *f, struct coffer_findings *l)
+/* Settings that open nothing, but that somebody has changed since. */
+static int judge_settings(const struct coffer_restore_facts *f, struct coffer_findings *l)
 {
-	struct json_object *now = coffer_json_object(f->json, "config");
-	struct json_object *then = coffer_json_object(f->backup->json, "config");
-
-	now = coffer_json_array(now, "flags");
-	then = coffer_json_array(then, "flags");
-	if ((coffer_json_length(now) == 0 && coffer_json_length(then) == 0) ||
-		coffer_json_equal(now, then))
-		return 0;
-	return coffer_findings_print(l, COFFER_FINDING_CONFIG, COFFER_VERDICT_NOTE,
-		"the flags for activation (as 'allow-discards') are others in the backup, and "
-		"become those again");
-}
-
-static int judge_priorities(const struct coffer_restore_facts *f, struct coffer_findings *l)
-{
+	struct json_object *now, *then;
 	uint32_t bits = 0;
-	char names[160];
-
-	for (unsigned int i = 0; i < COFFER_MAX_KEYSLOTS; i++)
-		if (coffer_metadata_has_keyslot(f->json, i) &&
-			coffer_metadata_has_keyslot(f->backup->json, i) &&
-			coffer_keyslot_priority(f->json, i) !=
-				coffer_keyslot_priority(f->backup->json, i))
-			bits |= UINT32_C(1) << i;
-	if (!bits)
-		return 0;
-	name_slots(bits, names, sizeof(names));
-	return coffer_findings_print(l, COFFER_FINDING_CONFIG, COFFER_VERDICT_NOTE,
-		"%s: the priority is another one in the backup, and becomes that again", names);
-}
-
-/* What opens nothing, and yet somebody has set it since. */
-static int judge_rest(const struct coffer_restore_facts *f, struct coffer_findings *l)
-{
 	int r = 0;
 
-	if (!f->json)
+	if (!f->header)
 		return 0;
-	if (!coffer_metadata_member_equal(f->json, f->backup->json, "tokens"))
-		r = coffer_findings_print(l, COFFER_FINDING_TOKEN, COFFER_VERDICT_NOTE,
-			"the backup's tokens are not those on the disk");
+	if (!same_member(f, "tokens"))
+		r = add(f, l, COFFER_TEXT_RESTORE_TOKENS, NULL);
 	if (r == 0)
 		r = judge_name(f, l, "label", coffer_luks2_label);
 	if (r == 0)
 		r = judge_name(f, l, "subsystem", coffer_luks2_subsystem);
-	if (r == 0)
-		r = judge_flags(f, l);
-	return r < 0 ? r : judge_priorities(f, l);
-}
-
-/* States of a conversion are never comparable: each commit makes the one before worthless. */
-static int judge_conversion(const struct coffer_restore_facts *f, struct coffer_findings *l)
-{
-	const enum coffer_luks2_kind then = f->backup->trailer.kind;
-	enum coffer_luks2_kind now = COFFER_LUKS2_ENCRYPTED;
-	struct coffer_conversion c;
-	int r = 0;
-
-	if (f->json && coffer_conversion_read(f->json, &now, &c, NULL) < 0)
-		now = COFFER_LUKS2_OTHER;
-	if (then == COFFER_LUKS2_ENCRYPTED && now == COFFER_LUKS2_ENCRYPTED)
-		return 0;
-	if (f->json && then == now &&
-		coffer_metadata_member_equal(f->json, f->backup->json, "segments") &&
-		coffer_json_equal(coffer_json_object(f->json, "config"),
-			coffer_json_object(f->backup->json, "config")))
-		return coffer_findings_print(l, COFFER_FINDING_CONVERSION, COFFER_VERDICT_NOTE,
-			"a conversion is under way, and stands where it stood when the backup was "
-			"made");
-	if (!f->json)
-		return refuse(l, f, COFFER_FINDING_CONVERSION, COFFER_RESTORE_GEOMETRY,
-			"the backup was made while a conversion was under way; if one step was "
-			"done "
-			"since, restoring it destroys the data");
-	r = refuse(l, f, COFFER_FINDING_CONVERSION, 0,
-		"a conversion is under way %s; a header of another moment of it destroys the data",
-		now == COFFER_LUKS2_ENCRYPTED ? "in the backup, and not on the disk"
-					      : "on the disk");
-	if (r == 0 && now != COFFER_LUKS2_ENCRYPTED)
-		coffer_findings_advise(
-			l, "what finishes it tells: coffer repair --dry-run %s", f->device);
-	return r;
-}
-
-static int judge_content(const struct coffer_restore_facts *f, struct coffer_findings *l)
-{
-	int r;
-
-	if (!f->content[0])
-		return 0;
-	if (f->beside) {
-		r = refuse(l, f, COFFER_FINDING_CONTENT, 0,
-			"beside the header there is %s on %s: what takes the disk for that, as a "
-			"RAID does with each of its disks, must not find it changed",
-			f->content, f->device);
-		if (r == 0)
-			coffer_findings_advise(l,
-				"work on what is made of it, or see what can be taken away: "
-				"coffer header check %s",
-				f->device);
+	now = coffer_json_array(coffer_json_object(f->header->json, "config"), "flags");
+	then = coffer_json_array(coffer_json_object(f->backup->json, "config"), "flags");
+	if (r == 0 && coffer_json_length(now) + coffer_json_length(then) > 0 &&
+		!coffer_json_equal(now, then))
+		r = add(f, l, COFFER_TEXT_RESTORE_FLAGS, NULL);
+	for (unsigned int i = 0; i < COFFER_MAX_KEYSLOTS; i++)
+		if (coffer_metadata_has_keyslot(f->header->json, i) &&
+			coffer_metadata_has_keyslot(f->backup->json, i) &&
+			coffer_keyslot_priority(f->header->json, i) !=
+				coffer_keyslot_priority(f->backup->json, i))
+			bits |= UINT32_C(1) << i;
+	if (r < 0 || !bits)
 		return r;
-	}
-	r = refuse(l, f, COFFER_FINDING_CONTENT, 0,
-		"instead of the first header copy there is %s on %s, and nothing tells that the "
-		"backup belongs there",
-		f->content, f->device);
-	if (r == 0)
-		coffer_findings_advise(l,
-			"if it is worthless, take it away first (wipefs); what repair says about "
-			"the disk: coffer repair --dry-run %s",
-			f->device);
-	return r;
+	return add(f, l, COFFER_TEXT_RESTORE_PRIORITY,
+		COFFER_WITH(TEXT("keyslots", name_slots(bits).s)));
 }
 
-/* The mapping that is there does not look at the header again, but who works with both must find
- * one volume. */
+/* An active mapping does not read the header again, but all users of the device must find one
+ * volume. */
 static int judge_use(const struct coffer_restore_facts *f, struct coffer_findings *l)
 {
-	int r;
+	enum coffer_text t = COFFER_TEXT_RESTORE_IN_USE;
 
 	if (!f->active)
 		return 0;
-	if (f->json && f->active_same && strcmp(f->uuid, f->backup->trailer.uuid) == 0 &&
-		coffer_metadata_member_equal(f->json, f->backup->json, "segments") &&
-		coffer_digest_equal(coffer_keyslot_digest(f->json, "segments", "0"),
-			coffer_keyslot_digest(f->backup->json, "segments", "0")) &&
-		coffer_restore_by_copy(f))
-		return coffer_findings_print(l, COFFER_FINDING_IN_USE, COFFER_VERDICT_NOTE,
-			"%s is in use by a mapping of this volume; what is open stays so, since "
-			"volume key and data stay what they are",
-			f->device);
-	if (!f->json && f->active_same && f->backup->trailer.kind == COFFER_LUKS2_ENCRYPTED)
-		return coffer_findings_print(l, COFFER_FINDING_IN_USE, COFFER_VERDICT_NOTE,
-			"%s is in use by a mapping of the volume %s", f->device,
-			f->backup->trailer.uuid);
-	if (!f->active_same)
-		r = refuse(l, f, COFFER_FINDING_IN_USE, 0,
-			"%s is in use, and not by mappings of the backup's volume alone",
-			f->device);
-	else
-		r = refuse(l, f, COFFER_FINDING_IN_USE, 0,
-			"%s is in use, and the backup is not certain to be of the same key and "
-			"the same layout",
-			f->device);
-	if (r == 0)
-		coffer_findings_advise(l, f->json ? "let go of it first"
-						  : "do not close it before its data are safe: the "
-						    "mapping may have the "
-						    "only key");
-	return r;
+	if (!f->header && (!f->active_same || f->backup->info.conversion != COFFER_BACKUP_NONE))
+		t = COFFER_TEXT_RESTORE_IN_USE_LOST;
+	else if (f->header &&
+		 (!f->active_same || strcmp(f->header->uuid, f->backup->info.uuid) != 0 ||
+			 !same_member(f, "segments") || !same_key_digest(f) ||
+			 !coffer_restore_by_copy(f)))
+		t = COFFER_TEXT_RESTORE_IN_USE_OTHER;
+	return add(f, l, t, NULL);
 }
 
 int coffer_restore_judge(const struct coffer_restore_facts *f, struct coffer_findings *l)
 {
-	int (*const checks[])(const struct coffer_restore_facts *, struct coffer_findings *) = {
+	static int (*const checks[])(
+		const struct coffer_restore_facts *, struct coffer_findings *) = {
 		judge_file,
 		judge_content,
 		judge_conversion,
 		judge_uuid,
-		judge_geometry,
+		judge_size,
+		judge_layout,
 		judge_volume_key,
 		judge_keyslots,
-		judge_worn,
-		judge_rest,
+		judge_damaged_slots,
+		judge_settings,
 		judge_use,
 	};
 	int r = 0;
@@ -534,6 +391,8 @@ int coffer_restore_judge(const struct coffer_restore_facts *f, struct coffer_fin
 		r = checks[i](f, l);
 	return r;
 }
+
+/* --- facts --- */
 
 const struct coffer_copy_facts *coffer_restore_torn(const struct coffer_facts *f)
 {
@@ -549,9 +408,7 @@ const struct coffer_copy_facts *coffer_restore_torn(const struct coffer_facts *f
 
 bool coffer_restore_by_copy(const struct coffer_restore_facts *f)
 {
-	uint64_t size;
-
-	return f->json && f->copy_size == f->backup->trailer.copy_size &&
-	       coffer_image_size(f->json, f->copy_size, &size) == 0 &&
-	       size == f->backup->trailer.image_size;
+	return f->header && f->header->copy_size == f->backup->copy_size &&
+	       coffer_image_size(f->header->json, f->header->copy_size) ==
+		       f->backup->info.image_size;
 }

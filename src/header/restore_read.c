@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* restore_read.c - one restore, and what it finds on the disk */
+/* restore_read.c - read what a restore needs to know of the disk */
 #include "header/restore_read.h"
 
 #include <errno.h>
@@ -10,30 +10,10 @@
 #include "base/err.h"
 #include "convert/moved_segment_read.h"
 #include "fs/signatures.h"
-#include "header/restore_judge.h"
 #include "luks2/keyslots.h"
 
-int coffer_restore_lock(struct coffer_restore *s, bool exclusive, struct coffer_err *e)
-{
-	struct coffer_err why = {0};
-	int r;
-
-	r = exclusive ? coffer_lock_header(s->dev, &s->metadata, &why)
-		      : coffer_lock_metadata(s->dev, false, &s->metadata, &why);
-	s->unlocked = s->dev->read_only && (r == -EACCES || r == -EPERM || r == -EROFS);
-	if (r == 0 || s->unlocked)
-		return 0;
-	if (e)
-		*e = why;
-	return r;
-}
-
-void coffer_restore_unlock(struct coffer_restore *s)
-{
-	coffer_lock_free(TAKE_PTR(s->metadata));
-}
-
-int coffer_restore_content(struct coffer_restore *s, char *ret, size_t size, struct coffer_err *e)
+int coffer_restore_read_content(
+	struct coffer_restore *s, char *ret, size_t size, struct coffer_err *e)
 {
 	struct coffer_content c = {0};
 	int r;
@@ -42,14 +22,13 @@ int coffer_restore_content(struct coffer_restore *s, char *ret, size_t size, str
 	r = coffer_signatures_read(s->dev, 0, s->dev->size, &c, e);
 	if (r < 0)
 		return r;
-	/* A RAID's superblock at the end makes of the header one that another device has. */
-	if (s->facts.header.copy[0].whole) {
-		if (c.foreign[0])
-			(void)snprintf(ret, size, "a signature of %s at byte %" PRIu64, c.foreign,
-				c.foreign_at);
+	/* Each disk of a RAID with its metadata at the end has a whole header at its start. */
+	if (s->facts.header.copy[0].whole && c.foreign[0])
+		(void)snprintf(
+			ret, size, "a signature of %s at byte %" PRIu64, c.foreign, c.foreign_at);
+	else if (s->facts.header.copy[0].whole)
 		return 0;
-	}
-	if (c.type[0] && strcmp(c.type, "crypto_LUKS") != 0)
+	else if (c.type[0] && strcmp(c.type, "crypto_LUKS") != 0)
 		(void)snprintf(ret, size, "a signature of %s", c.type);
 	else if (c.luks && !c.luks2)
 		(void)snprintf(ret, size, "a LUKS1 volume");
@@ -60,35 +39,35 @@ int coffer_restore_content(struct coffer_restore *s, char *ret, size_t size, str
 	return 0;
 }
 
-/* What tells of a conversion although no header is whole. */
+/* Find the traces of a conversion although no header is whole. */
 static int find_traces(struct coffer_restore *s, struct coffer_err *e)
 {
 	struct coffer_moved_segment v = {0};
 	struct coffer_disk disk = {0};
+	const char *found = "";
 	char why[512];
 	int r;
 
 	r = coffer_disk_examine(s->dev, &disk, e);
-	if (r == 0 && disk.facts.header.newest < 0 && disk.facts.transition_error != 0)
-		r = coffer_moved_segment_read(&disk, &v, e);
 	if (r == 0 && disk.facts.transition_error == 0)
-		(void)snprintf(
-			s->content, sizeof(s->content), "the mark of an unfinished conversion");
-	else if (r == 0 && coffer_moved_segment_is_torn(&v, why, sizeof(why)))
-		(void)snprintf(s->content, sizeof(s->content),
-			"the torn head of a filesystem that can be repaired");
+		found = "the transition block of an unfinished conversion";
+	else if (r == 0 && disk.facts.header.newest < 0)
+		r = coffer_moved_segment_read(&disk, &v, e);
+	if (r == 0 && coffer_moved_segment_is_torn(&v, why, sizeof(why)))
+		found = "a torn moved segment that can be repaired";
+	(void)snprintf(s->content, sizeof(s->content), "%s", found);
 	coffer_disk_reset(&disk);
 	return r;
 }
 
-int coffer_restore_header(struct coffer_restore *s, struct coffer_err *e)
+int coffer_restore_read_header(struct coffer_restore *s, struct coffer_err *e)
 {
 	coffer_header_free(TAKE_PTR(s->header));
 	memset(&s->facts, 0, sizeof(s->facts));
 	return coffer_facts_read_header(s->dev, &s->facts, &s->header, e);
 }
 
-/* Are @n bytes at @at of the device those at @off of the backup? */
+/* Are the @n bytes at @at of the device equal to those at @off of the backup? */
 static int is_there(struct coffer_restore *s, uint64_t at, uint64_t off, uint64_t n, bool *ret,
 	struct coffer_err *e)
 {
@@ -117,10 +96,10 @@ int coffer_restore_compare(
 	struct coffer_restore *s, const struct coffer_areas *now, struct coffer_err *e)
 {
 	const struct coffer_areas *l = &s->backup.areas;
-	int r = 0;
+	int r;
 
 	s->differ = s->damaged_slots = 0;
-	for (size_t i = 0; i < l->n && r == 0; i++) {
+	for (size_t i = 0; i < l->n; i++) {
 		const struct coffer_area *a = &l->a[i], *here = area_of(now, a->slot);
 		const uint32_t bit = UINT32_C(1) << a->slot;
 		bool there = true, intact = true;
@@ -131,24 +110,28 @@ int coffer_restore_compare(
 		if (r == 0 && here && here->size == a->size &&
 			coffer_keyslot_equal(s->header->json, s->backup.json, a->slot))
 			r = is_there(s, here->offset, a->offset, a->size, &intact, e);
+		if (r < 0)
+			return r;
 		s->differ |= there ? 0 : bit;
 		s->damaged_slots |= intact ? 0 : bit;
 	}
-	return r;
+	return 0;
 }
 
 int coffer_restore_read(struct coffer_restore *s, struct coffer_err *e)
 {
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	struct coffer_err why = {0};
 	int r;
 
 	r = find_traces(s, e);
-	if (r == 0)
-		r = coffer_restore_lock(s, false, e);
 	if (r < 0)
 		return r;
-	r = coffer_restore_header(s, e);
+	r = coffer_lock_metadata(s->dev, false, &lock, &why);
+	if (r < 0 && !(s->dev->read_only && coffer_err_is_no_access(r)))
+		return coffer_err_pass(e, r, &why);
+	r = coffer_restore_read_header(s, e);
 	if (r == 0 && (s->facts.header.copy[0].whole || !s->content[0]))
-		r = coffer_restore_content(s, s->content, sizeof(s->content), e);
-	coffer_restore_unlock(s);
+		r = coffer_restore_read_content(s, s->content, sizeof(s->content), e);
 	return r;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* restore_read.h - one restore, and what it finds on the disk */
+/* restore_read.h - the state of one restore, and how to read it from the disk */
 #pragma once
 #include "convert/disk.h"
 #include "header/backup.h"
@@ -15,31 +15,28 @@ struct coffer_restore {
 	struct coffer_backup backup;
 	struct coffer_header *header; /* NULL: no copy is whole */
 	struct coffer_facts facts;
-	char content[128]; /* instead of the first copy, or beside it; "": nothing */
-	bool by_copy;	   /* the header is to be exchanged copy by copy */
-	bool same;	   /* it is the backup's */
-	bool remnants;	   /* something lies in the keyslots area that is no keyslot */
-	struct coffer_restore_reason reason;
+	char content[128]; /* found in place of the first copy, or beside it; "": nothing */
+	bool by_copy;	   /* the header can be exchanged copy by copy */
+	bool same;	   /* it is the backup's already */
+	bool remnants;	   /* the keyslots area has data outside of keyslots */
 	bool active, active_same;
-	bool unlocked; /* this user has no access to the locks */
-	uint32_t differ, damaged_slots;
+	uint32_t differ;	/* keyslots of the backup whose bytes are not in place */
+	uint32_t damaged_slots; /* keyslots with equal metadata, but other bytes */
 	struct coffer_keyslot_placement order;
-	struct coffer_lock *reencryption, *metadata;
+	struct coffer_lock *reencryption;
 	bool changed;
 };
 
-/* cryptsetup's metadata lock; who may only read goes without, see unlocked. */
-int coffer_restore_lock(struct coffer_restore *s, bool exclusive, struct coffer_err *e);
-void coffer_restore_unlock(struct coffer_restore *s);
-
-/* Header, facts, and content: all that decides. */
+/* Read header, facts and content, under the shared metadata lock. A device that is opened read-only
+ * is read without the lock if this user has no access to it. */
 int coffer_restore_read(struct coffer_restore *s, struct coffer_err *e);
-/* The header by its copies. A second copy alone counts here, since it can only speak against. */
-int coffer_restore_header(struct coffer_restore *s, struct coffer_err *e);
-/* What is there that is not LUKS2: instead of the first copy, or beside one that is whole; "":
- * nothing. */
-int coffer_restore_content(struct coffer_restore *s, char *ret, size_t size, struct coffer_err *e);
-/* Which keyslots of the backup are not where they belong (differ), and which of those that the
- * header has too, with areas @now, are damaged in one of the two (damaged_slots). */
+/* Read the header. A second copy alone counts: here it can only speak against the restore. */
+int coffer_restore_read_header(struct coffer_restore *s, struct coffer_err *e);
+/* Find content that is not LUKS2: in place of the first copy, or beside a whole one. @ret is "" if
+ * there is none. */
+int coffer_restore_read_content(
+	struct coffer_restore *s, char *ret, size_t size, struct coffer_err *e);
+/* Compare the keyslots' bytes with the backup: fills differ and damaged_slots. @now: the areas of
+ * the header on the disk. */
 int coffer_restore_compare(
 	struct coffer_restore *s, const struct coffer_areas *now, struct coffer_err *e);

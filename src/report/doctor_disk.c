@@ -7,7 +7,6 @@
 #include "base/array.h"
 #include "base/err.h"
 #include "base/findings.h"
-#include "base/quote.h"
 #include "fs/signatures.h"
 #include "header/check.h"
 #include "header/judge_copies.h"
@@ -70,7 +69,6 @@ static int check_header(struct coffer_dev *dev, const struct coffer_disk *disk,
 	const struct coffer_status *s, struct coffer_findings *l, struct coffer_err *e)
 {
 	const struct coffer_copies *h = &disk->facts.header;
-	char device[4096];
 	int r;
 
 	if (!disk->header &&
@@ -78,8 +76,7 @@ static int check_header(struct coffer_dev *dev, const struct coffer_disk *disk,
 		return 0;
 	if (!h->agree && is_converted_now(dev, s))
 		return coffer_findings_add(l, COFFER_TEXT_HEADER_COPIES_WRITTEN, NULL, NULL);
-	coffer_quote(s->device, device, sizeof(device));
-	r = coffer_judge_copies(&disk->facts, device, l);
+	r = coffer_judge_copies(&disk->facts, s->device, l);
 	return r < 0 || !disk->header ? r : check_metadata(dev, l, e);
 }
 

@@ -8,7 +8,6 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/findings.h"
-#include "base/quote.h"
 #include "convert/session.h"
 #include "header/judge_copies.h"
 #include "luks2/copy.h"
@@ -76,14 +75,6 @@ static int check_metadata(struct coffer_verifier *s, struct coffer_err *e)
 				      : COFFER_RUN("coffer", "header", "check", s->dev->name));
 }
 
-static int judge_copies(struct coffer_verifier *s)
-{
-	char device[4096];
-
-	coffer_quote(s->dev->name, device, sizeof(device));
-	return coffer_judge_copies(&s->disk.facts, device, &s->checks);
-}
-
 int coffer_verify_header(struct coffer_verifier *s, struct coffer_err *e)
 {
 	const struct coffer_facts *f = &s->disk.facts;
@@ -92,7 +83,7 @@ int coffer_verify_header(struct coffer_verifier *s, struct coffer_err *e)
 	int r = 0;
 
 	if (s->disk.header || torn)
-		r = judge_copies(s);
+		r = coffer_judge_copies(f, s->dev->name, &s->checks);
 	return r < 0 || !s->disk.header ? r : check_metadata(s, e);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* recover_copy.c - a first header copy that is gone, while the second one is whole */
+/* recover_copy.c - a lost first header copy, while the second one is whole */
 #include "rescue/recover_copy.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include "luks2/copy.h"
 #include "luks2/locks.h"
 
-/* The header that the second copy tells of; both copies of it, in memory. */
+/* Read the header of the second copy; both copies of it are in memory. */
 static int read_header(struct coffer_disk *disk, struct coffer_header **ret, struct coffer_err *e)
 {
 	_cleanup_header_ struct coffer_header *h = NULL;
@@ -25,25 +25,15 @@ static int read_header(struct coffer_disk *disk, struct coffer_header **ret, str
 		strcmp(f.uuid, disk->facts.header.uuid) != 0 ||
 		f.copy[1].seqid != disk->facts.header.copy[1].seqid)
 		return coffer_err_needs_repair(e, ESTALE,
-			"the second header copy of %s is not the one that was examined; nothing "
-			"was written",
+			"%s: the second header copy is not the one that was examined; nothing was "
+			"written",
 			disk->dev->name);
 	*ret = TAKE_PTR(h);
 	return 0;
 }
 
-/* Sectors of the metadata that are where the first copy had them: nobody else has these salts. Its
- * binary block has a salt of its own, and so proves nothing. */
-static void compare(const struct coffer_header *h, const uint8_t *now, struct coffer_lost_copy *l)
-{
-	l->empty = bytes_are_zero(now, h->copy_size);
-	for (uint64_t at = COFFER_LUKS2_BIN; at < h->copy_size; at += COFFER_SECTOR)
-		l->same += !bytes_are_zero(now + at, COFFER_SECTOR) &&
-			   memcmp(now + at, h->copy[0] + at, COFFER_SECTOR) == 0;
-}
-
-/* What lies in the place of the first copy, under a lock of the caller's. */
-static int look_locked(struct coffer_disk *disk, const struct coffer_header *h,
+/* Read what is in place of the first copy. The caller holds a lock. */
+static int read_place(struct coffer_disk *disk, const struct coffer_header *h,
 	struct coffer_lost_copy *ret, struct coffer_err *e)
 {
 	_cleanup_free_ uint8_t *now = coffer_dev_buffer(h->copy_size);
@@ -52,14 +42,19 @@ static int look_locked(struct coffer_disk *disk, const struct coffer_header *h,
 	int r;
 
 	if (!now)
-		return coffer_err_errno(e, ENOMEM, "look at %s", disk->dev->name);
+		return coffer_err_errno(e, ENOMEM, "read %s", disk->dev->name);
 	r = coffer_dev_read(disk->dev, now, h->copy_size, 0, e);
 	if (r == 0)
 		r = coffer_signatures_read(disk->dev, 0, disk->dev->size, &content, e);
 	if (r < 0)
 		return r;
-	compare(h, now, &l);
+	l.empty = bytes_are_zero(now, h->copy_size);
 	l.foreign = content.foreign[0] != 0;
+	/* The salts in the metadata belong to no other volume. Those in the binary header differ
+	 * between the copies, so it proves nothing. */
+	for (uint64_t at = COFFER_LUKS2_BIN; at < h->copy_size; at += COFFER_SECTOR)
+		l.same += !bytes_are_zero(now + at, COFFER_SECTOR) &&
+			  memcmp(now + at, h->copy[0] + at, COFFER_SECTOR) == 0;
 	*ret = l;
 	return 0;
 }
@@ -75,40 +70,36 @@ int coffer_recover_copy_read(
 		r = coffer_lock_metadata(disk->dev, false, &lock, e);
 	if (r == 0)
 		r = read_header(disk, &h, e);
-	return r < 0 ? r : look_locked(disk, h, ret, e);
+	return r < 0 ? r : read_place(disk, h, ret, e);
 }
 
-/* Somebody may have put something there while the lock was waited for. */
-static int look_again(struct coffer_disk *disk, const struct coffer_header *h, struct coffer_err *e)
+/* [0, C) holds remains of the first copy or zeros, as read under this lock. The second copy opens
+ * the volume meanwhile, and is not written before the first one is durable. */
+static int recover(struct coffer_disk *disk, bool *ret_changed, struct coffer_err *e)
 {
+	_cleanup_header_ struct coffer_header *h = NULL;
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
 	struct coffer_lost_copy l;
 	int r;
 
-	coffer_dev_forget(disk->dev, 0, h->copy_size);
-	r = look_locked(disk, h, &l, e);
-	if (r < 0 || coffer_lost_copy_is_ours(&l))
+	r = coffer_lock_header(disk->dev, &lock, e);
+	if (r == 0)
+		r = read_header(disk, &h, e);
+	if (r < 0)
 		return r;
-	return coffer_err_refuse(e, ESTALE,
-		"%s was changed by another program in between; nothing was written",
-		disk->dev->name);
+	coffer_dev_forget(disk->dev, 0, h->copy_size);
+	r = read_place(disk, h, &l, e);
+	if (r < 0)
+		return r;
+	if (!coffer_lost_copy_is_ours(&l))
+		return coffer_err_refuse(e, ESTALE,
+			"%s: another program changed the disk; nothing was written",
+			disk->dev->name);
+	*ret_changed = true;
+	return coffer_header_rewrite(disk->dev, h, e);
 }
 
 int coffer_recover_first_copy(struct coffer_disk *disk, bool *ret_changed, struct coffer_err *e)
 {
-	_cleanup_header_ struct coffer_header *h = NULL;
-	_cleanup_lock_ struct coffer_lock *lock = NULL;
-	int r;
-
-	/* [0, C) is the first copy's remains or zeros, seen under this lock, and the second copy,
-	 * which opens the volume meanwhile, is not touched before the first one is durable. */
-	r = coffer_lock_header(disk->dev, &lock, e);
-	if (r == 0)
-		r = read_header(disk, &h, e);
-	if (r == 0)
-		r = look_again(disk, h, e);
-	if (r == 0) {
-		*ret_changed = true;
-		r = coffer_header_rewrite(disk->dev, h, e);
-	}
-	return coffer_err_wrap(e, r, "write the first header copy");
+	return coffer_err_wrap(e, recover(disk, ret_changed, e), "write the first header copy");
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* repair.c - say what is wrong and what can be done, ask, do it, look again after each action */
+/* repair.c - diagnose, list what can be done, ask, do it, diagnose again after each action */
 #include "rescue/repair.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -16,26 +15,24 @@
 #include "convert/fs_check.h"
 #include "convert/moved_segment_read.h"
 #include "convert/place.h"
-#include "convert/stage.h"
 #include "fs/signatures.h"
 #include "report/status.h"
 #include "rescue/diagnose.h"
 #include "rescue/recover_copy.h"
 
 enum {
-	MAX_LOOKS = 20 /* at a disk that changes meanwhile */
+	MAX_TRIES = 20 /* on a disk that changes meanwhile */
 };
 
 /* The session's options come first: a session's o points to them, and so to all of this. */
 struct repair {
 	struct coffer_encrypt_options encrypt;
 	const struct coffer_repair_options *o;
-	const struct coffer_err *in_use; /* why the device could not be had alone; NULL: it is */
+	const struct coffer_err *in_use; /* why there is no exclusive access; NULL: there is */
 	struct coffer_repair_result *result;
 	struct coffer_moved_segment segment;
+	struct coffer_symptoms symptoms;
 	struct coffer_diagnosis diagnosis;
-	bool plain_luks2;     /* nothing was begun, and yet libblkid sees LUKS2 */
-	bool unknown_content; /* nothing was begun, and what is there nobody knows */
 };
 
 void coffer_repair_free(struct coffer_repair_result *r)
@@ -47,32 +44,12 @@ void coffer_repair_free(struct coffer_repair_result *r)
 	free(r);
 }
 
-/* Judge the examined disk; the findings go to @l. */
-static int diagnose(
-	struct coffer_session *s, struct repair *p, struct coffer_findings *l, struct coffer_err *e)
-{
-	struct coffer_symptoms symptoms = {.device = s->dev->name,
-		.operation = s->disk.operation,
-		.facts = &s->disk.facts,
-		.segment = &p->segment,
-		.reason = s->disk.why,
-		.plain_luks2 = p->plain_luks2,
-		.unknown_content = p->unknown_content,
-		.can_resume = p->o->callbacks.passphrase != NULL};
-	int r = 0;
+/* --- examine and diagnose --- */
 
-	if (s->disk.operation == COFFER_OP_START && s->disk.facts.header.newest == 1)
-		r = coffer_recover_copy_read(&s->disk, &symptoms.lost, e);
-	if (r < 0)
-		return r;
-	r = coffer_diagnose(&symptoms, l, &p->diagnosis);
-	return r < 0 ? coffer_err_errno(e, -r, "judge %s", s->dev->name) : 0;
-}
-
-/* The lock of the volume that is there, and the disk as it is under that lock. */
+/* Lock the volume that is there, and examine the disk again under that lock. */
 static int lock_volume(struct coffer_session *s, struct coffer_err *e)
 {
-	/* Also where only a second copy is whole: cryptsetup goes on with that one. */
+	/* Also if only a second copy is whole: cryptsetup uses that one. */
 	const struct coffer_facts *f = &s->disk.facts;
 	const char *uuid = f->header.newest >= 0 ? f->header.uuid : coffer_volume_uuid(f);
 	int r;
@@ -99,25 +76,94 @@ static int examine(struct coffer_session *s, struct repair *p, struct coffer_err
 	struct coffer_content content = {0};
 	int r;
 
-	p->plain_luks2 = p->unknown_content = false;
 	r = examine_once(s, p, e);
 	if (r < 0 || s->disk.operation != COFFER_OP_START)
 		return r;
 	r = coffer_signatures_read(s->dev, 0, s->dev->size, &content, e);
 	if (r == 0 && !p->segment.has_plain)
-		r = coffer_dev_has_unknown_content(s->dev, &content, &p->unknown_content, e);
-	if (r < 0 || !content.luks2)
-		return r;
-	/* LUKS where no header was: damaged, or somebody has placed it between the two looks. */
-	r = examine_once(s, p, e);
-	p->plain_luks2 = s->disk.operation == COFFER_OP_START;
+		r = coffer_dev_has_unknown_content(
+			s->dev, &content, &p->symptoms.unknown_content, e);
+	if (r == 0 && content.luks2) {
+		/* damaged, or another program has placed the header just now */
+		r = examine_once(s, p, e);
+		p->symptoms.plain_luks2 = s->disk.operation == COFFER_OP_START;
+	}
+	if (r == 0 && s->disk.operation == COFFER_OP_START && s->disk.facts.header.newest == 1)
+		r = coffer_recover_copy_read(&s->disk, &p->symptoms.lost, e);
 	return r;
 }
 
-static int restore_head(struct coffer_session *s, struct repair *p, struct coffer_err *e)
+static int diagnose_once(
+	struct coffer_session *s, struct repair *p, struct coffer_findings *l, struct coffer_err *e)
 {
-	const struct coffer_stop stop = {
-		.wanted = p->o->callbacks.stop, .userdata = p->o->callbacks.userdata};
+	int r;
+
+	p->symptoms = (struct coffer_symptoms){.device = s->dev->name,
+		.facts = &s->disk.facts,
+		.segment = &p->segment,
+		.reason = s->disk.why,
+		.can_resume = p->o->callbacks.passphrase != NULL};
+	r = examine(s, p, e);
+	if (r < 0)
+		return r;
+	p->symptoms.operation = s->disk.operation;
+	r = coffer_diagnose(&p->symptoms, l, &p->diagnosis);
+	return r < 0 ? coffer_err_errno(e, -r, "diagnose %s", s->dev->name) : 0;
+}
+
+/* Findings are added to @l. -ESTALE: another program has repaired the header between two reads. */
+static int diagnose(
+	struct coffer_session *s, struct repair *p, struct coffer_findings *l, struct coffer_err *e)
+{
+	struct coffer_err why;
+	int r = -ESTALE;
+
+	for (int i = 0; i < MAX_TRIES && r == -ESTALE; i++) {
+		why = (struct coffer_err){0};
+		r = diagnose_once(s, p, l, &why);
+	}
+	return r < 0 ? coffer_err_pass(e, r, &why) : 0;
+}
+
+/* The finding that forbids any action, see coffer_diagnose; NULL: none does. */
+static const struct coffer_finding *blocker(const struct coffer_findings *l)
+{
+	return l->n > 0 && l->items[l->n - 1].code ? &l->items[l->n - 1] : NULL;
+}
+
+/* Parts of the moved segment may be lost with no other trace: cryptsetup was interrupted before its
+ * copy or a part of its header reached the disk. The filesystem's checker may find that. */
+static int check_filesystem(struct coffer_session *s, struct repair *p, struct coffer_err *e)
+{
+	const struct coffer_stop stop = coffer_session_stop(s);
+	struct coffer_findings *l = &p->result->findings;
+	struct coffer_err why = {0};
+	enum coffer_text t = COFFER_TEXT_REPAIR_FS_UNCHECKED;
+	int r;
+
+	if (blocker(l) || p->diagnosis.n_actions > 0 || s->disk.operation != COFFER_OP_START ||
+		!p->segment.has_plain)
+		return 0;
+	/* A checker would find a write in progress, and some refuse to run. */
+	if (p->in_use || coffer_status_is_busy(p->result->status))
+		r = coffer_err_set(&why, EBUSY, "it is in use");
+	else
+		r = coffer_fs_check(s->dev, &p->segment.plain, &stop, &why);
+	if (r == 0 || r == -ENODATA)
+		return 0;
+	if (r == -EINTR)
+		return coffer_session_check_stop(s, e);
+	if (r == -EBADMSG)
+		t = COFFER_TEXT_REPAIR_FS_DAMAGED;
+	r = coffer_findings_add(l, t, COFFER_WITH(COFFER_ARG_TEXT("reason", why.msg)), NULL);
+	return r < 0 ? coffer_err_errno(e, -r, "diagnose %s", s->dev->name) : 0;
+}
+
+/* --- act --- */
+
+static int undo_stock(struct coffer_session *s, struct repair *p, struct coffer_err *e)
+{
+	const struct coffer_stop stop = coffer_session_stop(s);
 	const struct coffer_geometry g = p->segment.geometry;
 	const bool keeps = s->disk.facts.transition_error != 0;
 	const int r = coffer_place_undo_stock(&s->disk, &g, e);
@@ -131,7 +177,7 @@ static int act(struct coffer_session *s, struct repair *p, enum coffer_repair_ki
 	struct coffer_disk *disk = &s->disk;
 	const struct coffer_record *place = &disk->facts.record[COFFER_RECORD_PLACE];
 
-	/* These two know themselves when their first write comes. */
+	/* These two set it themselves before their first write. */
 	s->changed =
 		s->changed || (kind != COFFER_REPAIR_RESUME && kind != COFFER_REPAIR_RECOVER_COPY);
 	switch (kind) {
@@ -146,7 +192,7 @@ static int act(struct coffer_session *s, struct repair *p, enum coffer_repair_ki
 	case COFFER_REPAIR_UNDO_PLACEMENT:
 		return coffer_place_undo(disk, e);
 	case COFFER_REPAIR_UNDO_STOCK_PLACEMENT:
-		return restore_head(s, p, e);
+		return undo_stock(s, p, e);
 	case COFFER_REPAIR_UNDO_BLOCK_0:
 		return coffer_place_undo_transition(disk, e);
 	case COFFER_REPAIR_ERASE_TRANSITION:
@@ -161,29 +207,9 @@ static int act(struct coffer_session *s, struct repair *p, enum coffer_repair_ki
 	return coffer_err_set(e, EINVAL, "no such action");
 }
 
-/* What is on the disk, and what that means. Findings are added to @l. */
-static int look(
-	struct coffer_session *s, struct repair *p, struct coffer_findings *l, struct coffer_err *e)
-{
-	struct coffer_err why;
-	int r = -ESTALE;
-
-	/* Stale: another program has mended the header between the looks that these two take. */
-	for (int i = 0; i < MAX_LOOKS && r == -ESTALE; i++) {
-		why = (struct coffer_err){0};
-		r = examine(s, p, &why);
-		if (r == 0)
-			r = diagnose(s, p, l, &why);
-	}
-	if (r < 0 && e)
-		*e = why;
-	return r;
-}
-
-/* The next of the listed actions, from @i on, that the disk asks for now; res->n_actions when it
- * asks for nothing more. What is left out on the way, another program has done: cryptsetup mends a
- * header copy whenever it opens the disk. An action that was not listed is not done: nobody has
- * agreed. */
+/* Find the next of the listed actions, from @i on, that the disk needs now; n_actions if it needs
+ * none. Those before it another program has done: cryptsetup repairs a header copy whenever it
+ * opens the disk. An action that was not listed is not done: nobody has agreed to it. */
 static int next_action(
 	struct coffer_session *s, struct repair *p, size_t i, size_t *ret, struct coffer_err *e)
 {
@@ -192,29 +218,29 @@ static int next_action(
 	const struct coffer_diagnosis *d = &p->diagnosis;
 	int r;
 
-	r = look(s, p, &now, e);
+	r = diagnose(s, p, &now, e);
 	if (r < 0)
 		return r;
-	if (!d->foreign && !d->no_safe_repair)
+	if (!blocker(&now))
 		for (*ret = i; *ret < res->n_actions; ++*ret)
 			if (d->n_actions > 0 && res->actions[*ret].kind == d->actions[0].kind)
 				return 0;
-	if (!d->foreign && !d->no_safe_repair && d->n_actions == 0)
+	if (!blocker(&now) && d->n_actions == 0)
 		return 0;
 	r = coffer_err_needs_repair(e, EUCLEAN,
-		"%s '%s' %s does not ask for '%s' any more; nothing more was done",
+		"%s: the disk has changed %s '%s', and no longer needs '%s'; stopped", s->dev->name,
 		i > 0 ? "after" : "before",
-		coffer_repair_kind_name(res->actions[i > 0 ? i - 1 : 0].kind), s->dev->name,
+		coffer_repair_kind_name(res->actions[i > 0 ? i - 1 : 0].kind),
 		coffer_repair_kind_name(res->actions[i].kind));
 	return coffer_err_id(e, r, COFFER_FINDING_CHANGED);
 }
 
-/* The actions as they were listed, each only while the disk still asks for it. Before the first one
- * somebody may have thought for an hour, and cryptsetup does not know coffer's lock. */
+/* Do the listed actions, each only while the disk still needs it. The question before the first one
+ * may have waited for an hour, and cryptsetup does not know coffer's lock. */
 static int act_all(struct coffer_session *s, struct repair *p, struct coffer_err *e)
 {
 	struct coffer_repair_result *res = p->result;
-	unsigned int looks = 0;
+	unsigned int tries = 0;
 	int r;
 
 	for (size_t i = 0; i < res->n_actions;) {
@@ -223,30 +249,25 @@ static int act_all(struct coffer_session *s, struct repair *p, struct coffer_err
 		r = coffer_session_check_stop(s, e);
 		if (r == 0)
 			r = next_action(s, p, i, &i, e);
-		if (r < 0)
+		if (r < 0 || i == res->n_actions)
 			return r;
-		if (i == res->n_actions)
-			break;
 		r = act(s, p, res->actions[i].kind, &why);
-		/* Another program was there between the look and the lock: look again. */
+		/* Another program has changed the header before the lock was taken: try again. */
 		if (r == -ESTALE && res->actions[i].kind == COFFER_REPAIR_RECOVER_COPY &&
-			++looks < MAX_LOOKS)
+			++tries < MAX_TRIES)
 			continue;
-		if (r < 0 && e)
-			*e = why;
 		if (r < 0)
-			return coffer_err_wrap(
-				e, r, "%s", coffer_repair_kind_name(res->actions[i].kind));
+			return coffer_err_wrap(e, coffer_err_pass(e, r, &why), "%s",
+				coffer_repair_kind_name(res->actions[i].kind));
 		res->done[i++] = true;
 		res->n_done++;
 	}
 	return 0;
 }
 
-/* Behind what went wrong: what stays although it did. */
-static void tell_done(const struct coffer_repair_result *res, struct coffer_err *e)
+static void append_done(const struct coffer_repair_result *res, struct coffer_err *e)
 {
-	const char *before = "; what was done before is kept: ";
+	const char *before = "; already done: ";
 
 	for (size_t i = 0; i < res->n_actions; i++)
 		if (res->done[i]) {
@@ -256,8 +277,7 @@ static void tell_done(const struct coffer_repair_result *res, struct coffer_err 
 		}
 }
 
-/* What the disk is now: told by a new look at it. */
-static int tell_stage_after(struct coffer_session *s, struct repair *p, struct coffer_err *e)
+static int read_stage_after(struct coffer_session *s, struct repair *p, struct coffer_err *e)
 {
 	struct coffer_status *now = NULL;
 	int r;
@@ -270,88 +290,47 @@ static int tell_stage_after(struct coffer_session *s, struct repair *p, struct c
 	return r;
 }
 
-/* The remedy of the finding, unless only a part of it would fit: half a command is another one. */
-static const char *remedy_in_full(const struct coffer_finding *c, const char *name)
-{
-	const size_t others = 64; /* what is around them, and the words of the caller */
+/* --- the run --- */
 
-	if (strlen(name) + strlen(c->text) + strlen(c->advice) + others < COFFER_ERR_MSG)
-		return c->advice;
-	return "the finding tells what can be done";
-}
-
-static int refuse(struct coffer_session *s, const struct repair *p, struct coffer_err *e)
-{
-	const struct coffer_findings *f = &p->result->findings;
-	const struct coffer_finding *last = &f->items[f->n - 1];
-	const char *remedy = remedy_in_full(last, s->dev->name);
-
-	if (p->diagnosis.foreign)
-		return coffer_err_id(e,
-			coffer_err_refuse(e, EOPNOTSUPP, "%s: %s%s%s", s->dev->name, last->text,
-				remedy[0] ? "; " : "", remedy),
-			last->id);
-	return coffer_err_id(e,
-		coffer_err_needs_repair(e, EUCLEAN, "%s: %s; nothing was changed%s%s", s->dev->name,
-			last->text, remedy[0] ? "; " : "", remedy),
-		last->id);
-}
-
-/* On a disk whose volume is open a torn header copy can be mended, and nothing else. Not where
- * block 0 says nothing of LUKS: then it may be a filesystem that is in use, and the header a part
- * of it; nor where something else is made of the disk: a RAID has the same header on its other
- * disks. */
+/* While the volume is open, a torn header copy can be recovered, and nothing else. Not if block 0
+ * has no LUKS magic: then it may be a filesystem in use, and the header a part of it. Nor with
+ * other holders than mappings: a RAID has the same header on its other disks. */
 static int refuse_in_use(
 	const struct coffer_session *s, const struct repair *p, struct coffer_err *e)
 {
+	const struct coffer_diagnosis *d = &p->diagnosis;
 	struct stat st;
-	bool mends = s->disk.header != NULL && fstat(s->dev->fd, &st) == 0 &&
-		     coffer_holders_only_map(&st, s->disk.facts.header.uuid);
+	bool recovers = s->disk.header != NULL && fstat(s->dev->fd, &st) == 0 &&
+			coffer_holders_only_map(&st, s->disk.facts.header.uuid);
 
-	for (size_t i = 0; i < p->diagnosis.n_actions; i++)
-		mends = mends && p->diagnosis.actions[i].kind == COFFER_REPAIR_RECOVER_COPY;
-	if (mends || p->diagnosis.n_actions == 0)
+	for (size_t i = 0; i < d->n_actions; i++)
+		recovers = recovers && d->actions[i].kind == COFFER_REPAIR_RECOVER_COPY;
+	if (recovers || d->n_actions == 0)
 		return 0;
-	if (e)
-		*e = *p->in_use;
-	return -p->in_use->code;
+	return coffer_err_pass(e, -p->in_use->code, p->in_use);
 }
 
-/* Parts of the head may be lost with nothing beside the filesystem that tells of it: cryptsetup was
- * cut before its copy reached the disk, or a piece of the header. Its own checker may see it. */
-static int check_plain(struct coffer_session *s, struct repair *p, struct coffer_err *e)
+/* Everything before the first write. */
+static int prepare(struct coffer_session *s, struct repair *p, struct coffer_err *e)
 {
-	struct coffer_findings *l = &p->result->findings;
-	const struct coffer_diagnosis *d = &p->diagnosis;
-	const struct coffer_stop stop = {
-		.wanted = p->o->callbacks.stop, .userdata = p->o->callbacks.userdata};
-	struct coffer_err why = {0};
+	struct coffer_repair_result *res = p->result;
+	const struct coffer_finding *why;
 	int r;
 
-	if (d->no_safe_repair || d->foreign || d->n_actions > 0 ||
-		s->disk.operation != COFFER_OP_START || !p->segment.has_plain)
-		return 0;
-	/* A checker would see what is half written, and some do not even look. */
-	if (p->in_use || coffer_status_is_busy(p->result->status))
-		r = coffer_err_set(&why, EBUSY, "it is in use");
-	else
-		r = coffer_fs_check(s->dev, &p->segment.plain, &stop, &why);
-	if (r == 0 || r == -ENODATA)
-		return 0;
-	if (r == -EINTR)
-		return coffer_session_check_stop(s, e);
-	p->diagnosis.no_safe_repair = r == -EBADMSG;
-	r = r == -EBADMSG
-		    ? coffer_findings_print(l, COFFER_FINDING_FILESYSTEM, COFFER_VERDICT_BAD,
-			      "its checker finds damage: %s", why.msg)
-		    : coffer_findings_print(l, COFFER_FINDING_FILESYSTEM, COFFER_VERDICT_UNCHECKED,
-			      "its checker has not looked at all of it: %s", why.msg);
-	if (p->diagnosis.no_safe_repair)
-		coffer_findings_advise(l,
-			"keep a copy of the disk before anything mends it; if an encryption was "
-			"cut in its beginning, what it has overwritten in the first bytes is "
-			"nowhere else on the disk");
-	return r < 0 ? coffer_err_errno(e, -r, "judge %s", s->dev->name) : 0;
+	r = diagnose(s, p, &res->findings, e);
+	if (r == 0)
+		r = coffer_status_of(s->dev, &res->status, NULL, NULL, e);
+	if (r == 0)
+		r = check_filesystem(s, p, e);
+	if (r < 0)
+		return r;
+	res->stage_after = res->status->stage;
+	res->n_actions = p->diagnosis.n_actions;
+	memcpy(res->actions, p->diagnosis.actions, sizeof(res->actions));
+	why = blocker(&res->findings);
+	if (why)
+		return coffer_err_from_finding(e, s->dev->name, why);
+	return p->in_use ? refuse_in_use(s, p, e) : 0;
 }
 
 static int run(struct coffer_session *s, struct coffer_err *e)
@@ -360,41 +339,22 @@ static int run(struct coffer_session *s, struct coffer_err *e)
 	struct coffer_repair_result *res = p->result;
 	int r;
 
-	r = look(s, p, &res->findings, e);
-	if (r == 0)
-		r = coffer_status_of(s->dev, &res->status, NULL, NULL, e);
-	if (r == 0)
-		r = check_plain(s, p, e);
-	if (r < 0)
+	r = prepare(s, p, e);
+	if (r < 0 || res->n_actions == 0 || p->o->dry_run)
 		return r;
-	res->stage_after = res->status->stage;
-	res->n_actions = p->diagnosis.n_actions;
-	memcpy(res->actions, p->diagnosis.actions, sizeof(res->actions));
-	if (p->diagnosis.foreign || p->diagnosis.no_safe_repair)
-		return refuse(s, p, e);
-	if (p->in_use) {
-		r = refuse_in_use(s, p, e);
-		if (r < 0)
-			return r;
-	}
-	if (res->n_actions == 0 || p->o->dry_run)
-		return 0;
-	if (p->o->confirm && !p->o->confirm(p->o->callbacks.userdata, res)) {
-		(void)coffer_err_set(e, ECANCELED, "%s: nothing was changed", s->dev->name);
-		coffer_err_outcome(e, COFFER_NO);
-		return -ECANCELED;
-	}
+	if (p->o->confirm && !p->o->confirm(p->o->callbacks.userdata, res))
+		return coffer_err_no(e, ECANCELED, "%s: not changed", s->dev->name);
 	r = act_all(s, p, e);
 	res->changed = s->changed;
 	res->unlocked_run = s->result->unlocked_run;
-	if (r < 0 && res->changed) {
-		/* Law 4: no flush after one that may have failed, so this is a look only. */
-		s->dev->read_only = true;
-		(void)tell_stage_after(s, p, NULL);
-	}
-	if (r < 0)
-		tell_done(res, e);
-	return r < 0 ? r : tell_stage_after(s, p, e);
+	if (r == 0)
+		return read_stage_after(s, p, e);
+	append_done(res, e);
+	if (!res->changed)
+		return r;
+	s->dev->read_only = true; /* law 4: no flush after one that may have failed */
+	(void)read_stage_after(s, p, NULL);
+	return r;
 }
 
 static int repair_dev(struct coffer_dev *dev, const struct coffer_repair_options *o,
@@ -442,14 +402,9 @@ int coffer_repair(const struct coffer_repair_options *o, struct coffer_repair_re
 
 	r = o->dry_run ? coffer_dev_open_reading(o->device, &dev, &why)
 		       : coffer_dev_open(o->device, &dev, &why);
-	if (r == -EBUSY && !o->dry_run) {
+	if (r == -EBUSY && !o->dry_run)
 		in_use = coffer_dev_open_shared(o->device, &dev, NULL) == 0;
-		r = in_use ? 0 : r;
-	}
-	if (r < 0) {
-		if (e)
-			*e = why;
-		return coffer_err_wrap(e, r, "repair");
-	}
+	if (r < 0 && !in_use)
+		return coffer_err_wrap(e, coffer_err_pass(e, r, &why), "repair");
 	return repair_dev(dev, o, in_use ? &why : NULL, ret, e);
 }

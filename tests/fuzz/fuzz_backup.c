@@ -25,38 +25,36 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 /* What was taken is consistent: nothing in it leads out of the file. */
 static void use(const struct coffer_backup *b, uint64_t n)
 {
-	const struct coffer_trailer *t = &b->trailer;
+	const struct coffer_backup_info *t = &b->info;
 	_cleanup_free_ uint8_t *image = malloc(t->image_size);
-	struct coffer_restore_facts f = {.backup = b,
-		.device = "disk",
-		.device_size = n,
-		.json = b->json,
-		.uuid = t->uuid,
-		.copy_size = t->copy_size,
-		.content = ""};
+	struct coffer_header h = {
+		.json = b->json, .copy_size = b->copy_size, .copy = {(uint8_t *)b->image}};
+	struct coffer_restore_facts f = {
+		.backup = b, .device = "disk", .device_size = n, .header = &h, .content = ""};
 	struct coffer_findings l = {0};
 	struct coffer_keyslot_placement o;
 
-	if (t->image_size > n || 2 * t->copy_size > t->image_size ||
-		(b->sealed && t->image_size != n - COFFER_TRAILER_SIZE))
+	memcpy(h.uuid, t->uuid, sizeof(h.uuid));
+	if (t->image_size > n || 2 * b->copy_size > t->image_size ||
+		(t->sealed && t->image_size != n - COFFER_TRAILER_SIZE))
 		abort();
 	for (size_t i = 0; i < b->areas.n; i++)
-		if (b->areas.a[i].offset < 2 * t->copy_size ||
+		if (b->areas.a[i].offset < 2 * b->copy_size ||
 			b->areas.a[i].offset + b->areas.a[i].size > t->image_size ||
 			b->areas.a[i].slot >= COFFER_MAX_KEYSLOTS)
 			abort();
 	if (!image)
 		return;
 	memcpy(image, b->image, t->image_size);
-	coffer_image_clean(image, t->image_size, t->copy_size, &b->areas);
+	coffer_image_clean(image, t->image_size, b->copy_size, &b->areas);
 	for (int dead = 0; dead < 2; dead++) {
 		if (coffer_restore_judge(&f, &l) == 0 && l.n == 0)
 			abort(); /* nothing to say of anything? */
 		coffer_findings_free(&l);
-		f.json = NULL;
+		f.header = NULL;
 	}
 	if (coffer_keyslot_placement_find(
-		    &b->areas, &b->areas, UINT32_MAX, 2 * t->copy_size, t->image_size, &o) == 0) {
+		    &b->areas, &b->areas, UINT32_MAX, 2 * b->copy_size, t->image_size, &o) == 0) {
 		for (size_t i = 0; i < b->areas.n; i++) {
 			const struct coffer_area *a = &b->areas.a[i];
 
@@ -126,13 +124,13 @@ static void check_metadata(const uint8_t *data, size_t n)
 	const bool sealed = data[1] & 1;
 	const uint64_t size = image + (sealed ? COFFER_TRAILER_SIZE : 0);
 	_cleanup_free_ uint8_t *file = calloc(1, size);
-	struct coffer_trailer t = {.image_size = image,
-		.seqid = 3,
-		.copy_size = COFFER_LUKS2_MIN_COPY,
-		.kind = data[1] >> 1 & 3,
-		.data_offset = (uint64_t)data[2] << 20,
-		.pointer = (uint64_t)data[3] << 20,
-		.uuid = "5a8f2b16-9d0c-4a57-8f0e-0b4d1c9e7a01"};
+	struct coffer_trailer t = {.info = {.image_size = image,
+					   .seqid = 3,
+					   .conversion = data[1] >> 1 & 3,
+					   .data_offset = (uint64_t)data[2] << 20,
+					   .pointer = (uint64_t)data[3] << 20,
+					   .uuid = "5a8f2b16-9d0c-4a57-8f0e-0b4d1c9e7a01"},
+		.copy_size = COFFER_LUKS2_MIN_COPY};
 
 	n -= 4;
 	if (!file || n >= COFFER_LUKS2_MIN_COPY - COFFER_LUKS2_BIN)

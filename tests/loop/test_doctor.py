@@ -88,7 +88,7 @@ def torn(which, id_):
     img = path("torn")
     run("cp", healthy, img)
     tear(img, which)
-    disk(img, id_, "bad", "torn", f"see what 'coffer repair --dry-run {img}' would do")
+    disk(img, id_, "bad", "torn", f"see 'coffer repair --dry-run {img}'")
     run(COFFER, "repair", "--yes", img)
     doctor(img)
 

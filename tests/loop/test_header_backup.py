@@ -262,7 +262,6 @@ def unlocked():
         kill(img, slot)
     first = areas(img)[0][0]
     last = sum(areas(img)[1]) - 4096
-    assert first < 32768 + MiB <= last, "one read has both"
     with block_devices(), loop(img) as dev:
         mode = os.stat(dev).st_mode & 0o777
         try:
@@ -274,7 +273,7 @@ def unlocked():
                    prefix=["strace", "-f", "-y", "-o", log, "-e", "trace=pread64"])
             lines = re.findall(r"pread64\(.*", read_at(log).decode(errors="replace"))
             large = [n for n, line in enumerate(lines, 1)
-                     if f"<{dev}" in line and re.search(rf" {MiB}, \d+\) = {MiB}$", line)]
+                     if f"<{dev}" in line and re.search(rf" {AREA}, \d+\) = {AREA}$", line)]
             seen = []
             for n in large:
                 path = os.path.join(where, f"backup-{n}")
@@ -288,7 +287,7 @@ def unlocked():
                 got = read_at(path, first, 4096), read_at(path, last, 4096)
                 assert got in (old, new), f"pread64 {n}: a keyslot of each"
                 seen.append(got == new)
-            assert len(seen) > 3 and True in seen, (seen, lines)
+            assert set(seen) == {True, False}, (seen, lines)
         finally:
             os.chmod(dev, mode)
 
@@ -334,7 +333,7 @@ def during_a_conversion():
             p = run(COFFER, "header", "backup", "--header-backup-file", path_of("none"), placing,
                     status=(0, 3))  # its second copy may be there already
             half += p.returncode == 3
-            assert p.returncode == 0 or "half placed" in p.stderr, p.stderr
+            assert p.returncode == 0 or "only partly placed" in p.stderr, p.stderr
             refused(placing, finished, "unfinished conversion", "coffer repair",
                     args=("--allow", "geometry,keyslots,volume-key,uuid"))
     assert marked > 3 and half > 0, (marked, half)

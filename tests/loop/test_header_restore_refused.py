@@ -148,7 +148,7 @@ def bad_files():
         with open(bad, "wb") as f:
             f.write(data)
         p = unchanged(img, restore, img, bad, "--dry-run", status=(4,), program=COFFER)
-        assert re.search("damaged|no backup|newer coffer|impossible|accept", p.stderr), \
+        assert re.search("damaged|not a backup|newer coffer|impossible|accept", p.stderr), \
             (what, p.stderr)
         os.unlink(bad)
         count += 1
@@ -180,7 +180,7 @@ def bad_stock_files():
         flipped[at] ^= 1
         with open(bad, "wb") as f:
             f.write(flipped)
-        refused(img, bad, "damaged|no backup")
+        refused(img, bad, "damaged|not a backup")
     bad = path_of("bad")
     with open(bad, "wb") as f:
         f.write(whole[:-4096])
@@ -221,7 +221,7 @@ def forged_files():
     judge(seal(image, block[:20] + struct.pack(">I", 1) + block[24:]), "another header")
     judge(seal(image, block[:20] + struct.pack(">I", 7) + block[24:]), "damaged")
     judge(seal(image, block[:224] + b"x" * 256 + block[480:]), "damaged")
-    judge(seal(bytes(len(image)), block), "no backup")
+    judge(seal(bytes(len(image)), block), "not a backup")
 
     def with_json(edit):
         out = bytearray(image)
@@ -273,7 +273,7 @@ def odd_files():
     img = volume("one")
     path = backup(img)
     for bad, status, word in ((path_of("missing"), 1, "No such file"), (folder, 4, "regular file"),
-                              ("/dev/null", 4, "regular file"), (img, 4, "no backup|damaged")):
+                              ("/dev/null", 4, "regular file"), (img, 4, "not a backup|damaged")):
         p = unchanged(img, restore, img, bad, status=(status,))
         assert re.search(word, p.stderr), p.stderr
     link = path_of("link")
@@ -294,7 +294,7 @@ tap.run([
     ("refused: a filesystem instead", foreign_content, ext4, "ext4"),
     ("refused: a partition table instead", foreign_content, gpt, "partition table"),
     ("refused: LUKS1 instead", foreign_content, luks1, "LUKS1"),
-    ("refused: a head torn by stock", foreign_content, torn_by_stock, "torn head|conversion"),
+    ("refused: a head torn by stock", foreign_content, torn_by_stock, "torn moved segment|conversion"),
     ("refused: another volume", other_volume),
     ("refused: one word of --allow missing", one_by_one),
     ("refused: other sets of keys", key_sets),

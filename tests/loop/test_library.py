@@ -255,7 +255,7 @@ def header():
     assert f"'coffer repair --dry-run {img}'" in p.stdout and "at byte 65536\n" in p.stdout, p.stdout
     assert sha256(img) == before, "it was changed"
     p = program("header", box.plain, status=(3,))
-    assert "has no LUKS2 header" in p.stderr, p.stderr
+    assert "no LUKS2 header found" in p.stderr, p.stderr
 
 
 def doctor():
@@ -271,8 +271,8 @@ def doctor():
                 env=environment())
         assert p.stdout == "" and p.stderr == "", p
         p = run(*alone, programs["doctor"], torn, status=(3,), env=environment())
-    assert re.fullmatch(rf"{torn}: header-primary: .*torn.*\n\tsee what 'coffer repair --dry-run {torn}'"
-                        " would do\n", p.stdout), p
+    assert re.fullmatch(rf"{torn}: header-primary: .*torn.*\n\tsee 'coffer repair --dry-run {torn}'\n",
+                        p.stdout), p
     assert "1 finding needs care" in p.stderr, p.stderr
     assert sha256(torn) == before, "it was changed"
 

@@ -70,7 +70,7 @@ def asked(answer, status):
     assert p.returncode == status, (p.returncode, out, err)
     assert err.count("Do this? [y/N] ") == 1 and "1. redo-placement" in err, err
     if status:
-        assert sha256(img) == before and "nothing was changed" in err, err
+        assert sha256(img) == before and "not changed" in err, err
     else:
         assert "repaired; now encrypted" in err, err
         small.check(img)
@@ -254,13 +254,13 @@ def wrong_key(make, *done):
     copy = copy_to(img, os.path.join(folder, "copy"))
     status = 5 if done else 1
     p = run(COFFER, "repair", "--yes", "--key-file", wrong, copy, status=(status,))
-    kept = f"; what was done before is kept: '{done[0]}'" if done else ""
+    kept = f"; already done: '{done[0]}'" if done else ""
     assert re.search(f"no keyslot opens with this passphrase or key file of {copy}{kept}\n", p.stderr), p.stderr
     assert ("resume with: coffer repair --yes " in p.stderr) == bool(done), p.stderr
     last = report(img, "--yes", key=wrong, status=status, program=ASAN)
     assert last["outcome"] == ("interrupted" if done else "failed"), last
     assert "no keyslot opens with this passphrase" in last["message"], last
-    assert (kept in last["message"]) and ("is kept" in last["message"]) == bool(done), last
+    assert (kept in last["message"]) and ("already done" in last["message"]) == bool(done), last
     assert [a["action"] for a in last["actions"] if a["done"]] == list(done), last
     assert last["changed"] == bool(done) and (done or sha256(img) == before), last
     assert not done or last["stage_after"] in ("placed", "converting"), last
@@ -301,11 +301,11 @@ def stopped(how):
 with stack:
     tap.run([
         ("first copy lost: a filesystem's signature", unchanged, lost_below_filesystem, 6,
-         "second copy is whole"),
+         "second one is whole"),
         ("first copy lost: nothing of it is left", unchanged, overwritten, 6,
-         "second copy is whole"),
+         "second one is whole"),
         ("Bug: two volumes: a copy of another volume, which is older", unchanged, two_volumes, 6,
-         "two different volumes", "keep a copy"),
+         "two different volumes", "copy the disk"),
         ("no terminal, no --yes", not_asked),
         ("JSON, no --yes", not_asked, "--json"),
         ("asked, yes", asked, b"y\n", 0),
@@ -319,12 +319,12 @@ with stack:
         ("nothing to do: plain", lambda: has_nothing_to_do(small.copy())),
         ("nothing to do: encrypted", lambda: has_nothing_to_do(finished())),
         ("hopeless: both copies torn", unchanged, both_torn, 6, "neither of its copies is whole",
-         "keep a copy"),
+         "copy the disk"),
         ("hopeless: the saved head is lost", unchanged, head_lost, 6,
          f"the moved-segment copy at byte {5 * MiB} does not match"),
         ("hopeless: an abort's record is lost", unchanged, abort_lost, 6,
          f"record at byte {5 * MiB - 4096} is missing", f"should lie at byte {5 * MiB}"),
-        ("hopeless: a magic and no header", unchanged, magic_only, 6, "magic of LUKS2|whole"),
+        ("hopeless: a magic and no header", unchanged, magic_only, 6, "LUKS2 magic"),
         ("foreign: cryptsetup's", unchanged, of_stock, 4, "cryptsetup reencrypt --resume-only"),
         ("foreign: smaller, half placed", unchanged, lambda: shrunk(half_placed), 4,
          f"{small.size - 4096} bytes now.*{small.size}", "its size back"),

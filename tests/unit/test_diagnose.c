@@ -400,7 +400,7 @@ static void hot_other(struct disk *d)
 #define NONE COFFER_N_REPAIRS
 enum ends {
 	GOES,
-	HOPELESS,
+	NO_SAFE_REPAIR,
 	FOREIGN
 };
 
@@ -411,7 +411,7 @@ static const struct row {
 	const char *finding; /* the last one; NULL: there is none */
 	enum coffer_repair_kind want[2];
 	enum ends ends;
-	const char *remedy; /* a part of the last one's; "": any */
+	const char *advice; /* a part of the last one's; "": any */
 } rows[] = {
 	{"plain", COFFER_OP_START, nothing, NULL, {NONE, NONE}, GOES, ""},
 	{"plain, torn head", COFFER_OP_START, torn_head, "moved-segment-torn",
@@ -421,7 +421,7 @@ static const struct row {
 	{"plain, another head behind it", COFFER_OP_START, no_trace, "moved-segment-copy",
 		{NONE, NONE}, GOES, ""},
 	{"plain, a magic only", COFFER_OP_START, magic_only, "header-copies", {NONE, NONE},
-		HOPELESS, "coffer header restore"},
+		NO_SAFE_REPAIR, "coffer header restore"},
 	{"first copy lost", COFFER_OP_START, first_lost, "header-copies",
 		{COFFER_REPAIR_RECOVER_COPY, NONE}, GOES, ""},
 	{"first copy zeroed", COFFER_OP_START, first_zeroed, "header-copies",
@@ -429,25 +429,25 @@ static const struct row {
 	{"first copy lost, converting", COFFER_OP_START, first_lost_converting, "conversion",
 		{COFFER_REPAIR_RECOVER_COPY, COFFER_REPAIR_RESUME}, GOES, ""},
 	{"first copy lost, nothing converted", COFFER_OP_START, first_lost_placed, "header-copies",
-		{NONE, NONE}, HOPELESS, "second copy is whole"},
+		{NONE, NONE}, NO_SAFE_REPAIR, "cryptsetup repair"},
 	{"first copy lost, nothing of it is left", COFFER_OP_START, first_unlike, "header-copies",
-		{NONE, NONE}, HOPELESS, "second copy is whole"},
+		{NONE, NONE}, NO_SAFE_REPAIR, "cryptsetup repair"},
 	{"first copy lost, a filesystem's signature", COFFER_OP_START, first_under_filesystem,
-		"header-copies", {NONE, NONE}, HOPELESS, "second copy is whole"},
+		"header-copies", {NONE, NONE}, NO_SAFE_REPAIR, "cryptsetup repair"},
 	{"first copy lost, metadata contradict themselves", COFFER_OP_START,
-		first_lost_contradicting, "header-copies", {NONE, NONE}, HOPELESS,
-		"second copy is whole"},
+		first_lost_contradicting, "header-copies", {NONE, NONE}, NO_SAFE_REPAIR,
+		"cryptsetup repair"},
 	{"first copy lost, the head's copy not wiped", COFFER_OP_START, first_lost_copy_of_head,
 		"header-copies", {COFFER_REPAIR_RECOVER_COPY, NONE}, GOES, ""},
 	{"plain, an unclear head", COFFER_OP_START, unclear_head, "moved-segment-ambiguous",
-		{NONE, NONE}, HOPELESS, "dd if="},
+		{NONE, NONE}, NO_SAFE_REPAIR, "Ambiguous moved segment"},
 	{"plain, an unclear head, no filesystem in place", COFFER_OP_START, nothing_in_place,
-		"moved-segment-ambiguous", {NONE, NONE}, HOPELESS, "would destroy the keys"},
+		"moved-segment-ambiguous", {NONE, NONE}, NO_SAFE_REPAIR, "Ambiguous moved segment"},
 	{"plain, a map of what is used", COFFER_OP_START, map_in_head, "moved-segment-ambiguous",
-		{NONE, NONE}, HOPELESS, "restore a backup"},
+		{NONE, NONE}, NO_SAFE_REPAIR, "Ambiguous moved segment"},
 	{"plain, coffer was saving", COFFER_OP_START, saving, NULL, {NONE, NONE}, GOES, ""},
 	{"plain, its start is lost", COFFER_OP_START, head_lost, "moved-segment-lost", {NONE, NONE},
-		HOPELESS, "by that superblock"},
+		NO_SAFE_REPAIR, "spare superblock"},
 	{"plain, an old spare superblock", COFFER_OP_START, old_mirror, NULL, {NONE, NONE}, GOES,
 		""},
 	{"plain, something unknown", COFFER_OP_START, unknown_content, "content", {NONE, NONE},
@@ -469,19 +469,19 @@ static const struct row {
 	{"placed, a copy never written", COFFER_OP_CONVERT, never_written, "header-copies",
 		{COFFER_REPAIR_UNDO_STOCK_PLACEMENT, NONE}, GOES, ""},
 	{"placed, a copy never written, no saved head", COFFER_OP_CONVERT, never_written_no_copy,
-		"header-copies", {NONE, NONE}, HOPELESS, ""},
+		"header-copies", {NONE, NONE}, NO_SAFE_REPAIR, ""},
 	{"placed, keyslot torn", COFFER_OP_CONVERT, keyslot, "keyslot",
 		{COFFER_REPAIR_UNDO_STOCK_PLACEMENT, NONE}, GOES, ""},
 	{"placed, keyslot torn, used since", COFFER_OP_CONVERT, keyslot_used, "keyslot",
-		{NONE, NONE}, HOPELESS, "was used after"},
+		{NONE, NONE}, NO_SAFE_REPAIR, "recovery.md"},
 	{"placed, saved head not known", COFFER_OP_CONVERT, copy_unknown, "moved-segment-copy",
-		{NONE, NONE}, HOPELESS, "cryptsetup reencrypt --resume-only"},
+		{NONE, NONE}, NO_SAFE_REPAIR, "Incomplete copy"},
 	{"placed, saved head not complete", COFFER_OP_CONVERT, copy_incomplete,
-		"moved-segment-copy", {NONE, NONE}, HOPELESS, "is lost"},
+		"moved-segment-copy", {NONE, NONE}, NO_SAFE_REPAIR, "Incomplete copy"},
 	{"placed, saved head differs behind the header", COFFER_OP_CONVERT, copy_differs_behind,
-		"moved-segment-copy", {NONE, NONE}, HOPELESS, "cryptsetup reencrypt --resume-only"},
+		"moved-segment-copy", {NONE, NONE}, NO_SAFE_REPAIR, "Incomplete copy"},
 	{"placed, saved head lost", COFFER_OP_CONVERT, copy_lost, "moved-segment-copy",
-		{NONE, NONE}, HOPELESS, "wipefs -a"},
+		{NONE, NONE}, NO_SAFE_REPAIR, "Incomplete copy"},
 	{"inside stock's first step", COFFER_OP_CONVERT, hot, "conversion",
 		{COFFER_REPAIR_RESUME, NONE}, GOES, ""},
 	{"converting, second copy torn", COFFER_OP_CONVERT, step_done_second_torn, "conversion",
@@ -502,31 +502,31 @@ static const struct row {
 	{"damaged, used under the mark", COFFER_OP_DAMAGED, used_under_mark, "damage",
 		{COFFER_REPAIR_UNDO_BLOCK_0, NONE}, GOES, ""},
 	{"damaged, used, but half placed", COFFER_OP_DAMAGED, used_but_placed, "damage",
-		{NONE, NONE}, HOPELESS, "keep a copy"},
+		{NONE, NONE}, NO_SAFE_REPAIR, "copy the disk"},
 	{"damaged, used, saved head gone", COFFER_OP_DAMAGED, used_head_gone, "damage",
-		{NONE, NONE}, HOPELESS, "keep a copy"},
+		{NONE, NONE}, NO_SAFE_REPAIR, "copy the disk"},
 	{"damaged, used, the mark of an abort", COFFER_OP_DAMAGED, used_after_abort, "damage",
-		{NONE, NONE}, HOPELESS, "keep a copy"},
+		{NONE, NONE}, NO_SAFE_REPAIR, "copy the disk"},
 	{"damaged, saved head disproved", COFFER_OP_DAMAGED, copy_disproved, "damage", {NONE, NONE},
-		HOPELESS, "keep a copy"},
+		NO_SAFE_REPAIR, "copy the disk"},
 	{"damaged, saved head disproved in an abort", COFFER_OP_DAMAGED, abort_disproved, "damage",
-		{NONE, NONE}, HOPELESS, "keep a copy"},
+		{NONE, NONE}, NO_SAFE_REPAIR, "copy the disk"},
 	{"damaged, record lost, head proved by the rest", COFFER_OP_DAMAGED, record_lost, "damage",
 		{COFFER_REPAIR_UNDO_STOCK_PLACEMENT, NONE}, GOES, ""},
 	{"damaged, torn head", COFFER_OP_DAMAGED, torn_head, "damage",
 		{COFFER_REPAIR_UNDO_STOCK_PLACEMENT, NONE}, GOES, ""},
 	{"damaged, neither copy whole", COFFER_OP_DAMAGED, neither_whole, "damage", {NONE, NONE},
-		HOPELESS, "coffer header restore"},
+		NO_SAFE_REPAIR, "coffer header restore"},
 	{"damaged, an idle mark on btrfs", COFFER_OP_DAMAGED, mark_btrfs, "damage",
 		{COFFER_REPAIR_ERASE_TRANSITION, NONE}, GOES, ""},
 	{"damaged, an idle mark on ext4", COFFER_OP_DAMAGED, mark_ext4, "damage",
 		{COFFER_REPAIR_ERASE_TRANSITION, NONE}, GOES, ""},
 	{"damaged, a mark on ext4's superblock", COFFER_OP_DAMAGED, mark_ext4_super, "damage",
-		{NONE, NONE}, HOPELESS, "keep a copy"},
-	{"damaged, a mark on xfs", COFFER_OP_DAMAGED, mark_xfs, "damage", {NONE, NONE}, HOPELESS,
-		"keep a copy"},
+		{NONE, NONE}, NO_SAFE_REPAIR, "copy the disk"},
+	{"damaged, a mark on xfs", COFFER_OP_DAMAGED, mark_xfs, "damage", {NONE, NONE},
+		NO_SAFE_REPAIR, "copy the disk"},
 	{"damaged, a mark of a placement on btrfs", COFFER_OP_DAMAGED, mark_of_place, "damage",
-		{NONE, NONE}, HOPELESS, "keep a copy"},
+		{NONE, NONE}, NO_SAFE_REPAIR, "copy the disk"},
 	{"cryptsetup's", COFFER_OP_OTHER, both_whole, "conversion", {NONE, NONE}, FOREIGN,
 		"cryptsetup reencrypt --resume-only disk"},
 	{"cryptsetup's, inside a step", COFFER_OP_OTHER, hot_other, "conversion", {NONE, NONE},
@@ -561,11 +561,13 @@ static void check_row(const struct row *row, bool seen[COFFER_N_REPAIRS])
 				    .can_resume = !d->no_key},
 		&l, &got);
 	last = l.n > 0 ? &l.items[l.n - 1] : NULL;
-	good = r == 0 && got.no_safe_repair == (row->ends == HOPELESS) &&
-	       got.foreign == (row->ends == FOREIGN) && !row->finding == !last;
+	good = r == 0 && !row->finding == !last;
 	if (good && last)
 		good = strcmp(coffer_finding_name(last->id), row->finding) == 0 &&
-		       strstr(last->advice, row->remedy);
+		       (last->code != 0) == (row->ends != GOES) &&
+		       (last->outcome == COFFER_NEEDS_REPAIR) == (row->ends == NO_SAFE_REPAIR) &&
+		       (last->outcome == COFFER_REFUSED) == (row->ends == FOREIGN) &&
+		       strstr(last->advice, row->advice);
 	for (size_t i = 0; i < ARRAY_SIZE(row->want); i++) {
 		good = good && (i < got.n_actions ? got.actions[i].kind : NONE) == row->want[i];
 		if (row->want[i] != NONE)

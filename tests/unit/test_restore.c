@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* test_restore.c - may a header go back: each reason against it alone, allowed and not */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "header/restore_judge.h"
+#include "luks2/copy.h"
 #include "finding_named.h"
 #include "tap.h"
 
@@ -14,8 +16,8 @@
 enum {
 	GIB = 1 << 30,
 	SEQID = 5, /* of the backup */
-	ALL = COFFER_RESTORE_UUID | COFFER_RESTORE_GEOMETRY | COFFER_RESTORE_KEYSLOTS |
-	      COFFER_RESTORE_VOLUME_KEY
+	ALL = COFFER_ALLOW_UUID | COFFER_ALLOW_GEOMETRY | COFFER_ALLOW_KEYSLOTS |
+	      COFFER_ALLOW_VOLUME_KEY
 };
 
 /* What of a header's metadata the rows change. */
@@ -85,56 +87,55 @@ static const struct row rows[] = {
 	{"a stock file", "", "backup", 0, HERE(), .stock = true},
 	{"keyslot 0 lies elsewhere", "", NULL, 0,
 		{"16777216", "key", "first", "", "", "", "1048576", "552960"}},
-	{"another volume", "uuid", NULL, COFFER_RESTORE_UUID, HERE(), .uuid = "other"},
-	{"the data elsewhere", "geometry", NULL, COFFER_RESTORE_GEOMETRY,
+	{"another volume", "uuid", NULL, COFFER_ALLOW_UUID, HERE(), .uuid = "other"},
+	{"the data elsewhere", "geometry", NULL, COFFER_ALLOW_GEOMETRY,
 		{"33554432", "key", "first", "", "", "", "1048576", "32768"}},
-	{"larger header copies", "geometry", NULL, COFFER_RESTORE_GEOMETRY, HERE(),
+	{"larger header copies", "geometry", NULL, COFFER_ALLOW_GEOMETRY, HERE(),
 		.copy_size = 65536},
-	{"a larger keyslots area", "geometry", NULL, COFFER_RESTORE_GEOMETRY,
+	{"a larger keyslots area", "geometry", NULL, COFFER_ALLOW_GEOMETRY,
 		{"16777216", "key", "first", "", "", "", "2097152", "32768"}},
-	{"a smaller device", "geometry", NULL, COFFER_RESTORE_GEOMETRY, HERE(),
-		.device = GIB - 512},
+	{"a smaller device", "geometry", NULL, COFFER_ALLOW_GEOMETRY, HERE(), .device = GIB - 512},
 	{"a larger device", "", "geometry", 0, HERE(), .device = GIB + 512},
 	{"a smaller device, a stock file", "", NULL, 0, HERE(), .device = GIB - 512, .stock = true},
-	{"a device without room for data", "geometry", NULL, COFFER_RESTORE_GEOMETRY, HERE(),
+	{"a device without room for data", "geometry", NULL, COFFER_ALLOW_GEOMETRY, HERE(),
 		.device = 16777216, .stock = true},
 	{"a device without room for a header", "space", NULL, 0, HERE(), .device = 65536},
 	{"another volume key", "volume-key keyslots", NULL,
-		COFFER_RESTORE_VOLUME_KEY | COFFER_RESTORE_KEYSLOTS,
+		COFFER_ALLOW_VOLUME_KEY | COFFER_ALLOW_KEYSLOTS,
 		{"16777216", "other", "first", "", "", "", "1048576", "32768"}},
-	{"a changed keyslot", "keyslots", NULL, COFFER_RESTORE_KEYSLOTS,
+	{"a changed keyslot", "keyslots", NULL, COFFER_ALLOW_KEYSLOTS,
 		{"16777216", "key", "later", "", "", "", "1048576", "32768"}},
-	{"an added keyslot", "keyslots", NULL, COFFER_RESTORE_KEYSLOTS,
+	{"an added keyslot", "keyslots", NULL, COFFER_ALLOW_KEYSLOTS,
 		{"16777216", "key", "first", SECOND, "", "", "1048576", "32768"}},
 	{"a damaged keyslot", "", "keyslot", 0, HERE(), .damaged_slots = 1},
-	{"a damaged keyslot, a stock file", "keyslot", NULL, COFFER_RESTORE_KEYSLOTS, HERE(),
+	{"a damaged keyslot, a stock file", "keyslot", NULL, COFFER_ALLOW_KEYSLOTS, HERE(),
 		.damaged_slots = 1, .stock = true},
 	{"a token", "", "token", 0,
 		{"16777216", "key", "first", "", "\"0\":{\"type\":\"x\",\"keyslots\":[]}", "",
 			"1048576", "32768"}},
 	{"no header, all fits", "", NULL, 0, {0}},
 	{"no header, a stock file", "", NULL, 0, {0}, .stock = true},
-	{"no header, a smaller device", "geometry", NULL, COFFER_RESTORE_GEOMETRY, {0},
+	{"no header, a smaller device", "geometry", NULL, COFFER_ALLOW_GEOMETRY, {0},
 		.device = GIB - 512},
 	{"no header, a larger device", "", "geometry", 0, {0}, .device = GIB + 512},
-	{"no header, a detached one", "geometry", NULL, COFFER_RESTORE_GEOMETRY, {0},
+	{"no header, a detached one", "geometry", NULL, COFFER_ALLOW_GEOMETRY, {0},
 		.data_offset = 4096},
-	{"a torn header of another volume", "uuid", NULL, COFFER_RESTORE_UUID, {0}, .torn = "other",
+	{"a torn header of another volume", "uuid", NULL, COFFER_ALLOW_UUID, {0}, .torn = "other",
 		.torn_seqid = SEQID + 1},
 	{"a torn header of then", "", NULL, 0, {0}, .torn = UUID, .torn_seqid = SEQID},
 	{"a torn header of before", "", NULL, 0, {0}, .torn = UUID, .torn_seqid = SEQID - 1},
-	{"a torn header of later", "keyslots", NULL, COFFER_RESTORE_KEYSLOTS, {0}, .torn = UUID,
+	{"a torn header of later", "keyslots", NULL, COFFER_ALLOW_KEYSLOTS, {0}, .torn = UUID,
 		.torn_seqid = SEQID + 1},
 	{"no header, a filesystem", "content", NULL, 0, {0}, .content = "an ext4"},
 	{"second copy only, a filesystem", "content", NULL, 0, HERE(), .content = "an ext4"},
-	{"no header, a backup of a conversion", "conversion", NULL, COFFER_RESTORE_GEOMETRY, {0},
+	{"no header, a backup of a conversion", "conversion", NULL, COFFER_ALLOW_GEOMETRY, {0},
 		.converting = true},
 	{"a backup of a conversion", "conversion", NULL, 0, HERE(), .converting = true},
 	{"a whole first copy, a RAID", "content", NULL, 0, HERE(), .content = "a RAID",
 		.beside = true},
 	{"in use, all the same", "", "in-use", 0, HERE(), .active = true, .active_same = true},
 	{"in use by somebody else, all the same", "in-use", NULL, 0, HERE(), .active = true},
-	{"in use, a changed keyslot", "keyslots", "in-use", COFFER_RESTORE_KEYSLOTS,
+	{"in use, a changed keyslot", "keyslots", "in-use", COFFER_ALLOW_KEYSLOTS,
 		{"16777216", "key", "later", "", "", "", "1048576", "32768"}, .active = true,
 		.active_same = true},
 	{"in use, another volume key", "volume-key keyslots in-use", NULL, 0,
@@ -185,16 +186,17 @@ static bool same_words(const char *list, const char *text)
 static void judge(const struct row *row, unsigned int allow, struct coffer_findings *l)
 {
 	static const char require[] = ",\"requirements\":{\"mandatory\":[\"online-reencrypt-v2\"]}";
+	static uint8_t block[COFFER_LUKS2_BIN];
 	struct header then = usual;
 	_cleanup_json_ struct json_object *now = row->disk.offset ? make(&row->disk) : NULL;
-	struct coffer_backup b = {.sealed = !row->stock};
+	struct coffer_header h = {
+		.copy_size = row->copy_size ? row->copy_size : 16384, .copy = {block}, .json = now};
+	struct coffer_backup b = {.image = block, .copy_size = 16384};
 	struct coffer_copy_facts torn = {.magic = true, .seqid = row->torn_seqid};
 	struct coffer_restore_facts f = {.backup = &b,
 		.device = "disk",
 		.device_size = row->device ? row->device : GIB,
-		.json = now,
-		.uuid = row->uuid ? row->uuid : UUID,
-		.copy_size = row->copy_size ? row->copy_size : 16384,
+		.header = now ? &h : NULL,
 		.torn = row->torn ? &torn : NULL,
 		.damaged_slots = row->damaged_slots,
 		.content = row->content ? row->content : "",
@@ -205,19 +207,33 @@ static void judge(const struct row *row, unsigned int allow, struct coffer_findi
 
 	if (row->converting)
 		then.require = require;
+	(void)snprintf(h.uuid, sizeof(h.uuid), "%s", row->uuid ? row->uuid : UUID);
 	(void)snprintf(torn.uuid, sizeof(torn.uuid), "%s", row->torn ? row->torn : "");
 	b.json = make(&then);
-	b.trailer = (struct coffer_trailer){
-		.kind = row->converting ? COFFER_LUKS2_OTHER : COFFER_LUKS2_ENCRYPTED,
+	b.info = (struct coffer_backup_info){.sealed = !row->stock,
+		.conversion = row->converting ? COFFER_BACKUP_OTHER : COFFER_BACKUP_NONE,
 		.image_size = 32768 + 1048576,
 		.seqid = SEQID,
-		.copy_size = 16384,
 		.device_size = row->stock ? 0 : GIB,
 		.data_offset = row->data_offset ? row->data_offset : 16777216,
 		.uuid = UUID};
 	if (coffer_restore_judge(&f, l) < 0)
 		abort();
 	coffer_json_free(b.json);
+}
+
+/* The error names the words that allow all of it, or none. */
+static void test_refusal(const struct row *row, struct coffer_findings *l)
+{
+	struct coffer_err e = {0};
+	const int r = coffer_restore_refuse(l, "disk", 0, &e);
+
+	ok(r == (row->bad[0] ? -EPERM : 0) && (e.outcome == COFFER_REFUSED) == (r < 0) &&
+			(strstr(e.msg, "--allow") != NULL) == (row->word != 0),
+		"%s: %s", row->name, e.msg);
+	for (size_t i = 0; i < l->n && !row->word; i++)
+		if (strstr(l->items[i].advice, "--allow"))
+			ok(false, "%s: a way out that leads nowhere", row->name);
 }
 
 static void test_row(const struct row *row)
@@ -242,6 +258,7 @@ static void test_row(const struct row *row)
 		ok(c && (c->verdict == COFFER_VERDICT_UNCHECKED || strstr(row->bad, unknown[i])),
 			"%s: %s cannot be compared", row->name, unknown[i]);
 	}
+	test_refusal(row, &plain);
 	judge(row, row->word, &allowed);
 	ids(&allowed, COFFER_VERDICT_BAD, left, sizeof(left));
 	if (row->word)
