@@ -4,9 +4,9 @@ restores."""
 import hashlib
 import json
 import os
-import re
 import struct
 
+import coffer
 from coffer import ASAN, FAST
 from disk import NO_LOCKS, MiB, copy_to, luks_metadata, read_at, run, sha256, write_at
 from scratch import path_of
@@ -134,13 +134,18 @@ def unchanged(img, function, *args, **kw):
     return p
 
 
-def refused(img, path, *words, args=(), status=4):
-    """Both a dry run and a real one."""
-    for more in (("--dry-run",), ()):
-        p = unchanged(img, restore, img, path, *args, *more, status=(status,))
-        for word in words:
-            assert re.search(word, p.stderr), f"no '{word}' in: {p.stderr}"
+def refused(img, path, why, *names, args=(), status=4):
+    """Both a dry run and a real one, for this id (and errno, if it is not EPERM)."""
+    p = unchanged(img, restore, img, path, "--dry-run", "--json", *args, status=(status,))
+    assert why_of(p).removesuffix(" EPERM") == why, p.stdout
+    p = unchanged(img, restore, img, path, *args, status=(status,))
+    for name in names:
+        assert name in p.stderr, f"no '{name}' in: {p.stderr}"
     return p.stderr
+
+
+def why_of(p):
+    return coffer.why(coffer.events(p)[-1])
 
 
 def checks(img, path, *args, status=(0,)):

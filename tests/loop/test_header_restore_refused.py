@@ -11,7 +11,7 @@ import struct
 import coffer
 from backups import (AREA, OFFSET, SIZE, TRAILER, add, areas, assert_opens, backup, change, checks,
                      copy, cryptsetup, key, kill, path_of_folder, refused, restore, stock_backup,
-                     unchanged, volume, write)
+                     unchanged, volume, why_of, write)
 from coffer import COFFER, FAST, Box, header
 from disk import MiB, luks_metadata, read_at, run
 from scratch import folder, path_of, stack
@@ -28,7 +28,7 @@ def foreign_content(make, word):
     with open(other, "wb") as f:
         f.truncate(SIZE)
     make(other)
-    refused(other, path, word, args=("--allow", "uuid,geometry,keyslots,volume-key"))
+    refused(other, path, "content", word, args=("--allow", "uuid,geometry,keyslots,volume-key"))
 
 
 def ext4(img):
@@ -62,9 +62,9 @@ def torn_by_stock(img):
 def other_volume():
     img, other = volume("one"), volume("one")
     path = backup(other)
-    text = refused(img, path, "volume", "--allow uuid")
+    text = refused(img, path, "uuid", "--allow uuid")
     assert header(img)["uuid"] in text and header(other)["uuid"] in text
-    refused(img, path, "another volume key", args=("--allow", "uuid,keyslots"))
+    refused(img, path, "volume-key", args=("--allow", "uuid,keyslots"))
     restore(img, path, "--allow", "uuid,keyslots,volume-key")
     assert header(img)["uuid"] == header(other)["uuid"]
 
@@ -75,7 +75,7 @@ def one_by_one():
     path = backup(other)
     words = ["uuid", "volume-key", "keyslots"]
     for left_out in words:
-        refused(img, path, f"--allow {left_out}",
+        refused(img, path, left_out, f"--allow {left_out}",
                 args=("--allow", ",".join(w for w in words if w != left_out)))
     for bad in "", "uuid,", ",uuid", "everything", "uuid geometry", "UUID":
         p = unchanged(img, restore, img, path, "--allow", bad, status=(2,))
@@ -88,17 +88,16 @@ def key_sets():
     seen = checks(img, path)
     assert not [c for c in seen["checks"] if c["verdict"] == "bad"] and seen["same"] is False
     kill(img, 1)
-    refused(img, path, "keyslot 1: removed since", "--allow keyslots")
+    refused(img, path, "keyslots", "keyslot 1", "--allow keyslots")
     change(img, "one", "uno")
-    refused(img, path, r"keyslot 1: removed since.*keyslot 0: changed since")
+    refused(img, path, "keyslots", "keyslot 1", "keyslot 0")
     for word in "four", "five":
         add(img, "uno", word)
-    refused(img, path, r"keyslots 0, 1: changed since.*keyslot 3: added since")
+    refused(img, path, "keyslots", "keyslots 0, 1", "keyslot 3")
     restore(img, path, "--allow", "keyslots")
     assert_opens(img, ["one", "two", "three"], ["uno", "four", "five"])
     # what opened it in between opens nothing, should an old header come back
-    p = restore(img, path)
-    assert "nothing was to be done" in p.stderr, p.stderr
+    assert coffer.events(restore(img, path, "--json"))[-1]["changed"] is False
 
 
 def same_slot_again():
@@ -107,7 +106,7 @@ def same_slot_again():
     path = backup(img)
     kill(img, 1)
     add(img, "one", "two")
-    refused(img, path, "keyslot 1: changed since")
+    refused(img, path, "keyslots", "keyslot 1")
 
 
 def other_layout(options):
@@ -117,7 +116,7 @@ def other_layout(options):
     other = copy(img)
     cryptsetup("luksFormat", "--type", "luks2", *FAST, *options, "--uuid", header(img)["uuid"],
                other, key("two"))
-    refused(other, path, "--allow geometry", args=("--allow", "volume-key,keyslots"))
+    refused(other, path, "geometry", "--allow geometry", args=("--allow", "volume-key,keyslots"))
     restore(other, path, "--allow", "geometry,volume-key,keyslots")
     assert_opens(other, ["one"], ["two"])
     assert luks_metadata(other)["segments"] == luks_metadata(img)["segments"]
@@ -132,7 +131,7 @@ def no_room():
     path = backup(small)
     at, n = areas(small)[0]
     write(small, at, os.urandom(4096))
-    refused(small, path, "too full", "luksKillSlot")
+    refused(small, path, "space", "luksKillSlot")
 
 
 def bad_files():
@@ -147,9 +146,8 @@ def bad_files():
         bad = path_of("bad")
         with open(bad, "wb") as f:
             f.write(data)
-        p = unchanged(img, restore, img, bad, "--dry-run", status=(4,), program=COFFER)
-        assert re.search("damaged|not a backup|newer coffer|impossible|accept", p.stderr), \
-            (what, p.stderr)
+        p = unchanged(img, restore, img, bad, "--dry-run", "--json", status=(4,), program=COFFER)
+        assert why_of(p) in ("EBADMSG", "ENODATA", "EOPNOTSUPP"), (what, p.stdout)
         os.unlink(bad)
         count += 1
 
@@ -180,11 +178,11 @@ def bad_stock_files():
         flipped[at] ^= 1
         with open(bad, "wb") as f:
             f.write(flipped)
-        refused(img, bad, "damaged|not a backup")
+        refused(img, bad, "ENODATA" if at == 0 else "EBADMSG")
     bad = path_of("bad")
     with open(bad, "wb") as f:
         f.write(whole[:-4096])
-    refused(img, bad, "end is missing")
+    refused(img, bad, "EBADMSG")
     found = checks(img, stock_backup(img))["checks"]
     assert [c for c in found if c["id"] == "backup" and c["verdict"] == "note"], found
     # ours without its trailer is one of these
@@ -209,19 +207,19 @@ def forged_files():
     whole = read_at(backup(img))
     image, block = whole[:-TRAILER], whole[-TRAILER:]
 
-    def judge(data, word):
+    def judge(data, why="EBADMSG"):
         bad = path_of("forged")
         with open(bad, "wb") as f:
             f.write(data)
-        refused(img, bad, word)
+        refused(img, bad, why)
 
-    judge(seal(image, block[:16] + struct.pack(">I", 2) + block[20:]), "newer coffer")
+    judge(seal(image, block[:16] + struct.pack(">I", 2) + block[20:]), "EOPNOTSUPP")
     for at, value in (40, 99), (48, 32768), (64, 0), (120, 1):
-        judge(seal(image, block[:at] + struct.pack(">Q", value) + block[at + 8:]), "another header")
-    judge(seal(image, block[:20] + struct.pack(">I", 1) + block[24:]), "another header")
-    judge(seal(image, block[:20] + struct.pack(">I", 7) + block[24:]), "damaged")
-    judge(seal(image, block[:224] + b"x" * 256 + block[480:]), "damaged")
-    judge(seal(bytes(len(image)), block), "not a backup")
+        judge(seal(image, block[:at] + struct.pack(">Q", value) + block[at + 8:]))
+    judge(seal(image, block[:20] + struct.pack(">I", 1) + block[24:]))
+    judge(seal(image, block[:20] + struct.pack(">I", 7) + block[24:]))
+    judge(seal(image, block[:224] + b"x" * 256 + block[480:]))
+    judge(seal(bytes(len(image)), block), "ENODATA")
 
     def with_json(edit):
         out = bytearray(image)
@@ -243,11 +241,10 @@ def forged_files():
                  lambda m: m["config"].update(keyslots_size=str(2 ** 62)),
                  lambda m: m["keyslots"].update({"99": m["keyslots"]["0"]}),
                  lambda m: m["keyslots"].update({"1": m["keyslots"]["0"]}),
-                 lambda m: m["keyslots"]["0"].pop("af"),
                  lambda m: m["digests"]["0"].pop("salt"),
                  lambda m: m["segments"]["0"].update(type="x")):
-        judge(seal(with_json(edit), block), "metadata are wrong|impossible places|"
-              "libcryptsetup does not accept .*: .{10,}")
+        judge(seal(with_json(edit), block))
+    judge(seal(with_json(lambda m: m["keyslots"]["0"].pop("af")), block), "EINVAL")
 
 
 def hostile_uuid():
@@ -272,29 +269,29 @@ def hostile_uuid():
 def odd_files():
     img = volume("one")
     path = backup(img)
-    for bad, status, word in ((path_of("missing"), 1, "No such file"), (folder, 4, "regular file"),
-                              ("/dev/null", 4, "regular file"), (img, 4, "not a backup|damaged")):
-        p = unchanged(img, restore, img, bad, status=(status,))
-        assert re.search(word, p.stderr), p.stderr
+    for bad, status, why in ((path_of("missing"), 1, "ENOENT"), (folder, 4, "EINVAL"),
+                             ("/dev/null", 4, "EINVAL"), (img, 4, "EBADMSG")):
+        p = unchanged(img, restore, img, bad, "--json", status=(status,))
+        assert why_of(p) == why, p.stdout
     link = path_of("link")
     os.symlink(path, link)
     restore(img, link, "--dry-run")
     large = path_of("large")
     with open(large, "wb") as f:
         f.truncate(1 << 34)
-    assert "no backup" in restore(img, large, status=(4,)).stderr
+    restore(img, large, status=(4,))
     fifo = path_of("fifo")
     os.mkfifo(fifo)
-    assert "regular file" in restore(img, fifo, status=(4,)).stderr
+    assert why_of(restore(img, fifo, "--json", status=(4,))) == "EINVAL"
     p = run(COFFER, "header", "restore", img, status=(2,))
     assert "--header-backup-file" in p.stderr, p.stderr
 
 
 tap.run([
     ("refused: a filesystem instead", foreign_content, ext4, "ext4"),
-    ("refused: a partition table instead", foreign_content, gpt, "partition table"),
+    ("refused: a partition table instead", foreign_content, gpt, "gpt"),
     ("refused: LUKS1 instead", foreign_content, luks1, "LUKS1"),
-    ("refused: a head torn by stock", foreign_content, torn_by_stock, "torn moved segment|conversion"),
+    ("refused: a head torn by stock", foreign_content, torn_by_stock, "filesystem"),
     ("refused: another volume", other_volume),
     ("refused: one word of --allow missing", one_by_one),
     ("refused: other sets of keys", key_sets),

@@ -94,7 +94,7 @@ def known_by_size():
     report = as_run(img, "--device-size", str(7 * MiB + 1000))
     assert verdicts(report, "filesystem", "single-device", "used-only") == [
         "note", "unchecked", "note"], report["preflight"]
-    assert report["used_only"] is False and "does not know" in report["all_because"], report
+    assert report["used_only"] is False and report["all_because"], report
 
 
 def used(how, *args):
@@ -114,8 +114,6 @@ def estimated(fs, size, end):
     report = plan(img)
     assert report["exact"] is False and report["used_only"], report
     assert verdicts(report, "used-only") == ["note"], report["preflight"]
-    text = run(*command(img, "--no-speed")).stdout
-    assert re.search(f"ready to encrypt about .* of {fs}", text) and "writes    about" in text, text
     summary = coffer.events(coffer.encrypt(img, box.key, "--json", *AUTO))[-1]
     assert summary["used_only"], summary
     slack = max(2 * MiB, report["to_move"] // 4)
@@ -144,7 +142,6 @@ def rest():
                    coffer.command("encrypt", img, box.key, "--threads", "1", *AUTO))
     report = plan(img)
     assert report["status"]["stage"] == "placed" and report["exact"] is False, report
-    assert "writes    at most" in run(*command(img, "--no-speed")).stdout
     assert plan(img, *ALL)["exact"], "everything is exact"
     summary = coffer.events(coffer.encrypt(img, box.key, "--json", *AUTO))[-1]
     assert summary["used_only"] and summary["bytes_moved"] < report["to_move"], summary
@@ -196,13 +193,11 @@ def restoring():
     assert [s["phase"] for s in report["phases"]] == ["undo"] and report["steps"] == 0, report
 
 
-def others(make, stage, status, *words):
+def others(make, stage, status, command=""):
     img = make()
     report = plan(img, status=(status,))
     bad = refusal(report, "state")
-    text = bad["text"] + " " + bad.get("advice", "")
-    for word in words:
-        assert re.search(word, text), text
+    assert command in bad["text"] + bad.get("advice", ""), bad
     assert report["status"]["stage"] == stage and not report["phases"], report
     assert report["message"] and report["speed"]["measured"] is False
     p = coffer.encrypt(img, box.key, "--dry-run", status=(status,))
@@ -259,15 +254,11 @@ def only_reads(block):
 
 def text():
     p = run(*command(box.copy("text"), *ALL))
-    for words in ("ready to encrypt 10.0 MiB of ext4", r"writes +at most .* in 10 steps",
-                  r"time +about .* \(.* to .*\)", r"measured +in ", r"ok +reserve ",
-                  r"ok +content ", r"save +copy the first", r"worst: nothing happened"):
-        assert re.search(words, p.stdout), f"no '{words}' in:\n{p.stdout}"
+    for fact in "10.0 MiB", "ext4", "10485760", r"ok +reserve ", r"ok +content ", r"\bsave ":
+        assert re.search(fact, p.stdout), f"no '{fact}' in:\n{p.stdout}"
     assert p.stderr == "" and "{" not in p.stdout, p.stdout
     p = run(*command(image(12 * MiB, "ext4", 12 * MiB)), status=(4,))
-    assert "cannot be encrypted yet (1 problem)" in p.stdout, p.stdout
-    assert re.search(r"FAIL +reserve ", p.stdout), p.stdout
-    assert re.search(r"fix: make the filesystem smaller", p.stdout), p.stdout
+    assert re.search(r"BAD +reserve ", p.stdout) and "resize2fs" in p.stdout, p.stdout
 
 
 def full_stdout():
@@ -302,10 +293,10 @@ with stack:
         ("used: a conversion under way, at most", rest),
         *[("cut: " + name, cut, *rest) for name, *rest in CUTS],
         ("cut: an abort", restoring),
-        ("state: encrypted", others, box.encrypted, "encrypted", 4, "LUKS already"),
-        ("state: shrunk", others, shrunk, "shrunk", 4, "give it its size back"),
-        ("state: another's reencryption", others, foreign, "other", 4, "resume-only"),
-        ("state: damaged", others, damaged, "damaged", 6, "moved-segment copy"),
+        ("state: encrypted", others, box.encrypted, "encrypted", 4, "coffer status"),
+        ("state: shrunk", others, shrunk, "shrunk", 4),
+        ("state: another's reencryption", others, foreign, "other", 4, "--resume-only"),
+        ("state: damaged", others, damaged, "damaged", 6, "coffer repair"),
         ("only reads: image", only_reads, False),
         ("only reads: block device", only_reads, True),
         ("text for people", text),

