@@ -36,9 +36,6 @@ REFUSES(LOCKS_BLOCK, LOCKS, EACCES,
 SAYS(HEADER_COPY, HEADER_PRIMARY, OK,
 	"{copy} header copy: whole, sequence number {sequence}",
 	NULL)
-SAYS(HEADER_COPY_UNUSED, HEADER_PRIMARY, NOTE,
-	"{copy} header copy: unused bytes are not zero",
-	NULL)
 SAYS(HEADER_COPY_MISSING, HEADER_PRIMARY, BAD,
 	"{copy} header copy: missing at byte {offset}",
 	NULL)
