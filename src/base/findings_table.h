@@ -64,10 +64,10 @@ SAYS(METADATA_REFUSED, METADATA, BAD,
 	"[{copy}: ]libcryptsetup refuses the metadata: {reason}",
 	NULL)
 SAYS(METADATA_INVALID, KEYSLOT, BAD,
-	"[{copy}: ][{object}: ]invalid {member}[ '{value}']",
+	"[{copy}: ]{object}: invalid {member}",
 	NULL)
 SAYS(METADATA_UNKNOWN, KEYSLOT, NOTE,
-	"[{copy}: ][{object}: ]unknown {member} '{value}'",
+	"[{copy}: ]{object}: unknown {member} '{value}'",
 	NULL)
 SAYS(METADATA_MORE, KEYSLOT, BAD,
 	"[{copy}: ]{count} more of this kind",
