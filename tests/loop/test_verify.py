@@ -330,7 +330,7 @@ def as_text():
     p = run(ASAN, "verify", img, status=(3,))
     lines = p.stdout.splitlines()
     assert re.fullmatch(rf"{img}: encrypted; \d+ checks, 1 failed, 4 skipped", lines[0]), lines[0]
-    assert any(re.match(r"  FAIL +header-primary +first header copy: torn", x)
+    assert any(re.match(r"  FAIL +header-primary .*torn", x)
                for x in lines), p.stdout
     assert any(x.strip() == f"fix: see what 'coffer repair --dry-run {img}' would do"
                for x in lines), p.stdout
