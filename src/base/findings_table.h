@@ -36,9 +36,6 @@ REFUSES(LOCKS_BLOCK, LOCKS, EACCES,
 SAYS(HEADER_COPY, HEADER_PRIMARY, OK,
 	"{copy} header copy: whole, sequence number {sequence}",
 	NULL)
-SAYS(HEADER_COPY_UNUSED, HEADER_PRIMARY, NOTE,
-	"{copy} header copy: unused bytes are not zero",
-	NULL)
 SAYS(HEADER_COPY_MISSING, HEADER_PRIMARY, BAD,
 	"{copy} header copy: missing at byte {offset}",
 	NULL)
@@ -67,10 +64,10 @@ SAYS(METADATA_REFUSED, METADATA, BAD,
 	"[{copy}: ]libcryptsetup refuses the metadata: {reason}",
 	NULL)
 SAYS(METADATA_INVALID, KEYSLOT, BAD,
-	"[{copy}: ][{object}: ]invalid {member}[ '{value}']",
+	"[{copy}: ]{object}: invalid {member}",
 	NULL)
 SAYS(METADATA_UNKNOWN, KEYSLOT, NOTE,
-	"[{copy}: ][{object}: ]unknown {member} '{value}'",
+	"[{copy}: ]{object}: unknown {member} '{value}'",
 	NULL)
 SAYS(METADATA_MORE, KEYSLOT, BAD,
 	"[{copy}: ]{count} more of this kind",

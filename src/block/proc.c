@@ -172,28 +172,16 @@ int coffer_fdinfo_parse(const char *text, size_t n, struct coffer_fdinfo *ret)
 	return 0;
 }
 
-int coffer_proc_stat_parse(const char *text, size_t n, struct coffer_proc_stat *ret)
+char coffer_proc_state_parse(const char *text, size_t n)
 {
-	enum {
-		STATE_TO_START = 19 /* fields 3 and 22 */
-	};
 	const char *end = n ? memrchr(text, ')', n) : NULL;
-	struct coffer_proc_stat s;
 	struct text t, w;
 
 	if (!end)
-		return -EBADMSG;
+		return 0;
 	t = (struct text){.p = end + 1, .n = n - (size_t)(end + 1 - text)};
 	w = word(&t);
-	if (w.n != 1)
-		return -EBADMSG;
-	s.state = *w.p;
-	for (int i = 0; i < STATE_TO_START; i++)
-		w = word(&t);
-	if (!number(w, 10, UINT64_MAX, &s.started))
-		return -EBADMSG;
-	*ret = s;
-	return 0;
+	return w.n == 1 ? *w.p : 0;
 }
 
 int coffer_proc_number(const char *text, size_t n, const char *name, uint64_t *ret)

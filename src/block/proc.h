@@ -33,14 +33,9 @@ struct coffer_fdinfo {
 /* -EBADMSG, and @ret unchanged: the flags are missing or not a number. */
 int coffer_fdinfo_parse(const char *text, size_t n, struct coffer_fdinfo *ret);
 
-/* /proc/PID/stat */
-struct coffer_proc_stat {
-	char state;	  /* 'R', 'S', 'D', 'T' (stopped), 't' (traced), 'Z', ... */
-	uint64_t started; /* clock ticks after the boot */
-};
-
-/* -EBADMSG, and @ret unchanged. The command in it may hold any byte, parentheses too. */
-int coffer_proc_stat_parse(const char *text, size_t n, struct coffer_proc_stat *ret);
+/* The state in /proc/PID/stat: 'R', 'S', 'D', 'T' (stopped), 't' (traced), 'Z', ...; 0: not
+ * found. The command before it may contain any byte, even brackets. */
+char coffer_proc_state_parse(const char *text, size_t n);
 
 /* The number after @name ("MemAvailable:") at the start of a line, as in /proc/meminfo. -ENODATA,
  * and *ret unchanged: there is none. */

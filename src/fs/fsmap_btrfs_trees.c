@@ -130,34 +130,27 @@ static int walk(struct btrfs *b, uint64_t tree, item_fn fn)
 	return r;
 }
 
-/* The chunk that contains byte @at; NULL: none. */
+static int compare_start(const void *key, const void *chunk)
+{
+	const uint64_t at = *(const uint64_t *)key, start = ((const struct chunk *)chunk)->start;
+
+	return (at > start) - (at < start);
+}
+
+/* The chunk that starts at @at; NULL: none. */
 static struct chunk *find_chunk(struct btrfs *b, uint64_t at)
 {
-	size_t low = 0, high = b->n_chunks;
-
-	while (low < high) {
-		const size_t mid = low + (high - low) / 2;
-
-		if (at - b->chunks[mid].start < b->chunks[mid].length)
-			return &b->chunks[mid];
-		if (at < b->chunks[mid].start)
-			high = mid;
-		else
-			low = mid + 1;
-	}
-	return NULL;
+	return b->n_chunks == 0
+		       ? NULL
+		       : bsearch(&at, b->chunks, b->n_chunks, sizeof(*b->chunks), compare_start);
 }
 
 /* Where the copies are, if each of them is one piece of the device. */
-static int take_copies(struct btrfs *b, struct chunk *c, const struct item *i)
+static int take_copies(struct btrfs *b, struct chunk *c, const struct btrfs_chunk *disk)
 {
-	const struct btrfs_chunk *disk = (const void *)i->data; /* packed: needs no alignment */
 	const uint64_t profile = le64toh(disk->type) & BTRFS_BLOCK_GROUP_PROFILE_MASK;
-	const unsigned int n = le16toh(disk->num_stripes);
+	const unsigned int n = c->n_stripes;
 
-	c->n_stripes = n;
-	if (i->size < sizeof(*disk) + (n - 1) * sizeof(struct btrfs_stripe))
-		return damaged(b, "a chunk item is too short");
 	if (!(profile == 0 && n == 1) && !(profile == BTRFS_BLOCK_GROUP_DUP && n == MAX_COPIES))
 		return 0;
 	for (unsigned int k = 0; k < n; k++) {
@@ -175,20 +168,22 @@ static int take_copies(struct btrfs *b, struct chunk *c, const struct item *i)
 
 static int take_chunk(struct btrfs *b, const struct item *i)
 {
-	struct chunk c = {.start = i->offset, .at = i->offset};
+	const struct btrfs_chunk *disk = (const void *)i->data; /* packed: needs no alignment */
 	const struct chunk *last = b->n_chunks ? &b->chunks[b->n_chunks - 1] : NULL;
+	struct chunk c = {.start = i->offset, .at = i->offset};
 	int r;
 
 	if (i->type != BTRFS_CHUNK_ITEM_KEY)
 		return 0;
-	if (i->size < sizeof(struct btrfs_chunk) ||
-		((const struct btrfs_chunk *)(const void *)i->data)->num_stripes == 0)
+	if (i->size < sizeof(*disk) || disk->num_stripes == 0)
 		return damaged(b, "a chunk item is too short");
-	c.length = le64toh(((const struct btrfs_chunk *)(const void *)i->data)->length);
-	if (c.length == 0 || c.length > UINT64_MAX - c.start ||
+	c.length = le64toh(disk->length);
+	c.n_stripes = le16toh(disk->num_stripes);
+	if (i->size < sizeof(*disk) + (c.n_stripes - 1) * sizeof(struct btrfs_stripe) ||
+		c.length == 0 || c.length > UINT64_MAX - c.start ||
 		(last && last->start + last->length > c.start))
-		return damaged(b, "its chunks overlap");
-	r = take_copies(b, &c, i);
+		return damaged(b, "its chunks overlap, or a chunk item is too short");
+	r = take_copies(b, &c, disk);
 	if (r < 0)
 		return r;
 	if (!ARRAY_ROOM(b->chunks, b->n_chunks))
@@ -202,24 +197,25 @@ static int take_dev_extent(struct btrfs *b, const struct item *i)
 {
 	const struct btrfs_dev_extent *disk = (const void *)i->data;
 	struct chunk *c;
+	uint64_t length;
 
 	if (i->type != BTRFS_DEV_EXTENT_KEY)
 		return 0;
 	if (i->id != b->fs->device || i->size < sizeof(*disk))
 		return damaged(b, "a device extent is of another device");
+	length = le64toh(disk->length);
 	/* With two chunks in one place, free bytes of one could be used bytes of the other. */
-	if (i->offset < b->dev_end || i->offset > b->fs->end ||
-		le64toh(disk->length) > b->fs->end - i->offset)
+	if (i->offset < b->dev_end || i->offset > b->fs->end || length > b->fs->end - i->offset)
 		return damaged(b, "device extents overlap, or are beyond its end");
-	b->dev_end = i->offset + le64toh(disk->length);
+	b->dev_end = i->offset + length;
 	c = find_chunk(b, le64toh(disk->chunk_offset));
-	if (!c || c->start != le64toh(disk->chunk_offset))
+	if (!c)
 		return damaged(b, "a device extent belongs to no chunk");
 	c->found++;
 	if (c->n_copies == 0) /* an unknown profile */
 		return coffer_fsmap_add_fixed(b->m, i->offset, b->dev_end, b->e);
 	for (unsigned int k = 0; k < c->n_copies; k++)
-		if (c->copies[k] == i->offset && c->length == le64toh(disk->length))
+		if (c->copies[k] == i->offset && c->length == length)
 			return 0;
 	return damaged(b, "a device extent is not where its chunk is");
 }
@@ -232,8 +228,7 @@ static int take_group(struct btrfs *b, const struct item *i)
 	if (i->type != BTRFS_BLOCK_GROUP_ITEM_KEY)
 		return 0;
 	c = find_chunk(b, i->id);
-	if (i->size < sizeof(*disk) || !c || c->start != i->id || c->length != i->offset ||
-		c->has_group)
+	if (i->size < sizeof(*disk) || !c || c->length != i->offset || c->has_group)
 		return damaged(b, "a block group is not a chunk");
 	c->has_group = true;
 	c->used = le64toh(disk->used);
@@ -296,10 +291,8 @@ static int check_chunks(struct btrfs *b)
 	for (size_t i = 0; i < b->n_chunks; i++) {
 		const struct chunk *c = &b->chunks[i];
 
-		if (!c->has_group || c->used != c->seen)
-			return damaged(b, "a block group's count of used bytes is wrong");
-		if (c->found != c->n_stripes)
-			return damaged(b, "a chunk is not in the device tree");
+		if (!c->has_group || c->used != c->seen || c->found != c->n_stripes)
+			return damaged(b, "its trees contradict each other");
 	}
 	return 0;
 }

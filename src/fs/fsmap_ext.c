@@ -159,6 +159,8 @@ static errcode_t source_open(const char *name, int flags, io_channel *ret)
 struct ext {
 	struct source source;
 	ext2_filsys fs;
+	uint64_t end;
+	bool mount;
 	struct coffer_fsmap *m;
 	struct coffer_err *e;
 	int print_failed; /* of a journal block: libext2fs stops without a reason */
@@ -438,7 +440,7 @@ static int add_inode_tails(struct ext *x)
 }
 
 /* Free is what both report. Without the right to mount, libext2fs alone decides. */
-static int ask_kernel(struct ext *x, uint64_t end)
+static int ask_kernel(struct ext *x)
 {
 	static const char *const options[] = {"noload", NULL};
 	_cleanup_hidden_mount_ struct coffer_hidden_mount h = COFFER_HIDDEN_MOUNT_NONE;
@@ -447,44 +449,28 @@ static int ask_kernel(struct ext *x, uint64_t end)
 	size_t n = 0;
 	int r;
 
+	if (!x->mount)
+		return 0;
 	r = coffer_hidden_mount_open(x->source.d, "ext4", options, &h, &e);
 	if (r == -EPERM)
 		return 0;
 	if (r == 0)
-		r = coffer_fsmap_ask_kernel(&h, end, &found, &n, &e);
+		r = coffer_fsmap_ask_kernel(&h, x->end, &found, &n, &e);
 	if (r < 0)
 		return coffer_err_pass(x->e, r, &e);
 	x->m->source = "kernel";
 	return coffer_ranges_intersect(&x->m->free, &x->m->n_free, found, n, x->e);
 }
 
-static int read_all(struct ext *x, uint64_t end, bool mount)
-{
-	int r;
-
-	r = check_super(x);
-	if (r == 0)
-		r = check_groups(x);
-	if (r == 0)
-		r = add_prints(x);
-	if (r == 0)
-		r = add_all_fixed(x);
-	if (r == 0)
-		r = add_free(x);
-	if (r == 0 && mount)
-		r = ask_kernel(x, end);
-	if (r == 0)
-		r = add_inode_tails(x);
-	return r;
-}
-
 int coffer_fsmap_ext(struct coffer_dev *d, const struct coffer_fs *fs, bool mount,
 	struct coffer_fsmap *ret, struct coffer_err *e)
 {
-	struct ext x = {.source = {.d = d}, .m = ret, .e = e};
+	static int (*const steps[])(struct ext *) = {check_super, check_groups, add_prints,
+		add_all_fixed, add_free, ask_kernel, add_inode_tails};
+	struct ext x = {.source = {.d = d}, .end = fs->end, .mount = mount, .m = ret, .e = e};
 	char name[32];
 	errcode_t code;
-	int r;
+	int r = 0;
 
 	ret->source = "libext2fs";
 	(void)snprintf(name, sizeof(name), "%p", (void *)&x.source);
@@ -493,7 +479,8 @@ int coffer_fsmap_ext(struct coffer_dev *d, const struct coffer_fs *fs, bool moun
 		name, NULL, EXT2_FLAG_64BITS, 0, 0, (io_manager)(uintptr_t)&source_manager, &x.fs);
 	if (code)
 		return failed(&x, code, "read its superblock and descriptors");
-	r = read_all(&x, fs->end, mount);
+	for (size_t i = 0; i < ARRAY_SIZE(steps) && r == 0; i++)
+		r = steps[i](&x);
 	ext2fs_free(x.fs); /* opened read-only: nothing to flush */
 	return r;
 }

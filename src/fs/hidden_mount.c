@@ -23,9 +23,6 @@ enum {
 	END_TRIES = 300
 };
 
-/* The file of a loop device, while it has one. */
-#define BACKING "/sys/dev/block/%u:%u/loop/backing_file"
-
 #define PAUSE 0.01 /* seconds */
 
 static int cannot(struct coffer_err *e, int code, const char *what)
@@ -104,13 +101,13 @@ static int mount_hidden(struct coffer_hidden_mount *h, const char *type, const c
 	_cleanup_close_ int context = coffer_high_fd(fsopen(type, FSOPEN_CLOEXEC));
 	_cleanup_close_ int mount = -1;
 	char error[300];
-	int code;
 
 	h->is_btrfs = strcmp(type, "btrfs") == 0;
 	if (context < 0)
 		return cannot(e, errno, "mount a filesystem");
 	if (configure(context, h->path, options) < 0) {
-		code = errno;
+		const int code = errno;
+
 		coffer_mount_last_error(context, error, sizeof(error));
 		/* Another process that was given the same free loop device has it open for writing
 		 * for a moment, and some kernels do not mount such a device. */
@@ -177,35 +174,26 @@ static void forget(const struct coffer_hidden_mount *h)
 	(void)ioctl(control, BTRFS_IOC_FORGET_DEV, &args);
 }
 
-/* A process that scans loop devices, such as udev, may have it open. Then the kernel releases the
- * image a moment later; until then it would seem to be in use. */
-static void wait_for_end(const struct coffer_hidden_mount *h, const char *backing)
-{
-	char path[64], now[PATH_MAX];
-
-	(void)snprintf(path, sizeof(path), BACKING, major(h->dev), minor(h->dev));
-	for (int i = 0; i < END_TRIES; i++) {
-		if (!coffer_sysfs_read_line(AT_FDCWD, path, now, sizeof(now)) ||
-			strcmp(now, backing) != 0)
-			return;
-		coffer_sleep(PAUSE);
-	}
-}
-
 void coffer_hidden_mount_close(struct coffer_hidden_mount *h)
 {
-	char path[64], backing[PATH_MAX] = "";
+	char path[64], backing[PATH_MAX] = "", now[PATH_MAX];
 
-	(void)snprintf(path, sizeof(path), BACKING, major(h->dev), minor(h->dev));
 	if (h->root >= 0)
 		(void)close(h->root); /* and with it the mount */
-	if (h->loop >= 0 && h->is_btrfs)
-		forget(h); /* while the name is still ours */
 	if (h->loop >= 0) {
+		if (h->is_btrfs)
+			forget(h); /* while the name is still ours */
+		(void)snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/loop/backing_file",
+			major(h->dev), minor(h->dev));
 		(void)coffer_sysfs_read_line(AT_FDCWD, path, backing, sizeof(backing));
 		(void)close(h->loop);
-		if (backing[0])
-			wait_for_end(h, backing);
+		/* A process that scans loop devices, such as udev, may have it open. Then the
+		 * kernel releases the image a moment later; until then it would seem in use. */
+		for (int i = 0; i < END_TRIES && backing[0] &&
+				coffer_sysfs_read_line(AT_FDCWD, path, now, sizeof(now)) &&
+				strcmp(now, backing) == 0;
+			i++)
+			coffer_sleep(PAUSE);
 	}
 	h->root = h->loop = -1;
 }

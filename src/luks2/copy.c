@@ -23,9 +23,7 @@ enum {
 	AT_UUID = 168,
 	AT_SUBSYSTEM = 208,
 	AT_COPY_OFFSET = 256,
-	AT_PADDING = 264,
 	AT_CHECKSUM = 448,
-	AT_PADDING_2 = 512,
 	CHECKSUM_ALG_SIZE = 32,
 	CHECKSUM_SIZE = 64,
 	SALT_SIZE = 64,
@@ -248,11 +246,6 @@ static int examine_content(
 		return add_invalid(copy, l, "unterminated label");
 	if (!is_terminated(bytes + AT_SUBSYSTEM, COFFER_LUKS2_LABEL))
 		return add_invalid(copy, l, "unterminated subsystem");
-	if (!bytes_are_zero(bytes + AT_PADDING, AT_CHECKSUM - AT_PADDING) ||
-		!bytes_are_zero(bytes + AT_PADDING_2, COFFER_LUKS2_BIN - AT_PADDING_2))
-		r = add(copy, l, COFFER_TEXT_HEADER_COPY_UNUSED, (struct coffer_argument){0});
-	if (r < 0)
-		return r;
 	return add(copy, l, COFFER_TEXT_HEADER_COPY,
 		(struct coffer_argument)COFFER_ARG_NUMBER("sequence", copy->bin.seqid));
 }

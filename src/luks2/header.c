@@ -72,46 +72,35 @@ static int make_header(struct coffer_copies *f, struct coffer_header_copies *l,
 	return 0;
 }
 
-static int read_header(struct coffer_dev *d, struct coffer_copies *f,
-	struct coffer_header_copies *l, struct coffer_header **ret, struct coffer_err *e)
+int coffer_header_read(struct coffer_dev *d, struct coffer_copies *f, struct coffer_header **ret,
+	struct coffer_err *e)
 {
+	_cleanup_header_copies_ struct coffer_header_copies l = {0};
 	_cleanup_header_ struct coffer_header *h = calloc(1, sizeof(*h));
 	int r;
 
+	*f = (struct coffer_copies){.newest = -1};
+	*ret = NULL;
 	if (!h)
 		return coffer_err_errno(e, ENOMEM, "read the LUKS2 header of %s", d->name);
-	r = coffer_header_copies_read(d, l, e);
+	r = coffer_header_copies_read(d, &l, e);
 	if (r < 0)
 		return r;
 	for (int i = 0; i < 2; i++)
-		fill_facts(&l->copy[i], &f->copy[i]);
+		fill_facts(&l.copy[i], &f->copy[i]);
 	/* As cryptsetup does: the higher sequence number, even of another volume. */
-	f->newest =
-		coffer_luks2_counts(l->copy, (const bool[]){f->copy[0].whole, f->copy[1].whole});
-	f->two_volumes = are_two_volumes(f, l->copy);
+	f->newest = coffer_luks2_counts(l.copy, (const bool[]){f->copy[0].whole, f->copy[1].whole});
+	f->two_volumes = are_two_volumes(f, l.copy);
 	if (f->newest < 0)
 		return 0;
-	memcpy(f->uuid, l->copy[f->newest].bin.uuid, sizeof(f->uuid));
-	f->copy_size = l->copy[f->newest].bin.copy_size;
-	r = make_header(f, l, h, e);
+	memcpy(f->uuid, l.copy[f->newest].bin.uuid, sizeof(f->uuid));
+	f->copy_size = l.copy[f->newest].bin.copy_size;
+	r = make_header(f, &l, h, e);
 	if (r < 0)
 		return r;
 	f->agree = h->current[!f->newest];
 	*ret = TAKE_PTR(h);
 	return 0;
-}
-
-int coffer_header_read(struct coffer_dev *d, struct coffer_copies *f, struct coffer_header **ret,
-	struct coffer_err *e)
-{
-	struct coffer_header_copies l = {0};
-	int r;
-
-	*f = (struct coffer_copies){.newest = -1};
-	*ret = NULL;
-	r = read_header(d, f, &l, ret, e);
-	coffer_header_copies_reset(&l);
-	return r;
 }
 
 struct coffer_header *coffer_header_new(uint64_t copy_size)
@@ -194,31 +183,28 @@ static void changed_blocks(const struct coffer_header *h, int i, uint64_t *ret_a
 	*ret_n = to - from;
 }
 
-/* Remember what is on the disk now. Without memory for it the next write is a whole one. */
-static void note_written(struct coffer_header *h, int i, uint8_t *block)
-{
-	h->disk[i] = block ? block : malloc(h->copy_size);
-	if (h->disk[i])
-		memcpy(h->disk[i], h->copy[i], h->copy_size);
-}
-
 static int write_copy(struct coffer_dev *d, struct coffer_header *h, int i, struct coffer_err *e)
 {
-	_cleanup_free_ uint8_t *old = NULL;
+	_cleanup_free_ uint8_t *written = NULL;
 	uint64_t at, n;
 	int r;
 
 	/* Only what this run wrote and flushed is known to be on the disk. From the first write
 	 * until its flush returns, nothing is. */
 	changed_blocks(h, i, &at, &n);
-	old = TAKE_PTR(h->disk[i]);
+	written = TAKE_PTR(h->disk[i]);
 	h->current[i] = false;
 	r = coffer_dev_write(d, h->copy[i] + at, n, (i ? h->copy_size : 0) + at, e);
 	if (r == 0)
 		r = coffer_dev_flush(d, e);
 	if (r < 0)
 		return coffer_err_wrap(e, r, "header copy %d", i + 1);
-	note_written(h, i, TAKE_PTR(old));
+	/* Without memory for this the next write is a whole one. */
+	if (!written)
+		written = malloc(h->copy_size);
+	if (written)
+		memcpy(written, h->copy[i], h->copy_size);
+	h->disk[i] = TAKE_PTR(written);
 	h->current[i] = true;
 	return 0;
 }
@@ -229,12 +215,9 @@ static int write_both(struct coffer_dev *d, struct coffer_header *h, struct coff
 	 * it is written first: the good one is not touched until its flush returns. Where none is
 	 * whole, a restored header begins with the second one, so that block 0 comes last. */
 	const int first = h->current[1] ? 0 : 1;
-	int r;
+	const int r = write_copy(d, h, first, e);
 
-	r = write_copy(d, h, first, e);
-	if (r == 0)
-		r = write_copy(d, h, !first, e);
-	return r;
+	return r < 0 ? r : write_copy(d, h, !first, e);
 }
 
 /* Is the header on the disk the one that this run read or wrote? By a copy that was the newest. */

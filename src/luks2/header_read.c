@@ -149,14 +149,11 @@ static int read_unlocked(
 	int r = read_both(d, ret, e);
 
 	for (int i = 0; i < MAX_READS && r == 0; i++) {
-		struct coffer_header_copies before = *ret;
-		bool same;
+		_cleanup_header_copies_ struct coffer_header_copies before = *ret;
 
 		*ret = (struct coffer_header_copies){0};
 		r = read_both(d, ret, e);
-		same = r == 0 && is_same(&before, ret);
-		coffer_header_copies_reset(&before);
-		if (same)
+		if (r == 0 && is_same(&before, ret))
 			return 0;
 	}
 	if (r < 0)

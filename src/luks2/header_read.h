@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/cleanup.h"
 #include "coffer/err.h"
 #include "io/dev.h"
 #include "luks2/copy.h"
@@ -28,3 +29,4 @@ int coffer_header_copies_read(
 int coffer_header_copies_read_locked(
 	struct coffer_dev *d, struct coffer_header_copies *ret, struct coffer_err *e);
 void coffer_header_copies_reset(struct coffer_header_copies *l);
+#define _cleanup_header_copies_ _cleanup_(coffer_header_copies_reset)

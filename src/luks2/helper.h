@@ -2,11 +2,11 @@
 /* helper.h - jobs for libcryptsetup that run in the helper program
  *
  * A header of unknown origin may ask for hours or for all memory, and libcryptsetup keeps settings
- * for a whole process, so these jobs run in coffer-helper. It ends with its caller. Its path is
+ * for a whole process, so these jobs run in coffer-helper, which ends with its caller. Its path is
  * COFFER_HELPER of the environment (not in a set-user-ID program), or the directory of the running
  * program, or the installed one.
- * Common results: -EINTR, without an error: @stop. -EIO: the helper died. -ECOMM: libcryptsetup was
- * not asked, because the helper is missing, cannot start, is of another version or too slow. */
+ * Common results: -EINTR, without an error: @stop. -EIO: the helper died. -ECOMM: it is missing,
+ * cannot start, is of another version or too slow, so libcryptsetup was not asked. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>

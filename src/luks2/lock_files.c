@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/array.h"
@@ -95,10 +94,7 @@ int coffer_lock_holders_find(
 static struct coffer_lock_process read_process(pid_t pid)
 {
 	struct coffer_lock_process p = {.pid = pid > 0 ? pid : 0};
-	const long ticks = sysconf(_SC_CLK_TCK);
 	_cleanup_free_ char *text = NULL;
-	struct coffer_proc_stat s;
-	struct timespec now;
 	char path[64];
 	size_t n;
 
@@ -107,13 +103,8 @@ static struct coffer_lock_process read_process(pid_t pid)
 	(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
 	(void)coffer_sysfs_read_line(AT_FDCWD, path, p.comm, sizeof(p.comm));
 	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	if (coffer_sysfs_read(AT_FDCWD, path, &text, &n) < 0 ||
-		coffer_proc_stat_parse(text, n, &s) < 0 || ticks <= 0 ||
-		clock_gettime(CLOCK_BOOTTIME, &now) < 0)
-		return p;
-	p.state = s.state;
-	s.started /= (uint64_t)ticks;
-	p.age = (uint64_t)now.tv_sec > s.started ? (uint64_t)now.tv_sec - s.started : 0;
+	if (coffer_sysfs_read(AT_FDCWD, path, &text, &n) == 0)
+		p.state = coffer_proc_state_parse(text, n);
 	return p;
 }
 

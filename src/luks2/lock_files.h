@@ -41,8 +41,7 @@ bool coffer_locks_usable(void);
 struct coffer_lock_process {
 	int32_t pid; /* 0: not visible */
 	char comm[64];
-	char state;   /* as in /proc/PID/stat; 0: unknown */
-	uint64_t age; /* seconds since it started */
+	char state; /* as in /proc/PID/stat; 0: unknown */
 };
 
 struct coffer_lock_entry {

@@ -277,30 +277,21 @@ static int take_kind(struct coffer_lock *l, const char *uuid, struct coffer_err 
 	return take_file(l, end, e);
 }
 
-/* A wrong order is an error in coffer that would one day make two programs wait for each other. */
-static int check_order(const struct coffer_dev *d, enum coffer_lock_kind kind, struct coffer_err *e)
-{
-	const int r = coffer_lock_order(d->locks, kind);
-
-#ifdef COFFER_DEBUG
-	if (r < 0)
-		abort();
-#endif
-	if (r < 0)
-		return coffer_err_set(e, -r,
-			"internal error: wrong order of locks: %s, while later ones are held",
-			coffer_lock_kind_name(kind));
-	return 0;
-}
-
 static int take(struct coffer_dev *d, enum coffer_lock_kind kind, bool exclusive, const char *uuid,
 	struct coffer_lock **ret, struct coffer_err *e)
 {
 	_cleanup_lock_ struct coffer_lock *l = NULL;
-	int r = check_order(d, kind, e);
+	int r = coffer_lock_order(d->locks, kind);
 
-	if (r < 0)
-		return r;
+	/* An error in coffer that would one day make two programs wait for each other. */
+	if (r < 0) {
+#ifdef COFFER_DEBUG
+		abort();
+#endif
+		return coffer_err_set(e, -r,
+			"internal error: wrong order of locks: %s, while later ones are held",
+			coffer_lock_kind_name(kind));
+	}
 	l = calloc(1, sizeof(*l));
 	if (!l)
 		return coffer_err_errno(e, ENOMEM, "take a lock");

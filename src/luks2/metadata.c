@@ -13,6 +13,7 @@
 #include "luks2/keyslots.h"
 
 enum section {
+	ACCEPTED,
 	JSON,
 	REQUIREMENT,
 	KEYSLOT,
@@ -26,6 +27,7 @@ static const struct {
 	enum coffer_finding_id id;
 	enum coffer_text ok; /* nothing was found */
 } sections[N_SECTIONS] = {
+	[ACCEPTED] = {COFFER_FINDING_METADATA, COFFER_TEXT_METADATA},
 	[JSON] = {COFFER_FINDING_JSON, COFFER_TEXT_METADATA_JSON_UNIQUE},
 	[REQUIREMENT] = {COFFER_FINDING_REQUIREMENT, COFFER_TEXT_METADATA_REQUIREMENTS},
 	[KEYSLOT] = {COFFER_FINDING_KEYSLOT, COFFER_TEXT_METADATA_KEYSLOTS},
@@ -62,7 +64,7 @@ static void name_object(struct check *c, const char *kind, const char *name)
 }
 
 /* Add @t, with two arguments beside copy and object. */
-static void add(struct check *c, enum coffer_finding_id id, size_t *found, enum coffer_text t,
+static void find(struct check *c, enum section section, enum coffer_text t,
 	struct coffer_argument x, struct coffer_argument y, const char *const *remedy)
 {
 	struct coffer_finding f;
@@ -71,20 +73,15 @@ static void add(struct check *c, enum coffer_finding_id id, size_t *found, enum 
 			COFFER_ARG_TEXT("object", c->object), x, y),
 		remedy);
 
-	if (r == 0 && ((c->m->only_bad && f.verdict != COFFER_VERDICT_BAD) || (*found)++ >= MOST)) {
+	if (r == 0 && ((c->m->only_bad && f.verdict != COFFER_VERDICT_BAD) ||
+			      c->found[section]++ >= MOST)) {
 		coffer_finding_reset(&f);
 		return;
 	}
-	f.id = id;
+	f.id = sections[section].id;
 	if (r == 0)
 		r = coffer_findings_put(c->l, &f);
 	c->r = c->r ? c->r : r;
-}
-
-static void find(struct check *c, enum section section, enum coffer_text t,
-	struct coffer_argument x, struct coffer_argument y, const char *const *remedy)
-{
-	add(c, sections[section].id, &c->found[section], t, x, y, remedy);
 }
 
 static void find_member(struct check *c, enum section section, enum coffer_text t,
@@ -94,19 +91,12 @@ static void find_member(struct check *c, enum section section, enum coffer_text 
 		COFFER_ARG_TEXT("value", value ? value : ""), NULL);
 }
 
-static void find_invalid(
-	struct check *c, enum section section, const char *member, const char *value)
+/* @member: NULL if all are valid. */
+static void find_invalid(struct check *c, enum section section, const char *member)
 {
-	find_member(c, section, COFFER_TEXT_METADATA_INVALID, member, value);
-}
-
-static void check_accepted(struct check *c)
-{
-	size_t found = 0;
-
-	add(c, COFFER_FINDING_METADATA, &found,
-		c->m->accepted ? COFFER_TEXT_METADATA : COFFER_TEXT_METADATA_REFUSED,
-		COFFER_ARG_TEXT("reason", c->m->reason ? c->m->reason : ""), none, NULL);
+	if (member)
+		find(c, section, COFFER_TEXT_METADATA_INVALID, COFFER_ARG_TEXT("member", member),
+			none, NULL);
 }
 
 static void check_text(struct check *c)
@@ -125,42 +115,36 @@ static void check_text(struct check *c)
 
 /* --- requirements --- */
 
-static void check_online(struct check *c, unsigned int version)
-{
-	c->version = version;
-	if (version > 1)
-		find(c, REENCRYPTION, COFFER_TEXT_METADATA_REENCRYPTION, none, none,
-			COFFER_RUN("coffer", "status", c->m->device));
-	else
-		find(c, REENCRYPTION, COFFER_TEXT_METADATA_REENCRYPTION_OLD, none, none,
-			COFFER_RUN("cryptsetup", "repair", c->m->device));
-}
-
 static void check_requirement(struct check *c, const char *name)
 {
 	static const struct {
 		const char *name, *what;
-		unsigned int online;
 	} known[] = {
-		{"online-reencrypt", NULL, 1},
-		{"online-reencrypt-v2", NULL, 2},
-		{"online-reencrypt-v3", NULL, 3},
-		{"opal", "the drive encrypts; needs cryptsetup 2.7 or newer", 0},
-		{"opal-v2", "the drive encrypts; needs cryptsetup 2.7 or newer", 0},
-		{"inline-hw-tags", "tags are in the sectors; needs cryptsetup 2.8 or newer", 0},
-		{"offline-reencrypt", "only cryptsetup-reencrypt resumes this reencryption", 0},
+		{"opal", "the drive encrypts; needs cryptsetup 2.7 or newer"},
+		{"opal-v2", "the drive encrypts; needs cryptsetup 2.7 or newer"},
+		{"inline-hw-tags", "tags are in the sectors; needs cryptsetup 2.8 or newer"},
+		{"offline-reencrypt", "only cryptsetup-reencrypt resumes this reencryption"},
 	};
+	static const char *const online[] = {
+		"online-reencrypt", "online-reencrypt-v2", "online-reencrypt-v3"};
 
-	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
-		if (strcmp(name, known[i].name) != 0)
-			continue;
-		if (known[i].online)
-			check_online(c, known[i].online);
-		else
+	for (unsigned int i = 0; i < ARRAY_SIZE(online); i++)
+		if (strcmp(name, online[i]) == 0) {
+			c->version = i + 1;
+			find(c, REENCRYPTION,
+				i > 0 ? COFFER_TEXT_METADATA_REENCRYPTION
+				      : COFFER_TEXT_METADATA_REENCRYPTION_OLD,
+				none, none,
+				i > 0 ? COFFER_RUN("coffer", "status", c->m->device)
+				      : COFFER_RUN("cryptsetup", "repair", c->m->device));
+			return;
+		}
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (strcmp(name, known[i].name) == 0) {
 			find_member(c, REQUIREMENT, COFFER_TEXT_METADATA_REQUIREMENT_KNOWN, name,
 				known[i].what);
-		return;
-	}
+			return;
+		}
 	find_member(c, REQUIREMENT, COFFER_TEXT_METADATA_REQUIREMENT_UNKNOWN, name, "");
 }
 
@@ -187,44 +171,44 @@ static bool is_one_of(const char *text, const char *const *list)
 	return false;
 }
 
-static void check_salt(struct check *c, enum section section, const char *text, const char *member)
+static bool is_salt(const char *text)
 {
 	uint8_t salt[SALT_SIZE + 4];
 	size_t n = 0;
 
-	if (!text || coffer_base64_decode(text, salt, sizeof(salt), &n) < 0 || n != SALT_SIZE)
-		find_invalid(c, section, member, "");
+	return text && coffer_base64_decode(text, salt, sizeof(salt), &n) == 0 && n == SALT_SIZE;
 }
 
-static void check_hash(struct check *c, enum section section, const char *name, const char *member)
+static void check_hash(struct check *c, enum section section, struct json_object *o)
 {
+	const char *name = coffer_json_string(o, "hash");
+
 	if (name && coffer_digest_size(name) == 0)
-		find_member(c, section, COFFER_TEXT_METADATA_UNKNOWN, member, name);
+		find_member(c, section, COFFER_TEXT_METADATA_UNKNOWN, "hash", name);
 }
 
-static void check_key(struct check *c, struct json_object *slot)
+/* The first member for which no passphrase opens the keyslot. */
+static const char *invalid_in_key(struct json_object *slot)
 {
 	static const char *const kdfs[] = {"pbkdf2", "argon2i", "argon2id", NULL};
-	struct json_object *area = coffer_json_object(slot, "area");
-	struct json_object *af = coffer_json_object(slot, "af");
 	struct json_object *kdf = coffer_json_object(slot, "kdf");
 	uint32_t key_size = 0, stripes = 0;
 	uint64_t size = 0;
 
 	if (!is_one_of(coffer_json_string(kdf, "type"), kdfs))
-		find_invalid(c, KEYSLOT, "kdf.type", coffer_json_string(kdf, "type"));
-	else
-		check_salt(c, KEYSLOT, coffer_json_string(kdf, "salt"), "kdf.salt");
-	check_hash(c, KEYSLOT, coffer_json_string(kdf, "hash"), "kdf.hash");
-	check_hash(c, KEYSLOT, coffer_json_string(af, "hash"), "af.hash");
-	if (coffer_json_u32(af, "stripes", &stripes) < 0 || stripes != STRIPES)
-		find_invalid(c, KEYSLOT, "af.stripes", "");
+		return "kdf.type";
+	if (!is_salt(coffer_json_string(kdf, "salt")))
+		return "kdf.salt";
+	if (coffer_json_u32(coffer_json_object(slot, "af"), "stripes", &stripes) < 0 ||
+		stripes != STRIPES)
+		return "af.stripes";
 	if (coffer_json_u32(slot, "key_size", &key_size) < 0 || key_size == 0)
-		find_invalid(c, KEYSLOT, "key_size", "");
+		return "key_size";
 	/* smaller than the split key */
-	if (coffer_json_u64s(area, "size", &size) < 0 ||
+	if (coffer_json_u64s(coffer_json_object(slot, "area"), "size", &size) < 0 ||
 		size < round_up_u64((uint64_t)key_size * STRIPES, SECTOR))
-		find_invalid(c, KEYSLOT, "area.size", coffer_json_string(area, "size"));
+		return "area.size";
+	return NULL;
 }
 
 static void check_reencryption(struct check *c, const char *name, struct json_object *slot)
@@ -234,8 +218,7 @@ static void check_reencryption(struct check *c, const char *name, struct json_ob
 		"datashift-checksum", "datashift-journal", NULL};
 	const char *type = coffer_json_string(coffer_json_object(slot, "area"), "type");
 
-	if (!is_one_of(type, types))
-		find_invalid(c, REENCRYPTION, "area.type", type);
+	find_invalid(c, REENCRYPTION, is_one_of(type, types) ? NULL : "area.type");
 	if (c->version > 1 && !coffer_keyslot_only_digest(c->m->json, name))
 		find(c, REENCRYPTION, COFFER_TEXT_METADATA_REENCRYPTION_DIGEST, none, none,
 			COFFER_RUN("cryptsetup", "repair", c->m->device));
@@ -247,42 +230,50 @@ static int check_keyslot(const char *name, struct json_object *slot, void *arg)
 	struct check *c = arg;
 
 	name_object(c, "keyslot", name);
-	if (type && strcmp(type, "luks2") == 0)
-		check_key(c, slot);
-	else if (type && strcmp(type, "reencrypt") == 0)
+	if (type && strcmp(type, "luks2") == 0) {
+		find_invalid(c, KEYSLOT, invalid_in_key(slot));
+		check_hash(c, KEYSLOT, coffer_json_object(slot, "kdf"));
+		check_hash(c, KEYSLOT, coffer_json_object(slot, "af"));
+	} else if (type && strcmp(type, "reencrypt") == 0) {
 		check_reencryption(c, name, slot);
-	else
+	} else {
 		find_member(c, KEYSLOT, COFFER_TEXT_METADATA_UNKNOWN, "type", type);
+	}
 	return 0;
 }
 
-/* libcryptsetup checks these only with a key. */
-static int check_digest(const char *name, struct json_object *digest, void *arg)
+/* The first member for which no key can be confirmed. libcryptsetup checks them only with a key. */
+static const char *invalid_in_digest(struct json_object *digest)
 {
-	static const char *const types[] = {"pbkdf2", NULL};
 	const char *type = coffer_json_string(digest, "type");
 	const char *hash = coffer_json_string(digest, "hash");
 	const char *text = coffer_json_string(digest, "digest");
 	const size_t size = hash ? coffer_digest_size(hash) : 0;
 	uint8_t value[COFFER_MAX_DIGEST_SIZE + 4];
-	struct check *c = arg;
 	uint32_t iterations;
 	size_t n = 0;
 
-	name_object(c, "digest", name);
-	if (!is_one_of(type, types)) {
-		find_invalid(c, DIGEST, "type", type);
-		return 0;
-	}
+	if (!type || strcmp(type, "pbkdf2") != 0)
+		return "type";
 	if (!hash || !*hash)
-		find_invalid(c, DIGEST, "hash", "");
-	check_hash(c, DIGEST, hash, "hash");
-	check_salt(c, DIGEST, coffer_json_string(digest, "salt"), "salt");
+		return "hash";
+	if (!is_salt(coffer_json_string(digest, "salt")))
+		return "salt";
 	if (coffer_json_u32(digest, "iterations", &iterations) < 0 || iterations == 0)
-		find_invalid(c, DIGEST, "iterations", "");
+		return "iterations";
 	if (!text || coffer_base64_decode(text, value, sizeof(value), &n) < 0 || n < MIN_DIGEST ||
 		n > COFFER_MAX_DIGEST_SIZE || (size && n != MIN_DIGEST && n != size))
-		find_invalid(c, DIGEST, "digest", "");
+		return "digest";
+	return NULL;
+}
+
+static int check_digest(const char *name, struct json_object *digest, void *arg)
+{
+	struct check *c = arg;
+
+	name_object(c, "digest", name);
+	find_invalid(c, DIGEST, invalid_in_digest(digest));
+	check_hash(c, DIGEST, digest);
 	return 0;
 }
 
@@ -311,7 +302,7 @@ static void check_end(struct check *c, struct json_object *segment)
 	if (coffer_json_u64s(segment, "offset", &offset) < 0 ||
 		(!dynamic && coffer_json_u64s(segment, "size", &size) < 0) ||
 		!add_u64(offset, dynamic ? SECTOR : size, &end)) {
-		find_invalid(c, SEGMENT, "size", text);
+		find_invalid(c, SEGMENT, "size");
 		return;
 	}
 	if (device != 0 && (dynamic ? offset >= device : end > device))
@@ -320,18 +311,20 @@ static void check_end(struct check *c, struct json_object *segment)
 			(struct coffer_argument)COFFER_ARG_SIZE("device_size", device), NULL);
 }
 
-static void check_type(struct check *c, struct json_object *segment)
+static const char *invalid_in_segment(struct json_object *segment)
 {
 	const char *type = coffer_json_string(segment, "type");
 	uint32_t sector = 0;
 
-	if (type && strcmp(type, "crypt") == 0) {
-		if (coffer_json_u32(segment, "sector_size", &sector) < 0 || sector < SECTOR ||
-			sector > MAX_SECTOR || (sector & (sector - 1)))
-			find_invalid(c, SEGMENT, "sector_size", "");
-	} else if (!type || (strcmp(type, "linear") != 0 && strncmp(type, "hw-opal", 7) != 0)) {
-		find_invalid(c, SEGMENT, "type", type);
-	}
+	if (!type)
+		return "type";
+	if (strcmp(type, "crypt") != 0)
+		return strcmp(type, "linear") == 0 || strncmp(type, "hw-opal", 7) == 0 ? NULL
+										       : "type";
+	if (coffer_json_u32(segment, "sector_size", &sector) < 0 || sector < SECTOR ||
+		sector > MAX_SECTOR || (sector & (sector - 1)))
+		return "sector_size";
+	return NULL;
 }
 
 static int check_segment(const char *name, struct json_object *segment, void *arg)
@@ -345,7 +338,7 @@ static int check_segment(const char *name, struct json_object *segment, void *ar
 				NULL);
 		return 0;
 	}
-	check_type(c, segment);
+	find_invalid(c, SEGMENT, invalid_in_segment(segment));
 	check_end(c, segment);
 	if (coffer_json_array_has(coffer_json_array(segment, "flags"), "in-reencryption"))
 		find(c, REENCRYPTION, COFFER_TEXT_METADATA_REENCRYPTION_STEP, none, none, NULL);
@@ -360,14 +353,14 @@ static void sum_up(struct check *c)
 {
 	for (int i = 0; i < N_SECTIONS; i++) {
 		const size_t n = c->found[i];
-		size_t found = 0;
 
+		c->found[i] = 0;
 		if (n > MOST)
-			add(c, sections[i].id, &found, COFFER_TEXT_METADATA_MORE,
+			find(c, (enum section)i, COFFER_TEXT_METADATA_MORE,
 				(struct coffer_argument)COFFER_ARG_NUMBER("count", n - MOST), none,
 				NULL);
 		else if (n == 0)
-			add(c, sections[i].id, &found, sections[i].ok, none, none, NULL);
+			find(c, (enum section)i, sections[i].ok, none, none, NULL);
 	}
 }
 
@@ -375,10 +368,12 @@ int coffer_metadata_check(const struct coffer_metadata *m, struct coffer_finding
 {
 	struct check c = {.m = m, .l = l};
 
-	check_accepted(&c);
 	check_text(&c);
-	if (!m->accepted)
+	if (!m->accepted) {
+		find(&c, ACCEPTED, COFFER_TEXT_METADATA_REFUSED,
+			COFFER_ARG_TEXT("reason", m->reason), none, NULL);
 		return c.r;
+	}
 	check_requirements(&c);
 	(void)coffer_json_foreach(coffer_json_object(m->json, "keyslots"), check_keyslot, &c);
 	(void)coffer_json_foreach(coffer_json_object(m->json, "digests"), check_digest, &c);

@@ -73,38 +73,14 @@ int coffer_judge_lock_dir(const struct coffer_lock_dir_facts *f, struct coffer_f
 
 /* --- the locks --- */
 
-/* "2 h 5 min" */
-static void print_age(uint64_t seconds, char *ret, size_t size)
-{
-	static const struct {
-		uint64_t seconds;
-		const char *name;
-	} units[] = {{86400, "d"}, {3600, "h"}, {60, "min"}, {1, "s"}};
-	size_t i = 0;
-
-	while (i + 1 < ARRAY_SIZE(units) && seconds < units[i].seconds)
-		i++;
-	if (i + 1 == ARRAY_SIZE(units))
-		(void)snprintf(ret, size, "%" PRIu64 " s", seconds);
-	else
-		(void)snprintf(ret, size, "%" PRIu64 " %s %" PRIu64 " %s",
-			seconds / units[i].seconds, units[i].name,
-			seconds % units[i].seconds / units[i + 1].seconds, units[i + 1].name);
-}
-
-/* "process 812 (cryptsetup, traced, started 3 s ago)" */
+/* "process 812 (cryptsetup, traced)" */
 static void print_process(const struct coffer_lock_process *p, char *ret, size_t size)
 {
-	char age[80];
-
-	print_age(p->age, age, sizeof(age));
 	if (p->pid == 0)
 		(void)snprintf(ret, size, "a process that is not visible here");
-	else if (p->state == 0)
-		(void)snprintf(ret, size, "process %" PRId32 " (%s)", p->pid, p->comm);
 	else
-		(void)snprintf(ret, size, "process %" PRId32 " (%s%s, started %s ago)", p->pid,
-			p->comm, p->state == 't' ? ", traced" : "", age);
+		(void)snprintf(ret, size, "process %" PRId32 " (%s%s)", p->pid, p->comm,
+			p->state == 't' ? ", traced" : "");
 }
 
 /* What the lock protects. */

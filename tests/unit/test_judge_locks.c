@@ -147,8 +147,7 @@ static void check_lock_names(void)
 
 #define HELD(how)                                                                                  \
 	.entry = COFFER_ENTRY_FILE, .devices_known = true, .holders = 1,                           \
-	.holder = {.pid = 812, .comm = "cryptsetup", .state = (how), .age = 90061},                \
-	.complete = true
+	.holder = {.pid = 812, .comm = "cryptsetup", .state = (how)}, .complete = true
 #define LEFT .entry = COFFER_ENTRY_FILE, .devices_known = true, .complete = true
 
 static void check_locks(void)
@@ -160,7 +159,7 @@ static void check_locks(void)
 		const char *words, *remedy;
 	} rows[] = {
 		{"held", {.name = "L_8:2", HELD('S'), .device = "sda2"}, NOTE,
-			"process 812 (cryptsetup, started 1 d 1 h ago) holds the lock of the "
+			"process 812 (cryptsetup) holds the lock of the "
 			"LUKS2 metadata of /dev/sda2",
 			""},
 		{"held for a device that is gone", {.name = "L_8:2", HELD('S')}, NOTE,
@@ -170,9 +169,8 @@ static void check_locks(void)
 				HELD('D'),
 				.device = "sda2",
 				.waiters = 1,
-				.waiter = {.pid = 900, .comm = "coffer", .state = 'S', .age = 61}},
-			NOTE, "; 1 waiting: process 900 (coffer, started 1 min 1 s ago)",
-			"what its holder does"},
+				.waiter = {.pid = 900, .comm = "coffer", .state = 'S'}},
+			NOTE, "; 1 waiting: process 900 (coffer)", "what its holder does"},
 		{"two wait",
 			{.name = "L_8:2",
 				HELD('S'),
@@ -188,9 +186,9 @@ static void check_locks(void)
 				.device = "sda2",
 				.waiters = 1,
 				.waiter = {.pid = 900, .comm = "coffer", .state = 'S'}},
-			BAD, "waiting: process 900 (coffer, started 0 s ago)", "kill -CONT 812"},
+			BAD, "waiting: process 900 (coffer)", "kill -CONT 812"},
 		{"the holder is traced", {.name = "L_8:2", HELD('t'), .device = "sda2"}, NOTE,
-			"(cryptsetup, traced, started", ""},
+			"(cryptsetup, traced)", ""},
 		{"a reencryption", {.name = "LN_LUKS2-reencryption-8a6e", HELD('R')}, NOTE,
 			"the reencryption of 8a6e", ""},
 		{"a reencryption is stopped", {.name = "LN_LUKS2-reencryption-8a6e", HELD('T')},
@@ -205,9 +203,9 @@ static void check_locks(void)
 			{.name = "LN_memory-hard-access",
 				.entry = COFFER_ENTRY_FILE,
 				.holders = 2,
-				.holder = {.pid = 5, .comm = "a", .state = 'S', .age = 3700}},
+				.holder = {.pid = 5, .comm = "a", .state = 'S'}},
 			NOTE,
-			"(a, started 1 h 1 min ago) holds the lock of memory-hard key derivations, "
+			"(a) holds the lock of memory-hard key derivations, "
 			"with 1",
 			""},
 		{"unknown", {.name = "x y", LEFT}, NOTE, "/run/cryptsetup/x y is not a known lock",
