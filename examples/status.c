@@ -20,7 +20,7 @@ static int show(const char *device)
 	(void)printf("%s: %s", device, coffer_stage_name(s->stage));
 	if (s->stage == COFFER_STAGE_CONVERTING && s->data_size)
 		(void)printf(", %.0f %%", 100.0 * (double)s->converted / (double)s->total);
-	(void)printf("\n\tmeaning: %s\n", coffer_stage_meaning(s->stage));
+	(void)printf("\n");
 	if (s->why[0])
 		(void)printf("\twhy: %s\n", s->why);
 	for (size_t i = 0; i < s->n_holders; i++)

@@ -25,8 +25,6 @@ enum coffer_stage {
 };
 /* "plain", "reserved", ...; "unknown" for anything else. */
 COFFER_API const char *coffer_stage_name(enum coffer_stage s);
-/* The same for people: "not encrypted, not ready for encryption", ... */
-COFFER_API const char *coffer_stage_meaning(enum coffer_stage s);
 
 #ifdef __cplusplus
 }

@@ -504,10 +504,7 @@ SAYS(LOCKS_NONE, LOCKS, OK,
 	"no locks, and no lock files of ended processes",
 	NULL)
 SAYS(LOCKS_STALE, LOCKS, NOTE,
-	"{files} lock files of ended processes, such as {lock}: no process holds them",
-	NULL)
-SAYS(LOCKS_STALE_NOT_ALL, LOCKS, NOTE,
-	"{files} lock files, such as {lock}: no visible process holds them",
+	"{files} lock files, such as {lock}: no[ {visible}] process holds them",
 	NULL)
 SAYS(LOCK_HELD, LOCK, NOTE,
 	"{holder} holds the lock of {object}[, with {others} other processes]",
@@ -561,13 +558,7 @@ SAYS(UDEV_SILENT, UDEV, NOTE,
 	"start udev; if there is none, as in a container, remove /run/udev/control or set "
 	"DM_DISABLE_UDEV=1")
 SAYS(SWAP, SWAP, OK,
-	"all swap is encrypted or in memory",
-	NULL)
-SAYS(SWAP_NONE, SWAP, OK,
-	"no swap",
-	NULL)
-SAYS(SWAP_NO_VOLUME, SWAP, OK,
-	"no encrypted volume is open whose secrets could reach the swap",
+	"no secrets of open volumes can reach unencrypted swap",
 	NULL)
 SAYS(SWAP_UNKNOWN, SWAP, UNCHECKED,
 	"swap {swap}: unknown whether it is encrypted",

@@ -194,18 +194,6 @@ int coffer_proc_number(const char *text, size_t n, const char *name, uint64_t *r
 	return -ENODATA;
 }
 
-bool coffer_proc_misc(const char *text, size_t n, const char *driver)
-{
-	struct text line;
-
-	while (coffer_next_line(&text, &n, &line.p, &line.n)) {
-		(void)word(&line); /* the minor number */
-		if (is(word(&line), driver))
-			return true;
-	}
-	return false;
-}
-
 bool coffer_module_line(const char *line, size_t n, const char *module)
 {
 	struct text t = {.p = line, .n = n};

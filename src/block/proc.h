@@ -41,9 +41,6 @@ char coffer_proc_state_parse(const char *text, size_t n);
  * and *ret unchanged: there is none. */
 int coffer_proc_number(const char *text, size_t n, const char *name, uint64_t *ret);
 
-/* Does a line of /proc/misc name @driver? */
-bool coffer_proc_misc(const char *text, size_t n, const char *driver);
-
 /* Is this line of modules.dep or modules.builtin about @module? '-' and '_' are the same there, and
  * the module may be compressed. */
 bool coffer_module_line(const char *line, size_t n, const char *module);

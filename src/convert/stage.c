@@ -26,27 +26,6 @@ const char *coffer_stage_name(enum coffer_stage s)
 	return (unsigned int)s < COFFER_N_STAGES ? stage_names[s] : "unknown";
 }
 
-static const char *const stage_meanings[] = {
-	[COFFER_STAGE_PLAIN] = "not encrypted, not ready for encryption",
-	[COFFER_STAGE_RESERVED] = "not encrypted, ready for encryption",
-	[COFFER_STAGE_PLACING] = "the LUKS2 header is partly placed; nothing is encrypted yet",
-	[COFFER_STAGE_PLACED] = "the LUKS2 header is placed; nothing is encrypted yet",
-	[COFFER_STAGE_CONVERTING] = "the conversion is not finished",
-	[COFFER_STAGE_WIPE_PENDING] =
-		"all data is encrypted; the plain copy of the first bytes is not wiped yet",
-	[COFFER_STAGE_ENCRYPTED] = "LUKS volume, no conversion in progress",
-	[COFFER_STAGE_UNDOING] = "an abort is not finished",
-	[COFFER_STAGE_OTHER] = "a reencryption by cryptsetup is not finished",
-	[COFFER_STAGE_SHRUNK] = "the device is smaller than the conversion on it",
-	[COFFER_STAGE_DAMAGED] = "damaged",
-};
-static_assert(ARRAY_SIZE(stage_meanings) == COFFER_N_STAGES, "every stage has a meaning");
-
-const char *coffer_stage_meaning(enum coffer_stage s)
-{
-	return (unsigned int)s < COFFER_N_STAGES ? stage_meanings[s] : "unknown";
-}
-
 static const char *const next_commands[] = {
 	[COFFER_NEXT_NOTHING] = "",
 	[COFFER_NEXT_PLAN] = "coffer plan",

@@ -32,8 +32,17 @@ static int judge_unfinished(
 	const struct coffer_status *s, bool locked, bool complete, struct coffer_findings *l)
 {
 	const struct coffer_holder *worker = coffer_status_holder(s, COFFER_HOLDER_REENCRYPTION);
-	const struct coffer_argument stage =
-		COFFER_ARG_TEXT("meaning", coffer_stage_meaning(s->stage));
+	static const char *const meanings[COFFER_N_STAGES] = {
+		[COFFER_STAGE_PLACING] =
+			"the LUKS2 header is partly placed; nothing is encrypted yet",
+		[COFFER_STAGE_PLACED] = "the LUKS2 header is placed; nothing is encrypted yet",
+		[COFFER_STAGE_CONVERTING] = "the conversion is not finished",
+		[COFFER_STAGE_WIPE_PENDING] =
+			"all data is encrypted; the plain copy of the first bytes is not wiped yet",
+		[COFFER_STAGE_UNDOING] = "an abort is not finished",
+		[COFFER_STAGE_OTHER] = "a reencryption by cryptsetup is not finished",
+	};
+	const struct coffer_argument stage = COFFER_ARG_TEXT("meaning", meanings[s->stage]);
 
 	if (worker)
 		return coffer_findings_add(l, COFFER_TEXT_CONVERSION_ACTIVE,

@@ -51,13 +51,7 @@ int coffer_judge_swaps(
 		if (r < 0)
 			return r;
 	}
-	if (l->n > before)
-		return 0;
-	return coffer_findings_add(l,
-		n == 0	       ? COFFER_TEXT_SWAP_NONE
-		: volumes == 0 ? COFFER_TEXT_SWAP_NO_VOLUME
-			       : COFFER_TEXT_SWAP,
-		NULL, NULL);
+	return l->n > before ? 0 : coffer_findings_add(l, COFFER_TEXT_SWAP, NULL, NULL);
 }
 
 int coffer_judge_memory_lock(uint64_t bytes, int error, struct coffer_findings *l)

@@ -183,8 +183,8 @@ int coffer_judge_locks(const struct coffer_lock_entry *files, size_t n, struct c
 		return coffer_findings_add(l, COFFER_TEXT_LOCKS_NONE, NULL, NULL);
 	if (stale == 0)
 		return 0;
-	return coffer_findings_add(l,
-		complete ? COFFER_TEXT_LOCKS_STALE : COFFER_TEXT_LOCKS_STALE_NOT_ALL,
-		COFFER_WITH(COFFER_ARG_NUMBER("files", stale), COFFER_ARG_TEXT("lock", first)),
+	return coffer_findings_add(l, COFFER_TEXT_LOCKS_STALE,
+		COFFER_WITH(COFFER_ARG_NUMBER("files", stale), COFFER_ARG_TEXT("lock", first),
+			COFFER_ARG_TEXT("visible", complete ? "" : "visible")),
 		NULL);
 }

@@ -328,16 +328,17 @@ static const struct coffer_holder *find_blocker(const struct coffer_status *s)
 	return u;
 }
 
-/* The holder @u must go before coffer can run: next comes the command that removes it, if any. */
+/* The holder @u must go before coffer can run: in the words of block/busy.c, and with the command
+ * that removes it, if there is one. */
 static int set_blocker(struct coffer_status *s, const struct coffer_holder *u)
 {
 	static const struct {
 		const char *text, *command, *option;
 	} kinds[COFFER_N_HOLDER_KINDS] = {
-		[COFFER_HOLDER_MOUNT] = {"mounted on", "umount", NULL},
-		[COFFER_HOLDER_SWAP] = {"in use as the swap", "swapoff", NULL},
-		[COFFER_HOLDER_DEVICE] = {"in use by the block device", NULL, NULL},
-		[COFFER_HOLDER_LOOP] = {"attached to", "losetup", "-d"},
+		[COFFER_HOLDER_MOUNT] = {"mounted on ", "umount", NULL},
+		[COFFER_HOLDER_SWAP] = {"in use as swap", "swapoff", NULL},
+		[COFFER_HOLDER_DEVICE] = {"in use by ", NULL, NULL},
+		[COFFER_HOLDER_LOOP] = {"attached to ", "losetup", "-d"},
 	};
 	const bool elsewhere = u->kind == COFFER_HOLDER_MOUNT && u->pid > 0;
 	const char *words[8] = {NULL};
@@ -355,7 +356,8 @@ static int set_blocker(struct coffer_status *s, const struct coffer_holder *u)
 	if (u->kind == COFFER_HOLDER_REENCRYPTION)
 		(void)snprintf(why, sizeof(why), "process %s (%s) is converting it", pid, u->name);
 	else
-		(void)snprintf(why, sizeof(why), "%s %s%s", kinds[u->kind].text, u->name, suffix);
+		(void)snprintf(why, sizeof(why), "%s%s%s", kinds[u->kind].text,
+			u->kind == COFFER_HOLDER_SWAP ? "" : u->name, suffix);
 	if (!s->why[0])
 		set_why(s, why);
 	if (!kinds[u->kind].command)

@@ -57,7 +57,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		r = coffer_proc_number(text, n, "MemAvailable:", &v);
 		if (r < 0 && (r != -ENODATA || v != 77))
 			abort();
-		(void)coffer_proc_misc(text, n, "device-mapper");
 		(void)coffer_module_line(text, n, "dm-crypt");
 	}
 	free(text);

@@ -83,14 +83,14 @@ static void check_swaps(void)
 		enum coffer_verdict v;
 		const char *words, *remedy;
 	} rows[] = {
-		{"none", {{""}}, 0, 1, OK, "no swap", ""},
-		{"plain, nothing open", {{"/dev/sda3", COFFER_SWAP_PLAIN}}, 1, 0, OK,
-			"no encrypted volume is open", ""},
+		{"none", {{""}}, 0, 1, OK, "no secrets", ""},
+		{"plain, nothing open", {{"/dev/sda3", COFFER_SWAP_PLAIN}}, 1, 0, OK, "no secrets",
+			""},
 		{"plain, a volume open", {{"/dev/sda3", COFFER_SWAP_PLAIN}}, 1, 1, NOTE,
 			"/dev/sda3 is not encrypted", "crypttab"},
 		{"encrypted and in memory",
 			{{"/dev/dm-1", COFFER_SWAP_ENCRYPTED}, {"/dev/zram0", COFFER_SWAP_MEMORY}},
-			2, 1, OK, "all swap", ""},
+			2, 1, OK, "no secrets", ""},
 		{"one of two plain",
 			{{"/dev/zram0", COFFER_SWAP_MEMORY}, {"/swapfile", COFFER_SWAP_PLAIN}}, 2,
 			2, NOTE, "/swapfile is not encrypted", "crypttab"},

@@ -242,7 +242,7 @@ static void check_left(void)
 	} rows[] = {
 		{"none", {{""}}, 0, OK, "no locks"},
 		{"one", {{.name = "L_8:2", LEFT, .device = "sda2"}}, 1, NOTE,
-			"1 lock files of ended processes, such as L_8:2: no process"},
+			"1 lock files, such as L_8:2: no process"},
 		{"one for a device that is gone", {{.name = "L_8:2", LEFT}}, 1, NOTE,
 			"L_8:2: no process"},
 		{"one of a reencryption", {{.name = "LN_LUKS2-reencryption-8a6e", LEFT}}, 1, NOTE,
@@ -250,7 +250,7 @@ static void check_left(void)
 		{"one, as far as can be seen", {{.name = "L_8:2", .entry = COFFER_ENTRY_FILE}}, 1,
 			NOTE, "L_8:2: no visible process"},
 		{"two", {{.name = "L_8:2", LEFT}, {.name = "L_8:3", LEFT}}, 2, NOTE,
-			"2 lock files of ended processes, such as L_8:2"},
+			"2 lock files, such as L_8:2"},
 	};
 	static const struct coffer_lock_entry held[] = {
 		{.name = "L_8:2", HELD('S')}, {.name = "L_8:3", LEFT}};
