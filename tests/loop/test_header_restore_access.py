@@ -40,7 +40,7 @@ def asks():
     before = sha256(img)
     for answer in b"n\n", b"\n", b"x\n", b"\x04":
         p = on_terminal(answer)
-        assert p.returncode == 3 and "Put this header" in p.stderr, p
+        assert p.returncode == 3 and "Write this header" in p.stderr, p
         assert sha256(img) == before
     assert on_terminal(b"y\n").returncode == 0
     assert_opens(img, ["one"], ["two"])
@@ -120,7 +120,7 @@ def another_coffer():
     with open(img, "r+b") as f:
         fcntl.fcntl(f, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))  # F_OFD_SETLK
         p = unchanged(img, restore, img, path, status=(4,))
-        assert "at work" in p.stderr, p.stderr
+        assert "locked by" in p.stderr, p.stderr
         backup(img)
 
 

@@ -98,7 +98,7 @@ def key_sets():
     assert_opens(img, ["one", "two", "three"], ["uno", "four", "five"])
     # what opened it in between opens nothing, should an old header come back
     p = restore(img, path)
-    assert "nothing was to be done" in p.stderr, p.stderr
+    assert "nothing to do" in p.stderr, p.stderr
 
 
 def same_slot_again():
@@ -263,8 +263,8 @@ def hostile_uuid():
     dead = copy(img)
     write(dead, 5000, b"\xaa" * 64)
     said = [p, restore(img, path, "--dry-run"), restore(img, path), restore(dead, path)]
+    assert "owned" in said[0].stderr and "owned" in said[1].stdout, said
     for p in said:
-        assert "owned" in p.stderr + p.stdout, p
         assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", p.stderr + p.stdout), p
     assert "\ufffd" in checks(img, path)["backup"]["uuid"]
 
@@ -282,7 +282,7 @@ def odd_files():
     large = path_of("large")
     with open(large, "wb") as f:
         f.truncate(1 << 34)
-    assert "no backup" in restore(img, large, status=(4,)).stderr
+    assert "a header backup has at most" in restore(img, large, status=(4,)).stderr
     fifo = path_of("fifo")
     os.mkfifo(fifo)
     assert "regular file" in restore(img, fifo, status=(4,)).stderr
