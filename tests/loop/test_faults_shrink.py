@@ -41,7 +41,7 @@ def shrunk(kind, moment, size, verb="encrypt"):
         shrink(kind, img, where, size)
         status, said = p.go_on()
         assert status == 6 and "shrank during the run" in said, (status, said)
-        assert f"it has {size} bytes, and had {box.size}" in said, said
+        assert f"from {box.size} to {size} bytes" in said, said
         assert "othing is lost" not in said, said
         assert size_of(where) == size and os.path.getsize(img) == size, (
             f"it has {os.path.getsize(img)} bytes, and had {size}")
