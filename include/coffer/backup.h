@@ -97,7 +97,7 @@ struct coffer_header_restore_options {
  * else the last write is the one that makes it open. *ret is set as soon as the two were compared,
  * on failure too.
  * Outcome REFUSED: the file is damaged, or there is a BAD check; the device was not changed.
- * NO with -ECANCELED: confirm said no. INTERRUPTED: the same call goes on. */
+ * NO with -ECANCELED: confirm said no. INTERRUPTED: the same call resumes. */
 COFFER_API int coffer_header_restore(const struct coffer_header_restore_options *o,
 	struct coffer_header_restore_result **ret, struct coffer_err *e);
 COFFER_API void coffer_header_restore_free(struct coffer_header_restore_result *r);

@@ -56,7 +56,7 @@ struct coffer_repair_options {
  * or the device is in use. NEEDS_REPAIR: there is a finding that is BAD and no safe action for it,
  * the filesystem's checker finds damage in what was put back, or the disk asks for an action that
  * was not listed.
- * INTERRUPTED: the same call goes on; a key that does not fit is that where an action was done
+ * INTERRUPTED: the same call resumes; a key that does not fit is that where an action was done
  * before it was asked for. */
 COFFER_API int coffer_repair(const struct coffer_repair_options *o,
 	struct coffer_repair_result **ret, struct coffer_err *e);
