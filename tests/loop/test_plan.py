@@ -261,7 +261,7 @@ def text():
     p = run(*command(box.copy("text"), *ALL))
     for words in ("ready to encrypt 10.0 MiB of ext4", r"writes +at most .* in 10 steps",
                   r"time +about .* \(.* to .*\)", r"measured +in ", r"ok +reserve ",
-                  r"ok +content ", r"save +copy the first", r"worst: nothing happened"):
+                  r"ok +content ", r"save +copy ", "worst: "):
         assert re.search(words, p.stdout), f"no '{words}' in:\n{p.stdout}"
     assert p.stderr == "" and "{" not in p.stdout, p.stdout
     p = run(*command(image(12 * MiB, "ext4", 12 * MiB)), status=(4,))
