@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* encrypt.c - encrypt a filesystem in place, or go on where an earlier run was interrupted
+/* encrypt.c - encrypt a filesystem in place, or resume an interrupted run
  *
  *	cc -o encrypt encrypt.c $(pkg-config --cflags --libs libcoffer)
  *	./encrypt /dev/vda2 /run/key		# and the same again, should the power fail
- *	./encrypt -r /dev/vda2 /run/key		# go on with what was begun, begin nothing
+ *	./encrypt -r /dev/vda2 /run/key		# resume an interrupted run, never start one
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -21,7 +21,7 @@ static void on_signal(int sig)
 	wanted = 1;
 }
 
-/* Asked before each step. The run ends at its next commit, and the same call goes on from there. */
+/* Asked before each step. The run ends at its next commit, and the same call resumes. */
 static bool stop(void *userdata)
 {
 	(void)userdata;

@@ -76,7 +76,7 @@ SAYS(METADATA_JSON_UNIQUE, JSON, OK,
 	"no object has two members of one name",
 	NULL)
 SAYS(METADATA_JSON_DUPLICATE, JSON, BAD,
-	"[{copy}: ]an object has two members '{member}': cryptsetup uses the last one",
+	"[{copy}: ]an object has two members of one name: cryptsetup uses the last one",
 	"any change by cryptsetup writes the last one alone: cryptsetup config {device} --label LABEL")
 SAYS(METADATA_REQUIREMENTS, REQUIREMENT, OK,
 	"all requirements are known",

@@ -41,15 +41,6 @@ int coffer_json_parse(const char *text, size_t n, struct json_object **ret)
 	return 0;
 }
 
-/* --- duplicate names --- */
-
-struct scan {
-	struct json_tokener *tok;
-	/* The names so far in each open object; NULL for an array. */
-	struct json_object *names[DEPTH + 1];
-	size_t depth;
-};
-
 /* The end of the string that begins at @text[i]. */
 static size_t string_end(const char *text, size_t n, size_t i)
 {
@@ -60,81 +51,37 @@ static size_t string_end(const char *text, size_t n, size_t i)
 	return i < n ? i + 1 : n;
 }
 
-static bool is_name(const char *text, size_t n, size_t end)
+static size_t count_members(struct json_object *o)
 {
-	while (end < n && strchr(" \t\r\n", text[end]))
-		end++;
-	return end < n && text[end] == ':';
-}
+	size_t n = 0;
 
-/* Note the name [at, end) of the innermost object as json-c reads it: unescaped, up to its first
- * NUL.
- */
-static int note_name(
-	struct scan *s, const char *text, size_t at, size_t end, char *ret, size_t size)
-{
-	struct json_object *names = s->depth ? s->names[s->depth - 1] : NULL, *word;
-	int r = 0;
-
-	if (!names)
-		return 0;
-	json_tokener_reset(s->tok);
-	word = json_tokener_parse_ex(s->tok, text + at, (int)(end - at));
-	if (!word)
-		return -ENOMEM;
-	if (json_object_object_get_ex(names, json_object_get_string(word), NULL)) {
-		(void)snprintf(ret, size, "%s", json_object_get_string(word));
-		r = 1;
-	} else if (json_object_object_add(names, json_object_get_string(word), NULL) < 0) {
-		r = -ENOMEM;
-	}
-	json_object_put(word);
-	return r;
-}
-
-static int enter(struct scan *s, bool object)
-{
-	struct json_object *names = NULL;
-
-	if (s->depth > DEPTH)
-		return -ENOMEM; /* not in a text that was accepted */
-	if (object) {
-		names = json_object_new_object();
-		if (!names)
-			return -ENOMEM;
-	}
-	s->names[s->depth++] = names;
-	return 0;
-}
-
-static void leave(struct scan *s)
-{
-	if (s->depth > 0)
-		json_object_put(s->names[--s->depth]);
-}
-
-int coffer_json_duplicate(const char *text, size_t n, char *ret, size_t size)
-{
-	struct scan s = {.tok = json_tokener_new()};
-	int r = s.tok ? 0 : -ENOMEM;
-
-	for (size_t i = 0, end; i < n && r == 0; i = end) {
-		end = i + 1;
-		if (text[i] == '{' || text[i] == '[') {
-			r = enter(&s, text[i] == '{');
-		} else if (text[i] == '}' || text[i] == ']') {
-			leave(&s);
-		} else if (text[i] == '"' || text[i] == '\'') { /* json-c accepts both */
-			end = string_end(text, n, i);
-			if (is_name(text, n, end))
-				r = note_name(&s, text, i, end, ret, size);
+	if (json_object_is_type(o, json_type_object)) {
+		json_object_object_foreach(o, key, value)
+		{
+			(void)key;
+			n += 1 + count_members(value);
 		}
 	}
-	while (s.depth > 0)
-		leave(&s);
-	if (s.tok)
-		json_tokener_free(s.tok);
-	return r;
+	for (size_t i = 0; json_object_is_type(o, json_type_array) && i < coffer_json_length(o);
+		i++)
+		n += count_members(coffer_json_item(o, i));
+	return n;
+}
+
+bool coffer_json_has_duplicate(struct json_object *o, const char *text, size_t n)
+{
+	size_t names = 0;
+
+	for (size_t i = 0, end; i < n; i = end) {
+		end = i + 1;
+		if (text[i] != '"' && text[i] != '\'') /* json-c accepts both */
+			continue;
+		end = string_end(text, n, i);
+		while (end < n && strchr(" \t\r\n", text[end]))
+			end++;
+		names += end < n && text[end] == ':';
+	}
+	return names != count_members(o);
 }
 
 void coffer_json_free(struct json_object *o)

@@ -15,10 +15,9 @@ struct json_object;
 
 /* Parse one JSON object of exactly @n bytes and at most 32 levels. -EBADMSG, -ENOMEM. */
 int coffer_json_parse(const char *text, size_t n, struct json_object **ret);
-/* Does an object in @text, which coffer_json_parse accepted, have two members of one name? json-c
- * keeps the last one, other readers may keep the first. 1, with the truncated name in @ret; 0;
- * -ENOMEM. */
-int coffer_json_duplicate(const char *text, size_t n, char *ret, size_t size);
+/* Does an object in @text, parsed to @o, have two members of one name? json-c keeps the last one,
+ * other readers may keep the first. */
+bool coffer_json_has_duplicate(struct json_object *o, const char *text, size_t n);
 void coffer_json_free(struct json_object *o);
 DEFINE_CLEANUP(struct json_object *, json, coffer_json_free);
 #define _cleanup_json_ _cleanup_(cleanup_json)

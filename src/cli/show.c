@@ -5,8 +5,6 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/findings.h"
@@ -15,9 +13,6 @@
 
 enum {
 	SCHEMA_VERSION = 2, /* of docs/report.schema.json */
-	FIELD = 12,	    /* column of a field's text */
-	NARROWEST = 60,	    /* lines are wrapped to this width at least, */
-	WIDEST = 100,	    /* and to this one at most */
 	LONGEST = 8192,	    /* a line with a path in it */
 };
 
@@ -45,9 +40,9 @@ static size_t utf8_length(const char *s)
 }
 
 /* U+0080 to U+009F are control characters, too, and some terminals take the bytes for them. */
-static void show_bytes(FILE *f, const char *text, size_t size)
+void coffer_show_text(FILE *f, const char *text)
 {
-	for (const char *end = text + size; text < end;) {
+	while (*text) {
 		const unsigned char *p = (const unsigned char *)text;
 		const size_t n = utf8_length(text);
 
@@ -59,69 +54,22 @@ static void show_bytes(FILE *f, const char *text, size_t size)
 	}
 }
 
-void coffer_show_text(FILE *f, const char *text)
+__attribute__((format(printf, 2, 0))) static void show_line(FILE *f, const char *fmt, va_list ap)
 {
-	show_bytes(f, text, strlen(text));
-}
+	char text[LONGEST];
 
-/* Columns to wrap to; 0: not a terminal, and lines stay whole for grep. */
-static size_t columns(FILE *f)
-{
-	struct winsize size;
-
-	if (!isatty(fileno(f)))
-		return 0;
-	if (ioctl(fileno(f), TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
-		return 80;
-	return size.ws_col < NARROWEST ? 0 : size.ws_col > WIDEST ? WIDEST : size.ws_col;
-}
-
-/* Bytes of the word that begins at @text. A command in single quotes is one word, so that it can be
- * copied; an apostrophe within a word quotes nothing. */
-static size_t word_length(const char *text)
-{
-	const char *end = *text == '\'' ? strchr(text + 1, '\'') : NULL;
-
-	if (!end)
-		end = text;
-	return (size_t)(end - text) + strcspn(end, " ");
-}
-
-/* A line of @text; if it is wrapped, each line begins at column @indent. */
-static void show_wrapped(FILE *f, size_t indent, const char *text)
-{
-	const size_t width = columns(f);
-	size_t at = indent;
-
-	while (width > 0 && *text) {
-		const size_t n = word_length(text);
-
-		if (at > indent && at + 1 + n > width) {
-			(void)fprintf(f, "\n%*s", (int)indent, "");
-			at = indent;
-		} else if (at > indent) {
-			(void)fputc(' ', f);
-			at++;
-		}
-		show_bytes(f, text, n);
-		at += n;
-		text += n;
-		text += strspn(text, " ");
-	}
-	coffer_show_text(f, text); /* all of it if nothing is wrapped */
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	coffer_show_text(f, text);
 	(void)fputc('\n', f);
 }
 
 void coffer_show_line(FILE *f, const char *fmt, ...)
 {
-	char text[LONGEST];
 	va_list ap;
 
 	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	show_line(f, fmt, ap);
 	va_end(ap);
-	coffer_show_text(f, text);
-	(void)fputc('\n', f);
 }
 
 void coffer_show_error(const char *text)
@@ -131,14 +79,12 @@ void coffer_show_error(const char *text)
 
 void coffer_show_field(FILE *f, const char *name, const char *fmt, ...)
 {
-	char text[LONGEST];
 	va_list ap;
 
+	(void)fprintf(f, "  %-9s ", name);
 	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	show_line(f, fmt, ap);
 	va_end(ap);
-	(void)fprintf(f, "  %-*s ", FIELD - 3, name);
-	show_wrapped(f, FIELD, text);
 }
 
 void coffer_show_unlocked(FILE *f)
@@ -167,13 +113,10 @@ void coffer_show_findings(FILE *f, const struct coffer_findings *l, bool all)
 
 		if (k->verdict == COFFER_VERDICT_OK && !all)
 			continue;
-		(void)fprintf(
-			f, "  %-4s  %-*s  ", marks[k->verdict], width, coffer_finding_name(k->id));
-		show_wrapped(f, (size_t)width + 10, k->text);
-		if (!k->advice[0])
-			continue;
-		(void)fprintf(f, "%*sfix: ", width + 10, "");
-		show_wrapped(f, (size_t)width + 15, k->advice);
+		coffer_show_line(f, "  %-4s  %-*s  %s", marks[k->verdict], width,
+			coffer_finding_name(k->id), k->text);
+		if (k->advice[0])
+			coffer_show_line(f, "%*sfix: %s", width + 10, "", k->advice);
 	}
 }
 

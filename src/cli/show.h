@@ -21,7 +21,7 @@ void coffer_show_text(FILE *f, const char *text);
 void coffer_show_line(FILE *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* A line "coffer: @text" on stderr. */
 void coffer_show_error(const char *text);
-/* "  name      text", wrapped on a terminal. */
+/* "  name      text" */
 void coffer_show_field(FILE *f, const char *name, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /* The field of a run that had no access to cryptsetup's locks. */

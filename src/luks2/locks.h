@@ -32,8 +32,9 @@ int coffer_lock_reencryption(
 int coffer_lock_metadata(
 	struct coffer_dev *d, bool exclusive, struct coffer_lock **ret, struct coffer_err *e);
 
-/* The locks to place, remove or replace a header: disk (udev would examine it half done), OPAL (a
- * header says what a locking range is for) and metadata, exclusive. Waits up to 30 s for each. */
+/* The locks to place, remove or replace a header: disk (udev would examine it partly written), OPAL
+ * (a header says what a locking range is for) and metadata, exclusive. Waits up to 30 s for each.
+ */
 int coffer_lock_header(struct coffer_dev *d, struct coffer_lock **ret, struct coffer_err *e);
 
 /* The lock of the machine for memory-hard key derivation. Waits up to 120 s. */

@@ -101,16 +101,13 @@ static void find_invalid(struct check *c, enum section section, const char *memb
 
 static void check_text(struct check *c)
 {
-	char name[64], device[128];
-	const int r = coffer_json_duplicate(c->m->text, c->m->text_size, name, sizeof(name));
+	char device[128];
 
-	if (r < 0)
-		c->r = c->r ? c->r : r;
-	if (r <= 0)
+	if (!coffer_json_has_duplicate(c->m->json, c->m->text, c->m->text_size))
 		return;
 	coffer_quote(c->m->device, device, sizeof(device));
-	find(c, JSON, COFFER_TEXT_METADATA_JSON_DUPLICATE, COFFER_ARG_TEXT("member", name),
-		COFFER_ARG_TEXT("device", device), NULL);
+	find(c, JSON, COFFER_TEXT_METADATA_JSON_DUPLICATE, COFFER_ARG_TEXT("device", device), none,
+		NULL);
 }
 
 /* --- requirements --- */

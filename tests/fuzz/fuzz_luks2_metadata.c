@@ -57,11 +57,10 @@ static void check_again(struct json_object *json, const struct coffer_findings *
 	const char *text = coffer_json_text(json);
 	_cleanup_json_ struct json_object *again = NULL;
 	struct coffer_findings second = {0};
-	char name[8];
 
 	if (!text || coffer_json_parse(text, strlen(text), &again) < 0)
 		return; /* a number that JSON does not have */
-	if (coffer_json_duplicate(text, strlen(text), name, sizeof(name)) != 0)
+	if (coffer_json_has_duplicate(again, text, strlen(text)))
 		abort();
 	judge(again, text, strlen(text), true, &second);
 	if (second.n > l->n)

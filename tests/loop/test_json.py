@@ -207,7 +207,7 @@ with contextlib.ExitStack() as stack:
 
     def everything_was_seen():
         wanted = {(d, k) for d, s in SCHEMA["$defs"].items() for part, k in properties(s, d)
-                  if part == d}
+                  if part == d and k != "advice"}  # any report may have it: test_plan, test_refuse
         missing_ones = wanted - seen - RARE
         assert not missing_ones, f"properties that no row shows: {sorted(missing_ones)}"
 

@@ -39,7 +39,7 @@ words()
 {
 	case $1 in
 	flush) echo "flush /dev/mapper/live: Input/output error" ;;
-	shrunk) echo "/dev/mapper/live has become smaller at work" ;;
+	shrunk) echo "/dev/mapper/live shrank during the run" ;;
 	*) echo "/dev/mapper/live" ;;
 	esac
 }
