@@ -8,7 +8,7 @@
 /* All operations until nothing is left to do, in a session that may have done other work before. */
 int coffer_encrypt_run(struct coffer_session *s, struct coffer_err *e);
 
-/* As coffer_encrypt and coffer_abort; @dev is closed in any case, @o->device is not looked at. */
+/* As coffer_encrypt and coffer_abort; @dev is closed in any case, @o->device does not count. */
 int coffer_encrypt_dev(struct coffer_dev *dev, const struct coffer_encrypt_options *o,
 	struct coffer_encrypt_result *ret, struct coffer_err *e);
 int coffer_abort_dev(struct coffer_dev *dev, const struct coffer_encrypt_options *o,

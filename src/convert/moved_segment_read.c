@@ -540,7 +540,7 @@ int coffer_moved_segment_refuse(
 	} else {
 		return 0;
 	}
-	r = coffer_err_needs_repair(e, EUCLEAN, "%s: %s; nothing was changed; see %s", name, why,
-		coffer_command("coffer repair --dry-run", name).s);
+	r = coffer_err_needs_repair(e, EUCLEAN, "%s: %s; nothing was changed", name, why);
+	(void)coffer_err_advise(e, r, "see %s", coffer_command("coffer repair --dry-run", name).s);
 	return coffer_err_id(e, r, id);
 }

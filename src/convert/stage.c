@@ -1,33 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* stage.c - the facts of a disk in the words of its owner: which stage, which command comes next */
+/* stage.c - the stage of a disk, and the command that comes next */
 #include "convert/stage.h"
 
-#include <assert.h>
+#include "base/names.h"
 
-#include "base/cleanup.h"
+DEFINE_NAMES(coffer_stage_name, enum coffer_stage, COFFER_N_STAGES, [COFFER_STAGE_PLAIN] = "plain",
+	[COFFER_STAGE_RESERVED] = "reserved", [COFFER_STAGE_PLACING] = "placing",
+	[COFFER_STAGE_PLACED] = "placed", [COFFER_STAGE_CONVERTING] = "converting",
+	[COFFER_STAGE_WIPE_PENDING] = "wipe-pending", [COFFER_STAGE_ENCRYPTED] = "encrypted",
+	[COFFER_STAGE_UNDOING] = "undoing", [COFFER_STAGE_OTHER] = "other",
+	[COFFER_STAGE_SHRUNK] = "shrunk", [COFFER_STAGE_DAMAGED] = "damaged")
 
-static const char *const stage_names[] = {
-	[COFFER_STAGE_PLAIN] = "plain",
-	[COFFER_STAGE_RESERVED] = "reserved",
-	[COFFER_STAGE_PLACING] = "placing",
-	[COFFER_STAGE_PLACED] = "placed",
-	[COFFER_STAGE_CONVERTING] = "converting",
-	[COFFER_STAGE_WIPE_PENDING] = "wipe-pending",
-	[COFFER_STAGE_ENCRYPTED] = "encrypted",
-	[COFFER_STAGE_UNDOING] = "undoing",
-	[COFFER_STAGE_OTHER] = "other",
-	[COFFER_STAGE_SHRUNK] = "shrunk",
-	[COFFER_STAGE_DAMAGED] = "damaged",
-};
-static_assert(ARRAY_SIZE(stage_names) == COFFER_N_STAGES, "every stage has a name");
-
-const char *coffer_stage_name(enum coffer_stage s)
-{
-	return (unsigned int)s < COFFER_N_STAGES ? stage_names[s] : "unknown";
-}
-
-static const char *const stage_meanings[] = {
-	[COFFER_STAGE_PLAIN] = "not encrypted, not ready for encryption",
+DEFINE_NAMES(coffer_stage_meaning, enum coffer_stage,
+	COFFER_N_STAGES, [COFFER_STAGE_PLAIN] = "not encrypted, not ready for encryption",
 	[COFFER_STAGE_RESERVED] = "not encrypted, ready for encryption",
 	[COFFER_STAGE_PLACING] = "the LUKS2 header is partly placed; nothing is encrypted yet",
 	[COFFER_STAGE_PLACED] = "the LUKS2 header is placed; nothing is encrypted yet",
@@ -38,32 +23,14 @@ static const char *const stage_meanings[] = {
 	[COFFER_STAGE_UNDOING] = "an abort is not finished",
 	[COFFER_STAGE_OTHER] = "a reencryption by cryptsetup is not finished",
 	[COFFER_STAGE_SHRUNK] = "the device is smaller than the conversion on it",
-	[COFFER_STAGE_DAMAGED] = "damaged",
-};
-static_assert(ARRAY_SIZE(stage_meanings) == COFFER_N_STAGES, "every stage has a meaning");
+	[COFFER_STAGE_DAMAGED] = "damaged")
 
-const char *coffer_stage_meaning(enum coffer_stage s)
-{
-	return (unsigned int)s < COFFER_N_STAGES ? stage_meanings[s] : "unknown";
-}
-
-static const char *const next_commands[] = {
-	[COFFER_NEXT_NOTHING] = "",
-	[COFFER_NEXT_PLAN] = "coffer plan",
-	[COFFER_NEXT_ENCRYPT] = "coffer encrypt",
-	[COFFER_NEXT_ABORT] = "coffer abort",
-	[COFFER_NEXT_REPAIR] = "coffer repair",
-	[COFFER_NEXT_LOOK] = "coffer repair --dry-run",
-	[COFFER_NEXT_VERIFY] = "coffer verify",
+DEFINE_NAMES(coffer_next_command, enum coffer_next, COFFER_N_NEXTS, [COFFER_NEXT_NOTHING] = "",
+	[COFFER_NEXT_PLAN] = "coffer plan", [COFFER_NEXT_ENCRYPT] = "coffer encrypt",
+	[COFFER_NEXT_ABORT] = "coffer abort", [COFFER_NEXT_REPAIR] = "coffer repair",
+	[COFFER_NEXT_LOOK] = "coffer repair --dry-run", [COFFER_NEXT_VERIFY] = "coffer verify",
 	[COFFER_NEXT_STOCK_RESUME] = "cryptsetup reencrypt --resume-only",
-	[COFFER_NEXT_STOCK_REPAIR] = "cryptsetup repair",
-};
-static_assert(ARRAY_SIZE(next_commands) == COFFER_N_NEXTS, "every next has a command");
-
-const char *coffer_next_command(enum coffer_next n)
-{
-	return next_commands[n];
-}
+	[COFFER_NEXT_STOCK_REPAIR] = "cryptsetup repair")
 
 static enum coffer_stage stage_of_plain(const struct coffer_plain_facts *plain)
 {
@@ -99,12 +66,9 @@ enum coffer_stage coffer_stage_of(enum coffer_operation a, const struct coffer_f
 		return COFFER_STAGE_OTHER;
 	case COFFER_OP_SHRUNK:
 		return COFFER_STAGE_SHRUNK;
-	case COFFER_OP_DAMAGED:
-	case COFFER_OP_UNKNOWN:
-	case COFFER_N_OPERATIONS:
-		break;
+	default:
+		return COFFER_STAGE_DAMAGED;
 	}
-	return COFFER_STAGE_DAMAGED;
 }
 
 enum coffer_next coffer_next_of(enum coffer_stage s, const struct coffer_facts *f)
@@ -119,7 +83,7 @@ enum coffer_next coffer_next_of(enum coffer_stage s, const struct coffer_facts *
 	case COFFER_STAGE_WIPE_PENDING:
 		return COFFER_NEXT_ENCRYPT;
 	case COFFER_STAGE_ENCRYPTED:
-		/* newest < 0: LUKS1, which has one header and needs nothing of coffer */
+		/* newest < 0: LUKS1, which has one header */
 		if (f->header.newest < 0)
 			return COFFER_NEXT_NOTHING;
 		return f->header.agree ? COFFER_NEXT_VERIFY : COFFER_NEXT_REPAIR;
@@ -129,9 +93,7 @@ enum coffer_next coffer_next_of(enum coffer_stage s, const struct coffer_facts *
 		return f->conversion.hot ? COFFER_NEXT_STOCK_REPAIR : COFFER_NEXT_STOCK_RESUME;
 	case COFFER_STAGE_DAMAGED:
 		return COFFER_NEXT_LOOK;
-	case COFFER_STAGE_SHRUNK:
-	case COFFER_N_STAGES:
-		break;
+	default:
+		return COFFER_NEXT_NOTHING;
 	}
-	return COFFER_NEXT_NOTHING;
 }

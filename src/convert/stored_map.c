@@ -53,13 +53,13 @@ uint64_t coffer_stored_map_size(size_t n_prints, size_t n_used)
 	return COFFER_BLOCK + round_up_u64(PAIR * ((uint64_t)n_prints + n_used), COFFER_BLOCK);
 }
 
-size_t coffer_stored_map_fits(uint64_t room, size_t n_prints)
+size_t coffer_stored_map_fits(uint64_t space, size_t n_prints)
 {
 	uint64_t pairs;
 
-	if (room < 2 * COFFER_BLOCK)
+	if (space < 2 * COFFER_BLOCK)
 		return 0;
-	pairs = (round_down_u64(room, COFFER_BLOCK) - COFFER_BLOCK) / PAIR;
+	pairs = (round_down_u64(space, COFFER_BLOCK) - COFFER_BLOCK) / PAIR;
 	return pairs > n_prints ? pairs - n_prints : 0;
 }
 

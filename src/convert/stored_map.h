@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* stored_map.h - the used map as it waits on the disk for a resume
  *
- * It lies in the private room between the keyslots area and S, since the plain filesystem cannot be
- * read in place any more. It is bound to the LUKS UUID, to the geometry, and to the fingerprint:
- * the hash of those plain bytes that any use of the filesystem would change (superblocks, journal
- * or log), taken through the half converted volume. docs/on-disk-format.md has the format.
- * All numbers on disk are big-endian. */
+ * It lies between the keyslots area and S, since the plain filesystem cannot be read in place any
+ * more. It is bound to the LUKS UUID, to the geometry, and to the fingerprint: the hash of those
+ * plain bytes that any use of the filesystem changes (superblocks, journal or log).
+ * docs/on-disk-format.md has the format. All numbers on disk are big-endian. */
 #pragma once
 #include "base/crypto.h"
 #include "convert/geometry.h"
@@ -21,7 +20,7 @@ struct coffer_stored_map {
 	/* enum coffer_free_space: on the disk the weakest that any run has passed bytes with, in a
 	 * run its own */
 	uint32_t free_space;
-	bool void_; /* not to be followed: only uuid and free_space count */
+	bool void_; /* must not be followed: only uuid and free_space count */
 	/* The bytes of the plain filesystem that the fingerprint is taken of, in this order;
 	 * multiples of 512, within [0, L). */
 	struct coffer_range *prints;
@@ -36,8 +35,8 @@ void coffer_stored_map_free(struct coffer_stored_map *m);  /* and itself; NULL i
 /* Bytes that a map of @n_prints and @n_used ranges takes: a multiple of 4096. */
 uint64_t coffer_stored_map_size(size_t n_prints, size_t n_used);
 
-/* How many used ranges fit into @room bytes beside @n_prints; 0: none. */
-size_t coffer_stored_map_fits(uint64_t room, size_t n_prints);
+/* How many used ranges fit into @space bytes with @n_prints; 0: none. */
+size_t coffer_stored_map_fits(uint64_t space, size_t n_prints);
 
 /* Into @buf of coffer_stored_map_size bytes. -EIO (libcrypto). */
 int coffer_stored_map_encode(const struct coffer_stored_map *m, uint8_t *buf);

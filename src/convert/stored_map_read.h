@@ -6,10 +6,10 @@
 
 /* What lies between the keyslots area and S. */
 struct coffer_map_on_disk {
-	uint64_t at, room;	       /* where, and the bytes up to S; room 0: no room for a map */
+	uint64_t at, space;	       /* where, and the bytes up to S; 0: too few for a map */
 	bool trace;		       /* something with the map's magic lies there */
-	bool whole;		       /* it can be read; it may say of itself that it is void */
-	uint64_t size;		       /* its bytes, as far as known; else all of the room */
+	bool whole;		       /* it can be read; it may be void */
+	uint64_t size;		       /* its bytes, as far as known; else all of the space */
 	struct coffer_stored_map *map; /* if whole */
 	uint8_t *bytes;		       /* if whole: @size of them */
 };
@@ -25,9 +25,8 @@ void coffer_map_on_disk_free(struct coffer_map_on_disk *m); /* a zeroed one is f
 const char *coffer_map_on_disk_objection(
 	const struct coffer_map_on_disk *m, const struct coffer_disk *disk);
 
-/* How far the conversion on @disk is: *@ret_done of *@ret_total bytes. They are the bytes that a
- * run counts: used ones where the disk has such a map, else all. Whether the filesystem was used
- * since the map was made cannot be checked without the key; a run that finds that it was counts all
- * bytes from then on, and makes the map void. */
+/* How far the conversion on @disk is: *ret_done of *ret_total bytes, used ones where the disk has
+ * such a map, else all. Whether the filesystem was used since the map was made cannot be checked
+ * without the key; a run that finds so counts all bytes, and makes the map void. */
 int coffer_progress_read(const struct coffer_disk *disk, uint64_t *ret_done, uint64_t *ret_total,
 	struct coffer_err *e);

@@ -418,7 +418,7 @@ static int repair_dev(struct coffer_dev *dev, const struct coffer_repair_options
 		coffer_dev_close(dev);
 		return coffer_err_errno(e, ENOMEM, "repair");
 	}
-	r = coffer_session_run_dev("repair", dev, &p.encrypt, run, NULL, e);
+	r = coffer_session_run("repair", dev, &p.encrypt, run, NULL, e);
 	if (result->status)
 		*ret = result;
 	else

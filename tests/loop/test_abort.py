@@ -33,7 +33,7 @@ def aborted(call, n):
     last = coffer.events(p)[-1]
     assert_plain(img)
     if p.returncode == 3:  # nothing of [0, L) had been touched
-        assert "nothing to take back" in last["message"], last
+        assert "nothing to abort" in last["message"], last
     else:
         assert last["aborted"], last
         assert_plain(img, "after the abort")

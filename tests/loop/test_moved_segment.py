@@ -404,7 +404,7 @@ def used_behind_header():
     coffer.stock_init(img, small.key, "--luks2-keyslots-size", "512k")
     write_at(img, small.size - MiB + 700 * KiB, b"new!" * 256)
     refused_small(img, "moved-segment-copy", "2 sectors after its header, from byte 557056 on",
-                  "either the volume was opened and used")
+                  "either the volume was used")
 
 
 def keyslot_never_written():

@@ -61,7 +61,7 @@ def refused(make, words, *args, prefix=(), program=COFFER):
     for dry in [], ["--dry-run"]:
         p = coffer.encrypt(img, box.key, "--used-only", "yes", *dry, *args, status=(4,),
                            prefix=prefix, program=program)
-        for w in words, "only what is used was to be encrypted", "--used-only=auto":
+        for w in words, "--used-only=yes is not possible", "--used-only=auto":
             assert re.search(w, p.stderr), p.stderr
     assert sha256(img) == before, "refused, but the device was changed"
 
@@ -197,7 +197,7 @@ with stack:
         ("one measure of progress: everything", one_measure, "no"),
         ("one measure of progress: a damaged map", one_measure, "auto", tear_map),
         ("used while it asks for a key", while_it_asks, used_meanwhile,
-         "was used while this run was getting ready; nothing was changed"),
+         "was used while this run prepared; nothing was changed"),
         # Bug: an image was encrypted by a map from before it was mounted
         ("mounted while it asks for a key", while_it_asks, still_mounted,
          "attached to .*, mounted on "),
