@@ -205,11 +205,7 @@ REFUSES(RESERVE_NONE_XFS, RESERVE, ENOSPC,
 	"[, or use --reduce-device-size {fitting_reserve}]")
 REFUSES(RESERVE_TOO_LARGE, RESERVE, ENOSPC,
 	"{data_size} of data is less than half the reserve of {reserve}",
-	"use --reduce-device-size {fitting_reserve}")
-REFUSES(RESERVE_TOO_LARGE_ALL, RESERVE, ENOSPC,
-	"{data_size} of data is less than half the reserve of {reserve}, and no smaller "
-	"reserve fits",
-	NULL)
+	"[use --reduce-device-size {fitting_reserve}]")
 SAYS(SECTOR_SIZE, SECTOR_SIZE, OK,
 	"{sector_size}-byte sectors",
 	NULL)

@@ -10,10 +10,8 @@
 #include "coffer/encrypt.h"
 #include "convert/encrypt.h"
 #include "convert/fs_check.h"
-#include "convert/moved_segment_read.h"
+#include "convert/moved_segment.h"
 #include "convert/place.h"
-#include "convert/session.h"
-#include "convert/stored_map_read.h"
 
 /* Why the conversion on this disk cannot be undone. */
 static int too_late(const struct coffer_disk *disk, struct coffer_err *e)
@@ -93,9 +91,7 @@ static int examine(struct coffer_session *s, struct coffer_err *e)
 		return r;
 	if (s->disk.header)
 		(void)snprintf(s->result->uuid, sizeof(s->result->uuid), "%s", uuid);
-	r = coffer_session_lock(s, uuid, e);
-	/* The run that held the lock until now may have continued: read again. */
-	return r < 0 ? r : coffer_disk_examine(s->dev, &s->disk, e);
+	return coffer_session_lock_volume(s, uuid, e);
 }
 
 static int run(struct coffer_session *s, struct coffer_err *e)

@@ -359,8 +359,8 @@ int coffer_disk_refuse(const struct coffer_disk *disk, struct coffer_err *e)
 	switch (disk->operation) {
 	case COFFER_OP_SHRUNK:
 		r = coffer_err_refuse(e, ENOSPC,
-			"%s: %" PRIu64 " bytes now, but the conversion on it needs %" PRIu64, name,
-			f->device_size,
+			"%s has %" PRIu64 " bytes now, but its conversion has %" PRIu64 " bytes",
+			name, f->device_size,
 			f->header.newest >= 0 ? f->conversion.geometry.device
 					      : f->transition.geometry.device);
 		(void)coffer_err_advise(

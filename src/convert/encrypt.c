@@ -11,14 +11,12 @@
 #include "base/err.h"
 #include "base/quote.h"
 #include "block/open.h"
-#include "convert/convert.h"
 #include "convert/encrypt.h"
 #include "convert/image.h"
-#include "convert/moved_segment_read.h"
+#include "convert/moved_segment.h"
 #include "convert/new_header.h"
 #include "convert/place.h"
 #include "convert/preflight.h"
-#include "convert/stored_map_read.h"
 #include "convert/used.h"
 
 /* More operations than any disk needs. */
@@ -84,7 +82,7 @@ static int start(struct coffer_session *s, struct coffer_err *e)
 	struct coffer_preflight g = {.dev = s->dev, .o = s->o};
 	_cleanup_close_ int header = -1;
 	_cleanup_free_ uint8_t *image = NULL;
-	struct coffer_record record = {0};
+	struct coffer_record record = {.kind = COFFER_RECORD_PLACE};
 	int r;
 
 	r = preflight(s, &g, e);
@@ -118,28 +116,19 @@ static int start(struct coffer_session *s, struct coffer_err *e)
 		return r;
 	coffer_session_progress(s, COFFER_PHASE_PLACE, 0, g.geometry.length);
 	s->changed = true;
-	return coffer_place_begin(s->dev, &g.geometry, header, e);
+	return coffer_place_begin(s->dev, &record, image, e);
 }
 
 static int nothing_to_resume(const struct coffer_session *s, struct coffer_err *e)
 {
+	const enum coffer_operation op = s->disk.operation;
 	const char *name = s->dev->name;
 
-	if (s->disk.operation == COFFER_OP_FINISH_UNDO)
-		(void)coffer_err_set(e, ENOENT,
-			"%s: an undo is under way; a run would finish it and leave nothing to "
-			"resume",
-			name);
-	else if (s->result->aborted)
-		(void)coffer_err_set(e, ENOENT,
-			"%s: the interrupted undo is finished and the filesystem plain again: "
-			"nothing to resume",
-			name);
-	else
-		(void)coffer_err_set(e, ENOENT, "%s %s: nothing to resume", name,
-			s->disk.operation == COFFER_OP_ENCRYPTED ? "is encrypted"
-								 : "holds no conversion");
-	if (s->disk.operation == COFFER_OP_START)
+	(void)coffer_err_set(e, ENOENT, "%s: %s: nothing to resume", name,
+		op == COFFER_OP_FINISH_UNDO ? "an undo is under way"
+		: op == COFFER_OP_ENCRYPTED ? "encrypted already"
+					    : "no conversion");
+	if (op == COFFER_OP_START)
 		(void)coffer_err_advise(
 			e, 0, "start one with %s", coffer_command("coffer encrypt", name).s);
 	coffer_err_outcome(e, COFFER_NO);
@@ -302,11 +291,7 @@ static int lock_volume(struct coffer_session *s, struct coffer_err *e)
 		if (r < 0)
 			return r;
 	}
-	if (s->own.reencryption)
-		return 0;
-	r = coffer_session_lock(s, uuid, e);
-	/* The run that held the lock until now may have moved the pointer: read again. */
-	return r < 0 ? r : coffer_disk_examine(s->dev, &s->disk, e);
+	return coffer_session_lock_volume(s, uuid, e);
 }
 
 static int examine(struct coffer_session *s, bool first, struct coffer_err *e)

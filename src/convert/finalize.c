@@ -5,7 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "convert/convert.h"
+#include "convert/encrypt.h"
 #include "convert/used.h"
 #include "convert/volume.h"
 

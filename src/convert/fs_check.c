@@ -8,7 +8,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "block/open.h"
-#include "convert/moved_segment_read.h"
+#include "convert/moved_segment.h"
 #include "fs/btrfs.h"
 #include "fs/fsck.h"
 

@@ -151,41 +151,19 @@ static int check_single_device(
 		NULL, NULL);
 }
 
-/* The largest reserve (2S) in powers of two that leaves space for @end bytes of content and is not
- * above twice the data's size; 0 when there is none. With an explicit size the data is just that,
- * else all but the reserve. */
-static uint64_t fitting_reserve(uint64_t device, uint64_t end, bool explicit_size)
-{
-	for (uint64_t s = COFFER_RESERVE / 2; s >= COFFER_MIN_SHIFT; s /= 2)
-		if (device >= 2 * s && end <= device - 2 * s &&
-			s <= (explicit_size ? end : device - 2 * s))
-			return 2 * s;
-	return 0;
-}
-
-/* A reserve that fits, as an option takes it; "": none does. */
+/* The largest reserve (2S) in powers of two that leaves space for the content's @end and is not
+ * above twice the data's size, as an option takes it; "": none is. With an explicit size the data
+ * is just that, else all but the reserve. */
 static struct coffer_argument fitting(const struct coffer_preflight *p, uint64_t end)
 {
-	const uint64_t fits = fitting_reserve(p->dev->size, end, p->o->device_size > 0);
+	const uint64_t size = p->dev->size;
 	char text[32] = "";
 
-	if (fits)
-		(void)snprintf(text, sizeof(text), "%" PRIu64 "M", fits >> 20);
+	for (uint64_t s = COFFER_RESERVE / 2; s >= COFFER_MIN_SHIFT && !text[0]; s /= 2)
+		if (size >= 2 * s && end <= size - 2 * s &&
+			s <= (p->o->device_size > 0 ? end : size - 2 * s))
+			(void)snprintf(text, sizeof(text), "%" PRIu64 "M", 2 * s >> 20);
 	return COFFER_ARG_TEXT("fitting_reserve", text);
-}
-
-/* Shrink an ext4; an image then gets its size back. */
-static int no_space_ext(const struct coffer_dev *d, uint64_t reserve,
-	const struct coffer_argument *arguments, struct coffer_findings *l)
-{
-	char blocks[32], size[32];
-
-	(void)snprintf(blocks, sizeof(blocks), "%" PRIu64 "K",
-		round_down_u64(d->size - reserve, 65536) / 1024);
-	(void)snprintf(size, sizeof(size), "%" PRIu64, d->size);
-	return coffer_findings_add(l, COFFER_TEXT_RESERVE_NONE_EXT, arguments,
-		COFFER_RUN("e2fsck", "-f", d->name, "&&", "resize2fs", d->name, blocks,
-			d->is_block ? NULL : "&&", "truncate", "-s", size, d->name));
 }
 
 static int no_space(
@@ -196,25 +174,20 @@ static int no_space(
 		COFFER_ARG_SIZE("available", d->size > end ? d->size - end : 0),
 		COFFER_ARG_SIZE("content_end", end), COFFER_ARG_SIZE("device_size", d->size),
 		fitting(p, end));
+	char blocks[32], size[32];
 
-	if (p->fs.kind == COFFER_FS_EXT && d->size > reserve)
-		return no_space_ext(d, reserve, arguments, l);
-	return coffer_findings_add(l,
-		p->fs.kind == COFFER_FS_XFS ? COFFER_TEXT_RESERVE_NONE_XFS
-					    : COFFER_TEXT_RESERVE_NONE,
-		arguments, NULL);
-}
-
-static int too_large(
-	const struct coffer_preflight *p, uint64_t end, uint64_t reserve, struct coffer_findings *l)
-{
-	const struct coffer_argument fits = fitting(p, end);
-
-	return coffer_findings_add(l,
-		fits.text[0] ? COFFER_TEXT_RESERVE_TOO_LARGE : COFFER_TEXT_RESERVE_TOO_LARGE_ALL,
-		COFFER_WITH(COFFER_ARG_SIZE("data_size", p->geometry.length),
-			COFFER_ARG_SIZE("reserve", reserve), fits),
-		NULL);
+	if (p->fs.kind != COFFER_FS_EXT || d->size <= reserve)
+		return coffer_findings_add(l,
+			p->fs.kind == COFFER_FS_XFS ? COFFER_TEXT_RESERVE_NONE_XFS
+						    : COFFER_TEXT_RESERVE_NONE,
+			arguments, NULL);
+	/* An image that shrinks with its ext4 gets its size back. */
+	(void)snprintf(blocks, sizeof(blocks), "%" PRIu64 "K",
+		round_down_u64(d->size - reserve, 65536) / 1024);
+	(void)snprintf(size, sizeof(size), "%" PRIu64, d->size);
+	return coffer_findings_add(l, COFFER_TEXT_RESERVE_NONE_EXT, arguments,
+		COFFER_RUN("e2fsck", "-f", d->name, "&&", "resize2fs", d->name, blocks,
+			d->is_block ? NULL : "&&", "truncate", "-s", size, d->name));
 }
 
 /* Sizes that are wrong with any reserve: adds a finding. */
@@ -265,7 +238,10 @@ static int check_reserve(
 	g->device = given ? round_up_u64(given, COFFER_SECTOR) + reserve : d->size;
 	g->length = g->device - reserve;
 	if (g->length < g->shift)
-		return too_large(p, end, reserve, l);
+		return coffer_findings_add(l, COFFER_TEXT_RESERVE_TOO_LARGE,
+			COFFER_WITH(COFFER_ARG_SIZE("data_size", g->length),
+				COFFER_ARG_SIZE("reserve", reserve), fitting(p, end)),
+			NULL);
 	return coffer_findings_add(l, COFFER_TEXT_RESERVE,
 		COFFER_WITH(COFFER_ARG_SIZE("reserve", reserve),
 			COFFER_ARG_SIZE("available", d->size - end)),

@@ -89,6 +89,16 @@ int coffer_session_lock(struct coffer_session *s, const char *uuid, struct coffe
 	return accept_no_lock(s, r, &why, e);
 }
 
+int coffer_session_lock_volume(struct coffer_session *s, const char *uuid, struct coffer_err *e)
+{
+	int r;
+
+	if (s->own.reencryption)
+		return 0;
+	r = coffer_session_lock(s, uuid, e);
+	return r < 0 ? r : coffer_disk_examine(s->dev, &s->disk, e);
+}
+
 int coffer_session_lock_derivation(
 	struct coffer_session *s, struct coffer_lock **ret, struct coffer_err *e)
 {

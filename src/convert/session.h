@@ -54,6 +54,9 @@ int coffer_session_check_stop(struct coffer_session *s, struct coffer_err *e);
 int coffer_session_ask(struct coffer_session *s, enum coffer_ask why, struct coffer_err *e);
 /* Take the reencryption lock of volume @uuid unless it is held; see result.unlocked_run. */
 int coffer_session_lock(struct coffer_session *s, const char *uuid, struct coffer_err *e);
+/* The same, and examine the disk again unless it was held: the run that held it until now may have
+ * moved the pointer. */
+int coffer_session_lock_volume(struct coffer_session *s, const char *uuid, struct coffer_err *e);
 /* Take this machine's lock for key derivations if the options ask for it; else *ret is NULL.
  * No other lock may be held. */
 int coffer_session_lock_derivation(

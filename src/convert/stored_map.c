@@ -101,8 +101,8 @@ int coffer_stored_map_encode_void(
 	const char *uuid, uint32_t free_space, uint64_t size, uint8_t block[COFFER_BLOCK])
 {
 	memset(block, 0, COFFER_BLOCK);
-	/* Each sector stands alone, and none is as in a good first block. So whichever of them
-	 * arrive: without the first one the map's sum is wrong, and with it the map is void. */
+	/* Each sector counts alone, and none is as in a good first block. So a torn write without
+	 * the first one leaves a wrong sum, and one with it a void map. */
 	for (uint32_t i = 0; i < COFFER_BLOCK / COFFER_SECTOR; i++) {
 		uint8_t *p = block + i * COFFER_SECTOR;
 		int r;

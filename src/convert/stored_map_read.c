@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* stored_map_read.c - the used map that lies on a disk, and the progress that it measures */
-#include "convert/stored_map_read.h"
+#include "convert/stored_map.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "convert/disk.h"
 #include "convert/image.h"
-
-enum {
-	PIECE = 1 << 20
-};
 
 void coffer_map_on_disk_free(struct coffer_map_on_disk *m)
 {
@@ -28,16 +25,12 @@ static int read_map(struct coffer_dev *d, struct coffer_map_on_disk *m, struct c
 	m->map = calloc(1, sizeof(*m->map));
 	if (!m->bytes || !m->map)
 		return coffer_err_errno(e, ENOMEM, "read the used map");
-	for (uint64_t at = 0; at < m->size; at += PIECE) {
-		r = coffer_dev_read(d, m->bytes + at, min_u64(PIECE, m->size - at), m->at + at, e);
-		if (r < 0)
-			return r;
-	}
+	r = coffer_dev_read(d, m->bytes, m->size, m->at, e);
+	if (r < 0)
+		return r;
 	r = coffer_stored_map_decode(m->bytes, m->size, m->map);
 	m->whole = r == 0;
-	if (r == 0 || r == -EBADMSG)
-		return 0;
-	return coffer_err_errno(e, -r, "read the used map");
+	return r == 0 || r == -EBADMSG ? 0 : coffer_err_errno(e, -r, "read the used map");
 }
 
 int coffer_stored_map_read(

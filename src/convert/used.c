@@ -9,7 +9,6 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "convert/fingerprint.h"
 #include "convert/image.h"
 #include "fs/fsmap.h"
 

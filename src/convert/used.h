@@ -34,3 +34,11 @@ int coffer_used_erase(struct coffer_session *s, struct coffer_err *e);
 int coffer_used_give_up(struct coffer_session *s, const char *why, struct coffer_err *e);
 /* What counts as used by @m. */
 void coffer_used_report(const struct coffer_stored_map *m, struct coffer_encrypt_result *ret);
+
+/* Read plain bytes [x, x + n), multiples of 4096 but for the data's end. */
+typedef int (*coffer_read_plain)(
+	void *arg, uint64_t x, uint8_t *buf, size_t n, struct coffer_err *e);
+
+/* Of the prints of @m, in their order, as @read gives them. */
+int coffer_fingerprint(const struct coffer_stored_map *m, coffer_read_plain read, void *arg,
+	uint8_t ret[COFFER_SHA256_SIZE], struct coffer_err *e);

@@ -6,8 +6,6 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "convert/fingerprint.h"
-#include "convert/stored_map_read.h"
 #include "convert/used.h"
 #include "convert/volume.h"
 #include "luks2/locks.h"
@@ -22,26 +20,23 @@ static int read_converting(void *arg, uint64_t x, uint8_t *buf, size_t n, struct
 }
 
 /* The fingerprint, taken through the volume: some bytes moved, some in place, some decrypted. */
-static int is_unused_since(struct coffer_dev *d, const struct coffer_conversion *c,
-	const struct coffer_secret *key, const struct coffer_stored_map *m, bool *ret,
-	struct coffer_err *e)
+static int is_unused_since(const struct coffer_session *s, const struct coffer_stored_map *m,
+	bool *ret, struct coffer_err *e)
 {
 	_cleanup_volume_ struct coffer_volume v = {0};
 	uint8_t now[COFFER_SHA256_SIZE];
 	struct coffer_mapping map;
 	int r;
 
-	coffer_mapping_converting(c, d->size, &map);
+	coffer_mapping_converting(&s->disk.facts.conversion, s->dev->size, &map);
 	/* A mapping of the volume writes to the disk below this device's cache. */
-	coffer_dev_forget(d, 0, d->size);
-	r = coffer_volume_open(d, &map, key, &v, e);
+	coffer_dev_forget(s->dev, 0, s->dev->size);
+	r = coffer_volume_open(s->dev, &map, s->own.key, &v, e);
 	if (r < 0)
 		return r;
 	r = coffer_fingerprint(m, read_converting, &v, now, e);
-	if (r < 0)
-		return r;
-	*ret = memcmp(now, m->fingerprint, sizeof(now)) == 0;
-	return 0;
+	*ret = r == 0 && memcmp(now, m->fingerprint, sizeof(now)) == 0;
+	return r;
 }
 
 /* Is it the very map that this run has put there? */
@@ -69,7 +64,7 @@ static int judge_map(const struct coffer_session *s, const struct coffer_map_on_
 			*ret_why = "the used map is not the one that was written";
 		return 0;
 	}
-	r = is_unused_since(s->dev, &s->disk.facts.conversion, s->own.key, f->map, &unused, e);
+	r = is_unused_since(s, f->map, &unused, e);
 	if (r == 0 && !unused)
 		*ret_why = "the filesystem was used after the used map was made";
 	return r;
@@ -102,18 +97,14 @@ static enum coffer_free_space may_claim(enum coffer_free_space passed)
 static int write_first_block(struct coffer_session *s, const struct coffer_map_on_disk *f,
 	const uint8_t *block, struct coffer_err *e)
 {
-	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(COFFER_BLOCK);
 	_cleanup_lock_ struct coffer_lock *lock = NULL;
 	int r;
 
-	if (!buf)
-		return coffer_err_errno(e, ENOMEM, "change the used map");
-	memcpy(buf, block, COFFER_BLOCK);
 	r = coffer_lock_metadata(s->dev, true, &lock, e);
 	if (r < 0)
 		return r;
 	s->changed = true;
-	r = coffer_dev_write(s->dev, buf, COFFER_BLOCK, f->at, e);
+	r = coffer_dev_write(s->dev, block, COFFER_BLOCK, f->at, e);
 	if (r == 0)
 		r = coffer_dev_flush(s->dev, e);
 	return coffer_err_wrap(e, r, "change the used map");
@@ -122,13 +113,13 @@ static int write_first_block(struct coffer_session *s, const struct coffer_map_o
 static int make_void(
 	struct coffer_session *s, const struct coffer_map_on_disk *f, struct coffer_err *e)
 {
-	uint8_t block[COFFER_BLOCK];
+	_cleanup_free_ uint8_t *block = coffer_dev_buffer(COFFER_BLOCK);
 
 	if (!f->trace || (f->whole && f->map->void_))
 		return 0;
-	if (coffer_stored_map_encode_void(
-		    s->disk.header->uuid, passed_with(&s->disk, f), f->size, block) < 0)
-		return coffer_err_set(e, EIO, "libcrypto failed to hash");
+	if (!block || coffer_stored_map_encode_void(
+			      s->disk.header->uuid, passed_with(&s->disk, f), f->size, block) < 0)
+		return coffer_err_errno(e, ENOMEM, "change the used map");
 	return write_first_block(s, f, block, e);
 }
 
