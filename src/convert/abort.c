@@ -10,10 +10,8 @@
 #include "coffer/encrypt.h"
 #include "convert/encrypt.h"
 #include "convert/fs_check.h"
-#include "convert/moved_segment_read.h"
+#include "convert/moved_segment.h"
 #include "convert/place.h"
-#include "convert/session.h"
-#include "convert/stored_map_read.h"
 
 /* Why the conversion on this disk cannot be undone. */
 static int too_late(const struct coffer_disk *disk, struct coffer_err *e)
@@ -24,14 +22,12 @@ static int too_late(const struct coffer_disk *disk, struct coffer_err *e)
 
 	switch (disk->operation) {
 	case COFFER_OP_START:
-		(void)coffer_err_set(
-			e, EALREADY, "%s holds no conversion: nothing to take back", name);
+		(void)coffer_err_set(e, EALREADY, "%s holds no conversion: nothing to abort", name);
 		break;
 	case COFFER_OP_ENCRYPTED:
-		(void)coffer_err_set(e, EALREADY,
-			"%s is encrypted to its end: nothing to take back; 'cryptsetup reencrypt "
-			"--decrypt' turns it into plain data again",
-			name);
+		(void)coffer_err_set(e, EALREADY, "%s is encrypted: nothing to abort", name);
+		(void)coffer_err_advise(
+			e, 0, "to decrypt it, use 'cryptsetup reencrypt --decrypt'");
 		break;
 	case COFFER_OP_CONVERT:
 	case COFFER_OP_FINALIZE:
@@ -39,11 +35,12 @@ static int too_late(const struct coffer_disk *disk, struct coffer_err *e)
 		r = coffer_progress_read(disk, &done, &total, e);
 		if (r < 0)
 			return r;
-		(void)coffer_err_refuse(e, EINVAL,
-			"%s: %" PRIu64 " of %" PRIu64 " bytes are converted already, and what was "
-			"used there is no longer plain; run %s to finish",
-			name, done, total, coffer_command("coffer encrypt", name).s);
-		return coffer_err_id(e, -EINVAL, COFFER_FINDING_COMMITTED);
+		r = coffer_err_refuse(e, EINVAL,
+			"%s: too late to abort, %" PRIu64 " of %" PRIu64 " bytes are converted",
+			name, done, total);
+		(void)coffer_err_advise(
+			e, r, "finish it with %s", coffer_command("coffer encrypt", name).s);
+		return coffer_err_id(e, r, COFFER_FINDING_COMMITTED);
 	default:
 		return coffer_disk_refuse(disk, e);
 	}
@@ -51,7 +48,7 @@ static int too_late(const struct coffer_disk *disk, struct coffer_err *e)
 	return coffer_err_id(e, -EALREADY, COFFER_FINDING_NO_CONVERSION);
 }
 
-/* An incomplete copy must not be put back: that would overwrite what is left of the first bytes. */
+/* An incomplete copy would overwrite what is left of the first bytes. */
 static int check_copy(
 	const struct coffer_disk *disk, struct coffer_moved_segment *v, struct coffer_err *e)
 {
@@ -62,14 +59,13 @@ static int check_copy(
 	if (r < 0 || !coffer_moved_segment_copy_is_incomplete(v, why, sizeof(why)))
 		return r;
 	r = coffer_err_needs_repair(e, EUCLEAN,
-		"%s: %s; to put that back would overwrite what is left of them; nothing was "
-		"changed",
+		"%s: %s; an undo would overwrite what is left of them; nothing was changed",
 		disk->dev->name, why);
 	return coffer_err_id(e, r, COFFER_FINDING_MOVED_SEGMENT_COPY);
 }
 
-/* coffer has verified its own copy. Nobody has verified cryptsetup's, and what lies in place may be
- * all that there is of the moved segment: so that is kept. */
+/* coffer has verified its own copy. cryptsetup's is not verified, and what lies in place may be all
+ * that is left of the moved segment: so that is kept. */
 static int undo(
 	struct coffer_session *s, const struct coffer_moved_segment *v, struct coffer_err *e)
 {
@@ -95,9 +91,7 @@ static int examine(struct coffer_session *s, struct coffer_err *e)
 		return r;
 	if (s->disk.header)
 		(void)snprintf(s->result->uuid, sizeof(s->result->uuid), "%s", uuid);
-	r = coffer_session_lock(s, uuid, e);
-	/* The run that held the lock until now may have gone on: read again. */
-	return r < 0 ? r : coffer_disk_examine(s->dev, &s->disk, e);
+	return coffer_session_lock_volume(s, uuid, e);
 }
 
 static int run(struct coffer_session *s, struct coffer_err *e)
@@ -134,11 +128,11 @@ static int run(struct coffer_session *s, struct coffer_err *e)
 int coffer_abort(const struct coffer_encrypt_options *o, struct coffer_encrypt_result *ret,
 	struct coffer_err *e)
 {
-	return coffer_session_run("abort", o, run, ret, e);
+	return coffer_session_run("abort", NULL, o, run, ret, e);
 }
 
 int coffer_abort_dev(struct coffer_dev *dev, const struct coffer_encrypt_options *o,
 	struct coffer_encrypt_result *ret, struct coffer_err *e)
 {
-	return coffer_session_run_dev("abort", dev, o, run, ret, e);
+	return coffer_session_run("abort", dev, o, run, ret, e);
 }

@@ -2,34 +2,21 @@
 /* decide.c - what to do with a disk: a pure function of facts read from it (law 5) */
 #include "convert/decide.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/cleanup.h"
+#include "base/names.h"
 
-static const char *const names[] = {
-	[COFFER_OP_UNKNOWN] = "unknown",
-	[COFFER_OP_START] = "start",
+DEFINE_NAMES(coffer_operation_name, enum coffer_operation,
+	COFFER_N_OPERATIONS, [COFFER_OP_UNKNOWN] = "unknown", [COFFER_OP_START] = "start",
 	[COFFER_OP_REDO_PLACEMENT] = "redo-placement",
-	[COFFER_OP_FINISH_PLACEMENT] = "finish-placement",
-	[COFFER_OP_CONVERT] = "convert",
-	[COFFER_OP_FINALIZE] = "finalize",
-	[COFFER_OP_SYNC_FINAL] = "sync-final",
-	[COFFER_OP_ENCRYPTED] = "encrypted",
-	[COFFER_OP_FINISH_UNDO] = "finish-undo",
-	[COFFER_OP_OTHER] = "other-reencryption",
-	[COFFER_OP_SHRUNK] = "shrunk",
-	[COFFER_OP_DAMAGED] = "damaged",
-};
-static_assert(ARRAY_SIZE(names) == COFFER_N_OPERATIONS, "every operation has a name");
-
-const char *coffer_operation_name(enum coffer_operation a)
-{
-	return (unsigned int)a < COFFER_N_OPERATIONS ? names[a] : "unknown";
-}
+	[COFFER_OP_FINISH_PLACEMENT] = "finish-placement", [COFFER_OP_CONVERT] = "convert",
+	[COFFER_OP_FINALIZE] = "finalize", [COFFER_OP_SYNC_FINAL] = "sync-final",
+	[COFFER_OP_ENCRYPTED] = "encrypted", [COFFER_OP_FINISH_UNDO] = "finish-undo",
+	[COFFER_OP_OTHER] = "other-reencryption", [COFFER_OP_SHRUNK] = "shrunk",
+	[COFFER_OP_DAMAGED] = "damaged")
 
 #define DAMAGED(...) (snprintf(why, why_size, __VA_ARGS__), COFFER_OP_DAMAGED)
 

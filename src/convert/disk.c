@@ -353,36 +353,37 @@ void coffer_disk_reset(struct coffer_disk *disk)
 int coffer_disk_refuse(const struct coffer_disk *disk, struct coffer_err *e)
 {
 	const struct coffer_facts *f = &disk->facts;
-	const char *name = disk->dev->name;
+	const char *name = disk->dev->name, *next;
 	int r;
 
 	switch (disk->operation) {
 	case COFFER_OP_SHRUNK:
 		r = coffer_err_refuse(e, ENOSPC,
-			"%s has %" PRIu64 " bytes now, but holds a conversion of %" PRIu64
-			" bytes; give it its size back, then run the same command again",
+			"%s has %" PRIu64 " bytes now, but its conversion has %" PRIu64 " bytes",
 			name, f->device_size,
 			f->header.newest >= 0 ? f->conversion.geometry.device
 					      : f->transition.geometry.device);
+		(void)coffer_err_advise(
+			e, r, "give it its size back, then run the same command again");
 		return coffer_err_id(e, r, COFFER_FINDING_SIZE);
 	case COFFER_OP_OTHER:
-		r = coffer_err_refuse(e, EOPNOTSUPP, "%s: %s; finish it with %s", name,
-			f->kind_reason.msg,
-			coffer_command(
-				coffer_next_command(coffer_next_of(COFFER_STAGE_OTHER, f)), name)
-				.s);
+		r = coffer_err_refuse(e, EOPNOTSUPP, "%s: %s", name, f->kind_reason.msg);
+		next = coffer_next_command(coffer_next_of(COFFER_STAGE_OTHER, f));
+		(void)coffer_err_advise(e, r, "finish it with %s", coffer_command(next, name).s);
 		return coffer_err_id(e, r, COFFER_FINDING_CONVERSION);
 	case COFFER_OP_DAMAGED:
-		r = coffer_err_needs_repair(e, EUCLEAN, "%s: %s; nothing was changed; see %s", name,
-			disk->why, coffer_command("coffer repair --dry-run", name).s);
+		r = coffer_err_needs_repair(
+			e, EUCLEAN, "%s: %s; nothing was changed", name, disk->why);
+		(void)coffer_err_advise(
+			e, r, "see %s", coffer_command("coffer repair --dry-run", name).s);
 		return coffer_err_id(e, r, COFFER_FINDING_DAMAGE);
 	case COFFER_OP_CONVERT:
 	case COFFER_OP_FINALIZE:
 		if (disk->header->seqid <= COFFER_LAST_SEQID)
 			return 0;
 		r = coffer_err_refuse(e, EOVERFLOW,
-			"%s: the sequence number of its LUKS2 header is %" PRIu64
-			": too high for the commits of the conversion; nothing was changed",
+			"%s: the sequence number of its LUKS2 header, %" PRIu64
+			", is too high for a conversion; nothing was changed",
 			name, disk->header->seqid);
 		return coffer_err_id(e, r, COFFER_FINDING_SEQUENCE_NUMBER);
 	default:
@@ -392,8 +393,8 @@ int coffer_disk_refuse(const struct coffer_disk *disk, struct coffer_err *e)
 
 int coffer_disk_refuse_encrypted(const struct coffer_dev *d, struct coffer_err *e)
 {
-	const int r = coffer_err_refuse(e, EEXIST, "%s is LUKS already: nothing to encrypt; see %s",
-		d->name, coffer_command("coffer status", d->name).s);
+	const int r = coffer_err_refuse(e, EEXIST, "%s: LUKS already, nothing to encrypt", d->name);
 
+	(void)coffer_err_advise(e, r, "see %s", coffer_command("coffer status", d->name).s);
 	return coffer_err_id(e, r, COFFER_FINDING_CONTENT);
 }

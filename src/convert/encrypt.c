@@ -11,22 +11,19 @@
 #include "base/err.h"
 #include "base/quote.h"
 #include "block/open.h"
-#include "convert/convert.h"
 #include "convert/encrypt.h"
 #include "convert/image.h"
-#include "convert/moved_segment_read.h"
+#include "convert/moved_segment.h"
 #include "convert/new_header.h"
 #include "convert/place.h"
 #include "convert/preflight.h"
-#include "convert/stored_map_read.h"
 #include "convert/used.h"
 
-/* More operations than any disk needs: a run that finds the same thing again and again ends. */
+/* More operations than any disk needs. */
 enum {
 	MAX_OPERATIONS = 12
 };
 
-/* An interrupted cryptsetup may have left a disk that only looks like one to work on. */
 static int check_moved_segment(const struct coffer_disk *disk, struct coffer_err *e)
 {
 	struct coffer_moved_segment v;
@@ -37,8 +34,8 @@ static int check_moved_segment(const struct coffer_disk *disk, struct coffer_err
 
 /* --- begin ---------------------------------------------------------------------------------- */
 
-/* Preflight ran before a passphrase was asked for and a key derived. This run has had a block
- * device for itself since then; an image file may have been attached and mounted. */
+/* Preflight ran before a passphrase was asked for and a key derived. This run has had exclusive
+ * access to a block device since then; an image file may have been attached and mounted. */
 static int confirm(struct coffer_session *s, struct coffer_err *e)
 {
 	int r;
@@ -85,7 +82,7 @@ static int start(struct coffer_session *s, struct coffer_err *e)
 	struct coffer_preflight g = {.dev = s->dev, .o = s->o};
 	_cleanup_close_ int header = -1;
 	_cleanup_free_ uint8_t *image = NULL;
-	struct coffer_record record = {0};
+	struct coffer_record record = {.kind = COFFER_RECORD_PLACE};
 	int r;
 
 	r = preflight(s, &g, e);
@@ -119,30 +116,21 @@ static int start(struct coffer_session *s, struct coffer_err *e)
 		return r;
 	coffer_session_progress(s, COFFER_PHASE_PLACE, 0, g.geometry.length);
 	s->changed = true;
-	return coffer_place_begin(s->dev, &g.geometry, header, e);
+	return coffer_place_begin(s->dev, &record, image, e);
 }
 
-/* There is nothing to resume, and the caller wants nothing begun. */
-static int nothing_begun(const struct coffer_session *s, struct coffer_err *e)
+static int nothing_to_resume(const struct coffer_session *s, struct coffer_err *e)
 {
+	const enum coffer_operation op = s->disk.operation;
 	const char *name = s->dev->name;
 
-	if (s->disk.operation == COFFER_OP_FINISH_UNDO)
-		(void)coffer_err_set(e, ENOENT,
-			"%s: an abort is under way; it would be finished, and then nothing be left "
-			"to go on with",
-			name);
-	else if (s->result->aborted)
-		(void)coffer_err_set(e, ENOENT,
-			"%s: the abort that was under way is finished and the plain filesystem is "
-			"back: nothing is left to go on with; %s begins anew",
-			name, coffer_command("coffer encrypt", name).s);
-	else if (s->disk.operation == COFFER_OP_ENCRYPTED)
-		(void)coffer_err_set(e, ENOENT, "%s is encrypted: nothing to go on with", name);
-	else
-		(void)coffer_err_set(e, ENOENT,
-			"%s holds no conversion: nothing to go on with; %s begins one", name,
-			coffer_command("coffer encrypt", name).s);
+	(void)coffer_err_set(e, ENOENT, "%s: %s: nothing to resume", name,
+		op == COFFER_OP_FINISH_UNDO ? "an undo is under way"
+		: op == COFFER_OP_ENCRYPTED ? "encrypted already"
+					    : "no conversion");
+	if (op == COFFER_OP_START)
+		(void)coffer_err_advise(
+			e, 0, "start one with %s", coffer_command("coffer encrypt", name).s);
 	coffer_err_outcome(e, COFFER_NO);
 	return coffer_err_id(e, -ENOENT, COFFER_FINDING_NO_CONVERSION);
 }
@@ -192,13 +180,13 @@ static int sync_final(struct coffer_session *s, struct coffer_err *e)
 	return r < 0 ? coffer_err_pass(e, r, &why) : 0;
 }
 
-/* What a dry run reports for a disk on which something was begun. */
+/* A dry run on a disk that a run has begun. */
 static int rehearse(struct coffer_session *s, struct coffer_err *e)
 {
 	int r;
 
 	if (s->disk.operation == COFFER_OP_FINISH_UNDO && s->o->resume_only)
-		return nothing_begun(s, e);
+		return nothing_to_resume(s, e);
 	r = coffer_disk_refuse(&s->disk, e);
 	if (r < 0 || s->disk.operation != COFFER_OP_CONVERT)
 		return r;
@@ -214,7 +202,7 @@ static int operate(struct coffer_session *s, bool *ret_done, struct coffer_err *
 
 	switch (disk->operation) {
 	case COFFER_OP_START:
-		return s->o->resume_only ? nothing_begun(s, e) : start(s, e);
+		return s->o->resume_only ? nothing_to_resume(s, e) : start(s, e);
 	case COFFER_OP_REDO_PLACEMENT:
 		s->changed = true;
 		return coffer_place_redo(
@@ -234,16 +222,11 @@ static int operate(struct coffer_session *s, bool *ret_done, struct coffer_err *
 		s->result->finished = true;
 		if (s->changed)
 			return 0;
-		return s->o->resume_only ? nothing_begun(s, e)
+		return s->o->resume_only ? nothing_to_resume(s, e)
 					 : coffer_disk_refuse_encrypted(s->dev, e);
-	case COFFER_OP_OTHER:
-	case COFFER_OP_SHRUNK:
-	case COFFER_OP_DAMAGED:
-	case COFFER_OP_UNKNOWN:
-	case COFFER_N_OPERATIONS:
-		break;
+	default:
+		return coffer_disk_refuse(disk, e);
 	}
-	return coffer_disk_refuse(disk, e);
 }
 
 /* Does operation @op work on the volume that is there, and so need its reencryption lock? */
@@ -253,16 +236,11 @@ static bool needs_lock(enum coffer_operation op)
 	       op != COFFER_OP_DAMAGED;
 }
 
-/* A placement or an undo does not need the map, and an unreadable one must not be in its way. */
-static bool needs_map(enum coffer_operation op, bool dry_run)
+static int report_volume(struct coffer_session *s, struct coffer_err *e)
 {
-	return op == COFFER_OP_CONVERT || op == COFFER_OP_FINALIZE || dry_run;
-}
-
-static int report_volume(const struct coffer_disk *disk, bool dry_run,
-	struct coffer_encrypt_result *ret, struct coffer_err *e)
-{
+	const struct coffer_disk *disk = &s->disk;
 	const struct coffer_conversion *c = &disk->facts.conversion;
+	struct coffer_encrypt_result *ret = s->result;
 
 	if (disk->header)
 		(void)snprintf(ret->uuid, sizeof(ret->uuid), "%s", disk->header->uuid);
@@ -272,16 +250,18 @@ static int report_volume(const struct coffer_disk *disk, bool dry_run,
 	if (!coffer_disk_is_converting(disk))
 		return 0;
 	coffer_result_set_geometry(ret, &c->geometry, c->cipher);
-	if (needs_map(disk->operation, dry_run))
+	/* A placement or an undo does not need the map, and an unreadable one must not stop it. */
+	if (disk->operation == COFFER_OP_CONVERT || disk->operation == COFFER_OP_FINALIZE ||
+		s->o->dry_run)
 		return coffer_progress_read(disk, &ret->converted, &ret->used, e);
 	ret->used = c->geometry.length;
 	ret->converted = ret->used - c->pointer;
 	return 0;
 }
 
-/* The lock for derivations is taken while no other lock is held, so the key is derived before the
- * volume's lock is taken. But first the lock is tried, so that a passphrase is not asked for in
- * vain. If the header is another one afterwards, the key does not fit it. */
+/* The memory-hard lock is taken while no other lock is held, so the key is derived before the
+ * volume's lock is taken. The lock is tried first, so that a passphrase is not asked for in vain.
+ * If the header is another one afterwards, the key does not fit it. */
 static int derive_first(struct coffer_session *s, struct coffer_err *e)
 {
 	int r;
@@ -301,7 +281,7 @@ static int lock_volume(struct coffer_session *s, struct coffer_err *e)
 	const char *uuid = coffer_volume_uuid(&s->disk.facts);
 	int r;
 
-	if (!uuid) /* the volume whose lock is held is gone: a new one has a UUID of its own */
+	if (!uuid) /* the volume whose lock is held is gone; a new one gets another UUID */
 		coffer_lock_free(TAKE_PTR(s->own.reencryption));
 	if (!uuid || !needs_lock(s->disk.operation))
 		return 0;
@@ -311,11 +291,7 @@ static int lock_volume(struct coffer_session *s, struct coffer_err *e)
 		if (r < 0)
 			return r;
 	}
-	if (s->own.reencryption)
-		return 0;
-	r = coffer_session_lock(s, uuid, e);
-	/* The run that held the lock until now may have moved the pointer: read again. */
-	return r < 0 ? r : coffer_disk_examine(s->dev, &s->disk, e);
+	return coffer_session_lock_volume(s, uuid, e);
 }
 
 static int examine(struct coffer_session *s, bool first, struct coffer_err *e)
@@ -331,7 +307,7 @@ static int examine(struct coffer_session *s, bool first, struct coffer_err *e)
 		s->result->resumed = s->disk.operation != COFFER_OP_START &&
 				     s->disk.operation != COFFER_OP_ENCRYPTED;
 	}
-	r = report_volume(&s->disk, s->o->dry_run, s->result, e);
+	r = report_volume(s, e);
 	return r < 0 ? r : lock_volume(s, e);
 }
 
@@ -365,7 +341,7 @@ int coffer_encrypt_run(struct coffer_session *s, struct coffer_err *e)
 int coffer_encrypt(const struct coffer_encrypt_options *o, struct coffer_encrypt_result *ret,
 	struct coffer_err *e)
 {
-	return coffer_session_run("encrypt", o, coffer_encrypt_run, ret, e);
+	return coffer_session_run("encrypt", NULL, o, coffer_encrypt_run, ret, e);
 }
 
 int coffer_resume(const struct coffer_encrypt_options *o, struct coffer_encrypt_result *ret,
@@ -374,11 +350,11 @@ int coffer_resume(const struct coffer_encrypt_options *o, struct coffer_encrypt_
 	struct coffer_encrypt_options resume = *o;
 
 	resume.resume_only = true;
-	return coffer_session_run("resume", &resume, coffer_encrypt_run, ret, e);
+	return coffer_session_run("resume", NULL, &resume, coffer_encrypt_run, ret, e);
 }
 
 int coffer_encrypt_dev(struct coffer_dev *dev, const struct coffer_encrypt_options *o,
 	struct coffer_encrypt_result *ret, struct coffer_err *e)
 {
-	return coffer_session_run_dev("encrypt", dev, o, coffer_encrypt_run, ret, e);
+	return coffer_session_run("encrypt", dev, o, coffer_encrypt_run, ret, e);
 }

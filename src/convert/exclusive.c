@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* exclusive.c - could a run have the disk for itself? Asked without opening it for work */
+/* exclusive.c - could a run have exclusive access? Asked without opening the disk for it */
 #include "convert/exclusive.h"
 
 #include <errno.h>
@@ -7,9 +7,7 @@
 
 #include "base/err.h"
 #include "base/findings.h"
-#include "base/findings_text.h"
 #include "block/open.h"
-#include "convert/preflight.h"
 #include "luks2/locks.h"
 
 /* A process of a kind, one that writes where @writes. */
@@ -22,43 +20,33 @@ static const struct coffer_holder *find_process(
 	return NULL;
 }
 
-static int find_exclusive(const struct coffer_dev *dev, const struct coffer_status *s,
-	struct coffer_finding *ret, struct coffer_err *e)
+static int list_exclusive(
+	const struct coffer_dev *dev, const struct coffer_status *s, struct coffer_findings *l)
 {
 	const struct coffer_holder *u = find_process(s, COFFER_HOLDER_REENCRYPTION, false);
 	enum coffer_text t = COFFER_TEXT_EXCLUSIVE_CONVERTING;
-	int r;
+	struct coffer_err why = {0};
 
 	if (!u) {
+		const int r = coffer_dev_check_exclusive(dev, &why);
+
+		if (r < 0)
+			return why.code == 0 ? r
+					     : coffer_findings_add_err(l, COFFER_FINDING_EXCLUSIVE,
+						       dev->name, &why);
 		t = COFFER_TEXT_EXCLUSIVE_WRITER;
 		u = find_process(s, COFFER_HOLDER_PROCESS, true);
-		r = coffer_dev_check_exclusive(dev, e);
-		if (r < 0)
-			return r;
 	}
 	if (u)
-		return coffer_finding_make(ret, t,
+		return coffer_findings_add(l, t,
 			COFFER_WITH(COFFER_ARG_NUMBER("pid", (uint64_t)u->pid),
 				COFFER_ARG_TEXT("program", u->name)),
 			NULL);
 	if (s->holders_complete)
-		return coffer_finding_make(ret, COFFER_TEXT_EXCLUSIVE, NULL, NULL);
+		return coffer_findings_add(l, COFFER_TEXT_EXCLUSIVE, NULL, NULL);
 	/* In a container, root may not see all either. */
-	return coffer_finding_make(ret, COFFER_TEXT_EXCLUSIVE_NOT_ALL,
+	return coffer_findings_add(l, COFFER_TEXT_EXCLUSIVE_NOT_ALL,
 		COFFER_WITH(COFFER_ARG_TEXT("missing", geteuid() == 0 ? "" : "root")), NULL);
-}
-
-static int list_exclusive(
-	const struct coffer_dev *dev, const struct coffer_status *s, struct coffer_findings *l)
-{
-	struct coffer_finding f = {0};
-	struct coffer_err why = {0};
-	int r;
-
-	r = find_exclusive(dev, s, &f, &why);
-	if (r < 0 && why.code != 0)
-		return coffer_findings_add_err(l, COFFER_FINDING_EXCLUSIVE, dev->name, &why);
-	return r < 0 ? r : coffer_findings_put(l, &f);
 }
 
 static int list_writable(const struct coffer_dev *dev, struct coffer_findings *l)

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* exclusive.h - could a run have the disk for itself? Asked without opening it for work
- *
- * A run meets these when it opens the device; who only plans has to ask. */
+/* exclusive.h - could a run have exclusive access? Asked without opening the disk for it */
 #pragma once
 #include "coffer/finding.h"
 #include "coffer/status.h"

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* finalize.c - after the last step: wipe the moved-segment copy, write the final header */
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "convert/convert.h"
+#include "convert/encrypt.h"
 #include "convert/used.h"
 #include "convert/volume.h"
 
@@ -15,7 +14,7 @@ enum {
 };
 
 /* May all of the moved-segment copy be wiped? It lies after the end that the content had when the
- * conversion began; but the volume may have been used since, and the content have grown. */
+ * conversion began; but the volume may have been used since, and the content may have grown. */
 static int may_wipe_all(
 	struct coffer_session *s, struct coffer_volume *v, bool *ret, struct coffer_err *e)
 {
@@ -23,8 +22,7 @@ static int may_wipe_all(
 	struct coffer_fs fs;
 	int r;
 
-	*ret = s->converted; /* this run did the last step, and has had the device for itself since
-			      */
+	*ret = s->converted;
 	if (*ret)
 		return 0;
 	r = coffer_volume_fs(v, &fs, &why);
@@ -51,8 +49,8 @@ static bool wipe_equal_sectors(
 	return changed;
 }
 
-/* Where something else may lie in the copy's place, only what is the plain moved segment goes: what
- * the volume keeps there is ciphertext and cannot look like that. */
+/* Where something else may lie in the copy's place, only what equals the plain moved segment is
+ * wiped: what the volume keeps there is ciphertext and cannot. */
 static int wipe_equal(struct coffer_session *s, struct coffer_volume *v, uint64_t at,
 	const uint8_t *random, size_t n, struct coffer_err *e)
 {
@@ -62,7 +60,7 @@ static int wipe_equal(struct coffer_session *s, struct coffer_volume *v, uint64_
 	int r;
 
 	if (!segment || !there)
-		return coffer_err_errno(e, ENOMEM, "wipe the head copy");
+		return coffer_err_errno(e, ENOMEM, "wipe the moved-segment copy");
 	r = coffer_volume_read(v, at, segment, n, e);
 	if (r < 0)
 		return r;
@@ -88,7 +86,7 @@ static int wipe_segment_copy(struct coffer_session *s, struct coffer_err *e)
 	int r;
 
 	if (!random)
-		return coffer_err_errno(e, ENOMEM, "wipe the head copy");
+		return coffer_err_errno(e, ENOMEM, "wipe the moved-segment copy");
 	coffer_mapping_converting(&s->disk.facts.conversion, s->dev->size, &map);
 	r = coffer_volume_open(s->dev, &map, s->own.key, &v, e);
 	if (r < 0)
@@ -112,25 +110,21 @@ static int wipe_segment_copy(struct coffer_session *s, struct coffer_err *e)
 	return r < 0 ? r : coffer_dev_flush(s->dev, e);
 }
 
-/* Pointer 0 may come from a cache: it is made durable before the last plain copy of the moved
- * segment is destroyed. */
-static int commit_and_wipe(struct coffer_session *s, struct coffer_err *e)
-{
-	const int r = s->converted ? 0 : coffer_header_commit(s->dev, s->disk.header, e);
-
-	return r < 0 ? r : wipe_segment_copy(s, e);
-}
-
 int coffer_convert_finalize(struct coffer_session *s, struct coffer_err *e)
 {
 	struct coffer_header *h = s->disk.header;
-	int r;
+	int r = 0;
 
 	coffer_session_progress(s, COFFER_PHASE_FINALIZE, s->result->used, s->result->used);
 	s->changed = true;
-	r = commit_and_wipe(s, e);
+	/* Pointer 0 may come from a cache: it is made durable before the last plain copy of the
+	 * moved segment is destroyed. */
+	if (!s->converted)
+		r = coffer_header_commit(s->dev, h, e);
+	if (r == 0)
+		r = wipe_segment_copy(s, e);
 	if (r < 0)
-		return coffer_err_wrap(e, r, "wipe the copy of the head");
+		return coffer_err_wrap(e, r, "wipe the moved-segment copy");
 	/* The requirement in the header says that the wipe is due, so it goes last. */
 	r = coffer_conversion_finish(h->json, &s->disk.facts.conversion, e);
 	if (r == 0)

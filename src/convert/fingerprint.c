@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* fingerprint.c - the hash of what any use of a filesystem changes */
-#include "convert/fingerprint.h"
-
 #include <errno.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "io/dev.h"
+#include "convert/used.h"
 
 enum {
 	PIECE = 1 << 20,
@@ -23,18 +21,15 @@ struct hasher {
 	uint8_t *buf; /* PIECE */
 };
 
-static int add_all(struct hasher *h, const uint8_t *p, size_t n)
-{
-	return coffer_digest_add(h->digest, p, n);
-}
-
 /* A log of a GiB would take longer to hash than much of the conversion takes. It is written in
  * whole sectors, and the first bytes of each change: xfs puts the number of the cycle there. */
-static int add_first_bytes(struct hasher *h, const uint8_t *p, size_t n)
+static int add_bytes(struct hasher *h, bool is_long, const uint8_t *p, size_t n)
 {
 	uint8_t first[PIECE / COFFER_SECTOR * FIRST];
 	size_t k = 0;
 
+	if (!is_long)
+		return coffer_digest_add(h->digest, p, n);
 	for (size_t at = 0; at < n; at += COFFER_SECTOR, k += FIRST)
 		memcpy(first + k, p + at, FIRST);
 	return coffer_digest_add(h->digest, first, k);
@@ -56,9 +51,7 @@ static int add_print(struct hasher *h, struct coffer_range p, struct coffer_err 
 		r = h->read(h->arg, from, h->buf, n, e);
 		if (r < 0)
 			return r;
-		r = (is_long ? add_first_bytes : add_all)(
-			h, h->buf + (p.start - from), to - p.start);
-		if (r < 0)
+		if (add_bytes(h, is_long, h->buf + (p.start - from), to - p.start) < 0)
 			return coffer_err_set(e, EIO, "libcrypto failed to hash");
 		p.start = to;
 	}

@@ -8,7 +8,7 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "block/open.h"
-#include "convert/moved_segment_read.h"
+#include "convert/moved_segment.h"
 #include "fs/btrfs.h"
 #include "fs/fsck.h"
 
@@ -42,10 +42,9 @@ static int examine(struct coffer_session *s, struct coffer_moved_segment *ret, b
 	return r;
 }
 
-/* Erase the copy's block with the superblock: without that no run takes it for a copy. The moved
- * segment is in its place, durable and sound. A checker may take hours, and an image can be
- * attached, used and grown meanwhile: so only if it has no holders and the filesystem still ends
- * before the gap. */
+/* Erase the copy's superblock, so that no run takes it for a copy. The moved segment is in its
+ * place, durable and sound. A checker may take hours, and an image can be attached, used and grown
+ * meanwhile: so only if it has no holders and the filesystem still ends before the gap. */
 static int forget_copy(
 	struct coffer_session *s, const struct coffer_geometry *g, struct coffer_err *e)
 {
@@ -80,12 +79,12 @@ int coffer_fs_check_undone(struct coffer_session *s, const struct coffer_geometr
 	if (r != -EBADMSG)
 		return 0;
 	r = coffer_err_needs_repair(e, EUCLEAN,
-		"%s: the first bytes are back from the copy that was on the disk, but the "
-		"filesystem's checker finds damage: %s; so the copy was not complete; keep a copy "
-		"of the disk before anything mends it",
+		"%s: the moved-segment copy was not complete: the filesystem's checker finds "
+		"damage: "
+		"%s",
 		s->dev->name, why.msg);
 	if (kept)
 		coffer_err_append(e, "; what was overwritten is kept from byte %" PRIu64 " on",
 			coffer_gap_offset(g));
-	return r;
+	return coffer_err_advise(e, r, "copy the disk before a checker repairs it");
 }

@@ -10,8 +10,8 @@
 int coffer_fs_check(struct coffer_dev *d, const struct coffer_fs *fs,
 	const struct coffer_stop *stop, struct coffer_err *e);
 
-/* The moved segment was put back from an unverified copy, which may be incomplete or of an older
- * conversion. If the checker finds damage: NEEDS_REPAIR. If it finds none, the copy is erased so
- * far that no run takes it for a copy. @kept: what was overwritten is kept in the gap. */
+/* After an undo from an unverified copy, which may be incomplete or of an older conversion. The
+ * checker finds damage: NEEDS_REPAIR. It finds none: the copy's superblock is erased, so that no
+ * run takes it for a copy. @kept: what was overwritten is kept in the gap. */
 int coffer_fs_check_undone(struct coffer_session *s, const struct coffer_geometry *g, bool kept,
 	const struct coffer_stop *stop, struct coffer_err *e);

@@ -9,7 +9,6 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "base/json.h"
 #include "convert/conversion.h"
 #include "convert/moved_segment.h"
 #include "convert/stored_map.h"
@@ -41,20 +40,30 @@ static int add_extent(struct coffer_record *rec, uint64_t offset, uint64_t lengt
 	return 0;
 }
 
-static int add_keyslot(const char *name, struct json_object *keyslot, void *arg)
+/* The areas of all keyslots but that of the reencryption: with datashift nothing is ever in it. */
+static int add_keyslots(struct coffer_record *rec, struct json_object *json)
 {
-	struct json_object *area = coffer_json_object(keyslot, "area");
-	const char *type = coffer_json_string(keyslot, "type");
+	struct json_object *keyslots = coffer_json_object(json, "keyslots");
 	uint64_t offset, size;
+	const char *name;
+	int r;
 
-	(void)name;
-	if (type && strcmp(type, "reencrypt") == 0)
-		return 0; /* with datashift its area is a name only, nothing is ever in it */
-	if (coffer_json_u64s(area, "offset", &offset) < 0 ||
-		coffer_json_u64s(area, "size", &size) < 0 || offset % COFFER_BLOCK || size == 0 ||
-		size > COFFER_MAX_IMAGE)
-		return -EBADMSG;
-	return add_extent(arg, offset, round_up_u64(size, COFFER_BLOCK));
+	for (size_t i = 0; i < coffer_json_length(keyslots); i++) {
+		struct json_object *keyslot = coffer_json_member(keyslots, i, &name);
+		struct json_object *area = coffer_json_object(keyslot, "area");
+		const char *type = coffer_json_string(keyslot, "type");
+
+		if (type && strcmp(type, "reencrypt") == 0)
+			continue;
+		if (coffer_json_u64s(area, "offset", &offset) < 0 ||
+			coffer_json_u64s(area, "size", &size) < 0 || offset % COFFER_BLOCK ||
+			size == 0 || size > COFFER_MAX_IMAGE)
+			return -EBADMSG;
+		r = add_extent(rec, offset, round_up_u64(size, COFFER_BLOCK));
+		if (r < 0)
+			return r;
+	}
+	return 0;
 }
 
 /* The first header copy in memfd @fd, judged whole, and its metadata. */
@@ -83,15 +92,7 @@ static int read_first_copy(int fd, uint64_t shift, struct coffer_luks2_bin *ret_
 	return r < 0 ? r : coffer_json_parse(text, text_size, ret);
 }
 
-/* Some failures above have no sentence of their own. */
-static int read_header(int fd, uint64_t shift, struct coffer_luks2_bin *ret_bin,
-	struct json_object **ret, struct coffer_err *e)
-{
-	return coffer_err_wrap(
-		e, read_first_copy(fd, shift, ret_bin, ret, e), "the new LUKS2 header");
-}
-
-int coffer_image_check(int fd, const struct coffer_geometry *g, const struct coffer_secret *key,
+static int check(int fd, const struct coffer_geometry *g, const struct coffer_secret *key,
 	struct coffer_err *e)
 {
 	_cleanup_json_ struct json_object *json = NULL;
@@ -100,18 +101,24 @@ int coffer_image_check(int fd, const struct coffer_geometry *g, const struct cof
 	enum coffer_luks2_kind kind;
 	int r;
 
-	r = read_header(fd, g->shift, &bin, &json, e);
-	if (r == 0)
-		r = coffer_conversion_read(json, &kind, &c, e);
-	if (r == 0 && kind != COFFER_LUKS2_CONVERTING)
-		r = -EOPNOTSUPP; /* @e has the reason */
-	if (r == 0 && (c.pointer != g->length || c.geometry.device != g->device ||
-			      c.geometry.shift != g->shift || c.geometry.length != g->length ||
-			      c.geometry.sector_size != g->sector_size))
-		r = coffer_err_set(e, EBADMSG, "its layout is not the one that was asked for");
-	if (r == 0)
-		r = coffer_reencrypt_digest_verify(json, key->data, key->size, e);
-	return coffer_err_wrap(e, r, "the new LUKS2 header could not be resumed");
+	r = read_first_copy(fd, g->shift, &bin, &json, e);
+	if (r < 0)
+		return r;
+	r = coffer_conversion_read(json, &kind, &c, e);
+	if (r < 0)
+		return r;
+	if (kind != COFFER_LUKS2_CONVERTING)
+		return -EOPNOTSUPP; /* @e has the reason */
+	if (c.pointer != g->length || !coffer_geometry_equal(&c.geometry, g))
+		return coffer_err_set(e, EBADMSG, "its layout is not the one asked for");
+	return coffer_reencrypt_digest_verify(json, key->data, key->size, e);
+}
+
+int coffer_image_check(int fd, const struct coffer_geometry *g, const struct coffer_secret *key,
+	struct coffer_err *e)
+{
+	return coffer_err_wrap(
+		e, check(fd, g, key, e), "the new LUKS2 header could not be resumed");
 }
 
 int coffer_used_map_place(
@@ -126,7 +133,7 @@ int coffer_used_map_place(
 	return 0;
 }
 
-/* The used map, if there is one, and where it would be. */
+/* The used map, if there is one; *ret_at: where it is, or would be. */
 static int add_used_map(
 	int fd, struct json_object *json, struct coffer_record *rec, uint64_t *ret_at)
 {
@@ -138,13 +145,12 @@ static int add_used_map(
 	if (r < 0 || *ret_at + COFFER_BLOCK > rec->geometry.shift)
 		return r;
 	r = read_memfd(fd, block, sizeof(block), *ret_at, NULL);
-	if (r == 0)
-		r = coffer_stored_map_peek(block, &size);
-	if (r == -ENODATA)
-		return 0;
-	if (r == 0 && size > rec->geometry.shift - *ret_at)
-		r = -EBADMSG;
-	return r < 0 ? r : add_extent(rec, *ret_at, size);
+	if (r < 0)
+		return r;
+	r = coffer_stored_map_peek(block, &size);
+	if (r < 0)
+		return r == -ENODATA ? 0 : r;
+	return size > rec->geometry.shift - *ret_at ? -EBADMSG : add_extent(rec, *ret_at, size);
 }
 
 static int load_extents(
@@ -154,17 +160,17 @@ static int load_extents(
 	struct coffer_luks2_bin bin = {0};
 	int r;
 
-	r = read_header(fd, rec->geometry.shift, &bin, &json, e);
-	if (r < 0)
-		return r;
-	r = add_extent(rec, 0, 2 * bin.copy_size);
+	r = read_first_copy(fd, rec->geometry.shift, &bin, &json, e);
 	if (r == 0)
-		r = coffer_json_foreach(coffer_json_object(json, "keyslots"), add_keyslot, rec);
+		r = add_extent(rec, 0, 2 * bin.copy_size);
+	if (r == 0)
+		r = add_keyslots(rec, json);
 	memcpy(rec->uuid, bin.uuid, sizeof(rec->uuid));
 	rec->seqid = bin.seqid;
 	rec->copy_size = bin.copy_size;
 	if (r == 0)
 		r = add_used_map(fd, json, rec, ret_used_map);
+	/* Some of these failures have no sentence of their own. */
 	return coffer_err_wrap(e, r, "the new LUKS2 header");
 }
 
@@ -178,43 +184,44 @@ int coffer_image_load(int fd, struct coffer_record *rec, uint8_t **ret, struct c
 	if (r < 0)
 		return r;
 	if (!coffer_image_fits(&rec->geometry, rec->image_size))
-		return coffer_err_set(e, E2BIG,
-			"a header with %" PRIu64 " bytes in use does not fit a shift of %" PRIu64
-			" bytes; use a larger --reduce-device-size",
-			rec->image_size, rec->geometry.shift);
+		return coffer_err_advise(e,
+			coffer_err_set(e, E2BIG,
+				"a header of %" PRIu64
+				" bytes does not fit a data shift of %" PRIu64,
+				rec->image_size, rec->geometry.shift),
+			"use a larger --reduce-device-size");
 	image = coffer_dev_buffer(rec->image_size);
 	if (!image)
 		return coffer_err_errno(e, ENOMEM, "read the new header");
-	for (uint32_t i = 0; i < rec->n_extents && r == 0; i++) {
+	for (uint32_t i = 0; i < rec->n_extents; i++) {
 		r = read_memfd(fd, image + at, rec->extents[i].length, rec->extents[i].offset, e);
+		if (r < 0)
+			return r;
 		at += rec->extents[i].length;
 	}
-	if (r < 0)
-		return r;
 	if (coffer_sha256(image, rec->image_size, rec->image_hash) < 0)
 		return coffer_err_set(e, EIO, "libcrypto failed to hash");
 	*ret = TAKE_PTR(image);
 	return 0;
 }
 
-int coffer_image_room(int fd, const struct coffer_geometry *g, char uuid[41], uint64_t *ret_at,
-	uint64_t *ret_room, struct coffer_err *e)
+int coffer_image_space(int fd, const struct coffer_geometry *g, char uuid[41], uint64_t *ret_at,
+	uint64_t *ret_space, struct coffer_err *e)
 {
 	struct coffer_record rec = {.geometry = *g};
-	uint64_t at, room;
+	uint64_t at, space = 0;
 	int r;
 
 	r = load_extents(fd, &rec, &at, e);
 	if (r < 0)
 		return r;
-	room = at < g->shift ? round_down_u64(g->shift - at, COFFER_BLOCK) : 0;
-	while (room > 0 && !coffer_image_fits(g, rec.image_size + room))
-		room -= COFFER_BLOCK;
-	if (rec.n_extents == COFFER_MAX_EXTENTS)
-		room = 0;
+	if (at < g->shift && rec.n_extents < COFFER_MAX_EXTENTS)
+		space = round_down_u64(g->shift - at, COFFER_BLOCK);
+	while (space > 0 && !coffer_image_fits(g, rec.image_size + space))
+		space -= COFFER_BLOCK;
 	memcpy(uuid, rec.uuid, sizeof(rec.uuid));
 	*ret_at = at;
-	*ret_room = room;
+	*ret_space = space;
 	return 0;
 }
 
@@ -232,20 +239,17 @@ int coffer_image_is_placed(struct coffer_dev *d, const struct coffer_header *h,
 {
 	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(COFFER_MIN_SHIFT);
 	struct coffer_record rec = {.geometry = *g};
-	int r;
 
 	*ret = false;
 	if (!buf)
-		return coffer_err_errno(e, ENOMEM, "look at the header of %s", d->name);
-	r = add_extent(&rec, 0, 2 * h->copy_size);
-	if (r == 0)
-		r = coffer_json_foreach(coffer_json_object(h->json, "keyslots"), add_keyslot, &rec);
-	if (r < 0) /* more keyslots, or at other places, than coffer makes */
+		return coffer_err_errno(e, ENOMEM, "read the header area of %s", d->name);
+	/* More keyslots, or at other places, than coffer makes? */
+	if (add_extent(&rec, 0, 2 * h->copy_size) < 0 || add_keyslots(&rec, h->json) < 0)
 		return 0;
 	for (uint64_t at = 0; at < g->shift; at += COFFER_MIN_SHIFT) {
 		const size_t n = min_u64(COFFER_MIN_SHIFT, g->shift - at);
+		const int r = coffer_dev_read(d, buf, n, at, e);
 
-		r = coffer_dev_read(d, buf, n, at, e);
 		if (r < 0)
 			return r;
 		for (size_t k = 0; k < n; k += COFFER_SECTOR)

@@ -7,28 +7,27 @@
 #include "luks2/header.h"
 
 /* Would coffer resume the header in memfd @fd: a conversion of layout @g at its beginning, with a
- * digest that matches @key? Checked before the device is written to. -EBADMSG, -EKEYREJECTED,
- * -EOPNOTSUPP. */
+ * digest that matches @key? -EBADMSG, -EKEYREJECTED, -EOPNOTSUPP. */
 int coffer_image_check(int fd, const struct coffer_geometry *g, const struct coffer_secret *key,
 	struct coffer_err *e);
 
 /* Fill @rec's extents, image_size, image_hash, uuid, seqid and copy_size from the header in memfd
- * @fd, and read the extents' bytes: both header copies, the keyslots in use, and the used map if
- * one lies after the keyslots area. The unused rest of the keyslots area, which libcryptsetup
- * filled with random bytes, is left out: zero on the disk. The caller frees *ret. -EBADMSG: no
- * whole header; -E2BIG: it does not fit the gap. */
+ * @fd, and read the extents: both header copies, the keyslots in use, and the used map after the
+ * keyslots area. The unused rest of the keyslots area, which libcryptsetup filled with random
+ * bytes, becomes zero on the disk. The caller frees *ret. -EBADMSG: no whole header; -E2BIG: it
+ * does not fit the gap. */
 int coffer_image_load(int fd, struct coffer_record *rec, uint8_t **ret, struct coffer_err *e);
 
-/* Did coffer place the header @h that is on the disk? coffer writes zeros after its copies wherever
+/* Did coffer place the header @h that is on the disk? coffer writes zeros after the copies wherever
  * no keyslot and no used map is; libcryptsetup fills its header with random bytes. A whole header
  * that coffer placed has a whole moved-segment copy. */
 int coffer_image_is_placed(struct coffer_dev *d, const struct coffer_header *h,
 	const struct coffer_geometry *g, bool *ret, struct coffer_err *e);
 
-/* Where a used map can lie in the header in memfd @fd of layout @g: *ret_room bytes from byte
+/* Where a used map can lie in the header in memfd @fd of layout @g: *ret_space bytes from byte
  * *ret_at on, so that it ends before S and the image still fits. And the header's UUID. */
-int coffer_image_room(int fd, const struct coffer_geometry *g, char uuid[41], uint64_t *ret_at,
-	uint64_t *ret_room, struct coffer_err *e);
+int coffer_image_space(int fd, const struct coffer_geometry *g, char uuid[41], uint64_t *ret_at,
+	uint64_t *ret_space, struct coffer_err *e);
 
 /* Where the used map lies in a header with copies of @copy_size bytes and the metadata @json.
  * -EBADMSG: the keyslots area does not end before @shift. */

@@ -49,26 +49,26 @@ static int check_kind(struct json_object *segments, struct coffer_mapping *m, st
 	const char *cipher = coffer_json_string(s, "encryption");
 
 	if (!type)
-		return coffer_err_set(e, EBADMSG, "the metadata have no segment of data");
+		return coffer_err_set(e, EBADMSG, "the metadata has no data segment");
 	if (coffer_json_length(segments) != 1)
 		return coffer_err_set(e, EOPNOTSUPP,
-			"the volume is made of %zu segments, and coffer reads those of one",
+			"the volume has %zu segments; coffer reads only one",
 			coffer_json_length(segments));
 	if (strcmp(type, "crypt") != 0)
 		return coffer_err_set(e, EOPNOTSUPP,
-			"its data are of the kind '%.64s', and coffer reads 'crypt'", type);
+			"its data segment is '%.64s'; coffer reads only 'crypt'", type);
 	if (!cipher || coffer_json_u32(s, "sector_size", &m->sector_size) < 0)
 		return coffer_err_set(e, EBADMSG, "the segment names no cipher or sector size");
 	if (coffer_json_object(s, "integrity"))
 		return coffer_err_set(
-			e, EOPNOTSUPP, "its data carry integrity tags, which coffer does not read");
+			e, EOPNOTSUPP, "coffer does not read data with integrity tags");
 	if (strcmp(cipher, COFFER_CIPHER) != 0)
 		return coffer_err_set(e, EOPNOTSUPP,
-			"it is encrypted with '%.64s', and coffer reads " COFFER_CIPHER, cipher);
+			"it is encrypted with '%.64s'; coffer reads only " COFFER_CIPHER, cipher);
 	if (m->sector_size < 512 || m->sector_size > 4096 ||
 		(m->sector_size & (m->sector_size - 1)))
 		return coffer_err_set(
-			e, EBADMSG, "a sector size of %" PRIu32 " is impossible", m->sector_size);
+			e, EBADMSG, "impossible sector size %" PRIu32, m->sector_size);
 	(void)snprintf(m->cipher, sizeof(m->cipher), "%s", cipher);
 	return 0;
 }
@@ -88,17 +88,17 @@ int coffer_mapping_finished(
 		return r;
 	if (coffer_json_u64s(s, "offset", &offset) < 0 || offset % COFFER_SECTOR || !size_text ||
 		coffer_json_u64s(s, "iv_tweak", &sectors) < 0)
-		return coffer_err_set(e, EBADMSG, "the segment's numbers make no sense");
+		return coffer_err_set(e, EBADMSG, "impossible numbers in the data segment");
 	if (strcmp(size_text, "dynamic") == 0)
 		size = offset < device ? round_down_u64(device - offset, m.sector_size) : 0;
 	else if (coffer_json_u64s(s, "size", &size) < 0 || (size & (m.sector_size - 1)))
-		return coffer_err_set(e, EBADMSG, "the segment's size makes no sense");
+		return coffer_err_set(e, EBADMSG, "impossible size of the data segment");
 	if (!mul_u64(sectors, COFFER_SECTOR, &tweak) || !add_u64(tweak, size, &end) ||
 		!add_u64(offset, size, &end))
-		return coffer_err_set(e, EBADMSG, "the segment's numbers make no sense");
+		return coffer_err_set(e, EBADMSG, "impossible numbers in the data segment");
 	if (size == 0 || end > device)
 		return coffer_err_set(e, ENOSPC,
-			"its data lie from byte %" PRIu64 " to %" PRIu64
+			"its data segment is from byte %" PRIu64 " to %" PRIu64
 			", but the device ends at %" PRIu64,
 			offset, size ? end : offset, device);
 	add(&m, size, offset, true);

@@ -99,7 +99,7 @@ bool coffer_may_be_header(const uint8_t *sector, uint64_t at, bool ours)
 	return false;
 }
 
-#define SAY(text, size, ...) ((void)snprintf((text), (size), __VA_ARGS__))
+#define SAY(text, size, ...) ((void)snprintf((text), (size), __VA_ARGS__), true)
 
 static bool mirror_disagrees(const struct coffer_moved_segment *v)
 {
@@ -116,36 +116,20 @@ bool coffer_moved_segment_is_ambiguous(
 	text[0] = '\0';
 	if (!v->has_copy)
 		return false;
-	if (v->used_map) {
-		SAY(text, text_size,
+	if (v->used_map)
+		return SAY(text, text_size,
 			"a used map of coffer lies in the first bytes, and a moved-segment copy at "
 			"byte %" PRIu64 ", but there is no header",
 			copy);
-		return true;
-	}
 	/* A copy of another filesystem, or of this one before it was used, is of an older try. */
 	if (v->saved || v->may_be_header == 0 || v->used || (v->has_plain && !v->same_fs) ||
 		mirror_disagrees(v))
 		return false;
-	if (v->has_plain)
-		SAY(text, text_size,
-			"a copy of the first %" PRIu64 " bytes of the %s filesystem lies at byte "
-			"%" PRIu64 "; %" PRIu64 " sectors differ, and %" PRIu64
-			" of them may be a LUKS2 header's: cryptsetup was interrupted either while "
-			"it made the copy, and the first bytes are complete, or while it wrote its "
-			"header over them, and only the copy can be complete",
-			v->geometry.shift, coffer_fs_name(v->fs.kind), copy, v->different,
-			v->may_be_header);
-	else
-		SAY(text, text_size,
-			"its start holds no filesystem, but a copy of the first %" PRIu64
-			" bytes of %s lies at byte %" PRIu64 "; %" PRIu64
-			" sectors differ, and %" PRIu64
-			" of them may be a LUKS2 header's; nothing proves that the copy is "
-			"complete",
-			v->geometry.shift, coffer_fs_name(v->fs.kind), copy, v->different,
-			v->may_be_header);
-	return true;
+	return SAY(text, text_size,
+		"a moved-segment copy (%s) lies at byte %" PRIu64 "; %" PRIu64
+		" sectors of the first bytes differ, and %" PRIu64
+		" of them may be a LUKS2 header's; nothing proves which of the two is complete",
+		coffer_fs_name(v->fs.kind), copy, v->different, v->may_be_header);
 }
 
 bool coffer_moved_segment_copy_is_incomplete(
@@ -155,77 +139,61 @@ bool coffer_moved_segment_copy_is_incomplete(
 
 	text[0] = '\0';
 	if (v->copy_lost)
-		SAY(text, text_size,
-			"no filesystem at byte %" PRIu64 ", where the copy of its first %" PRIu64
-			" bytes must lie, but a spare superblock of %s further on",
-			copy, v->geometry.shift, coffer_fs_name(v->fs.kind));
-	else if (v->has_copy && v->unsaved > 0)
-		SAY(text, text_size,
+		return SAY(text, text_size,
+			"no filesystem at byte %" PRIu64 ", where the moved-segment copy must lie, "
+			"but a spare superblock of %s further on",
+			copy, coffer_fs_name(v->fs.kind));
+	if (v->has_copy && v->unsaved > 0)
+		return SAY(text, text_size,
 			"%" PRIu64 " sectors of its first %" PRIu64
 			" bytes are still the filesystem's, and the copy at byte %" PRIu64
-			" lacks them: cryptsetup was interrupted before it was complete",
+			" lacks them",
 			v->unsaved, v->header_end, copy);
-	else if (v->has_copy && v->unsaved_beyond > 0) /* use of the volume writes to the copy */
-		SAY(text, text_size,
+	if (v->has_copy && v->unsaved_beyond > 0) /* use of the volume writes to the copy */
+		return SAY(text, text_size,
 			"%" PRIu64 " sectors after its header, from byte %" PRIu64
-			" on, are still the filesystem's, and differ from the copy at byte %" PRIu64
-			": either the volume was used, or cryptsetup was interrupted before the "
-			"copy was complete",
+			" on, differ from the copy at byte %" PRIu64
+			": either the volume was used, or the copy is not complete",
 			v->unsaved_beyond, v->header_end, copy);
-	else if (v->copy_unknown)
-		SAY(text, text_size,
-			"unknown content at byte %" PRIu64 ", where the copy of its first %" PRIu64
-			" bytes must lie",
-			copy, v->geometry.shift);
-	return text[0] != '\0';
+	if (v->copy_unknown)
+		return SAY(text, text_size,
+			"unknown content at byte %" PRIu64
+			", where the moved-segment copy must lie",
+			copy);
+	return false;
+}
+
+static const char *reason_against(const struct coffer_moved_segment *v)
+{
+	if (v->several)
+		return "it may be a part of another copy";
+	/* Once such a map is in place coffer converts by it, and free space stays plain: the checks
+	 * below would take an encrypted filesystem for a plain one. */
+	if (v->used_map)
+		return "a used map lies in the first bytes: the data may be encrypted";
+	/* A copy of an older try, or a half written one, differs from a filesystem that is in use,
+	 * and its superblock may be the same. */
+	if (v->traces == 0)
+		return "the first bytes have no trace of a LUKS2 header";
+	if (v->used)
+		return "the filesystem was used after the copy was made";
+	if (v->unlike_header > 0)
+		return "some of the first bytes are neither a header's nor the copy's";
+	if (mirror_disagrees(v))
+		return "the spare superblock is of another filesystem";
+	return v->unconverted ? NULL : "the data may be encrypted already";
 }
 
 bool coffer_moved_segment_is_torn(const struct coffer_moved_segment *v, char *why, size_t why_size)
 {
-	const uint64_t copy = v->has_copy ? coffer_segment_copy_offset(&v->geometry) : 0;
+	const char *reason;
 
 	why[0] = '\0';
 	if (!v->has_copy || v->different == 0 || v->saved)
 		return false;
-	if (v->several)
-		SAY(why, why_size,
-			"a copy of its start may begin at several places, byte %" PRIu64
-			" among them",
-			copy);
-	/* Once such a map is in place coffer converts by it, and free space stays plain: the checks
-	 * below would take an encrypted filesystem for a plain one. */
-	else if (v->used_map)
-		SAY(why, why_size,
-			"the moved-segment copy at byte %" PRIu64
-			" fits, but a used map lies in the first bytes: coffer had placed its "
-			"header, and the data before the copy may be encrypted",
-			copy);
-	/* A copy of an older try, or a half written one, differs from a filesystem that is in use,
-	 * and its superblock may be the same. */
-	else if (v->traces == 0)
-		SAY(why, why_size,
-			"%" PRIu64 " sectors of its start differ from the copy at byte %" PRIu64
-			", with no trace of a LUKS2 header in them",
-			v->different, copy);
-	else if (v->used)
-		SAY(why, why_size,
-			"the filesystem at its start was used after the copy at byte %" PRIu64
-			" was made",
-			copy);
-	else if (v->unlike_header > 0)
-		SAY(why, why_size,
-			"%" PRIu64 " sectors of its start are neither a header's nor those of the "
-			"copy at byte %" PRIu64,
-			v->unlike_header, copy);
-	else if (mirror_disagrees(v))
-		SAY(why, why_size,
-			"the moved-segment copy at byte %" PRIu64
-			" is of another filesystem than the spare superblock at byte %" PRIu64,
-			copy, v->fs.mirror + v->fs.super);
-	else if (!v->unconverted)
-		SAY(why, why_size,
-			"the moved-segment copy at byte %" PRIu64
-			" fits, but the data before it may be encrypted already",
-			copy);
-	return why[0] == '\0';
+	reason = reason_against(v);
+	if (reason)
+		(void)SAY(why, why_size, "a moved-segment copy lies at byte %" PRIu64 ", but %s",
+			coffer_segment_copy_offset(&v->geometry), reason);
+	return !reason;
 }

@@ -49,6 +49,18 @@ struct coffer_moved_segment {
 	struct coffer_record stale;
 };
 
+struct coffer_disk;
+
+/* Look for a moved-segment copy, for traces of a header and for a stale record, as far as the
+ * examined @disk leaves a question open; all is false where it leaves none. Only reads. */
+int coffer_moved_segment_read(
+	const struct coffer_disk *disk, struct coffer_moved_segment *ret, struct coffer_err *e);
+
+/* NEEDS_REPAIR with -EUCLEAN: an interrupted cryptsetup has left a disk on which nothing may start
+ * or resume, since it would lose the only complete first bytes. Else 0. */
+int coffer_moved_segment_refuse(
+	const struct coffer_disk *disk, const struct coffer_moved_segment *v, struct coffer_err *e);
+
 /* Are the first S bytes certainly torn, and complete in the copy? @why (at least 1 byte) gets the
  * reason against it; "" without a copy. */
 bool coffer_moved_segment_is_torn(const struct coffer_moved_segment *v, char *why, size_t why_size);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* moved_segment_read.c - collect the facts of the moved-segment check */
-#include "convert/moved_segment_read.h"
+#include "convert/moved_segment.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/quote.h"
+#include "convert/disk.h"
 #include "convert/image.h"
 #include "convert/stored_map.h"
 #include "fs/signatures.h"
@@ -217,7 +218,7 @@ static int compare_copy(struct search *s, struct coffer_err *e)
 }
 
 /* Does a record of coffer have the hash of the first S bytes? Then coffer was interrupted while it
- * made the copy, or while it erased it after an abort: whatever the copy lacks, they are complete.
+ * made the copy, or while it erased it after an abort: they are complete even if the copy is not.
  * A record of an older try has another hash. */
 static int check_saved(struct search *s, const struct coffer_geometry *g, struct coffer_err *e)
 {
@@ -431,7 +432,7 @@ static int check_placed(struct search *s, const struct coffer_disk *disk, struct
 		return r;
 	s->v->unconverted = true; /* the header says so */
 	s->v->geometry = *g;
-	/* coffer itself saves whatever is there, and makes sure of it. */
+	/* coffer saves any content, and verifies the copy. */
 	r = coffer_image_is_placed(s->dev, disk->header, g, &s->v->own, e);
 	if (r < 0 || (s->v->own && !s->v->has_copy))
 		return r;
@@ -540,7 +541,7 @@ int coffer_moved_segment_refuse(
 	} else {
 		return 0;
 	}
-	r = coffer_err_needs_repair(e, EUCLEAN, "%s: %s; nothing was changed; see %s", name, why,
-		coffer_command("coffer repair --dry-run", name).s);
+	r = coffer_err_needs_repair(e, EUCLEAN, "%s: %s; nothing was changed", name, why);
+	(void)coffer_err_advise(e, r, "see %s", coffer_command("coffer repair --dry-run", name).s);
 	return coffer_err_id(e, r, id);
 }

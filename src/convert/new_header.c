@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* new_header.c - the header that a conversion begins with: its options, and it itself in a memfd */
+/* new_header.c - the header that a conversion starts with: its options, and the header in a memfd
+ */
 #include "convert/new_header.h"
 
 #include <errno.h>
@@ -14,13 +15,13 @@
 
 static uint64_t default_metadata_size(uint64_t shift)
 {
-	/* 64 KiB leave room for TPM tokens; the smallest shifts have none to give. */
+	/* 64 KiB leave space for TPM tokens; the smallest shifts have none to give. */
 	return shift >= (4 << 20) ? 65536 : 16384;
 }
 
 static uint64_t default_keyslots_size(uint64_t shift)
 {
-	/* Half of the room at most: the rest is for the used map of a conversion under way. */
+	/* Half of S at most: the rest is for the used map of a conversion under way. */
 	return round_down_u64(min_u64(shift / 2, 8 << 20), COFFER_BLOCK);
 }
 
@@ -47,29 +48,29 @@ int coffer_new_header_check(
 	const struct coffer_luks2_format *f, uint64_t shift, struct coffer_err *e)
 {
 	if (strcmp(f->cipher, COFFER_CIPHER) != 0)
-		return coffer_err_refuse(e, EOPNOTSUPP,
-			"coffer encrypts with " COFFER_CIPHER ", not with '%s'", f->cipher);
+		return coffer_err_refuse(
+			e, EOPNOTSUPP, "--cipher '%s' is not " COFFER_CIPHER, f->cipher);
 	if (f->key_size != 32 && f->key_size != 64)
-		return coffer_err_refuse(e, EINVAL,
-			"%s takes a key of 256 or 512 bits, not %" PRIu32, f->cipher,
-			f->key_size * 8);
+		return coffer_err_refuse(
+			e, EINVAL, "--key-size %" PRIu32 " is not 256 or 512", f->key_size * 8);
 	/* The header's digests must be such that a resume can check them: 20 bytes at least. */
 	if (f->hash && coffer_digest_size(f->hash) < 20)
-		return coffer_err_refuse(e, EOPNOTSUPP,
-			"--hash '%s' cannot be used; take sha256 or sha512", f->hash);
+		return coffer_err_advise(e,
+			coffer_err_refuse(e, EOPNOTSUPP, "--hash '%s' cannot be used", f->hash),
+			"use sha256 or sha512");
 	if (f->label && strlen(f->label) > 47)
 		return coffer_err_refuse(
-			e, EINVAL, "--label has %zu bytes, and LUKS2 47 for it", strlen(f->label));
+			e, EINVAL, "--label has %zu bytes, but LUKS2 allows 47", strlen(f->label));
 	if (f->metadata_size > shift / 2 || f->keyslots_size > shift ||
 		2 * f->metadata_size + f->keyslots_size > shift)
 		return coffer_err_refuse(e, ENOSPC,
-			"two header copies of %" PRIu64 " bytes and %" PRIu64
-			" bytes for keyslots do not fit before byte %" PRIu64,
+			"two header copies of %" PRIu64 " bytes and a keyslots area of %" PRIu64
+			" bytes do not fit before byte %" PRIu64,
 			f->metadata_size, f->keyslots_size, shift);
 	return 0;
 }
 
-/* What takes no time, where it was not asked for. */
+/* The cheapest derivation, as far as the options leave it open. */
 static void make_cheap(struct coffer_luks2_format *f)
 {
 	const bool pbkdf2 = strcmp(coffer_luks2_pbkdf(f), "pbkdf2") == 0;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* new_header.h - the header that a conversion begins with: its options, and it itself in a memfd */
+/* new_header.h - the header that a conversion starts with: its options, and the header in a memfd
+ */
 #pragma once
 #include "convert/session.h"
 #include "luks2/libcryptsetup.h"
 
-/* What @o asks for, and the usual for the rest. Strings are borrowed from @o. */
+/* What @o asks for, with defaults for the rest. Strings are borrowed from @o. */
 struct coffer_luks2_format coffer_new_header_format(
 	const struct coffer_encrypt_options *o, uint64_t shift);
 
@@ -20,7 +21,7 @@ int coffer_new_header_check_options(const struct coffer_luks2_format *f, struct 
 int coffer_new_header_build(struct coffer_session *s, const struct coffer_luks2_format *f,
 	const struct coffer_geometry *g, int *ret_fd, struct coffer_err *e);
 
-/* The same for a trial header, with a throw-away key and the cheapest derivation: of the same size,
- * and libcryptsetup has seen every option. Sets the session's passphrase and key to those. */
+/* The same for a trial header of the same size, with a throw-away key and the cheapest derivation:
+ * libcryptsetup judges every option. Sets the session's passphrase and key to those. */
 int coffer_new_header_try(struct coffer_session *s, struct coffer_luks2_format f,
 	const struct coffer_geometry *g, int *ret_fd, struct coffer_err *e);

@@ -9,7 +9,6 @@
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "base/err.h"
-#include "convert/image.h"
 #include "fs/signatures.h"
 #include "io/read_back.h"
 #include "luks2/locks.h"
@@ -61,11 +60,8 @@ int coffer_find_masked(
 	rec->masked[rec->n_masked++] = BTRFS_SUPERBLOCK;
 	for (uint32_t i = 0; i < c.n_magics; i++) {
 		const uint64_t block = round_down_u64(c.magics[i], COFFER_BLOCK);
-		bool known = block == 0 || block >= rec->geometry.shift;
 
-		for (uint32_t k = 0; k < rec->n_masked; k++)
-			known = known || rec->masked[k] == block;
-		if (known)
+		if (block == 0 || block >= rec->geometry.shift || coffer_record_masks(rec, block))
 			continue;
 		if (rec->n_masked == COFFER_MAX_MASKED)
 			return coffer_err_refuse(e, E2BIG,
@@ -222,26 +218,22 @@ static int save(
 }
 
 int coffer_place_begin(
-	struct coffer_dev *d, const struct coffer_geometry *g, int header_fd, struct coffer_err *e)
+	struct coffer_dev *d, struct coffer_record *rec, const uint8_t *image, struct coffer_err *e)
 {
-	_cleanup_free_ uint8_t *image = NULL;
-	struct coffer_record rec = {.kind = COFFER_RECORD_PLACE, .geometry = *g};
+	const struct coffer_geometry *g = &rec->geometry;
 	int r;
 
-	r = coffer_image_load(header_fd, &rec, &image, e);
+	r = coffer_find_masked(d, 0, rec, e);
 	if (r < 0)
 		return r;
-	r = coffer_find_masked(d, 0, &rec, e);
-	if (r < 0)
-		return r;
-	if (coffer_random(rec.id, sizeof(rec.id)) < 0)
+	if (coffer_random(rec->id, sizeof(rec->id)) < 0)
 		return coffer_err_set(e, EIO, "libcrypto has no random bytes");
 	/* What is read back to be compared must come from the disk, not from a cache. */
 	coffer_dev_set_direct(d, coffer_geometry_fits_direct(g));
-	r = save(d, &rec, image, e);
+	r = save(d, rec, image, e);
 	if (r < 0)
 		return coffer_err_wrap(e, r, "save the first %" PRIu64 " bytes", g->shift);
-	return coffer_place_redo(d, &rec, image, e);
+	return coffer_place_redo(d, rec, image, e);
 }
 
 int coffer_place_finish(struct coffer_disk *disk, struct coffer_err *e)

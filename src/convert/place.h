@@ -6,10 +6,10 @@
 #pragma once
 #include "convert/disk.h"
 
-/* Save the first S bytes, write record and image, then do what coffer_place_redo does.
- * @header_fd is a memfd with the finished header; preflight has passed; @g is checked. */
-int coffer_place_begin(
-	struct coffer_dev *d, const struct coffer_geometry *g, int header_fd, struct coffer_err *e);
+/* Save the first S bytes, write record and image, then do what coffer_place_redo does. @rec and
+ * @image are those of coffer_image_load; preflight has passed. */
+int coffer_place_begin(struct coffer_dev *d, struct coffer_record *rec, const uint8_t *image,
+	struct coffer_err *e);
 
 /* From the transition block on; for an examined disk with REDO_PLACEMENT. */
 int coffer_place_redo(struct coffer_dev *d, const struct coffer_record *rec, const uint8_t *image,

@@ -72,14 +72,6 @@ static int make_record(struct coffer_disk *disk, const struct coffer_geometry *s
 	return r < 0 ? r : coffer_write_record(d, rec, e);
 }
 
-static bool is_masked_block(const struct coffer_record *rec, uint64_t block)
-{
-	for (uint32_t i = 0; i < rec->n_masked; i++)
-		if (rec->masked[i] == block)
-			return true;
-	return false;
-}
-
 /* The moved segment from its copy, except block 0 and the masked blocks: no magic comes back yet.
  */
 static int undo_body(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
@@ -94,9 +86,9 @@ static int undo_body(struct coffer_dev *d, const struct coffer_record *rec, stru
 		return coffer_err_errno(e, ENOMEM, "write the moved segment");
 	for (uint64_t at = COFFER_BLOCK; at < shift; at = end) {
 		end = at + COFFER_BLOCK;
-		if (is_masked_block(rec, at))
+		if (coffer_record_masks(rec, at))
 			continue;
-		while (end < shift && end - at < PIECE && !is_masked_block(rec, end))
+		while (end < shift && end - at < PIECE && !coffer_record_masks(rec, end))
 			end += COFFER_BLOCK;
 		r = coffer_dev_read(d, buf, end - at, copy + at, e);
 		if (r < 0)
@@ -134,33 +126,26 @@ static int mask_for_undo(
 	return r < 0 ? r : coffer_dev_flush(d, e);
 }
 
-/* Zeros over [off, off + n), durable. */
-static int erase(struct coffer_dev *d, uint64_t off, uint64_t n, struct coffer_err *e)
-{
-	const int r = coffer_dev_zero(d, off, n, e);
-
-	return r < 0 ? r : coffer_dev_flush(d, e);
-}
-
 /* Zero again what of the reserve was used, the record last: as long as a part of the copy is left,
  * it says that the moved segment is whole, and that the copy is not cryptsetup's. Only called by
- * the run that put the filesystem back, which had the device for itself: so the filesystem has not
- * grown into the reserve. */
+ * the run that wrote the moved segment, with exclusive access: so the filesystem has not grown into
+ * the reserve. */
 static int erase_reserve(
 	struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
 {
 	const struct coffer_geometry *g = &rec->geometry;
-	int r;
+	int r = 0;
 
 	if (!rec->keep) {
 		r = coffer_dev_zero(d, coffer_gap_offset(g), g->shift - COFFER_BLOCK, e);
-		if (r < 0)
-			return r;
-		r = erase(d, coffer_segment_copy_offset(g), g->shift, e);
-		if (r < 0)
-			return r;
+		if (r == 0)
+			r = coffer_dev_zero(d, coffer_segment_copy_offset(g), g->shift, e);
+		if (r == 0)
+			r = coffer_dev_flush(d, e);
 	}
-	return erase(d, coffer_record_offset(g, rec->kind), COFFER_BLOCK, e);
+	if (r == 0)
+		r = coffer_dev_zero(d, coffer_record_offset(g, rec->kind), COFFER_BLOCK, e);
+	return r < 0 ? r : coffer_dev_flush(d, e);
 }
 
 /* Is each sector of a masked block still zero, or back already (a torn write)? Anything else was
@@ -279,15 +264,23 @@ static int undo_locked(struct coffer_disk *disk, struct coffer_err *e)
 	return put_back(disk->dev, &rec, e);
 }
 
-int coffer_place_undo(struct coffer_disk *disk, struct coffer_err *e)
+/* Work under the locks that keep stock tools from a header. */
+static int with_lock(struct coffer_disk *disk,
+	int (*work)(struct coffer_disk *disk, struct coffer_err *e), const char *what,
+	struct coffer_err *e)
 {
 	_cleanup_lock_ struct coffer_lock *lock = NULL;
 	int r;
 
 	r = coffer_lock_header(disk->dev, &lock, e);
 	if (r == 0)
-		r = undo_locked(disk, e);
-	return coffer_err_wrap(e, r, "undo the placement");
+		r = work(disk, e);
+	return coffer_err_wrap(e, r, "%s", what);
+}
+
+int coffer_place_undo(struct coffer_disk *disk, struct coffer_err *e)
+{
+	return with_lock(disk, undo_locked, "undo the placement", e);
 }
 
 /* cryptsetup's copy may have holes: it does not flush it before it overwrites the moved segment.
@@ -337,23 +330,22 @@ int coffer_place_undo_stock(
 	return coffer_err_wrap(e, r, "undo the placement");
 }
 
-int coffer_place_undo_transition(struct coffer_disk *disk, struct coffer_err *e)
+/* Of [0,S) only block 0 and masked blocks were ever changed, and only sectors are written that are
+ * a transition block or masked still. No block was masked before all of the transition block was
+ * durable: zeros in one's place are the filesystem's own then. The record goes last: while it is
+ * there, the same finding leads here again. */
+static int undo_transition_locked(struct coffer_disk *disk, struct coffer_err *e)
 {
 	const struct coffer_record *rec = &disk->facts.record[COFFER_RECORD_PLACE];
-	const bool masks_whole = disk->facts.transition.sectors == 0xff;
-	_cleanup_lock_ struct coffer_lock *lock = NULL;
-	int r;
+	const bool whole = disk->facts.transition.sectors == 0xff;
+	const int r = whole ? unmask(disk->dev, rec, e) : undo_block_0(disk->dev, rec, e);
 
-	/* Of [0,S) only block 0 and masked blocks were ever changed, and only sectors are written
-	 * that are a transition block or masked still. No block was masked before all of the
-	 * transition block was durable: zeros in one's place are the filesystem's own then. The
-	 * record goes last: while it is there, the same finding leads here again. */
-	r = coffer_lock_header(disk->dev, &lock, e);
-	if (r == 0)
-		r = masks_whole ? unmask(disk->dev, rec, e) : undo_block_0(disk->dev, rec, e);
-	if (r == 0)
-		r = erase_records(disk, e);
-	return coffer_err_wrap(e, r, "undo block 0");
+	return r < 0 ? r : erase_records(disk, e);
+}
+
+int coffer_place_undo_transition(struct coffer_disk *disk, struct coffer_err *e)
+{
+	return with_lock(disk, undo_transition_locked, "undo block 0", e);
 }
 
 static int erase_transition_locked(struct coffer_disk *disk, struct coffer_err *e)
@@ -379,11 +371,5 @@ static int erase_transition_locked(struct coffer_disk *disk, struct coffer_err *
 
 int coffer_place_erase_transition(struct coffer_disk *disk, struct coffer_err *e)
 {
-	_cleanup_lock_ struct coffer_lock *lock = NULL;
-	int r;
-
-	r = coffer_lock_header(disk->dev, &lock, e);
-	if (r == 0)
-		r = erase_transition_locked(disk, e);
-	return coffer_err_wrap(e, r, "erase the transition block");
+	return with_lock(disk, erase_transition_locked, "erase the transition block", e);
 }

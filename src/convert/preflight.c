@@ -10,7 +10,6 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/findings.h"
-#include "base/findings_text.h"
 #include "convert/disk.h"
 #include "convert/new_header.h"
 
@@ -25,7 +24,7 @@ static bool same_kind(const char *type, enum coffer_fs_kind kind)
 
 /* LUKS2 on a disk on which nothing was begun when it was examined: a header that is not whole, or
  * one that another program has placed since. */
-static int check_luks2(struct coffer_dev *d, struct coffer_finding *f, struct coffer_err *e)
+static int check_luks2(struct coffer_dev *d, struct coffer_findings *l, struct coffer_err *e)
 {
 	struct coffer_disk now = {0};
 	bool placed, second;
@@ -38,33 +37,34 @@ static int check_luks2(struct coffer_dev *d, struct coffer_finding *f, struct co
 	if (r < 0)
 		return r;
 	if (placed)
-		return coffer_finding_make(f, COFFER_TEXT_CONTENT_BEGUN, NULL, NULL);
+		return coffer_findings_add(l, COFFER_TEXT_CONTENT_BEGUN, NULL, NULL);
 	if (second)
-		return coffer_finding_make(f, COFFER_TEXT_CONTENT_FIRST_COPY_LOST, NULL,
+		return coffer_findings_add(l, COFFER_TEXT_CONTENT_FIRST_COPY_LOST, NULL,
 			COFFER_RUN("coffer", "repair", "--dry-run", d->name));
-	return coffer_finding_make(f, COFFER_TEXT_CONTENT_NO_HEADER, NULL, NULL);
+	return coffer_findings_add(l, COFFER_TEXT_CONTENT_NO_HEADER, NULL, NULL);
 }
 
-static int check_content(struct coffer_preflight *g, struct coffer_finding *f, struct coffer_err *e)
+static int check_content(
+	struct coffer_preflight *p, struct coffer_findings *l, struct coffer_err *e)
 {
-	struct coffer_dev *d = g->dev;
-	struct coffer_content *c = &g->content;
+	struct coffer_dev *d = p->dev;
+	struct coffer_content *c = &p->content;
 	int r;
 
 	r = coffer_signatures_read(d, 0, d->size, c, e);
 	if (r < 0)
 		return r;
 	if (c->luks2)
-		return check_luks2(d, f, e);
+		return check_luks2(d, l, e);
 	if (c->luks)
 		return coffer_disk_refuse_encrypted(d, e);
 	if (c->suspended)
-		return coffer_finding_make(
-			f, COFFER_TEXT_CONTENT_SUSPENDED, NULL, COFFER_RUN("mkswap", d->name));
+		return coffer_findings_add(
+			l, COFFER_TEXT_CONTENT_SUSPENDED, NULL, COFFER_RUN("mkswap", d->name));
 	if (c->partitions[0])
-		return coffer_finding_make(f, COFFER_TEXT_CONTENT_PARTITIONS,
+		return coffer_findings_add(l, COFFER_TEXT_CONTENT_PARTITIONS,
 			COFFER_WITH(COFFER_ARG_TEXT("table", c->partitions)), NULL);
-	return coffer_finding_make(f, COFFER_TEXT_CONTENT, NULL, NULL);
+	return coffer_findings_add(l, COFFER_TEXT_CONTENT, NULL, NULL);
 }
 
 static int read_superblock(struct coffer_dev *d, struct coffer_fs *fs, struct coffer_err *e)
@@ -73,7 +73,7 @@ static int read_superblock(struct coffer_dev *d, struct coffer_fs *fs, struct co
 	int r;
 
 	if (!head)
-		return coffer_err_errno(e, ENOMEM, "look at %s", d->name);
+		return coffer_err_errno(e, ENOMEM, "read %s", d->name);
 	r = coffer_dev_read(d, head, COFFER_FS_HEAD, 0, e);
 	if (r < 0)
 		return r;
@@ -85,193 +85,172 @@ static int read_superblock(struct coffer_dev *d, struct coffer_fs *fs, struct co
 	return 0;
 }
 
-static int check_unknown(struct coffer_preflight *g, struct coffer_finding *f, struct coffer_err *e)
+static int check_unknown(
+	struct coffer_preflight *p, struct coffer_findings *l, struct coffer_err *e)
 {
 	const struct coffer_argument *arguments =
-		COFFER_WITH(COFFER_ARG_TEXT("signature", g->content.type),
-			COFFER_ARG_SIZE("given_size", g->o->device_size));
+		COFFER_WITH(COFFER_ARG_TEXT("signature", p->content.type),
+			COFFER_ARG_SIZE("given_size", p->o->device_size));
 	bool lost;
 	int r;
 
-	r = coffer_dev_has_unknown_content(g->dev, &g->content, &lost, e);
+	r = coffer_dev_has_unknown_content(p->dev, &p->content, &lost, e);
 	if (r < 0)
 		return r;
-	if (g->o->device_size == 0)
-		return coffer_finding_make(f,
+	if (p->o->device_size == 0)
+		return coffer_findings_add(l,
 			lost ? COFFER_TEXT_FILESYSTEM_LOST : COFFER_TEXT_FILESYSTEM_UNKNOWN,
 			arguments, NULL);
-	return coffer_finding_make(f,
+	return coffer_findings_add(l,
 		lost ? COFFER_TEXT_FILESYSTEM_GIVEN_LOST : COFFER_TEXT_FILESYSTEM_GIVEN, arguments,
 		NULL);
 }
 
 /* A filesystem that both libblkid and the reader know, or an explicit size. */
 static int check_filesystem(
-	struct coffer_preflight *g, struct coffer_finding *f, struct coffer_err *e)
+	struct coffer_preflight *p, struct coffer_findings *l, struct coffer_err *e)
 {
-	struct coffer_dev *d = g->dev;
-	const char *type = g->content.type;
-	struct coffer_fs *fs = &g->fs;
+	struct coffer_dev *d = p->dev;
+	const char *type = p->content.type;
+	struct coffer_fs *fs = &p->fs;
 	int r;
 
 	if (d->size < COFFER_FS_HEAD)
-		return coffer_finding_make(f, COFFER_TEXT_FILESYSTEM_TOO_SMALL,
+		return coffer_findings_add(l, COFFER_TEXT_FILESYSTEM_TOO_SMALL,
 			COFFER_WITH(COFFER_ARG_SIZE("device_size", d->size)), NULL);
 	r = read_superblock(d, fs, e);
 	if (r < 0)
 		return r;
 	if (fs->kind == COFFER_FS_NONE)
-		return check_unknown(g, f, e);
+		return check_unknown(p, l, e);
 	if (type[0] && !same_kind(type, fs->kind))
-		return coffer_finding_make(f, COFFER_TEXT_FILESYSTEM_TWO,
+		return coffer_findings_add(l, COFFER_TEXT_FILESYSTEM_TWO,
 			COFFER_WITH(COFFER_ARG_TEXT("signature", type),
 				COFFER_ARG_TEXT("filesystem", coffer_fs_name(fs->kind))),
 			COFFER_RUN("wipefs", d->name));
-	return coffer_finding_make(f, COFFER_TEXT_FILESYSTEM,
+	return coffer_findings_add(l, COFFER_TEXT_FILESYSTEM,
 		COFFER_WITH(COFFER_ARG_TEXT("filesystem", coffer_fs_name(fs->kind)),
 			COFFER_ARG_SIZE("filesystem_size", fs->end)),
 		NULL);
 }
 
 static int check_single_device(
-	struct coffer_preflight *g, struct coffer_finding *f, struct coffer_err *e)
+	struct coffer_preflight *p, struct coffer_findings *l, struct coffer_err *e)
 {
-	const struct coffer_fs *fs = &g->fs;
+	const struct coffer_fs *fs = &p->fs;
 
 	(void)e;
 	if (fs->other_part)
-		return coffer_finding_make(f, COFFER_TEXT_SINGLE_DEVICE_PARTS,
+		return coffer_findings_add(l, COFFER_TEXT_SINGLE_DEVICE_PARTS,
 			COFFER_WITH(COFFER_ARG_TEXT("filesystem", coffer_fs_name(fs->kind)),
 				COFFER_ARG_TEXT("part", fs->other_part)),
 			NULL);
-	return coffer_finding_make(f,
+	return coffer_findings_add(l,
 		fs->kind == COFFER_FS_NONE ? COFFER_TEXT_SINGLE_DEVICE_UNKNOWN
 					   : COFFER_TEXT_SINGLE_DEVICE,
 		NULL, NULL);
 }
 
-/* The largest reserve (2S) in powers of two that leaves room for @end bytes of content and is not
- * above twice the data's size; 0 when there is none. With an explicit size the data is just that,
- * else all but the reserve. */
-static uint64_t fitting_reserve(uint64_t device, uint64_t end, bool explicit_size)
+/* The largest reserve (2S) in powers of two that leaves space for the content's @end and is not
+ * above twice the data's size, as an option takes it; "": none is. With an explicit size the data
+ * is just that, else all but the reserve. */
+static struct coffer_argument fitting(const struct coffer_preflight *p, uint64_t end)
 {
-	for (uint64_t s = COFFER_RESERVE / 2; s >= COFFER_MIN_SHIFT; s /= 2)
-		if (device >= 2 * s && end <= device - 2 * s &&
-			s <= (explicit_size ? end : device - 2 * s))
-			return 2 * s;
-	return 0;
-}
-
-/* A reserve that fits, as an option takes it; "": none does. */
-static struct coffer_argument fitting(const struct coffer_preflight *g, uint64_t end)
-{
-	const uint64_t fits = fitting_reserve(g->dev->size, end, g->o->device_size > 0);
+	const uint64_t size = p->dev->size;
 	char text[32] = "";
 
-	if (fits)
-		(void)snprintf(text, sizeof(text), "%" PRIu64 "M", fits >> 20);
+	for (uint64_t s = COFFER_RESERVE / 2; s >= COFFER_MIN_SHIFT && !text[0]; s /= 2)
+		if (size >= 2 * s && end <= size - 2 * s &&
+			s <= (p->o->device_size > 0 ? end : size - 2 * s))
+			(void)snprintf(text, sizeof(text), "%" PRIu64 "M", 2 * s >> 20);
 	return COFFER_ARG_TEXT("fitting_reserve", text);
 }
 
-/* Shrink an ext4; an image then gets its size back. */
-static int no_room_ext(const struct coffer_dev *d, uint64_t reserve,
-	const struct coffer_argument *arguments, struct coffer_finding *f)
+static int no_space(
+	const struct coffer_preflight *p, uint64_t end, uint64_t reserve, struct coffer_findings *l)
 {
+	const struct coffer_dev *d = p->dev;
+	const struct coffer_argument *arguments = COFFER_WITH(COFFER_ARG_SIZE("reserve", reserve),
+		COFFER_ARG_SIZE("available", d->size > end ? d->size - end : 0),
+		COFFER_ARG_SIZE("content_end", end), COFFER_ARG_SIZE("device_size", d->size),
+		fitting(p, end));
 	char blocks[32], size[32];
 
+	if (p->fs.kind != COFFER_FS_EXT || d->size <= reserve)
+		return coffer_findings_add(l,
+			p->fs.kind == COFFER_FS_XFS ? COFFER_TEXT_RESERVE_NONE_XFS
+						    : COFFER_TEXT_RESERVE_NONE,
+			arguments, NULL);
+	/* An image that shrinks with its ext4 gets its size back. */
 	(void)snprintf(blocks, sizeof(blocks), "%" PRIu64 "K",
 		round_down_u64(d->size - reserve, 65536) / 1024);
 	(void)snprintf(size, sizeof(size), "%" PRIu64, d->size);
-	return coffer_finding_make(f, COFFER_TEXT_RESERVE_NONE_EXT, arguments,
+	return coffer_findings_add(l, COFFER_TEXT_RESERVE_NONE_EXT, arguments,
 		COFFER_RUN("e2fsck", "-f", d->name, "&&", "resize2fs", d->name, blocks,
 			d->is_block ? NULL : "&&", "truncate", "-s", size, d->name));
 }
 
-static int no_room(
-	const struct coffer_preflight *g, uint64_t end, uint64_t reserve, struct coffer_finding *f)
+/* Sizes that are wrong with any reserve: adds a finding. */
+static int check_sizes(const struct coffer_preflight *p, struct coffer_findings *l)
 {
-	const struct coffer_dev *d = g->dev;
-	const struct coffer_argument *arguments = COFFER_WITH(COFFER_ARG_SIZE("reserve", reserve),
-		COFFER_ARG_SIZE("available", d->size > end ? d->size - end : 0),
-		COFFER_ARG_SIZE("content_end", end), COFFER_ARG_SIZE("device_size", d->size),
-		fitting(g, end));
-
-	if (g->fs.kind == COFFER_FS_EXT && d->size > reserve)
-		return no_room_ext(d, reserve, arguments, f);
-	return coffer_finding_make(f,
-		g->fs.kind == COFFER_FS_XFS ? COFFER_TEXT_RESERVE_NONE_XFS
-					    : COFFER_TEXT_RESERVE_NONE,
-		arguments, NULL);
-}
-
-static int too_large(
-	const struct coffer_preflight *g, uint64_t end, uint64_t reserve, struct coffer_finding *f)
-{
-	const struct coffer_argument fits = fitting(g, end);
-
-	return coffer_finding_make(f,
-		fits.text[0] ? COFFER_TEXT_RESERVE_TOO_LARGE : COFFER_TEXT_RESERVE_TOO_LARGE_ALL,
-		COFFER_WITH(COFFER_ARG_SIZE("data_size", g->geometry.length),
-			COFFER_ARG_SIZE("reserve", reserve), fits),
-		NULL);
-}
-
-/* Sizes that cannot be, whatever the reserve is. */
-static int check_sizes(const struct coffer_preflight *g, struct coffer_finding *f)
-{
-	const struct coffer_dev *d = g->dev;
-	const uint64_t given = g->o->device_size;
+	const struct coffer_dev *d = p->dev;
+	const uint64_t given = p->o->device_size;
 	char size[32];
 
 	if (d->size % COFFER_SECTOR) {
 		(void)snprintf(
 			size, sizeof(size), "%" PRIu64, round_down_u64(d->size, COFFER_SECTOR));
-		return coffer_finding_make(f, COFFER_TEXT_RESERVE_ODD,
+		return coffer_findings_add(l, COFFER_TEXT_RESERVE_ODD,
 			COFFER_WITH(COFFER_ARG_NUMBER("device_bytes", d->size)),
 			COFFER_RUN("truncate", "-s", size, d->name));
 	}
-	if (given && given < g->fs.end)
-		return coffer_finding_make(f, COFFER_TEXT_RESERVE_GIVEN_LESS,
+	if (given && given < p->fs.end)
+		return coffer_findings_add(l, COFFER_TEXT_RESERVE_GIVEN_LESS,
 			COFFER_WITH(COFFER_ARG_NUMBER("given_bytes", given),
-				COFFER_ARG_NUMBER("filesystem_end", g->fs.end)),
+				COFFER_ARG_NUMBER("filesystem_end", p->fs.end)),
 			NULL);
 	if (given > d->size)
-		return coffer_finding_make(f, COFFER_TEXT_RESERVE_GIVEN_MORE,
+		return coffer_findings_add(l, COFFER_TEXT_RESERVE_GIVEN_MORE,
 			COFFER_WITH(COFFER_ARG_NUMBER("given_bytes", given),
 				COFFER_ARG_NUMBER("device_bytes", d->size)),
 			NULL);
 	return 0;
 }
 
-static int check_reserve(struct coffer_preflight *p, struct coffer_finding *f, struct coffer_err *e)
+static int check_reserve(
+	struct coffer_preflight *p, struct coffer_findings *l, struct coffer_err *e)
 {
 	const struct coffer_dev *d = p->dev;
 	struct coffer_geometry *g = &p->geometry;
 	const uint64_t given = p->o->device_size;
 	const uint64_t reserve = p->o->reserve ? p->o->reserve : COFFER_RESERVE;
 	const uint64_t end = given ? given : p->fs.end;
+	const size_t before = l->n;
 	int r;
 
 	(void)e;
-	r = check_sizes(p, f);
-	if (r < 0 || f->verdict == COFFER_VERDICT_BAD)
+	r = check_sizes(p, l);
+	if (r < 0 || l->n > before)
 		return r;
 	if (d->size < reserve || end > d->size - reserve)
-		return no_room(p, end, reserve, f);
+		return no_space(p, end, reserve, l);
 	/* With an explicit size the conversion ends 2S after it, wherever the device ends. */
 	g->device = given ? round_up_u64(given, COFFER_SECTOR) + reserve : d->size;
 	g->length = g->device - reserve;
 	if (g->length < g->shift)
-		return too_large(p, end, reserve, f);
-	return coffer_finding_make(f, COFFER_TEXT_RESERVE,
+		return coffer_findings_add(l, COFFER_TEXT_RESERVE_TOO_LARGE,
+			COFFER_WITH(COFFER_ARG_SIZE("data_size", g->length),
+				COFFER_ARG_SIZE("reserve", reserve), fitting(p, end)),
+			NULL);
+	return coffer_findings_add(l, COFFER_TEXT_RESERVE,
 		COFFER_WITH(COFFER_ARG_SIZE("reserve", reserve),
 			COFFER_ARG_SIZE("available", d->size - end)),
 		NULL);
 }
 
-/* 4096 only where device, data and filesystem can live with it. */
+/* 4096 only where device, data and filesystem allow it. */
 static int check_sector_size(
-	struct coffer_preflight *p, struct coffer_finding *f, struct coffer_err *e)
+	struct coffer_preflight *p, struct coffer_findings *l, struct coffer_err *e)
 {
 	const struct coffer_encrypt_options *o = p->o;
 	const struct coffer_dev *d = p->dev;
@@ -285,17 +264,17 @@ static int check_sector_size(
 
 	g->sector_size = o->sector_size ? o->sector_size : aligned && fs_can ? 4096 : 512;
 	if (g->sector_size == 4096 && !aligned)
-		return coffer_finding_make(f, COFFER_TEXT_SECTOR_SIZE_UNALIGNED,
+		return coffer_findings_add(l, COFFER_TEXT_SECTOR_SIZE_UNALIGNED,
 			COFFER_WITH(COFFER_ARG_NUMBER("device_bytes", d->size),
 				COFFER_ARG_NUMBER("data_bytes", g->length)),
 			NULL);
 	if (g->sector_size == 4096 && fs->kind != COFFER_FS_NONE && !fs_can)
-		return coffer_finding_make(f, COFFER_TEXT_SECTOR_SIZE_FILESYSTEM,
+		return coffer_findings_add(l, COFFER_TEXT_SECTOR_SIZE_FILESYSTEM,
 			COFFER_WITH(COFFER_ARG_TEXT("filesystem", name),
 				COFFER_ARG_NUMBER("block_size", fs->block_size)),
 			NULL);
 	if (d->logical_block > g->sector_size)
-		return coffer_finding_make(f, COFFER_TEXT_SECTOR_SIZE_DEVICE,
+		return coffer_findings_add(l, COFFER_TEXT_SECTOR_SIZE_DEVICE,
 			COFFER_WITH(COFFER_ARG_NUMBER("device_sector", d->logical_block),
 				COFFER_ARG_TEXT("filesystem", name)),
 			NULL);
@@ -304,29 +283,29 @@ static int check_sector_size(
 		coffer_err_outcome(e, COFFER_REFUSED);
 		return coffer_err_wrap(e, r, "%s", d->name);
 	}
-	return coffer_finding_make(f, COFFER_TEXT_SECTOR_SIZE,
+	return coffer_findings_add(l, COFFER_TEXT_SECTOR_SIZE,
 		COFFER_WITH(COFFER_ARG_NUMBER("sector_size", g->sector_size)), NULL);
 }
 
-static int check_header(struct coffer_preflight *g, struct coffer_finding *f, struct coffer_err *e)
+static int check_header(struct coffer_preflight *p, struct coffer_findings *l, struct coffer_err *e)
 {
-	const uint64_t shift = g->geometry.shift;
+	const uint64_t shift = p->geometry.shift;
 	int r;
 
-	g->format = coffer_new_header_format(g->o, shift);
-	r = coffer_new_header_check(&g->format, shift, e);
+	p->format = coffer_new_header_format(p->o, shift);
+	r = coffer_new_header_check(&p->format, shift, e);
 	return r < 0 ? r
-		     : coffer_finding_make(f, COFFER_TEXT_HEADER,
+		     : coffer_findings_add(l, COFFER_TEXT_HEADER,
 			       COFFER_WITH(COFFER_ARG_NUMBER("data_offset", shift)), NULL);
 }
 
 static int check_hibernation(
-	struct coffer_preflight *g, struct coffer_finding *f, struct coffer_err *e)
+	struct coffer_preflight *p, struct coffer_findings *l, struct coffer_err *e)
 {
 	const int r = coffer_refuse_hibernation(e);
 
-	(void)g;
-	return r < 0 ? r : coffer_finding_make(f, COFFER_TEXT_HIBERNATION, NULL, NULL);
+	(void)p;
+	return r < 0 ? r : coffer_findings_add(l, COFFER_TEXT_HIBERNATION, NULL, NULL);
 }
 
 enum {
@@ -343,112 +322,85 @@ enum {
 
 static const struct check {
 	enum coffer_finding_id id;
-	/* Fills the finding; a refusal that comes from elsewhere is an error. */
-	int (*run)(struct coffer_preflight *g, struct coffer_finding *f, struct coffer_err *e);
-	int needs;	/* an earlier row that must have passed */
-	bool elsewhere; /* reads other block devices: for a block device only */
-} preflight[] = {
-	[CONTENT] = {COFFER_FINDING_CONTENT, check_content, NOTHING, false},
-	[FILESYSTEM] = {COFFER_FINDING_FILESYSTEM, check_filesystem, CONTENT, false},
-	[SINGLE_DEVICE] = {COFFER_FINDING_SINGLE_DEVICE, check_single_device, FILESYSTEM, false},
-	[RESERVE] = {COFFER_FINDING_RESERVE, check_reserve, FILESYSTEM, false},
-	[SECTOR_SIZE] = {COFFER_FINDING_SECTOR_SIZE, check_sector_size, RESERVE, false},
-	[HEADER] = {COFFER_FINDING_HEADER, check_header, NOTHING, false},
-	[HIBERNATION] = {COFFER_FINDING_HIBERNATION, check_hibernation, NOTHING, true},
+	/* Adds one finding; a refusal that comes from elsewhere is an error. */
+	int (*run)(struct coffer_preflight *p, struct coffer_findings *l, struct coffer_err *e);
+	int needs;		    /* an earlier row that must have passed */
+	enum coffer_text unchecked; /* if it has not */
+} checks[] = {
+	[CONTENT] = {COFFER_FINDING_CONTENT, check_content, NOTHING, 0},
+	[FILESYSTEM] = {COFFER_FINDING_FILESYSTEM, check_filesystem, CONTENT,
+		COFFER_TEXT_FILESYSTEM_UNCHECKED},
+	[SINGLE_DEVICE] = {COFFER_FINDING_SINGLE_DEVICE, check_single_device, FILESYSTEM,
+		COFFER_TEXT_SINGLE_DEVICE_UNCHECKED},
+	[RESERVE] = {COFFER_FINDING_RESERVE, check_reserve, FILESYSTEM,
+		COFFER_TEXT_RESERVE_UNCHECKED},
+	[SECTOR_SIZE] = {COFFER_FINDING_SECTOR_SIZE, check_sector_size, RESERVE,
+		COFFER_TEXT_SECTOR_SIZE_UNCHECKED},
+	[HEADER] = {COFFER_FINDING_HEADER, check_header, NOTHING, 0},
+	[HIBERNATION] = {COFFER_FINDING_HIBERNATION, check_hibernation, NOTHING, 0},
 };
-_Static_assert(ARRAY_SIZE(preflight) == N_CHECKS, "every check has a row");
+_Static_assert(ARRAY_SIZE(checks) == N_CHECKS, "every check has a row");
 
-static void begin(struct coffer_preflight *g)
-{
-	g->geometry.shift = (g->o->reserve ? g->o->reserve : COFFER_RESERVE) / 2;
-}
-
-static bool applies(const struct check *t, const struct coffer_preflight *g, bool quick)
-{
-	return !t->elsewhere || (g->dev->is_block && !quick);
-}
-
-/* Something that makes the run stop before it writes; all else is a failure to find out. */
-static bool is_refusal(const struct coffer_err *e)
-{
-	return e->outcome == COFFER_REFUSED || e->outcome == COFFER_NEEDS_REPAIR;
-}
-
-int coffer_preflight_mark(int r, enum coffer_finding_id id, struct coffer_err *e)
-{
-	return e && r < 0 && is_refusal(e) ? coffer_err_id(e, r, id) : r;
-}
-
-static int run_one(const struct check *t, struct coffer_preflight *g, struct coffer_finding *f,
+/* Run one check, and add its finding also where that is an error that refuses. */
+static int run_check(const struct check *t, struct coffer_preflight *p, struct coffer_findings *l,
 	struct coffer_err *e)
 {
-	const int r = t->run(g, f, e);
-
-	if (r == -ENOMEM && e && e->code == 0)
-		return coffer_err_errno(e, ENOMEM, "check %s", g->dev->name);
-	return coffer_preflight_mark(r, t->id, e);
-}
-
-int coffer_preflight_run(struct coffer_preflight *g, struct coffer_err *e)
-{
-	int r = 0;
-
-	begin(g);
-	for (int i = 0; i < N_CHECKS && r == 0; i++) {
-		_cleanup_finding_ struct coffer_finding f = {0};
-
-		if (!applies(&preflight[i], g, false))
-			continue;
-		r = run_one(&preflight[i], g, &f, e);
-		if (r == 0 && f.verdict == COFFER_VERDICT_BAD)
-			r = coffer_err_from_finding(e, g->dev->name, &f);
-	}
-	return r;
-}
-
-/* Run one check and add its finding. *ret_passed: those that need it can go on. */
-static int list_one(const struct check *t, struct coffer_preflight *g, struct coffer_findings *list,
-	bool *ret_passed, struct coffer_err *e)
-{
-	_cleanup_finding_ struct coffer_finding f = {0};
 	struct coffer_err why = {0};
-	enum coffer_outcome outcome;
-	int r;
+	int r = t->run(p, l, &why);
 
-	r = run_one(t, g, &f, &why);
-	if (r < 0 && !is_refusal(&why)) {
-		if (e)
-			*e = why;
-		return r;
+	if (r < 0 && (why.outcome == COFFER_REFUSED || why.outcome == COFFER_NEEDS_REPAIR)) {
+		r = coffer_findings_add_err(l, why.id ? why.id : t->id, p->dev->name, &why);
+		why.code = 0;
 	}
-	*ret_passed = r == 0 && f.verdict != COFFER_VERDICT_BAD;
-	outcome = r < 0 ? why.outcome : f.outcome;
-	if (outcome > g->outcome)
-		g->outcome = outcome;
-	r = r < 0 ? coffer_findings_add_err(list, t->id, g->dev->name, &why)
-		  : coffer_findings_put(list, &f);
-	if (r < 0)
-		return coffer_err_errno(e, ENOMEM, "check %s", g->dev->name);
+	return r < 0 && why.code != 0 ? coffer_err_pass(e, r, &why) : r;
+}
+
+/* Up to the first refusal unless @all. */
+static int run_checks(struct coffer_preflight *p, bool quick, bool all, struct coffer_findings *l,
+	struct coffer_err *e)
+{
+	bool passed[N_CHECKS] = {false};
+	const struct coffer_finding *last;
+
+	p->geometry.shift = (p->o->reserve ? p->o->reserve : COFFER_RESERVE) / 2;
+	for (int i = 0; i < N_CHECKS && (all || p->outcome == COFFER_DONE); i++) {
+		const struct check *t = &checks[i];
+		int r;
+
+		/* It reads other block devices. */
+		if (i == HIBERNATION && (quick || !p->dev->is_block))
+			continue;
+		if (t->needs == NOTHING || passed[t->needs])
+			r = run_check(t, p, l, e);
+		else
+			r = coffer_findings_add(l, t->unchecked,
+				COFFER_WITH(COFFER_ARG_TEXT(
+					"check", coffer_finding_name(checks[t->needs].id))),
+				NULL);
+		if (r < 0)
+			return r == -ENOMEM ? coffer_err_errno(e, ENOMEM, "check %s", p->dev->name)
+					    : r;
+		last = &l->items[l->n - 1];
+		passed[i] =
+			last->verdict == COFFER_VERDICT_OK || last->verdict == COFFER_VERDICT_NOTE;
+		if (last->outcome > p->outcome)
+			p->outcome = last->outcome;
+	}
 	return 0;
 }
 
 int coffer_preflight_list(
-	struct coffer_preflight *g, bool quick, struct coffer_findings *l, struct coffer_err *e)
+	struct coffer_preflight *p, bool quick, struct coffer_findings *l, struct coffer_err *e)
 {
-	bool passed[N_CHECKS] = {false};
-	int r = 0;
+	return run_checks(p, quick, true, l, e);
+}
 
-	begin(g);
-	for (int i = 0; i < N_CHECKS && r == 0; i++) {
-		const struct check *t = &preflight[i];
+int coffer_preflight_run(struct coffer_preflight *p, struct coffer_err *e)
+{
+	_cleanup_(coffer_findings_free) struct coffer_findings l = {0};
+	const int r = run_checks(p, false, false, &l, e);
 
-		if (!applies(t, g, quick))
-			continue;
-		if (t->needs == NOTHING || passed[t->needs])
-			r = list_one(t, g, l, &passed[i], e);
-		else if (coffer_findings_print(l, t->id, COFFER_VERDICT_UNCHECKED, "depends on: %s",
-				 coffer_finding_name(preflight[t->needs].id)) < 0)
-			r = coffer_err_errno(e, ENOMEM, "look at %s", g->dev->name);
-	}
-	return r;
+	return r < 0 || p->outcome == COFFER_DONE
+		       ? r
+		       : coffer_err_from_finding(e, p->dev->name, &l.items[l.n - 1]);
 }

@@ -219,10 +219,10 @@ void coffer_image_expand(const struct coffer_record *r, const uint8_t *image, ui
 	}
 }
 
-static bool is_masked(const struct coffer_record *r, uint64_t offset)
+bool coffer_record_masks(const struct coffer_record *r, uint64_t offset)
 {
 	for (uint32_t i = 0; i < r->n_masked; i++)
-		if (offset >= r->masked[i] && offset < r->masked[i] + COFFER_BLOCK)
+		if (round_down_u64(offset, COFFER_BLOCK) == r->masked[i])
 			return true;
 	return false;
 }
@@ -233,7 +233,7 @@ static bool is_placements(const struct coffer_record *r, const uint8_t *transiti
 {
 	if (where < COFFER_BLOCK && memcmp(sector, transition + where, COFFER_SECTOR) == 0)
 		return true;
-	return is_masked(r, where) && bytes_are_zero(sector, COFFER_SECTOR);
+	return coffer_record_masks(r, where) && bytes_are_zero(sector, COFFER_SECTOR);
 }
 
 int coffer_placement_compare(const struct coffer_record *r, uint64_t offset, const uint8_t *disk,
@@ -250,7 +250,7 @@ int coffer_placement_compare(const struct coffer_record *r, uint64_t offset, con
 		if (memcmp(disk + at, segment + at, COFFER_SECTOR) == 0)
 			continue;
 		if (memcmp(disk + at, image + at, COFFER_SECTOR) == 0)
-			sum->placed += where >= COFFER_BLOCK && !is_masked(r, where);
+			sum->placed += where >= COFFER_BLOCK && !coffer_record_masks(r, where);
 		else if (!is_placements(r, transition, where, disk + at) && sum->unexpected++ == 0)
 			sum->first_unexpected = where;
 	}

@@ -86,6 +86,9 @@ struct coffer_transition {
  * (libcrypto): unknown. */
 int coffer_transition_find(const uint8_t block[COFFER_BLOCK], struct coffer_transition *ret);
 
+/* Does byte @offset lie in a masked block? */
+bool coffer_record_masks(const struct coffer_record *r, uint64_t offset);
+
 /* Bytes [offset, offset + n) of the wanted [0,S), from the image's bytes: zeros where it has none.
  */
 void coffer_image_expand(const struct coffer_record *r, const uint8_t *image, uint64_t offset,

@@ -4,54 +4,24 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/mman.h>
 
-#include "base/bytes.h"
 #include "base/err.h"
+#include "base/names.h"
 #include "block/open.h"
 #include "luks2/libcryptsetup.h"
 #include "luks2/reencrypt_digest.h"
 
-static const char *const phase_names[] = {
-	[COFFER_PHASE_PREPARE] = "prepare",
-	[COFFER_PHASE_DERIVE] = "derive",
-	[COFFER_PHASE_PLACE] = "place",
-	[COFFER_PHASE_CONVERT] = "convert",
-	[COFFER_PHASE_FINALIZE] = "finalize",
-	[COFFER_PHASE_UNDO] = "undo",
-};
-_Static_assert(ARRAY_SIZE(phase_names) == COFFER_N_PHASES, "every phase has a name");
+DEFINE_NAMES(coffer_phase_name, enum coffer_phase,
+	COFFER_N_PHASES, [COFFER_PHASE_PREPARE] = "prepare", [COFFER_PHASE_DERIVE] = "derive",
+	[COFFER_PHASE_PLACE] = "place", [COFFER_PHASE_CONVERT] = "convert",
+	[COFFER_PHASE_FINALIZE] = "finalize", [COFFER_PHASE_UNDO] = "undo")
 
-const char *coffer_phase_name(enum coffer_phase p)
-{
-	return (unsigned int)p < COFFER_N_PHASES ? phase_names[p] : "unknown";
-}
+DEFINE_NAMES(coffer_used_only_name, enum coffer_used_only, COFFER_N_USED_ONLY,
+	[COFFER_USED_AUTO] = "auto", [COFFER_USED_YES] = "yes", [COFFER_USED_NO] = "no")
 
-static const char *const used_only_names[] = {
-	[COFFER_USED_AUTO] = "auto",
-	[COFFER_USED_YES] = "yes",
-	[COFFER_USED_NO] = "no",
-};
-_Static_assert(ARRAY_SIZE(used_only_names) == COFFER_N_USED_ONLY, "every choice has a name");
-
-const char *coffer_used_only_name(enum coffer_used_only u)
-{
-	return (unsigned int)u < COFFER_N_USED_ONLY ? used_only_names[u] : "unknown";
-}
-
-static const char *const free_space_names[] = {
-	[COFFER_FREE_DEFAULT] = "default",
-	[COFFER_FREE_KEEP] = "keep",
-	[COFFER_FREE_DISCARD] = "discard",
-	[COFFER_FREE_FILL] = "fill",
-};
-_Static_assert(ARRAY_SIZE(free_space_names) == COFFER_N_FREE_SPACE, "every choice has a name");
-
-const char *coffer_free_space_name(enum coffer_free_space f)
-{
-	return (unsigned int)f < COFFER_N_FREE_SPACE ? free_space_names[f] : "unknown";
-}
+DEFINE_NAMES(coffer_free_space_name, enum coffer_free_space,
+	COFFER_N_FREE_SPACE, [COFFER_FREE_DEFAULT] = "default", [COFFER_FREE_KEEP] = "keep",
+	[COFFER_FREE_DISCARD] = "discard", [COFFER_FREE_FILL] = "fill")
 
 void coffer_session_progress(
 	struct coffer_session *s, enum coffer_phase phase, uint64_t done, uint64_t total)
@@ -69,7 +39,7 @@ int coffer_session_check_stop(struct coffer_session *s, struct coffer_err *e)
 		return 0;
 	(void)coffer_err_set(e, EINTR, "stopped as asked");
 	if (!s->changed)
-		coffer_err_append(e, "; %s was not changed by this run", s->dev->name);
+		coffer_err_append(e, "; this run has not changed %s", s->dev->name);
 	coffer_err_outcome(e, COFFER_INTERRUPTED);
 	return coffer_err_id(e, -EINTR, COFFER_FINDING_STOPPED);
 }
@@ -95,10 +65,13 @@ int coffer_session_ask(struct coffer_session *s, enum coffer_ask why, struct cof
 	return 0;
 }
 
-/* Without access to the locks an image file is converted all the same, and the result says so. */
+/* The outcome of taking a lock. Without access to the locks an image file is converted all the
+ * same, and the result says so. */
 static int accept_no_lock(
 	struct coffer_session *s, int r, const struct coffer_err *why, struct coffer_err *e)
 {
+	if (r >= 0)
+		return 0;
 	if (!coffer_err_is_no_access(r) || s->dev->is_block)
 		return coffer_err_pass(e, r, why);
 	s->result->unlocked_run = true;
@@ -113,20 +86,28 @@ int coffer_session_lock(struct coffer_session *s, const char *uuid, struct coffe
 	if (s->own.reencryption)
 		return 0;
 	r = coffer_lock_reencryption(s->dev, uuid, &s->own.reencryption, &why);
-	return r < 0 ? accept_no_lock(s, r, &why, e) : r;
+	return accept_no_lock(s, r, &why, e);
+}
+
+int coffer_session_lock_volume(struct coffer_session *s, const char *uuid, struct coffer_err *e)
+{
+	int r;
+
+	if (s->own.reencryption)
+		return 0;
+	r = coffer_session_lock(s, uuid, e);
+	return r < 0 ? r : coffer_disk_examine(s->dev, &s->disk, e);
 }
 
 int coffer_session_lock_derivation(
 	struct coffer_session *s, struct coffer_lock **ret, struct coffer_err *e)
 {
 	struct coffer_err why = {0};
-	int r;
 
 	*ret = NULL;
 	if (!s->o->serialize_memory_hard_pbkdf)
 		return 0;
-	r = coffer_lock_memory_hard(s->dev, ret, &why);
-	return r < 0 ? accept_no_lock(s, r, &why, e) : r;
+	return accept_no_lock(s, coffer_lock_memory_hard(s->dev, ret, &why), &why, e);
 }
 
 int coffer_session_unlock_fd(struct coffer_session *s, int fd, struct coffer_err *e)
@@ -139,17 +120,13 @@ int coffer_session_unlock_fd(struct coffer_session *s, int fd, struct coffer_err
 }
 
 /* Another program may change keyslots between two commits: they are copied under the lock. */
-static int copy_header(
-	struct coffer_dev *d, const struct coffer_disk *disk, int *ret_fd, struct coffer_err *e)
+static int copy_header(struct coffer_session *s, int *ret_fd, struct coffer_err *e)
 {
+	const uint64_t limit = s->disk.facts.conversion.geometry.shift;
 	_cleanup_lock_ struct coffer_lock *lock = NULL;
-	int r;
+	const int r = coffer_lock_metadata(s->dev, false, &lock, e);
 
-	r = coffer_lock_metadata(d, false, &lock, e);
-	if (r < 0)
-		return r;
-	return coffer_header_memfd(
-		d, disk->header, disk->facts.conversion.geometry.shift, ret_fd, e);
+	return r < 0 ? r : coffer_header_memfd(s->dev, s->disk.header, limit, ret_fd, e);
 }
 
 static int derive(struct coffer_session *s, struct coffer_err *e)
@@ -158,7 +135,7 @@ static int derive(struct coffer_session *s, struct coffer_err *e)
 	_cleanup_close_ int fd = -1;
 	int r;
 
-	r = copy_header(s->dev, &s->disk, &fd, e);
+	r = copy_header(s, &fd, e);
 	if (r < 0)
 		return r;
 	r = coffer_session_ask(s, COFFER_ASK_EXISTING, e);
@@ -175,10 +152,9 @@ int coffer_session_unlock(struct coffer_session *s, struct coffer_err *e)
 {
 	const int r = s->own.key ? 0 : derive(s, e);
 
-	if (r < 0 || !s->own.key)
-		return r;
-	return coffer_reencrypt_digest_verify(
-		s->disk.header->json, s->own.key->data, s->own.key->size, e);
+	return r < 0 ? r
+		     : coffer_reencrypt_digest_verify(
+			       s->disk.header->json, s->own.key->data, s->own.key->size, e);
 }
 
 void coffer_result_set_geometry(
@@ -200,40 +176,28 @@ void coffer_resources_free(struct coffer_resources *own)
 	*own = (struct coffer_resources){0};
 }
 
-int coffer_session_run_dev(const char *verb, struct coffer_dev *dev,
+int coffer_session_run(const char *verb, struct coffer_dev *dev,
 	const struct coffer_encrypt_options *o, coffer_session_work work,
 	struct coffer_encrypt_result *ret, struct coffer_err *e)
 {
 	struct coffer_encrypt_result result = {0};
 	struct coffer_session s = {.o = o, .result = &result, .dev = dev};
-	struct coffer_err own = {0};
-	int r;
+	struct coffer_err why = {0};
+	int r = 0;
 
-	r = work(&s, &own);
-	result.flushes = dev->flushes;
-	result.changed = s.changed;
-	if (r < 0 && s.changed && (own.outcome == COFFER_FAILED || own.outcome == COFFER_REFUSED))
-		own.outcome = COFFER_INTERRUPTED;
+	if (!dev)
+		r = coffer_dev_open(o->device, &s.dev, &why);
+	if (r == 0) {
+		r = work(&s, &why);
+		result.flushes = s.dev->flushes;
+		result.changed = s.changed;
+	}
+	if (r < 0 && s.changed && (why.outcome == COFFER_FAILED || why.outcome == COFFER_REFUSED))
+		why.outcome = COFFER_INTERRUPTED;
 	coffer_disk_reset(&s.disk);
 	coffer_resources_free(&s.own);
-	coffer_dev_close(dev);
+	coffer_dev_close(s.dev);
 	if (ret)
 		*ret = result;
-	if (r < 0)
-		(void)coffer_err_pass(e, r, &own);
-	return coffer_err_wrap(e, r, "%s", verb);
-}
-
-int coffer_session_run(const char *verb, const struct coffer_encrypt_options *o,
-	coffer_session_work work, struct coffer_encrypt_result *ret, struct coffer_err *e)
-{
-	struct coffer_dev *dev = NULL;
-	int r;
-
-	if (ret) /* filled on failure, too: never what was there before */
-		*ret = (struct coffer_encrypt_result){0};
-	r = coffer_dev_open(o->device, &dev, e);
-	if (r < 0)
-		return coffer_err_wrap(e, r, "%s", verb);
-	return coffer_session_run_dev(verb, dev, o, work, ret, e);
+	return r < 0 ? coffer_err_wrap(e, coffer_err_pass(e, r, &why), "%s", verb) : r;
 }

@@ -8,17 +8,17 @@
 #include "io/child.h"
 #include "luks2/locks.h"
 
-/* Together with the other secrets it fits the smallest usual limit on locked memory, 64 KiB. */
+/* With the other secrets it fits the smallest usual limit on locked memory, 64 KiB. */
 enum {
 	COFFER_MAX_PASSPHRASE = 32 << 10
 };
 
-/* What a run acquires. All of it is freed when the run ends, in coffer_resources_free. */
+/* What a run acquires, and coffer_resources_free frees. */
 struct coffer_resources {
 	struct coffer_lock *reencryption; /* of disk.header's UUID, once there is one */
 	struct coffer_secret *passphrase; /* once asked for */
 	struct coffer_secret *key;	  /* volume key, once unlocked */
-	struct coffer_stored_map *stored; /* the used map, and in free_space what this run does with
+	struct coffer_stored_map *stored; /* the used map, and in free_space how this run handles
 					   * unused blocks; NULL: everything counts as used */
 };
 void coffer_resources_free(struct coffer_resources *own);
@@ -28,10 +28,9 @@ struct coffer_session {
 	struct coffer_dev *dev;			/* open for the whole run */
 	struct coffer_resources own;
 	struct coffer_encrypt_result *result;
-	/* Where the run stands. */
 	struct coffer_disk disk; /* as examined last */
 	bool changed;		 /* this run has written: a failure leaves an interrupted disk */
-	bool converted; /* this run did the last step, and has had the device for itself since */
+	bool converted; /* this run did the last step, and has had exclusive access since */
 };
 
 /* What counts as used; NULL: everything. */
@@ -55,6 +54,9 @@ int coffer_session_check_stop(struct coffer_session *s, struct coffer_err *e);
 int coffer_session_ask(struct coffer_session *s, enum coffer_ask why, struct coffer_err *e);
 /* Take the reencryption lock of volume @uuid unless it is held; see result.unlocked_run. */
 int coffer_session_lock(struct coffer_session *s, const char *uuid, struct coffer_err *e);
+/* The same, and examine the disk again unless it was held: the run that held it until now may have
+ * moved the pointer. */
+int coffer_session_lock_volume(struct coffer_session *s, const char *uuid, struct coffer_err *e);
 /* Take this machine's lock for key derivations if the options ask for it; else *ret is NULL.
  * No other lock may be held. */
 int coffer_session_lock_derivation(
@@ -68,12 +70,10 @@ int coffer_session_unlock_fd(struct coffer_session *s, int fd, struct coffer_err
 void coffer_result_set_geometry(
 	struct coffer_encrypt_result *ret, const struct coffer_geometry *g, const char *cipher);
 
-/* Open the device of @o, run @work, close everything, fill @ret and put @verb in front of an error.
- * A failure after the run's first write gets outcome INTERRUPTED unless @work set a worse one. */
+/* Run @work on @dev, or on the device of @o where it is NULL. Closes it, fills @ret, on failure,
+ * too, and puts @verb in front of an error. A failure after the run's first write gets outcome
+ * INTERRUPTED unless @work set a worse one. */
 typedef int (*coffer_session_work)(struct coffer_session *s, struct coffer_err *e);
-int coffer_session_run(const char *verb, const struct coffer_encrypt_options *o,
-	coffer_session_work work, struct coffer_encrypt_result *ret, struct coffer_err *e);
-/* The same on a device that is open; it is closed in any case. */
-int coffer_session_run_dev(const char *verb, struct coffer_dev *dev,
+int coffer_session_run(const char *verb, struct coffer_dev *dev,
 	const struct coffer_encrypt_options *o, coffer_session_work work,
 	struct coffer_encrypt_result *ret, struct coffer_err *e);

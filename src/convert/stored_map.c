@@ -53,13 +53,13 @@ uint64_t coffer_stored_map_size(size_t n_prints, size_t n_used)
 	return COFFER_BLOCK + round_up_u64(PAIR * ((uint64_t)n_prints + n_used), COFFER_BLOCK);
 }
 
-size_t coffer_stored_map_fits(uint64_t room, size_t n_prints)
+size_t coffer_stored_map_fits(uint64_t space, size_t n_prints)
 {
 	uint64_t pairs;
 
-	if (room < 2 * COFFER_BLOCK)
+	if (space < 2 * COFFER_BLOCK)
 		return 0;
-	pairs = (round_down_u64(room, COFFER_BLOCK) - COFFER_BLOCK) / PAIR;
+	pairs = (round_down_u64(space, COFFER_BLOCK) - COFFER_BLOCK) / PAIR;
 	return pairs > n_prints ? pairs - n_prints : 0;
 }
 
@@ -101,8 +101,8 @@ int coffer_stored_map_encode_void(
 	const char *uuid, uint32_t free_space, uint64_t size, uint8_t block[COFFER_BLOCK])
 {
 	memset(block, 0, COFFER_BLOCK);
-	/* Each sector stands alone, and none is as in a good first block. So whichever of them
-	 * arrive: without the first one the map's sum is wrong, and with it the map is void. */
+	/* Each sector counts alone, and none is as in a good first block. So a torn write without
+	 * the first one leaves a wrong sum, and one with it a void map. */
 	for (uint32_t i = 0; i < COFFER_BLOCK / COFFER_SECTOR; i++) {
 		uint8_t *p = block + i * COFFER_SECTOR;
 		int r;

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* stored_map.h - the used map as it waits on the disk for a resume
  *
- * It lies in the private room between the keyslots area and S, since the plain filesystem cannot be
- * read in place any more. It is bound to the LUKS UUID, to the geometry, and to the fingerprint:
- * the hash of those plain bytes that any use of the filesystem would change (superblocks, journal
- * or log), taken through the half converted volume. docs/on-disk-format.md has the format.
- * All numbers on disk are big-endian. */
+ * It lies between the keyslots area and S, since the plain filesystem cannot be read in place any
+ * more. It is bound to the LUKS UUID, to the geometry, and to the fingerprint: the hash of those
+ * plain bytes that any use of the filesystem changes (superblocks, journal or log).
+ * docs/on-disk-format.md has the format. All numbers on disk are big-endian. */
 #pragma once
 #include "base/crypto.h"
 #include "convert/geometry.h"
@@ -21,7 +20,7 @@ struct coffer_stored_map {
 	/* enum coffer_free_space: on the disk the weakest that any run has passed bytes with, in a
 	 * run its own */
 	uint32_t free_space;
-	bool void_; /* not to be followed: only uuid and free_space count */
+	bool void_; /* must not be followed: only uuid and free_space count */
 	/* The bytes of the plain filesystem that the fingerprint is taken of, in this order;
 	 * multiples of 512, within [0, L). */
 	struct coffer_range *prints;
@@ -36,8 +35,8 @@ void coffer_stored_map_free(struct coffer_stored_map *m);  /* and itself; NULL i
 /* Bytes that a map of @n_prints and @n_used ranges takes: a multiple of 4096. */
 uint64_t coffer_stored_map_size(size_t n_prints, size_t n_used);
 
-/* How many used ranges fit into @room bytes beside @n_prints; 0: none. */
-size_t coffer_stored_map_fits(uint64_t room, size_t n_prints);
+/* How many used ranges fit into @space bytes with @n_prints; 0: none. */
+size_t coffer_stored_map_fits(uint64_t space, size_t n_prints);
 
 /* Into @buf of coffer_stored_map_size bytes. -EIO (libcrypto). */
 int coffer_stored_map_encode(const struct coffer_stored_map *m, uint8_t *buf);
@@ -59,3 +58,32 @@ int coffer_stored_map_encode_void(
 
 /* Does a map, good, void or torn, begin with this sector? Each sector of a void one counts, too. */
 bool coffer_stored_map_trace(const uint8_t *sector);
+
+struct coffer_disk;
+
+/* What lies between the keyslots area and S. */
+struct coffer_map_on_disk {
+	uint64_t at, space;	       /* where, and the bytes up to S; 0: too few for a map */
+	bool trace;		       /* something with the map's magic lies there */
+	bool whole;		       /* it can be read; it may be void */
+	uint64_t size;		       /* its bytes, as far as known; else all of the space */
+	struct coffer_stored_map *map; /* if whole */
+	uint8_t *bytes;		       /* if whole: @size of them */
+};
+
+/* Of an examined disk with a header that is converting (stored_map_read.c). */
+int coffer_stored_map_read(
+	const struct coffer_disk *disk, struct coffer_map_on_disk *ret, struct coffer_err *e);
+void coffer_map_on_disk_free(struct coffer_map_on_disk *m); /* a zeroed one is fine */
+#define _cleanup_map_on_disk_ _cleanup_(coffer_map_on_disk_free)
+
+/* Why the map is not one that the conversion on @disk can follow, as far as it can be judged
+ * without a key; NULL: it is. */
+const char *coffer_map_on_disk_objection(
+	const struct coffer_map_on_disk *m, const struct coffer_disk *disk);
+
+/* How far the conversion on @disk is: *ret_done of *ret_total bytes, used ones where the disk has
+ * such a map, else all. Whether the filesystem was used since the map was made cannot be checked
+ * without the key; a run that finds so counts all bytes, and makes the map void. */
+int coffer_progress_read(const struct coffer_disk *disk, uint64_t *ret_done, uint64_t *ret_total,
+	struct coffer_err *e);

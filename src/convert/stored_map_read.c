@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* stored_map_read.c - the used map that lies on a disk, and the progress that it measures */
-#include "convert/stored_map_read.h"
+#include "convert/stored_map.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "convert/disk.h"
 #include "convert/image.h"
-
-enum {
-	PIECE = 1 << 20
-};
 
 void coffer_map_on_disk_free(struct coffer_map_on_disk *m)
 {
@@ -27,17 +24,13 @@ static int read_map(struct coffer_dev *d, struct coffer_map_on_disk *m, struct c
 	m->bytes = coffer_dev_buffer(m->size);
 	m->map = calloc(1, sizeof(*m->map));
 	if (!m->bytes || !m->map)
-		return coffer_err_errno(e, ENOMEM, "read the map of what is used");
-	for (uint64_t at = 0; at < m->size; at += PIECE) {
-		r = coffer_dev_read(d, m->bytes + at, min_u64(PIECE, m->size - at), m->at + at, e);
-		if (r < 0)
-			return r;
-	}
+		return coffer_err_errno(e, ENOMEM, "read the used map");
+	r = coffer_dev_read(d, m->bytes, m->size, m->at, e);
+	if (r < 0)
+		return r;
 	r = coffer_stored_map_decode(m->bytes, m->size, m->map);
 	m->whole = r == 0;
-	if (r == 0 || r == -EBADMSG)
-		return 0;
-	return coffer_err_errno(e, -r, "read the map of what is used");
+	return r == 0 || r == -EBADMSG ? 0 : coffer_err_errno(e, -r, "read the used map");
 }
 
 int coffer_stored_map_read(
@@ -49,43 +42,37 @@ int coffer_stored_map_read(
 	int r;
 
 	if (!block)
-		return coffer_err_errno(e, ENOMEM, "read the map of what is used");
+		return coffer_err_errno(e, ENOMEM, "read the used map");
 	if (coffer_used_map_place(h->json, h->copy_size, shift, &ret->at) < 0 ||
 		ret->at + COFFER_BLOCK > shift || disk->dev->size < shift)
 		return 0;
-	ret->room = shift - ret->at;
+	ret->space = shift - ret->at;
 	r = coffer_dev_read(disk->dev, block, COFFER_BLOCK, ret->at, e);
 	if (r < 0)
 		return r;
 	ret->trace = coffer_stored_map_trace(block);
 	if (!ret->trace)
 		return 0;
-	if (coffer_stored_map_peek(block, &ret->size) < 0 || ret->size > ret->room) {
-		ret->size = ret->room;
+	if (coffer_stored_map_peek(block, &ret->size) < 0 || ret->size > ret->space) {
+		ret->size = ret->space;
 		return 0;
 	}
 	return read_map(disk->dev, ret, e);
-}
-
-static bool same_geometry(const struct coffer_geometry *a, const struct coffer_geometry *b)
-{
-	return a->device == b->device && a->shift == b->shift && a->length == b->length &&
-	       a->sector_size == b->sector_size;
 }
 
 const char *coffer_map_on_disk_objection(
 	const struct coffer_map_on_disk *m, const struct coffer_disk *disk)
 {
 	if (!m->trace)
-		return "its header keeps no map of what is used";
+		return "its header has no used map";
 	if (!m->whole)
-		return "the map of what is used is damaged";
+		return "the used map is damaged";
 	if (strcmp(m->map->uuid, disk->header->uuid) != 0)
-		return "the map of what is used is another volume's";
+		return "the used map is of another volume";
 	if (m->map->void_)
-		return "the map of what is used was made void by an earlier run";
-	if (!same_geometry(&m->map->geometry, &disk->facts.conversion.geometry))
-		return "the map of what is used is of another layout";
+		return "an earlier run has made the used map void";
+	if (!coffer_geometry_equal(&m->map->geometry, &disk->facts.conversion.geometry))
+		return "the used map is of another layout";
 	return NULL;
 }
 

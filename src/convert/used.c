@@ -9,15 +9,14 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "convert/fingerprint.h"
 #include "convert/image.h"
 #include "fs/fsmap.h"
 
-/* A shorter gap of free bytes is moved along with what surrounds it: one more request takes a disk
- * about as long as these bytes. */
+/* A shorter gap of free bytes is moved with what surrounds it: one more request takes a disk about
+ * as long. */
 #define SHORT_GAP (UINT64_C(64) << 10)
 
-void coffer_used_all(struct coffer_session *s, const char *why)
+static void use_all(struct coffer_session *s, const char *why)
 {
 	struct coffer_encrypt_result *ret = s->result;
 
@@ -34,16 +33,15 @@ int coffer_used_give_up(struct coffer_session *s, const char *why, struct coffer
 {
 	if (s->o->used_only == COFFER_USED_YES)
 		return coffer_err_id(e,
-			coffer_err_refuse(e, EOPNOTSUPP,
-				"%s: only what is used was to be encrypted, but %s; "
-				"--used-only=auto encrypts everything then",
-				s->dev->name, why),
+			coffer_err_advise(e,
+				coffer_err_refuse(e, EOPNOTSUPP,
+					"%s: --used-only=yes is not possible: %s", s->dev->name,
+					why),
+				"--used-only=auto encrypts everything"),
 			COFFER_FINDING_USED_ONLY);
-	coffer_used_all(s, s->o->used_only == COFFER_USED_NO ? NULL : why);
+	use_all(s, s->o->used_only == COFFER_USED_NO ? NULL : why);
 	return 0;
 }
-
-/* --- before a conversion begins ------------------------------------------------------------- */
 
 static int read_plain(void *arg, uint64_t x, uint8_t *buf, size_t n, struct coffer_err *e)
 {
@@ -66,8 +64,8 @@ static int add_after_end(struct coffer_fsmap *f, const struct coffer_preflight *
 	return 0;
 }
 
-/* The map of what the filesystem reports. The source of the fingerprint always counts as used: a
- * free byte's content would be lost, and the fingerprint with it. */
+/* The map of what the filesystem reports. The source of the fingerprint always counts as used: the
+ * content of a free byte would be lost, and the fingerprint with it. */
 static int make_map(
 	struct coffer_fsmap *f, const struct coffer_preflight *g, struct coffer_used_map **ret)
 {
@@ -86,9 +84,7 @@ static int make_map(
 	r = coffer_used_map_add(map, f->prints, f->n_prints);
 	if (r < 0)
 		return r;
-	r = coffer_used_map_coarsen(map, SHORT_GAP, SIZE_MAX);
-	if (r < 0)
-		return r;
+	coffer_used_map_coarsen(map, SHORT_GAP, SIZE_MAX);
 	*ret = TAKE_PTR(map);
 	return 0;
 }
@@ -100,14 +96,14 @@ static int make_stored(struct coffer_session *s, const struct coffer_preflight *
 	int r;
 
 	if (!m)
-		return coffer_err_errno(e, ENOMEM, "find out what is used");
+		return coffer_err_errno(e, ENOMEM, "read the used blocks");
 	s->own.stored = m;
 	m->geometry = g->geometry;
 	m->free_space =
 		s->o->free_space == COFFER_FREE_DEFAULT ? COFFER_FREE_KEEP : s->o->free_space;
 	r = make_map(f, g, &m->map);
 	if (r < 0)
-		return coffer_err_errno(e, -r, "find out what is used");
+		return coffer_err_errno(e, -r, "read the used blocks");
 	m->map->fill = m->free_space == COFFER_FREE_FILL;
 	m->prints = TAKE_PTR(f->prints);
 	m->n_prints = f->n_prints;
@@ -121,7 +117,7 @@ void coffer_used_report(const struct coffer_stored_map *m, struct coffer_encrypt
 	ret->free_space = (enum coffer_free_space)m->free_space;
 }
 
-/* Why the used map cannot be had is in @why. */
+/* @why has the reason against a used map. */
 static int read_fsmap(struct coffer_session *s, const struct coffer_preflight *g, bool may_mount,
 	struct coffer_fsmap *f, struct coffer_err *why)
 {
@@ -129,7 +125,7 @@ static int read_fsmap(struct coffer_session *s, const struct coffer_preflight *g
 		s->dev, &g->fs, may_mount && geteuid() == 0 && s->dev->fd >= 0, f, why);
 
 	if (r == 0 && f->n_prints == 0)
-		return coffer_err_set(why, EOPNOTSUPP, "nothing of it tells whether it was used");
+		return coffer_err_set(why, EOPNOTSUPP, "its later use could not be detected");
 	return r;
 }
 
@@ -140,15 +136,14 @@ int coffer_used_find(struct coffer_session *s, const struct coffer_preflight *g,
 	struct coffer_err why = {0};
 	int r;
 
-	coffer_used_all(s, NULL);
+	use_all(s, NULL);
 	if (s->o->used_only == COFFER_USED_NO)
 		return 0;
 	if (g->fs.kind == COFFER_FS_NONE)
-		return coffer_used_give_up(
-			s, "its content is of a kind that coffer does not know", e);
+		return coffer_used_give_up(s, "unrecognized content", e);
 	r = read_fsmap(s, g, may_mount, &f, &why);
 	if (r == -ENOMEM)
-		return coffer_err_errno(e, ENOMEM, "find out what is used");
+		return coffer_err_errno(e, ENOMEM, "read the used blocks");
 	if (r < 0) {
 		(void)coffer_err_wrap(&why, r, "%s", coffer_fs_name(g->fs.kind));
 		return coffer_used_give_up(s, why.msg, e);
@@ -171,48 +166,41 @@ int coffer_used_confirm(struct coffer_session *s, struct coffer_err *e)
 	if (r < 0 || memcmp(now, s->own.stored->fingerprint, sizeof(now)) == 0)
 		return r;
 	r = coffer_err_refuse(e, EBUSY,
-		"%s: its filesystem was used while this run was getting ready; nothing was changed",
+		"%s: its filesystem was used while this run prepared; nothing was changed",
 		s->dev->name);
 	return coffer_err_id(e, r, COFFER_FINDING_CHANGED);
 }
 
 /* --- into the new header -------------------------------------------------------------------- */
 
-static int write_memfd(int fd, const uint8_t *p, size_t n, uint64_t off, struct coffer_err *e)
-{
-	if (pwrite(fd, p, n, (off_t)off) != (ssize_t)n)
-		return coffer_err_set(e, EIO, "write the new header in memory");
-	return 0;
-}
-
 int coffer_used_store(struct coffer_session *s, int fd, struct coffer_err *e)
 {
 	struct coffer_stored_map *m = s->own.stored;
 	_cleanup_free_ uint8_t *buf = NULL;
-	uint64_t at, room, size;
+	uint64_t at, space, size;
 	size_t fits;
 	int r;
 
 	if (!m)
 		return 0;
-	r = coffer_image_room(fd, &m->geometry, m->uuid, &at, &room, e);
+	r = coffer_image_space(fd, &m->geometry, m->uuid, &at, &space, e);
 	if (r < 0)
 		return r;
-	fits = coffer_stored_map_fits(room, m->n_prints);
+	fits = coffer_stored_map_fits(space, m->n_prints);
 	if (fits == 0)
 		return coffer_used_give_up(s,
-			"the header leaves no room to keep a map of what is used; a smaller "
-			"--luks2-keyslots-size or a larger --reduce-device-size makes some",
+			"the header has no space for a used map (use a smaller "
+			"--luks2-keyslots-size or a larger --reduce-device-size)",
 			e);
-	r = coffer_used_map_coarsen(m->map, 0, fits);
-	if (r < 0)
-		return coffer_err_errno(e, -r, "keep what is used");
+	coffer_used_map_coarsen(m->map, 0, fits);
 	size = coffer_stored_map_size(m->n_prints, m->map->n);
 	buf = malloc(size);
 	if (!buf)
-		return coffer_err_errno(e, ENOMEM, "keep what is used");
+		return coffer_err_errno(e, ENOMEM, "store the used map");
 	if (coffer_stored_map_encode(m, buf) < 0)
 		return coffer_err_set(e, EIO, "libcrypto failed to hash");
 	coffer_used_report(m, s->result);
-	return write_memfd(fd, buf, size, at, e);
+	if (pwrite(fd, buf, size, (off_t)at) != (ssize_t)size)
+		return coffer_err_set(e, EIO, "write the new header in memory");
+	return 0;
 }

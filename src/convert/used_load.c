@@ -6,8 +6,6 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "convert/fingerprint.h"
-#include "convert/stored_map_read.h"
 #include "convert/used.h"
 #include "convert/volume.h"
 #include "luks2/locks.h"
@@ -16,37 +14,32 @@ enum {
 	PIECE = 1 << 20
 };
 
-/* --- may the map be followed? ------------------------------------------------------------- */
-
 static int read_converting(void *arg, uint64_t x, uint8_t *buf, size_t n, struct coffer_err *e)
 {
 	return coffer_volume_read(arg, x, buf, n, e);
 }
 
 /* The fingerprint, taken through the volume: some bytes moved, some in place, some decrypted. */
-static int is_unused_since(struct coffer_dev *d, const struct coffer_conversion *c,
-	const struct coffer_secret *key, const struct coffer_stored_map *m, bool *ret,
-	struct coffer_err *e)
+static int is_unused_since(const struct coffer_session *s, const struct coffer_stored_map *m,
+	bool *ret, struct coffer_err *e)
 {
 	_cleanup_volume_ struct coffer_volume v = {0};
 	uint8_t now[COFFER_SHA256_SIZE];
 	struct coffer_mapping map;
 	int r;
 
-	coffer_mapping_converting(c, d->size, &map);
+	coffer_mapping_converting(&s->disk.facts.conversion, s->dev->size, &map);
 	/* A mapping of the volume writes to the disk below this device's cache. */
-	coffer_dev_forget(d, 0, d->size);
-	r = coffer_volume_open(d, &map, key, &v, e);
+	coffer_dev_forget(s->dev, 0, s->dev->size);
+	r = coffer_volume_open(s->dev, &map, s->own.key, &v, e);
 	if (r < 0)
 		return r;
 	r = coffer_fingerprint(m, read_converting, &v, now, e);
-	if (r < 0)
-		return r;
-	*ret = memcmp(now, m->fingerprint, sizeof(now)) == 0;
-	return 0;
+	*ret = r == 0 && memcmp(now, m->fingerprint, sizeof(now)) == 0;
+	return r;
 }
 
-/* Is what lies there the very map that this run has put there? */
+/* Is it the very map that this run has put there? */
 static bool is_own(const struct coffer_stored_map *own, const struct coffer_map_on_disk *f)
 {
 	const uint64_t size = coffer_stored_map_size(own->n_prints, own->map->n);
@@ -56,7 +49,7 @@ static bool is_own(const struct coffer_stored_map *own, const struct coffer_map_
 	       memcmp(buf, f->bytes, size) == 0;
 }
 
-/* *@ret_why: the first reason against the map; NULL: it may be followed. */
+/* *ret_why: the first reason against the map; NULL: it may be followed. */
 static int judge_map(const struct coffer_session *s, const struct coffer_map_on_disk *f,
 	const char **ret_why, struct coffer_err *e)
 {
@@ -68,16 +61,14 @@ static int judge_map(const struct coffer_session *s, const struct coffer_map_on_
 		return 0;
 	if (s->own.stored) {
 		if (!is_own(s->own.stored, f))
-			*ret_why = "the map of what is used is not the one that was written";
+			*ret_why = "the used map is not the one that was written";
 		return 0;
 	}
-	r = is_unused_since(s->dev, &s->disk.facts.conversion, s->own.key, f->map, &unused, e);
+	r = is_unused_since(s, f->map, &unused, e);
 	if (r == 0 && !unused)
-		*ret_why = "the filesystem was used after the map of what is used was made";
+		*ret_why = "the filesystem was used after the used map was made";
 	return r;
 }
-
-/* --- unused blocks -------------------------------------------------------------------------- */
 
 /* How earlier runs have handled the unused blocks that they passed: DEFAULT as long as no step is
  * committed, and KEEP for a map that cannot be read. */
@@ -101,38 +92,35 @@ static enum coffer_free_space may_claim(enum coffer_free_space passed)
 	return passed == COFFER_FREE_DISCARD ? COFFER_FREE_KEEP : passed;
 }
 
-/* Write a block over the first one of the map, durably. No other program writes between keyslots
+/* Write @block over the first one of the map, durably. No other program writes between keyslots
  * area and S; the lock keeps stock tools from the header meanwhile. */
 static int write_first_block(struct coffer_session *s, const struct coffer_map_on_disk *f,
 	const uint8_t *block, struct coffer_err *e)
 {
-	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(COFFER_BLOCK);
 	_cleanup_lock_ struct coffer_lock *lock = NULL;
 	int r;
 
-	if (!buf)
-		return coffer_err_errno(e, ENOMEM, "change the map of what is used");
-	memcpy(buf, block, COFFER_BLOCK);
 	r = coffer_lock_metadata(s->dev, true, &lock, e);
 	if (r < 0)
 		return r;
 	s->changed = true;
-	r = coffer_dev_write(s->dev, buf, COFFER_BLOCK, f->at, e);
-	return r < 0 ? r : coffer_dev_flush(s->dev, e);
+	r = coffer_dev_write(s->dev, block, COFFER_BLOCK, f->at, e);
+	if (r == 0)
+		r = coffer_dev_flush(s->dev, e);
+	return coffer_err_wrap(e, r, "change the used map");
 }
 
 static int make_void(
 	struct coffer_session *s, const struct coffer_map_on_disk *f, struct coffer_err *e)
 {
-	uint8_t block[COFFER_BLOCK];
+	_cleanup_free_ uint8_t *block = coffer_dev_buffer(COFFER_BLOCK);
 
 	if (!f->trace || (f->whole && f->map->void_))
 		return 0;
-	if (coffer_stored_map_encode_void(
-		    s->disk.header->uuid, passed_with(&s->disk, f), f->size, block) < 0)
-		return coffer_err_set(e, EIO, "libcrypto failed to hash");
-	return coffer_err_wrap(
-		e, write_first_block(s, f, block, e), "make the map of what is used void");
+	if (!block || coffer_stored_map_encode_void(
+			      s->disk.header->uuid, passed_with(&s->disk, f), f->size, block) < 0)
+		return coffer_err_errno(e, ENOMEM, "change the used map");
+	return write_first_block(s, f, block, e);
 }
 
 /* Follow the map. A handling of unused blocks that is weaker than the one on the disk is written
@@ -158,7 +146,7 @@ static int follow(struct coffer_session *s, struct coffer_map_on_disk *f, struct
 		 * map is damaged, and everything counts as used. */
 		r = write_first_block(s, f, f->bytes, e);
 		if (r < 0)
-			return coffer_err_wrap(e, r, "change the map of what is used");
+			return r;
 	}
 	m->free_space = now;
 	m->map->fill = now == COFFER_FREE_FILL;
@@ -178,25 +166,21 @@ static int clear_gap(struct coffer_session *s, struct coffer_err *e)
 {
 	const struct coffer_geometry *g = &s->disk.facts.conversion.geometry;
 	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(PIECE);
-	int r;
+	int r = 0;
 
 	if (!buf)
 		return coffer_err_errno(e, ENOMEM, "clear the gap");
-	for (uint64_t at = 0; at < g->shift; at += PIECE) {
+	for (uint64_t at = 0; at < g->shift && r == 0; at += PIECE) {
 		const size_t n = min_u64(PIECE, g->shift - at);
 
 		r = coffer_dev_read(s->dev, buf, n, coffer_gap_offset(g) + at, e);
-		if (r < 0)
-			return coffer_err_wrap(e, r, "clear the gap");
-		if (bytes_are_zero(buf, n))
+		if (r < 0 || bytes_are_zero(buf, n))
 			continue;
 		s->changed = true;
 		/* Durable with the commit that every run begins with. */
 		r = coffer_dev_zero(s->dev, coffer_gap_offset(g) + at, n, e);
-		if (r < 0)
-			return coffer_err_wrap(e, r, "clear the gap");
 	}
-	return 0;
+	return coffer_err_wrap(e, r, "clear the gap");
 }
 
 int coffer_used_load(struct coffer_session *s, struct coffer_err *e)

@@ -24,7 +24,7 @@ static int by_start(const void *a, const void *b)
 }
 
 /* Sort, and join what overlaps or touches. Returns how many are left. */
-static size_t normalise(struct coffer_range *r, size_t n)
+static size_t normalize(struct coffer_range *r, size_t n)
 {
 	size_t k = 0;
 
@@ -67,8 +67,8 @@ int coffer_used_map_new(
 
 	if (!m)
 		return -ENOMEM;
-	/* First joined, then rounded: a block that two neighbours share is free, too. */
-	n = normalise(free_ranges, n);
+	/* Joined first, then rounded: a block that two ranges share is free, too. */
+	n = normalize(free_ranges, n);
 	n = whole_blocks(free_ranges, n, length);
 	m->length = length;
 	m->used = calloc(n + 1, sizeof(*m->used));
@@ -102,7 +102,7 @@ int coffer_used_map_add(struct coffer_used_map *m, const struct coffer_range *us
 					  : min_u64(round_up_u64(u.end, COFFER_BLOCK), m->length);
 		all[m->n++] = u;
 	}
-	m->n = normalise(all, m->n);
+	m->n = normalize(all, m->n);
 	return 0;
 }
 
@@ -121,34 +121,13 @@ bool coffer_used_map_ok(const struct coffer_used_map *m)
 	return true;
 }
 
-static int by_value(const void *a, const void *b)
-{
-	const uint64_t *x = a, *y = b;
-
-	return *x < *y ? -1 : *x > *y;
-}
-
-/* The length of gap that must be closed so that at most @max ranges are left. */
-static int longest_to_close(const struct coffer_used_map *m, size_t max, uint64_t *ret)
-{
-	_cleanup_free_ uint64_t *gaps = calloc(m->n, sizeof(*gaps));
-
-	if (!gaps)
-		return -ENOMEM;
-	for (size_t i = 1; i < m->n; i++)
-		gaps[i - 1] = m->used[i].start - m->used[i - 1].end;
-	qsort(gaps, m->n - 1, sizeof(*gaps), by_value);
-	*ret = gaps[m->n - 1 - max];
-	return 0;
-}
-
-/* Close gaps up to @gap bytes, from the first on, until @max ranges are left. */
+/* Close gaps of fewer than @gap bytes, from the first on, until @max ranges are left. */
 static void close_gaps(struct coffer_used_map *m, uint64_t gap, size_t max)
 {
 	size_t k = 0, left = m->n;
 
 	for (size_t i = 1; i < m->n; i++) {
-		if (left > max && m->used[i].start - m->used[k].end <= gap) {
+		if (left > max && m->used[i].start - m->used[k].end < gap) {
 			m->used[k].end = m->used[i].end;
 			left--;
 		} else {
@@ -158,23 +137,13 @@ static void close_gaps(struct coffer_used_map *m, uint64_t gap, size_t max)
 	m->n = m->n ? k + 1 : 0;
 }
 
-int coffer_used_map_coarsen(struct coffer_used_map *m, uint64_t gap, size_t max)
+void coffer_used_map_coarsen(struct coffer_used_map *m, uint64_t gap, size_t max)
 {
-	uint64_t longest;
-	int r;
-
-	if (gap > 0)
-		close_gaps(m, gap - 1, 0);
-	if (m->n <= max)
-		return 0;
-	r = longest_to_close(m, max, &longest);
-	if (r < 0)
-		return r;
-	/* The shorter ones first: those as long as the longest are closed only while too many are
-	 * left. */
-	close_gaps(m, longest - 1, 0);
-	close_gaps(m, longest, max);
-	return 0;
+	close_gaps(m, gap, 0);
+	while (m->n > max) {
+		gap += gap / 64 > COFFER_BLOCK ? gap / 64 : COFFER_BLOCK;
+		close_gaps(m, gap, max);
+	}
 }
 
 /* Index of the first range that ends after @x. */

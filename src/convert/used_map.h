@@ -19,7 +19,7 @@ struct coffer_used_map {
 	uint64_t length;	   /* L: the map is about [0, L) */
 	struct coffer_range *used; /* ascending, none empty, none touches the next */
 	size_t n;
-	bool fill; /* what is free is overwritten on the way, see coffer_job_next */
+	bool fill; /* what is free is overwritten, see coffer_jobs_next */
 };
 
 void coffer_used_map_free(struct coffer_used_map *m); /* NULL is fine */
@@ -37,9 +37,9 @@ int coffer_used_map_add(struct coffer_used_map *m, const struct coffer_range *us
 /* Are the ranges as a map has them? For one that was read from a disk. */
 bool coffer_used_map_ok(const struct coffer_used_map *m);
 
-/* Take free gaps shorter than @gap for used; then the shortest ones, until @max ranges (at least 1)
- * are left. -ENOMEM. */
-int coffer_used_map_coarsen(struct coffer_used_map *m, uint64_t gap, size_t max);
+/* Take free gaps shorter than @gap for used; then longer ones, the shorter first, until @max ranges
+ * (at least 1) are left. */
+void coffer_used_map_coarsen(struct coffer_used_map *m, uint64_t gap, size_t max);
 
 /* The first used range that ends after byte @x, from @x on; false: there is none. */
 bool coffer_used_map_next(const struct coffer_used_map *m, uint64_t x, struct coffer_range *ret);

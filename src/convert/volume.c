@@ -37,7 +37,7 @@ int coffer_volume_read(
 
 		if (!s)
 			return coffer_err_set(
-				e, EINVAL, "byte %" PRIu64 " is behind the volume's end", x + done);
+				e, EINVAL, "byte %" PRIu64 " is after the volume's end", x + done);
 		within = x + done - s->start;
 		part = min_u64(n - done, s->length - within);
 		r = coffer_dev_read(v->dev, buf + done, part, s->offset + within, e);
@@ -57,7 +57,7 @@ int coffer_volume_fs(struct coffer_volume *v, struct coffer_fs *ret, struct coff
 	int r;
 
 	if (!head)
-		return coffer_err_errno(e, ENOMEM, "look at the filesystem");
+		return coffer_err_errno(e, ENOMEM, "read the filesystem");
 	r = coffer_volume_read(v, 0, head, n, e);
 	return r < 0 ? r : coffer_superblock_read(head, n, ret, e);
 }

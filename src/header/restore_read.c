@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "convert/moved_segment_read.h"
+#include "convert/moved_segment.h"
 #include "fs/signatures.h"
 #include "luks2/keyslots.h"
 

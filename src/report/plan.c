@@ -12,7 +12,7 @@
 #include "base/findings.h"
 #include "convert/exclusive.h"
 #include "convert/image.h"
-#include "convert/moved_segment_read.h"
+#include "convert/moved_segment.h"
 #include "convert/new_header.h"
 #include "convert/place.h"
 #include "convert/preflight.h"

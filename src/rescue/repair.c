@@ -10,10 +10,9 @@
 #include "base/findings.h"
 #include "block/holders.h"
 #include "block/open.h"
-#include "convert/convert.h"
 #include "convert/encrypt.h"
 #include "convert/fs_check.h"
-#include "convert/moved_segment_read.h"
+#include "convert/moved_segment.h"
 #include "convert/place.h"
 #include "fs/signatures.h"
 #include "report/status.h"
@@ -378,7 +377,7 @@ static int repair_dev(struct coffer_dev *dev, const struct coffer_repair_options
 		coffer_dev_close(dev);
 		return coffer_err_errno(e, ENOMEM, "repair");
 	}
-	r = coffer_session_run_dev("repair", dev, &p.encrypt, run, NULL, e);
+	r = coffer_session_run("repair", dev, &p.encrypt, run, NULL, e);
 	if (result->status)
 		*ret = result;
 	else

@@ -12,7 +12,7 @@
 #include <stdio.h>
 
 #include "base/findings.h"
-#include "convert/moved_segment_read.h"
+#include "convert/moved_segment.h"
 #include "convert/stored_map.h"
 #include "crashrun.h"
 #include "header/backup.h"

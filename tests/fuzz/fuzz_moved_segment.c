@@ -9,7 +9,6 @@
 #include <stdio.h>
 
 #include "convert/moved_segment.h"
-#include "convert/moved_segment_read.h"
 #include "luks2/copy.h"
 #include "memdev.h"
 

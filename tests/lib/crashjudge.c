@@ -8,7 +8,7 @@
 
 #include "convert/disk.h"
 #include "convert/encrypt.h"
-#include "convert/moved_segment_read.h"
+#include "convert/moved_segment.h"
 #include "report/status.h"
 #include "rescue/repair.h"
 #include "stock.h"

@@ -33,7 +33,7 @@ def aborted(call, n):
     last = coffer.events(p)[-1]
     assert_plain(img)
     if p.returncode == 3:  # nothing of [0, L) had been touched
-        assert "nothing to take back" in last["message"], last
+        assert "nothing to abort" in last["message"], last
     else:
         assert last["aborted"], last
         assert_plain(img, "after the abort")
@@ -85,7 +85,7 @@ def too_late(call, n):
     coffer.kill_at(call, n, one_thread(img, small.key))
     before, left = sha256(img), pointer(img)
     p = coffer.abort(img, status=(4,), program=ASAN)
-    assert re.search(rf"{small.end - left} of {small.end} bytes are converted already", p.stderr), \
+    assert re.search(rf"{small.end - left} of {small.end} bytes are converted", p.stderr), \
         p.stderr
     assert f"coffer encrypt {img}" in p.stderr, p.stderr
     assert sha256(img) == before, "it has changed the device"

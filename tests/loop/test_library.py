@@ -162,7 +162,7 @@ def encrypt():
 def resume():
     img = copy()
     p = program("encrypt", "-r", img, key, status=(3,))
-    assert "nothing to go on with" in p.stderr, p.stderr
+    assert "nothing to resume" in p.stderr, p.stderr
     run("cmp", img, box.plain)
     cut(img, 20)
     left = coffer.pointer(img)

@@ -323,7 +323,7 @@ with stack:
         ("hopeless: the saved head is lost", unchanged, head_lost, 6,
          f"the moved-segment copy at byte {5 * MiB} does not match"),
         ("hopeless: an abort's record is lost", unchanged, abort_lost, 6,
-         f"record at byte {5 * MiB - 4096} is missing", f"should lie at byte {5 * MiB}"),
+         f"record at byte {5 * MiB - 4096} is missing", f"must lie at byte {5 * MiB}"),
         ("hopeless: a magic and no header", unchanged, magic_only, 6, "LUKS2 magic"),
         ("foreign: cryptsetup's", unchanged, of_stock, 4, "cryptsetup reencrypt --resume-only"),
         ("foreign: smaller, half placed", unchanged, lambda: shrunk(half_placed), 4,

@@ -61,7 +61,7 @@ def refused(make, words, *args, prefix=(), program=COFFER):
     for dry in [], ["--dry-run"]:
         p = coffer.encrypt(img, box.key, "--used-only", "yes", *dry, *args, status=(4,),
                            prefix=prefix, program=program)
-        for w in words, "only what is used was to be encrypted", "--used-only=auto":
+        for w in words, "--used-only=yes is not possible", "--used-only=auto":
             assert re.search(w, p.stderr), p.stderr
     assert sha256(img) == before, "refused, but the device was changed"
 
@@ -102,7 +102,7 @@ def one_measure(used_only, spoil=None):
         assert progress_of(img) == all_, "a map that no run can follow measures nothing"
         done, total = all_
     text = coffer.abort(img, status=(4,)).stderr
-    assert f"{done} of {total} bytes are converted already" in text, text
+    assert f"{done} of {total} bytes are converted" in text, text
     dry = coffer.events(coffer.encrypt(img, box.key, *AUTO, "--dry-run", "--json"))[-1]
     assert (dry["bytes_converted"], dry["bytes_used"]) == (done, total), dry
     events = coffer.events(coffer.encrypt(img, box.key, *AUTO, "--json", program=ASAN))
@@ -184,12 +184,12 @@ with stack:
         ("everything: dirty journal", says, dirty, [], [BECAUSE + r"ext4: "],
          [DELETED]),
         ("everything: unknown content", says, unknown, ["--device-size", "6M"],
-         [BECAUSE + ".*does not know"], [DELETED]),
+         [BECAUSE + ".*unrecognized content"], [DELETED]),
         ("dry run: keep", dry_run, "keep", "kept"),
         ("dry run: discard", dry_run, "discard", "discarded"),
         ("dry run: fill", dry_run, "fill", "overwritten with ciphertext"),
         ("refused: dirty journal", refused, dirty, "ext4: "),
-        ("refused: unknown content", refused, unknown, "does not know", "--device-size", "6M"),
+        ("refused: unknown content", refused, unknown, "unrecognized content", "--device-size", "6M"),
         ("refused: xfs and an ordinary user", lambda: refused(
             nobody, "xfs: ", prefix=NOBODY, program=mine)),
         ("interrupted: the command that goes on", interrupted),
@@ -197,7 +197,7 @@ with stack:
         ("one measure of progress: everything", one_measure, "no"),
         ("one measure of progress: a damaged map", one_measure, "auto", tear_map),
         ("used while it asks for a key", while_it_asks, used_meanwhile,
-         "was used while this run was getting ready; nothing was changed"),
+         "was used while this run prepared; nothing was changed"),
         # Bug: an image was encrypted by a map from before it was mounted
         ("mounted while it asks for a key", while_it_asks, still_mounted,
          "attached to .*, mounted on "),

@@ -118,7 +118,7 @@ static const struct {
 	{"head and copy are equal", no_difference, false, ""},
 	{"no trace of a header", no_trace, false, "no trace of a LUKS2 header"},
 	{"the filesystem was used since", used, false, "was used after the copy"},
-	{"a sector that no header has", unlike, false, "1 sectors of its start are neither"},
+	{"a sector that no header has", unlike, false, "are neither a header's"},
 	{"the spare superblock is another's", other_mirror, false, "another filesystem"},
 	{"a map of what is used", used_map, false, "a used map lies"},
 	{"what lies before it may be ciphertext", converted, false, "encrypted already"},
@@ -166,11 +166,11 @@ static const struct {
 	bool ambiguity;
 	const char *text;
 } doubts[] = {
-	{"random bytes, and no trace", nothing, true, "was interrupted either while it made"},
-	{"other sectors differ as well", unlike, true, "40 sectors differ, and 3 of"},
-	{"the superblock is overwritten", head_gone, true, "its start holds no filesystem"},
-	{"a filesystem without a spare superblock", no_mirror, true, "either"},
-	{"the spare superblock is in the head too", mirror_in_head, true, "either"},
+	{"random bytes, and no trace", nothing, true, "nothing proves which"},
+	{"other sectors differ as well", unlike, true, "40 sectors of the first bytes differ, and 3 of"},
+	{"the superblock is overwritten", head_gone, true, "nothing proves which"},
+	{"a filesystem without a spare superblock", no_mirror, true, "nothing proves which"},
+	{"the spare superblock is in the head too", mirror_in_head, true, "nothing proves which"},
 	{"no copy", no_copy, false, ""},
 	{"nothing that a header may have", not_overwritten, false, ""},
 	{"coffer was cut while it made the copy", saved, false, ""},
