@@ -801,7 +801,8 @@ SAYS(REPAIR_SEGMENT_TORN, MOVED_SEGMENT_TORN, BAD,
 	NULL)
 DAMAGED(REPAIR_SEGMENT_AMBIGUOUS, MOVED_SEGMENT_AMBIGUOUS,
 	"{reason}",
-	"copy the disk first; see 'Ambiguous moved segment' in docs/recovery.md")
+	"copy the disk first; see 'Ambiguous moved segment' in docs/recovery.md, with OFFSET "
+	"{offset} and SIZE {size}")
 SAYS(REPAIR_SEGMENT_COPY, MOVED_SEGMENT_COPY, NOTE, "{reason}", NULL)
 DAMAGED(REPAIR_SEGMENT_INCOMPLETE, MOVED_SEGMENT_COPY,
 	"the header is placed and nothing is encrypted yet, but {reason}",
