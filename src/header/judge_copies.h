@@ -6,7 +6,7 @@
 #include "base/findings.h"
 #include "convert/decide.h"
 
-/* The advice for a header copy that does not count; other content is in its place: @replaced. */
+/* The row for a missing copy. @replaced: other content is in its place. */
 static inline enum coffer_text coffer_copy_missing(bool replaced)
 {
 	return replaced ? COFFER_TEXT_COPY_REPLACED : COFFER_TEXT_COPY_MISSING;

@@ -26,14 +26,19 @@ static const struct {
 	{COFFER_ALLOW_KEYSLOTS, "keyslots"},
 };
 
-/* What overrides @c; 0: nothing does. */
+/* What overrides @c: the word in its last argument; 0: nothing does. */
 static unsigned int word_of(const struct coffer_finding *c)
 {
-	for (size_t i = 0; i < c->n_arguments; i++)
-		for (size_t k = 0;
-			strcmp(c->arguments[i].name, "allow") == 0 && k < ARRAY_SIZE(words); k++)
-			if (strcmp(c->arguments[i].text, words[k].name) == 0)
-				return words[k].word;
+	const struct coffer_argument *last = c->arguments;
+
+	if (c->n_arguments == 0)
+		return 0;
+	last += c->n_arguments - 1;
+	if (strcmp(last->name, "allow") != 0)
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (strcmp(last->text, words[i].name) == 0)
+			return words[i].word;
 	return 0;
 }
 
@@ -58,7 +63,7 @@ static int add(const struct coffer_restore_facts *f, struct coffer_findings *l, 
 int coffer_restore_refuse(
 	struct coffer_findings *l, const char *device, unsigned int allow, struct coffer_err *e)
 {
-	const struct coffer_finding *first = NULL, *final = NULL;
+	const struct coffer_finding *first = NULL, *absolute = NULL;
 	char list[48] = ""; /* all words fit */
 	size_t n = 0, used = 0;
 
@@ -69,17 +74,17 @@ int coffer_restore_refuse(
 			continue;
 		n++;
 		first = first ? first : c;
-		if (!word_of(c) && !final)
-			final = c;
+		if (!word_of(c) && !absolute)
+			absolute = c;
 		allow |= word_of(c);
 	}
 	if (n == 0)
 		return 0;
-	for (size_t i = 0; i < l->n && final; i++)
+	for (size_t i = 0; i < l->n && absolute; i++)
 		if (word_of(&l->items[i]))
 			l->items[i].advice[0] = '\0';
-	if (final)
-		return coffer_err_from_finding(e, device, final);
+	if (absolute)
+		return coffer_err_from_finding(e, device, absolute);
 	(void)coffer_err_refuse(e, EPERM, "%s: %s", device, first->text);
 	if (n > 1)
 		coffer_err_append(e, ", and %zu more", n - 1);

@@ -202,7 +202,11 @@ static void diagnose_plain(struct build *b)
 	}
 	if (coffer_moved_segment_is_ambiguous(v, ambiguity, sizeof(ambiguity))) {
 		find(b, COFFER_TEXT_REPAIR_SEGMENT_AMBIGUOUS,
-			COFFER_WITH(COFFER_ARG_TEXT("reason", ambiguity)), NULL);
+			COFFER_WITH(COFFER_ARG_TEXT("reason", ambiguity),
+				COFFER_ARG_NUMBER(
+					"offset", coffer_segment_copy_offset(&v->geometry)),
+				COFFER_ARG_NUMBER("size", v->geometry.shift)),
+			NULL);
 		return;
 	}
 	note_reason(b, why);

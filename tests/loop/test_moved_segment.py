@@ -144,11 +144,13 @@ def used_since():
 
 # --- nobody can know ---------------------------------------------------------------------------------
 
-def command_of(remedy, which):
-    """The n-th command in a remedy."""
-    command = (re.search(r"erase the copy: (.*); if not, put it", remedy) if which == 0 else
-               re.search(r"over the first bytes: (.*)", remedy))[1]
-    return shlex.split(shlex.split(command)[0] if command[0] == "'" else command)
+def command_of(f, which, img):
+    """The n-th command in docs/recovery.md, with the arguments of the finding."""
+    with open(os.path.join(os.path.dirname(__file__), "../../docs/recovery.md"), encoding="utf-8") as doc:
+        section = doc.read().split("\n## Ambiguous moved segment\n")[1].split("\n## ")[0]
+    command = re.findall(r"^ *(dd .*)$", section, re.MULTILINE)[which]
+    values = {"DISK": img, "OFFSET": str(f["arguments"]["offset"]), "SIZE": str(f["arguments"]["size"])}
+    return [re.sub("DISK|OFFSET|SIZE", lambda m: values[m[0]], word) for word in command.split()]
 
 
 def no_record():
@@ -157,7 +159,7 @@ def no_record():
     img = saving(6, keep=False)
     f = refused(img, "moved-segment-ambiguous", f"lies at byte {box.size - S}", "nothing proves which")
     assert "damaged" in run(COFFER, "status", img).stdout
-    run(*command_of(f["advice"], 0))
+    run(*command_of(f, 0, img))
     assert read_at(img, box.size - S, S) == bytes(S) and os.path.getsize(img) == box.size
     assert repair(img)["findings"] == []
     encrypt(img, box.key, *RESERVE)
@@ -170,7 +172,7 @@ def overwritten(at, n):
     write_at(img, box.size - S, read_at(img, 0, S))
     write_at(img, at, os.urandom(n))
     f = refused(img, "moved-segment-ambiguous", f"lies at byte {box.size - S}", "nothing proves which")
-    run(*command_of(f["advice"], 1))
+    run(*command_of(f, 1, img))
     assert read_at(img, 0, box.end) == read_at(box.plain, 0, box.end), "the remedy is wrong"
 
 
@@ -183,7 +185,7 @@ def metadata_overwritten():
     for at in used:
         write_at(img, at, bytes(4096))
     f = refused(img, "moved-segment-ambiguous", "nothing proves which")
-    run(*command_of(f["advice"], 1))
+    run(*command_of(f, 1, img))
     assert read_at(img, 0, box.end) == read_at(box.plain, 0, box.end), "the remedy is wrong"
 
 
@@ -193,7 +195,7 @@ def odd_name():
     write_at(img, box.size - S, read_at(img, 0, S))
     write_at(img, 12 * MiB, os.urandom(MiB))
     f = refused(img, "moved-segment-ambiguous")
-    run("sh", "-c", shlex.join(command_of(f["advice"], 1)))
+    run("sh", "-c", shlex.join(command_of(f, 1, img)))
     assert read_at(img, 0, box.end) == read_at(box.plain, 0, box.end), "the remedy is wrong"
 
 
@@ -205,17 +207,18 @@ def long_name():
     write_at(img, box.size - S, read_at(img, 0, S))
     write_at(img, 12 * MiB, os.urandom(MiB))
     said = repair(img, status=6)
-    remedy = finding(said, "moved-segment-ambiguous")["advice"]
-    assert remedy.endswith(f"skip={box.size - S} count={S}'"), remedy
-    assert "if=DISK" in remedy and "dd if" not in said["message"], said["message"]
+    f = finding(said, "moved-segment-ambiguous")
+    assert f["advice"].endswith(f"OFFSET {box.size - S} and SIZE {S}"), f
+    run(*command_of(f, 1, img))
+    assert read_at(img, 0, box.end) == read_at(box.plain, 0, box.end), "the remedy is wrong"
 
 
 def superblock_overwritten():
     img = box.copy()
     write_at(img, box.size - S, read_at(img, 0, S))
     write_at(img, 512, bytes(3584))
-    f = refused(img, "moved-segment-ambiguous", "nothing proves which", "coffer header restore")
-    assert "dd " not in f["advice"], f
+    f = refused(img, "moved-segment-ambiguous", "nothing proves which", "recovery.md")
+    assert f["arguments"]["offset"] == box.size - S, f
 
 
 def name_with_spaces():
@@ -228,7 +231,7 @@ def name_with_spaces():
     p = encrypt(img, box.key, *RESERVE, status=(6,))
     look = p.stderr[p.stderr.index("see coffer repair") + 4:]
     assert run(*shlex.split(look.replace("coffer", COFFER, 1)), status=(6,))
-    run(*command_of(f["advice"], 1))
+    run(*command_of(f, 1, img))
     assert read_at(img, 0, box.end) == read_at(box.plain, 0, box.end), "the remedy is wrong"
 
 
@@ -441,7 +444,7 @@ def restored_incomplete():
     p = run(COFFER, "repair", "--json", "--yes", img, status=(6,))
     last = coffer.events(p)[-1]
     assert last["changed"], last
-    assert "the copy was not complete" in last["message"], last
+    assert "copy was not complete" in last["message"], last
 
 
 def aborted():
@@ -465,7 +468,7 @@ def aborted_incomplete(torn):
         write_at(img, small.size - MiB + 900 * KiB, b"text" * 256)
     header, copies = read_at(img, 0, MiB), 2 * coffer.header(img)["hdr_size"]
     p = run(COFFER, "abort", img, status=(6,))
-    assert "the copy was not complete" in p.stderr and "is kept from byte" in p.stderr, p.stderr
+    assert "copy was not complete" in p.stderr and "is kept from byte" in p.stderr, p.stderr
     kept = read_at(img, small.end, MiB - 4096)
     assert kept[copies - 4096:] == header[copies:], "what was there is not kept"
 
