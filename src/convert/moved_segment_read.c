@@ -41,12 +41,12 @@ static int read_fs(
 	int r;
 
 	*found = false;
-	if (off + COFFER_FS_HEAD > s->dev->size || off % COFFER_SECTOR)
+	if (off + COFFER_SUPERBLOCK_BYTES > s->dev->size || off % COFFER_SECTOR)
 		return 0;
-	r = coffer_dev_read(s->dev, s->buf, COFFER_FS_HEAD, off, e);
+	r = coffer_dev_read(s->dev, s->buf, COFFER_SUPERBLOCK_BYTES, off, e);
 	if (r < 0)
 		return r;
-	*found = coffer_superblock_read(s->buf, COFFER_FS_HEAD, ret, NULL) == 0 &&
+	*found = coffer_superblock_read(s->buf, COFFER_SUPERBLOCK_BYTES, ret, NULL) == 0 &&
 		 ret->kind != COFFER_FS_NONE;
 	return 0;
 }
@@ -355,7 +355,7 @@ static int find_spare(
 		bool found;
 		int r;
 
-		if (places[i] < from || places[i] + COFFER_FS_HEAD > end)
+		if (places[i] < from || places[i] + COFFER_SUPERBLOCK_BYTES > end)
 			continue;
 		r = read_fs(s, places[i], &fs, &found, e);
 		if (r < 0)

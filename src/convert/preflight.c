@@ -69,15 +69,15 @@ static int check_content(
 
 static int read_superblock(struct coffer_dev *d, struct coffer_fs *fs, struct coffer_err *e)
 {
-	_cleanup_free_ uint8_t *head = coffer_dev_buffer(COFFER_FS_HEAD);
+	_cleanup_free_ uint8_t *head = coffer_dev_buffer(COFFER_SUPERBLOCK_BYTES);
 	int r;
 
 	if (!head)
 		return coffer_err_errno(e, ENOMEM, "read %s", d->name);
-	r = coffer_dev_read(d, head, COFFER_FS_HEAD, 0, e);
+	r = coffer_dev_read(d, head, COFFER_SUPERBLOCK_BYTES, 0, e);
 	if (r < 0)
 		return r;
-	r = coffer_superblock_read(head, COFFER_FS_HEAD, fs, e);
+	r = coffer_superblock_read(head, COFFER_SUPERBLOCK_BYTES, fs, e);
 	if (r < 0) {
 		coffer_err_outcome(e, COFFER_REFUSED);
 		return coffer_err_wrap(e, r, "%s", d->name);
@@ -115,7 +115,7 @@ static int check_filesystem(
 	struct coffer_fs *fs = &p->fs;
 	int r;
 
-	if (d->size < COFFER_FS_HEAD)
+	if (d->size < COFFER_SUPERBLOCK_BYTES)
 		return coffer_findings_add(l, COFFER_TEXT_FILESYSTEM_TOO_SMALL,
 			COFFER_WITH(COFFER_ARG_SIZE("device_size", d->size)), NULL);
 	r = read_superblock(d, fs, e);

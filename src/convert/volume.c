@@ -52,8 +52,8 @@ int coffer_volume_read(
 
 int coffer_volume_fs(struct coffer_volume *v, struct coffer_fs *ret, struct coffer_err *e)
 {
-	const size_t n = min_u64(COFFER_FS_HEAD, v->map.size);
-	_cleanup_free_ uint8_t *head = coffer_dev_buffer(COFFER_FS_HEAD);
+	const size_t n = min_u64(COFFER_SUPERBLOCK_BYTES, v->map.size);
+	_cleanup_free_ uint8_t *head = coffer_dev_buffer(COFFER_SUPERBLOCK_BYTES);
 	int r;
 
 	if (!head)

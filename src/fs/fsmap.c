@@ -36,7 +36,7 @@ int coffer_fsmap_read(struct coffer_dev *d, const struct coffer_fs *fs, bool mou
 	if (fs->end > d->size)
 		return coffer_err_set(e, EUCLEAN,
 			"it ends at byte %" PRIu64 ", after the end of the device", fs->end);
-	r = coffer_fsmap_add_fixed(&m, 0, COFFER_FS_HEAD, e);
+	r = coffer_fsmap_add_fixed(&m, 0, COFFER_SUPERBLOCK_BYTES, e);
 	if (r == 0)
 		r = read_kind(d, fs, mount, &m, e);
 	if (r < 0) {

@@ -150,17 +150,17 @@ static int read_btrfs(const uint8_t *sb, struct coffer_fs *fs, struct coffer_err
 }
 
 int coffer_superblock_read(
-	const uint8_t *head, size_t n, struct coffer_fs *ret, struct coffer_err *e)
+	const uint8_t *start, size_t n, struct coffer_fs *ret, struct coffer_err *e)
 {
 	struct coffer_fs fs = {0};
 	int r = 0;
 
-	if (n >= BTRFS_SUPER + 4096 && memcmp(head + BTRFS_SUPER + 64, "_BHRfS_M", 8) == 0)
-		r = read_btrfs(head + BTRFS_SUPER, &fs, e);
-	else if (n >= 512 && memcmp(head, "XFSB", 4) == 0)
-		r = read_xfs(head, &fs, e);
-	else if (n >= 2048 && get_le16(head + 1024 + 56) == 0xEF53)
-		r = read_ext(head + 1024, &fs, e);
+	if (n >= BTRFS_SUPER + 4096 && memcmp(start + BTRFS_SUPER + 64, "_BHRfS_M", 8) == 0)
+		r = read_btrfs(start + BTRFS_SUPER, &fs, e);
+	else if (n >= 512 && memcmp(start, "XFSB", 4) == 0)
+		r = read_xfs(start, &fs, e);
+	else if (n >= 2048 && get_le16(start + 1024 + 56) == 0xEF53)
+		r = read_ext(start + 1024, &fs, e);
 	if (r < 0)
 		return r;
 	*ret = fs;

@@ -34,10 +34,10 @@ struct coffer_fs {
 	const char *other_part; /* the part of it that is on another device; NULL: none */
 };
 
-/* Bytes from the start of the device that the reader needs: up to btrfs' superblock. */
-#define COFFER_FS_HEAD (65536u + 4096u)
+/* What coffer_superblock_read needs: up to the superblock of btrfs. */
+#define COFFER_SUPERBLOCK_BYTES (65536u + 4096u)
 
 /* Find a superblock in the first @n bytes of the plain filesystem.
  * 0 and kind NONE when there is none; -EUCLEAN when it is invalid. */
 int coffer_superblock_read(
-	const uint8_t *head, size_t n, struct coffer_fs *ret, struct coffer_err *e);
+	const uint8_t *start, size_t n, struct coffer_fs *ret, struct coffer_err *e);

@@ -67,19 +67,19 @@ int coffer_luks2_copy_other(const uint8_t *from, uint8_t *to, const uint8_t salt
 #define COFFER_LUKS2_REASON 200
 
 struct coffer_luks2_copy {
-	uint64_t offset;		  /* of the device */
-	bool magic;			  /* a LUKS magic of this copy; the rest may be anything */
-	bool luks1;			  /* of the first one: it is version 1, and not examined */
-	bool whole;			  /* checksum and form are right, and the text is JSON */
-	bool accepted;			  /* and libcryptsetup accepts it: luks2/judge.h */
-	char reason[COFFER_LUKS2_REASON]; /* why it does not */
+	uint64_t offset;	     /* of the device */
+	bool magic;		     /* a LUKS magic of this copy; the rest may be anything */
+	bool luks1;		     /* of the first one: it is version 1, and not examined */
+	bool whole;		     /* checksum and form are right, and the text is JSON */
+	bool accepted;		     /* and libcryptsetup accepts it: luks2/judge.h */
 	bool foreign;		     /* the second one: of another volume than the torn first one */
 	struct coffer_luks2_bin bin; /* zeros without a valid binary block */
 	char label[COFFER_LUKS2_LABEL + 1], subsystem[COFFER_LUKS2_LABEL + 1];
 	const uint8_t *copy; /* borrowed; NULL where the sizes are invalid */
 	const char *text;    /* in it, if whole */
 	size_t text_size;
-	struct json_object *json; /* if whole */
+	struct json_object *json;	  /* if whole */
+	char reason[COFFER_LUKS2_REASON]; /* why it is whole but not accepted */
 };
 void coffer_luks2_copy_reset(struct coffer_luks2_copy *copy);
 

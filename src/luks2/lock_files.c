@@ -194,42 +194,36 @@ static int add(struct coffer_lock_files *l, int dir_fd, const char *name, bool c
 	return 0;
 }
 
-static int by_name(const void *a, const void *b)
+static int is_entry(const struct dirent *d)
 {
-	const struct coffer_lock_entry *one = a, *other = b;
-
-	return strverscmp(one->name, other->name);
+	return strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0;
 }
 
 int coffer_lock_files_read(struct coffer_lock_files *ret, struct coffer_err *e)
 {
 	_cleanup_lock_files_ struct coffer_lock_files files = {0};
-	const int fd = open(COFFER_LOCK_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_close_ int fd =
+		open(COFFER_LOCK_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	_cleanup_pids_ struct coffer_pids pids = {0};
-	const struct dirent *d;
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent **names = NULL;
 	bool complete = true;
-	int r;
+	int n = fd < 0 ? -1 : scandirat(fd, ".", &names, is_entry, versionsort);
+	int r = n < 0 ? -errno : 0;
 
-	if (!dir) {
-		r = -errno;
-		if (fd >= 0)
-			(void)close(fd);
-		if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP)
-			return 0; /* coffer_lock_dir_read reports it */
-		return r == -EACCES || r == -EPERM
-			       ? r
-			       : coffer_err_errno(e, -r, "read %s", COFFER_LOCK_DIR);
+	if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP)
+		return 0; /* coffer_lock_dir_read reports it */
+	if (r == -EACCES || r == -EPERM)
+		return r;
+	if (r == 0)
+		r = coffer_pids_read(&pids, &complete);
+	for (int i = 0; i < n; i++) {
+		if (r == 0)
+			r = add(&files, fd, names[i]->d_name, complete);
+		free(names[i]);
 	}
-	r = coffer_pids_read(&pids, &complete);
-	while (r == 0 && (d = readdir(dir)))
-		if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
-			r = add(&files, fd, d->d_name, complete);
-	(void)closedir(dir);
+	free(names);
 	if (r < 0)
 		return coffer_err_errno(e, -r, "read the locks in %s", COFFER_LOCK_DIR);
-	if (files.n > 1)
-		qsort(files.items, files.n, sizeof(*files.items), by_name);
 	*ret = files;
 	files = (struct coffer_lock_files){0};
 	return 0;

@@ -213,8 +213,8 @@ static int check_remnants(struct coffer_verifier *s, struct coffer_err *e)
 static int check_plain(struct coffer_verifier *s, struct coffer_err *e)
 {
 	const struct coffer_moved_segment *v = &s->segment;
-	_cleanup_free_ uint8_t *start = coffer_dev_buffer(COFFER_FS_HEAD);
-	const size_t n = min_u64(COFFER_FS_HEAD, s->dev->size);
+	_cleanup_free_ uint8_t *start = coffer_dev_buffer(COFFER_SUPERBLOCK_BYTES);
+	const size_t n = min_u64(COFFER_SUPERBLOCK_BYTES, s->dev->size);
 	struct coffer_err why = {0};
 	int r;
 

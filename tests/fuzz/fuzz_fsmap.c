@@ -337,7 +337,7 @@ static void check(size_t i, struct undo *u)
 	struct coffer_err e = {0};
 	int r;
 
-	if (coffer_superblock_read(u->mem, COFFER_FS_HEAD, &fs, NULL) < 0 ||
+	if (coffer_superblock_read(u->mem, COFFER_SUPERBLOCK_BYTES, &fs, NULL) < 0 ||
 		fs.kind != bases[i].kind)
 		return;
 	if (fs.kind == COFFER_FS_XFS && fs.end <= d.dev.size) {

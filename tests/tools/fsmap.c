@@ -28,7 +28,7 @@ static int fail(int r, const struct coffer_err *e)
 
 static int show(struct coffer_dev *d, bool mount)
 {
-	_cleanup_free_ uint8_t *head = coffer_dev_buffer(COFFER_FS_HEAD);
+	_cleanup_free_ uint8_t *head = coffer_dev_buffer(COFFER_SUPERBLOCK_BYTES);
 	struct coffer_fsmap m = {0};
 	struct coffer_err e = {0};
 	struct coffer_fs fs = {0};
@@ -36,9 +36,9 @@ static int show(struct coffer_dev *d, bool mount)
 
 	if (!head)
 		return 2;
-	r = coffer_dev_read(d, head, COFFER_FS_HEAD, 0, &e);
+	r = coffer_dev_read(d, head, COFFER_SUPERBLOCK_BYTES, 0, &e);
 	if (r == 0)
-		r = coffer_superblock_read(head, COFFER_FS_HEAD, &fs, &e);
+		r = coffer_superblock_read(head, COFFER_SUPERBLOCK_BYTES, &fs, &e);
 	if (r == 0)
 		r = coffer_fsmap_read(d, &fs, mount, &m, &e);
 	if (r < 0)

@@ -16,7 +16,7 @@
 #define MIB (UINT64_C(1) << 20)
 
 static char folder[] = "/tmp/coffer-fsend-XXXXXX";
-static uint8_t head[COFFER_FS_HEAD];
+static uint8_t head[COFFER_SUPERBLOCK_BYTES];
 
 /* --- what the real tools make --- */
 
@@ -357,10 +357,10 @@ static void check_cut(void)
 	} rows[] = {
 		{COFFER_FS_EXT, 2048},
 		{COFFER_FS_XFS, 512},
-		{COFFER_FS_BTRFS, COFFER_FS_HEAD},
+		{COFFER_FS_BTRFS, COFFER_SUPERBLOCK_BYTES},
 	};
 	static const size_t sizes[] = {0, 1, 4, 511, 512, 1023, 1024, 1082, 2047, 2048, 65535,
-		65536, 65608, COFFER_FS_HEAD - 1, COFFER_FS_HEAD};
+		65536, 65608, COFFER_SUPERBLOCK_BYTES - 1, COFFER_SUPERBLOCK_BYTES};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		bool good = true;
