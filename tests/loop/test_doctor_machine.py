@@ -40,7 +40,7 @@ def lock_directory(make, verdict, facts="", fix=True):
 def process(code, name="holder"):
     """A process called name that does code, and says when it is done; then it sleeps."""
     start = f"import fcntl, os, time; open('/proc/self/comm', 'w').write({name!r}); "
-    with subprocess.Popen([sys.executable, "-c", start + code + "; time.sleep(600)"],
+    with subprocess.Popen([sys.executable, "-c", start + code + "; time.sleep(86400)"],
                           stdout=subprocess.PIPE, text=True) as p:
         try:
             yield p
@@ -100,7 +100,7 @@ def a_child_holds_it():
                              "print(pid, flush=True) if pid else None; pid and os._exit(0)") as p:
         child = int(p.stdout.readline())
         try:
-            p.wait(10)
+            p.wait(HANG)
             machine("lock", "note", rf"\b{child}\b.*holder")
         finally:
             os.kill(child, signal.SIGKILL)
