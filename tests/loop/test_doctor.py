@@ -144,7 +144,7 @@ def at_work():
                          prefix=["unshare", "--mount", "--pid", "--fork", "--mount-proc"])
             p.send_signal(signal.SIGSTOP)
             waits_for_state(p.pid, "T")
-            machine("lock", "bad", rf"\b{p.pid}\b", f"kill -CONT {p.pid}$")
+            machine("lock", "bad", rf"\b{p.pid}\b", rf"kill -CONT {p.pid}\b")
             disk_at_work(img, str(p.pid), status=(3,))
         finally:
             p.send_signal(signal.SIGCONT)
