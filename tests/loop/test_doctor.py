@@ -176,7 +176,7 @@ def keyslots():
     run("cryptsetup", "luksAddKey", "--batch-mode", *FAST, "--key-file", box.key, img, box.key)
     disk(img, "keyslot", "ok", "2")
     run("cryptsetup", "luksErase", "--batch-mode", img)
-    disk(img, "keyslot", "bad", advice="luksHeaderRestore")
+    disk(img, "keyslot", "bad", advice="coffer header restore")
 
 
 def few_keyslots():
@@ -200,7 +200,7 @@ def cut_off():
     """The device ends where the data begin."""
     img = luks_format("cut", *FAST)
     os.truncate(img, 16 * MiB)
-    disk(img, "segment", "note")
+    disk(img, "size", "unchecked")
     with loop(img) as dev:
         d, = doctor(dev, status=(3,))["disks"]
         assert find(d["checks"], "segment", "bad"), d
