@@ -226,7 +226,7 @@ class Stopped:
         with contextlib.suppress(ProcessLookupError):
             if self.pid and self.strace.is_alive():
                 os.kill(self.pid, signal.SIGKILL)
-                self.strace.p.wait(10)
+                self.strace.p.wait(HANG)
         self.strace.kill()
 
 

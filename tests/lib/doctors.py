@@ -99,7 +99,7 @@ def one(found, verdict, facts, advice):
     c = next((c for c in found if re.search(facts, c["text"])), None)
     assert c, f"no '{facts}' in {found}"
     assert c["verdict"] == verdict, c
-    assert re.search(advice, c.get("advice", "")), c
+    assert re.search(advice, c.get("advice", "") + " " + " ".join(c.get("remedy", []))), c
     return c
 
 

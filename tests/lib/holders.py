@@ -74,7 +74,7 @@ def opener(*files, name="opener"):
     """A process called name that has files open: pairs of a path and how os.open takes it."""
     opens = "".join(f"os.open({path!r}, os.{how}); " for path, how in files)
     code = (f"import os, time; open('/proc/self/comm', 'w').write({name!r}); {opens}"
-            "print('ready', flush=True); time.sleep(600)")
+            "print('ready', flush=True); time.sleep(86400)")
     return process(sys.executable, "-c", code)
 
 

@@ -144,7 +144,7 @@ def at_work():
                          prefix=["unshare", "--mount", "--pid", "--fork", "--mount-proc"])
             p.send_signal(signal.SIGSTOP)
             waits_for_state(p.pid, "T")
-            machine("lock", "bad", rf"\b{p.pid}\b", f"kill -CONT {p.pid}$")
+            machine("lock", "bad", rf"\b{p.pid}\b", rf"kill -CONT {p.pid}\b")
             disk_at_work(img, str(p.pid), status=(3,))
         finally:
             p.send_signal(signal.SIGCONT)
@@ -176,7 +176,7 @@ def keyslots():
     run("cryptsetup", "luksAddKey", "--batch-mode", *FAST, "--key-file", box.key, img, box.key)
     disk(img, "keyslot", "ok", "2")
     run("cryptsetup", "luksErase", "--batch-mode", img)
-    disk(img, "keyslot", "bad", advice="luksHeaderRestore")
+    disk(img, "keyslot", "bad", advice="coffer header restore")
 
 
 def few_keyslots():
@@ -200,7 +200,7 @@ def cut_off():
     """The device ends where the data begin."""
     img = luks_format("cut", *FAST)
     os.truncate(img, 16 * MiB)
-    disk(img, "segment", "note")
+    disk(img, "size", "unchecked")
     with loop(img) as dev:
         d, = doctor(dev, status=(3,))["disks"]
         assert find(d["checks"], "segment", "bad"), d

@@ -271,7 +271,7 @@ def told_without_escapes():
     for name, told in ((b"a\x1b[31mb", b"a?[31mb"), (b"a\xc2\x9b31mb", b"a?31mb"),
                        (b"a\x9b31mb", b"a?31mb"), ("\u00e4\u20ac".encode(), "\u00e4\u20ac".encode())):
         code = (f"import os, time; open('/proc/self/comm', 'wb').write({name!r}); "
-                f"os.open({img!r}, os.O_RDONLY); print('ready', flush=True); time.sleep(600)")
+                f"os.open({img!r}, os.O_RDONLY); print('ready', flush=True); time.sleep(86400)")
         with process(sys.executable, "-c", code):
             out = subprocess.run([coffer.COFFER, "status", img], stdout=subprocess.PIPE, check=True).stdout
         assert b"(" + told + b")" in out, (name, out)

@@ -68,11 +68,10 @@ def asked(answer, status):
         out, err = p.communicate(timeout=HANG)
     os.close(master)
     assert p.returncode == status, (p.returncode, out, err)
-    assert err.count("Do this? [y/N] ") == 1 and "1. redo-placement" in err, err
+    assert err.count("[y/N]") == 1 and "redo-placement" in err, err
     if status:
-        assert sha256(img) == before and "not changed" in err, err
+        assert sha256(img) == before, err
     else:
-        assert "repaired; now encrypted" in err, err
         small.check(img)
 
 
@@ -84,7 +83,7 @@ def overtaken():
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE) as p:
         os.close(slave)
         said = ""
-        while "Do this?" not in said:
+        while "[y/N]" not in said:
             word = p.stderr.read(1)
             assert word, said
             said += word
@@ -94,7 +93,6 @@ def overtaken():
         _, said = p.communicate(timeout=HANG)
     os.close(master)
     assert p.returncode == 0, (p.returncode, said)
-    assert "recover-header-copy: another program did it" in said and "repaired" not in said, said
     assert sha256(img) == before, "it has changed the disk"
     small.check(img)
 
@@ -115,16 +113,15 @@ def overtaken_between():
         small.check(img)
 
 
-def unchanged(make, status, *words, args=("--yes",), prefix=()):
+def unchanged(make, status, why, *facts):
     img = make()
     before = sha256(img)
-    last = report(img, *args, status=status, prefix=prefix)
-    p = run(*prefix, ASAN, "repair", "--key-file", small.key, *args, img, status=(status,))
+    last = report(img, "--yes", status=status)
+    p = run(ASAN, "repair", "--key-file", small.key, "--yes", img, status=(status,))
     assert sha256(img) == before, "it has changed the disk"
-    for word in words:
-        assert re.search(word, last["message"]) and re.search(word, p.stderr), \
-            (word, last["message"], p.stderr)
-    assert not last.get("changed"), last
+    assert coffer.why(last) == why and not last.get("changed"), last
+    for fact in facts:
+        assert str(fact) in last["message"] and str(fact) in p.stderr, (fact, last, p.stderr)
 
 
 def both_torn():
@@ -176,12 +173,12 @@ def in_use():
         said = report(img, "--dry-run")
         assert names(said) == ["undo-block-0"], said
         last = report(img, "--yes", status=4)
-        assert dev in last["message"] and sha256(img) == before, last
+        assert coffer.why(last) == IN_USE and dev in last["message"], last
+        assert sha256(img) == before, "an attached image was written to"
         with mounted(dev, "btrfs") as at:
             for target in dev, img:
                 last = report(target, "--yes", status=4)
-                assert "in use" in last["message"] or at in last["message"] or \
-                    dev in last["message"], last
+                assert coffer.why(last) == IN_USE and at in last["message"], last
         assert read_at(img, 0, 14) == b"COFFER-TRANSIT", "it was repaired under a mount"
         repaired(dev, "undo-block-0")
     os.unlink(img)
@@ -198,7 +195,7 @@ def torn_in_use(which):
         held = os.open(dev, os.O_RDONLY | os.O_EXCL)
         try:
             last = report(dev, "--yes", status=4)
-            assert "in use" in last["message"] and sha256(img) == before, last
+            assert coffer.why(last) == IN_USE and sha256(img) == before, last
         finally:
             os.close(held)
         repaired(dev, "recover-header-copy")
@@ -214,7 +211,7 @@ def unfinished_in_use():
         try:
             before = sha256(img)
             last = report(dev, "--yes", key=small.key, status=4)
-            assert "in use" in last["message"] and sha256(img) == before, last
+            assert coffer.why(last) == IN_USE and sha256(img) == before, last
         finally:
             os.close(held)
     os.unlink(img)
@@ -225,7 +222,7 @@ def at_work():
     with coffer.paused("fdatasync", 2, coffer.stock_resume(img, small.key)):
         before = sha256(img)
         last = report(img, "--yes", status=4)
-        assert "already running" in last["message"], last
+        assert coffer.why(last) == "lock EBUSY", last
         assert sha256(img) == before, "it has changed the disk"
     small.check(img)
 
@@ -238,8 +235,9 @@ def only_readable():
     before = sha256(img)
     said = report(img, "--dry-run", prefix=NOBODY)
     assert names(said) == ["redo-placement", "resume"], said
-    p = run(*NOBODY, COFFER, "repair", "--yes", "--key-file", small.key, img, status=(1, 4))
-    assert "Permission denied" in p.stderr and sha256(img) == before, p.stderr
+    p = run(*NOBODY, COFFER, "repair", "--yes", "--json", "--key-file", small.key, img,
+            status=(1, 4))
+    assert coffer.why(coffer.events(p)[-1]) == "EACCES" and sha256(img) == before, p.stdout
 
 
 def wrong_key(make, *done):
@@ -254,13 +252,11 @@ def wrong_key(make, *done):
     copy = copy_to(img, os.path.join(folder, "copy"))
     status = 5 if done else 1
     p = run(COFFER, "repair", "--yes", "--key-file", wrong, copy, status=(status,))
-    kept = f"; already done: '{done[0]}'" if done else ""
-    assert re.search(f"no keyslot opens with this passphrase or key file of {copy}{kept}\n", p.stderr), p.stderr
-    assert ("resume with: coffer repair --yes " in p.stderr) == bool(done), p.stderr
+    assert all(action in p.stderr for action in done), p.stderr
+    assert ("coffer repair --yes " in p.stderr) == bool(done), p.stderr
     last = report(img, "--yes", key=wrong, status=status, program=ASAN)
     assert last["outcome"] == ("interrupted" if done else "failed"), last
-    assert "no keyslot opens with this passphrase" in last["message"], last
-    assert (kept in last["message"]) and ("already done" in last["message"]) == bool(done), last
+    assert coffer.why(last) == "passphrase EPERM", last
     assert [a["action"] for a in last["actions"] if a["done"]] == list(done), last
     assert last["changed"] == bool(done) and (done or sha256(img) == before), last
     assert not done or last["stage_after"] in ("placed", "converting"), last
@@ -273,8 +269,9 @@ def no_key():
     """Bug: without a passphrase the answer was that the passphrase opens nothing."""
     img = half_placed()
     for prog, done in (COFFER, "redo-placement"), (ASAN, None):
-        p = run(prog, "repair", "--yes", img, status=(5 if done else 1,))
-        assert "no passphrase from standard input; use --key-file" in p.stderr, p.stderr
+        last = coffer.events(run(prog, "repair", "--yes", "--json", img,
+                                 status=(5 if done else 1,)))[-1]
+        assert coffer.why(last) == "ENODATA" and "--key-file" in last["message"], last
     report(img, "--yes")
     small.check(img)
 
@@ -291,21 +288,22 @@ def stopped(how):
         assert names(last) == ["resume"] and not last["actions"][0]["done"], last
         next_ = [COFFER, "repair", "--key-file", small.key, img]
     else:
-        next_ = shlex.split(re.search(r"resume with: (coffer repair .*)", p.stderr)[1])
+        next_ = shlex.split(re.search(r"(coffer repair .*)", p.stderr)[1])
     repaired_by = [ASAN, *next_[1:-1], "--yes", next_[-1]]
     run(*repaired_by)
     small.check(img)
     has_nothing_to_do(img)
 
 
+IN_USE = "exclusive EBUSY"
+
 with stack:
     tap.run([
         ("first copy lost: a filesystem's signature", unchanged, lost_below_filesystem, 6,
-         "second one is whole"),
-        ("first copy lost: nothing of it is left", unchanged, overwritten, 6,
-         "second one is whole"),
+         "header-copies EUCLEAN"),
+        ("first copy lost: nothing of it is left", unchanged, overwritten, 6, "header-copies EUCLEAN"),
         ("Bug: two volumes: a copy of another volume, which is older", unchanged, two_volumes, 6,
-         "two different volumes", "copy the disk"),
+         "damage EUCLEAN"),
         ("no terminal, no --yes", not_asked),
         ("JSON, no --yes", not_asked, "--json"),
         ("asked, yes", asked, b"y\n", 0),
@@ -318,18 +316,18 @@ with stack:
         ("asked, end of input", asked, b"\x04", 3),
         ("nothing to do: plain", lambda: has_nothing_to_do(small.copy())),
         ("nothing to do: encrypted", lambda: has_nothing_to_do(finished())),
-        ("hopeless: both copies torn", unchanged, both_torn, 6, "neither of its copies is whole",
-         "copy the disk"),
+        ("hopeless: both copies torn", unchanged, both_torn, 6, "damage EUCLEAN"),
         ("hopeless: the saved head is lost", unchanged, head_lost, 6,
-         f"the moved-segment copy at byte {5 * MiB} does not match"),
+         "damage EUCLEAN", 5 * MiB),
         ("hopeless: an abort's record is lost", unchanged, abort_lost, 6,
-         f"record at byte {5 * MiB - 4096} is missing", f"must lie at byte {5 * MiB}"),
-        ("hopeless: a magic and no header", unchanged, magic_only, 6, "LUKS2 magic"),
-        ("foreign: cryptsetup's", unchanged, of_stock, 4, "cryptsetup reencrypt --resume-only"),
+         "damage EUCLEAN", 5 * MiB - 4096, 5 * MiB),
+        ("hopeless: a magic and no header", unchanged, magic_only, 6, "header-copies EUCLEAN"),
+        ("foreign: cryptsetup's", unchanged, of_stock, 4, "conversion EOPNOTSUPP",
+         "cryptsetup reencrypt --resume-only"),
         ("foreign: smaller, half placed", unchanged, lambda: shrunk(half_placed), 4,
-         f"{small.size - 4096} bytes now.*{small.size}", "its size back"),
+         "size EOPNOTSUPP", small.size - 4096, small.size),
         ("foreign: smaller, converting", unchanged, lambda: shrunk(lambda: killed_at(middle)), 4,
-         f"{small.size - 4096} bytes now.*{small.size}"),
+         "size EOPNOTSUPP", small.size - 4096, small.size),
         ("in use", in_use),
         *((f"in use, {('first', 'second')[i]} copy torn", torn_in_use, i) for i in (0, 1)),
         ("in use, and more than a copy torn", unfinished_in_use),

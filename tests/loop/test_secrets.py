@@ -263,7 +263,7 @@ def running(prefix=(), program=COFFER):
             yield p
     finally:
         p.kill()
-        p.wait(20)
+        p.wait(HANG)
 
 
 def waiting(pid):

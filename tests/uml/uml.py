@@ -49,7 +49,7 @@ def broken_here():
                 "con=null", "con0=null,fd:1", "panic=-1", f"uml_dir={state}", "umid=probe"]
         p = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT)
-        seen, end = b"", time.monotonic() + 60
+        seen, end = b"", time.monotonic() + 600
         while says not in seen and b"Attempted to kill init" not in seen and time.monotonic() < end:
             if select.select([p.stdout], [], [], 1)[0]:
                 data = os.read(p.stdout.fileno(), 65536)

@@ -25,7 +25,7 @@ def _which(name):
 
 def _libraries(program):
     out = subprocess.run(["ldd", program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                         text=True, timeout=20, check=False).stdout
+                         text=True, timeout=900, check=False).stdout
     for line in out.splitlines():
         words = line.split()
         if "not found" in line:

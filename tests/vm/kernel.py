@@ -23,7 +23,7 @@ class NoKernel(Exception):
 
 def _say(*argv, **options):
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, timeout=240, check=False, **options)
+                          stderr=subprocess.STDOUT, text=True, timeout=900, check=False, **options)
     return done.returncode, done.stdout
 
 

@@ -19,7 +19,7 @@ FAST = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"]
 
 def run(*argv, allowed=(0,)):
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True, errors="replace", timeout=60,
+                          stderr=subprocess.PIPE, text=True, errors="replace", timeout=900,
                           check=False)
     assert done.returncode in allowed, f"{argv}: exit {done.returncode}: {done.stderr[-300:]}"
     return done

@@ -25,7 +25,7 @@ KEY = os.environ["KEY"]
 def command(*argv, allowed=(0,)):
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, errors="replace",
-                          timeout=60, check=False)
+                          timeout=900, check=False)
     if done.returncode not in allowed:
         said = " ".join(done.stdout.split())[-300:]
         raise RuntimeError(f"{os.path.basename(argv[0])}: exit {done.returncode}: {said}")
@@ -48,7 +48,7 @@ def is_complete(target):
     """An ordinary LUKS2 disk, by stock cryptsetup's word."""
     dump = subprocess.run(["cryptsetup", "luksDump", target], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                          timeout=60, check=False)
+                          timeout=900, check=False)
     return dump.returncode == 0 and "Requirements:" not in dump.stdout
 
 
