@@ -248,12 +248,15 @@ SAYS(CONVERSION_HIDDEN, CONVERSION, UNCHECKED,
 SAYS(WIPE_PENDING, WIPE_PENDING, NOTE,
 	"the plain copy of the first {size} bytes is still at byte {offset}",
 	NULL)
-SAYS(SHRUNK, SIZE, BAD,
-	"the device has {device_bytes} bytes, and the conversion needs {conversion_bytes}",
-	"make the device as large as before")
-SAYS(DAMAGED, DAMAGE, BAD,
-	"damaged[: {reason}]",
-	"{remedy}")
+REFUSES(SHRUNK, SIZE, ENOSPC,
+	"the device has {device_bytes} bytes, and the conversion on it needs {conversion_bytes}",
+	"make the device as large as before, then run the same command again")
+REFUSES(OTHER, CONVERSION, EOPNOTSUPP,
+	"{reason}",
+	"finish it with {remedy}")
+DAMAGED(DAMAGED, DAMAGE,
+	"damaged: {reason}",
+	"see {remedy}")
 SAYS(HEADER_COPIES_WRITTEN, HEADER_COPIES, UNCHECKED,
 	"the header is being written",
 	NULL)
