@@ -48,7 +48,7 @@ def shrunk(kind, moment, size, verb="encrypt"):
         before = sha256(img)
         again = run(*cmd(where), status=None)
         # a final header no longer tells how large the disk was
-        words = "nothing to encrypt" if coffer.is_final(img) else "size back"
+        words = "nothing to encrypt" if coffer.is_final(img) else "as large as before"
         assert again.returncode == 4 and words in again.stderr, (again.returncode, again.stderr)
         assert os.path.getsize(img) == size and sha256(img) == before, again.stderr
 
