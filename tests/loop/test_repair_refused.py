@@ -327,7 +327,7 @@ with stack:
         ("hopeless: a magic and no header", unchanged, magic_only, 6, "LUKS2 magic"),
         ("foreign: cryptsetup's", unchanged, of_stock, 4, "cryptsetup reencrypt --resume-only"),
         ("foreign: smaller, half placed", unchanged, lambda: shrunk(half_placed), 4,
-         f"{small.size - 4096} bytes now.*{small.size}", "its size back"),
+         f"{small.size - 4096} bytes.*{small.size}", "as large as before"),
         ("foreign: smaller, converting", unchanged, lambda: shrunk(lambda: killed_at(middle)), 4,
          f"{small.size - 4096} bytes now.*{small.size}"),
         ("in use", in_use),
