@@ -329,7 +329,7 @@ with stack:
         ("foreign: smaller, half placed", unchanged, lambda: shrunk(half_placed), 4,
          f"{small.size - 4096} bytes.*{small.size}", "as large as before"),
         ("foreign: smaller, converting", unchanged, lambda: shrunk(lambda: killed_at(middle)), 4,
-         f"{small.size - 4096} bytes now.*{small.size}"),
+         f"{small.size - 4096} bytes.*{small.size}"),
         ("in use", in_use),
         *((f"in use, {('first', 'second')[i]} copy torn", torn_in_use, i) for i in (0, 1)),
         ("in use, and more than a copy torn", unfinished_in_use),
