@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "base/findings.h"
 #include "base/quote.h"
 #include "convert/stage.h"
 #include "luks2/copy.h"
@@ -354,33 +355,42 @@ void coffer_disk_reset(struct coffer_disk *disk)
 	memset(disk, 0, sizeof(*disk));
 }
 
+/* Row @t of the findings about @disk, as an error. */
+static int refuse(const struct coffer_disk *disk, enum coffer_text t,
+	const struct coffer_argument *arguments, const char *const *remedy, struct coffer_err *e)
+{
+	_cleanup_finding_ struct coffer_finding f = {0};
+	const int r = coffer_finding_make(&f, t, arguments, remedy);
+
+	return r < 0 ? coffer_err_errno(e, -r, "examine %s", disk->dev->name)
+		     : coffer_err_from_finding(e, disk->dev->name, &f);
+}
+
 int coffer_disk_refuse(const struct coffer_disk *disk, struct coffer_err *e)
 {
 	const struct coffer_facts *f = &disk->facts;
-	const char *name = disk->dev->name, *next;
+	const char *name = disk->dev->name;
 	int r;
 
 	switch (disk->operation) {
 	case COFFER_OP_SHRUNK:
-		r = coffer_err_refuse(e, ENOSPC,
-			"%s has %" PRIu64 " bytes now, but its conversion has %" PRIu64 " bytes",
-			name, f->device_size,
-			f->header.newest >= 0 ? f->conversion.geometry.device
-					      : f->transition.geometry.device);
-		(void)coffer_err_advise(
-			e, r, "give it its size back, then run the same command again");
-		return coffer_err_id(e, r, COFFER_FINDING_SIZE);
+		return refuse(disk, COFFER_TEXT_SHRUNK,
+			COFFER_WITH(COFFER_ARG_NUMBER("device_bytes", f->device_size),
+				COFFER_ARG_NUMBER("conversion_bytes",
+					f->header.newest >= 0 ? f->conversion.geometry.device
+							      : f->transition.geometry.device)),
+			NULL, e);
 	case COFFER_OP_OTHER:
-		r = coffer_err_refuse(e, EOPNOTSUPP, "%s: %s", name, f->kind_reason.msg);
-		next = coffer_next_command(coffer_next_of(COFFER_STAGE_OTHER, f));
-		(void)coffer_err_advise(e, r, "finish it with %s", coffer_command(next, name).s);
-		return coffer_err_id(e, r, COFFER_FINDING_CONVERSION);
+		return refuse(disk, COFFER_TEXT_OTHER,
+			COFFER_WITH(COFFER_ARG_TEXT("reason", f->kind_reason.msg)),
+			f->conversion.hot
+				? COFFER_RUN("cryptsetup", "repair", name)
+				: COFFER_RUN("cryptsetup", "reencrypt", "--resume-only", name),
+			e);
 	case COFFER_OP_DAMAGED:
-		r = coffer_err_needs_repair(
-			e, EUCLEAN, "%s: %s; nothing was changed", name, disk->why);
-		(void)coffer_err_advise(
-			e, r, "see %s", coffer_command("coffer repair --dry-run", name).s);
-		return coffer_err_id(e, r, COFFER_FINDING_DAMAGE);
+		return refuse(disk, COFFER_TEXT_DAMAGED,
+			COFFER_WITH(COFFER_ARG_TEXT("reason", disk->why)),
+			COFFER_RUN("coffer", "repair", "--dry-run", name), e);
 	case COFFER_OP_CONVERT:
 	case COFFER_OP_FINALIZE:
 		if (disk->header->seqid <= COFFER_LAST_SEQID)

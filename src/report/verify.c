@@ -105,8 +105,8 @@ static int conclude(const struct coffer_verifier *s, struct coffer_err *e)
 
 	switch (s->status->stage) {
 	case COFFER_STAGE_DAMAGED:
-		r = coffer_err_needs_repair(e, EUCLEAN, "%s is damaged: %s", name, s->status->why);
-		return coffer_err_id(e, r, COFFER_FINDING_DAMAGE);
+		return coffer_err_from_finding(
+			e, name, coffer_findings_find(&s->checks, COFFER_FINDING_DAMAGE));
 	case COFFER_STAGE_ENCRYPTED:
 		if (bad == 0)
 			return 0;

@@ -344,15 +344,15 @@ static void diagnose_foreign(struct build *b)
 	const char *device = b->s->device;
 
 	if (b->s->operation == COFFER_OP_OTHER)
-		find(b, COFFER_TEXT_REPAIR_OTHER,
+		find(b, COFFER_TEXT_OTHER,
 			COFFER_WITH(COFFER_ARG_TEXT("reason", f->kind_reason.msg)),
 			f->conversion.hot
 				? COFFER_RUN("cryptsetup", "repair", device)
 				: COFFER_RUN("cryptsetup", "reencrypt", "--resume-only", device));
 	else
-		find(b, COFFER_TEXT_REPAIR_SHRUNK,
-			COFFER_WITH(COFFER_ARG_NUMBER("size", f->device_size),
-				COFFER_ARG_NUMBER("expected",
+		find(b, COFFER_TEXT_SHRUNK,
+			COFFER_WITH(COFFER_ARG_NUMBER("device_bytes", f->device_size),
+				COFFER_ARG_NUMBER("conversion_bytes",
 					f->header.newest >= 0 ? f->conversion.geometry.device
 							      : f->transition.geometry.device)),
 			NULL);

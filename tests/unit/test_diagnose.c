@@ -531,7 +531,7 @@ static const struct row {
 		"cryptsetup reencrypt --resume-only disk"},
 	{"cryptsetup's, inside a step", COFFER_OP_OTHER, hot_other, "conversion", {NONE, NONE},
 		FOREIGN, "cryptsetup repair disk"},
-	{"smaller", COFFER_OP_SHRUNK, both_whole, "size", {NONE, NONE}, FOREIGN, "its size back"},
+	{"smaller", COFFER_OP_SHRUNK, both_whole, "size", {NONE, NONE}, FOREIGN, "as large"},
 };
 
 static void check_row(const struct row *row, bool seen[COFFER_N_REPAIRS])
