@@ -96,7 +96,7 @@ def lying(n):
     """A write that reports success and does nothing: seen wherever coffer reads back."""
     img = box.copy()
     p = coffer.inject("pwrite64", f"retval=4096:when={n}", one_thread(img, box.key))
-    assert p.returncode == 5 and "does not give back" in p.stderr, (p.returncode, p.stderr)
+    assert p.returncode == 5 and "read-back mismatch" in p.stderr, (p.returncode, p.stderr)
     coffer.finish(img, box.key)
     box.check(img)
 
