@@ -465,7 +465,7 @@ def half_placed():
 
 def cannot_be_read():
     p = run(ASAN, "header", "check", os.path.join(folder, "none"), status=(1,))
-    assert p.stderr.startswith("coffer: header check: find "), p.stderr
+    assert p.stderr.startswith("coffer: find "), p.stderr
     p = run(ASAN, "header", "check", folder, status=(4,))
     assert "neither a block device nor" in p.stderr, p.stderr
     p = run(ASAN, "header", "check", "--json", folder, status=(4,))
@@ -486,7 +486,7 @@ def as_text():
     p = run(ASAN, "header", "check", "--quiet", img, status=(3,))
     assert re.search(r"^  FAIL +header-primary +first header copy: torn", p.stdout, re.M), p
     assert f"fix: {LOOK}{img}'" in p.stdout and "  ok " not in p.stdout, p
-    assert re.fullmatch(rf"coffer: header check: {img}: 1 of \d+ checks failed\n",
+    assert re.fullmatch(rf"coffer: {img}: 1 of \d+ checks failed\n",
                         p.stderr), p.stderr
 
 
