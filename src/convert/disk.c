@@ -279,6 +279,8 @@ int coffer_facts_read_header(struct coffer_dev *d, struct coffer_facts *f,
 		other == COFFER_LUKS2_CONVERTING;
 	f->kind_error =
 		coffer_conversion_read((*ret)->json, &f->kind, &f->conversion, &f->kind_reason);
+	if (f->kind_error == -ENOMEM) /* unknown, not a contradiction */
+		return coffer_err_pass(e, f->kind_error, &f->kind_reason);
 	return 0;
 }
 
