@@ -65,6 +65,13 @@ int coffer_err_usage(struct coffer_err *e, const char *fmt, ...)
 	return -code;
 }
 
+int coffer_err_default(struct coffer_err *e, int r)
+{
+	if (e && r < 0 && e->code == 0)
+		(void)coffer_err_set(e, -r, "%s", strerror(-r));
+	return r;
+}
+
 int coffer_err_wrap(struct coffer_err *e, int r, const char *fmt, ...)
 {
 	char context[COFFER_ERR_MSG];
@@ -76,13 +83,8 @@ int coffer_err_wrap(struct coffer_err *e, int r, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(context, sizeof(context), fmt, ap);
 	va_end(ap);
-	if (e->code == 0) { /* the callee set no error */
-		e->code = -r;
-		e->outcome = COFFER_FAILED;
-		(void)snprintf(inner, sizeof(inner), "%s", strerror(-r));
-	} else {
-		memcpy(inner, e->msg, sizeof(inner));
-	}
+	(void)coffer_err_default(e, r);
+	memcpy(inner, e->msg, sizeof(inner));
 	if (snprintf(e->msg, sizeof(e->msg), "%s: %s", context, inner) >= (int)sizeof(e->msg))
 		memcpy(e->msg + sizeof(e->msg) - 4, "...", 4);
 	return r;

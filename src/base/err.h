@@ -27,6 +27,9 @@ int coffer_err_usage(struct coffer_err *e, const char *fmt, ...)
 int coffer_err_wrap(struct coffer_err *e, int r, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* Describe a negative @r, if the callee set no error. Returns @r. */
+int coffer_err_default(struct coffer_err *e, int r);
+
 /* Copy the stored failure @why to @e. Returns @r. */
 int coffer_err_pass(struct coffer_err *e, int r, const struct coffer_err *why);
 

@@ -302,9 +302,6 @@ SAYS(REPAIR_DAMAGE, DAMAGE, BAD,
 	"copy the disk before any other program opens it; 'coffer header restore' restores a "
 	"backup of the header")
 REFUSES(REPAIR_OTHER, CONVERSION, EOPNOTSUPP, "{reason}", "{remedy}")
-REFUSES(REPAIR_SHRUNK, SIZE, EOPNOTSUPP,
-	"the device has {size} bytes now, but holds a conversion of {expected}",
-	"give it its size back, then run the same command again")
 DAMAGED(REPAIR_FS_DAMAGED, FILESYSTEM,
 	"the filesystem's checker finds damage: {reason}",
 	"copy the disk before anything repairs it: if an encryption was interrupted at its "

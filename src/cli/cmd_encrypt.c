@@ -36,12 +36,12 @@ static int try_key(
 		return 0;
 	r = coffer_secret_new(COFFER_MAX_KEY, &key, e);
 	if (r < 0)
-		return coffer_err_wrap(e, r, "encrypt");
+		return r;
 	r = coffer_read_key(&o->key, o->call.device, is_new ? COFFER_ASK_NEW : COFFER_ASK_EXISTING,
 		key->data, key->capacity, e);
 	if (r == 0 && is_new)
 		r = coffer_err_set(e, EINVAL, "key file %s is empty", o->key.file);
-	return r < 0 ? coffer_err_wrap(e, r, "encrypt") : 0;
+	return r < 0 ? r : 0;
 }
 
 static int run_encrypt(void *options)

@@ -128,11 +128,11 @@ static int run(struct coffer_session *s, struct coffer_err *e)
 int coffer_abort(const struct coffer_encrypt_options *o, struct coffer_encrypt_result *ret,
 	struct coffer_err *e)
 {
-	return coffer_session_run("abort", NULL, o, run, ret, e);
+	return coffer_session_run(NULL, o, run, ret, e);
 }
 
 int coffer_abort_dev(struct coffer_dev *dev, const struct coffer_encrypt_options *o,
 	struct coffer_encrypt_result *ret, struct coffer_err *e)
 {
-	return coffer_session_run("abort", dev, o, run, ret, e);
+	return coffer_session_run(dev, o, run, ret, e);
 }

@@ -341,7 +341,7 @@ int coffer_encrypt_run(struct coffer_session *s, struct coffer_err *e)
 int coffer_encrypt(const struct coffer_encrypt_options *o, struct coffer_encrypt_result *ret,
 	struct coffer_err *e)
 {
-	return coffer_session_run("encrypt", NULL, o, coffer_encrypt_run, ret, e);
+	return coffer_session_run(NULL, o, coffer_encrypt_run, ret, e);
 }
 
 int coffer_resume(const struct coffer_encrypt_options *o, struct coffer_encrypt_result *ret,
@@ -350,11 +350,11 @@ int coffer_resume(const struct coffer_encrypt_options *o, struct coffer_encrypt_
 	struct coffer_encrypt_options resume = *o;
 
 	resume.resume_only = true;
-	return coffer_session_run("resume", NULL, &resume, coffer_encrypt_run, ret, e);
+	return coffer_session_run(NULL, &resume, coffer_encrypt_run, ret, e);
 }
 
 int coffer_encrypt_dev(struct coffer_dev *dev, const struct coffer_encrypt_options *o,
 	struct coffer_encrypt_result *ret, struct coffer_err *e)
 {
-	return coffer_session_run("encrypt", dev, o, coffer_encrypt_run, ret, e);
+	return coffer_session_run(dev, o, coffer_encrypt_run, ret, e);
 }

@@ -176,9 +176,8 @@ void coffer_resources_free(struct coffer_resources *own)
 	*own = (struct coffer_resources){0};
 }
 
-int coffer_session_run(const char *verb, struct coffer_dev *dev,
-	const struct coffer_encrypt_options *o, coffer_session_work work,
-	struct coffer_encrypt_result *ret, struct coffer_err *e)
+int coffer_session_run(struct coffer_dev *dev, const struct coffer_encrypt_options *o,
+	coffer_session_work work, struct coffer_encrypt_result *ret, struct coffer_err *e)
 {
 	struct coffer_encrypt_result result = {0};
 	struct coffer_session s = {.o = o, .result = &result, .dev = dev};
@@ -199,5 +198,5 @@ int coffer_session_run(const char *verb, struct coffer_dev *dev,
 	coffer_dev_close(s.dev);
 	if (ret)
 		*ret = result;
-	return r < 0 ? coffer_err_wrap(e, coffer_err_pass(e, r, &why), "%s", verb) : r;
+	return r < 0 ? coffer_err_default(e, coffer_err_pass(e, r, &why)) : r;
 }

@@ -17,7 +17,6 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "io/clock.h"
-#include "io/programs.h"
 
 enum {
 	TERM_SECONDS = 3, /* between SIGTERM and SIGKILL */
@@ -121,12 +120,31 @@ struct command {
 	pid_t parent;
 };
 
+/* Find @name in $PATH, then in the system's folders: sbin is not in the path of ordinary users. */
+static bool find_program(const char *name, char *ret, size_t size)
+{
+	const char *own = getenv("PATH");
+	const char *const paths[] = {
+		own ? own : "", "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		for (const char *p = paths[i]; *p; p += strspn(p, ":")) {
+			const int n = (int)strcspn(p, ":");
+
+			if (*p == '/' && snprintf(ret, size, "%.*s/%s", n, p, name) < (int)size &&
+				access(ret, X_OK) == 0)
+				return true;
+			p += n;
+		}
+	return false;
+}
+
 static int prepare(
 	const struct checker *c, const char *path, struct command *ret, struct coffer_err *e)
 {
 	size_t n = 0;
 
-	if (!coffer_program_find(c->argv[0], ret->program, sizeof(ret->program)))
+	if (!find_program(c->argv[0], ret->program, sizeof(ret->program)))
 		return coffer_err_set(e, ENOENT, "%s is not installed", c->argv[0]);
 	/* Some checkers have one status for errors and for a missing device. */
 	if (access(path, R_OK) < 0)

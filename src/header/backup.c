@@ -343,7 +343,7 @@ static int backup(const struct coffer_header_backup_options *o,
 int coffer_header_backup(const struct coffer_header_backup_options *o,
 	struct coffer_header_backup_result **ret, struct coffer_err *e)
 {
-	return coffer_err_wrap(e, backup(o, ret, e), "header backup");
+	return coffer_err_default(e, backup(o, ret, e));
 }
 
 void coffer_header_backup_free(struct coffer_header_backup_result *r)

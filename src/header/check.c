@@ -411,5 +411,5 @@ int coffer_header_check(const struct coffer_header_check_options *o,
 	}
 	coffer_header_report_free(c.report);
 	coffer_header_copies_reset(&c.on_disk);
-	return coffer_err_wrap(e, r, "header check");
+	return coffer_err_default(e, r);
 }

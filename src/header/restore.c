@@ -338,7 +338,7 @@ static int restore(const struct coffer_header_restore_options *o,
 int coffer_header_restore(const struct coffer_header_restore_options *o,
 	struct coffer_header_restore_result **ret, struct coffer_err *e)
 {
-	return coffer_err_wrap(e, restore(o, ret, e), "header restore");
+	return coffer_err_default(e, restore(o, ret, e));
 }
 
 void coffer_header_restore_free(struct coffer_header_restore_result *r)

@@ -133,35 +133,26 @@ int coffer_new_file_write(
 int coffer_file_read(
 	const char *path, uint64_t limit, uint8_t **ret, uint64_t *ret_n, struct coffer_err *e)
 {
-	_cleanup_close_ int fd =
-		coffer_high_fd(open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+	_cleanup_dev_ struct coffer_dev *d = NULL;
 	_cleanup_free_ uint8_t *buf = NULL;
-	struct stat st;
-	uint64_t n = 0;
+	int r;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return coffer_err_errno(e, errno, "open %s", path);
-	if (!S_ISREG(st.st_mode))
+	r = coffer_dev_open_reading(path, &d, e);
+	if (r == -ENOTBLK || (r == 0 && d->is_block))
 		return coffer_err_refuse(e, EINVAL, "%s is not a regular file", path);
-	if ((uint64_t)st.st_size > limit)
+	if (r < 0)
+		return r;
+	if (d->size > limit)
 		return coffer_err_refuse(e, EFBIG,
 			"%s has %" PRIu64 " bytes; a header backup has at most %" PRIu64, path,
-			(uint64_t)st.st_size, limit);
-	buf = coffer_dev_buffer((size_t)st.st_size + 1);
+			d->size, limit);
+	buf = coffer_dev_buffer(d->size + 1);
 	if (!buf)
 		return coffer_err_errno(e, ENOMEM, "read %s", path);
-	while (n < (uint64_t)st.st_size) {
-		const ssize_t k = pread(fd, buf + n, (size_t)st.st_size - n, (off_t)n);
-
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k < 0)
-			return coffer_err_errno(e, errno, "read %s", path);
-		if (k == 0)
-			return coffer_err_set(e, EIO, "%s shrank while it was read", path);
-		n += (uint64_t)k;
-	}
+	r = coffer_dev_read(d, buf, d->size, 0, e);
+	if (r < 0)
+		return r;
+	*ret_n = d->size;
 	*ret = TAKE_PTR(buf);
-	*ret_n = n;
 	return 0;
 }

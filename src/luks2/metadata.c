@@ -9,7 +9,6 @@
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "base/findings.h"
-#include "base/quote.h"
 #include "luks2/keyslots.h"
 
 enum section {
@@ -101,13 +100,9 @@ static void find_invalid(struct check *c, enum section section, const char *memb
 
 static void check_text(struct check *c)
 {
-	char device[128];
-
-	if (!coffer_json_has_duplicate(c->m->json, c->m->text, c->m->text_size))
-		return;
-	coffer_quote(c->m->device, device, sizeof(device));
-	find(c, JSON, COFFER_TEXT_METADATA_JSON_DUPLICATE, COFFER_ARG_TEXT("device", device), none,
-		NULL);
+	if (coffer_json_has_duplicate(c->m->json, c->m->text, c->m->text_size))
+		find(c, JSON, COFFER_TEXT_METADATA_JSON_DUPLICATE, none, none,
+			COFFER_RUN("cryptsetup", "config", c->m->device, "--label", "LABEL"));
 }
 
 /* --- requirements --- */

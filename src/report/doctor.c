@@ -140,5 +140,5 @@ int coffer_doctor(const struct coffer_doctor_options *o, struct coffer_doctor_re
 	if (r == 0)
 		r = conclude(report, e);
 	*ret = TAKE_PTR(report);
-	return coffer_err_wrap(e, r, "doctor");
+	return coffer_err_default(e, r);
 }

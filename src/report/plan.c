@@ -435,5 +435,5 @@ int coffer_plan(const struct coffer_plan_options *o, struct coffer_plan **ret, s
 	r = coffer_dev_open_reading(o->encrypt->device, &dev, e);
 	if (r == 0)
 		r = coffer_plan_dev(dev, o, ret, e);
-	return coffer_err_wrap(e, r, "plan");
+	return coffer_err_default(e, r);
 }

@@ -457,7 +457,7 @@ int coffer_status(const char *device, struct coffer_status **ret, struct coffer_
 	r = coffer_dev_open_reading(device, &dev, e);
 	if (r == 0)
 		r = coffer_status_of(dev, ret, NULL, NULL, e);
-	return coffer_err_wrap(e, r, "status");
+	return coffer_err_default(e, r);
 }
 
 int coffer_device_list(char ***ret, struct coffer_err *e)

@@ -161,5 +161,5 @@ int coffer_verify(const struct coffer_verify_options *o, struct coffer_verificat
 		*ret = v;
 	}
 	free_all(&s);
-	return coffer_err_wrap(e, r, "verify");
+	return coffer_err_default(e, r);
 }

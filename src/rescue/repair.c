@@ -377,7 +377,7 @@ static int repair_dev(struct coffer_dev *dev, const struct coffer_repair_options
 		coffer_dev_close(dev);
 		return coffer_err_errno(e, ENOMEM, "repair");
 	}
-	r = coffer_session_run("repair", dev, &p.encrypt, run, NULL, e);
+	r = coffer_session_run(dev, &p.encrypt, run, NULL, e);
 	if (result->status)
 		*ret = result;
 	else
@@ -404,6 +404,6 @@ int coffer_repair(const struct coffer_repair_options *o, struct coffer_repair_re
 	if (r == -EBUSY && !o->dry_run)
 		in_use = coffer_dev_open_shared(o->device, &dev, NULL) == 0;
 	if (r < 0 && !in_use)
-		return coffer_err_wrap(e, coffer_err_pass(e, r, &why), "repair");
+		return coffer_err_default(e, coffer_err_pass(e, r, &why));
 	return repair_dev(dev, o, in_use ? &why : NULL, ret, e);
 }

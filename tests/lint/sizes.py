@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.join(TOP, "tests/lib"))
 from tap import Tap  # noqa: E402
 
 MOST = 600
+TABLE = "_table.h"  # nothing but rows: as long as it takes
 CODE = re.compile(r"(src|include|examples|tests|scripts)/.*(\.(c|cc|h|py|sh)|/run)$")
 
 
@@ -34,7 +35,7 @@ def text(name):
 
 def too_long(tree):
     for name, lines in sorted(tree.items()):
-        if len(lines) > MOST:
+        if len(lines) > MOST and not name.endswith(TABLE):
             yield f"{name}: {len(lines)} lines, not {MOST}: split it by subject"
 
 

@@ -464,7 +464,7 @@ def half_placed():
 
 def cannot_be_read():
     p = run(ASAN, "header", "check", os.path.join(folder, "none"), status=(1,))
-    assert p.stderr.startswith("coffer: header check: find "), p.stderr
+    assert p.stderr.startswith("coffer: find "), p.stderr
     p = run(ASAN, "header", "check", folder, status=(4,))
     p = run(ASAN, "header", "check", "--json", folder, status=(4,))
     assert "checks" not in json.loads(p.stdout), p.stdout

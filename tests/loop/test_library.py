@@ -127,7 +127,7 @@ def readme():
     assert "neither a block device nor an image" in p.stderr, p.stderr
     # Without an argument it hands NULL to the library, as many a first program will.
     p = run(os.path.join(folder, "first"), status=(1,), env=environment())
-    assert p.stderr == "encrypt: the name of the device or image is empty\n", p.stderr
+    assert p.stderr == "the name of the device or image is empty\n", p.stderr
 
 
 def program(name, *args, status=(0,), **kw):
