@@ -167,7 +167,8 @@ static const struct {
 	const char *text;
 } doubts[] = {
 	{"random bytes, and no trace", nothing, true, "nothing proves which"},
-	{"other sectors differ as well", unlike, true, "40 sectors of the first bytes differ, and 3 of"},
+	{"other sectors differ as well", unlike, true,
+		"40 sectors of the first bytes differ, and 3 of"},
 	{"the superblock is overwritten", head_gone, true, "nothing proves which"},
 	{"a filesystem without a spare superblock", no_mirror, true, "nothing proves which"},
 	{"the spare superblock is in the head too", mirror_in_head, true, "nothing proves which"},
