@@ -150,7 +150,7 @@ struct coffer_encrypt_result {
 				 * not wiped; plain old blocks may be left in its free space */
 };
 
-/* Encrypt, or resume. @ret is filled as far as things are known, on failure, too.
+/* Encrypt, or resume. @ret is filled as far as it is known, on failure, too.
  * 0; outcome USAGE: libcryptsetup does not accept @o; REFUSED: nothing was changed;
  * INTERRUPTED: resumable by the same call; NEEDS_REPAIR; FAILED: nothing was changed by this call
  * (a wrong passphrase is -EPERM). */
@@ -167,7 +167,7 @@ COFFER_API int coffer_resume(const struct coffer_encrypt_options *o,
  * Of @o only device, dry_run and the callbacks progress and stop count.
  * Outcome NO with -EALREADY: there is no conversion; REFUSED with -EINVAL: too late.
  * NEEDS_REPAIR with -EUCLEAN: the moved-segment copy that cryptsetup made is incomplete, and
- * nothing was changed; or it was put back, and the filesystem's checker finds damage. */
+ * nothing was changed; or the undo is done, and the filesystem's checker finds damage. */
 COFFER_API int coffer_abort(const struct coffer_encrypt_options *o,
 	struct coffer_encrypt_result *ret, struct coffer_err *e);
 

@@ -47,7 +47,7 @@ SAYS(METADATA_JSON_UNIQUE, JSON, OK,
 	NULL)
 SAYS(METADATA_JSON_DUPLICATE, JSON, BAD,
 	"[{copy}: ]an object has two members of one name: cryptsetup uses the last one",
-	"any change by cryptsetup writes the last one alone: cryptsetup config {device} --label LABEL")
+	"any change by cryptsetup writes the last one alone: {remedy}")
 SAYS(METADATA_REQUIREMENTS, REQUIREMENT, OK,
 	"all requirements are known",
 	NULL)

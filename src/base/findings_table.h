@@ -55,9 +55,7 @@ REFUSES(CONTENT_PARTITIONS, CONTENT, EINVAL,
 SAYS(FILESYSTEM, FILESYSTEM, OK,
 	"{filesystem}, {filesystem_size}",
 	NULL)
-SAYS(FILESYSTEM_UNCHECKED, FILESYSTEM, UNCHECKED,
-	"depends on: {check}",
-	NULL)
+SAYS(FILESYSTEM_UNCHECKED, FILESYSTEM, UNCHECKED, "depends on: {check}", NULL)
 REFUSES(FILESYSTEM_TOO_SMALL, FILESYSTEM, ENOSPC,
 	"{device_size} is too small for a filesystem",
 	NULL)
@@ -79,9 +77,7 @@ SAYS(FILESYSTEM_GIVEN_LOST, FILESYSTEM, NOTE,
 SAYS(SINGLE_DEVICE, SINGLE_DEVICE, OK,
 	"the filesystem is on this device only",
 	NULL)
-SAYS(SINGLE_DEVICE_UNCHECKED, SINGLE_DEVICE, UNCHECKED,
-	"depends on: {check}",
-	NULL)
+SAYS(SINGLE_DEVICE_UNCHECKED, SINGLE_DEVICE, UNCHECKED, "depends on: {check}", NULL)
 SAYS(SINGLE_DEVICE_UNKNOWN, SINGLE_DEVICE, UNCHECKED,
 	"unrecognized content may have parts on other devices",
 	NULL)
@@ -91,9 +87,7 @@ REFUSES(SINGLE_DEVICE_PARTS, SINGLE_DEVICE, EXDEV,
 SAYS(RESERVE, RESERVE, OK,
 	"{reserve} needed after the content, {available} available",
 	NULL)
-SAYS(RESERVE_UNCHECKED, RESERVE, UNCHECKED,
-	"depends on: {check}",
-	NULL)
+SAYS(RESERVE_UNCHECKED, RESERVE, UNCHECKED, "depends on: {check}", NULL)
 REFUSES(RESERVE_ODD, RESERVE, EINVAL,
 	"{device_bytes} bytes, not a multiple of 512",
 	"truncate it: {remedy}")
@@ -122,9 +116,7 @@ REFUSES(RESERVE_TOO_LARGE, RESERVE, ENOSPC,
 SAYS(SECTOR_SIZE, SECTOR_SIZE, OK,
 	"{sector_size}-byte sectors",
 	NULL)
-SAYS(SECTOR_SIZE_UNCHECKED, SECTOR_SIZE, UNCHECKED,
-	"depends on: {check}",
-	NULL)
+SAYS(SECTOR_SIZE_UNCHECKED, SECTOR_SIZE, UNCHECKED, "depends on: {check}", NULL)
 REFUSES(SECTOR_SIZE_UNALIGNED, SECTOR_SIZE, EINVAL,
 	"--sector-size 4096 needs multiples of 4096, but the device has {device_bytes} "
 	"bytes and the data {data_bytes}",

@@ -130,25 +130,41 @@ static bool text_is(struct json_object *o, const char *key, const char *value)
 	return s && strcmp(s, value) == 0;
 }
 
-/* Are the segments those of @t? Regular ones by position, backups by flag: stock orders the backups
- * in two ways. -ENOMEM. */
-static int table_matches(struct json_object *segments, const struct table *t,
-	const struct coffer_conversion *c, bool *ret)
+/* Without memory to ask for: a failure must not look like a contradiction. */
+static bool segment_matches(
+	struct json_object *o, const struct segment *s, const struct coffer_conversion *c)
 {
-	*ret = false;
-	if (coffer_json_length(segments) != t->n)
-		return 0;
-	for (unsigned int i = 0; i < t->n; i++) {
-		_cleanup_json_ struct json_object *want = segment_json(&t->s[i], c);
+	uint64_t offset, size, iv;
+	uint32_t sector_size;
 
-		if (!want)
-			return -ENOMEM;
-		if (!coffer_json_equal(want, i < t->n_regular ? nth(segments, i)
-							      : find_flag(segments, t->s[i].flag)))
-			return 0;
-	}
-	*ret = true;
-	return 0;
+	if (!text_is(o, "type", s->crypt ? "crypt" : "linear") ||
+		coffer_json_u64s(o, "offset", &offset) < 0 || offset != s->offset)
+		return false;
+	if (s->size == DYNAMIC ? !text_is(o, "size", "dynamic")
+			       : coffer_json_u64s(o, "size", &size) < 0 || size != s->size)
+		return false;
+	if (coffer_json_length(coffer_json_array(o, "flags")) != (s->flag ? 1 : 0) ||
+		(s->flag && !has_flag(o, s->flag)))
+		return false;
+	if (!s->crypt)
+		return true;
+	return coffer_json_u64s(o, "iv_tweak", &iv) == 0 && iv == s->plain_offset / COFFER_SECTOR &&
+	       coffer_json_u32(o, "sector_size", &sector_size) == 0 &&
+	       sector_size == c->geometry.sector_size && text_is(o, "encryption", c->cipher) &&
+	       !coffer_json_object(o, "integrity");
+}
+
+/* Are the segments those of @t? Regular ones by position, backups by flag: stock orders the backups
+ * in two ways. */
+static bool table_matches(
+	struct json_object *segments, const struct table *t, const struct coffer_conversion *c)
+{
+	for (unsigned int i = 0; i < t->n; i++)
+		if (!segment_matches(
+			    i < t->n_regular ? nth(segments, i) : find_flag(segments, t->s[i].flag),
+			    &t->s[i], c))
+			return false;
+	return coffer_json_length(segments) == t->n;
 }
 
 /* The pointer follows from the regular segments; whether they are right is checked after. */
@@ -280,15 +296,12 @@ static int read_state(struct json_object *json, struct coffer_conversion *c, str
 	struct json_object *segments = coffer_json_object(json, "segments");
 	struct table t;
 	uint64_t q;
-	bool same;
 
 	if (read_pointer(segments, c, &q) < 0 || !coffer_pointer_ok(&c->geometry, c->pointer) ||
 		(c->hot && !coffer_pointer_ok(&c->geometry, q)))
 		return coffer_err_set(e, EBADMSG, "its segments show an impossible progress");
 	build_table(&t, c, q);
-	if (table_matches(segments, &t, c, &same) < 0)
-		return coffer_err_errno(e, ENOMEM, "read the segments");
-	if (!same)
+	if (!table_matches(segments, &t, c))
 		return coffer_err_set(e, EBADMSG,
 			"its segments are not those of an encryption at byte %" PRIu64, c->pointer);
 	if (read_key_size(json, &c->key_size) < 0)

@@ -176,11 +176,13 @@ static int compare_segment(
 	_cleanup_free_ uint8_t *now = coffer_dev_buffer(3 * PIECE);
 	const uint64_t shift = rec->geometry.shift;
 	struct coffer_placed sum = {0};
-	uint8_t *segment = now + PIECE, *image = now + 2 * PIECE;
+	uint8_t *segment, *image;
 	int r;
 
 	if (!now)
 		return coffer_err_errno(e, ENOMEM, "compare the moved segment");
+	segment = now + PIECE;
+	image = now + 2 * PIECE;
 	for (uint64_t at = 0; at < shift; at += PIECE) {
 		const size_t n = min_u64(PIECE, shift - at);
 

@@ -166,14 +166,15 @@ static int undo_block_0(struct coffer_dev *d, const struct coffer_record *rec, s
 	_cleanup_free_ uint8_t *now = coffer_dev_buffer(2 * COFFER_BLOCK);
 	uint8_t begun[COFFER_BLOCK], undone[COFFER_BLOCK];
 	const struct coffer_record end = undone_record(rec);
-	const uint8_t *segment = now + COFFER_BLOCK;
+	uint8_t *segment;
 	int r;
 
 	if (!now)
 		return coffer_err_errno(e, ENOMEM, "undo block 0");
+	segment = now + COFFER_BLOCK;
 	if (coffer_transition_encode(rec, begun) < 0 || coffer_transition_encode(&end, undone) < 0)
 		return coffer_err_set(e, EIO, "libcrypto failed to hash");
-	r = coffer_segment_read(d, &rec->geometry, 0, COFFER_BLOCK, now, now + COFFER_BLOCK, e);
+	r = coffer_segment_read(d, &rec->geometry, 0, COFFER_BLOCK, now, segment, e);
 	if (r < 0)
 		return r;
 	for (size_t at = 0; at < COFFER_BLOCK; at += COFFER_SECTOR)
@@ -188,11 +189,12 @@ static int undo_block_0(struct coffer_dev *d, const struct coffer_record *rec, s
 static int unmask(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
 {
 	_cleanup_free_ uint8_t *now = coffer_dev_buffer(2 * COFFER_BLOCK);
-	uint8_t *segment = now + COFFER_BLOCK;
+	uint8_t *segment;
 	int r;
 
 	if (!now)
 		return coffer_err_errno(e, ENOMEM, "write the masked blocks");
+	segment = now + COFFER_BLOCK;
 	for (uint32_t i = 0; i < rec->n_masked; i++) {
 		r = coffer_segment_read(
 			d, &rec->geometry, rec->masked[i], COFFER_BLOCK, now, segment, e);

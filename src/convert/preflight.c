@@ -349,7 +349,7 @@ static int run_check(const struct check *t, struct coffer_preflight *p, struct c
 	int r = t->run(p, l, &why);
 
 	if (r < 0 && (why.outcome == COFFER_REFUSED || why.outcome == COFFER_NEEDS_REPAIR)) {
-		r = coffer_findings_add_err(l, why.id ? why.id : t->id, p->dev->name, &why);
+		r = coffer_findings_add_err(l, t->id, p->dev->name, &why);
 		why.code = 0;
 	}
 	return r < 0 && why.code != 0 ? coffer_err_pass(e, r, &why) : r;

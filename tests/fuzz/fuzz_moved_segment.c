@@ -8,6 +8,7 @@
  * there. */
 #include <stdio.h>
 
+#include "convert/disk.h"
 #include "convert/moved_segment.h"
 #include "luks2/copy.h"
 #include "memdev.h"

@@ -122,7 +122,7 @@ static const struct {
 	{"the map is damaged, yes", damage, COFFER_USED_YES, COFFER_FREE_DEFAULT, true, false,
 		COFFER_FREE_DEFAULT, "damaged"},
 	{"the map is lost", lose, COFFER_USED_AUTO, COFFER_FREE_DEFAULT, false, false,
-		COFFER_FREE_DEFAULT, "no map"},
+		COFFER_FREE_DEFAULT, "no used map"},
 	{"the filesystem was used", use, COFFER_USED_AUTO, COFFER_FREE_DEFAULT, false, false,
 		COFFER_FREE_KEEP, "used after"},
 	{"the filesystem was used, yes", use, COFFER_USED_YES, COFFER_FREE_DEFAULT, true, false,
