@@ -9,33 +9,23 @@
  * where one of its arguments is not given. No full stop; NULL: no advice. */
 /* clang-format off */
 
-SAYS(EXCLUSIVE, EXCLUSIVE, OK,
-	"no holders found",
-	NULL)
+SAYS(EXCLUSIVE, EXCLUSIVE, OK, "no holders found", NULL)
 SAYS(EXCLUSIVE_NOT_ALL, EXCLUSIVE, NOTE,
-	"no holders found (not all processes are visible[ without {missing}])",
-	NULL)
+	"no holders found (not all processes are visible[ without {missing}])", NULL)
 SAYS(EXCLUSIVE_WRITER, EXCLUSIVE, NOTE,
 	"process {pid} ({program}) has it open for writing",
 	"it must not write during the run")
 REFUSES(EXCLUSIVE_CONVERTING, EXCLUSIVE, EBUSY,
 	"process {pid} ({program}) is converting it",
 	"wait until it ends")
-SAYS(WRITABLE, WRITABLE, OK,
-	"this user may write to it",
-	NULL)
-SAYS(LOCKS, LOCKS, OK,
-	"this user may use cryptsetup's locks",
-	NULL)
+SAYS(WRITABLE, WRITABLE, OK, "this user may write to it", NULL)
+SAYS(LOCKS, LOCKS, OK, "this user may use cryptsetup's locks", NULL)
 SAYS(LOCKS_IMAGE, LOCKS, NOTE,
-	"no access to {directory}: cryptsetup is not kept from resuming at the same time",
-	NULL)
+	"no access to {directory}: cryptsetup is not kept from resuming at the same time", NULL)
 REFUSES(LOCKS_BLOCK, LOCKS, EACCES,
 	"no access to {directory}, whose locks a run on a block device needs",
 	"run coffer as root")
-SAYS(CONTENT, CONTENT, OK,
-	"no LUKS header, hibernated system or partition table",
-	NULL)
+SAYS(CONTENT, CONTENT, OK, "no LUKS header, hibernated system or partition table", NULL)
 REFUSES(CONTENT_BEGUN, CONTENT, EBUSY,
 	"another program has just begun a conversion",
 	"run the same command again")
@@ -44,21 +34,18 @@ DAMAGED(CONTENT_FIRST_COPY_LOST, CONTENT,
 	"see {remedy}")
 DAMAGED(CONTENT_NO_HEADER, CONTENT,
 	"a LUKS2 magic is there, but neither header copy is whole",
-	"copy the disk first; restore a backup of the header ('coffer header restore'); "
-	"if the magic is not a header's, remove it ('wipefs')")
+	"copy the disk first; restore a backup of the header ('coffer header restore'); if the "
+	"magic is not a header's, remove it ('wipefs')")
 REFUSES(CONTENT_SUSPENDED, CONTENT, EBUSY,
 	"holds the memory of a hibernated system",
 	"resume that system and shut it down, or discard its memory: {remedy}")
 REFUSES(CONTENT_PARTITIONS, CONTENT, EINVAL,
 	"holds a partition table ({table})",
 	"name one of its partitions")
-SAYS(FILESYSTEM, FILESYSTEM, OK,
-	"{filesystem}, {filesystem_size}",
-	NULL)
+SAYS(FILESYSTEM, FILESYSTEM, OK, "{filesystem}, {filesystem_size}", NULL)
 SAYS(FILESYSTEM_UNCHECKED, FILESYSTEM, UNCHECKED, "depends on: {check}", NULL)
 REFUSES(FILESYSTEM_TOO_SMALL, FILESYSTEM, ENOSPC,
-	"{device_size} is too small for a filesystem",
-	NULL)
+	"{device_size} is too small for a filesystem", NULL)
 REFUSES(FILESYSTEM_TWO, FILESYSTEM, EUCLEAN,
 	"signatures of {signature} and of {filesystem}",
 	"remove the wrong one: {remedy}")
@@ -69,72 +56,54 @@ REFUSES(FILESYSTEM_LOST, FILESYSTEM, EMEDIUMTYPE,
 	"unrecognized content: " COFFER_LOST_HEADER,
 	"otherwise give its size with --device-size")
 SAYS(FILESYSTEM_GIVEN, FILESYSTEM, NOTE,
-	"unrecognized content[ ({signature})], {given_size} by --device-size",
-	NULL)
+	"unrecognized content[ ({signature})], {given_size} by --device-size", NULL)
 SAYS(FILESYSTEM_GIVEN_LOST, FILESYSTEM, NOTE,
-	"unrecognized content, {given_size} by --device-size: " COFFER_LOST_HEADER,
-	NULL)
-SAYS(SINGLE_DEVICE, SINGLE_DEVICE, OK,
-	"the filesystem is on this device only",
-	NULL)
+	"unrecognized content, {given_size} by --device-size: " COFFER_LOST_HEADER, NULL)
+SAYS(SINGLE_DEVICE, SINGLE_DEVICE, OK, "the filesystem is on this device only", NULL)
 SAYS(SINGLE_DEVICE_UNCHECKED, SINGLE_DEVICE, UNCHECKED, "depends on: {check}", NULL)
 SAYS(SINGLE_DEVICE_UNKNOWN, SINGLE_DEVICE, UNCHECKED,
-	"unrecognized content may have parts on other devices",
-	NULL)
+	"unrecognized content may have parts on other devices", NULL)
 REFUSES(SINGLE_DEVICE_PARTS, SINGLE_DEVICE, EXDEV,
 	"{filesystem}, but {part}",
 	"what is encrypted must lie on one device")
-SAYS(RESERVE, RESERVE, OK,
-	"{reserve} needed after the content, {available} available",
-	NULL)
+SAYS(RESERVE, RESERVE, OK, "{reserve} needed after the content, {available} available", NULL)
 SAYS(RESERVE_UNCHECKED, RESERVE, UNCHECKED, "depends on: {check}", NULL)
 REFUSES(RESERVE_ODD, RESERVE, EINVAL,
 	"{device_bytes} bytes, not a multiple of 512",
 	"truncate it: {remedy}")
 REFUSES(RESERVE_GIVEN_LESS, RESERVE, EINVAL,
 	"--device-size {given_bytes} is less than the filesystem, which ends at "
-	"{filesystem_end}",
-	NULL)
+	"{filesystem_end}", NULL)
 REFUSES(RESERVE_GIVEN_MORE, RESERVE, ENOSPC,
-	"--device-size {given_bytes} is more than the device has: {device_bytes}",
-	NULL)
+	"--device-size {given_bytes} is more than the device has: {device_bytes}", NULL)
 REFUSES(RESERVE_NONE, RESERVE, ENOSPC,
 	"{reserve} needed after the content, {available} available",
-	"make the filesystem smaller or the device larger"
-	"[, or use --reduce-device-size {fitting_reserve}]")
+	"make the filesystem smaller or the device larger[, or use --reduce-device-size "
+	"{fitting_reserve}]")
 REFUSES(RESERVE_NONE_EXT, RESERVE, ENOSPC,
 	"{reserve} needed after the filesystem, {available} available",
-	"make the filesystem smaller[: {remedy}]"
-	"[, or use --reduce-device-size {fitting_reserve}]")
+	"make the filesystem smaller[: {remedy}][, or use --reduce-device-size {fitting_reserve}]")
 REFUSES(RESERVE_NONE_XFS, RESERVE, ENOSPC,
 	"{reserve} needed after the filesystem, {available} available",
-	"make the device larger, as xfs cannot shrink"
-	"[, or use --reduce-device-size {fitting_reserve}]")
+	"make the device larger, as xfs cannot shrink[, or use --reduce-device-size "
+	"{fitting_reserve}]")
 REFUSES(RESERVE_TOO_LARGE, RESERVE, ENOSPC,
 	"{data_size} of data is less than half the reserve of {reserve}",
 	"[use --reduce-device-size {fitting_reserve}]")
-SAYS(SECTOR_SIZE, SECTOR_SIZE, OK,
-	"{sector_size}-byte sectors",
-	NULL)
+SAYS(SECTOR_SIZE, SECTOR_SIZE, OK, "{sector_size}-byte sectors", NULL)
 SAYS(SECTOR_SIZE_UNCHECKED, SECTOR_SIZE, UNCHECKED, "depends on: {check}", NULL)
 REFUSES(SECTOR_SIZE_UNALIGNED, SECTOR_SIZE, EINVAL,
-	"--sector-size 4096 needs multiples of 4096, but the device has {device_bytes} "
-	"bytes and the data {data_bytes}",
+	"--sector-size 4096 needs multiples of 4096, but the device has {device_bytes} bytes and "
+	"the data {data_bytes}",
 	"use --sector-size 512")
 REFUSES(SECTOR_SIZE_FILESYSTEM, SECTOR_SIZE, EINVAL,
-	"{filesystem} with {block_size}-byte blocks cannot be mounted with --sector-size "
-	"4096",
+	"{filesystem} with {block_size}-byte blocks cannot be mounted with --sector-size 4096",
 	"use --sector-size 512")
 REFUSES(SECTOR_SIZE_DEVICE, SECTOR_SIZE, EINVAL,
 	"the device has {device_sector}-byte sectors, in which {filesystem} cannot be "
-	"encrypted",
-	NULL)
-SAYS(HEADER, HEADER, OK,
-	"the header fits before byte {data_offset}",
-	NULL)
-SAYS(HIBERNATION, HIBERNATION, OK,
-	"no hibernated system on this machine's swaps",
-	NULL)
+	"encrypted", NULL)
+SAYS(HEADER, HEADER, OK, "the header fits before byte {data_offset}", NULL)
+SAYS(HIBERNATION, HIBERNATION, OK, "no hibernated system on this machine's swaps", NULL)
 /* clang-format on */
 #include "base/findings_header_table.h"
 #include "base/findings_report_table.h"
