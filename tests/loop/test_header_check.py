@@ -319,7 +319,7 @@ def backup_file():
     check(path, 0)
     os.truncate(path, 2 * COPY + KEYSLOTS - 1)
     report = check(path, 6)
-    assert "cut short" in bad(report)["size"]["advice"] and not report["copies"][0]["usable"]
+    assert not report["copies"][0]["usable"], report
     assert path in report["message"] and set(bad(report)) == {"size"}, report
     run("cryptsetup", "isLuks", "--type", "luks2", "--disable-locks", path, status=(1,))
     os.truncate(path, COPY + 8000)
