@@ -2,9 +2,7 @@
 /* findings.c - build a list of findings */
 #include "base/findings.h"
 
-#include <assert.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,63 +10,15 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/findings_text.h"
+#include "base/names.h"
 
-static const char *const names[] = {
-	[COFFER_VERDICT_OK] = "ok",
-	[COFFER_VERDICT_NOTE] = "note",
-	[COFFER_VERDICT_UNCHECKED] = "unchecked",
-	[COFFER_VERDICT_BAD] = "bad",
-};
-static_assert(ARRAY_SIZE(names) == COFFER_N_VERDICTS, "every verdict has a name");
-
-const char *coffer_verdict_name(enum coffer_verdict v)
-{
-	return (unsigned int)v < COFFER_N_VERDICTS ? names[v] : "unknown";
-}
+DEFINE_NAMES(coffer_verdict_name, enum coffer_verdict,
+	COFFER_N_VERDICTS, [COFFER_VERDICT_OK] = "ok", [COFFER_VERDICT_NOTE] = "note",
+	[COFFER_VERDICT_UNCHECKED] = "unchecked", [COFFER_VERDICT_BAD] = "bad")
 
 #define NAME(id, name) [COFFER_FINDING_##id] = (name),
-static const char *const finding_names[] = {COFFER_FINDING_IDS(NAME)};
-
-const char *coffer_finding_name(enum coffer_finding_id id)
-{
-	return (unsigned int)id < COFFER_N_FINDING_IDS ? finding_names[id] : "unknown";
-}
-
-__attribute__((format(printf, 3, 0))) static void print(
-	char *text, size_t size, const char *fmt, va_list ap)
-{
-	if (vsnprintf(text, size, fmt, ap) >= (int)size)
-		memcpy(text + size - 4, "...", 4);
-}
-
-int coffer_findings_print(struct coffer_findings *l, enum coffer_finding_id id,
-	enum coffer_verdict v, const char *fmt, ...)
-{
-	struct coffer_finding *items = reallocarray(l->items, l->n + 1, sizeof(*items));
-	struct coffer_finding *c;
-	va_list ap;
-
-	if (!items)
-		return -ENOMEM;
-	l->items = items;
-	c = &items[l->n++];
-	*c = (struct coffer_finding){.id = id, .verdict = v};
-	va_start(ap, fmt);
-	print(c->text, sizeof(c->text), fmt, ap);
-	va_end(ap);
-	return 0;
-}
-
-void coffer_findings_advise(struct coffer_findings *l, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (l->n == 0)
-		return;
-	va_start(ap, fmt);
-	print(l->items[l->n - 1].advice, sizeof(l->items->advice), fmt, ap);
-	va_end(ap);
-}
+DEFINE_NAMES(
+	coffer_finding_name, enum coffer_finding_id, COFFER_N_FINDING_IDS, COFFER_FINDING_IDS(NAME))
 
 int coffer_findings_put(struct coffer_findings *l, struct coffer_finding *f)
 {

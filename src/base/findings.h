@@ -15,12 +15,6 @@ int coffer_findings_add(struct coffer_findings *l, enum coffer_text t,
 int coffer_findings_add_err(struct coffer_findings *l, enum coffer_finding_id id, const char *name,
 	const struct coffer_err *why);
 
-/* Sentences that are not in the table yet. */
-int coffer_findings_print(struct coffer_findings *l, enum coffer_finding_id id,
-	enum coffer_verdict v, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
-void coffer_findings_advise(struct coffer_findings *l, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
-
 /* Add @f, which is made from findings_text.h, and leave it empty. -ENOMEM: it is reset. */
 int coffer_findings_put(struct coffer_findings *l, struct coffer_finding *f);
 

@@ -28,28 +28,29 @@ static void check_names(void)
 			(int)rows[i].v, rows[i].name);
 }
 
+static int add(struct coffer_findings *l, enum coffer_text t, const char *reason)
+{
+	return coffer_findings_add(l, t, COFFER_WITH(COFFER_ARG_TEXT("reason", reason)), NULL);
+}
+
 static void check_list(void)
 {
 	struct coffer_findings l = {0};
 	const struct coffer_finding *c;
 	int r = 0;
 
-	coffer_findings_advise(&l, "of nothing");
-	ok(l.n == 0 && !coffer_findings_find(&l, COFFER_FINDING_RESERVE), "an empty list");
+	ok(!coffer_findings_find(&l, COFFER_FINDING_VOLUME_KEY), "an empty list");
 	for (int i = 0; i < 20 && r == 0; i++)
-		r = coffer_findings_print(&l,
-			i == 7 ? COFFER_FINDING_RESERVE : COFFER_FINDING_CONTENT,
-			i % 2 ? COFFER_VERDICT_BAD : COFFER_VERDICT_OK, "number %d", i);
-	coffer_findings_advise(&l, "do %s", "this");
-	ok(r == 0 && l.n == 20 && strcmp(l.items[19].text, "number 19") == 0 &&
-			strcmp(l.items[19].advice, "do this") == 0,
-		"sentence and remedy of the last one");
-	ok(!l.items[18].advice[0] && strcmp(l.items[18].text, "number 18") == 0,
-		"the one before is left alone");
+		r = add(&l,
+			i == 7	? COFFER_TEXT_VOLUME_KEY_INVALID
+			: i % 2 ? COFFER_TEXT_VOLUME_INVALID
+				: COFFER_TEXT_WRITABLE,
+			"why");
+	ok(r == 0 && l.n == 20 && strcmp(l.items[19].text, "why") == 0, "the last one's sentence");
 	ok(coffer_findings_count(&l, COFFER_VERDICT_BAD) == 10 &&
 			coffer_findings_count(&l, COFFER_VERDICT_NOTE) == 0,
 		"how many of a verdict");
-	c = coffer_findings_find(&l, COFFER_FINDING_RESERVE);
+	c = coffer_findings_find(&l, COFFER_FINDING_VOLUME_KEY);
 	ok(c == &l.items[7] && c->verdict == COFFER_VERDICT_BAD, "found by its id");
 	coffer_findings_free(&l);
 	ok(l.n == 0 && !l.items, "freed: an empty list again");
@@ -60,14 +61,13 @@ static void check_long_texts(void)
 {
 	struct coffer_findings l = {0};
 	const size_t most = sizeof(l.items->text) - 1;
+	char reason[sizeof(l.items->text)];
 	int r;
 
-	r = coffer_findings_print(
-		&l, COFFER_FINDING_CONTENT, COFFER_VERDICT_OK, "%*d", (int)most, 1);
-	ok(r == 0 && strlen(l.items[0].text) == most && l.items[0].text[most - 1] == '1',
-		"the longest that fits is not cut");
-	r = coffer_findings_print(
-		&l, COFFER_FINDING_CONTENT, COFFER_VERDICT_OK, "%*d", (int)most + 1, 1);
+	(void)snprintf(reason, sizeof(reason), "%*d", (int)most, 1);
+	r = add(&l, COFFER_TEXT_VOLUME_INVALID, reason);
+	ok(r == 0 && strcmp(l.items[0].text, reason) == 0, "the longest that fits is not cut");
+	r = add(&l, COFFER_TEXT_VOLUME_KEY_INVALID, reason);
 	ok(r == 0 && strlen(l.items[1].text) == most &&
 			strcmp(l.items[1].text + most - 3, "...") == 0,
 		"a longer one is cut with three dots");
