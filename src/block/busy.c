@@ -118,7 +118,7 @@ int coffer_busy_explain(const char *name, const struct stat *st, struct coffer_e
 			e, EBUSY, "%s: in use by %s; wait until it ends", name, processes.s);
 	return coffer_err_refuse(e, EBUSY,
 		"%s: in use; no holder found%s (swap, another mount namespace, or the kernel)",
-		name, all.complete ? "" : " among the processes that are visible without root");
+		name, all.complete ? "" : " among the visible processes");
 }
 
 int coffer_busy_explain_locked(const char *name, const struct stat *st, struct coffer_err *e)

@@ -77,7 +77,8 @@ static void show_status(const struct coffer_status *s)
 	for (size_t i = 0; i < s->n_holders; i++)
 		show_holder(&s->holders[i]);
 	if (!s->holders_complete)
-		coffer_show_field(stdout, "note", "not all processes are visible without root");
+		coffer_show_field(stdout, "note", "not all processes are visible%s",
+			geteuid() == 0 ? "" : " without root");
 	if (!s->locked)
 		coffer_show_field(
 			stdout, "note", "read without a lock: no access to /run/cryptsetup");
