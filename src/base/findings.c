@@ -2,6 +2,7 @@
 /* findings.c - build a list of findings */
 #include "base/findings.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,6 +76,7 @@ int coffer_findings_add_err(struct coffer_findings *l, enum coffer_finding_id id
 
 int coffer_err_from_finding(struct coffer_err *e, const char *name, const struct coffer_finding *f)
 {
+	assert(f->code != 0); /* a refusal must not become a success */
 	(void)coffer_err_set(e, f->code, "%s: %s", name, f->text);
 	if (f->advice[0])
 		(void)coffer_err_advise(e, -f->code, "%s", f->advice);

@@ -2,6 +2,7 @@
 /* conversion.c - progress of an encryption in place, as LUKS2 metadata describes it */
 #include "convert/conversion.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -398,6 +399,7 @@ int coffer_conversion_write(
 	struct table t;
 	int r;
 
+	assert(!c->hot);
 	build_table(&t, c, 0);
 	r = write_table(json, &t, c);
 	if (r < 0)

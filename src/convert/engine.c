@@ -210,9 +210,10 @@ static void note_failure(struct coffer_engine *en, uint64_t step, int r, const s
 	coffer_threads_wake(en->workers);
 }
 
+/* The steps before the one that failed can still be written, and a written one be verified. */
 static bool has_failed(const struct coffer_engine *en)
 {
-	return en->r < 0 && en->failed_step <= en->first;
+	return en->r < 0 && en->failed_step < en->first + en->may_write;
 }
 
 /* --- work: with the lock, which is released for the work itself ------------------------------- */

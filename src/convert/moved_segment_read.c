@@ -156,9 +156,9 @@ static int check_unconverted(struct search *s, struct coffer_err *e)
 {
 	const struct coffer_geometry *g = &s->v->geometry;
 	const uint64_t gap = coffer_gap_offset(g), end = coffer_segment_copy_offset(g);
+	const uint64_t spare = gap - s->v->fs.end; /* S need not be a power of two */
 
-	for (uint64_t at = round_down_u64(
-		     gap - round_down_u64(gap - s->v->fs.end, g->shift), COFFER_SECTOR);
+	for (uint64_t at = round_down_u64(gap - (spare - spare % g->shift), COFFER_SECTOR);
 		at < end; at += PIECE) {
 		const size_t n = round_down_u64(min_u64(PIECE, end - at), COFFER_SECTOR);
 		const int r = coffer_dev_read(s->dev, s->buf, n, at, e);

@@ -154,7 +154,8 @@ int coffer_hidden_mount_open(const struct coffer_dev *d, const char *type,
 			r = mount_hidden(&h, type, options, e);
 	}
 	if (r == -EBUSY)
-		return cannot(e, EBUSY, "mount a filesystem");
+		return coffer_err_set(
+			e, EBUSY, "the kernel does not mount it: the loop device is busy");
 	if (r < 0)
 		return r;
 	*ret = h;
@@ -196,4 +197,5 @@ void coffer_hidden_mount_close(struct coffer_hidden_mount *h)
 			coffer_sleep(PAUSE);
 	}
 	h->root = h->loop = -1;
+	h->is_btrfs = false;
 }

@@ -76,15 +76,29 @@ static int limit_judge(void)
 	return 0;
 }
 
-/* No signal interrupts: all are blocked. */
+/* Even with all signals blocked a call returns early: when the process is stopped and continued. */
 static bool receive(void *to, size_t n)
 {
-	return n == 0 || recv(COFFER_HELPER_SOCKET, to, n, MSG_WAITALL) == (ssize_t)n;
+	ssize_t k;
+
+	for (uint8_t *at = to; n > 0; at += k, n -= (size_t)k) {
+		k = recv(COFFER_HELPER_SOCKET, at, n, 0);
+		if (k <= 0)
+			return false;
+	}
+	return true;
 }
 
 static bool give(const void *from, size_t n)
 {
-	return n == 0 || send(COFFER_HELPER_SOCKET, from, n, MSG_NOSIGNAL) == (ssize_t)n;
+	ssize_t k;
+
+	for (const uint8_t *at = from; n > 0; at += k, n -= (size_t)k) {
+		k = send(COFFER_HELPER_SOCKET, at, n, MSG_NOSIGNAL);
+		if (k <= 0)
+			return false;
+	}
+	return true;
 }
 
 static int build(struct coffer_helper_format *h, const struct coffer_secret *passphrase,

@@ -343,6 +343,7 @@ static int check_segment(const char *name, struct json_object *segment, void *ar
  */
 static void sum_up(struct check *c)
 {
+	c->object[0] = '\0';
 	for (int i = 0; i < N_SECTIONS; i++) {
 		const size_t n = c->found[i];
 

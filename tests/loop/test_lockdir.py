@@ -291,7 +291,7 @@ def without_locks_is_said(kind, what, stock_refuses, as_nobody, p, told):
         assert status["locked"] is False, f"it does not say that it had no lock: {told}"
     else:
         assert kind == "image" and no_access(as_nobody), f"stock refuses, and coffer goes on: {told}"
-        assert "stock tools were not kept out" in p.stderr, told
+        assert "no access to /run/cryptsetup" in p.stderr, told
 
 
 def moved_away():

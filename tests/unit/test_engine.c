@@ -212,7 +212,7 @@ static void check_conversions(void)
 }
 
 /* Steps until one fails, and that one's error; 0: none did. */
-static int run_to_failure(struct disk *d, unsigned int threads, uint64_t *ret_p)
+static int run_to_failure(struct disk *d, unsigned int threads, bool verify, uint64_t *ret_p)
 {
 	struct coffer_engine *en = open_engine(d, threads);
 	struct coffer_step step;
@@ -222,6 +222,8 @@ static int run_to_failure(struct disk *d, unsigned int threads, uint64_t *ret_p)
 	coffer_engine_begin(en, p, 0);
 	while (r == 0 && p > 0) {
 		r = coffer_engine_step(en, &step, NULL);
+		if (r == 0 && verify)
+			r = coffer_engine_verify(en, &step, NULL);
 		if (r == 0)
 			p = step.from;
 	}
@@ -254,7 +256,7 @@ static void check_failures(void)
 
 			d.dev->fail_call = rows[i].call;
 			d.dev->fail_at = at;
-			if (run_to_failure(&d, rows[i].threads, &p) == -EIO) {
+			if (run_to_failure(&d, rows[i].threads, false, &p) == -EIO) {
 				failed++;
 				bad += !sources_there(&d, p);
 			} else {
@@ -279,7 +281,10 @@ static int bad_read(struct coffer_dev *d, void *buf, size_t n, uint64_t off, str
 /* What cannot be read is met while reading ahead, but the steps above it are done. */
 static void check_bad_sector(void)
 {
-	for (unsigned int threads = 1; threads <= 16; threads *= 4) {
+	/* Bug: the read-ahead that meets the sector ended the verification of the step before. */
+	for (unsigned int i = 0; i < 6; i++) {
+		const unsigned int threads = 1U << (i / 2 * 2);
+		const bool verify = i % 2;
 		struct disk d = make_disk(3, true, false);
 		struct coffer_dev_ops ops = *d.dev->dev.ops;
 		uint64_t p;
@@ -288,10 +293,10 @@ static void check_bad_sector(void)
 		good_read = ops.read;
 		ops.read = bad_read;
 		d.dev->dev.ops = &ops;
-		r = run_to_failure(&d, threads, &p);
+		r = run_to_failure(&d, threads, verify, &p);
 		ok(r == -EIO && p > BAD && p - BAD <= d.g.shift && sources_there(&d, p),
-			"a bad sector stops its own step and no earlier one: %u threads, at %llu",
-			threads, (unsigned long long)p);
+			"a bad sector stops its own step and no earlier one: %u threads%s, at %llu",
+			threads, verify ? ", verify" : "", (unsigned long long)p);
 		free_disk(&d);
 	}
 }
