@@ -56,7 +56,9 @@ struct coffer_finding {
 	char text[512];	   /* a sentence, without a full stop */
 	char advice[1024]; /* the way out, a sentence; "": none */
 	char **remedy;	   /* the command in it, as words that end with NULL, "&&" between two
-			    * commands; NULL: none. Freed with the list */
+			    * commands; NULL: none. It is right under the condition that advice
+			    * gives; words in capitals (LABEL, NUMBER) stand for a value. Freed with
+			    * the list */
 };
 
 struct coffer_findings {

@@ -246,7 +246,6 @@ SAYS(REPAIR_DAMAGE, DAMAGE, BAD,
 	"{reason}",
 	"copy the disk before any other program opens it; 'coffer header restore' restores a "
 	"backup of the header")
-REFUSES(REPAIR_OTHER, CONVERSION, EOPNOTSUPP, "{reason}", "{remedy}")
 DAMAGED(REPAIR_FS_DAMAGED, FILESYSTEM,
 	"the filesystem's checker finds damage: {reason}",
 	"copy the disk before anything repairs it: if an encryption was interrupted at its start, "

@@ -21,7 +21,7 @@ REFUSES(SHRUNK, SIZE, ENOSPC,
 	"the device has {device_bytes} bytes, and the conversion on it needs {conversion_bytes}",
 	"make the device as large as before, then run the same command again")
 REFUSES(OTHER, CONVERSION, EOPNOTSUPP, "{reason}", "finish it with {remedy}")
-DAMAGED(DAMAGED, DAMAGE, "damaged: {reason}", "see {remedy}")
+DAMAGED(DAMAGED, DAMAGE, "damaged: {reason}", "[see {remedy}]")
 SAYS(HEADER_COPIES_WRITTEN, HEADER_COPIES, UNCHECKED, "the header is being written", NULL)
 SAYS(KEYSLOTS, KEYSLOT, OK, "{keyslots} keyslots hold the volume key", NULL)
 SAYS(KEYSLOTS_ONE, KEYSLOT, NOTE,

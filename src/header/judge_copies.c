@@ -23,11 +23,14 @@ int coffer_judge_copy(
 	const struct coffer_facts *f, int i, const char *device, struct coffer_findings *l)
 {
 	const bool advise = device && f->header.newest >= 0 && !f->header.two_volumes;
-	const int r = coffer_findings_add(l, choose(f, i),
+	const enum coffer_text t = choose(f, i);
+	const int r = coffer_findings_add(l, t,
 		COFFER_WITH(COFFER_ARG_TEXT("copy", i ? "second" : "first"),
 			COFFER_ARG_NUMBER("sequence", f->header.copy[i].seqid),
 			COFFER_ARG_NUMBER("newest", f->header.copy[!i].seqid)),
-		advise ? COFFER_RUN("coffer", "repair", "--dry-run", device) : NULL);
+		advise && t != COFFER_TEXT_HEADER_COPY
+			? COFFER_RUN("coffer", "repair", "--dry-run", device)
+			: NULL);
 
 	if (r == 0)
 		l->items[l->n - 1].id =

@@ -108,14 +108,15 @@ static int conclude(const struct coffer_verifier *s, struct coffer_err *e)
 		return coffer_err_from_finding(
 			e, name, coffer_findings_find(&s->checks, COFFER_FINDING_DAMAGE));
 	case COFFER_STAGE_ENCRYPTED:
-		if (bad == 0)
-			return 0;
-		r = coffer_err_set(
-			e, EBADMSG, "%s: %zu of %zu checks failed", name, bad, s->checks.n);
-		break;
 	case COFFER_STAGE_PLAIN:
 	case COFFER_STAGE_RESERVED:
-		r = coffer_err_set(e, ENOTSUP, "%s is not encrypted", name);
+		if (bad > 0)
+			r = coffer_err_set(
+				e, EBADMSG, "%s: %zu of %zu checks failed", name, bad, s->checks.n);
+		else if (s->status->stage == COFFER_STAGE_ENCRYPTED)
+			return 0;
+		else
+			r = coffer_err_set(e, ENOTSUP, "%s is not encrypted", name);
 		break;
 	default:
 		r = coffer_err_set(e, ENOTSUP, "%s is not completely encrypted: %s", name,

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "base/findings.h"
+#include "base/quote.h"
 #include "fs/fsck.h"
 #include "luks2/libcryptsetup.h"
 #include "report/verify.h"
@@ -53,6 +54,7 @@ int coffer_verify_checker(struct coffer_verifier *s, struct coffer_err *e)
 	enum coffer_text t = COFFER_TEXT_CHECKER_NOT_RUN;
 	const char *command = "";
 	struct coffer_err why = {0};
+	char path[512];
 	int r;
 
 	if (!obstacle) {
@@ -65,10 +67,10 @@ int coffer_verify_checker(struct coffer_verifier *s, struct coffer_err *e)
 				    : COFFER_TEXT_CHECKER_NOT_RUN;
 		obstacle = why.msg;
 	}
+	coffer_quote(s->dev->name, path, sizeof(path));
 	return coffer_findings_add(&s->checks, t,
 		COFFER_WITH(COFFER_ARG_TEXT("checker", command),
 			COFFER_ARG_TEXT("reason", obstacle),
-			COFFER_ARG_TEXT(
-				"path", s->disk.header ? "/dev/mapper/NAME" : s->dev->name)),
+			COFFER_ARG_TEXT("path", s->disk.header ? "/dev/mapper/NAME" : path)),
 		NULL);
 }

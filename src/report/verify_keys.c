@@ -61,18 +61,19 @@ int coffer_verify_copy_header(struct coffer_verifier *s, bool *ret_changed, stru
 static int check_metadata(struct coffer_verifier *s, struct coffer_err *e)
 {
 	struct coffer_err why = s->header_why;
-	int r = why.code ? -why.code : coffer_luks2_accepts(s->header, &s->stop, &why);
+	const int r = why.code ? -why.code : coffer_luks2_accepts(s->header, &s->stop, &why);
+	/* It could not be asked: nothing is known to be wrong. */
+	const bool unknown = r == -ECOMM || r == -ENOMEM || r == -EIO;
 
 	if (r == -EINTR)
 		return coffer_verify_stopped(s, e);
 	s->usable = r == 0;
 	return coffer_findings_add(&s->checks,
-		r == 0	      ? COFFER_TEXT_METADATA_ACCEPTED
-		: r == -ECOMM ? COFFER_TEXT_METADATA_UNCHECKED
-			      : COFFER_TEXT_VOLUME_REFUSED,
+		r == 0	  ? COFFER_TEXT_METADATA_ACCEPTED
+		: unknown ? COFFER_TEXT_METADATA_UNCHECKED
+			  : COFFER_TEXT_VOLUME_REFUSED,
 		COFFER_WITH(COFFER_ARG_TEXT("reason", why.msg)),
-		r == 0 || r == -ECOMM ? NULL
-				      : COFFER_RUN("coffer", "header", "check", s->dev->name));
+		r == 0 || unknown ? NULL : COFFER_RUN("coffer", "header", "check", s->dev->name));
 }
 
 int coffer_verify_header(struct coffer_verifier *s, struct coffer_err *e)

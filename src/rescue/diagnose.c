@@ -28,8 +28,9 @@ static const struct {
 		"write back only the sectors of block 0 that hold the transition block: the header "
 		"was never placed, and the filesystem was used since"},
 	[COFFER_REPAIR_UNDO_STOCK_PLACEMENT] = {"undo-stock-placement",
-		"write the moved segment back from its copy; what this overwrites is kept in the "
-		"reserve (see docs/recovery.md), and the filesystem's checker examines the result"},
+		"write the moved segment back from its copy, and run the filesystem's checker on "
+		"the result; unless this overwrites coffer's own header, the overwritten bytes are "
+		"kept in the reserve (see docs/recovery.md)"},
 	[COFFER_REPAIR_ERASE_TRANSITION] = {"erase-transition-block",
 		"erase the transition block: the filesystem keeps nothing there"},
 	[COFFER_REPAIR_ERASE_RECORD] = {"erase-record",
