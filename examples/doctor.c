@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* doctor.c - what needs care, one finding a line: for a monitoring system
+/* doctor.c - what needs attention, one finding a line: for a monitoring system
  *
  *	cc -o doctor doctor.c $(pkg-config --cflags --libs libcoffer)
  *	./doctor			# this machine and all of its encrypted disks

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* coffer/doctor.h - what on this machine and its encrypted disks needs care
+/* coffer/doctor.h - what on this machine and its encrypted disks needs attention
  *
  * Only reads: it takes no lock, creates no file, loads no module and mounts nothing. What is not
  * visible to the user is UNCHECKED, what is only unusual is a NOTE. */

@@ -3,14 +3,15 @@
  * repair */
 /* clang-format off */
 
-SAYS(HEADER_COPY, HEADER_PRIMARY, OK, "{copy} header copy: whole, sequence number {sequence}", NULL)
+SAYS(HEADER_COPY, HEADER_PRIMARY, OK,
+	"{copy} header copy: intact, sequence number {sequence}", NULL)
 SAYS(HEADER_COPY_MISSING, HEADER_PRIMARY, BAD, "{copy} header copy: missing at byte {offset}", NULL)
 SAYS(HEADER_COPY_INVALID, HEADER_PRIMARY, BAD, "{copy} header copy: invalid ({reason})", NULL)
 SAYS(HEADER_COPY_TORN, HEADER_PRIMARY, BAD,
 	"{copy} header copy: torn ({checksum} checksum is wrong)", NULL)
-SAYS(HEADER_COPIES, COPIES, OK, "both header copies are the same", NULL)
+SAYS(HEADER_COPIES, COPIES, OK, "both header copies are identical", NULL)
 SAYS(HEADER_COPIES_TWO_VOLUMES, COPIES, BAD,
-	"the header copies are of two volumes, {first} and {second}", NULL)
+	"the header copies belong to two volumes, {first} and {second}", NULL)
 SAYS(HEADER_COPIES_OUT_OF_DATE, COPIES, BAD,
 	"the {copy} header copy is out of date: sequence number {sequence}, the other one "
 	"has {newest}", NULL)
@@ -22,10 +23,10 @@ SAYS(METADATA_REFUSED, METADATA, BAD,
 SAYS(METADATA_INVALID, KEYSLOT, BAD, "[{copy}: ]{object}: invalid {member}", NULL)
 SAYS(METADATA_UNKNOWN, KEYSLOT, NOTE, "[{copy}: ]{object}: unknown {member} '{value}'", NULL)
 SAYS(METADATA_MORE, KEYSLOT, BAD, "[{copy}: ]{count} more of this kind", NULL)
-SAYS(METADATA_JSON_UNIQUE, JSON, OK, "no object has two members of one name", NULL)
+SAYS(METADATA_JSON_UNIQUE, JSON, OK, "no object has two members with the same name", NULL)
 SAYS(METADATA_JSON_DUPLICATE, JSON, BAD,
-	"[{copy}: ]an object has two members of one name: cryptsetup uses the last one",
-	"any change by cryptsetup writes the last one alone: {remedy}")
+	"[{copy}: ]an object has two members with the same name: cryptsetup uses the last one",
+	"any change by cryptsetup removes the other one: {remedy}")
 SAYS(METADATA_REQUIREMENTS, REQUIREMENT, OK, "all requirements are known", NULL)
 SAYS(METADATA_REQUIREMENT_KNOWN, REQUIREMENT, NOTE,
 	"[{copy}: ]requirement '{member}': {value}", NULL)
@@ -41,51 +42,51 @@ SAYS(METADATA_SEGMENT_END, SEGMENT, BAD,
 SAYS(METADATA_REENCRYPTION_NONE, REENCRYPTION, OK, "no reencryption is in progress", NULL)
 SAYS(METADATA_REENCRYPTION, REENCRYPTION, NOTE,
 	"[{copy}: ]a reencryption is in progress",
-	"see {remedy}")
+	"for the next command, run {remedy}")
 SAYS(METADATA_REENCRYPTION_OLD, REENCRYPTION, NOTE,
-	"[{copy}: ]cryptsetup 2.4.2 or older has begun a reencryption, without a digest",
+	"[{copy}: ]a reencryption begun by cryptsetup 2.4.2 or older has no digest",
 	"newer versions resume it after {remedy}")
 SAYS(METADATA_REENCRYPTION_STEP, REENCRYPTION, NOTE,
 	"[{copy}: ]{object}: interrupted inside a step, or in progress now", NULL)
 SAYS(METADATA_REENCRYPTION_DIGEST, REENCRYPTION, BAD,
-	"[{copy}: ]{object}: not exactly one digest of the reencryption",
+	"[{copy}: ]{object}: the reencryption must have exactly one digest",
 	"run {remedy}")
 SAYS(METADATA_REENCRYPTION_BACKUP, REENCRYPTION, BAD,
 	"[{copy}: ]{object}: belongs to a reencryption, but none is in progress", NULL)
 SAYS(COPY_OTHER_VOLUME, HEADER_PRIMARY, BAD,
-	"{copy} header copy: whole, sequence number {sequence}, of another volume than the "
+	"{copy} header copy: intact, sequence number {sequence}, but of another volume than the "
 	"other one", NULL)
 SAYS(COPY_OLD, HEADER_PRIMARY, BAD,
 	"{copy} header copy: out of date, sequence number {sequence}, the other one has {newest}",
-	"[see {remedy}]")
+	"[run {remedy}]")
 SAYS(COPY_DIFFERS, HEADER_PRIMARY, BAD,
-	"{copy} header copy: whole, but different from the other one",
-	"[see {remedy}]")
+	"{copy} header copy: intact, but different from the other one",
+	"[run {remedy}]")
 SAYS(COPY_REFUSED, HEADER_PRIMARY, BAD,
 	"{copy} header copy: refused by libcryptsetup; 'coffer header check' shows why",
-	"[see {remedy}]")
-SAYS(COPY_TORN, HEADER_PRIMARY, BAD, "{copy} header copy: torn", "[see {remedy}]")
-SAYS(COPY_MISSING, HEADER_PRIMARY, BAD, "{copy} header copy: missing", "[see {remedy}]")
+	"[run {remedy}]")
+SAYS(COPY_TORN, HEADER_PRIMARY, BAD, "{copy} header copy: torn", "[run {remedy}]")
+SAYS(COPY_MISSING, HEADER_PRIMARY, BAD, "{copy} header copy: missing", "[run {remedy}]")
 SAYS(COPY_REPLACED, HEADER_PRIMARY, BAD,
 	"{copy} header copy: missing, and other content is in its place",
-	"[see {remedy}; the disk may now be used for something else]")
+	"[run {remedy}; the disk may now be used for something else]")
 SAYS(HEADER_UNLOCKED, LOCKS, NOTE,
 	"read without cryptsetup's locks, to which this user has no access", NULL)
 SAYS(CHECK_SIZE, SIZE, OK, "header and keyslots take {needed} of {size} bytes", NULL)
 SAYS(CHECK_SIZE_NO_DATA, SIZE, UNCHECKED,
-	"header and keyslots are complete; the data are elsewhere", NULL)
+	"header and keyslots are complete; the data is elsewhere", NULL)
 SAYS(CHECK_SIZE_TRUNCATED, SIZE, BAD,
-	"header and keyslots need {needed} bytes, there are {size}",
+	"header and keyslots need {needed} bytes, but there are only {size}",
 	"enlarge the device to its old size, or take another copy of the file")
 SAYS(CHECK_SIGNATURE, SIGNATURE, OK, "no signature other than LUKS found", NULL)
 SAYS(CHECK_SIGNATURE_UNREAD, SIGNATURE, UNCHECKED, "{reason}", NULL)
 SAYS(CHECK_SIGNATURE_OTHER, SIGNATURE, BAD,
-	"signature of {signature} at byte {offset}: other programs may use the disk as that, and "
-	"cryptsetup does not repair a torn header copy beside it",
+	"signature of {signature} at byte {offset}: other programs may mistake the disk for that, "
+	"and cryptsetup does not repair a torn header copy beside it",
 	"[erase it: {remedy}]")
 SAYS(CHECK_SIGNATURE_INSIDE, SIGNATURE, BAD,
-	"signature of {signature} at byte {offset}: other programs may use the disk as that, and "
-	"cryptsetup does not repair a torn header copy beside it",
+	"signature of {signature} at byte {offset}: other programs may mistake the disk for that, "
+	"and cryptsetup does not repair a torn header copy beside it",
 	"it is among keyslots or data: find out what it belongs to ('coffer verify' checks the "
 	"keyslots) before you erase it: {remedy}")
 SAYS(CHECK_COPIES_ADVICE, HEADER_COPIES, BAD,
@@ -93,103 +94,106 @@ SAYS(CHECK_COPIES_ADVICE, HEADER_COPIES, BAD,
 	"[if {uuid} is the right volume, not {other}: ]rewrite both copies: {remedy}")
 SAYS(CHECK_FILE_ADVICE, BACKUP, BAD, NULL, "take another backup of the header")
 SAYS(CHECK_RESTORE_ADVICE, BACKUP, BAD, NULL, "restore an earlier backup: {remedy}")
-SAYS(CHECK_PARTIAL, STATE, BAD, "the LUKS2 header is only partly placed", "see {remedy}")
+SAYS(CHECK_PARTIAL, STATE, BAD, "the LUKS2 header is only partly placed",
+	"for the next command, run {remedy}")
 SAYS(CHECK_LUKS1, HEADER_PRIMARY, NOTE, "LUKS1 header: it has one copy and no checksum", NULL)
 SAYS(CHECK_NO_HEADER, HEADER_PRIMARY, BAD, "no LUKS2 header found", NULL)
 SAYS(BACKUP_CONVERSION, CONVERSION, NOTE,
-	"a conversion is under way: its next step makes this backup worthless, and restoring it "
-	"would destroy data",
+	"a conversion is in progress: its next step makes this backup worthless, and restoring it "
+	"then destroys data",
 	"back up the header again after the conversion")
 SAYS(BACKUP_TORN, METADATA, NOTE,
-	"one header copy on the disk is torn or out of date; in the backup both are whole", NULL)
+	"one header copy on the disk is torn or out of date; in the backup both are intact", NULL)
 SAYS(RESTORE_SEALED, BACKUP, OK, "the file's checksum is right", NULL)
 SAYS(RESTORE_UNSEALED, BACKUP, NOTE,
-	"the file has no trailer of coffer: its keyslots have no checksum, and the size of "
+	"the file has no coffer trailer: its keyslots have no checksum, and the size of "
 	"its device is unknown", NULL)
 REFUSES(RESTORE_BESIDE, CONTENT, EPERM,
-	"{content} beside the header: a RAID, for example, must not find its disks changed",
-	"restore to the device made from it, or see {remedy}")
+	"{content} beside the header: the disk may belong to a RAID, which a change would damage",
+	"restore to the device that is built on it; if that content is worthless, {remedy} shows "
+	"how to erase it")
 REFUSES(RESTORE_INSTEAD, CONTENT, EPERM,
 	"{content} in place of the first header copy: the backup may not belong here",
-	"see {remedy}; if that content is worthless, erase it first (wipefs)")
+	"run {remedy}; if that content is worthless, erase it first (wipefs)")
 REFUSES(RESTORE_CONVERSION_UNKNOWN, CONVERSION, EPERM,
-	"the backup was made during a conversion: if a step was done since, restoring it destroys "
-	"data",
-	"if this is intended, add --allow {allow}")
+	"the backup was made during a conversion: if a step was committed since, restoring it "
+	"destroys data",
+	"to restore it anyway, add --allow {allow}")
 SAYS(RESTORE_CONVERSION_SAME, CONVERSION, NOTE,
-	"a conversion is under way, at the same point as in the backup", NULL)
+	"a conversion is in progress, at the same point as in the backup", NULL)
 REFUSES(RESTORE_CONVERSION_BACKUP, CONVERSION, EPERM,
-	"a conversion is under way in the backup, but not on the disk: restoring it "
+	"a conversion is in progress in the backup, but not on the disk: restoring it "
 	"destroys data", NULL)
 REFUSES(RESTORE_CONVERSION_DISK, CONVERSION, EPERM,
-	"a conversion is under way on the disk: a header of another point of it destroys data",
-	"see {remedy}")
+	"a conversion is in progress on the disk: a header from another point of it destroys data",
+	"run {remedy}")
 SAYS(RESTORE_UUID_UNKNOWN, UUID, UNCHECKED,
-	"no header on the disk is whole: the backup of volume {backup} may belong to "
+	"no header on the disk is intact: the backup of volume {backup} may belong to "
 	"another disk", NULL)
-SAYS(RESTORE_UUID_SAME, UUID, OK, "backup and disk have the volume {backup}", NULL)
+SAYS(RESTORE_UUID_SAME, UUID, OK, "backup and disk belong to volume {backup}", NULL)
 REFUSES(RESTORE_UUID_OTHER, UUID, EPERM,
-	"the backup has the volume {backup}, the disk the volume {disk}",
-	"if this is intended, add --allow {allow}")
+	"the backup belongs to volume {backup}, the disk to volume {disk}",
+	"to restore it anyway, add --allow {allow}")
 REFUSES(RESTORE_TOO_SMALL, SPACE, EPERM,
-	"the backup's header alone has {needed} bytes, the device {size}", NULL)
+	"the header in the backup needs {needed} bytes, but the device has only {size}", NULL)
 REFUSES(RESTORE_BEYOND_END, GEOMETRY, EPERM,
-	"the backup's volume needs the bytes up to {end}, the device ends at {size}",
-	"if this is intended, add --allow {allow}")
+	"the volume of the backup ends at byte {end}, the device at byte {size}",
+	"to restore it anyway, add --allow {allow}")
 REFUSES(RESTORE_SHRUNK, GEOMETRY, EPERM,
 	"the device had {backup} bytes when the backup was made, now it has {size}",
-	"if this is intended, add --allow {allow}")
+	"to restore it anyway, add --allow {allow}")
 SAYS(RESTORE_GROWN, GEOMETRY, NOTE,
 	"the device had {backup} bytes when the backup was made, now it has {size}", NULL)
 SAYS(RESTORE_SIZE_SAME, GEOMETRY, OK,
-	"the device has the size that it had when the backup was made", NULL)
+	"the device has the same size as when the backup was made", NULL)
 SAYS(RESTORE_SIZE_UNKNOWN, GEOMETRY, UNCHECKED, "the size of the backup's device is unknown", NULL)
 REFUSES(RESTORE_DETACHED, GEOMETRY, EPERM,
-	"the backup's data lie elsewhere: this header would overwrite what is on the device",
-	"if this is intended, add --allow {allow}")
+	"the data of the backup lies elsewhere: its header would overwrite what is on the device",
+	"to restore it anyway, add --allow {allow}")
 REFUSES(RESTORE_SEGMENTS_OTHER, GEOMETRY, EPERM,
-	"in the backup the data lie elsewhere, or are encrypted in another way",
-	"if this is intended, add --allow {allow}")
+	"according to the backup, the data lies elsewhere or is encrypted differently",
+	"to restore it anyway, add --allow {allow}")
 REFUSES(RESTORE_SIZES_OTHER, GEOMETRY, EPERM,
-	"the header copies or keyslots areas have different sizes: after an interruption nothing "
+	"the header copies or keyslots areas have different sizes: after an interruption no key "
 	"opens the volume until the same command is run again",
-	"if this is intended, add --allow {allow}")
+	"to restore it anyway, add --allow {allow}")
 SAYS(RESTORE_SEGMENTS_SAME, GEOMETRY, OK, "backup and disk have the same data segments", NULL)
 SAYS(RESTORE_KEY_UNKNOWN, VOLUME_KEY, UNCHECKED,
-	"no header on the disk is whole: volume keys cannot be compared", NULL)
+	"no header on the disk is intact: volume keys cannot be compared", NULL)
 SAYS(RESTORE_KEY_SAME, VOLUME_KEY, OK, "backup and disk have the same volume key", NULL)
 REFUSES(RESTORE_KEY_OTHER, VOLUME_KEY, EPERM,
-	"the backup has another volume key: what was encrypted with the disk's would be lost",
-	"if this is intended, add --allow {allow}")
+	"the backup has another volume key: data encrypted with the present one would be lost",
+	"to restore it anyway, add --allow {allow}")
 REFUSES(RESTORE_KEYSLOTS_LATER, KEYSLOTS, EPERM,
 	"the torn header on the disk has sequence number {disk}, the backup {backup}: a key that "
 	"was removed since would open the volume again",
-	"if this is intended, add --allow {allow}")
+	"to restore it anyway, add --allow {allow}")
 SAYS(RESTORE_KEYSLOTS_UNKNOWN, KEYSLOTS, UNCHECKED,
-	"no header on the disk is whole: keyslots cannot be compared", NULL)
+	"no header on the disk is intact: keyslots cannot be compared", NULL)
 SAYS(RESTORE_KEYSLOTS_SAME, KEYSLOTS, OK, "backup and disk have the same keyslots", NULL)
 REFUSES(RESTORE_KEYSLOTS_OTHER, KEYSLOTS, EPERM,
 	"the keyslots differ[; {removed}: removed since, and would open the volume again][; "
 	"{changed}: changed since, and would have the old key again][; {added}: added since, and "
 	"would be lost]",
-	"if this is intended, add --allow {allow}")
+	"to restore it anyway, add --allow {allow}")
 SAYS(RESTORE_SLOT_DAMAGED, KEYSLOT, NOTE,
-	"{keyslots}: damaged on the disk or in the backup, whose bytes are written", NULL)
+	"{keyslots}: damaged on the disk or in the backup; the bytes of the backup are written", NULL)
 REFUSES(RESTORE_SLOT_UNKNOWN, KEYSLOT, EPERM,
 	"{keyslots}: damaged on the disk or in the file, which has no checksum",
-	"if this is intended, add --allow {allow}")
-SAYS(RESTORE_TOKENS, TOKEN, NOTE, "the tokens become those of the backup", NULL)
+	"to restore it anyway, add --allow {allow}")
+SAYS(RESTORE_TOKENS, TOKEN, NOTE, "the tokens are replaced with those of the backup", NULL)
 SAYS(RESTORE_NAME, CONFIG, NOTE, "the {name} '{disk}' becomes '{backup}'", NULL)
 SAYS(RESTORE_FLAGS, CONFIG, NOTE,
-	"the activation flags (such as allow-discards) become those of the backup", NULL)
-SAYS(RESTORE_PRIORITY, CONFIG, NOTE, "{keyslots}: the priority becomes that of the backup", NULL)
+	"the activation flags (such as allow-discards) are replaced with those of the backup", NULL)
+SAYS(RESTORE_PRIORITY, CONFIG, NOTE,
+	"{keyslots}: the priority is replaced with that of the backup", NULL)
 SAYS(RESTORE_IN_USE, IN_USE, NOTE,
 	"in use by a mapping of the backup's volume, which stays open", NULL)
 REFUSES(RESTORE_IN_USE_LOST, IN_USE, EPERM,
-	"in use, and no header on the disk is whole",
+	"in use, and no header on the disk is intact",
 	"save its data before you close it: an open mapping may have the only key")
 REFUSES(RESTORE_IN_USE_OTHER, IN_USE, EPERM,
-	"in use, and not only by mappings of the backup's volume, key and layout",
+	"in use by a holder other than a mapping with the backup's volume, key and layout",
 	"close it first")
 REFUSES(RESTORE_FULL, SPACE, EPERM,
 	"the keyslots area is too full to write the backup's keyslots beside the present ones, "
@@ -197,7 +201,7 @@ REFUSES(RESTORE_FULL, SPACE, EPERM,
 	"remove a keyslot: {remedy}")
 SAYS(REPAIR_COPY_LOST, HEADER_COPIES, BAD,
 	"the first header copy is lost ({sectors} sectors of its metadata remain); the "
-	"second one is whole (sequence number {seqid})", NULL)
+	"second one is intact (sequence number {seqid})", NULL)
 SAYS(REPAIR_COPY_UNWRITTEN, HEADER_COPIES, BAD,
 	"only one header copy was ever written: cryptsetup was interrupted",
 	"copy the disk first; see docs/recovery.md")
@@ -205,7 +209,7 @@ SAYS(REPAIR_KEYSLOT_TORN, KEYSLOT, BAD,
 	"a keyslot is torn, so no key opens the volume: cryptsetup was interrupted",
 	"copy the disk first; see docs/recovery.md")
 DAMAGED(REPAIR_SECOND_COPY, HEADER_COPIES,
-	"the first header copy is lost, the second one is whole",
+	"the first header copy is lost, the second one is intact",
 	"copy the disk first; if the second copy belongs to this disk, rewrite the first one from "
 	"it: {remedy}")
 SAYS(REPAIR_SEGMENT_TORN, MOVED_SEGMENT_TORN, BAD,
@@ -220,14 +224,14 @@ DAMAGED(REPAIR_SEGMENT_INCOMPLETE, MOVED_SEGMENT_COPY,
 	"the header is placed and nothing is encrypted yet, but {reason}",
 	"copy the disk first; see 'Incomplete copy' in docs/recovery.md")
 DAMAGED(REPAIR_SEGMENT_LOST, MOVED_SEGMENT_LOST,
-	"unrecognized content at the start, a spare superblock of {filesystem} at byte {offset}, "
+	"unrecognized content at the start, a backup superblock of {filesystem} at byte {offset}, "
 	"and no copy of the first bytes",
 	"copy the disk first; if that filesystem is not an old one, its checker may repair it "
-	"from the spare superblock")
+	"from the backup superblock")
 SAYS(REPAIR_CONTENT_UNKNOWN, CONTENT, NOTE, "unrecognized content: " COFFER_LOST_HEADER, NULL)
 SAYS(REPAIR_STALE_RECORD, STALE_RECORD, NOTE,
-	"the record of a placement that never began, or was undone, at byte {offset}, after "
-	"the filesystem's end", NULL)
+	"a stale placement record at byte {offset}, after the filesystem's end: that placement "
+	"never began, or was undone", NULL)
 SAYS(REPAIR_PLACING, PLACEMENT, BAD,
 	"the placement of the LUKS2 header was interrupted",
 	"[resume with {remedy}]")
@@ -248,8 +252,8 @@ SAYS(REPAIR_DAMAGE, DAMAGE, BAD,
 	"backup of the header")
 DAMAGED(REPAIR_FS_DAMAGED, FILESYSTEM,
 	"the filesystem's checker finds damage: {reason}",
-	"copy the disk before anything repairs it: if an encryption was interrupted at its start, "
-	"what it overwrote is nowhere else on the disk")
+	"copy the disk before you repair it: if an encryption was interrupted at its start, the "
+	"disk has no other copy of what it overwrote")
 SAYS(REPAIR_FS_UNCHECKED, FILESYSTEM, UNCHECKED,
 	"the filesystem's checker did not check everything: {reason}", NULL)
 /* clang-format on */

@@ -13,15 +13,15 @@ SAYS(CONVERSION_INTERRUPTED, CONVERSION, BAD,
 	"{meaning}; no process is converting it[: {reason}]",
 	"{remedy}")
 SAYS(CONVERSION_HIDDEN, CONVERSION, UNCHECKED,
-	"{meaning}; only root sees whether a process is converting it[: {reason}]",
+	"{meaning}; only root can see whether a process is converting it[: {reason}]",
 	"{remedy}")
 SAYS(WIPE_PENDING, WIPE_PENDING, NOTE,
 	"the plain copy of the first {size} bytes is still at byte {offset}", NULL)
 REFUSES(SHRUNK, SIZE, ENOSPC,
 	"the device has {device_bytes} bytes, and the conversion on it needs {conversion_bytes}",
-	"make the device as large as before, then run the same command again")
+	"enlarge the device to its old size, then run the same command again")
 REFUSES(OTHER, CONVERSION, EOPNOTSUPP, "{reason}", "finish it with {remedy}")
-DAMAGED(DAMAGED, DAMAGE, "damaged: {reason}", "[see {remedy}]")
+DAMAGED(DAMAGED, DAMAGE, "damaged: {reason}", "[run {remedy}]")
 SAYS(HEADER_COPIES_WRITTEN, HEADER_COPIES, UNCHECKED, "the header is being written", NULL)
 SAYS(KEYSLOTS, KEYSLOT, OK, "{keyslots} keyslots hold the volume key", NULL)
 SAYS(KEYSLOTS_ONE, KEYSLOT, NOTE,
@@ -40,7 +40,7 @@ SAYS(KEYSLOT_CLOSED, KEYSLOT, NOTE, "keyslot {keyslot} does not open with the gi
 SAYS(KEYSLOT_UNTRIED, KEYSLOT, UNCHECKED, "keyslot {keyslot} could not be tried: {reason}", NULL)
 SAYS(KEYSLOT_OTHER_KEY, KEYSLOT, BAD,
 	"keyslot {keyslot} opens with the given key, but its volume key differs from that "
-	"of the keyslots before", NULL)
+	"of the previous keyslots", NULL)
 SAYS(KEYSLOT_OVERWRITTEN, KEYSLOT, BAD,
 	"keyslot {keyslot} is overwritten: {sectors} sectors, the first at byte {offset}, are not "
 	"key material",
@@ -48,8 +48,8 @@ SAYS(KEYSLOT_OVERWRITTEN, KEYSLOT, BAD,
 	"header restore')")
 SAYS(KEYSLOTS_CLOSED, KEYSLOT, BAD, "no keyslot opens with the given key", NULL)
 SAYS(PBKDF_WEAK, PBKDF, NOTE,
-	"keyslot {keyslot} has pbkdf2 with {iterations} iterations only: a memorable passphrase "
-	"can be found by trying",
+	"keyslot {keyslot} uses pbkdf2 with only {iterations} iterations: a memorable passphrase "
+	"can be guessed",
 	"[unless its key is random: {remedy}]")
 SAYS(KEYSLOT_SPACE, KEYSLOT_ROOM, NOTE,
 	"no space for another keyslot: to change a key, remove one first", NULL)
@@ -61,20 +61,20 @@ SAYS(KEY_MEMORY_LITTLE, KEY_MEMORY, NOTE,
 SAYS(KEY_MEMORY_NONE, KEY_MEMORY, BAD,
 	"no keyslot can be opened: keyslot {keyslot} needs {needed} of memory, {available} "
 	"available",
-	"free memory or add swap; or lower the need on a larger machine ('cryptsetup "
+	"free memory or add swap; or lower the memory cost on a machine with more memory ('cryptsetup "
 	"luksConvertKey --pbkdf-memory')")
 SAYS(TOKEN_OPENS, TOKEN, OK, "token {token} opens keyslot {keyslot}", NULL)
 SAYS(TOKEN_UNBOUND, TOKEN, NOTE, "token {token} belongs to no keyslot", NULL)
-SAYS(TOKEN_NOT_ASKED, TOKEN, UNCHECKED, "token {token} was not asked (--tokens)", NULL)
+SAYS(TOKEN_NOT_ASKED, TOKEN, UNCHECKED, "token {token} was not tried (--tokens)", NULL)
 SAYS(TOKEN_NO_HANDLER, TOKEN, UNCHECKED, "token {token}: no handler on this machine", NULL)
 SAYS(TOKEN_PIN, TOKEN, UNCHECKED, "token {token} needs a PIN", NULL)
 SAYS(TOKEN_UNTRIED, TOKEN, UNCHECKED, "token {token} could not be tried: {reason}", NULL)
 SAYS(TOKEN_CLOSED, TOKEN, BAD, "token {token} opens no keyslot: {reason}", NULL)
 SAYS(TOKEN_OTHER_KEY, TOKEN, BAD,
 	"token {token} opens keyslot {keyslot}, but its volume key differs from that of the "
-	"keyslots before", NULL)
+	"previous keyslots", NULL)
 SAYS(DIGEST, DIGEST, OK, "digest {digest} confirms the {of}", NULL)
-SAYS(DIGEST_OTHER, DIGEST, NOTE, "digest {digest} is not of the volume key", NULL)
+SAYS(DIGEST_OTHER, DIGEST, NOTE, "digest {digest} does not belong to the volume key", NULL)
 SAYS(DIGEST_STOCK, DIGEST, UNCHECKED,
 	"digest {digest}: a reencryption by cryptsetup is not finished", NULL)
 SAYS(DIGEST_NO_KEY, DIGEST, UNCHECKED, "digest {digest} of the {of}: a key is needed", NULL)
@@ -87,12 +87,12 @@ SAYS(METADATA_ACCEPTED, METADATA, OK, "libcryptsetup accepts the metadata", NULL
 SAYS(METADATA_UNCHECKED, METADATA, UNCHECKED, "{reason}", NULL)
 SAYS(VOLUME_REFUSED, METADATA, BAD,
 	"{reason}",
-	"see {remedy}; if neither copy is good, restore a backup of the header ('coffer header "
+	"run {remedy}; if neither copy is valid, restore a backup of the header ('coffer header "
 	"restore')")
-SAYS(VOLUME, SEGMENT, OK, "the volume, {volume_size}, is within the device", NULL)
+SAYS(VOLUME, SEGMENT, OK, "the volume ({volume_size}) is within the device", NULL)
 SAYS(VOLUME_INVALID, SEGMENT, BAD, "{reason}", NULL)
 SAYS(VOLUME_UNKNOWN, FILESYSTEM, UNCHECKED,
-	"the layout of the volume is not known to coffer: {reason}", NULL)
+	"coffer does not know the layout of the volume: {reason}", NULL)
 SAYS(FILESYSTEM_NO_KEY, FILESYSTEM, UNCHECKED, "a key is needed to read the filesystem", NULL)
 SAYS(FILESYSTEM_MOVING, FILESYSTEM, UNCHECKED,
 	"the volume is being converted, and its data moves", NULL)
@@ -107,7 +107,7 @@ SAYS(FILESYSTEM_INVALID, FILESYSTEM_END, BAD, "{reason}", NULL)
 SAYS(FILESYSTEM_END_IN_USE, FILESYSTEM_END, NOTE,
 	"the filesystem is in use, and its superblock is not consistent[: {reason}]", NULL)
 SAYS(FILESYSTEM_END_UNKNOWN, FILESYSTEM_END, UNCHECKED,
-	"the end of {filesystem} is not known to coffer", NULL)
+	"coffer does not know where {filesystem} ends", NULL)
 SAYS(CHECKER, CHECK_FILESYSTEM, OK, "'{checker}' finds no errors", NULL)
 SAYS(CHECKER_ERRORS, CHECK_FILESYSTEM, BAD, "{reason}", "for the whole report: {checker} {path}")
 SAYS(CHECKER_NOT_RUN, CHECK_FILESYSTEM, UNCHECKED, "not checked: {reason}", NULL)
@@ -120,15 +120,15 @@ SAYS(RECORD_STALE, RECORD, NOTE, "a stale placement record at byte {offset}", "{
 SAYS(IMAGE_GONE, IMAGE, OK, "no image after the placement record", NULL)
 SAYS(IMAGE_FOREIGN, IMAGE, NOTE, "a header of another volume, {uuid}, at byte {offset}", NULL)
 SAYS(IMAGE_OWN, IMAGE, BAD,
-	"a copy of the first header at byte {offset}: its passphrase opens the volume for ever",
+	"a copy of the first header at byte {offset}: its passphrase opens the volume forever",
 	"once the data is safe, change the volume key ('cryptsetup reencrypt')")
 SAYS(SEGMENT_COPY_NONE, MOVED_SEGMENT_COPY, OK,
 	"no plain filesystem at byte {offset}, the place of the moved-segment copy", NULL)
 SAYS(SEGMENT_COPY_NEVER, MOVED_SEGMENT_COPY, OK,
-	"not the layout of a volume that was made in place", NULL)
+	"the layout is not that of a volume encrypted in place", NULL)
 SAYS(SEGMENT_COPY_OTHER, MOVED_SEGMENT_COPY, NOTE,
-	"a plain {filesystem}[, UUID {uuid},] begins at byte {offset}; it is not of this "
-	"volume", NULL)
+	"a plain {filesystem}[, UUID {uuid},] begins at byte {offset}; it does not belong to "
+	"this volume", NULL)
 SAYS(SEGMENT_COPY_UNKNOWN, MOVED_SEGMENT_COPY, NOTE,
 	"a plain {filesystem}[, UUID {uuid},] begins at byte {offset}; a key is needed to "
 	"compare it with the volume", NULL)
@@ -143,7 +143,7 @@ SAYS(LOCK_DIRECTORY_RUN, LOCK_DIRECTORY, BAD,
 	"/run is {type}: no lock can be taken",
 	"make it a directory with a tmpfs mounted on it")
 SAYS(LOCK_DIRECTORY_MISSING, LOCK_DIRECTORY, NOTE,
-	"/run/cryptsetup does not exist; the next program of root that takes a lock creates "
+	"/run/cryptsetup does not exist; the next program that takes a lock as root creates "
 	"it", NULL)
 SAYS(LOCK_DIRECTORY_NOT_MADE, LOCK_DIRECTORY, BAD,
 	"/run/cryptsetup does not exist, and /run is read-only: no LUKS2 volume can be opened or "
@@ -170,9 +170,9 @@ SAYS(LOCK_DIRECTORY_READ_ONLY, LOCK_DIRECTORY, BAD,
 SAYS(LOCK_DIRECTORY_ROOT_ONLY, LOCK_DIRECTORY, NOTE,
 	"/run/cryptsetup is accessible to root only: this user can convert image files, but "
 	"no block devices", NULL)
-SAYS(LOCKS_HIDDEN, LOCKS, UNCHECKED, "only root sees which locks are held", NULL)
+SAYS(LOCKS_HIDDEN, LOCKS, UNCHECKED, "only root can see which locks are held", NULL)
 SAYS(LOCKS_UNREAD, LOCKS, UNCHECKED, "{reason}", NULL)
-SAYS(LOCKS_NONE, LOCKS, OK, "no locks, and no lock files of ended processes", NULL)
+SAYS(LOCKS_NONE, LOCKS, OK, "no locks are held, and there are no stale lock files", NULL)
 SAYS(LOCKS_STALE, LOCKS, NOTE,
 	"{files} lock files, such as {lock}: no[ {visible}] process holds them", NULL)
 SAYS(LOCK_HELD, LOCK, NOTE,
@@ -180,7 +180,8 @@ SAYS(LOCK_HELD, LOCK, NOTE,
 SAYS(LOCK_AWAITED, LOCK, NOTE,
 	"{holder} holds the lock of {object}[, with {others} other processes]; {waiters} waiting: "
 	"{waiter}",
-	"metadata locks are held for seconds: if this one stays, find out what its holder does")
+	"metadata locks are held for seconds only: if this one stays, find out what its holder "
+	"is doing")
 SAYS(LOCK_STOPPED, LOCK, BAD,
 	"{holder} holds the lock of {object} and is stopped[; {others} other holders][; {waiters} "
 	"waiting: {waiter}]",
@@ -205,10 +206,10 @@ SAYS(DM_CRYPT_ABSENT, DM_CRYPT, BAD,
 	"install the other modules of this kernel (linux-modules-extra, kernel-modules)")
 SAYS(UDEV, UDEV, OK, "udev is running", NULL)
 SAYS(UDEV_NONE, UDEV, OK, "no udev, and device-mapper tools do not wait for it", NULL)
-SAYS(UDEV_HIDDEN, UDEV, UNCHECKED, "only root sees whether udev is running", NULL)
+SAYS(UDEV_HIDDEN, UDEV, UNCHECKED, "only root can see whether udev is running", NULL)
 SAYS(UDEV_SILENT, UDEV, NOTE,
 	"/run/udev/control exists, but udev does not answer: cryptsetup and dmsetup would wait "
-	"for it without end",
+	"for it forever",
 	"start udev; if there is none, as in a container, remove /run/udev/control or set "
 	"DM_DISABLE_UDEV=1")
 SAYS(SWAP, SWAP, OK, "no secrets of open volumes can reach unencrypted swap", NULL)
@@ -218,7 +219,7 @@ SAYS(SWAP_PLAIN, SWAP, NOTE,
 	"memory can reach that disk",
 	"put the swap on an encrypted volume, or use the option 'swap' in /etc/crypttab")
 SAYS(HIBERNATION_HIDDEN, HIBERNATION, UNCHECKED,
-	"only root sees whether a swap holds a hibernated system", NULL)
+	"only root can see whether a swap holds a hibernated system", NULL)
 SAYS(MEMORY_LOCK, MEMORY_LOCK, OK, "{size} for keys can be locked in memory", NULL)
 SAYS(MEMORY_LOCK_FAILED, MEMORY_LOCK, BAD,
 	"{size} for keys cannot be locked in memory ({error}), and a run needs that",

@@ -21,7 +21,7 @@ REFUSES(EXCLUSIVE_CONVERTING, EXCLUSIVE, EBUSY,
 SAYS(WRITABLE, WRITABLE, OK, "this user may write to it", NULL)
 SAYS(LOCKS, LOCKS, OK, "this user may use cryptsetup's locks", NULL)
 SAYS(LOCKS_IMAGE, LOCKS, NOTE,
-	"no access to {directory}: cryptsetup is not kept from resuming at the same time", NULL)
+	"no access to {directory}: cryptsetup is not locked out during the run", NULL)
 REFUSES(LOCKS_BLOCK, LOCKS, EACCES,
 	"no access to {directory}, whose locks a run on a block device needs",
 	"run coffer as root")
@@ -30,15 +30,15 @@ REFUSES(CONTENT_BEGUN, CONTENT, EBUSY,
 	"another program has just begun a conversion",
 	"run the same command again")
 DAMAGED(CONTENT_FIRST_COPY_LOST, CONTENT,
-	"the first LUKS2 header copy is lost, the second one is whole",
-	"see {remedy}")
+	"the first LUKS2 header copy is lost, the second one is intact",
+	"run {remedy}")
 DAMAGED(CONTENT_NO_HEADER, CONTENT,
-	"a LUKS2 magic is there, but neither header copy is whole",
-	"copy the disk first; restore a backup of the header ('coffer header restore'); if the "
-	"magic is not a header's, remove it ('wipefs')")
+	"LUKS2 magic found, but neither header copy is intact",
+	"copy the disk first; restore a backup of the header ('coffer header restore'), or, if the "
+	"disk never held a LUKS2 volume, erase the magic ('wipefs')")
 REFUSES(CONTENT_SUSPENDED, CONTENT, EBUSY,
-	"holds the memory of a hibernated system",
-	"resume that system and shut it down, or discard its memory: {remedy}")
+	"holds a hibernated system",
+	"resume that system and shut it down, or discard it: {remedy}")
 REFUSES(CONTENT_PARTITIONS, CONTENT, EINVAL,
 	"holds a partition table ({table})",
 	"name one of its partitions")
@@ -65,17 +65,16 @@ SAYS(SINGLE_DEVICE_UNKNOWN, SINGLE_DEVICE, UNCHECKED,
 	"unrecognized content may have parts on other devices", NULL)
 REFUSES(SINGLE_DEVICE_PARTS, SINGLE_DEVICE, EXDEV,
 	"{filesystem}, but {part}",
-	"what is encrypted must lie on one device")
+	"the filesystem must be on one device only")
 SAYS(RESERVE, RESERVE, OK, "{reserve} needed after the content, {available} available", NULL)
 SAYS(RESERVE_UNCHECKED, RESERVE, UNCHECKED, "depends on: {check}", NULL)
 REFUSES(RESERVE_ODD, RESERVE, EINVAL,
-	"{device_bytes} bytes, not a multiple of 512",
+	"its size, {device_bytes} bytes, is not a multiple of 512",
 	"truncate it: {remedy}")
 REFUSES(RESERVE_GIVEN_LESS, RESERVE, EINVAL,
-	"--device-size {given_bytes} is less than the filesystem, which ends at "
-	"{filesystem_end}", NULL)
+	"--device-size {given_bytes} is too small: the filesystem ends at byte {filesystem_end}", NULL)
 REFUSES(RESERVE_GIVEN_MORE, RESERVE, ENOSPC,
-	"--device-size {given_bytes} is more than the device has: {device_bytes}", NULL)
+	"--device-size {given_bytes} is too large: the device has {device_bytes} bytes", NULL)
 REFUSES(RESERVE_NONE, RESERVE, ENOSPC,
 	"{reserve} needed after the content, {available} available",
 	"make the filesystem smaller or the device larger[, or use --reduce-device-size "
@@ -85,7 +84,7 @@ REFUSES(RESERVE_NONE_EXT, RESERVE, ENOSPC,
 	"make the filesystem smaller[: {remedy}][, or use --reduce-device-size {fitting_reserve}]")
 REFUSES(RESERVE_NONE_XFS, RESERVE, ENOSPC,
 	"{reserve} needed after the filesystem, {available} available",
-	"make the device larger, as xfs cannot shrink[, or use --reduce-device-size "
+	"make the device larger (xfs cannot shrink)[, or use --reduce-device-size "
 	"{fitting_reserve}]")
 REFUSES(RESERVE_TOO_LARGE, RESERVE, ENOSPC,
 	"{data_size} of data is less than half the reserve of {reserve}",
@@ -100,8 +99,7 @@ REFUSES(SECTOR_SIZE_FILESYSTEM, SECTOR_SIZE, EINVAL,
 	"{filesystem} with {block_size}-byte blocks cannot be mounted with --sector-size 4096",
 	"use --sector-size 512")
 REFUSES(SECTOR_SIZE_DEVICE, SECTOR_SIZE, EINVAL,
-	"the device has {device_sector}-byte sectors, in which {filesystem} cannot be "
-	"encrypted", NULL)
+	"{filesystem} cannot be encrypted on a device with {device_sector}-byte sectors", NULL)
 SAYS(HEADER, HEADER, OK, "the header fits before byte {data_offset}", NULL)
 SAYS(HIBERNATION, HIBERNATION, OK, "no hibernated system on this machine's swaps", NULL)
 /* clang-format on */

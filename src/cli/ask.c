@@ -33,12 +33,12 @@ static int read_all(int fd, uint8_t *buf, size_t size, uint64_t want, bool line,
 		const ssize_t k = coffer_signals_read(fd, buf + n, line ? 1 : limit - n);
 
 		if (k < 0 && errno == EINTR)
-			return coffer_err_set(e, EINTR, "stopped as asked; nothing was changed");
+			return coffer_err_set(e, EINTR, "stopped on request; nothing was changed");
 		if (k < 0)
 			return coffer_err_errno(e, errno, "read the key from %s", name);
 		if (k == 0 && want)
 			return coffer_err_set(
-				e, EIO, "%s has less than %" PRIu64 " bytes of key", name, want);
+				e, EIO, "%s has fewer than %" PRIu64 " bytes of key", name, want);
 		if (k == 0 && n == 0 && line) /* an empty line is an empty passphrase */
 			return coffer_err_set(
 				e, ENODATA, "no passphrase from %s; use --key-file FILE", name);

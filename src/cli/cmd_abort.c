@@ -21,7 +21,7 @@ static int run_abort(void *options)
 const struct coffer_cmd coffer_cmd_abort = {
 	.name = "abort",
 	.args = "DEVICE|IMAGE",
-	.summary = "Return to the plain filesystem while nothing is encrypted yet",
+	.summary = "Restore the plain filesystem while nothing is encrypted yet",
 	.options = COFFER_GROUPS(
 		{coffer_dry_run_options}, {coffer_quiet_options}, {coffer_common_options}),
 	.size = sizeof(struct coffer_call),

@@ -66,9 +66,9 @@ static int run_header_check(void *options)
 	if (r && !(call->quiet && code == COFFER_DONE)) {
 		coffer_show_checks(r->device, "", &r->checks, !call->quiet);
 		if (r->counts >= 0)
-			coffer_show_field(stdout, "in use",
-				"the %s copy, UUID %s, sequence number %" PRIu64,
-				copy_names[r->counts], r->copies[r->counts].uuid,
+			coffer_show_field(stdout, "current",
+				"%s header copy, UUID %s, sequence number %" PRIu64,
+				r->counts == 0 ? "first" : "second", r->copies[r->counts].uuid,
 				r->copies[r->counts].sequence);
 	}
 	if (code != COFFER_DONE)

@@ -83,8 +83,7 @@ static void show_status(const struct coffer_status *s)
 		coffer_show_field(
 			stdout, "note", "read without a lock: no access to /run/cryptsetup");
 	if (s->can_abort)
-		coffer_show_field(
-			stdout, "abort", "'coffer abort' returns to the plain filesystem");
+		coffer_show_field(stdout, "abort", "'coffer abort' restores the plain filesystem");
 	coffer_show_field(stdout, "next", "%s", s->next[0] ? s->next : "nothing");
 }
 

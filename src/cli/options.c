@@ -38,10 +38,10 @@ int coffer_key_check(const void *key_options, struct coffer_err *e)
 		return coffer_err_usage(e, "%s requires --key-file or --key-fd",
 			k->size ? "--keyfile-size" : "--keyfile-offset");
 	if (k->ask && file)
-		return coffer_err_usage(
-			e, "--ask and %s exclude each other", k->file ? "--key-file" : "--key-fd");
+		return coffer_err_usage(e, "--ask and %s are mutually exclusive",
+			k->file ? "--key-file" : "--key-fd");
 	if (k->file && k->fd >= 0)
-		return coffer_err_usage(e, "--key-file and --key-fd exclude each other");
+		return coffer_err_usage(e, "--key-file and --key-fd are mutually exclusive");
 	return 0;
 }
 

@@ -324,12 +324,12 @@ static bool read_kind(struct json_object *json, struct json_object *mandatory,
 	}
 	if (read_geometry(coffer_json_object(json, "segments"), c) < 0 || !is_ours(json, c, &why)) {
 		(void)coffer_err_set(e, EOPNOTSUPP,
-			"a reencryption that coffer does not support is under way: %s", why);
+			"a reencryption that coffer does not support is in progress: %s", why);
 		return false;
 	}
 	if (coffer_geometry_check(&c->geometry, e) < 0) {
-		(void)coffer_err_wrap(
-			e, -EOPNOTSUPP, "a reencryption that coffer does not support is under way");
+		(void)coffer_err_wrap(e, -EOPNOTSUPP,
+			"a reencryption that coffer does not support is in progress");
 		return false;
 	}
 	return true;

@@ -102,7 +102,7 @@ static enum coffer_operation decide_transition(
 	if (f->unexpected)
 		return DAMAGED("a placement was interrupted, but %" PRIu64
 			       " sectors (the first at byte %" PRIu64
-			       ") hold something that the placement never wrote",
+			       ") hold content that the placement never wrote",
 			f->unexpected, f->first_unexpected);
 	return COFFER_OP_REDO_PLACEMENT;
 }
@@ -121,7 +121,7 @@ static enum coffer_operation decide_no_header(
 		return DAMAGED("libcryptsetup refuses its LUKS2 header; 'coffer header check' has "
 			       "the reason");
 	if (copy[0].magic || copy[1].magic)
-		return DAMAGED("there is a LUKS2 header, but neither of its copies is whole");
+		return DAMAGED("there is a LUKS2 header, but neither copy is intact");
 	return COFFER_OP_START;
 }
 
@@ -134,7 +134,7 @@ enum coffer_operation coffer_decide(const struct coffer_facts *f, char *why, siz
 		return COFFER_OP_START;
 	/* To use either would overwrite the only copy of the other, which may be the right one. */
 	if (f->header.two_volumes)
-		return DAMAGED("its header copies are of two different volumes, with sequence "
+		return DAMAGED("its header copies belong to two different volumes, with sequence "
 			       "numbers %" PRIu64 " and %" PRIu64,
 			f->header.copy[0].seqid, f->header.copy[1].seqid);
 	if (f->header.newest < 0)

@@ -125,7 +125,7 @@ static int nothing_to_resume(const struct coffer_session *s, struct coffer_err *
 	const char *name = s->dev->name;
 
 	(void)coffer_err_set(e, ENOENT, "%s: %s: nothing to resume", name,
-		op == COFFER_OP_FINISH_UNDO ? "an undo is under way"
+		op == COFFER_OP_FINISH_UNDO ? "an undo is in progress"
 		: op == COFFER_OP_ENCRYPTED ? "encrypted already"
 					    : "no conversion");
 	if (op == COFFER_OP_START)

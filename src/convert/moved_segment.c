@@ -142,7 +142,7 @@ bool coffer_moved_segment_copy_is_incomplete(
 	if (v->copy_lost)
 		return SAY(text, text_size,
 			"no filesystem at byte %" PRIu64 ", where the moved-segment copy must lie, "
-			"but a spare superblock of %s further on",
+			"but a backup superblock of %s further on",
 			copy, coffer_fs_name(v->fs.kind));
 	if (v->has_copy && v->unsaved > 0)
 		return SAY(text, text_size,
@@ -181,7 +181,7 @@ static const char *reason_against(const struct coffer_moved_segment *v)
 	if (v->unlike_header > 0)
 		return "some of the first bytes are neither a header's nor the copy's";
 	if (mirror_disagrees(v))
-		return "the spare superblock is of another filesystem";
+		return "the backup superblock belongs to another filesystem";
 	return v->unconverted ? NULL : "the data may be encrypted already";
 }
 

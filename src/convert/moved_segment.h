@@ -22,7 +22,7 @@ struct coffer_moved_segment {
 	bool has_copy;
 	struct coffer_geometry geometry;
 	struct coffer_fs fs;	/* in the copy; it ends at L or before */
-	bool mirror_agrees;	/* its spare superblock further on is of the same filesystem */
+	bool mirror_agrees;	/* its backup superblock further on is of the same filesystem */
 	bool several;		/* copies at several places: one may be a part of another */
 	bool unconverted;	/* no step can have written into the filesystem */
 	bool same_fs;		/* the filesystem at byte 0 is the copy's */
@@ -42,7 +42,7 @@ struct coffer_moved_segment {
 	uint64_t header_end;	 /* what is written of the header ends here, at S or before */
 	uint64_t unsaved;	 /* sectors before it that no header has, and that the copy lacks */
 	uint64_t unsaved_beyond; /* the same, from there on: no header is written there */
-	/* No filesystem begins at byte 0, but its spare superblock (fs) lies further on. */
+	/* No filesystem begins at byte 0, but its backup superblock (fs) lies further on. */
 	bool start_lost;
 	/* The record of a placement that block 0 has no trace of. */
 	bool has_stale_record;

@@ -341,7 +341,7 @@ static int search_record(struct search *s, struct coffer_err *e)
 	return 0;
 }
 
-/* Is there, in [@from, @end), a spare superblock whose place does not depend on a superblock? ext4
+/* Is there, in [@from, @end), a backup superblock whose place does not depend on a superblock? ext4
  * has one for each block size, btrfs one. */
 static int find_spare(
 	struct search *s, uint64_t from, uint64_t end, bool *ret, struct coffer_err *e)
@@ -542,6 +542,6 @@ int coffer_moved_segment_refuse(
 		return 0;
 	}
 	r = coffer_err_needs_repair(e, EUCLEAN, "%s: %s; nothing was changed", name, why);
-	(void)coffer_err_advise(e, r, "see %s", coffer_command("coffer repair --dry-run", name).s);
+	(void)coffer_err_advise(e, r, "run %s", coffer_command("coffer repair --dry-run", name).s);
 	return coffer_err_id(e, r, id);
 }

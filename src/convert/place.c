@@ -198,7 +198,7 @@ static int save_segment(struct coffer_dev *d, struct coffer_record *rec, struct 
 	if (r < 0)
 		return r;
 	if (memcmp(rec->segment_hash, saving.segment_hash, COFFER_SHA256_SIZE) != 0)
-		return coffer_err_set(e, EIO, "%s has changed while it was copied", d->name);
+		return coffer_err_set(e, EIO, "%s changed while it was copied", d->name);
 	return 0;
 }
 

@@ -37,7 +37,7 @@ int coffer_session_check_stop(struct coffer_session *s, struct coffer_err *e)
 {
 	if (!s->o->callbacks.stop || !s->o->callbacks.stop(s->o->callbacks.userdata))
 		return 0;
-	(void)coffer_err_set(e, EINTR, "stopped as asked");
+	(void)coffer_err_set(e, EINTR, "stopped on request");
 	if (!s->changed)
 		coffer_err_append(e, "; this run has not changed %s", s->dev->name);
 	coffer_err_outcome(e, COFFER_INTERRUPTED);
@@ -114,9 +114,7 @@ int coffer_session_unlock_fd(struct coffer_session *s, int fd, struct coffer_err
 {
 	const int r = coffer_luks2_unlock(fd, s->own.passphrase, &s->own.key, e);
 
-	if (r == -EPERM)
-		coffer_err_append(e, " of %s", s->dev->name);
-	return r;
+	return r == -EPERM ? coffer_err_wrap(e, r, "%s", s->dev->name) : r;
 }
 
 /* Another program may change keyslots between two commits: they are copied under the lock. */

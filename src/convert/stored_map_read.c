@@ -70,7 +70,7 @@ const char *coffer_map_on_disk_objection(
 	if (strcmp(m->map->uuid, disk->header->uuid) != 0)
 		return "the used map is of another volume";
 	if (m->map->void_)
-		return "an earlier run has made the used map void";
+		return "an earlier run has invalidated the used map";
 	if (!coffer_geometry_equal(&m->map->geometry, &disk->facts.conversion.geometry))
 		return "the used map is of another layout";
 	return NULL;

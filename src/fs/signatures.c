@@ -102,10 +102,9 @@ int coffer_refuse_hibernation(struct coffer_err *e)
 		blkid_dev_next(it, &dev) == 0 && (dev = blkid_verify(cache, dev)))
 		r = coffer_err_advise(e,
 			coffer_err_refuse(e, EBUSY,
-				"%s holds the memory of a hibernated system, whose filesystems "
-				"must not change",
+				"%s holds a hibernated system, whose filesystems must not change",
 				blkid_dev_devname(dev)),
-			"resume that system and shut it down, or run mkswap on %s",
+			"resume that system and shut it down, or discard it: mkswap %s",
 			blkid_dev_devname(dev));
 	if (it)
 		blkid_dev_iterate_end(it);

@@ -64,13 +64,13 @@ static int refuse_no_header(const struct coffer_disk *disk, struct coffer_err *e
 
 	if (disk->operation == COFFER_OP_REDO_PLACEMENT || disk->operation == COFFER_OP_FINISH_UNDO)
 		return coffer_err_no(e, ENODATA,
-			"%s: the LUKS2 header is only partly placed; see %s", name,
-			coffer_command("coffer status", name).s);
+			"%s: the LUKS2 header is only partly placed; for the next command, run %s",
+			name, coffer_command("coffer status", name).s);
 	if (f->transition_error == 0 || f->header.copy[0].magic ||
 		(f->header.copy[1].magic && f->block_0_is_ours))
 		return coffer_err_id(e,
 			coffer_err_needs_repair(e, EUCLEAN,
-				"%s: neither header copy is whole; see %s", name,
+				"%s: neither header copy is intact; run %s", name,
 				coffer_command("coffer repair --dry-run", name).s),
 			COFFER_FINDING_HEADER_COPIES);
 	return coffer_err_id(e, coffer_err_no(e, ENODATA, "%s: no LUKS2 header found", name),
@@ -90,7 +90,7 @@ static int check_disk(struct backup *b, struct coffer_err *e)
 		r = refuse_no_header(&disk, e);
 	else if (disk.facts.header.two_volumes)
 		r = coffer_err_needs_repair(e, EUCLEAN,
-			"%s: %s; which of the two to save is unknown", b->dev->name, disk.why);
+			"%s: %s; it is unknown which one to back up", b->dev->name, disk.why);
 	else if (disk.facts.kind_error < 0)
 		r = coffer_err_needs_repair(e, EUCLEAN, "%s: contradictory metadata: %s",
 			b->dev->name, disk.facts.kind_reason.msg);
@@ -116,7 +116,7 @@ static int read_once(
 	if (size == 0 || size > b->dev->size ||
 		coffer_areas_read(h->json, copies, size, &b->areas) < 0)
 		return coffer_err_needs_repair(
-			e, EUCLEAN, "%s: the keyslots lie at impossible places", b->dev->name);
+			e, EUCLEAN, "%s: the keyslots are at impossible offsets", b->dev->name);
 	file = coffer_dev_buffer(size + COFFER_TRAILER_SIZE);
 	if (!file)
 		return coffer_err_errno(e, ENOMEM, "copy the header of %s", b->dev->name);
@@ -186,8 +186,8 @@ static int read_header(struct backup *b, struct coffer_err *e)
 	if (r < 0)
 		return r;
 	if (!same)
-		return coffer_err_set(e, EAGAIN,
-			"%s: the header changed during each of %d readings", b->dev->name, TRIES);
+		return coffer_err_set(e, EAGAIN, "%s: the header changed during each of %d reads",
+			b->dev->name, TRIES);
 	coffer_image_clean(b->file, *size, b->header->copy_size, &b->areas);
 	r = coffer_image_accepted(b->file, *size, &stop, &why);
 	if (r == -EBADMSG)

@@ -285,7 +285,7 @@ static int read_copies(
 	if (r == -ENOMEM)
 		return failed(e, r);
 	if (r < 0)
-		return damaged(e, "its metadata are not valid JSON");
+		return damaged(e, "its metadata is not valid JSON");
 	b->info.seqid = bin[0].seqid;
 	b->copy_size = bin[0].copy_size;
 	memcpy(b->info.uuid, bin[0].uuid, sizeof(b->info.uuid));
@@ -314,7 +314,7 @@ static int check_metadata(const struct coffer_backup *b, struct coffer_err *e)
 		if (found.items[i].verdict == COFFER_VERDICT_BAD &&
 			(found.items[i].id == COFFER_FINDING_DIGEST ||
 				found.items[i].id == COFFER_FINDING_SEGMENT))
-			return coffer_err_set(e, EBADMSG, "the backup's metadata are wrong: %s",
+			return coffer_err_set(e, EBADMSG, "the backup's metadata is invalid: %s",
 				found.items[i].text);
 	return 0;
 }
@@ -333,14 +333,15 @@ static int check_header(
 	i->image_size = coffer_image_size(b->json, b->copy_size);
 	if (i->image_size == 0 ||
 		coffer_areas_read(b->json, 2 * b->copy_size, i->image_size, &b->areas) < 0)
-		return coffer_err_set(e, EBADMSG, "the backup's keyslots lie at impossible places");
+		return coffer_err_set(
+			e, EBADMSG, "the backup's keyslots are at impossible offsets");
 	if (n < i->image_size)
 		return damaged(e, "its end is missing");
 	if (n != i->image_size + (i->sealed ? COFFER_TRAILER_SIZE : 0))
 		return damaged(e, "it is longer than its header");
 	if (coffer_backup_read_conversion(b->json, i, &why) < 0)
 		return coffer_err_set(
-			e, EBADMSG, "the backup's metadata are contradictory: %s", why.msg);
+			e, EBADMSG, "the backup's metadata contradicts itself: %s", why.msg);
 	if (i->sealed && (i->conversion != t->info.conversion || i->pointer != t->info.pointer ||
 				 i->seqid != t->info.seqid || b->copy_size != t->copy_size ||
 				 i->data_offset != t->info.data_offset ||

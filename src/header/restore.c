@@ -80,7 +80,7 @@ static int compare_keyslots(
 		return 0;
 	if (coffer_areas_read(s->header->json, 0, COFFER_MAX_HEADER_IMAGE, ret_now) < 0)
 		return coffer_err_needs_repair(
-			e, EUCLEAN, "%s: the keyslots lie at impossible places", s->dev->name);
+			e, EUCLEAN, "%s: the keyslots are at impossible offsets", s->dev->name);
 	return coffer_restore_compare(s, ret_now, e);
 }
 

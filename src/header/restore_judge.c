@@ -92,7 +92,7 @@ int coffer_restore_refuse(
 		if (allow & words[i].word)
 			used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s",
 				used ? "," : "", words[i].name);
-	(void)coffer_err_advise(e, -EPERM, "if this is intended, add --allow %s", list);
+	(void)coffer_err_advise(e, -EPERM, "to restore it anyway, add --allow %s", list);
 	return coffer_err_id(e, -EPERM, first->id);
 }
 

@@ -46,7 +46,7 @@ static int check_size(const struct coffer_dev *d, struct coffer_err *e)
 		return coffer_err_set(e, EIO, "%s was removed", d->name);
 	return coffer_err_needs_repair(e, ENXIO,
 		"%s shrank during the run from %" PRIu64 " to %" PRIu64
-		" bytes; give it its size back, and the rest of its content if it was kept",
+		" bytes; enlarge it to its old size, with its old content if that was kept",
 		d->name, d->size, now);
 }
 

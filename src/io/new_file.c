@@ -34,7 +34,7 @@ int coffer_new_file_open(const char *path, struct coffer_new_file *ret, struct c
 	f.folder = coffer_high_fd(
 		open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOCTTY));
 	if (f.folder < 0)
-		return coffer_err_errno(e, errno, "open the folder of %s", path);
+		return coffer_err_errno(e, errno, "open the directory of %s", path);
 	if (fstatat(f.folder, f.name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return coffer_err_refuse(
 			e, EEXIST, "%s exists; coffer does not overwrite it", path);
@@ -124,7 +124,7 @@ int coffer_new_file_write(
 		return coffer_err_errno(e, -r, "name %s", f->path);
 	}
 	if (fsync(f->folder) < 0) {
-		r = coffer_err_errno(e, errno, "flush the folder of %s", f->path);
+		r = coffer_err_errno(e, errno, "flush the directory of %s", f->path);
 		(void)unlinkat(f->folder, f->name, 0);
 	}
 	return r;

@@ -164,7 +164,7 @@ int coffer_luks2_copy_seal(uint8_t *copy, uint64_t seqid, const char *json, stru
 
 	if (n >= area)
 		return coffer_err_set(e, ENOSPC,
-			"LUKS2 metadata of %zu bytes do not fit into %zu bytes", n, area);
+			"LUKS2 metadata of %zu bytes does not fit into %zu bytes", n, area);
 	put_be64(copy + AT_SEQID, seqid);
 	memcpy(copy + COFFER_LUKS2_BIN, json, n); /* NOLINT: the memset ends it */
 	memset(copy + COFFER_LUKS2_BIN + n, 0, area - n);

@@ -238,8 +238,9 @@ static int check_unchanged(
 		strcmp(bin.uuid, h->uuid) != 0)
 		return coffer_err_id(e,
 			coffer_err_needs_repair(e, ESTALE,
-				"the LUKS2 header of %s has changed: by another program, or the "
-				"device loses writes; nothing more was written",
+				"another program changed the LUKS2 header of %s, or the device "
+				"lost "
+				"a write; nothing more was written",
 				d->name),
 			COFFER_FINDING_CHANGED);
 	return 0;
@@ -264,7 +265,7 @@ static int text_of(const struct coffer_header *h, const char **ret, struct coffe
 		return coffer_err_errno(e, ENOMEM, "write the LUKS2 metadata");
 	if (r < 0 || !coffer_json_equal(again, h->json))
 		return coffer_err_needs_repair(e, EBADMSG,
-			"the LUKS2 metadata cannot be written as they were read; nothing was "
+			"the LUKS2 metadata cannot be written as it was read; nothing was "
 			"written");
 	*ret = text;
 	return 0;

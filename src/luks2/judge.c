@@ -59,10 +59,10 @@ static int header_of(const struct coffer_luks2_copy *copy, int *ret, struct coff
 	int r;
 
 	if (!other)
-		return coffer_err_errno(e, ENOMEM, "judge the LUKS2 header");
+		return coffer_err_errno(e, ENOMEM, "check the LUKS2 header");
 	r = coffer_luks2_copy_other(copy->copy, other, salt);
 	if (r < 0)
-		return coffer_err_errno(e, -r, "judge the LUKS2 header");
+		return coffer_err_errno(e, -r, "check the LUKS2 header");
 	r = coffer_memfd("coffer-copy", size ? size : 2 * n, &fd, e);
 	if (r < 0)
 		return r;
@@ -104,7 +104,7 @@ int coffer_luks2_copy_ask(
 		d->judge = coffer_judge_new(NULL);
 	r = d->judge ? coffer_sha256(copy->text, copy->text_size, answer.hash) : -ENOMEM;
 	if (r < 0)
-		return coffer_err_errno(e, -r, "judge the LUKS2 header of %s", d->name);
+		return coffer_err_errno(e, -r, "check the LUKS2 header of %s", d->name);
 	known = find(d->judge, &answer);
 	if (known)
 		answer = *known;

@@ -132,7 +132,7 @@ int coffer_reencrypt_digest_verify(
 		digest = coffer_keyslot_only_digest(json, slot.name);
 	if (!digest)
 		return coffer_err_set(e, EKEYREJECTED,
-			"the reencryption metadata have no digest; run 'cryptsetup repair' first");
+			"the reencryption metadata has no digest; run 'cryptsetup repair' first");
 	r = coffer_secret_new(MAX_BLOB, &s, e);
 	if (r < 0)
 		return r;
@@ -160,7 +160,7 @@ int coffer_reencrypt_digest_verify(
 			coffer_json_string(digest, "digest"), want, sizeof(want), &want_size) < 0 ||
 		want_size < MIN_DIGEST || want_size > MAX_DIGEST)
 		return coffer_err_set(e, EBADMSG,
-			"the reencryption metadata or their digest are invalid or not supported; "
+			"the reencryption metadata or its digest is invalid or not supported; "
 			"try 'cryptsetup reencrypt --resume-only'");
 	r = coffer_pbkdf2(hash, s->data, b.n, salt, salt_size, iterations, have, want_size);
 	if (r < 0)
@@ -170,7 +170,7 @@ int coffer_reencrypt_digest_verify(
 			hash);
 	if (!coffer_equal_secret(have, want, want_size))
 		return coffer_err_set(e, EKEYREJECTED,
-			"the reencryption metadata do not match their digest: another program "
+			"the reencryption metadata does not match its digest: another program "
 			"changed them");
 	return 0;
 }

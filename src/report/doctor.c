@@ -121,7 +121,7 @@ static int conclude(const struct coffer_doctor_report *r, struct coffer_err *e)
 	if (bad == 0)
 		return 0;
 	k = coffer_err_set(
-		e, EBADMSG, "%zu %s care", bad, bad == 1 ? "finding needs" : "findings need");
+		e, EBADMSG, "%zu %s attention", bad, bad == 1 ? "finding needs" : "findings need");
 	coffer_err_outcome(e, COFFER_NO);
 	return k;
 }

@@ -46,13 +46,14 @@ static const struct {
 	[COFFER_WORK_UNDO] = {"undo",
 		"finish the interrupted abort: write the first bytes back from their copy",
 		"the first bytes are partly written and the disk cannot be mounted; their copy is "
-		"whole, and the same command resumes"},
+		"complete, and the same command resumes"},
 	[COFFER_WORK_SAVE] = {"save",
 		"copy the first bytes and the new header to the reserve, and verify both",
 		"the filesystem is unchanged; the same command starts again"},
 	[COFFER_WORK_PLACE] = {"place", "write the header over the first bytes",
 		"the header is partly written and the disk cannot be mounted; the copy of the "
-		"first bytes is whole, the same command resumes, and 'coffer abort' restores the "
+		"first bytes is complete, the same command resumes, and 'coffer abort' restores "
+		"the "
 		"filesystem"},
 	[COFFER_WORK_CONVERT] = {"convert",
 		"move and encrypt the data step by step, from its end to its start, and commit "

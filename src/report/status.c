@@ -119,7 +119,8 @@ static int read_plain(
 	(void)snprintf(s->filesystem, sizeof(s->filesystem), "%s", g.content.type);
 	if (plain->torn) {
 		(void)snprintf(s->why, sizeof(s->why),
-			"the first bytes are partly overwritten with a LUKS2 header; a whole copy "
+			"the first bytes are partly overwritten with a LUKS2 header; a complete "
+			"copy "
 			"of them is at byte %" PRIu64,
 			coffer_segment_copy_offset(&v->geometry));
 	} else if (coffer_moved_segment_is_ambiguous(v, why, sizeof(why))) {
@@ -170,7 +171,7 @@ static int read_disk(
 		if (r < 0 || !again)
 			return r;
 	}
-	return coffer_err_set(e, EBUSY, "%s changes while it is read", dev->name);
+	return coffer_err_set(e, EBUSY, "%s keeps changing while it is read", dev->name);
 }
 
 /* --- a disk with a header --- */
@@ -224,8 +225,8 @@ static void set_facts(struct coffer_status *s, const struct coffer_disk *disk)
 		set_why(s, disk->why);
 	else if (disk->operation == COFFER_OP_SHRUNK)
 		(void)snprintf(s->why, sizeof(s->why),
-			"the device has %" PRIu64 " bytes, and the conversion needs %" PRIu64
-			"; make it as large again",
+			"the device has %" PRIu64 " bytes, and the conversion on it needs %" PRIu64
+			"; enlarge it to its old size",
 			s->size, s->device_size);
 	else if (disk->header && !f->header.agree && !s->why[0])
 		set_why(s, "one of the two header copies is torn or out of date");

@@ -50,7 +50,7 @@ static int copy_header(struct coffer_verifier *s, bool *ret_again, struct coffer
 			return r;
 	}
 	return coffer_err_set(
-		e, EBUSY, "the LUKS2 header of %s changes while it is read", s->dev->name);
+		e, EBUSY, "the LUKS2 header of %s keeps changing while it is read", s->dev->name);
 }
 
 /* The disk, and a copy of its header in memory that is of the same moment. */
@@ -71,7 +71,7 @@ static int read_disk(struct coffer_verifier *s, struct coffer_err *e)
 		if (r < 0 || !again)
 			return r;
 	}
-	return coffer_err_set(e, EBUSY, "%s changes while it is read", s->dev->name);
+	return coffer_err_set(e, EBUSY, "%s keeps changing while it is read", s->dev->name);
 }
 
 static int run(struct coffer_verifier *s, struct coffer_err *e)

@@ -97,7 +97,7 @@ static struct coffer_argument slot_name(const struct coffer_keyslot *slot)
 
 	(void)snprintf(text, sizeof(text), "%u (%s%s%" PRIu64 " bits%s%s)", slot->number, slot->kdf,
 		slot->kdf[0] ? ", " : "", (uint64_t)slot->key_size * 8,
-		slot->bound ? "" : ", not of the volume key",
+		slot->bound ? "" : ", not for the volume key",
 		slot->priority == 0 ? ", used only on request" : "");
 	return COFFER_ARG_TEXT("keyslot", text);
 }

@@ -216,7 +216,7 @@ static const struct {
 	{"the moved-segment copy must lie at byte ", head_should_lie, NULL},
 	{"its record at byte ", record_is_missing, " is missing or damaged"},
 	{"its image at byte ", image_is_damaged, " is damaged"},
-	{"(the first at byte ", sector_is_strange, ") hold something that the placement never"},
+	{"(the first at byte ", sector_is_strange, ") hold content that the placement never"},
 	{"the first bytes are safe in their copy at byte ", head_is_safe, NULL},
 	{"its first bytes are whole in their copy at byte ", head_is_safe, NULL},
 	{"and a copy of them lies at byte ", is_copy, NULL},
@@ -266,7 +266,7 @@ static bool rest_is_true(struct lab *l, const char *said, char why[256])
 	const uint64_t s = shift_of(l->row);
 	const char *wrong = NULL;
 
-	if (strstr(said, "neither of its copies is whole") && oracle_loads(disk, s, l->size))
+	if (strstr(said, "neither copy is intact") && oracle_loads(disk, s, l->size))
 		wrong = "stock loads a header";
 	else if (strstr(said, "sectors of two different placements") && different_ids(disk) < 2)
 		wrong = "there are none";

@@ -117,7 +117,7 @@ def no_end(h):
 
 
 BOTH = {"header-primary", "header-secondary"}
-LOOK = "see 'coffer repair --dry-run "
+LOOK = "run 'coffer repair --dry-run "
 COPIES = [
     # name, damage, ids that are BAD, which copy counts, how the remedy begins
     ("a bit of the first one's metadata", flip(5000), {"header-primary"}, 1, LOOK),
@@ -477,7 +477,7 @@ def as_text():
     p = run(ASAN, "header", "check", img)
     lines = p.stdout.splitlines()
     assert lines[0] == f"{img}: 12 checks, 0 failed, 0 skipped" and not p.stderr, p
-    assert lines[-1].startswith("  in use    the primary copy, UUID "), lines
+    assert lines[-1].startswith("  current   first header copy, UUID "), lines
     p = run(ASAN, "header", "check", "-q", img)
     assert not p.stdout and not p.stderr, p
     xor(img, 5000)

@@ -156,7 +156,7 @@ def encrypt():
         assert phase in p.stderr, p.stderr
     check(img)
     p = program("encrypt", img, key, status=(4,))
-    assert "LUKS already" in p.stderr, p.stderr
+    assert "already a LUKS volume" in p.stderr, p.stderr
 
 
 def resume():
@@ -208,7 +208,7 @@ def plan():
             (box.plain, box.end, 0, [r"about \d+ s, between \d+",
                             r"^ok +filesystem +.*ext4", r"power cut at 'convert': "]),
             (half, left, 0, []),
-            (done, None, 4, [r"^bad +state +.*LUKS already"]),
+            (done, None, 4, [r"^bad +state +.*already a LUKS volume"]),
             (key, None, 4, [r"^bad +filesystem +"])]:
         before = sha256(img)
         p = program("plan", img, status=(status,))
@@ -271,9 +271,9 @@ def doctor():
                 env=environment())
         assert p.stdout == "" and p.stderr == "", p
         p = run(*alone, programs["doctor"], torn, status=(3,), env=environment())
-    assert re.fullmatch(rf"{torn}: header-primary: .*torn.*\n\tsee 'coffer repair --dry-run {torn}'\n",
+    assert re.fullmatch(rf"{torn}: header-primary: .*torn.*\n\trun 'coffer repair --dry-run {torn}'\n",
                         p.stdout), p
-    assert "1 finding needs care" in p.stderr, p.stderr
+    assert "1 finding needs attention" in p.stderr, p.stderr
     assert sha256(torn) == before, "it was changed"
 
 

@@ -229,7 +229,7 @@ def name_with_spaces():
     write_at(img, 12 * MiB, os.urandom(MiB))
     f = refused(img, "moved-segment-ambiguous")
     p = encrypt(img, box.key, *RESERVE, status=(6,))
-    look = p.stderr[p.stderr.index("see coffer repair") + 4:]
+    look = p.stderr[p.stderr.index("run coffer repair") + 4:]
     assert run(*shlex.split(look.replace("coffer", COFFER, 1)), status=(6,))
     run(*command_of(f, 1, img))
     assert read_at(img, 0, box.end) == read_at(box.plain, 0, box.end), "the remedy is wrong"

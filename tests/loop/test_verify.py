@@ -275,7 +275,7 @@ def damaged_header(damage, first, second, status, stage="encrypted", **checks):
     expect(report, stage, header_primary=first, header_secondary=second, **checks)
     for c in report["checks"]:
         if c["id"].startswith("header-") and c["verdict"] == "bad" and stage == "encrypted":
-            assert c["advice"].startswith(f"see 'coffer repair --dry-run {img}'"), c
+            assert c["advice"].startswith(f"run 'coffer repair --dry-run {img}'"), c
     # what is left is read as if nothing were wrong
     if stage == "encrypted" and not checks:
         expect(report, stage, metadata="ok", keyslot="ok note", digest="ok")

@@ -447,7 +447,7 @@ static const struct row {
 		{NONE, NONE}, NO_SAFE_REPAIR, "Ambiguous moved segment"},
 	{"plain, coffer was saving", COFFER_OP_START, saving, NULL, {NONE, NONE}, GOES, ""},
 	{"plain, its start is lost", COFFER_OP_START, head_lost, "moved-segment-lost", {NONE, NONE},
-		NO_SAFE_REPAIR, "spare superblock"},
+		NO_SAFE_REPAIR, "backup superblock"},
 	{"plain, an old spare superblock", COFFER_OP_START, old_mirror, NULL, {NONE, NONE}, GOES,
 		""},
 	{"plain, something unknown", COFFER_OP_START, unknown_content, "content", {NONE, NONE},
@@ -531,7 +531,7 @@ static const struct row {
 		"cryptsetup reencrypt --resume-only disk"},
 	{"cryptsetup's, inside a step", COFFER_OP_OTHER, hot_other, "conversion", {NONE, NONE},
 		FOREIGN, "cryptsetup repair disk"},
-	{"smaller", COFFER_OP_SHRUNK, both_whole, "size", {NONE, NONE}, FOREIGN, "as large"},
+	{"smaller", COFFER_OP_SHRUNK, both_whole, "size", {NONE, NONE}, FOREIGN, "its old size"},
 };
 
 static void check_row(const struct row *row, bool seen[COFFER_N_REPAIRS])

@@ -65,7 +65,7 @@ static void check_small_ones(void)
 	r |= coffer_judge_udev(COFFER_UDEV_HIDDEN, &l);
 	one("udev: for root only", &l, "udev", UNCHECKED, "only root", "");
 	r |= coffer_judge_udev(COFFER_UDEV_SILENT, &l);
-	one("udev: silent", &l, "udev", NOTE, "wait for it without end", "DM_DISABLE_UDEV=1");
+	one("udev: silent", &l, "udev", NOTE, "wait for it forever", "DM_DISABLE_UDEV=1");
 	r |= coffer_judge_memory_lock(57344, 0, &l);
 	one("memory: can be locked", &l, "memory-lock", OK, "56.0 KiB", "");
 	r |= coffer_judge_memory_lock(57344, ENOMEM, &l);

@@ -44,7 +44,7 @@ static const char *remedy(const struct coffer_findings *l, const char *id)
 
 /* --- header copies --- */
 
-#define LOOK "see coffer repair --dry-run 'a b'"
+#define LOOK "run coffer repair --dry-run 'a b'"
 
 static const struct {
 	const char *name;
