@@ -54,7 +54,7 @@ static int find_traces(struct coffer_restore *s, struct coffer_err *e)
 	else if (r == 0 && disk.facts.header.newest < 0)
 		r = coffer_moved_segment_read(&disk, &v, e);
 	if (r == 0 && coffer_moved_segment_is_torn(&v, why, sizeof(why)))
-		found = "a torn moved segment that can be repaired";
+		found = "a torn moved segment";
 	(void)snprintf(s->content, sizeof(s->content), "%s", found);
 	coffer_disk_reset(&disk);
 	return r;

@@ -291,7 +291,7 @@ tap.run([
     ("refused: a filesystem instead", foreign_content, ext4, "ext4"),
     ("refused: a partition table instead", foreign_content, gpt, "gpt"),
     ("refused: LUKS1 instead", foreign_content, luks1, "LUKS1"),
-    ("refused: a head torn by stock", foreign_content, torn_by_stock, "filesystem"),
+    ("refused: a head torn by stock", foreign_content, torn_by_stock, "torn moved segment"),
     ("refused: another volume", other_volume),
     ("refused: one word of --allow missing", one_by_one),
     ("refused: other sets of keys", key_sets),
