@@ -92,6 +92,8 @@ SAYS(CHECK_SIGNATURE_INSIDE, SIGNATURE, BAD,
 SAYS(CHECK_COPIES_ADVICE, HEADER_COPIES, BAD,
 	NULL,
 	"[if {uuid} is the right volume, not {other}: ]rewrite both copies: {remedy}")
+SAYS(CHECK_BACKUP_DAMAGED, BACKUP, BAD, "{reason}", NULL)
+SAYS(CHECK_BACKUP_NEWER, BACKUP, UNCHECKED, "{reason}", NULL)
 SAYS(CHECK_FILE_ADVICE, BACKUP, BAD, NULL, "take another backup of the header")
 SAYS(CHECK_RESTORE_ADVICE, BACKUP, BAD, NULL, "restore an earlier backup: {remedy}")
 SAYS(CHECK_PARTIAL, STATE, BAD, "the LUKS2 header is only partly placed",
