@@ -43,6 +43,9 @@ SAYS(METADATA_REENCRYPTION_NONE, REENCRYPTION, OK, "no reencryption is in progre
 SAYS(METADATA_REENCRYPTION, REENCRYPTION, NOTE,
 	"[{copy}: ]a reencryption is in progress",
 	"for the next command, run {remedy}")
+SAYS(METADATA_REENCRYPTION_NO_DATA, REENCRYPTION, NOTE,
+	"[{copy}: ]a reencryption was in progress: its next step makes a backup worthless",
+	"back up the header again after the conversion")
 SAYS(METADATA_REENCRYPTION_OLD, REENCRYPTION, NOTE,
 	"[{copy}: ]a reencryption begun by cryptsetup 2.4.2 or older has no digest",
 	"newer versions resume it after {remedy}")

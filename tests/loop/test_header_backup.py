@@ -330,6 +330,9 @@ def during_a_conversion():
     assert report["backup"]["pointer"] == coffer.pointer(img), report
     assert {n["id"] for n in report["notes"]} == {"conversion"}, report
     path = report["file"]
+    # Bug: header check named 'coffer status FILE', which says "shrunk"
+    assert checked(path, 0)[1]["reencryption"] == "back up the header again after the conversion"
+    assert "coffer status" in checked(img, 0)[1]["reencryption"]
     # nothing has moved: it may go back onto a torn disk; afterwards it may not
     torn = copy(img)
     write(torn, 16384 + 5000, b"\xaa" * 64)
