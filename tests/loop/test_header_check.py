@@ -550,6 +550,7 @@ with stack:
         ("help: of the verb, by its name", usage, ["help", "header", "check"], "--json", 0),
         ("help: of the first word", usage, ["header", "--help"], "  header check  ", 0),
         ("help: of the first word, by its name", usage, ["help", "header"], "header check  ", 0),
+        ("Bug: help: of another second word", usage, ["help", "header", "foo"], "'header foo'"),
         ("help: lists the verb", usage, ["--help"], "  header check  ", 0),
     ])
 tap.done()
