@@ -43,6 +43,9 @@ SAYS(METADATA_REENCRYPTION_NONE, REENCRYPTION, OK, "no reencryption is in progre
 SAYS(METADATA_REENCRYPTION, REENCRYPTION, NOTE,
 	"[{copy}: ]a reencryption is in progress",
 	"for the next command, run {remedy}")
+SAYS(METADATA_REENCRYPTION_NO_DATA, REENCRYPTION, NOTE,
+	"[{copy}: ]a reencryption was in progress: its next step makes a backup worthless",
+	"back up the header again after the conversion")
 SAYS(METADATA_REENCRYPTION_OLD, REENCRYPTION, NOTE,
 	"[{copy}: ]a reencryption begun by cryptsetup 2.4.2 or older has no digest",
 	"newer versions resume it after {remedy}")
@@ -92,6 +95,8 @@ SAYS(CHECK_SIGNATURE_INSIDE, SIGNATURE, BAD,
 SAYS(CHECK_COPIES_ADVICE, HEADER_COPIES, BAD,
 	NULL,
 	"[if {uuid} is the right volume, not {other}: ]rewrite both copies: {remedy}")
+SAYS(CHECK_BACKUP_DAMAGED, BACKUP, BAD, "{reason}", NULL)
+SAYS(CHECK_BACKUP_NEWER, BACKUP, UNCHECKED, "{reason}", NULL)
 SAYS(CHECK_FILE_ADVICE, BACKUP, BAD, NULL, "take another backup of the header")
 SAYS(CHECK_RESTORE_ADVICE, BACKUP, BAD, NULL, "restore an earlier backup: {remedy}")
 SAYS(CHECK_PARTIAL, STATE, BAD, "the LUKS2 header is only partly placed",

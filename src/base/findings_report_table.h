@@ -226,6 +226,7 @@ SAYS(MEMORY_LOCK_FAILED, MEMORY_LOCK, BAD,
 	"raise the limit with {remedy}, or run coffer as root")
 SAYS(DISKS_NONE, DISKS, OK,
 	"no block device of this machine has LUKS or an unfinished conversion", NULL)
+SAYS(DISKS_HIDDEN_ONE, DISKS, UNCHECKED, "{disks} block device cannot be read by this user", NULL)
 SAYS(DISKS_HIDDEN, DISKS, UNCHECKED, "{disks} block devices cannot be read by this user", NULL)
 SAYS(DISKS_UNLISTED, DISKS, UNCHECKED, "the block devices cannot be listed: {reason}", NULL)
 SAYS(DISK_UNREAD, DISK, UNCHECKED, "{reason}", NULL)

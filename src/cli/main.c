@@ -114,7 +114,8 @@ static int wrong_usage(const char *verb, char **words, const struct coffer_err *
 		return COFFER_USAGE;
 	}
 	o = coffer_json_report(&(struct coffer_call){.verb = "usage"});
-	COFFER_PUT(o, "verb", verb);
+	if (verb)
+		COFFER_PUT(o, "verb", verb);
 	return coffer_json_finish(o, COFFER_USAGE, e);
 }
 
@@ -138,33 +139,25 @@ static int run_verb(const struct coffer_cmd *cmd, int argc, char **argv)
 	return coffer_show_end(COFFER_DONE);
 }
 
-static bool is_help(const char *word)
+/* Is @word the option @name, in full or shortened, or "-" and its @letter? */
+static bool is_option(const char *word, const char *name, char letter)
 {
-	return word && (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0);
+	return word && word[0] == '-' &&
+	       ((word[1] == letter && !word[2]) ||
+		       (word[1] == '-' && word[2] && strncmp(word, name, strlen(word)) == 0));
 }
 
-/* coffer help [VERB]; for unknown words the help of coffer itself. */
-static int run_help(char **words)
-{
-	int n;
-	const struct coffer_cmd *cmd = find_cmd(words, &n);
-
-	if (cmd && !words[n])
-		coffer_print_help(cmd);
-	else
-		print_usage(stdout, words[0] && !words[1] && is_group(words[0]) ? words[0] : "");
-	return coffer_show_end(COFFER_DONE);
-}
-
-/* @words begin with no verb. */
-static int run_unknown(char **words)
+/* @words begin with no verb. @help: they follow "coffer help". */
+static int run_unknown(char **words, bool help)
 {
 	const char *first = words[0], *second = words[1];
 	const bool group = is_group(first);
 	struct coffer_err e = {0};
 
-	if (group && is_help(second))
-		return run_help((char *[]){words[0], NULL});
+	if (group && (!second ? help : is_option(second, "--help", 'h'))) {
+		print_usage(stdout, first);
+		return coffer_show_end(COFFER_DONE);
+	}
 	if (first[0] == '-')
 		(void)coffer_err_usage(&e, "expected a verb before '%s'", first);
 	else if (group && (!second || second[0] == '-'))
@@ -173,7 +166,22 @@ static int run_unknown(char **words)
 		(void)coffer_err_usage(
 			&e, "unknown verb '%s%s%s'", first, group ? " " : "", group ? second : "");
 	coffer_err_append(&e, "; see 'coffer%s%s --help'", group ? " " : "", group ? first : "");
-	return wrong_usage(first, words, &e);
+	return wrong_usage(first[0] == '-' ? NULL : first, words, &e);
+}
+
+/* coffer help [VERB] */
+static int run_help(char **words)
+{
+	int n;
+	const struct coffer_cmd *cmd = find_cmd(words, &n);
+
+	if (words[0] && !cmd && !is_option(words[0], "--help", 'h'))
+		return run_unknown(words, true);
+	if (cmd)
+		coffer_print_help(cmd);
+	else
+		print_usage(stdout, "");
+	return coffer_show_end(COFFER_DONE);
 }
 
 int main(int argc, char **argv)
@@ -190,12 +198,12 @@ int main(int argc, char **argv)
 	}
 	if (strcmp(argv[1], "help") == 0)
 		return run_help(argv + 2);
-	if (is_help(argv[1]))
+	if (is_option(argv[1], "--help", 'h'))
 		return run_help(argv + argc);
-	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+	if (is_option(argv[1], "--version", 'V')) {
 		(void)printf("coffer %s\n", COFFER_VERSION);
 		return coffer_show_end(COFFER_DONE);
 	}
 	cmd = find_cmd(argv + 1, &n);
-	return cmd ? run_verb(cmd, argc - n, argv + n) : run_unknown(argv + 1);
+	return cmd ? run_verb(cmd, argc - n, argv + n) : run_unknown(argv + 1, false);
 }

@@ -123,8 +123,9 @@ void coffer_show_findings(FILE *f, const struct coffer_findings *l, bool all)
 void coffer_show_checks(
 	const char *subject, const char *stage, const struct coffer_findings *l, bool all)
 {
-	coffer_show_line(stdout, "%s: %s%s%zu checks, %zu failed, %zu skipped", subject, stage,
-		*stage ? "; " : "", l->n, coffer_findings_count(l, COFFER_VERDICT_BAD),
+	coffer_show_line(stdout, "%s: %s%s%zu %s, %zu failed, %zu skipped", subject, stage,
+		*stage ? "; " : "", l->n, l->n == 1 ? "check" : "checks",
+		coffer_findings_count(l, COFFER_VERDICT_BAD),
 		coffer_findings_count(l, COFFER_VERDICT_UNCHECKED));
 	coffer_show_findings(stdout, l, all);
 }

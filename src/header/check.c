@@ -13,6 +13,7 @@
 #include "coffer/header.h"
 #include "convert/record.h"
 #include "fs/signatures.h"
+#include "header/backup_file.h"
 #include "header/judge_copies.h"
 #include "luks2/header_read.h"
 #include "luks2/metadata.h"
@@ -92,6 +93,47 @@ static void choose_copy(struct checker *c)
 }
 
 /* --- checks --- */
+
+/* Does coffer's trailer, or a part of it, follow the header? Then the file is a backup, and a
+ * restore must accept it. */
+static int check_backup(struct checker *c)
+{
+	const uint64_t size = c->dev->size;
+	_cleanup_free_ uint8_t *file = NULL;
+	uint8_t block[COFFER_TRAILER_SIZE] = {0};
+	struct coffer_trailer trailer;
+	struct coffer_backup backup = {0};
+	struct coffer_err why = {0};
+	int r;
+
+	if (c->dev->is_block || c->header_size == 0 || size <= c->header_size ||
+		size > COFFER_MAX_HEADER_IMAGE + COFFER_TRAILER_SIZE)
+		return 0;
+	r = coffer_dev_read(
+		c->dev, block, min_u64(sizeof(block), size - c->header_size), c->header_size, &why);
+	if (r == 0)
+		r = coffer_trailer_decode(block, &trailer);
+	if (r == -ENODATA)
+		return 0;
+	if (r < 0 && r != -EBADMSG && r != -EOPNOTSUPP)
+		return r;
+	c->report->only_header = true;
+	file = malloc(size);
+	if (!file)
+		return -ENOMEM;
+	r = coffer_dev_read(c->dev, file, size, 0, &why);
+	if (r < 0)
+		return r;
+	r = coffer_backup_read(file, size, &backup, &why);
+	coffer_backup_reset(&backup);
+	if (r == -ENOMEM || r == -EIO)
+		return r;
+	return coffer_findings_add(&c->report->checks,
+		r == 0		   ? COFFER_TEXT_RESTORE_SEALED
+		: r == -EOPNOTSUPP ? COFFER_TEXT_CHECK_BACKUP_NEWER
+				   : COFFER_TEXT_CHECK_BACKUP_DAMAGED,
+		r == 0 ? NULL : COFFER_WITH(COFFER_ARG_TEXT("reason", why.msg)), NULL);
+}
 
 static int check_copies(struct checker *c)
 {
@@ -273,7 +315,9 @@ static int check_luks2(struct checker *c)
 	int r;
 
 	choose_copy(c);
-	r = check_copies(c);
+	r = check_backup(c);
+	if (r == 0)
+		r = check_copies(c);
 	if (r == 0 && c->reference >= 0)
 		r = check_metadata(c, c->reference, false);
 	if (r == 0 && c->reference >= 0)

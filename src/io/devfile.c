@@ -268,7 +268,7 @@ static int open_path(const char *path, bool writing, bool exclusive, struct coff
 	if (!d->name[0])
 		return coffer_err_set(e, EINVAL, "the name of the device or image is empty");
 	if (stat(d->name, &named) < 0)
-		return coffer_err_errno(e, errno, "find %s", d->name);
+		return coffer_err_errno(e, errno, "%s", d->name);
 	if (!S_ISBLK(named.st_mode) && !S_ISREG(named.st_mode))
 		return coffer_err_refuse(
 			e, ENOTBLK, "%s is neither a block device nor an image file", d->name);

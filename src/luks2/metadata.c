@@ -124,11 +124,14 @@ static void check_requirement(struct check *c, const char *name)
 		if (strcmp(name, online[i]) == 0) {
 			c->version = i + 1;
 			find(c, REENCRYPTION,
-				i > 0 ? COFFER_TEXT_METADATA_REENCRYPTION
-				      : COFFER_TEXT_METADATA_REENCRYPTION_OLD,
+				i == 0			 ? COFFER_TEXT_METADATA_REENCRYPTION_OLD
+				: c->m->device_size == 0 ? COFFER_TEXT_METADATA_REENCRYPTION_NO_DATA
+							 : COFFER_TEXT_METADATA_REENCRYPTION,
 				none, none,
-				i > 0 ? COFFER_RUN("coffer", "status", c->m->device)
-				      : COFFER_RUN("cryptsetup", "repair", c->m->device));
+				i == 0 ? COFFER_RUN("cryptsetup", "repair", c->m->device)
+				: c->m->device_size == 0
+					? NULL
+					: COFFER_RUN("coffer", "status", c->m->device));
 			return;
 		}
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++)

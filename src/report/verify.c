@@ -111,8 +111,8 @@ static int conclude(const struct coffer_verifier *s, struct coffer_err *e)
 	case COFFER_STAGE_PLAIN:
 	case COFFER_STAGE_RESERVED:
 		if (bad > 0)
-			r = coffer_err_set(
-				e, EBADMSG, "%s: %zu of %zu checks failed", name, bad, s->checks.n);
+			r = coffer_err_set(e, EBADMSG, "%s: %zu of %zu %s failed", name, bad,
+				s->checks.n, s->checks.n == 1 ? "check" : "checks");
 		else if (s->status->stage == COFFER_STAGE_ENCRYPTED)
 			return 0;
 		else

@@ -12,7 +12,7 @@ import coffer
 from backups import (AREA, OFFSET, SIZE, TRAILER, add, areas, assert_opens, backup, copy,
                      cryptsetup, key, kill, path_of_folder, refused, restore, stock_backup, trailer,
                      unchanged, volume, why_of, write)
-from coffer import COFFER, FAST, NOBODY, Box, header, kill_at, phases
+from coffer import ASAN, COFFER, FAST, NOBODY, Box, header, kill_at, phases
 from disk import MiB, block_devices, loop, luks_metadata, mounted, read_at, run
 from scratch import folder, path_of, stack
 from tap import Skip, Tap
@@ -255,6 +255,33 @@ def flushes():
                      ("fsync", "folder")], calls
 
 
+def checked(path, status):
+    """What header check says of it: verdicts and advices by id."""
+    p = unchanged(path, run, ASAN, "header", "check", "--json", path, status=(status,))
+    checks = json.loads(p.stdout)["checks"]
+    return {c["id"]: c["verdict"] for c in checks}, {c["id"]: c.get("advice") for c in checks}
+
+
+def damaged_backups():
+    """Bug: header check passed backups that header restore refuses."""
+    img = volume("one")
+    path = backup(img)
+    assert checked(path, 0)[0]["backup"] == "ok"
+    assert "backup" not in checked(stock_backup(img), 0)[0] | checked(img, 0)[0]
+    image = len(read_at(path)) - TRAILER
+    for name, at, n in ("a keyslot", areas(img)[0][0], 1), ("the date", image + 79, 1), \
+            ("the end", image + TRAILER, 8), ("a copy", 5000, 1):
+        bad = copy(path)
+        write(bad, at, bytes(255 - b for b in read_at(bad, at, n).ljust(n, b"\0")))
+        verdicts, advices = checked(bad, 3)
+        assert verdicts["backup"] == "bad" and "another backup" in advices["backup"], (name, advices)
+        restore(img, bad, "--dry-run", status=(4,))
+    os.truncate(bad := copy(path), image + 1000)
+    os.chmod(bad, 0o600)
+    assert checked(bad, 3)[0]["backup"] == "bad"
+    restore(img, bad, "--dry-run", status=(4,))
+
+
 def unlocked():
     """Who may not take the lock reads until it was the same twice: no half of a keyslot."""
     img = volume("one", *"abcd")
@@ -303,6 +330,9 @@ def during_a_conversion():
     assert report["backup"]["pointer"] == coffer.pointer(img), report
     assert {n["id"] for n in report["notes"]} == {"conversion"}, report
     path = report["file"]
+    # Bug: header check named 'coffer status FILE', which says "shrunk"
+    assert checked(path, 0)[1]["reencryption"] == "back up the header again after the conversion"
+    assert "coffer status" in checked(img, 0)[1]["reencryption"]
     # nothing has moved: it may go back onto a torn disk; afterwards it may not
     torn = copy(img)
     write(torn, 16384 + 5000, b"\xaa" * 64)
@@ -372,6 +402,7 @@ tap.run([
     ("backup: killed at each call", cut_backups),
     ("backup: calls that fail", failed_calls),
     ("backup: what is flushed, and when", flushes),
+    ("Bug: backup: damaged, and header check passed it", damaged_backups),
     ("backup: without access to the lock", unlocked),
     ("a conversion of coffer's", during_a_conversion),
     ("a reencryption of stock's", stock_reencrypt),
