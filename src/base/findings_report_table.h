@@ -85,6 +85,7 @@ SAYS(VOLUME_KEY_UNKNOWN, VOLUME_KEY, UNCHECKED, "the volume key is not known", N
 SAYS(VOLUME_KEY_INVALID, VOLUME_KEY, BAD, "the volume key is invalid: {reason}", NULL)
 SAYS(METADATA_ACCEPTED, METADATA, OK, "libcryptsetup accepts the metadata", NULL)
 SAYS(METADATA_UNCHECKED, METADATA, UNCHECKED, "{reason}", NULL)
+SAYS(METADATA_LUKS1, METADATA, UNCHECKED, "LUKS1 volume, coffer verifies LUKS2 only", NULL)
 SAYS(VOLUME_REFUSED, METADATA, BAD,
 	"{reason}",
 	"run {remedy}; if neither copy is valid, restore a backup of the header ('coffer header "
@@ -110,7 +111,7 @@ SAYS(FILESYSTEM_END_UNKNOWN, FILESYSTEM_END, UNCHECKED,
 	"coffer does not know where {filesystem} ends", NULL)
 SAYS(CHECKER, CHECK_FILESYSTEM, OK, "'{checker}' finds no errors", NULL)
 SAYS(CHECKER_ERRORS, CHECK_FILESYSTEM, BAD, "{reason}", "for the whole report: {checker} {path}")
-SAYS(CHECKER_NOT_RUN, CHECK_FILESYSTEM, UNCHECKED, "not checked: {reason}", NULL)
+SAYS(CHECKER_NOT_RUN, CHECK_FILESYSTEM, UNCHECKED, "{reason}", NULL)
 SAYS(RECORD_NONE, RECORD, OK, "no placement or undo record", NULL)
 SAYS(RECORD_OWN, RECORD, BAD,
 	"a {kind} record at byte {offset}, where data of this volume should be",
