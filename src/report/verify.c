@@ -96,7 +96,7 @@ static int run(struct coffer_verifier *s, struct coffer_err *e)
 		r = coffer_verify_content(s, e);
 	if (r == 0 && s->o->check_filesystem)
 		r = coffer_verify_checker(s, e);
-	return r == -ENOMEM ? coffer_err_errno(e, ENOMEM, "verify %s", s->dev->name) : r;
+	return r;
 }
 
 /* The first check that was not done, but that verify is for or an option asked for; NULL: none. */

@@ -367,6 +367,18 @@ def usage(args, text):
     assert text in p.stderr, p.stderr
 
 
+def little_locked_memory(kib, status, why):
+    """Bug: only "Cannot allocate memory"."""
+    img, key = by_coffer()(small), os.path.join(folder, "readable-key")
+    run("cp", small.key, key)
+    for path, mode in (img, 0o444), (key, 0o444), (folder, 0o755):
+        os.chmod(path, mode)
+    report = verify(img, key=key, program=COFFER, status=status,
+                    prefix=[*NOBODY, "prlimit", f"--memlock={kib * 1024}"])
+    os.chmod(folder, 0o700)
+    assert coffer.why(report) == why and "ulimit -l" in json.dumps(report), report
+
+
 def key_file_missing():
     img = by_coffer()(small)
     p = run(ASAN, "verify", "--json", "--key-file", "/nonexistent", img, status=(1,))
@@ -452,5 +464,7 @@ with stack:
         ("usage: two ways to a key", usage, ["--ask", "--key-file", "x", "y"], "--ask"),
         ("usage: no device", usage, [], "DEVICE"),
         ("a key file that is not there", key_file_missing),
+        ("Bug: no memory for a passphrase may be locked", little_locked_memory, 16, 1, "ENOMEM"),
+        ("Bug: no memory for a key may be locked", little_locked_memory, 40, 3, "EBADMSG"),
     ])
 tap.done()
