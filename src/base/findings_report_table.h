@@ -3,7 +3,7 @@
 /* clang-format off */
 
 SAYS(CONVERSION_NONE, CONVERSION, OK, "no conversion in progress", NULL)
-SAYS(CONVERSION_PLAIN, CONVERSION, NOTE, "not encrypted", NULL)
+SAYS(CONVERSION_PLAIN, CONVERSION, NOTE, "not encrypted[: {reason}]", NULL)
 SAYS(CONVERSION_LUKS1, CONVERSION, NOTE, "LUKS1 volume: coffer checks LUKS2 only", NULL)
 SAYS(CONVERSION_ACTIVE, CONVERSION, NOTE,
 	"{meaning}; process {pid} ({program}) is converting it", NULL)

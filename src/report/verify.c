@@ -146,7 +146,8 @@ static int conclude(const struct coffer_verifier *s, struct coffer_err *e)
 					coffer_finding_name(undone->id), undone->text),
 				undone->id);
 		else
-			r = coffer_err_set(e, ENOTSUP, "%s is not encrypted", name);
+			r = coffer_err_set(e, ENOTSUP, "%s is %s", name,
+				coffer_findings_find(&s->checks, COFFER_FINDING_CONVERSION)->text);
 		break;
 	default:
 		r = coffer_err_set(e, ENOTSUP, "%s is not completely encrypted: %s", name,
