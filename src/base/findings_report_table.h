@@ -19,7 +19,7 @@ SAYS(WIPE_PENDING, WIPE_PENDING, NOTE,
 	"the plain copy of the first {size} bytes is still at byte {offset}", NULL)
 REFUSES(SHRUNK, SIZE, ENOSPC,
 	"the device has {device_bytes} bytes, and the conversion on it needs {conversion_bytes}",
-	"enlarge the device to its old size, then run the same command again")
+	"enlarge the device to its old size")
 REFUSES(OTHER, CONVERSION, EOPNOTSUPP, "{reason}", "finish it with {remedy}")
 DAMAGED(DAMAGED, DAMAGE, "damaged: {reason}", "[run {remedy}]")
 SAYS(HEADER_COPIES_WRITTEN, HEADER_COPIES, UNCHECKED, "the header is being written", NULL)
