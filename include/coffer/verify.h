@@ -34,9 +34,10 @@ struct coffer_verification {
 };
 
 /* Verify @o->device. *ret, for coffer_verification_free, is also set with outcome NO or
- * NEEDS_REPAIR. 0: encrypted, and no check is BAD. NO with -ENOTSUP: the disk is not completely
- * encrypted; NO with -EBADMSG: a check is BAD; NEEDS_REPAIR: damaged; FAILED: the disk cannot be
- * read. */
+ * NEEDS_REPAIR. 0: encrypted, no check is BAD, and no check that @o asks for is UNCHECKED. NO with
+ * -ENOTSUP: the disk is not completely encrypted, or the check that is the error's id could not be
+ * done ("metadata" of a LUKS1 volume, too); NO with -EBADMSG: a check is BAD; NEEDS_REPAIR:
+ * damaged; FAILED: the disk cannot be read. */
 COFFER_API int coffer_verify(const struct coffer_verify_options *o,
 	struct coffer_verification **ret, struct coffer_err *e);
 COFFER_API void coffer_verification_free(struct coffer_verification *v); /* NULL is fine */

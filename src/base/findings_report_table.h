@@ -3,7 +3,7 @@
 /* clang-format off */
 
 SAYS(CONVERSION_NONE, CONVERSION, OK, "no conversion in progress", NULL)
-SAYS(CONVERSION_PLAIN, CONVERSION, NOTE, "not encrypted", NULL)
+SAYS(CONVERSION_PLAIN, CONVERSION, NOTE, "not encrypted[: {reason}]", NULL)
 SAYS(CONVERSION_LUKS1, CONVERSION, NOTE, "LUKS1 volume: coffer checks LUKS2 only", NULL)
 SAYS(CONVERSION_ACTIVE, CONVERSION, NOTE,
 	"{meaning}; process {pid} ({program}) is converting it", NULL)
@@ -19,7 +19,7 @@ SAYS(WIPE_PENDING, WIPE_PENDING, NOTE,
 	"the plain copy of the first {size} bytes is still at byte {offset}", NULL)
 REFUSES(SHRUNK, SIZE, ENOSPC,
 	"the device has {device_bytes} bytes, and the conversion on it needs {conversion_bytes}",
-	"enlarge the device to its old size, then run the same command again")
+	"enlarge the device to its old size")
 REFUSES(OTHER, CONVERSION, EOPNOTSUPP, "{reason}", "finish it with {remedy}")
 DAMAGED(DAMAGED, DAMAGE, "damaged: {reason}", "[run {remedy}]")
 SAYS(HEADER_COPIES_WRITTEN, HEADER_COPIES, UNCHECKED, "the header is being written", NULL)
@@ -85,6 +85,7 @@ SAYS(VOLUME_KEY_UNKNOWN, VOLUME_KEY, UNCHECKED, "the volume key is not known", N
 SAYS(VOLUME_KEY_INVALID, VOLUME_KEY, BAD, "the volume key is invalid: {reason}", NULL)
 SAYS(METADATA_ACCEPTED, METADATA, OK, "libcryptsetup accepts the metadata", NULL)
 SAYS(METADATA_UNCHECKED, METADATA, UNCHECKED, "{reason}", NULL)
+SAYS(METADATA_LUKS1, METADATA, UNCHECKED, "LUKS1 volume, coffer verifies LUKS2 only", NULL)
 SAYS(VOLUME_REFUSED, METADATA, BAD,
 	"{reason}",
 	"run {remedy}; if neither copy is valid, restore a backup of the header ('coffer header "
@@ -110,7 +111,7 @@ SAYS(FILESYSTEM_END_UNKNOWN, FILESYSTEM_END, UNCHECKED,
 	"coffer does not know where {filesystem} ends", NULL)
 SAYS(CHECKER, CHECK_FILESYSTEM, OK, "'{checker}' finds no errors", NULL)
 SAYS(CHECKER_ERRORS, CHECK_FILESYSTEM, BAD, "{reason}", "for the whole report: {checker} {path}")
-SAYS(CHECKER_NOT_RUN, CHECK_FILESYSTEM, UNCHECKED, "not checked: {reason}", NULL)
+SAYS(CHECKER_NOT_RUN, CHECK_FILESYSTEM, UNCHECKED, "{reason}", NULL)
 SAYS(RECORD_NONE, RECORD, OK, "no placement or undo record", NULL)
 SAYS(RECORD_OWN, RECORD, BAD,
 	"a {kind} record at byte {offset}, where data of this volume should be",

@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/findings.h"
 #include "cli/cli.h"
 #include "cli/show.h"
 #include "coffer/verify.h"
@@ -53,7 +54,8 @@ static int end_json(const struct coffer_call *call, int code, const struct coffe
 static int end_text(const struct options *o, int code, const struct coffer_verification *v,
 	const struct coffer_err *e)
 {
-	if (v && !(o->call.quiet && code == COFFER_DONE))
+	if (v && (!o->call.quiet || code != COFFER_DONE ||
+			 coffer_findings_count(&v->checks, COFFER_VERDICT_UNCHECKED) > 0))
 		coffer_show_checks(v->status->device, coffer_stage_name(v->status->stage),
 			&v->checks, !o->call.quiet);
 	if (v && v->status->luks_version == 2 && !coffer_key_given(&o->key) && !o->call.quiet)

@@ -17,8 +17,9 @@
 #include "report/kernel.h"
 
 enum {
-	/* Passphrase, volume key and the keys between them, in pages of their own. */
-	LOCKED = COFFER_MAX_PASSPHRASE + (24 << 10)
+	/* What a run locks at a time, each in pages of its own: the passphrase, a keyslot's key and
+	 * the volume key. */
+	LOCKED = COFFER_MAX_PASSPHRASE + (16 << 10)
 };
 
 static int check_locks(struct coffer_findings *l)
@@ -70,7 +71,7 @@ static int check_hibernation(struct coffer_findings *l)
 static int check_memory_lock(struct coffer_findings *l)
 {
 	struct coffer_secret *s = NULL;
-	const int r = coffer_secret_new(LOCKED, &s, NULL);
+	const int r = coffer_secret_new(LOCKED - sizeof(*s), &s, NULL);
 
 	coffer_secret_free(s);
 	return coffer_judge_memory_lock(LOCKED, -r, l);

@@ -64,7 +64,11 @@ int coffer_judge_stage(
 	switch (s->stage) {
 	case COFFER_STAGE_PLAIN:
 	case COFFER_STAGE_RESERVED:
-		return coffer_findings_add(l, COFFER_TEXT_CONVERSION_PLAIN, NULL, NULL);
+		/* Why a filesystem cannot be encrypted does not matter here; why there is none
+		 * does. */
+		return coffer_findings_add(l, COFFER_TEXT_CONVERSION_PLAIN,
+			COFFER_WITH(COFFER_ARG_TEXT("reason", s->filesystem[0] ? "" : s->why)),
+			NULL);
 	case COFFER_STAGE_ENCRYPTED:
 		return coffer_findings_add(l,
 			s->luks_version == 1 ? COFFER_TEXT_CONVERSION_LUKS1

@@ -84,6 +84,8 @@ static int run(struct coffer_verifier *s, struct coffer_err *e)
 	s->busy = coffer_status_is_busy(s->status);
 	if (s->disk.header)
 		coffer_keys_read(s->disk.header->json, &s->keys);
+	if (s->status->luks_version == 1)
+		return coffer_findings_add(&s->checks, COFFER_TEXT_METADATA_LUKS1, NULL, NULL);
 	r = coffer_judge_stage(s->status, coffer_dev_is_locked(s->dev),
 		s->status->holders_complete || geteuid() == 0, &s->checks);
 	if (r == 0)
@@ -94,11 +96,34 @@ static int run(struct coffer_verifier *s, struct coffer_err *e)
 		r = coffer_verify_content(s, e);
 	if (r == 0 && s->o->check_filesystem)
 		r = coffer_verify_checker(s, e);
-	return r == -ENOMEM ? coffer_err_errno(e, ENOMEM, "verify %s", s->dev->name) : r;
+	return r;
+}
+
+/* The first check that was not done, but that verify is for or an option asked for; NULL: none. */
+static const struct coffer_finding *find_undone(const struct coffer_verifier *s)
+{
+	const bool key = s->o->callbacks.passphrase;
+	const bool asked[COFFER_N_FINDING_IDS] = {
+		[COFFER_FINDING_METADATA] = true,
+		[COFFER_FINDING_KEYSLOT] = key,
+		[COFFER_FINDING_DIGEST] = key,
+		[COFFER_FINDING_VOLUME_KEY] = key,
+		[COFFER_FINDING_TOKEN] = s->o->use_tokens,
+		[COFFER_FINDING_CHECK_FILESYSTEM] = true,
+	};
+
+	for (size_t i = 0; i < s->checks.n; i++) {
+		const struct coffer_finding *f = &s->checks.items[i];
+
+		if (f->verdict == COFFER_VERDICT_UNCHECKED && asked[f->id])
+			return f;
+	}
+	return NULL;
 }
 
 static int conclude(const struct coffer_verifier *s, struct coffer_err *e)
 {
+	const struct coffer_finding *undone = find_undone(s);
 	const size_t bad = coffer_findings_count(&s->checks, COFFER_VERDICT_BAD);
 	const char *name = s->dev->name;
 	int r;
@@ -113,10 +138,16 @@ static int conclude(const struct coffer_verifier *s, struct coffer_err *e)
 		if (bad > 0)
 			r = coffer_err_set(e, EBADMSG, "%s: %zu of %zu %s failed", name, bad,
 				s->checks.n, s->checks.n == 1 ? "check" : "checks");
-		else if (s->status->stage == COFFER_STAGE_ENCRYPTED)
+		else if (s->status->stage == COFFER_STAGE_ENCRYPTED && !undone)
 			return 0;
+		else if (s->status->stage == COFFER_STAGE_ENCRYPTED)
+			r = coffer_err_id(e,
+				coffer_err_set(e, EOPNOTSUPP, "%s: %s was not checked: %s", name,
+					coffer_finding_name(undone->id), undone->text),
+				undone->id);
 		else
-			r = coffer_err_set(e, ENOTSUP, "%s is not encrypted", name);
+			r = coffer_err_set(e, ENOTSUP, "%s is %s", name,
+				coffer_findings_find(&s->checks, COFFER_FINDING_CONVERSION)->text);
 		break;
 	default:
 		r = coffer_err_set(e, ENOTSUP, "%s is not completely encrypted: %s", name,

@@ -173,7 +173,12 @@ static void diagnose_content(struct build *b)
 				COFFER_ARG_NUMBER("offset", v->fs.mirror + v->fs.super)),
 			NULL);
 	else if (b->s->unknown_content)
-		find(b, COFFER_TEXT_REPAIR_CONTENT_UNKNOWN, NULL, NULL);
+		find(b,
+			b->s->facts->device_size < COFFER_SUPERBLOCK_BYTES
+				? COFFER_TEXT_REPAIR_CONTENT_SMALL
+				: COFFER_TEXT_REPAIR_CONTENT_UNKNOWN,
+			COFFER_WITH(COFFER_ARG_SIZE("device_size", b->s->facts->device_size)),
+			NULL);
 	if (v->has_stale_record) {
 		find(b, COFFER_TEXT_REPAIR_STALE_RECORD,
 			COFFER_WITH(COFFER_ARG_NUMBER("offset",

@@ -183,18 +183,21 @@ def udev():
 
 
 def locked_memory():
-    """By the limit of an ordinary user; a run with as little gives up, and one with enough does
-    not."""
+    """Bug: the limit that it named was too low for itself, and higher than a run needs."""
     img = box.copy("limited")
     os.chmod(img, 0o666)
     key = path("open-key")
     run("cp", box.key, key)
     os.chmod(key, 0o444)
-    for limit, verdict, status in (16384, "bad", 1), (65536, "ok", 0):
-        prefix = [*NOBODY, "prlimit", f"--memlock={limit}"]
-        machine("memory-lock", verdict, prefix=prefix, program=COFFER)
+    def with_limit(kib, verdict, status):
+        prefix = [*NOBODY, "prlimit", f"--memlock={kib * 1024}"]
+        found = machine("memory-lock", verdict, prefix=prefix, program=COFFER)
         p = run(*prefix, *coffer.command("encrypt", img, key), status=(status,))
         assert ("ulimit -l" in p.stderr) == (status != 0), p.stderr
+        return found
+    named = int(with_limit(16, "bad", 1)["remedy"][-1])
+    with_limit(named - 4, "bad", 1)
+    with_limit(named, "ok", 0)
 
 
 def hibernated():
@@ -287,7 +290,7 @@ with stack:
         ("dm-crypt: the modules are gone", modules, None, "bad",
          re.escape(release)),
         ("udev", udev),
-        ("locked memory", locked_memory),
+        ("Bug: the limit on locked memory", locked_memory),
         ("a hibernated system", hibernated),
         ("swap: none", swap, [], None, 1, "ok"),
         ("swap: plain, a volume is open", swap, [("sda", None, []), ("sda/sda3", None, [])],

@@ -84,10 +84,13 @@ def foreign(text, *args):
 
 
 def luks1():
-    report = verify(formatted("--type", "luks1", "--pbkdf-force-iterations", "1000"),
-                    key=small.key)
-    expect(report, "encrypted", conversion="note")
-    assert "LUKS1" in texts(report, "conversion") and len(report["checks"]) == 1, report["checks"]
+    """Bug: exit status 0 with any key, although no keyslot was tried."""
+    img = formatted("--type", "luks1", "--pbkdf-force-iterations", "1000")
+    for key in (None, small.key, key_file("wrong", "no")):
+        report = verify(img, key=key, status=3)
+        expect(report, "encrypted", metadata="unchecked")
+        assert len(report["checks"]) == 1, report["checks"]
+        assert coffer.why(report) == "metadata EOPNOTSUPP", report
 
 
 def on_block_device(*options):
@@ -220,7 +223,9 @@ def tokens():
         input='{"type":"of-nobody","keyslots":["0"]}')
     run("cryptsetup", "token", "import", "--token-id", "8", "--json-file", "-", img,
         input='{"type":"../../../tmp/evil","keyslots":[]}')
-    expect(verify(img, "--tokens"), "encrypted", token="ok unchecked note")
+    report = verify(img, "--tokens", status=3)
+    expect(report, "encrypted", token="ok unchecked note")
+    assert coffer.why(report) == "token EOPNOTSUPP", report
     run("cryptsetup", "token", "add", "--key-description", "coffer-test-wrong", "--key-slot",
         "0", "--token-id", "1", img)
     report = verify(img, "--tokens", status=3)
@@ -334,8 +339,18 @@ def as_text():
     p = run(ASAN, "verify", "--quiet", img, status=(3,))
     assert len(p.stdout.splitlines()) == 7, p.stdout  # the heading, BAD with its remedy, unchecked
     whole = by_coffer()(small)
-    p = run(ASAN, "verify", "--quiet", whole)
+    p = run(ASAN, "verify", "--quiet", "--key-file", small.key, whole)
     assert p.stdout == p.stderr == "", (p.stdout, p.stderr)
+
+
+def quiet_unchecked():
+    """Bug: silent, although no key was given or the filesystem was not checked."""
+    img = by_coffer()(small)
+    p = run(ASAN, "verify", "--quiet", img)
+    assert re.search(r"^  skip +keyslot ", p.stdout, re.M) and "  ok " not in p.stdout, p.stdout
+    p = run(ASAN, "verify", "--quiet", "--check-filesystem", img, status=(3,))
+    assert re.search(r"^  skip +check-filesystem ", p.stdout, re.M), p.stdout
+    assert "check-filesystem" in p.stderr, p.stderr
 
 
 def control_characters():
@@ -350,6 +365,18 @@ def control_characters():
 def usage(args, text):
     p = run(ASAN, "verify", *args, status=(2,))
     assert text in p.stderr, p.stderr
+
+
+def little_locked_memory(kib, status, why):
+    """Bug: only "Cannot allocate memory"."""
+    img, key = by_coffer()(small), os.path.join(folder, "readable-key")
+    run("cp", small.key, key)
+    for path, mode in (img, 0o444), (key, 0o444), (folder, 0o755):
+        os.chmod(path, mode)
+    report = verify(img, key=key, program=COFFER, status=status,
+                    prefix=[*NOBODY, "prlimit", f"--memlock={kib * 1024}"])
+    os.chmod(folder, 0o700)
+    assert coffer.why(report) == why and "ulimit -l" in json.dumps(report), report
 
 
 def key_file_missing():
@@ -379,7 +406,7 @@ with stack:
         ("luksFormat, large header copies", empty, "--luks2-metadata-size", "1m"),
         ("luksFormat, another cipher", foreign, "aes-cbc-essiv:sha256", "--cipher",
          "aes-cbc-essiv:sha256"),
-        ("LUKS1", luks1),
+        ("Bug: LUKS1 was called verified", luks1),
         ("a loop device", on_block_device),
         ("a read-only loop device", on_block_device, "--read-only"),
         ("as nobody, read-only", as_nobody),
@@ -432,9 +459,12 @@ with stack:
         ("the device ends before the filesystem", too_small),
 
         ("for people", as_text),
+        ("Bug: --quiet hid what was unchecked", quiet_unchecked),
         ("a label with control characters", control_characters),
         ("usage: two ways to a key", usage, ["--ask", "--key-file", "x", "y"], "--ask"),
         ("usage: no device", usage, [], "DEVICE"),
         ("a key file that is not there", key_file_missing),
+        ("Bug: no memory for a passphrase may be locked", little_locked_memory, 16, 1, "ENOMEM"),
+        ("Bug: no memory for a key may be locked", little_locked_memory, 40, 3, "EBADMSG"),
     ])
 tap.done()

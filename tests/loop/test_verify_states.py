@@ -190,6 +190,13 @@ def half_aborted():
 def plain(make, stage, status, checks):
     report = verify(make(), status=status)
     expect(report, stage, **checks)
+    # Bug: verify did not say what status says of a lost header, nor repair of 64 bytes
+    if checks["filesystem"] == "note":
+        reason = report["status"]["why"]
+        assert reason and report["message"].endswith(reason), report
+        found = json.loads(run(ASAN, "repair", "--dry-run", "--json", report["device"],
+                               status=None).stdout)["findings"]
+        assert all(f["text"] == reason for f in found), found
 
 
 def content(data):
@@ -268,9 +275,10 @@ def checked_encrypted():
     if os.path.exists("/sys/class/misc/device-mapper"):
         raise Skip("this kernel has device-mapper: tests/uml looks at that")
     img = encrypted()
-    report = verify(img, "--check-filesystem", key=small.key)
-    expect(report, "encrypted", check_filesystem="unchecked")
-    expect(verify(img, "--check-filesystem"), "encrypted", check_filesystem="unchecked")
+    for key in (small.key, None):
+        report = verify(img, "--check-filesystem", key=key, status=3)
+        expect(report, "encrypted", check_filesystem="unchecked")
+        assert coffer.why(report) == "check-filesystem EOPNOTSUPP", report
 
 
 def checked_half_way():

@@ -24,6 +24,10 @@ static void check_stages(void)
 		const char *words, *remedy;
 	} rows[] = {
 		{"plain", {STAGE(PLAIN)}, 0, 0, 0, "conversion", NOTE, "not encrypted", ""},
+		{"Bug: a lost header was only not encrypted", {STAGE(PLAIN), .why = "header lost"},
+			0, 0, 0, "conversion", NOTE, "not encrypted: header lost", ""},
+		{"plain, with a filesystem", {STAGE(PLAIN), .filesystem = "xfs", .why = "no space"},
+			0, 0, 0, "conversion", NOTE, "not encrypted", ""},
 		{"reserved", {STAGE(RESERVED)}, 0, 0, 0, "conversion", NOTE, "not encrypted", ""},
 		{"encrypted", {STAGE(ENCRYPTED), .luks_version = 2}, 0, 0, 0, "conversion", OK,
 			"no conversion", ""},

@@ -66,11 +66,11 @@ static void check_small_ones(void)
 	one("udev: for root only", &l, "udev", UNCHECKED, "only root", "");
 	r |= coffer_judge_udev(COFFER_UDEV_SILENT, &l);
 	one("udev: silent", &l, "udev", NOTE, "wait for it forever", "DM_DISABLE_UDEV=1");
-	r |= coffer_judge_memory_lock(57344, 0, &l);
-	one("memory: can be locked", &l, "memory-lock", OK, "56.0 KiB", "");
-	r |= coffer_judge_memory_lock(57344, ENOMEM, &l);
+	r |= coffer_judge_memory_lock(49152, 0, &l);
+	one("memory: can be locked", &l, "memory-lock", OK, "48.0 KiB", "");
+	r |= coffer_judge_memory_lock(49152, ENOMEM, &l);
 	one("memory: cannot be locked", &l, "memory-lock", BAD, "cannot be locked",
-		"'ulimit -l 56'");
+		"'ulimit -l 48'");
 	ok(r == 0, "no judge ran out of memory");
 }
 
