@@ -241,10 +241,8 @@ static void set_facts(struct coffer_status *s, const struct coffer_disk *disk)
 		set_why(s, "one of the two header copies is torn or out of date");
 }
 
-/* In the bytes that a run counts. No run uses a map that cannot be read: then all bytes count. But
- * a repair that is about to write ends at a failed read (law 4). */
-static int read_progress(
-	struct coffer_status *s, const struct coffer_disk *disk, struct coffer_err *e)
+int coffer_status_progress(const struct coffer_disk *disk, uint64_t *ret_done, uint64_t *ret_total,
+	struct coffer_err *e)
 {
 	const struct coffer_conversion *c = &disk->facts.conversion;
 	_cleanup_lock_ struct coffer_lock *lock = NULL;
@@ -257,12 +255,12 @@ static int read_progress(
 	r = disk->unlocked ? 0 : coffer_lock_metadata(disk->dev, false, &lock, e);
 	if (r < 0)
 		return r;
-	r = coffer_progress_read(disk, &s->converted, &s->total, &why);
+	r = coffer_progress_read(disk, ret_done, ret_total, &why);
 	if (r == -ENOMEM || (r < 0 && !disk->dev->read_only))
 		return coffer_err_pass(e, r, &why);
 	if (r < 0) {
-		s->total = c->geometry.length;
-		s->converted = s->total - c->pointer;
+		*ret_total = c->geometry.length;
+		*ret_done = *ret_total - c->pointer;
 	}
 	return 0;
 }
@@ -382,22 +380,17 @@ static int set_blocker(struct coffer_status *s, const struct coffer_holder *u)
 static int set_next_command(struct coffer_status *s, enum coffer_next next, uint64_t reserve)
 {
 	const bool writes = next == COFFER_NEXT_ENCRYPT || next == COFFER_NEXT_ABORT ||
-			    next == COFFER_NEXT_REPAIR || next == COFFER_NEXT_STOCK_RESUME ||
-			    next == COFFER_NEXT_STOCK_REPAIR;
+			    next == COFFER_NEXT_REPAIR || next >= COFFER_NEXT_STOCK_RESUME;
 	const struct coffer_holder *u = writes ? find_blocker(s) : NULL;
-	const char *words[8] = {NULL};
-	char command[64], size[32], *rest = NULL;
-	size_t n = 0;
+	const char *words[COFFER_NEXT_WORDS];
+	char size[32];
+	size_t n;
 
 	if (next == COFFER_NEXT_NOTHING)
 		return 0;
 	if (u)
 		return set_blocker(s, u);
-	(void)snprintf(command, sizeof(command), "%s", coffer_next_command(next));
-	for (char *word = strtok_r(command, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
-		words[n++] = word;
-	if (next == COFFER_NEXT_STOCK_RESUME && !s->is_block)
-		words[n++] = "--force-offline-reencrypt";
+	n = coffer_next_words(next, words);
 	if (reserve && (next == COFFER_NEXT_ENCRYPT || next == COFFER_NEXT_PLAN)) {
 		(void)snprintf(size, sizeof(size), "%" PRIu64 "M", reserve >> 20);
 		words[n++] = "--reduce-device-size";
@@ -423,7 +416,7 @@ static int fill(
 	if (r < 0)
 		return r;
 	set_facts(s, &f->disk);
-	r = read_progress(s, &f->disk, e);
+	r = coffer_status_progress(&f->disk, &s->converted, &s->total, e);
 	if (r < 0)
 		return r;
 	s->stage = coffer_stage_of(f->disk.operation, &f->disk.facts, &f->plain);

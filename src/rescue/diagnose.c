@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/findings.h"
+#include "convert/stage.h"
 #include "header/judge_copies.h"
 
 static const struct {
@@ -103,11 +104,9 @@ static void find_conversion(
 
 static void find_progress(struct build *b)
 {
-	const struct coffer_conversion *c = &b->s->facts->conversion;
-
 	find_conversion(b, COFFER_TEXT_REPAIR_CONVERTING,
-		COFFER_WITH(COFFER_ARG_SIZE("done", c->geometry.length - c->pointer),
-			COFFER_ARG_SIZE("total", c->geometry.length)));
+		COFFER_WITH(COFFER_ARG_SIZE("done", b->s->converted),
+			COFFER_ARG_SIZE("total", b->s->total)));
 }
 
 /* A header copy that differs from the newest one. */
@@ -347,14 +346,12 @@ static void diagnose_damaged(struct build *b)
 static void diagnose_foreign(struct build *b)
 {
 	const struct coffer_facts *f = b->s->facts;
-	const char *device = b->s->device;
+	const char *words[COFFER_NEXT_WORDS];
 
 	if (b->s->operation == COFFER_OP_OTHER)
 		find(b, COFFER_TEXT_OTHER,
 			COFFER_WITH(COFFER_ARG_TEXT("reason", f->kind_reason.msg)),
-			f->conversion.hot
-				? COFFER_RUN("cryptsetup", "repair", device)
-				: COFFER_RUN("cryptsetup", "reencrypt", "--resume-only", device));
+			coffer_stock_command(f, b->s->device, words));
 	else
 		find(b, COFFER_TEXT_SHRUNK,
 			COFFER_WITH(COFFER_ARG_NUMBER("device_bytes", f->device_size),

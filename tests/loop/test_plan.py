@@ -8,6 +8,7 @@ import os
 import re
 
 import coffer
+from coffer import COFFER
 from disk import HANG, MiB, block_devices, loop, make_image, run, write_at
 from plans import (ALL, AUTO, GUARDS, all_ok, box, command, cut_after, holes, plan, refusal,
                    tap, verdicts)
@@ -121,7 +122,8 @@ def estimated(fs, size, end):
 
 
 def doubt():
-    """Where it is not certain what is used, all is, and --used-only=yes is refused."""
+    """Where it is not certain what is used, all is, and --used-only=yes is refused. Bug: only auto
+    was named as the way out."""
     img = holes("ext4")
     run("debugfs", "-w", "-R", "feature needs_recovery", img)
     report = plan(img)
@@ -130,6 +132,7 @@ def doubt():
     assert "free_space" not in report and verdicts(report, "used-only") == ["note"], report
     report = plan(img, "--used-only", "yes", status=(4,))
     g = refusal(report, "used-only")
+    assert "mount and unmount it first" in g["text"] and "auto" in g["advice"], g
     assert "to_move" not in report and not report["phases"], report
     p = coffer.encrypt(img, box.key, "--dry-run", "--used-only", "yes", status=(4,))
     assert g["text"] in p.stderr, (g, p.stderr)
@@ -179,6 +182,10 @@ def cut(flushes, stage, found, stages):
     if found != "sync-final":
         assert report["to_move"] == box.end - status.get("bytes_converted", 0), report
     assert verdicts(report, "state") == ["ok"]
+    # Bug: "resume at 0 B of 0 B", and a cipher without a name, while the header is being placed
+    text = run(COFFER, "plan", "--no-speed", *coffer.SMALL, img).stdout
+    dry = coffer.encrypt(img, box.key, "--dry-run").stderr
+    assert " of 0 B" not in text + dry and not re.search(r"cipher +\d", text), (text, dry)
     as_run(img, *ALL)
     box.check(img)
 
@@ -201,7 +208,7 @@ def others(make, stage, status, command=""):
     assert report["status"]["stage"] == stage and not report["phases"], report
     assert report["message"] and report["speed"]["measured"] is False
     p = coffer.encrypt(img, box.key, "--dry-run", status=(status,))
-    assert bad["text"] in p.stderr, f"{bad['text']}\n{p.stderr}"
+    assert bad["text"] in p.stderr and command in p.stderr, f"{bad['text']}\n{p.stderr}"
 
 
 def shrunk():
@@ -295,7 +302,8 @@ with stack:
         ("cut: an abort", restoring),
         ("state: encrypted", others, box.encrypted, "encrypted", 4, "coffer status"),
         ("state: shrunk", others, shrunk, "shrunk", 4),
-        ("state: another's reencryption", others, foreign, "other", 4, "--resume-only"),
+        ("state: another's reencryption", others, foreign, "other", 4,
+         "cryptsetup reencrypt --resume-only --force-offline-reencrypt "),
         ("state: damaged", others, damaged, "damaged", 6, "coffer repair"),
         ("only reads: image", only_reads, False),
         ("only reads: block device", only_reads, True),

@@ -170,8 +170,8 @@ def in_use():
     use(img, "btrfs")
     with loop(img) as dev:
         before = sha256(img)
-        said = report(img, "--dry-run")
-        assert names(said) == ["undo-block-0"], said
+        said = report(img, "--dry-run", status=4)
+        assert names(said) == ["undo-block-0"] and coffer.why(said) == IN_USE, said
         last = report(img, "--yes", status=4)
         assert coffer.why(last) == IN_USE and dev in last["message"], last
         assert sha256(img) == before, "an attached image was written to"
@@ -218,13 +218,21 @@ def unfinished_in_use():
 
 
 def at_work():
+    """Bug: the dry run said that it would resume, with exit status 0."""
     img = stock_begun()
     with coffer.paused("fdatasync", 2, coffer.stock_resume(img, small.key)):
         before = sha256(img)
         last = report(img, "--yes", status=4)
         assert coffer.why(last) == "lock EBUSY", last
+        last = report(img, "--dry-run", status=4)
+        assert coffer.why(last) == "exclusive EBUSY", last
         assert sha256(img) == before, "it has changed the disk"
     small.check(img)
+    img = small.copy()
+    with coffer.paused("fdatasync", 18, coffer.one_thread(img, small.key)):
+        for how in "--yes", "--dry-run":
+            last = report(img, how, status=4)
+            assert coffer.why(last) == "exclusive EBUSY", last
 
 
 def only_readable():
@@ -242,7 +250,8 @@ def only_readable():
 
 def wrong_key(make, *done):
     """What needs no key is done; the conversion stays where it is, and goes on with the right one.
-    Bug: where something was done the status was 1, which says that nothing was changed."""
+    Bug: where something was done the status was 1, which says that nothing was changed; and the
+    same command was named, which fails in the same way."""
     img = make()
     wrong = os.path.join(folder, "wrong")
     with open(wrong, "w") as f:
@@ -253,7 +262,7 @@ def wrong_key(make, *done):
     status = 5 if done else 1
     p = run(COFFER, "repair", "--yes", "--key-file", wrong, copy, status=(status,))
     assert all(action in p.stderr for action in done), p.stderr
-    assert ("coffer repair --yes " in p.stderr) == bool(done), p.stderr
+    assert ("interrupted" in p.stderr) == bool(done) and "resume with" not in p.stderr, p.stderr
     last = report(img, "--yes", key=wrong, status=status, program=ASAN)
     assert last["outcome"] == ("interrupted" if done else "failed"), last
     assert coffer.why(last) == "passphrase EPERM", last
@@ -322,8 +331,9 @@ with stack:
         ("hopeless: an abort's record is lost", unchanged, abort_lost, 6,
          "damage EUCLEAN", 5 * MiB - 4096, 5 * MiB),
         ("hopeless: a magic and no header", unchanged, magic_only, 6, "header-copies EUCLEAN"),
+        # Bug: only status and verify named the option that cryptsetup needs for an image
         ("foreign: cryptsetup's", unchanged, of_stock, 4, "conversion EOPNOTSUPP",
-         "cryptsetup reencrypt --resume-only"),
+         "cryptsetup reencrypt --resume-only --force-offline-reencrypt"),
         ("foreign: smaller, half placed", unchanged, lambda: shrunk(half_placed), 4,
          "size ENOSPC", small.size - 4096, small.size),
         ("foreign: smaller, converting", unchanged, lambda: shrunk(lambda: killed_at(middle)), 4,
