@@ -2,7 +2,6 @@
 /* findings.c - build a list of findings */
 #include "base/findings.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,12 +75,13 @@ int coffer_findings_add_err(struct coffer_findings *l, enum coffer_finding_id id
 
 int coffer_err_from_finding(struct coffer_err *e, const char *name, const struct coffer_finding *f)
 {
-	assert(f->code != 0); /* a refusal must not become a success */
-	(void)coffer_err_set(e, f->code, "%s: %s", name, f->text);
+	const int code = f->code ? f->code : EINVAL; /* a refusal must not become a success */
+
+	(void)coffer_err_set(e, code, "%s: %s", name, f->text);
 	if (f->advice[0])
-		(void)coffer_err_advise(e, -f->code, "%s", f->advice);
+		(void)coffer_err_advise(e, -code, "%s", f->advice);
 	coffer_err_outcome(e, f->outcome);
-	return coffer_err_id(e, -f->code, f->id);
+	return coffer_err_id(e, -code, f->id);
 }
 
 size_t coffer_findings_count(const struct coffer_findings *l, enum coffer_verdict v)
