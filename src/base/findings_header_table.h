@@ -239,7 +239,7 @@ SAYS(REPAIR_PLACED, CONVERSION, BAD,
 	"the LUKS2 header is placed, and nothing is encrypted yet",
 	"[resume with {remedy}]")
 SAYS(REPAIR_CONVERTING, CONVERSION, BAD,
-	"{done} of {total} are encrypted",
+	"{done} of {total} are converted",
 	"[resume with {remedy}]")
 SAYS(REPAIR_WIPE_PENDING, WIPE_PENDING, BAD,
 	"all data is encrypted, but the moved-segment copy is not wiped and the final header not "

@@ -68,10 +68,11 @@ static void show_title(const struct coffer_plan *p)
 	else if (s->stage == COFFER_STAGE_UNDOING)
 		coffer_show_line(
 			stdout, "%s: ready to finish the abort, then to encrypt", s->device);
+	else if (s->total > 0)
+		coffer_show_line(stdout, "%s: ready to resume at %s of %s", s->device,
+			coffer_size_format(s->converted).s, coffer_size_format(s->total).s);
 	else if (s->operation != COFFER_OP_START)
-		coffer_show_line(stdout, "%s: ready to resume; %s%s of %s left", s->device,
-			about(p), coffer_size_format(p->to_move).s,
-			coffer_size_format(p->data_size).s);
+		coffer_show_line(stdout, "%s: ready to resume", s->device);
 	else
 		coffer_show_line(stdout, "%s: ready to encrypt %s%s of %s", s->device, about(p),
 			coffer_size_format(p->to_move).s,
@@ -99,8 +100,9 @@ static void show_work(const struct coffer_plan *p)
 		return;
 	coffer_show_field(stdout, "layout", "%s of data after a header area of %s",
 		coffer_size_format(p->data_size).s, coffer_size_format(p->data_offset).s);
-	coffer_show_field(stdout, "cipher", "%s%s%" PRIu32 "-byte sectors", p->cipher,
-		p->cipher[0] ? ", " : "", p->sector_size);
+	if (p->cipher[0]) /* not known while the header is being placed */
+		coffer_show_field(stdout, "cipher", "%s, %" PRIu32 "-byte sectors", p->cipher,
+			p->sector_size);
 	coffer_show_field(stdout, "writes", "%s%s in %" PRIu64 " steps, %" PRIu64 " flushes",
 		p->exact ? "at most " : about(p), coffer_size_format(p->to_write).s, p->steps,
 		p->flushes);

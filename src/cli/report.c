@@ -267,6 +267,8 @@ static void show_dry_run(const struct coffer_report *r, const struct coffer_encr
 			coffer_size_format(res->data_offset).s);
 	else if (res->resumed && res->data_size == 0)
 		(void)snprintf(what, sizeof(what), "write the final header to both copies");
+	else if (res->operation == COFFER_OP_REDO_PLACEMENT)
+		(void)snprintf(what, sizeof(what), "place the header again, then encrypt");
 	else if (res->resumed)
 		(void)snprintf(what, sizeof(what), "resume at %s of %s",
 			coffer_size_format(res->converted).s, coffer_size_format(res->used).s);

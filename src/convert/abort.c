@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* abort.c - undo a conversion before its first step is committed */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "base/quote.h"
+#include "base/size.h"
 #include "coffer/encrypt.h"
 #include "convert/encrypt.h"
 #include "convert/fs_check.h"
@@ -35,9 +35,8 @@ static int too_late(const struct coffer_disk *disk, struct coffer_err *e)
 		r = coffer_progress_read(disk, &done, &total, e);
 		if (r < 0)
 			return r;
-		r = coffer_err_refuse(e, EINVAL,
-			"%s: too late to abort, %" PRIu64 " of %" PRIu64 " bytes are converted",
-			name, done, total);
+		r = coffer_err_refuse(e, EINVAL, "%s: too late to abort, %s of %s are converted",
+			name, coffer_size_format(done).s, coffer_size_format(total).s);
 		(void)coffer_err_advise(
 			e, r, "finish it with %s", coffer_command("coffer encrypt", name).s);
 		return coffer_err_id(e, r, COFFER_FINDING_COMMITTED);

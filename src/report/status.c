@@ -232,10 +232,8 @@ static void set_facts(struct coffer_status *s, const struct coffer_disk *disk)
 		set_why(s, "one of the two header copies is torn or out of date");
 }
 
-/* In the bytes that a run counts. No run uses a map that cannot be read: then all bytes count. But
- * a repair that is about to write ends at a failed read (law 4). */
-static int read_progress(
-	struct coffer_status *s, const struct coffer_disk *disk, struct coffer_err *e)
+int coffer_status_progress(const struct coffer_disk *disk, uint64_t *ret_done, uint64_t *ret_total,
+	struct coffer_err *e)
 {
 	const struct coffer_conversion *c = &disk->facts.conversion;
 	_cleanup_lock_ struct coffer_lock *lock = NULL;
@@ -248,12 +246,12 @@ static int read_progress(
 	r = disk->unlocked ? 0 : coffer_lock_metadata(disk->dev, false, &lock, e);
 	if (r < 0)
 		return r;
-	r = coffer_progress_read(disk, &s->converted, &s->total, &why);
+	r = coffer_progress_read(disk, ret_done, ret_total, &why);
 	if (r == -ENOMEM || (r < 0 && !disk->dev->read_only))
 		return coffer_err_pass(e, r, &why);
 	if (r < 0) {
-		s->total = c->geometry.length;
-		s->converted = s->total - c->pointer;
+		*ret_total = c->geometry.length;
+		*ret_done = *ret_total - c->pointer;
 	}
 	return 0;
 }
@@ -414,7 +412,7 @@ static int fill(
 	if (r < 0)
 		return r;
 	set_facts(s, &f->disk);
-	r = read_progress(s, &f->disk, e);
+	r = coffer_status_progress(&f->disk, &s->converted, &s->total, e);
 	if (r < 0)
 		return r;
 	s->stage = coffer_stage_of(f->disk.operation, &f->disk.facts, &f->plain);

@@ -103,11 +103,9 @@ static void find_conversion(
 
 static void find_progress(struct build *b)
 {
-	const struct coffer_conversion *c = &b->s->facts->conversion;
-
 	find_conversion(b, COFFER_TEXT_REPAIR_CONVERTING,
-		COFFER_WITH(COFFER_ARG_SIZE("done", c->geometry.length - c->pointer),
-			COFFER_ARG_SIZE("total", c->geometry.length)));
+		COFFER_WITH(COFFER_ARG_SIZE("done", b->s->converted),
+			COFFER_ARG_SIZE("total", b->s->total)));
 }
 
 /* A header copy that differs from the newest one. */

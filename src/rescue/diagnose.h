@@ -33,7 +33,8 @@ struct coffer_symptoms {
 	bool plain_luks2;     /* libblkid finds LUKS2, but no header counts */
 	bool unknown_content; /* there is content that nothing recognizes */
 	struct coffer_lost_copy lost;
-	bool can_resume; /* the caller has a key */
+	bool can_resume;	   /* the caller has a key */
+	uint64_t converted, total; /* as coffer_status_progress counts */
 };
 
 /* Findings are added to @l. If the last one has a code, nothing is to be done: with outcome

@@ -106,6 +106,9 @@ static int diagnose_once(
 	if (r < 0)
 		return r;
 	p->symptoms.operation = s->disk.operation;
+	r = coffer_status_progress(&s->disk, &p->symptoms.converted, &p->symptoms.total, e);
+	if (r < 0)
+		return r;
 	r = coffer_diagnose(&p->symptoms, l, &p->diagnosis);
 	return r < 0 ? coffer_err_errno(e, -r, "diagnose %s", s->dev->name) : 0;
 }

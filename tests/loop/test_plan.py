@@ -8,6 +8,7 @@ import os
 import re
 
 import coffer
+from coffer import COFFER
 from disk import HANG, MiB, block_devices, loop, make_image, run, write_at
 from plans import (ALL, AUTO, GUARDS, all_ok, box, command, cut_after, holes, plan, refusal,
                    tap, verdicts)
@@ -179,6 +180,10 @@ def cut(flushes, stage, found, stages):
     if found != "sync-final":
         assert report["to_move"] == box.end - status.get("bytes_converted", 0), report
     assert verdicts(report, "state") == ["ok"]
+    # Bug: "resume at 0 B of 0 B", and a cipher without a name, while the header is being placed
+    text = run(COFFER, "plan", "--no-speed", *coffer.SMALL, img).stdout
+    dry = coffer.encrypt(img, box.key, "--dry-run").stderr
+    assert " of 0 B" not in text + dry and not re.search(r"cipher +\d", text), (text, dry)
     as_run(img, *ALL)
     box.check(img)
 

@@ -515,7 +515,7 @@ rows = [
     ("abort of a plain filesystem", abort, lambda: box.copy("a"), 3, NO_CONVERSION),
     ("abort of zeros", abort, lambda: raw(12 * MiB), 3, NO_CONVERSION),
     ("abort of a finished volume", abort, box.encrypted, 3, NO_CONVERSION, "--decrypt"),
-    ("abort after the first commit", abort, half, 4, "committed EINVAL", "10485760",
+    ("abort after the first commit", abort, half, 4, "committed EINVAL", "of 10.0 MiB",
      "coffer encrypt"),
     ("encrypted already", lambda: refused(box.encrypted(), "content EEXIST")),
 
