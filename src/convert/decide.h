@@ -13,6 +13,7 @@
 
 struct coffer_facts {
 	uint64_t device_size; /* now */
+	bool is_file;	      /* not a block device */
 	struct coffer_copies header;
 	bool block_0_is_ours;	       /* a LUKS magic, or a transition block of the header found */
 	bool block_0_is_empty;	       /* zeros */

@@ -298,6 +298,7 @@ static int examine_locked(struct coffer_dev *d, struct coffer_disk *disk, struct
 	if (!block)
 		return coffer_err_errno(e, ENOMEM, "examine %s", d->name);
 	f->device_size = d->size;
+	f->is_file = !d->is_block;
 	f->transition_error = -ENODATA;
 	f->header.newest = -1;
 	if (d->size < COFFER_BLOCK)
@@ -371,7 +372,7 @@ static int refuse(const struct coffer_disk *disk, enum coffer_text t,
 int coffer_disk_refuse(const struct coffer_disk *disk, struct coffer_err *e)
 {
 	const struct coffer_facts *f = &disk->facts;
-	const char *name = disk->dev->name;
+	const char *name = disk->dev->name, *words[COFFER_NEXT_WORDS];
 	int r;
 
 	switch (disk->operation) {
@@ -385,10 +386,7 @@ int coffer_disk_refuse(const struct coffer_disk *disk, struct coffer_err *e)
 	case COFFER_OP_OTHER:
 		return refuse(disk, COFFER_TEXT_OTHER,
 			COFFER_WITH(COFFER_ARG_TEXT("reason", f->kind_reason.msg)),
-			f->conversion.hot
-				? COFFER_RUN("cryptsetup", "repair", name)
-				: COFFER_RUN("cryptsetup", "reencrypt", "--resume-only", name),
-			e);
+			coffer_stock_command(f, name, words), e);
 	case COFFER_OP_DAMAGED:
 		return refuse(disk, COFFER_TEXT_DAMAGED,
 			COFFER_WITH(COFFER_ARG_TEXT("reason", disk->why)),

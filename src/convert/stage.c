@@ -2,6 +2,8 @@
 /* stage.c - the stage of a disk, and the command that comes next */
 #include "convert/stage.h"
 
+#include <string.h>
+
 #include "base/names.h"
 
 DEFINE_NAMES(coffer_stage_name, enum coffer_stage, COFFER_N_STAGES, [COFFER_STAGE_PLAIN] = "plain",
@@ -10,13 +12,6 @@ DEFINE_NAMES(coffer_stage_name, enum coffer_stage, COFFER_N_STAGES, [COFFER_STAG
 	[COFFER_STAGE_WIPE_PENDING] = "wipe-pending", [COFFER_STAGE_ENCRYPTED] = "encrypted",
 	[COFFER_STAGE_UNDOING] = "undoing", [COFFER_STAGE_OTHER] = "other",
 	[COFFER_STAGE_SHRUNK] = "shrunk", [COFFER_STAGE_DAMAGED] = "damaged")
-
-DEFINE_NAMES(coffer_next_command, enum coffer_next, COFFER_N_NEXTS, [COFFER_NEXT_NOTHING] = "",
-	[COFFER_NEXT_PLAN] = "coffer plan", [COFFER_NEXT_ENCRYPT] = "coffer encrypt",
-	[COFFER_NEXT_ABORT] = "coffer abort", [COFFER_NEXT_REPAIR] = "coffer repair",
-	[COFFER_NEXT_LOOK] = "coffer repair --dry-run", [COFFER_NEXT_VERIFY] = "coffer verify",
-	[COFFER_NEXT_STOCK_RESUME] = "cryptsetup reencrypt --resume-only",
-	[COFFER_NEXT_STOCK_REPAIR] = "cryptsetup repair")
 
 static enum coffer_stage stage_of_plain(const struct coffer_plain_facts *plain)
 {
@@ -75,5 +70,36 @@ enum coffer_next coffer_next_of(enum coffer_stage s, const struct coffer_facts *
 		return COFFER_NEXT_REPAIR;
 	if (s == COFFER_STAGE_OTHER && f->conversion.hot)
 		return COFFER_NEXT_STOCK_REPAIR;
+	if (s == COFFER_STAGE_OTHER && f->is_file)
+		return COFFER_NEXT_STOCK_RESUME_FILE;
 	return (unsigned int)s < COFFER_N_STAGES ? nexts[s] : COFFER_NEXT_NOTHING;
+}
+
+size_t coffer_next_words(enum coffer_next next, const char *ret[COFFER_NEXT_WORDS])
+{
+	static const char *const commands[COFFER_N_NEXTS][COFFER_NEXT_WORDS] = {
+		[COFFER_NEXT_PLAN] = {"coffer", "plan"},
+		[COFFER_NEXT_ENCRYPT] = {"coffer", "encrypt"},
+		[COFFER_NEXT_ABORT] = {"coffer", "abort"},
+		[COFFER_NEXT_REPAIR] = {"coffer", "repair"},
+		[COFFER_NEXT_LOOK] = {"coffer", "repair", "--dry-run"},
+		[COFFER_NEXT_VERIFY] = {"coffer", "verify"},
+		[COFFER_NEXT_STOCK_RESUME] = {"cryptsetup", "reencrypt", "--resume-only"},
+		[COFFER_NEXT_STOCK_RESUME_FILE] = {"cryptsetup", "reencrypt", "--resume-only",
+			"--force-offline-reencrypt"},
+		[COFFER_NEXT_STOCK_REPAIR] = {"cryptsetup", "repair"},
+	};
+	size_t n = 0;
+
+	memcpy(ret, commands[next], sizeof(commands[next]));
+	while (ret[n])
+		n++;
+	return n;
+}
+
+const char *const *coffer_stock_command(
+	const struct coffer_facts *f, const char *device, const char *words[COFFER_NEXT_WORDS])
+{
+	words[coffer_next_words(coffer_next_of(COFFER_STAGE_OTHER, f), words)] = device;
+	return words;
 }

@@ -25,10 +25,18 @@ enum coffer_next {
 	COFFER_NEXT_REPAIR,
 	COFFER_NEXT_LOOK, /* coffer repair --dry-run */
 	COFFER_NEXT_VERIFY,
-	COFFER_NEXT_STOCK_RESUME, /* cryptsetup reencrypt --resume-only */
+	COFFER_NEXT_STOCK_RESUME,      /* cryptsetup reencrypt --resume-only */
+	COFFER_NEXT_STOCK_RESUME_FILE, /* the same with --force-offline-reencrypt */
 	COFFER_NEXT_STOCK_REPAIR, /* cryptsetup repair: interrupted inside a step, resumes later */
 	COFFER_N_NEXTS,
 };
 enum coffer_next coffer_next_of(enum coffer_stage s, const struct coffer_facts *f);
-/* The command, without the device; "" for NOTHING. */
-const char *coffer_next_command(enum coffer_next n);
+
+enum {
+	COFFER_NEXT_WORDS = 8 /* of a command, with options, device and NULL */
+};
+/* The command without options and device, ended by NULL. Returns the number of its words. */
+size_t coffer_next_words(enum coffer_next next, const char *ret[COFFER_NEXT_WORDS]);
+/* The command that continues another program's conversion of @device. Returns @words. */
+const char *const *coffer_stock_command(
+	const struct coffer_facts *f, const char *device, const char *words[COFFER_NEXT_WORDS]);

@@ -371,22 +371,17 @@ static int set_blocker(struct coffer_status *s, const struct coffer_holder *u)
 static int set_next_command(struct coffer_status *s, enum coffer_next next, uint64_t reserve)
 {
 	const bool writes = next == COFFER_NEXT_ENCRYPT || next == COFFER_NEXT_ABORT ||
-			    next == COFFER_NEXT_REPAIR || next == COFFER_NEXT_STOCK_RESUME ||
-			    next == COFFER_NEXT_STOCK_REPAIR;
+			    next == COFFER_NEXT_REPAIR || next >= COFFER_NEXT_STOCK_RESUME;
 	const struct coffer_holder *u = writes ? find_blocker(s) : NULL;
-	const char *words[8] = {NULL};
-	char command[64], size[32], *rest = NULL;
-	size_t n = 0;
+	const char *words[COFFER_NEXT_WORDS];
+	char size[32];
+	size_t n;
 
 	if (next == COFFER_NEXT_NOTHING)
 		return 0;
 	if (u)
 		return set_blocker(s, u);
-	(void)snprintf(command, sizeof(command), "%s", coffer_next_command(next));
-	for (char *word = strtok_r(command, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
-		words[n++] = word;
-	if (next == COFFER_NEXT_STOCK_RESUME && !s->is_block)
-		words[n++] = "--force-offline-reencrypt";
+	n = coffer_next_words(next, words);
 	if (reserve && (next == COFFER_NEXT_ENCRYPT || next == COFFER_NEXT_PLAN)) {
 		(void)snprintf(size, sizeof(size), "%" PRIu64 "M", reserve >> 20);
 		words[n++] = "--reduce-device-size";

@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/findings.h"
+#include "convert/stage.h"
 #include "header/judge_copies.h"
 
 static const struct {
@@ -340,14 +341,12 @@ static void diagnose_damaged(struct build *b)
 static void diagnose_foreign(struct build *b)
 {
 	const struct coffer_facts *f = b->s->facts;
-	const char *device = b->s->device;
+	const char *words[COFFER_NEXT_WORDS];
 
 	if (b->s->operation == COFFER_OP_OTHER)
 		find(b, COFFER_TEXT_OTHER,
 			COFFER_WITH(COFFER_ARG_TEXT("reason", f->kind_reason.msg)),
-			f->conversion.hot
-				? COFFER_RUN("cryptsetup", "repair", device)
-				: COFFER_RUN("cryptsetup", "reencrypt", "--resume-only", device));
+			coffer_stock_command(f, b->s->device, words));
 	else
 		find(b, COFFER_TEXT_SHRUNK,
 			COFFER_WITH(COFFER_ARG_NUMBER("device_bytes", f->device_size),

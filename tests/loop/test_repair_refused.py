@@ -322,8 +322,9 @@ with stack:
         ("hopeless: an abort's record is lost", unchanged, abort_lost, 6,
          "damage EUCLEAN", 5 * MiB - 4096, 5 * MiB),
         ("hopeless: a magic and no header", unchanged, magic_only, 6, "header-copies EUCLEAN"),
+        # Bug: only status and verify named the option that cryptsetup needs for an image
         ("foreign: cryptsetup's", unchanged, of_stock, 4, "conversion EOPNOTSUPP",
-         "cryptsetup reencrypt --resume-only"),
+         "cryptsetup reencrypt --resume-only --force-offline-reencrypt"),
         ("foreign: smaller, half placed", unchanged, lambda: shrunk(half_placed), 4,
          "size ENOSPC", small.size - 4096, small.size),
         ("foreign: smaller, converting", unchanged, lambda: shrunk(lambda: killed_at(middle)), 4,

@@ -72,15 +72,16 @@ static void judge(enum coffer_operation a, const struct coffer_facts *f,
 						     : COFFER_NEXT_REPAIR),
 			"of an encrypted volume repair is next when its copies differ", a, bits);
 	if (s == COFFER_STAGE_OTHER)
-		holds(n == (f->conversion.hot ? COFFER_NEXT_STOCK_REPAIR
-					      : COFFER_NEXT_STOCK_RESUME),
+		holds(n == (f->conversion.hot	? COFFER_NEXT_STOCK_REPAIR
+				   : f->is_file ? COFFER_NEXT_STOCK_RESUME_FILE
+						: COFFER_NEXT_STOCK_RESUME),
 			"cryptsetup resumes inside a step only after its repair", a, bits);
 }
 
 static void every_combination(void)
 {
 	for (enum coffer_operation a = COFFER_OP_START; a < COFFER_N_OPERATIONS; a++)
-		for (unsigned int bits = 0; bits < 512; bits++) {
+		for (unsigned int bits = 0; bits < 1024; bits++) {
 			const struct coffer_plain_facts plain = {.luks = bits & 1,
 				.luks2 = bits & 2,
 				.ready = bits & 4,
@@ -91,6 +92,7 @@ static void every_combination(void)
 
 			f.conversion.geometry = geometry;
 			f.conversion.hot = bits & 64;
+			f.is_file = bits & 512;
 			f.conversion.pointer = bits & 128   ? geometry.length
 					       : bits & 256 ? 8 * MIB
 							    : 0;
@@ -106,9 +108,6 @@ static void every_combination(void)
 
 static void names_and_commands(void)
 {
-	static const char *const commands[] = {"coffer plan", "coffer encrypt", "coffer abort",
-		"coffer repair", "coffer verify", "cryptsetup repair", "cryptsetup reencrypt"};
-
 	for (enum coffer_stage s = 0; s < COFFER_N_STAGES; s++)
 		for (enum coffer_stage t = 0; t < s; t++)
 			if (strcmp(coffer_stage_name(s), coffer_stage_name(t)) == 0)
@@ -117,12 +116,15 @@ static void names_and_commands(void)
 			strcmp(coffer_stage_name((enum coffer_stage) - 1), "unknown") == 0,
 		"what is no stage has no name");
 	for (enum coffer_next n = 0; n < COFFER_N_NEXTS; n++) {
-		const char *command = coffer_next_command(n);
-		bool found = n == COFFER_NEXT_NOTHING && !command[0];
+		const char *words[COFFER_NEXT_WORDS];
+		const size_t count = coffer_next_words(n, words);
 
-		for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-			found = found || strncmp(command, commands[i], strlen(commands[i])) == 0;
-		ok(found, "next %d is a command: '%s'", (int)n, command);
+		ok(!words[count] && (n == COFFER_NEXT_NOTHING ? count == 0
+					    : n >= COFFER_NEXT_STOCK_RESUME
+						    ? strcmp(words[0], "cryptsetup") == 0
+						    : strcmp(words[0], "coffer") == 0),
+			"next %d is a command: '%s %s'", (int)n, count > 0 ? words[0] : "",
+			count > 1 ? words[1] : "");
 	}
 }
 
