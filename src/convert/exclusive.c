@@ -20,6 +20,23 @@ static const struct coffer_holder *find_process(
 	return NULL;
 }
 
+int coffer_exclusive_check(
+	const struct coffer_dev *dev, const struct coffer_status *s, struct coffer_err *e)
+{
+	const struct coffer_holder *u = find_process(s, COFFER_HOLDER_REENCRYPTION, false);
+	_cleanup_finding_ struct coffer_finding f = {0};
+	int r;
+
+	if (!u)
+		return coffer_dev_check_exclusive(dev, e);
+	r = coffer_finding_make(&f, COFFER_TEXT_EXCLUSIVE_CONVERTING,
+		COFFER_WITH(COFFER_ARG_NUMBER("pid", (uint64_t)u->pid),
+			COFFER_ARG_TEXT("program", u->name)),
+		NULL);
+	return r < 0 ? coffer_err_errno(e, -r, "check %s", dev->name)
+		     : coffer_err_from_finding(e, dev->name, &f);
+}
+
 static int list_exclusive(
 	const struct coffer_dev *dev, const struct coffer_status *s, struct coffer_findings *l)
 {

@@ -11,6 +11,7 @@
 #include "block/holders.h"
 #include "block/open.h"
 #include "convert/encrypt.h"
+#include "convert/exclusive.h"
 #include "convert/fs_check.h"
 #include "convert/moved_segment.h"
 #include "convert/place.h"
@@ -28,6 +29,7 @@ struct repair {
 	struct coffer_encrypt_options encrypt;
 	const struct coffer_repair_options *o;
 	const struct coffer_err *in_use; /* why there is no exclusive access; NULL: there is */
+	struct coffer_err busy;		 /* in_use of a dry run */
 	struct coffer_repair_result *result;
 	struct coffer_moved_segment segment;
 	struct coffer_symptoms symptoms;
@@ -312,6 +314,20 @@ static int refuse_in_use(
 	return coffer_err_pass(e, -p->in_use->code, p->in_use);
 }
 
+/* A dry run has no exclusive access: would the run get it? */
+static int check_exclusive(struct coffer_session *s, struct repair *p, struct coffer_err *e)
+{
+	int r;
+
+	if (!p->o->dry_run || s->dev->fd < 0)
+		return 0;
+	r = coffer_exclusive_check(s->dev, p->result->status, &p->busy);
+	if (r < 0 && r != -EBUSY)
+		return coffer_err_pass(e, r, &p->busy);
+	p->in_use = r < 0 ? &p->busy : NULL;
+	return 0;
+}
+
 /* Everything before the first write. */
 static int prepare(struct coffer_session *s, struct repair *p, struct coffer_err *e)
 {
@@ -322,6 +338,8 @@ static int prepare(struct coffer_session *s, struct repair *p, struct coffer_err
 	r = diagnose(s, p, &res->findings, e);
 	if (r == 0)
 		r = coffer_status_of(s->dev, &res->status, NULL, NULL, e);
+	if (r == 0)
+		r = check_exclusive(s, p, e);
 	if (r == 0)
 		r = check_filesystem(s, p, e);
 	if (r < 0)

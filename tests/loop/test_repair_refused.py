@@ -170,8 +170,8 @@ def in_use():
     use(img, "btrfs")
     with loop(img) as dev:
         before = sha256(img)
-        said = report(img, "--dry-run")
-        assert names(said) == ["undo-block-0"], said
+        said = report(img, "--dry-run", status=4)
+        assert names(said) == ["undo-block-0"] and coffer.why(said) == IN_USE, said
         last = report(img, "--yes", status=4)
         assert coffer.why(last) == IN_USE and dev in last["message"], last
         assert sha256(img) == before, "an attached image was written to"
@@ -218,13 +218,21 @@ def unfinished_in_use():
 
 
 def at_work():
+    """Bug: the dry run said that it would resume, with exit status 0."""
     img = stock_begun()
     with coffer.paused("fdatasync", 2, coffer.stock_resume(img, small.key)):
         before = sha256(img)
         last = report(img, "--yes", status=4)
         assert coffer.why(last) == "lock EBUSY", last
+        last = report(img, "--dry-run", status=4)
+        assert coffer.why(last) == "exclusive EBUSY", last
         assert sha256(img) == before, "it has changed the disk"
     small.check(img)
+    img = small.copy()
+    with coffer.paused("fdatasync", 18, coffer.one_thread(img, small.key)):
+        for how in "--yes", "--dry-run":
+            last = report(img, how, status=4)
+            assert coffer.why(last) == "exclusive EBUSY", last
 
 
 def only_readable():
