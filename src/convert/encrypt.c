@@ -123,12 +123,16 @@ static int nothing_to_resume(const struct coffer_session *s, struct coffer_err *
 {
 	const enum coffer_operation op = s->disk.operation;
 	const char *name = s->dev->name;
+	const char *why = "no conversion";
 
-	(void)coffer_err_set(e, ENOENT, "%s: %s: nothing to resume", name,
-		op == COFFER_OP_FINISH_UNDO ? "an undo is in progress"
-		: op == COFFER_OP_ENCRYPTED ? "encrypted already"
-					    : "no conversion");
-	if (op == COFFER_OP_START)
+	if (s->result->aborted)
+		why = "the abort is finished, and the plain filesystem is back";
+	else if (op == COFFER_OP_FINISH_UNDO)
+		why = "an abort is not finished: this would finish it";
+	else if (op == COFFER_OP_ENCRYPTED)
+		why = "encrypted already";
+	(void)coffer_err_set(e, ENOENT, "%s: %s; nothing to resume", name, why);
+	if (op == COFFER_OP_START && !s->result->aborted)
 		(void)coffer_err_advise(
 			e, 0, "start one with %s", coffer_command("coffer encrypt", name).s);
 	coffer_err_outcome(e, COFFER_NO);

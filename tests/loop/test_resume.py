@@ -115,15 +115,18 @@ def resume_only_of_stock():
 
 
 def resume_only_of_abort(n):
-    """An abort that was cut is finished, and then there is nothing to go on with."""
+    """An abort that was cut is finished, and then there is nothing to go on with. Bug: the message
+    said only that there was no conversion."""
     img = small.copy()
     coffer.kill_at(*moments["commit"][0][:2], one_thread(img, small.key))
     coffer.kill_at("fdatasync", n, coffer.command("abort", img))
     before = sha256(img)
-    coffer.encrypt(img, small.key, "--resume-only", "--dry-run", status=(3,))
+    p = coffer.encrypt(img, small.key, "--resume-only", "--dry-run", status=(3,))
+    assert "an abort is not finished" in p.stderr, p.stderr
     assert sha256(img) == before, "a dry run has changed the device"
     p = coffer.encrypt(img, small.key, "--resume-only", "--json", status=(3,), program=ASAN)
     last = coffer.events(p)[-1]
+    assert "the abort is finished" in last["message"], last
     assert last["outcome"] == "no" and last["aborted"] and last["changed"], last
     assert sha256(img, 0, small.end) == sha256(small.plain, 0, small.end), "the head differs"
     coffer.encrypt(img, small.key, "--resume-only", status=(3,))
