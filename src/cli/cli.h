@@ -153,6 +153,7 @@ struct coffer_report {
 	double converting;		      /* when the first step began; 0: not yet */
 	bool terminal;			      /* stderr is one */
 	bool line_shown;		      /* of progress, on the terminal */
+	bool no_key;			      /* it could not be read */
 	unsigned int percent;		      /* of the last line, a multiple of five */
 	double last_shown;
 	struct coffer_progress last; /* of the conversion; total 0: none yet */
@@ -164,8 +165,10 @@ struct coffer_encrypt_callbacks coffer_report_callbacks(struct coffer_report *r)
 /* Remove the line of progress from the terminal, for other text. */
 void coffer_report_clear(struct coffer_report *r);
 /* Print that the run was interrupted @at (" at 1 MiB of 2 MiB" or ""), and the command that resumes
- * it. */
-void coffer_report_resume(const struct coffer_call *call, const char *at);
+ * it, unless @key_failed. */
+void coffer_report_resume(const struct coffer_call *call, const char *at, bool key_failed);
+/* Did the run fail with @e since its key is missing or wrong? */
+bool coffer_report_key_failed(const struct coffer_report *r, const struct coffer_err *e);
 /* The field that says how unused blocks are handled; none for DEFAULT and "". */
 void coffer_report_unused(FILE *f, enum coffer_free_space free_space, const char *all_because);
 /* Print the summary or the error; returns the exit code. */

@@ -96,7 +96,7 @@ static int end_text(struct options *o, int code, const struct coffer_header_rest
 			show(stderr, o, r);
 		coffer_show_error(e->msg);
 		if (code == COFFER_INTERRUPTED)
-			coffer_report_resume(&o->call, "");
+			coffer_report_resume(&o->call, "", false);
 		return code;
 	}
 	if (o->call.quiet && !o->call.dry_run)

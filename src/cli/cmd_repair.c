@@ -100,7 +100,7 @@ static int end_failed(const struct run *run, int code, const struct coffer_repai
 		show_findings(stderr, run, r);
 	coffer_show_error(e->msg);
 	if (code == COFFER_INTERRUPTED)
-		coffer_report_resume(&run->o->call, "");
+		coffer_report_resume(&run->o->call, "", coffer_report_key_failed(&run->report, e));
 	return code;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* report.c - progress and summary of a run, for people or as JSON lines */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -142,9 +143,11 @@ static void progress(void *userdata, const struct coffer_progress *p)
 
 static int ask(void *userdata, enum coffer_ask why, uint8_t *buf, size_t size, struct coffer_err *e)
 {
-	const struct coffer_report *r = userdata;
+	struct coffer_report *r = userdata;
+	const int n = coffer_read_key(r->key, r->call->device, why, buf, size, e);
 
-	return coffer_read_key(r->key, r->call->device, why, buf, size, e);
+	r->no_key = n < 0 && n != -EINTR;
+	return n;
 }
 
 struct coffer_encrypt_callbacks coffer_report_callbacks(struct coffer_report *r)
@@ -202,14 +205,21 @@ static void end_json(const struct coffer_report *r, int code,
 
 /* With every option: without one, a run that had not begun would make another volume, or another
  * key would be asked for. */
-void coffer_report_resume(const struct coffer_call *call, const char *at)
+void coffer_report_resume(const struct coffer_call *call, const char *at, bool key_failed)
 {
 	(void)fputs("coffer: ", stderr);
 	coffer_show_text(stderr, call->device);
-	(void)fprintf(stderr, ": interrupted%s; resume with: coffer %s", at, call->verb);
-	for (char **word = call->words; *word; word++)
+	(void)fprintf(stderr, ": interrupted%s", at);
+	if (!key_failed) /* else the same command would fail again */
+		(void)fprintf(stderr, "; resume with: coffer %s", call->verb);
+	for (char **word = call->words; *word && !key_failed; word++)
 		coffer_show_word(stderr, *word);
 	(void)fputc('\n', stderr);
+}
+
+bool coffer_report_key_failed(const struct coffer_report *r, const struct coffer_err *e)
+{
+	return r->no_key || e->id == COFFER_FINDING_PASSPHRASE;
 }
 
 /* Every step is committed, and the final header is not. */
@@ -235,7 +245,7 @@ static void show_failure(const struct coffer_report *r, int code,
 	else if (res->converted > 0)
 		(void)snprintf(at, sizeof(at), " at %s of %s", coffer_size_format(done).s,
 			coffer_size_format(total).s);
-	coffer_report_resume(r->call, at);
+	coffer_report_resume(r->call, at, coffer_report_key_failed(r, e));
 }
 
 void coffer_report_unused(FILE *f, enum coffer_free_space free_space, const char *all_because)
