@@ -63,10 +63,13 @@ int coffer_new_header_check(
 			e, EINVAL, "--label has %zu bytes, but LUKS2 allows 47", strlen(f->label));
 	if (f->metadata_size > shift / 2 || f->keyslots_size > shift ||
 		2 * f->metadata_size + f->keyslots_size > shift)
-		return coffer_err_refuse(e, ENOSPC,
-			"two header copies of %" PRIu64 " bytes and a keyslots area of %" PRIu64
-			" bytes do not fit before byte %" PRIu64,
-			f->metadata_size, f->keyslots_size, shift);
+		return coffer_err_advise(e,
+			coffer_err_refuse(e, ENOSPC,
+				"two header copies of %" PRIu64
+				" bytes and a keyslots area of %" PRIu64
+				" bytes do not fit before byte %" PRIu64,
+				f->metadata_size, f->keyslots_size, shift),
+			"use a smaller --luks2-keyslots-size or a larger --reduce-device-size");
 	return 0;
 }
 

@@ -248,7 +248,8 @@ def sectors(fs, size, end, *names, **kw):
 
 
 def parameters(option, size, number):
-    refused(box.copy("parameters"), "header ENOSPC", option, size, names=[number])
+    refused(box.copy("parameters"), "header ENOSPC", option, size,
+            names=[number, "--luks2-keyslots-size"])  # Bug: without a way out
 
 
 def loop_of_4096():
