@@ -122,7 +122,8 @@ def estimated(fs, size, end):
 
 
 def doubt():
-    """Where it is not certain what is used, all is, and --used-only=yes is refused."""
+    """Where it is not certain what is used, all is, and --used-only=yes is refused. Bug: only auto
+    was named as the way out."""
     img = holes("ext4")
     run("debugfs", "-w", "-R", "feature needs_recovery", img)
     report = plan(img)
@@ -131,6 +132,7 @@ def doubt():
     assert "free_space" not in report and verdicts(report, "used-only") == ["note"], report
     report = plan(img, "--used-only", "yes", status=(4,))
     g = refusal(report, "used-only")
+    assert "mount and unmount it first" in g["text"] and "auto" in g["advice"], g
     assert "to_move" not in report and not report["phases"], report
     p = coffer.encrypt(img, box.key, "--dry-run", "--used-only", "yes", status=(4,))
     assert g["text"] in p.stderr, (g, p.stderr)
