@@ -186,7 +186,7 @@ static int no_space(
 		round_down_u64(d->size - reserve, 65536) / 1024);
 	(void)snprintf(size, sizeof(size), "%" PRIu64, d->size);
 	return coffer_findings_add(l, COFFER_TEXT_RESERVE_NONE_EXT, arguments,
-		COFFER_RUN("e2fsck", "-f", d->name, "&&", "resize2fs", d->name, blocks,
+		COFFER_RUN("e2fsck", "-f", "-p", d->name, "&&", "resize2fs", d->name, blocks,
 			d->is_block ? NULL : "&&", "truncate", "-s", size, d->name));
 }
 

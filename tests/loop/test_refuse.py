@@ -65,7 +65,7 @@ def too_long(fs, size, end, reserve, fits, **kw):
     assert facts["available"] == size - end < facts["reserve"], f
     assert facts.get("fitting_reserve") == fits, f
     if fs == "ext4":
-        assert f["remedy"][:5] == ["e2fsck", "-f", img, "&&", "resize2fs"], f
+        assert f["remedy"][:6] == ["e2fsck", "-f", "-p", img, "&&", "resize2fs"], f
     if fits:
         coffer.encrypt(img, box.key, "--reduce-device-size", fits)
 
