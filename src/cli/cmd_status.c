@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/quote.h"
 #include "base/size.h"
 #include "cli/cli.h"
 #include "cli/show.h"
@@ -83,7 +84,8 @@ static void show_status(const struct coffer_status *s)
 		coffer_show_field(
 			stdout, "note", "read without a lock: no access to /run/cryptsetup");
 	if (s->can_abort)
-		coffer_show_field(stdout, "abort", "'coffer abort' restores the plain filesystem");
+		coffer_show_field(stdout, "abort", "%s restores the plain filesystem",
+			coffer_command("coffer abort", s->device).s);
 	coffer_show_field(stdout, "next", "%s", s->next[0] ? s->next : "nothing");
 }
 
