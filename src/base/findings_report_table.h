@@ -19,7 +19,7 @@ SAYS(WIPE_PENDING, WIPE_PENDING, NOTE,
 	"the plain copy of the first {size} bytes is still at byte {offset}", NULL)
 REFUSES(SHRUNK, SIZE, ENOSPC,
 	"the device has {device_bytes} bytes, and the conversion on it needs {conversion_bytes}",
-	"enlarge the device to its old size, then run the same command again")
+	"enlarge the device to its old size")
 REFUSES(OTHER, CONVERSION, EOPNOTSUPP, "{reason}", "finish it with {remedy}")
 DAMAGED(DAMAGED, DAMAGE, "damaged: {reason}", "[run {remedy}]")
 SAYS(HEADER_COPIES_WRITTEN, HEADER_COPIES, UNCHECKED, "the header is being written", NULL)
@@ -46,7 +46,7 @@ SAYS(KEYSLOT_OVERWRITTEN, KEYSLOT, BAD,
 	"key material",
 	"if another keyslot opens: {remedy}; otherwise restore a backup of the header ('coffer "
 	"header restore')")
-SAYS(KEYSLOTS_CLOSED, KEYSLOT, BAD, "no keyslot opens with the given key", NULL)
+SAYS(KEYSLOTS_CLOSED, KEYSLOT, BAD, "no keyslot[ {tried}] opens with the given key", NULL)
 SAYS(PBKDF_WEAK, PBKDF, NOTE,
 	"keyslot {keyslot} uses pbkdf2 with only {iterations} iterations: a memorable passphrase "
 	"can be guessed",

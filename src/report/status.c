@@ -208,6 +208,18 @@ static void set_header(struct coffer_status *s, const struct coffer_disk *disk)
 	}
 }
 
+/* The sentence of every other report, with the way out: no command is next. */
+static void set_shrunk(struct coffer_status *s)
+{
+	_cleanup_finding_ struct coffer_finding f = {0};
+
+	if (coffer_finding_make(&f, COFFER_TEXT_SHRUNK,
+		    COFFER_WITH(COFFER_ARG_NUMBER("device_bytes", s->size),
+			    COFFER_ARG_NUMBER("conversion_bytes", s->device_size)),
+		    NULL) == 0)
+		(void)snprintf(s->why, sizeof(s->why), "%.300s; %.200s", f.text, f.advice);
+}
+
 static void set_facts(struct coffer_status *s, const struct coffer_disk *disk)
 {
 	const struct coffer_facts *f = &disk->facts;
@@ -224,10 +236,7 @@ static void set_facts(struct coffer_status *s, const struct coffer_disk *disk)
 	if (disk->operation == COFFER_OP_DAMAGED)
 		set_why(s, disk->why);
 	else if (disk->operation == COFFER_OP_SHRUNK)
-		(void)snprintf(s->why, sizeof(s->why),
-			"the device has %" PRIu64 " bytes, and the conversion on it needs %" PRIu64
-			"; enlarge it to its old size",
-			s->size, s->device_size);
+		set_shrunk(s);
 	else if (disk->header && !f->header.agree && !s->why[0])
 		set_why(s, "one of the two header copies is torn or out of date");
 }

@@ -251,7 +251,7 @@ def shrunk(moment):
         f.seek(small.size - 4096)
         tail = f.read()
     os.truncate(img, small.size - 4096)
-    says(img, "shrunk", "", f"{small.size - 4096}.*{small.size}", can_abort=False)
+    says(img, "shrunk", "", f"{small.size - 4096}.*{small.size}.*; enlarge the device", can_abort=False)
     with open(img, "ab") as f:
         f.write(tail)
     follow(look(img), small.key)
