@@ -46,7 +46,7 @@ SAYS(KEYSLOT_OVERWRITTEN, KEYSLOT, BAD,
 	"key material",
 	"if another keyslot opens: {remedy}; otherwise restore a backup of the header ('coffer "
 	"header restore')")
-SAYS(KEYSLOTS_CLOSED, KEYSLOT, BAD, "no keyslot opens with the given key", NULL)
+SAYS(KEYSLOTS_CLOSED, KEYSLOT, BAD, "no keyslot[ {tried}] opens with the given key", NULL)
 SAYS(PBKDF_WEAK, PBKDF, NOTE,
 	"keyslot {keyslot} uses pbkdf2 with only {iterations} iterations: a memorable passphrase "
 	"can be guessed",

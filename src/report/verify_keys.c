@@ -176,7 +176,9 @@ static int try_slot(struct coffer_verifier *s, const struct coffer_keyslot *slot
 
 static int check_slots(struct coffer_verifier *s, struct coffer_err *e)
 {
+	const size_t unchecked = coffer_findings_count(&s->checks, COFFER_VERDICT_UNCHECKED);
 	size_t slots = 0, opened = 0;
+	const char *tried;
 
 	for (size_t i = 0; i < s->keys.n_slots; i++) {
 		const struct coffer_keyslot *slot = &s->keys.slots[i];
@@ -198,7 +200,11 @@ static int check_slots(struct coffer_verifier *s, struct coffer_err *e)
 		return coffer_findings_add(&s->checks, COFFER_TEXT_KEYSLOTS_NONE, NULL, NULL);
 	if (opened > 0 || !s->passphrase)
 		return 0;
-	return coffer_findings_add(&s->checks, COFFER_TEXT_KEYSLOTS_CLOSED, NULL, NULL);
+	tried = coffer_findings_count(&s->checks, COFFER_VERDICT_UNCHECKED) > unchecked
+			? "that could be tried"
+			: "";
+	return coffer_findings_add(&s->checks, COFFER_TEXT_KEYSLOTS_CLOSED,
+		COFFER_WITH(COFFER_ARG_TEXT("tried", tried)), NULL);
 }
 
 /* --- tokens --- */

@@ -377,6 +377,8 @@ def little_locked_memory(kib, status, why):
                     prefix=[*NOBODY, "prlimit", f"--memlock={kib * 1024}"])
     os.chmod(folder, 0o700)
     assert coffer.why(report) == why and "ulimit -l" in json.dumps(report), report
+    if status == 3:  # and a key that was not tried was called one that opens nothing
+        assert "no keyslot that could be tried" in texts(report, "keyslot"), report
 
 
 def key_file_missing():
