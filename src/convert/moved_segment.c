@@ -126,10 +126,10 @@ bool coffer_moved_segment_is_ambiguous(
 		mirror_disagrees(v))
 		return false;
 	return SAY(text, text_size,
-		"a moved-segment copy (%s, %" PRIu64 " bytes) lies at byte %" PRIu64 "; %" PRIu64
-		" sectors of the first bytes differ, and %" PRIu64
+		"a moved-segment copy (%s) lies at byte %" PRIu64 ", %" PRIu64
+		" bytes long; %" PRIu64 " sectors of the first bytes differ, and %" PRIu64
 		" of them may be a LUKS2 header's; nothing proves which of the two is complete",
-		coffer_fs_name(v->fs.kind), v->geometry.shift, copy, v->different,
+		coffer_fs_name(v->fs.kind), copy, v->geometry.shift, v->different,
 		v->may_be_header);
 }
 

@@ -221,18 +221,16 @@ static const struct {
 	{"its first bytes are whole in their copy at byte ", head_is_safe, NULL},
 	{"and a copy of them lies at byte ", is_copy, NULL},
 	{"their copy lies at byte ", is_copy, NULL},
-	{"a whole copy of them lies at byte ", head_is_safe, NULL},
 	{"a moved-segment copy lies at byte ", is_copy, ", but "},
 	{"differ from the copy at byte ", is_copy, NULL},
 	{"back from their copy at byte ", is_copy, NULL},
-	{"the spare superblock at byte ", is_spare, NULL},
 	{"no filesystem at byte ", is_no_copy, ", where the moved-segment"},
 	{"overwritten is kept from byte ", is_gap, NULL},
-	{"a moved-segment copy (ext4) lies at byte ", differs, "; "},
+	{"a moved-segment copy (ext4) lies at byte ", differs, ", "},
 	{"unknown content at byte ", is_no_copy, ", where the moved-segment"},
 	{"a moved-segment copy at byte ", is_copy, ", but there is no header"},
 	{"the filesystem's, and the copy at byte ", is_incomplete, " lacks them"},
-	{"but a spare superblock of ext4 lies at byte ", is_spare, ", and nowhere"},
+	{"a backup superblock of ext4 at byte ", is_spare, ", and no copy"},
 };
 
 /* The place at @at in @said, "byte N", is told truly. */
