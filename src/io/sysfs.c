@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -62,13 +63,31 @@ bool coffer_sysfs_read_line(int dir_fd, const char *path, char *ret, size_t size
 	return ret[0] != '\0';
 }
 
+/* Digits only: no sign, no blank. */
+static bool take_number(const char **at, unsigned int *ret)
+{
+	unsigned long long v = 0;
+	const char *p = *at;
+
+	for (; *p >= '0' && *p <= '9' && v <= UINT_MAX; p++)
+		v = 10 * v + (unsigned long long)(*p - '0');
+	if (p == *at || v > UINT_MAX)
+		return false;
+	*at = p;
+	*ret = (unsigned int)v;
+	return true;
+}
+
 bool coffer_sysfs_read_dev(int dir_fd, const char *path, dev_t *ret)
 {
+	const char *p;
+	char line[32];
 	unsigned int maj, min;
-	char line[32], end;
 
-	if (!coffer_sysfs_read_line(dir_fd, path, line, sizeof(line)) ||
-		sscanf(line, "%u:%u%c", &maj, &min, &end) != 2)
+	if (!coffer_sysfs_read_line(dir_fd, path, line, sizeof(line)))
+		return false;
+	p = line;
+	if (!take_number(&p, &maj) || *p++ != ':' || !take_number(&p, &min) || *p)
 		return false;
 	*ret = makedev(maj, min);
 	return true;

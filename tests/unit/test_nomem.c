@@ -35,7 +35,7 @@ static int __lsan_do_recoverable_leak_check(void)
 
 /* What does its work also without what it has asked for. */
 static const char *const does_without[] = {
-	"note_written",	      /* then the next commit writes a whole copy */
+	"write_copy",	      /* then the next commit writes a whole copy */
 	"file_set_direct",    /* then the page cache is used */
 	"is_same",	      /* then the header is written once more */
 	"coffer_digest_size", /* then the digest's name counts, without a try */
