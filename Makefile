@@ -49,10 +49,10 @@ deep: deps-test build asan fuzz-targets
 
 # Without sanitizers: more states in the same time. "make test" has the small set with them.
 crash: deps-test build/build.ninja
-	ninja -C build tests/test_crash tests/test_restore_crash
-	COFFER_HELPER=build/coffer-helper $(DEEP_SET) SEEDS="$(SEEDS)" MINUTES="$(MINUTES)" \
+	ninja -C build coffer-helper tests/test_crash tests/test_restore_crash
+	COFFER_HELPER=$(CURDIR)/build/coffer-helper $(DEEP_SET) SEEDS="$(SEEDS)" MINUTES="$(MINUTES)" \
 		build/tests/test_crash
-	COFFER_HELPER=build/coffer-helper $(DEEP_SET) build/tests/test_restore_crash
+	COFFER_HELPER=$(CURDIR)/build/coffer-helper $(DEEP_SET) build/tests/test_restore_crash
 
 lint: deps-test build
 	tests/run --tier unit --filter lint/ $(T)
