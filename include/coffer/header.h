@@ -3,8 +3,7 @@
  *
  * Stock tools repair headers when they load them, so they cannot report what is wrong with one.
  * Read access is enough. The device may be in use, and may be an image, or a file with only a
- * header
- * ('cryptsetup luksHeaderBackup'). */
+ * header ('cryptsetup luksHeaderBackup'). */
 #ifndef COFFER_HEADER_H
 #define COFFER_HEADER_H
 

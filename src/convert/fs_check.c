@@ -80,8 +80,7 @@ int coffer_fs_check_undone(struct coffer_session *s, const struct coffer_geometr
 		return 0;
 	r = coffer_err_needs_repair(e, EUCLEAN,
 		"%s: the moved-segment copy was not complete: the filesystem's checker finds "
-		"damage: "
-		"%s",
+		"damage: %s",
 		s->dev->name, why.msg);
 	if (kept)
 		coffer_err_append(e, "; what was overwritten is kept from byte %" PRIu64 " on",

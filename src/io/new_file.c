@@ -144,8 +144,7 @@ int coffer_file_read(
 		return r;
 	if (d->size > limit)
 		return coffer_err_refuse(e, EFBIG,
-			"%s has %" PRIu64 " bytes; a header backup has at most %" PRIu64, path,
-			d->size, limit);
+			"%s: %" PRIu64 " bytes, expected at most %" PRIu64, path, d->size, limit);
 	buf = coffer_dev_buffer(d->size + 1);
 	if (!buf)
 		return coffer_err_errno(e, ENOMEM, "read %s", path);

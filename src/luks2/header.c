@@ -239,8 +239,7 @@ static int check_unchanged(
 		return coffer_err_id(e,
 			coffer_err_needs_repair(e, ESTALE,
 				"another program changed the LUKS2 header of %s, or the device "
-				"lost "
-				"a write; nothing more was written",
+				"lost a write; nothing more was written",
 				d->name),
 			COFFER_FINDING_CHANGED);
 	return 0;

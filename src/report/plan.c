@@ -53,8 +53,7 @@ static const struct {
 	[COFFER_WORK_PLACE] = {"place", "write the header over the first bytes",
 		"the header is partly written and the disk cannot be mounted; the copy of the "
 		"first bytes is complete, the same command resumes, and 'coffer abort' restores "
-		"the "
-		"filesystem"},
+		"the filesystem"},
 	[COFFER_WORK_CONVERT] = {"convert",
 		"move and encrypt the data step by step, from its end to its start, and commit "
 		"each step to both header copies",

@@ -120,8 +120,7 @@ static int read_plain(
 	if (plain->torn) {
 		(void)snprintf(s->why, sizeof(s->why),
 			"the first bytes are partly overwritten with a LUKS2 header; a complete "
-			"copy "
-			"of them is at byte %" PRIu64,
+			"copy of them is at byte %" PRIu64,
 			coffer_segment_copy_offset(&v->geometry));
 	} else if (coffer_moved_segment_is_ambiguous(v, why, sizeof(why))) {
 		plain->torn = true;
