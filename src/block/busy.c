@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/quote.h"
 #include "block/holders.h"
 #include "io/sysfs.h"
 
@@ -64,14 +65,16 @@ static int refuse_for(const char *name, const struct coffer_holders *all,
 		return coffer_err_advise(e, r, "unmount it there first, or end that process");
 	case COFFER_HOLDER_SWAP:
 		r = coffer_err_refuse(e, EBUSY, "%s: %s%sin use as swap", name, h->on, is);
-		return coffer_err_advise(e, r, "run 'swapoff %s' first", h->name);
+		return coffer_err_advise(
+			e, r, "run %s first", coffer_command("swapoff", h->name).s);
 	case COFFER_HOLDER_LOOP:
 		mount = mount_of(all, h->name);
 		r = coffer_err_refuse(
 			e, EBUSY, "%s: %s%sattached to %s%s", name, h->on, is, h->name, mount.s);
 		if (mount.s[0])
 			return coffer_err_advise(e, r, "unmount it first");
-		return coffer_err_advise(e, r, "run 'losetup -d %s' first", h->name);
+		return coffer_err_advise(
+			e, r, "run %s first", coffer_command("losetup -d", h->name).s);
 	default:
 		r = coffer_err_refuse(e, EBUSY, "%s: %s%sin use by %s%s%s", name, h->on, is,
 			h->name, label_of(h->name).s, mount_of(all, h->name).s);
