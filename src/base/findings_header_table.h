@@ -5,10 +5,7 @@
 
 SAYS(HEADER_COPY, HEADER_PRIMARY, OK,
 	"{copy} header copy: intact, sequence number {sequence}", NULL)
-SAYS(HEADER_COPY_MISSING, HEADER_PRIMARY, BAD, "{copy} header copy: missing at byte {offset}", NULL)
 SAYS(HEADER_COPY_INVALID, HEADER_PRIMARY, BAD, "{copy} header copy: invalid ({reason})", NULL)
-SAYS(HEADER_COPY_TORN, HEADER_PRIMARY, BAD,
-	"{copy} header copy: torn ({checksum} checksum is wrong)", NULL)
 SAYS(HEADER_COPIES, COPIES, OK, "both header copies are identical", NULL)
 SAYS(HEADER_COPIES_TWO_VOLUMES, COPIES, BAD,
 	"the header copies belong to two volumes, {first} and {second}", NULL)
@@ -68,8 +65,12 @@ SAYS(COPY_DIFFERS, HEADER_PRIMARY, BAD,
 SAYS(COPY_REFUSED, HEADER_PRIMARY, BAD,
 	"{copy} header copy: refused by libcryptsetup; 'coffer header check' shows why",
 	"[run {remedy}]")
-SAYS(COPY_TORN, HEADER_PRIMARY, BAD, "{copy} header copy: torn", "[run {remedy}]")
-SAYS(COPY_MISSING, HEADER_PRIMARY, BAD, "{copy} header copy: missing", "[run {remedy}]")
+SAYS(COPY_TORN, HEADER_PRIMARY, BAD,
+	"{copy} header copy: torn[ ({checksum} checksum is wrong)]",
+	"[run {remedy}]")
+SAYS(COPY_MISSING, HEADER_PRIMARY, BAD,
+	"{copy} header copy: missing[ at byte {offset}]",
+	"[run {remedy}]")
 SAYS(COPY_REPLACED, HEADER_PRIMARY, BAD,
 	"{copy} header copy: missing, and other content is in its place",
 	"[run {remedy}; the disk may now be used for something else]")
