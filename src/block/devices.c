@@ -95,35 +95,23 @@ static int by_name(const void *a, const void *b)
 	return strverscmp(*(char *const *)a, *(char *const *)b);
 }
 
-static int read_all(const char *root, DIR *dir, struct coffer_devices *b)
-{
-	char node[NAME_MAX + 32];
-	const char *name;
-
-	while ((name = coffer_dir_next(dir)))
-		if (!is_memory(name) && has_size(dirfd(dir), name) &&
-			!is_free_loop(dirfd(dir), name) &&
-			find_node(root, dirfd(dir), name, node, sizeof(node)) && add(b, node) < 0)
-			return -ENOMEM;
-	if (b->n > 1)
-		qsort(b->items, b->n, sizeof(*b->items), by_name);
-	return 0;
-}
-
 int coffer_devices_read(const char *root, struct coffer_devices *ret, struct coffer_err *e)
 {
-	_cleanup_devices_ struct coffer_devices b = {0};
 	_cleanup_dir_ DIR *dir = NULL;
-	char path[PATH_MAX];
+	char path[PATH_MAX], node[NAME_MAX + 32];
+	const char *name;
 
 	(void)snprintf(path, sizeof(path), "%s/sys/class/block", root);
 	dir = opendir(path);
 	if (!dir)
 		return coffer_err_errno(e, errno, "open %s", path);
-	if (read_all(root, dir, &b) < 0)
-		return coffer_err_errno(e, ENOMEM, "list the block devices");
-	*ret = b;
-	b = (struct coffer_devices){0};
+	while ((name = coffer_dir_next(dir)))
+		if (!is_memory(name) && has_size(dirfd(dir), name) &&
+			!is_free_loop(dirfd(dir), name) &&
+			find_node(root, dirfd(dir), name, node, sizeof(node)) && add(ret, node) < 0)
+			return coffer_err_errno(e, ENOMEM, "list the block devices");
+	if (ret->n > 1)
+		qsort(ret->items, ret->n, sizeof(*ret->items), by_name);
 	return 0;
 }
 
@@ -147,19 +135,4 @@ void coffer_device_find_link(const char *folder, dev_t dev, char *ret, size_t si
 			S_ISBLK(st.st_mode) && st.st_rdev == dev &&
 			(!ret[0] || strcmp(name, ret) < 0))
 			(void)snprintf(ret, size, "%s", name);
-}
-
-bool coffer_device_maps_volume(const char *name, const char *uuid)
-{
-	char path[NAME_MAX + 64], found[256], want[64] = "CRYPT-LUKS2-";
-	size_t n = strlen(want);
-
-	for (const char *c = uuid; *c && n < sizeof(want) - 2; c++)
-		if (*c != '-')
-			want[n++] = *c;
-	want[n++] = '-';
-	want[n] = '\0';
-	(void)snprintf(path, sizeof(path), "/sys/class/block/%s/dm/uuid", name);
-	return coffer_sysfs_read_line(AT_FDCWD, path, found, sizeof(found)) &&
-	       strncmp(found, want, n) == 0;
 }

@@ -22,7 +22,3 @@ void coffer_devices_free(struct coffer_devices *b);
 
 /* The first name in @folder, say /dev/disk/by-id, that leads to the block device @dev; "": none. */
 void coffer_device_find_link(const char *folder, dev_t dev, char *ret, size_t size);
-
-/* Is the block device @name ("dm-0") a mapping of the LUKS2 volume @uuid, by cryptsetup's DM UUID?
- */
-bool coffer_device_maps_volume(const char *name, const char *uuid);

@@ -2,7 +2,6 @@
 /* holders.c - find the holders of a block device or image file */
 #include "block/holders.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -13,27 +12,17 @@
 
 #include "base/array.h"
 #include "base/err.h"
-#include "block/devices.h"
+#include "base/names.h"
 #include "block/loops.h"
 #include "block/mounts.h"
 #include "block/processes.h"
 #include "io/device_id.h"
 #include "io/sysfs.h"
 
-static const char *const kind_names[] = {
-	[COFFER_HOLDER_MOUNT] = "mount",
-	[COFFER_HOLDER_DEVICE] = "device",
-	[COFFER_HOLDER_LOOP] = "loop",
-	[COFFER_HOLDER_SWAP] = "swap",
-	[COFFER_HOLDER_PROCESS] = "process",
-	[COFFER_HOLDER_REENCRYPTION] = "reencryption",
-};
-static_assert(ARRAY_SIZE(kind_names) == COFFER_N_HOLDER_KINDS, "every kind of holder has a name");
-
-const char *coffer_holder_kind_name(enum coffer_holder_kind k)
-{
-	return (unsigned int)k < COFFER_N_HOLDER_KINDS ? kind_names[k] : "unknown";
-}
+DEFINE_NAMES(coffer_holder_kind_name, enum coffer_holder_kind,
+	COFFER_N_HOLDER_KINDS, [COFFER_HOLDER_MOUNT] = "mount", [COFFER_HOLDER_DEVICE] = "device",
+	[COFFER_HOLDER_LOOP] = "loop", [COFFER_HOLDER_SWAP] = "swap",
+	[COFFER_HOLDER_PROCESS] = "process", [COFFER_HOLDER_REENCRYPTION] = "reencryption")
 
 void coffer_holders_free(struct coffer_holders *l)
 {
@@ -365,6 +354,23 @@ int coffer_holders_find_devices(
 	return find(st, false, NULL, ret, e);
 }
 
+/* Is the block device @name ("dm-0") a mapping of the LUKS2 volume @uuid, by cryptsetup's DM UUID?
+ */
+static bool maps_volume(const char *name, const char *uuid)
+{
+	char path[NAME_MAX + 64], found[256], want[64] = "CRYPT-LUKS2-";
+	size_t n = strlen(want);
+
+	for (const char *c = uuid; *c && n < sizeof(want) - 2; c++)
+		if (*c != '-')
+			want[n++] = *c;
+	want[n++] = '-';
+	want[n] = '\0';
+	(void)snprintf(path, sizeof(path), "/sys/class/block/%s/dm/uuid", name);
+	return coffer_sysfs_read_line(AT_FDCWD, path, found, sizeof(found)) &&
+	       strncmp(found, want, n) == 0;
+}
+
 bool coffer_holders_only_map(const struct stat *st, const char *uuid)
 {
 	_cleanup_holders_ struct coffer_holders all = {0};
@@ -377,7 +383,7 @@ bool coffer_holders_only_map(const struct stat *st, const char *uuid)
 
 		if (h->on[0])
 			continue;
-		if (h->kind != COFFER_HOLDER_DEVICE || !coffer_device_maps_volume(h->name, uuid))
+		if (h->kind != COFFER_HOLDER_DEVICE || !maps_volume(h->name, uuid))
 			return false;
 		maps = true;
 	}

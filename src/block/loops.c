@@ -75,19 +75,16 @@ static int by_number(const void *a, const void *b)
 
 int coffer_loops_read(struct coffer_loops *ret, bool *complete)
 {
-	_cleanup_loops_ struct coffer_loops l = {0};
 	_cleanup_dir_ DIR *dir = opendir("/sys/block");
 	const char *name;
 
 	if (!dir)
 		*complete = false;
 	while ((name = coffer_dir_next(dir)))
-		if (strncmp(name, "loop", 4) == 0 && add_loop(&l, dirfd(dir), name, complete) < 0)
+		if (strncmp(name, "loop", 4) == 0 && add_loop(ret, dirfd(dir), name, complete) < 0)
 			return -ENOMEM;
-	if (l.n > 1)
-		qsort(l.items, l.n, sizeof(*l.items), by_number);
-	*ret = l;
-	l = (struct coffer_loops){0};
+	if (ret->n > 1)
+		qsort(ret->items, ret->n, sizeof(*ret->items), by_number);
 	return 0;
 }
 

@@ -96,29 +96,26 @@ static struct coffer_lock_process read_process(pid_t pid)
 	struct coffer_lock_process p = {.pid = pid > 0 ? pid : 0};
 	_cleanup_free_ char *text = NULL;
 	char path[64];
-	size_t n;
 
 	if (pid <= 0)
 		return p;
 	(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
 	(void)coffer_sysfs_read_line(AT_FDCWD, path, p.comm, sizeof(p.comm));
 	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	if (coffer_sysfs_read(AT_FDCWD, path, &text, &n) == 0)
-		p.state = coffer_proc_state_parse(text, n);
+	if (coffer_sysfs_read(AT_FDCWD, path, &text) == 0)
+		p.state = coffer_proc_state_parse(text);
 	return p;
 }
 
 /* Count the processes that wait for @lock. Returns whether one holds it. */
-static bool read_table(const char *text, size_t left, const struct coffer_device_id *lock,
-	struct coffer_lock_entry *f)
+static bool read_table(char *text, const struct coffer_device_id *lock, struct coffer_lock_entry *f)
 {
 	struct coffer_lock_line line;
 	bool held = false;
 	const char *at;
-	size_t n;
 
-	while (coffer_next_line(&text, &left, &at, &n)) {
-		if (coffer_lock_parse(at, n, &line) < 0 || !line.flock || line.ino != lock->ino ||
+	while ((at = strsep(&text, "\n"))) {
+		if (coffer_lock_parse(at, &line) < 0 || !line.flock || line.ino != lock->ino ||
 			makedev(line.major, line.minor) != lock->dev)
 			continue;
 		held |= !line.waits;
@@ -169,7 +166,6 @@ static int add(struct coffer_lock_files *l, int dir_fd, const char *name, bool c
 	_cleanup_free_ char *table = NULL;
 	struct coffer_device_id lock;
 	struct stat st = {0};
-	size_t n;
 	int r;
 
 	(void)snprintf(f.name, sizeof(f.name), "%.255s", name);
@@ -177,9 +173,9 @@ static int add(struct coffer_lock_files *l, int dir_fd, const char *name, bool c
 	find_device(&f);
 	lock = coffer_device_id_of(&st);
 	if (f.entry == COFFER_ENTRY_FILE &&
-		coffer_sysfs_read(AT_FDCWD, "/proc/locks", &table, &n) < 0) {
+		coffer_sysfs_read(AT_FDCWD, "/proc/locks", &table) < 0) {
 		f.complete = false;
-	} else if (f.entry == COFFER_ENTRY_FILE && read_table(table, n, &lock, &f)) {
+	} else if (f.entry == COFFER_ENTRY_FILE && read_table(table, &lock, &f)) {
 		r = find_holders(&lock, &f);
 		if (r < 0)
 			return r;
