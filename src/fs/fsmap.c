@@ -26,9 +26,9 @@ static int read_kind(struct coffer_dev *d, const struct coffer_fs *fs, bool moun
 int coffer_fsmap_read(struct coffer_dev *d, const struct coffer_fs *fs, bool mount,
 	struct coffer_fsmap *ret, struct coffer_err *e)
 {
-	struct coffer_fsmap m = {0};
 	int r;
 
+	*ret = (struct coffer_fsmap){0};
 	if (fs->other_part)
 		return coffer_err_set(e, EOPNOTSUPP, "%s", fs->other_part);
 	if (fs->spare)
@@ -36,13 +36,10 @@ int coffer_fsmap_read(struct coffer_dev *d, const struct coffer_fs *fs, bool mou
 	if (fs->end > d->size)
 		return coffer_err_set(e, EUCLEAN,
 			"it ends at byte %" PRIu64 ", after the end of the device", fs->end);
-	r = coffer_fsmap_add_fixed(&m, 0, COFFER_SUPERBLOCK_BYTES, e);
+	r = coffer_ranges_add(&ret->fixed, 0, COFFER_SUPERBLOCK_BYTES, e);
 	if (r == 0)
-		r = read_kind(d, fs, mount, &m, e);
-	if (r < 0) {
-		coffer_fsmap_reset(&m);
-		return r;
-	}
-	*ret = m;
-	return 0;
+		r = read_kind(d, fs, mount, ret, e);
+	if (r < 0)
+		coffer_fsmap_reset(ret);
+	return r;
 }
