@@ -5,7 +5,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,6 +13,7 @@
 
 #include "base/array.h"
 #include "base/err.h"
+#include "block/devices.h"
 #include "block/proc.h"
 #include "io/sysfs.h"
 
@@ -143,21 +143,11 @@ static int find_holders(const struct coffer_device_id *lock, struct coffer_lock_
 static void find_device(struct coffer_lock_entry *f)
 {
 	struct coffer_lock_name name;
-	char path[64], target[PATH_MAX];
-	const char *base;
-	ssize_t n;
 
 	coffer_lock_name_parse(f->name, &name);
 	f->devices_known = access("/sys/dev/block", F_OK) == 0;
-	if (name.kind != COFFER_LOCK_ENTRY_DEVICE && name.kind != COFFER_LOCK_ENTRY_OPAL)
-		return;
-	(void)snprintf(path, sizeof(path), "/sys/dev/block/%u:%u", name.major, name.minor);
-	n = readlink(path, target, sizeof(target) - 1);
-	if (n <= 0)
-		return;
-	target[n] = '\0';
-	base = strrchr(target, '/');
-	(void)snprintf(f->device, sizeof(f->device), "%.31s", base ? base + 1 : target);
+	if (name.kind == COFFER_LOCK_ENTRY_DEVICE || name.kind == COFFER_LOCK_ENTRY_OPAL)
+		coffer_device_name(makedev(name.major, name.minor), f->device, sizeof(f->device));
 }
 
 static int add(struct coffer_lock_files *l, int dir_fd, const char *name, bool complete)
