@@ -23,7 +23,9 @@
 		.advice = (a)},
 #define SAYS(name, what, v, s, a)    ROW(name, what, v, 0, COFFER_DONE, s, a)
 #define REFUSES(name, what, c, s, a) ROW(name, what, BAD, c, COFFER_REFUSED, s, a)
-#define DAMAGED(name, what, s, a)    ROW(name, what, BAD, EUCLEAN, COFFER_NEEDS_REPAIR, s, a)
+#define FORBIDS(name, what, s)                                                                     \
+	REFUSES(name, what, EPERM, s, "to restore it anyway, add --allow {allow}")
+#define DAMAGED(name, what, s, a) ROW(name, what, BAD, EUCLEAN, COFFER_NEEDS_REPAIR, s, a)
 
 static const struct sentence {
 	enum coffer_finding_id id;
