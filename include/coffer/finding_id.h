@@ -31,7 +31,6 @@
 	X(CONFIG, "config") \
 	X(REQUIREMENT, "requirement") \
 	X(KEYSLOT, "keyslot") \
-	X(AREA, "area") \
 	X(TOKEN, "token") \
 	X(DIGEST, "digest") \
 	X(SEGMENT, "segment") \

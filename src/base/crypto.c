@@ -242,15 +242,5 @@ int coffer_base64_decode(const char *text, uint8_t *buf, size_t size, size_t *re
 
 int coffer_random(void *buf, size_t n)
 {
-	uint8_t *p = buf;
-
-	while (n > 0) {
-		const int part = n > (1 << 20) ? 1 << 20 : (int)n;
-
-		if (RAND_bytes(p, part) != 1)
-			return -EIO;
-		p += part;
-		n -= (size_t)part;
-	}
-	return 0;
+	return RAND_bytes_ex(NULL, buf, n, 0) == 1 ? 0 : -EIO;
 }

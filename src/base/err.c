@@ -9,6 +9,8 @@
 __attribute__((format(printf, 4, 0))) static void set(
 	struct coffer_err *e, int code, enum coffer_outcome outcome, const char *fmt, va_list ap)
 {
+	if (!e)
+		return;
 	e->code = code;
 	e->outcome = outcome;
 	e->id = COFFER_FINDING_NONE;
@@ -16,52 +18,25 @@ __attribute__((format(printf, 4, 0))) static void set(
 	(void)vsnprintf(e->msg, sizeof(e->msg), fmt, ap);
 }
 
-#define SET_WITH(outcome)                                                                          \
-	do {                                                                                       \
-		va_list ap;                                                                        \
-		if (!e)                                                                            \
-			return -code;                                                              \
-		va_start(ap, fmt);                                                                 \
-		set(e, code, outcome, fmt, ap);                                                    \
-		va_end(ap);                                                                        \
-	} while (0)
-
-int coffer_err_set(struct coffer_err *e, int code, const char *fmt, ...)
+int coffer_err_format(
+	struct coffer_err *e, int code, enum coffer_outcome outcome, const char *fmt, ...)
 {
-	SET_WITH(COFFER_FAILED);
+	va_list ap;
+
+	va_start(ap, fmt);
+	set(e, code, outcome, fmt, ap);
+	va_end(ap);
 	return -code;
 }
 
 int coffer_err_errno(struct coffer_err *e, int code, const char *fmt, ...)
 {
-	SET_WITH(COFFER_FAILED);
+	va_list ap;
+
+	va_start(ap, fmt);
+	set(e, code, COFFER_FAILED, fmt, ap);
+	va_end(ap);
 	coffer_err_append(e, ": %s", strerror(code));
-	return -code;
-}
-
-int coffer_err_refuse(struct coffer_err *e, int code, const char *fmt, ...)
-{
-	SET_WITH(COFFER_REFUSED);
-	return -code;
-}
-
-int coffer_err_needs_repair(struct coffer_err *e, int code, const char *fmt, ...)
-{
-	SET_WITH(COFFER_NEEDS_REPAIR);
-	return -code;
-}
-
-int coffer_err_no(struct coffer_err *e, int code, const char *fmt, ...)
-{
-	SET_WITH(COFFER_NO);
-	return -code;
-}
-
-int coffer_err_usage(struct coffer_err *e, const char *fmt, ...)
-{
-	const int code = EINVAL;
-
-	SET_WITH(COFFER_USAGE);
 	return -code;
 }
 

@@ -1,27 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* err.h - set an error where it happens, wrap it on the way up (contract: coffer/err.h) */
 #pragma once
+#include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
 
 #include "coffer/err.h"
 
-/* Set @e from the positive errno @code and a sentence without a full stop; coffer_err_errno appends
- * strerror. All of them return -code; @e may be NULL. */
-int coffer_err_set(struct coffer_err *e, int code, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+/* Set @e from the positive errno @code, the outcome and a sentence without a full stop. All of them
+ * return -code; @e may be NULL. coffer_err_errno appends strerror. */
+int coffer_err_format(struct coffer_err *e, int code, enum coffer_outcome outcome, const char *fmt,
+	...) __attribute__((format(printf, 4, 5)));
+#define coffer_err_set(e, code, ...)	coffer_err_format(e, code, COFFER_FAILED, __VA_ARGS__)
+#define coffer_err_refuse(e, code, ...) coffer_err_format(e, code, COFFER_REFUSED, __VA_ARGS__)
+#define coffer_err_needs_repair(e, code, ...)                                                      \
+	coffer_err_format(e, code, COFFER_NEEDS_REPAIR, __VA_ARGS__)
+#define coffer_err_no(e, code, ...) coffer_err_format(e, code, COFFER_NO, __VA_ARGS__)
+#define coffer_err_usage(e, ...)    coffer_err_format(e, EINVAL, COFFER_USAGE, __VA_ARGS__)
 int coffer_err_errno(struct coffer_err *e, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
-
-/* The same with another outcome than COFFER_FAILED. */
-int coffer_err_refuse(struct coffer_err *e, int code, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-int coffer_err_needs_repair(struct coffer_err *e, int code, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-int coffer_err_no(struct coffer_err *e, int code, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-int coffer_err_usage(struct coffer_err *e, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
 
 /* Put "context: " in front of the message and return @r. */
 int coffer_err_wrap(struct coffer_err *e, int r, const char *fmt, ...)

@@ -5,10 +5,7 @@
 
 SAYS(HEADER_COPY, HEADER_PRIMARY, OK,
 	"{copy} header copy: intact, sequence number {sequence}", NULL)
-SAYS(HEADER_COPY_MISSING, HEADER_PRIMARY, BAD, "{copy} header copy: missing at byte {offset}", NULL)
 SAYS(HEADER_COPY_INVALID, HEADER_PRIMARY, BAD, "{copy} header copy: invalid ({reason})", NULL)
-SAYS(HEADER_COPY_TORN, HEADER_PRIMARY, BAD,
-	"{copy} header copy: torn ({checksum} checksum is wrong)", NULL)
 SAYS(HEADER_COPIES, COPIES, OK, "both header copies are identical", NULL)
 SAYS(HEADER_COPIES_TWO_VOLUMES, COPIES, BAD,
 	"the header copies belong to two volumes, {first} and {second}", NULL)
@@ -68,8 +65,12 @@ SAYS(COPY_DIFFERS, HEADER_PRIMARY, BAD,
 SAYS(COPY_REFUSED, HEADER_PRIMARY, BAD,
 	"{copy} header copy: refused by libcryptsetup; 'coffer header check' shows why",
 	"[run {remedy}]")
-SAYS(COPY_TORN, HEADER_PRIMARY, BAD, "{copy} header copy: torn", "[run {remedy}]")
-SAYS(COPY_MISSING, HEADER_PRIMARY, BAD, "{copy} header copy: missing", "[run {remedy}]")
+SAYS(COPY_TORN, HEADER_PRIMARY, BAD,
+	"{copy} header copy: torn[ ({checksum} checksum is wrong)]",
+	"[run {remedy}]")
+SAYS(COPY_MISSING, HEADER_PRIMARY, BAD,
+	"{copy} header copy: missing[ at byte {offset}]",
+	"[run {remedy}]")
 SAYS(COPY_REPLACED, HEADER_PRIMARY, BAD,
 	"{copy} header copy: missing, and other content is in its place",
 	"[run {remedy}; the disk may now be used for something else]")
@@ -120,10 +121,9 @@ REFUSES(RESTORE_BESIDE, CONTENT, EPERM,
 REFUSES(RESTORE_INSTEAD, CONTENT, EPERM,
 	"{content} in place of the first header copy: the backup may not belong here",
 	"run {remedy}; if that content is worthless, erase it first (wipefs)")
-REFUSES(RESTORE_CONVERSION_UNKNOWN, CONVERSION, EPERM,
+FORBIDS(RESTORE_CONVERSION_UNKNOWN, CONVERSION,
 	"the backup was made during a conversion: if a step was committed since, restoring it "
-	"destroys data",
-	"to restore it anyway, add --allow {allow}")
+	"destroys data")
 SAYS(RESTORE_CONVERSION_SAME, CONVERSION, NOTE,
 	"a conversion is in progress, at the same point as in the backup", NULL)
 REFUSES(RESTORE_CONVERSION_BACKUP, CONVERSION, EPERM,
@@ -136,56 +136,46 @@ SAYS(RESTORE_UUID_UNKNOWN, UUID, UNCHECKED,
 	"no header on the disk is intact: the backup of volume {backup} may belong to "
 	"another disk", NULL)
 SAYS(RESTORE_UUID_SAME, UUID, OK, "backup and disk belong to volume {backup}", NULL)
-REFUSES(RESTORE_UUID_OTHER, UUID, EPERM,
-	"the backup belongs to volume {backup}, the disk to volume {disk}",
-	"to restore it anyway, add --allow {allow}")
+FORBIDS(RESTORE_UUID_OTHER, UUID,
+	"the backup belongs to volume {backup}, the disk to volume {disk}")
 REFUSES(RESTORE_TOO_SMALL, SPACE, EPERM,
 	"the header in the backup needs {needed} bytes, but the device has only {size}", NULL)
-REFUSES(RESTORE_BEYOND_END, GEOMETRY, EPERM,
-	"the volume of the backup ends at byte {end}, the device at byte {size}",
-	"to restore it anyway, add --allow {allow}")
-REFUSES(RESTORE_SHRUNK, GEOMETRY, EPERM,
-	"the device had {backup} bytes when the backup was made, now it has {size}",
-	"to restore it anyway, add --allow {allow}")
+FORBIDS(RESTORE_BEYOND_END, GEOMETRY,
+	"the volume of the backup ends at byte {end}, the device at byte {size}")
+FORBIDS(RESTORE_SHRUNK, GEOMETRY,
+	"the device had {backup} bytes when the backup was made, now it has {size}")
 SAYS(RESTORE_GROWN, GEOMETRY, NOTE,
 	"the device had {backup} bytes when the backup was made, now it has {size}", NULL)
 SAYS(RESTORE_SIZE_SAME, GEOMETRY, OK,
 	"the device has the same size as when the backup was made", NULL)
 SAYS(RESTORE_SIZE_UNKNOWN, GEOMETRY, UNCHECKED, "the size of the backup's device is unknown", NULL)
-REFUSES(RESTORE_DETACHED, GEOMETRY, EPERM,
-	"the data of the backup lies elsewhere: its header would overwrite what is on the device",
-	"to restore it anyway, add --allow {allow}")
-REFUSES(RESTORE_SEGMENTS_OTHER, GEOMETRY, EPERM,
-	"according to the backup, the data lies elsewhere or is encrypted differently",
-	"to restore it anyway, add --allow {allow}")
-REFUSES(RESTORE_SIZES_OTHER, GEOMETRY, EPERM,
+FORBIDS(RESTORE_DETACHED, GEOMETRY,
+	"the data of the backup lies elsewhere: its header would overwrite what is on the device")
+FORBIDS(RESTORE_SEGMENTS_OTHER, GEOMETRY,
+	"according to the backup, the data lies elsewhere or is encrypted differently")
+FORBIDS(RESTORE_SIZES_OTHER, GEOMETRY,
 	"the header copies or keyslots areas have different sizes: after an interruption no key "
-	"opens the volume until the same command is run again",
-	"to restore it anyway, add --allow {allow}")
+	"opens the volume until the same command is run again")
 SAYS(RESTORE_SEGMENTS_SAME, GEOMETRY, OK, "backup and disk have the same data segments", NULL)
 SAYS(RESTORE_KEY_UNKNOWN, VOLUME_KEY, UNCHECKED,
 	"no header on the disk is intact: volume keys cannot be compared", NULL)
 SAYS(RESTORE_KEY_SAME, VOLUME_KEY, OK, "backup and disk have the same volume key", NULL)
-REFUSES(RESTORE_KEY_OTHER, VOLUME_KEY, EPERM,
-	"the backup has another volume key: data encrypted with the present one would be lost",
-	"to restore it anyway, add --allow {allow}")
-REFUSES(RESTORE_KEYSLOTS_LATER, KEYSLOTS, EPERM,
+FORBIDS(RESTORE_KEY_OTHER, VOLUME_KEY,
+	"the backup has another volume key: data encrypted with the present one would be lost")
+FORBIDS(RESTORE_KEYSLOTS_LATER, KEYSLOTS,
 	"the torn header on the disk has sequence number {disk}, the backup {backup}: a key that "
-	"was removed since would open the volume again",
-	"to restore it anyway, add --allow {allow}")
+	"was removed since would open the volume again")
 SAYS(RESTORE_KEYSLOTS_UNKNOWN, KEYSLOTS, UNCHECKED,
 	"no header on the disk is intact: keyslots cannot be compared", NULL)
 SAYS(RESTORE_KEYSLOTS_SAME, KEYSLOTS, OK, "backup and disk have the same keyslots", NULL)
-REFUSES(RESTORE_KEYSLOTS_OTHER, KEYSLOTS, EPERM,
+FORBIDS(RESTORE_KEYSLOTS_OTHER, KEYSLOTS,
 	"the keyslots differ[; {removed}: removed since, and would open the volume again][; "
 	"{changed}: changed since, and would have the old key again][; {added}: added since, and "
-	"would be lost]",
-	"to restore it anyway, add --allow {allow}")
+	"would be lost]")
 SAYS(RESTORE_SLOT_DAMAGED, KEYSLOT, NOTE,
 	"{keyslots}: damaged on the disk or in the backup; the bytes of the backup are written", NULL)
-REFUSES(RESTORE_SLOT_UNKNOWN, KEYSLOT, EPERM,
-	"{keyslots}: damaged on the disk or in the file, which has no checksum",
-	"to restore it anyway, add --allow {allow}")
+FORBIDS(RESTORE_SLOT_UNKNOWN, KEYSLOT,
+	"{keyslots}: damaged on the disk or in the file, which has no checksum")
 SAYS(RESTORE_TOKENS, TOKEN, NOTE, "the tokens are replaced with those of the backup", NULL)
 SAYS(RESTORE_NAME, CONFIG, NOTE, "the {name} '{disk}' becomes '{backup}'", NULL)
 SAYS(RESTORE_FLAGS, CONFIG, NOTE,

@@ -83,7 +83,6 @@ SAYS(DIGEST_FAILED, DIGEST, BAD, "digest {digest} does not confirm the {of}: {re
 SAYS(VOLUME_KEY, VOLUME_KEY, OK, "the volume key has {bits} bits", NULL)
 SAYS(VOLUME_KEY_UNKNOWN, VOLUME_KEY, UNCHECKED, "the volume key is not known", NULL)
 SAYS(VOLUME_KEY_INVALID, VOLUME_KEY, BAD, "the volume key is invalid: {reason}", NULL)
-SAYS(METADATA_ACCEPTED, METADATA, OK, "libcryptsetup accepts the metadata", NULL)
 SAYS(METADATA_UNCHECKED, METADATA, UNCHECKED, "{reason}", NULL)
 SAYS(METADATA_LUKS1, METADATA, UNCHECKED, "LUKS1 volume, coffer verifies LUKS2 only", NULL)
 SAYS(VOLUME_REFUSED, METADATA, BAD,
@@ -227,8 +226,7 @@ SAYS(MEMORY_LOCK_FAILED, MEMORY_LOCK, BAD,
 	"raise the limit with {remedy}, or run coffer as root")
 SAYS(DISKS_NONE, DISKS, OK,
 	"no block device of this machine has LUKS or an unfinished conversion", NULL)
-SAYS(DISKS_HIDDEN_ONE, DISKS, UNCHECKED, "{disks} block device cannot be read by this user", NULL)
-SAYS(DISKS_HIDDEN, DISKS, UNCHECKED, "{disks} block devices cannot be read by this user", NULL)
+SAYS(DISKS_HIDDEN, DISKS, UNCHECKED, "block devices that this user cannot read: {disks}", NULL)
 SAYS(DISKS_UNLISTED, DISKS, UNCHECKED, "the block devices cannot be listed: {reason}", NULL)
 SAYS(DISK_UNREAD, DISK, UNCHECKED, "{reason}", NULL)
 SAYS(STATE_PLAIN, STATE, OK, "no conversion in progress", NULL)

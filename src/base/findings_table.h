@@ -3,12 +3,14 @@
  *
  * SAYS(text, id, verdict, sentence, advice): no run fails because of it.
  * REFUSES(text, id, errno, ...): bad; a run fails with this errno, nothing was changed.
+ * FORBIDS(text, id, sentence): refuses a restore, unless it has --allow {allow}.
  * DAMAGED(text, id, ...): bad; the disk needs repair.
  *
  * {name} is the argument of that name, {remedy} the command. The part in brackets is left out
  * where one of its arguments is not given. No full stop; NULL: no advice. */
 /* clang-format off */
 
+SAYS(DEPENDS, NONE, UNCHECKED, "depends on: {check}", NULL) /* with the id of its check */
 SAYS(EXCLUSIVE, EXCLUSIVE, OK, "no holders found", NULL)
 SAYS(EXCLUSIVE_NOT_ALL, EXCLUSIVE, NOTE,
 	"no holders found (not all processes are visible[ without {missing}])", NULL)
@@ -43,7 +45,6 @@ REFUSES(CONTENT_PARTITIONS, CONTENT, EINVAL,
 	"holds a partition table ({table})",
 	"name one of its partitions")
 SAYS(FILESYSTEM, FILESYSTEM, OK, "{filesystem}, {filesystem_size}", NULL)
-SAYS(FILESYSTEM_UNCHECKED, FILESYSTEM, UNCHECKED, "depends on: {check}", NULL)
 REFUSES(FILESYSTEM_TOO_SMALL, FILESYSTEM, ENOSPC,
 	"{device_size} is too small for a filesystem", NULL)
 REFUSES(FILESYSTEM_TWO, FILESYSTEM, EUCLEAN,
@@ -60,14 +61,12 @@ SAYS(FILESYSTEM_GIVEN, FILESYSTEM, NOTE,
 SAYS(FILESYSTEM_GIVEN_LOST, FILESYSTEM, NOTE,
 	"unrecognized content, {given_size} by --device-size: " COFFER_LOST_HEADER, NULL)
 SAYS(SINGLE_DEVICE, SINGLE_DEVICE, OK, "the filesystem is on this device only", NULL)
-SAYS(SINGLE_DEVICE_UNCHECKED, SINGLE_DEVICE, UNCHECKED, "depends on: {check}", NULL)
 SAYS(SINGLE_DEVICE_UNKNOWN, SINGLE_DEVICE, UNCHECKED,
 	"unrecognized content may have parts on other devices", NULL)
 REFUSES(SINGLE_DEVICE_PARTS, SINGLE_DEVICE, EXDEV,
 	"{filesystem}, but {part}",
 	"the filesystem must be on one device only")
 SAYS(RESERVE, RESERVE, OK, "{reserve} needed after the content, {available} available", NULL)
-SAYS(RESERVE_UNCHECKED, RESERVE, UNCHECKED, "depends on: {check}", NULL)
 REFUSES(RESERVE_ODD, RESERVE, EINVAL,
 	"its size, {device_bytes} bytes, is not a multiple of 512",
 	"truncate it: {remedy}")
@@ -90,7 +89,6 @@ REFUSES(RESERVE_TOO_LARGE, RESERVE, ENOSPC,
 	"{data_size} of data is less than half the reserve of {reserve}",
 	"[use --reduce-device-size {fitting_reserve}]")
 SAYS(SECTOR_SIZE, SECTOR_SIZE, OK, "{sector_size}-byte sectors", NULL)
-SAYS(SECTOR_SIZE_UNCHECKED, SECTOR_SIZE, UNCHECKED, "depends on: {check}", NULL)
 REFUSES(SECTOR_SIZE_UNALIGNED, SECTOR_SIZE, EINVAL,
 	"--sector-size 4096 needs multiples of 4096, but the device has {device_bytes} bytes and "
 	"the data {data_bytes}",

@@ -23,7 +23,9 @@
 		.advice = (a)},
 #define SAYS(name, what, v, s, a)    ROW(name, what, v, 0, COFFER_DONE, s, a)
 #define REFUSES(name, what, c, s, a) ROW(name, what, BAD, c, COFFER_REFUSED, s, a)
-#define DAMAGED(name, what, s, a)    ROW(name, what, BAD, EUCLEAN, COFFER_NEEDS_REPAIR, s, a)
+#define FORBIDS(name, what, s)                                                                     \
+	REFUSES(name, what, EPERM, s, "to restore it anyway, add --allow {allow}")
+#define DAMAGED(name, what, s, a) ROW(name, what, BAD, EUCLEAN, COFFER_NEEDS_REPAIR, s, a)
 
 static const struct sentence {
 	enum coffer_finding_id id;
@@ -136,30 +138,15 @@ static void render(char *ret, size_t size, const char *text, const struct coffer
 	end(&o);
 }
 
-/* @command for a sentence, each word quoted for a shell. A part of it is another command, so it is
- * whole or "...". */
+/* @command for a sentence. */
 static void quote_command(const char *const *command, char *ret, size_t size)
 {
-	const char *around = "'";
 	char words[512];
-	struct out o = {.s = words, .size = sizeof(words)};
+	const char *around;
 
-	for (size_t i = 0; command[i]; i++) {
-		const bool joins = strcmp(command[i], "&&") == 0;
-		char word[256];
-
-		coffer_quote(command[i], word, sizeof(word));
-		if (!joins && *coffer_quote_around(word) == '\0')
-			around = "";
-		put(&o, " ", i > 0);
-		put(&o, joins ? "&&" : word, strlen(joins ? "&&" : word));
-	}
-	if (o.n + 2 < size && o.n < sizeof(words)) {
-		words[o.n] = '\0';
-		(void)snprintf(ret, size, "%s%s%s", around, words, around);
-	} else {
-		(void)snprintf(ret, size, "...");
-	}
+	(void)coffer_quote_words(command, words, sizeof(words));
+	around = strchr(words, '\'') ? "" : "'";
+	(void)snprintf(ret, size, "%s%s%s", around, words, around);
 }
 
 /* --- a finding --- */
@@ -199,7 +186,7 @@ int coffer_finding_make(struct coffer_finding *ret, enum coffer_text t,
 	const struct coffer_argument *arguments, const char *const *command)
 {
 	const struct sentence *s = &sentences[t];
-	char words[520] = "";
+	char words[512 + 2] = "";
 
 	*ret = (struct coffer_finding){
 		.id = s->id, .verdict = s->verdict, .code = s->code, .outcome = s->outcome};

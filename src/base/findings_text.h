@@ -12,10 +12,12 @@
 enum coffer_text {
 #define SAYS(name, what, v, s, a)    COFFER_TEXT_##name,
 #define REFUSES(name, what, c, s, a) COFFER_TEXT_##name,
+#define FORBIDS(name, what, s)	     COFFER_TEXT_##name,
 #define DAMAGED(name, what, s, a)    COFFER_TEXT_##name,
 #include "base/findings_table.h"
 #undef SAYS
 #undef REFUSES
+#undef FORBIDS
 #undef DAMAGED
 	COFFER_N_TEXTS,
 };

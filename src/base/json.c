@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <json-c/json.h>
@@ -146,32 +147,16 @@ int coffer_json_u32(struct json_object *o, const char *key, uint32_t *ret)
 int coffer_json_u64s(struct json_object *o, const char *key, uint64_t *ret)
 {
 	const char *s = coffer_json_string(o, key);
-	uint64_t v = 0;
+	uint64_t v;
 
-	if (!s || !*s)
+	if (!s || !*s || s[strspn(s, "0123456789")])
 		return -ENODATA;
-	for (; *s; s++) {
-		if (*s < '0' || *s > '9' || __builtin_mul_overflow(v, 10, &v) ||
-			__builtin_add_overflow(v, (uint64_t)(*s - '0'), &v))
-			return -ENODATA;
-	}
+	errno = 0;
+	v = strtoull(s, NULL, 10);
+	if (errno != 0)
+		return -ENODATA;
 	*ret = v;
 	return 0;
-}
-
-bool coffer_json_has(struct json_object *o, const char *key)
-{
-	return json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, key, NULL);
-}
-
-bool coffer_json_is_int(struct json_object *o, const char *key)
-{
-	return get(o, key, json_type_int) != NULL;
-}
-
-bool coffer_json_is_object(struct json_object *o)
-{
-	return json_object_is_type(o, json_type_object);
 }
 
 size_t coffer_json_length(struct json_object *o)
@@ -256,11 +241,6 @@ int coffer_json_put(struct json_object *o, const char *key, struct json_object *
 int coffer_json_put_string(struct json_object *o, const char *key, const char *value)
 {
 	return coffer_json_put(o, key, json_object_new_string(value));
-}
-
-int coffer_json_put_int(struct json_object *o, const char *key, int value)
-{
-	return coffer_json_put(o, key, json_object_new_int(value));
 }
 
 int coffer_json_put_bool(struct json_object *o, const char *key, bool value)

@@ -33,11 +33,6 @@ int coffer_json_u32(struct json_object *o, const char *key, uint32_t *ret);
 /* A string of decimal digits, as in LUKS2. */
 int coffer_json_u64s(struct json_object *o, const char *key, uint64_t *ret);
 
-/* Is there a member @key, null included? Is it an integer? */
-bool coffer_json_has(struct json_object *o, const char *key);
-bool coffer_json_is_int(struct json_object *o, const char *key);
-bool coffer_json_is_object(struct json_object *o);
-
 /* Members, in the order of the text. */
 size_t coffer_json_length(struct json_object *object_or_array);
 struct json_object *coffer_json_item(struct json_object *array, size_t i);
@@ -55,7 +50,6 @@ bool coffer_json_equal(struct json_object *a, struct json_object *b);
 /* Builders. A value that is put into @o belongs to it, and is freed on failure. -ENOMEM. */
 int coffer_json_put(struct json_object *o, const char *key, struct json_object *value);
 int coffer_json_put_string(struct json_object *o, const char *key, const char *value);
-int coffer_json_put_int(struct json_object *o, const char *key, int value);
 int coffer_json_put_bool(struct json_object *o, const char *key, bool value);
 int coffer_json_put_u64(struct json_object *o, const char *key, uint64_t value);
 int coffer_json_put_double(struct json_object *o, const char *key, double value);

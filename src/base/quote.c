@@ -1,75 +1,68 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* quote.c - quote a word for a shell */
+/* quote.c - quote words for a shell */
 #include "base/quote.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-struct text {
-	char *s;
-	size_t size, n;
-	bool cut;
-};
-
-static void add(struct text *t, const char *text, size_t n)
-{
-	if (t->cut || n >= t->size - t->n) {
-		t->cut = true;
-		return;
-	}
-	memcpy(t->s + t->n, text, n);
-	t->n += n;
-	t->s[t->n] = '\0';
-}
-
-void coffer_quote(const char *word, char *ret, size_t size)
+bool coffer_quote(const char *word, char *ret, size_t size)
 {
 	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 				    "@%+=:,./_-";
-	struct text t = {.s = ret, .size = size};
+	const size_t n = strlen(word);
+	const bool is_plain = n > 0 && strspn(word, plain) == n;
+	size_t quotes = 0;
 
-	if (size == 0)
-		return;
-	ret[0] = '\0';
-	if (*word && !word[strspn(word, plain)]) {
-		add(&t, word, strlen(word));
-	} else {
-		add(&t, "'", 1);
-		for (; *word; word++)
-			if (*word == '\'')
-				add(&t, "'\\''", 4);
-			else
-				add(&t, word, 1);
-		add(&t, "'", 1);
+	for (size_t i = 0; i < n; i++)
+		quotes += word[i] == '\'';
+	if (n + (is_plain ? 0 : 2 + 3 * quotes) >= size) {
+		(void)snprintf(ret, size, "%s", size > 3 ? "..." : "");
+		return false;
 	}
-	if (t.cut) {
-		t = (struct text){.s = ret, .size = size};
-		ret[0] = '\0';
-		add(&t, "...", 3);
+	if (is_plain) {
+		memcpy(ret, word, n + 1);
+		return true;
 	}
+	*ret++ = '\'';
+	for (; *word; word++) {
+		const char *text = *word == '\'' ? "'\\''" : word;
+		const size_t length = *word == '\'' ? 4 : 1;
+
+		memcpy(ret, text, length);
+		ret += length;
+	}
+	memcpy(ret, "'", 2);
+	return true;
 }
 
-const char *coffer_quote_around(const char *quoted)
+bool coffer_quote_words(const char *const *words, char *ret, size_t size)
 {
-	return strchr(quoted, '\'') ? "" : "'";
-}
+	size_t n = 0;
+	bool fits = true;
 
-void coffer_quote_command(const char *command, const char *word, char *ret, size_t size)
-{
-	const size_t around = strlen(command) + strlen("' '"); /* and the NUL */
-	char quoted[4 * 1024];
-	const char *quote;
-
-	coffer_quote(word, quoted, size - around < sizeof(quoted) ? size - around : sizeof(quoted));
-	quote = coffer_quote_around(quoted);
-	(void)snprintf(ret, size, "%s%s %s%s", quote, command, quoted, quote);
+	for (size_t i = 0; words[i] && fits; i++) {
+		if (i > 0 && n < size - 1)
+			ret[n++] = ' ';
+		if (strcmp(words[i], "&&") == 0)
+			fits = snprintf(ret + n, size - n, "&&") < (int)(size - n);
+		else
+			fits = coffer_quote(words[i], ret + n, size - n);
+		n += strlen(ret + n);
+	}
+	if (!fits && (n < 3 || strcmp(ret + n - 3, "...") != 0))
+		(void)snprintf(ret, size, "...");
+	return fits;
 }
 
 struct coffer_command coffer_command(const char *command, const char *word)
 {
-	struct coffer_command ret = {""};
+	struct coffer_command ret;
+	const int n = snprintf(ret.s, sizeof(ret.s), "'%s ", command);
 
-	coffer_quote_command(command, word, ret.s, sizeof(ret.s));
+	(void)coffer_quote(word, ret.s + n, sizeof(ret.s) - (size_t)n - 1);
+	if (strchr(ret.s + n, '\''))
+		memmove(ret.s, ret.s + 1, strlen(ret.s));
+	else
+		memcpy(ret.s + strlen(ret.s), "'", 2);
 	return ret;
 }

@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* quote.h - quote a word for a shell */
+/* quote.h - quote words for a shell */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 
-/* Write @word to @ret, in single quotes if it needs them; "..." if it does not fit, since a part of
- * a name is another name. */
-void coffer_quote(const char *word, char *ret, size_t size);
+/* Write @word to @ret, in single quotes if it needs them. false: it does not fit, and @ret is
+ * "...", since a part of a name is another name. */
+bool coffer_quote(const char *word, char *ret, size_t size);
 
-/* What to put around a command with @quoted words in a sentence: "'", or "" if a word has quotes.
- */
-const char *coffer_quote_around(const char *quoted);
+/* The same for words that end with NULL; "&&" stays as it is. false: @ret ends with "...". */
+bool coffer_quote_words(const char *const *words, char *ret, size_t size);
 
-/* @command and @word for a sentence: in single quotes as a whole, unless the word needs some. @size
- * is at least 8 more than the command's length. */
-void coffer_quote_command(const char *command, const char *word, char *ret, size_t size);
-
-/* The same as an argument of a format: coffer_command("coffer status", name).s */
+/* @command and @word for a sentence, in single quotes as a whole, unless the word needs some:
+ * coffer_command("coffer status", name).s */
 struct coffer_command {
 	char s[384];
 };

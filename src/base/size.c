@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -12,17 +13,19 @@
 int coffer_size_parse(const char *text, uint64_t *ret)
 {
 	static const char units[] = "KMGT";
-	uint64_t v = 0;
 	const char *unit;
+	uint64_t v;
+	char *end;
 
 	if (*text < '0' || *text > '9')
 		return -EINVAL;
-	for (; *text >= '0' && *text <= '9'; text++)
-		if (!mul_u64(v, 10, &v) || !add_u64(v, (uint64_t)(*text - '0'), &v))
-			return -ERANGE;
-	if (*text) {
-		unit = strchr(units, *text);
-		if (!unit || (text[1] && strcmp(text + 1, "iB") != 0))
+	errno = 0;
+	v = strtoull(text, &end, 10);
+	if (errno != 0)
+		return -errno;
+	if (*end) {
+		unit = strchr(units, *end);
+		if (!unit || (end[1] && strcmp(end + 1, "iB") != 0))
 			return -EINVAL;
 		if (!mul_u64(v, UINT64_C(1) << (10 * (unit - units + 1)), &v))
 			return -ERANGE;

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "base/array.h"
 #include "base/err.h"
@@ -30,19 +31,6 @@ static bool has_size(int sys, const char *name)
 	(void)snprintf(path, sizeof(path), "%s/size", name);
 	return coffer_sysfs_read_line(sys, path, text, sizeof(text)) &&
 	       strtoull(text, NULL, 10) > 0;
-}
-
-static bool is_free_loop(int sys, const char *name)
-{
-	char path[NAME_MAX + 32];
-
-	if (strncmp(name, "loop", 4) != 0)
-		return false;
-	(void)snprintf(path, sizeof(path), "%s/loop/backing_file", name);
-	if (faccessat(sys, path, F_OK, 0) == 0)
-		return false;
-	(void)snprintf(path, sizeof(path), "%s/partition", name);
-	return faccessat(sys, path, F_OK, 0) < 0;
 }
 
 /* Does @path, below @root, lead to the block device @dev? */
@@ -95,35 +83,22 @@ static int by_name(const void *a, const void *b)
 	return strverscmp(*(char *const *)a, *(char *const *)b);
 }
 
-static int read_all(const char *root, DIR *dir, struct coffer_devices *b)
-{
-	char node[NAME_MAX + 32];
-	const char *name;
-
-	while ((name = coffer_dir_next(dir)))
-		if (!is_memory(name) && has_size(dirfd(dir), name) &&
-			!is_free_loop(dirfd(dir), name) &&
-			find_node(root, dirfd(dir), name, node, sizeof(node)) && add(b, node) < 0)
-			return -ENOMEM;
-	if (b->n > 1)
-		qsort(b->items, b->n, sizeof(*b->items), by_name);
-	return 0;
-}
-
 int coffer_devices_read(const char *root, struct coffer_devices *ret, struct coffer_err *e)
 {
-	_cleanup_devices_ struct coffer_devices b = {0};
 	_cleanup_dir_ DIR *dir = NULL;
-	char path[PATH_MAX];
+	char path[PATH_MAX], node[NAME_MAX + 32];
+	const char *name;
 
 	(void)snprintf(path, sizeof(path), "%s/sys/class/block", root);
 	dir = opendir(path);
 	if (!dir)
 		return coffer_err_errno(e, errno, "open %s", path);
-	if (read_all(root, dir, &b) < 0)
-		return coffer_err_errno(e, ENOMEM, "list the block devices");
-	*ret = b;
-	b = (struct coffer_devices){0};
+	while ((name = coffer_dir_next(dir)))
+		if (!is_memory(name) && has_size(dirfd(dir), name) &&
+			find_node(root, dirfd(dir), name, node, sizeof(node)) && add(ret, node) < 0)
+			return coffer_err_errno(e, ENOMEM, "list the block devices");
+	if (ret->n > 1)
+		qsort(ret->items, ret->n, sizeof(*ret->items), by_name);
 	return 0;
 }
 
@@ -149,17 +124,43 @@ void coffer_device_find_link(const char *folder, dev_t dev, char *ret, size_t si
 			(void)snprintf(ret, size, "%s", name);
 }
 
-bool coffer_device_maps_volume(const char *name, const char *uuid)
+struct coffer_device_path coffer_device_path(dev_t dev, const char *below)
 {
-	char path[NAME_MAX + 64], found[256], want[64] = "CRYPT-LUKS2-";
-	size_t n = strlen(want);
+	struct coffer_device_path p;
 
-	for (const char *c = uuid; *c && n < sizeof(want) - 2; c++)
-		if (*c != '-')
-			want[n++] = *c;
-	want[n++] = '-';
-	want[n] = '\0';
-	(void)snprintf(path, sizeof(path), "/sys/class/block/%s/dm/uuid", name);
-	return coffer_sysfs_read_line(AT_FDCWD, path, found, sizeof(found)) &&
-	       strncmp(found, want, n) == 0;
+	(void)snprintf(p.s, sizeof(p.s), "/sys/dev/block/%u:%u%s", major(dev), minor(dev), below);
+	return p;
+}
+
+void coffer_device_name(dev_t dev, char *ret, size_t size)
+{
+	char link[PATH_MAX];
+	const ssize_t n = readlink(coffer_device_path(dev, "").s, link, sizeof(link) - 1);
+	const char *slash;
+
+	link[n < 0 ? 0 : n] = '\0';
+	slash = strrchr(link, '/');
+	(void)snprintf(ret, size, "%s", slash ? slash + 1 : link);
+}
+
+bool coffer_device_whole(dev_t *dev)
+{
+	return access(coffer_device_path(*dev, "/partition").s, F_OK) < 0 ||
+	       coffer_sysfs_read_dev(AT_FDCWD, coffer_device_path(*dev, "/../dev").s, dev);
+}
+
+const char *coffer_device_next(DIR *dir, const char *test, dev_t *ret)
+{
+	char path[NAME_MAX + 32];
+	const char *name;
+
+	while ((name = coffer_dir_next(dir))) {
+		(void)snprintf(path, sizeof(path), "%s/%s", name, test);
+		if (faccessat(dirfd(dir), path, F_OK, 0) < 0)
+			continue;
+		(void)snprintf(path, sizeof(path), "%s/dev", name);
+		if (coffer_sysfs_read_dev(dirfd(dir), path, ret))
+			return name;
+	}
+	return NULL;
 }

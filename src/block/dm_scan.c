@@ -7,9 +7,8 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/sysmacros.h>
-#include <unistd.h>
 
+#include "block/devices.h"
 #include "block/mounts.h"
 #include "io/sysfs.h"
 
@@ -18,81 +17,57 @@ enum {
 };
 
 /* The UUID of a dm-crypt mapping begins with "CRYPT-". */
-static bool is_crypt(const char *folder)
+static bool is_crypt(dev_t dev)
 {
-	char path[PATH_MAX], uuid[160];
+	char uuid[160];
 
-	return snprintf(path, sizeof(path), "%s/dm/uuid", folder) < (int)sizeof(path) &&
-	       coffer_sysfs_read_line(AT_FDCWD, path, uuid, sizeof(uuid)) &&
+	return coffer_sysfs_read_line(
+		       AT_FDCWD, coffer_device_path(dev, "/dm/uuid").s, uuid, sizeof(uuid)) &&
 	       strncmp(uuid, "CRYPT-", 6) == 0;
 }
 
 size_t coffer_dm_scan_count(void)
 {
 	_cleanup_dir_ DIR *dir = opendir("/sys/class/block");
-	char path[NAME_MAX + 32];
-	const char *name;
 	size_t n = 0;
+	dev_t dev;
 
-	while ((name = coffer_dir_next(dir))) {
-		(void)snprintf(path, sizeof(path), "/sys/class/block/%s", name);
-		n += strncmp(name, "dm-", 3) == 0 && is_crypt(path);
-	}
+	while (coffer_device_next(dir, "dm/uuid", &dev))
+		n += is_crypt(dev);
 	return n;
 }
 
-static enum coffer_swap_kind kind_of(const char *folder, int depth);
-
-/* The devices that it is stacked on: the worst of them counts. */
-static enum coffer_swap_kind kind_below(const char *folder, int depth)
+static enum coffer_swap_kind kind_of(dev_t dev, int depth)
 {
 	enum coffer_swap_kind kind = COFFER_SWAP_PLAIN, k;
 	_cleanup_dir_ DIR *dir = NULL;
-	char path[PATH_MAX];
-	const char *name;
+	char name[32], path[NAME_MAX + 32];
+	dev_t whole = dev;
+	const char *below;
 	bool any = false;
 
-	if (snprintf(path, sizeof(path), "%s/slaves", folder) >= (int)sizeof(path))
+	coffer_device_name(dev, name, sizeof(name));
+	if (depth > DEEPEST || !name[0])
 		return COFFER_SWAP_UNKNOWN;
-	dir = opendir(path);
-	while ((name = coffer_dir_next(dir))) {
-		(void)snprintf(path, sizeof(path), "/sys/class/block/%s", name);
-		k = kind_of(path, depth + 1);
+	if (is_crypt(dev))
+		return COFFER_SWAP_ENCRYPTED;
+	if (strncmp(name, "zram", 4) == 0 || strncmp(name, "ram", 3) == 0)
+		return COFFER_SWAP_MEMORY;
+	/* The file of a loop device may be anywhere. */
+	if (strncmp(name, "loop", 4) == 0 || !coffer_device_whole(&whole))
+		return COFFER_SWAP_UNKNOWN;
+	if (whole != dev)
+		return kind_of(whole, depth + 1);
+	/* Of the devices that it is stacked on, the worst one counts. */
+	dir = opendir(coffer_device_path(dev, "/slaves").s);
+	while ((below = coffer_dir_next(dir))) {
+		(void)snprintf(path, sizeof(path), "%s/dev", below);
+		k = coffer_sysfs_read_dev(dirfd(dir), path, &dev) ? kind_of(dev, depth + 1)
+								  : COFFER_SWAP_UNKNOWN;
 		kind = any && k < kind ? kind : k;
 		any = true;
 	}
 	return kind;
-}
-
-static enum coffer_swap_kind kind_of(const char *folder, int depth)
-{
-	char path[PATH_MAX], real[PATH_MAX];
-	const char *name;
-
-	if (depth > DEEPEST || !realpath(folder, real))
-		return COFFER_SWAP_UNKNOWN;
-	if (is_crypt(real))
-		return COFFER_SWAP_ENCRYPTED;
-	name = strrchr(real, '/') + 1;
-	if (strncmp(name, "zram", 4) == 0 || strncmp(name, "ram", 3) == 0)
-		return COFFER_SWAP_MEMORY;
-	if (strncmp(name, "loop", 4) == 0)
-		return COFFER_SWAP_UNKNOWN; /* the file may be anywhere */
-	if (snprintf(path, sizeof(path), "%s/partition", real) >= (int)sizeof(path))
-		return COFFER_SWAP_UNKNOWN;
-	if (access(path, F_OK) < 0)
-		return kind_below(real, depth);
-	*strrchr(real, '/') = '\0'; /* the disk around the partition */
-	return kind_of(real, depth + 1);
-}
-
-/* A file is on the device of its filesystem; a btrfs has a number that no device has. */
-static enum coffer_swap_kind kind_of_id(struct coffer_device_id id)
-{
-	char path[64];
-
-	(void)snprintf(path, sizeof(path), "/sys/dev/block/%u:%u", major(id.dev), minor(id.dev));
-	return kind_of(path, 0);
 }
 
 int coffer_dm_scan_swaps(struct coffer_swap_list *ret)
@@ -110,7 +85,8 @@ int coffer_dm_scan_swaps(struct coffer_swap_list *ret)
 	for (; list.n < swaps.n; list.n++) {
 		struct coffer_swap *s = &list.items[list.n];
 
-		s->kind = kind_of_id(swaps.items[list.n].id);
+		/* A file is on its filesystem's device; a btrfs has a number that no device has. */
+		s->kind = kind_of(swaps.items[list.n].id.dev, 0);
 		(void)snprintf(s->name, sizeof(s->name), "%s", swaps.items[list.n].name);
 	}
 	*ret = list;

@@ -2,7 +2,6 @@
 /* holders.c - find the holders of a block device or image file */
 #include "block/holders.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -13,6 +12,7 @@
 
 #include "base/array.h"
 #include "base/err.h"
+#include "base/names.h"
 #include "block/devices.h"
 #include "block/loops.h"
 #include "block/mounts.h"
@@ -20,20 +20,10 @@
 #include "io/device_id.h"
 #include "io/sysfs.h"
 
-static const char *const kind_names[] = {
-	[COFFER_HOLDER_MOUNT] = "mount",
-	[COFFER_HOLDER_DEVICE] = "device",
-	[COFFER_HOLDER_LOOP] = "loop",
-	[COFFER_HOLDER_SWAP] = "swap",
-	[COFFER_HOLDER_PROCESS] = "process",
-	[COFFER_HOLDER_REENCRYPTION] = "reencryption",
-};
-static_assert(ARRAY_SIZE(kind_names) == COFFER_N_HOLDER_KINDS, "every kind of holder has a name");
-
-const char *coffer_holder_kind_name(enum coffer_holder_kind k)
-{
-	return (unsigned int)k < COFFER_N_HOLDER_KINDS ? kind_names[k] : "unknown";
-}
+DEFINE_NAMES(coffer_holder_kind_name, enum coffer_holder_kind,
+	COFFER_N_HOLDER_KINDS, [COFFER_HOLDER_MOUNT] = "mount", [COFFER_HOLDER_DEVICE] = "device",
+	[COFFER_HOLDER_LOOP] = "loop", [COFFER_HOLDER_SWAP] = "swap",
+	[COFFER_HOLDER_PROCESS] = "process", [COFFER_HOLDER_REENCRYPTION] = "reencryption")
 
 void coffer_holders_free(struct coffer_holders *l)
 {
@@ -101,48 +91,6 @@ static int add_node(struct walk *w, struct coffer_device_id id, const char *name
 	return 0;
 }
 
-/* --- sysfs --- */
-
-/* The next block device in @dir that has a file @test; NULL: none is left. */
-static const char *next_device(DIR *dir, const char *test, dev_t *ret)
-{
-	char path[NAME_MAX + 32];
-	const char *name;
-
-	while ((name = coffer_dir_next(dir))) {
-		(void)snprintf(path, sizeof(path), "%s/%s", name, test);
-		if (faccessat(dirfd(dir), path, F_OK, 0) < 0)
-			continue;
-		(void)snprintf(path, sizeof(path), "%s/dev", name);
-		if (coffer_sysfs_read_dev(dirfd(dir), path, ret))
-			return name;
-	}
-	return NULL;
-}
-
-struct device_path {
-	char s[64];
-};
-
-static struct device_path device_path(dev_t dev, const char *below)
-{
-	struct device_path p;
-
-	(void)snprintf(p.s, sizeof(p.s), "/sys/dev/block/%u:%u%s", major(dev), minor(dev), below);
-	return p;
-}
-
-/* The kernel's name of a block device, in @link; "": not known. */
-static const char *device_name(dev_t dev, char *link, size_t size)
-{
-	const ssize_t n = readlink(device_path(dev, "").s, link, size - 1);
-	const char *slash;
-
-	link[n < 0 ? 0 : n] = '\0';
-	slash = strrchr(link, '/');
-	return slash ? slash + 1 : link;
-}
-
 /* --- one block device or file --- */
 
 static int add_mounts(struct walk *w, dev_t dev, const char *on)
@@ -163,9 +111,10 @@ static int add_mounts(struct walk *w, dev_t dev, const char *on)
 static int add_btrfs_mounts(struct walk *w, dev_t dev, const char *on)
 {
 	_cleanup_dir_ DIR *all = opendir("/sys/fs/btrfs");
-	char path[NAME_MAX + 128], link[PATH_MAX];
-	const char *name = device_name(dev, link, sizeof(link)), *uuid;
+	char path[NAME_MAX + 128], name[32];
+	const char *uuid;
 
+	coffer_device_name(dev, name, sizeof(name));
 	while (name[0] && (uuid = coffer_dir_next(all))) {
 		_cleanup_dir_ DIR *devices = NULL;
 		dev_t other;
@@ -174,7 +123,7 @@ static int add_btrfs_mounts(struct walk *w, dev_t dev, const char *on)
 		devices = opendir(path);
 		if (!devices || faccessat(dirfd(devices), name, F_OK, 0) < 0)
 			continue;
-		while (next_device(devices, "dev", &other))
+		while (coffer_device_next(devices, "dev", &other))
 			if (add_mounts(w, other, on) < 0)
 				return -ENOMEM;
 	}
@@ -215,11 +164,11 @@ static int add_loops(struct walk *w, const struct node *at, bool deep)
 static int add_stacked(struct walk *w, const struct node *at, bool deep)
 {
 	const struct coffer_holder h = {.kind = COFFER_HOLDER_DEVICE};
-	_cleanup_dir_ DIR *dir = opendir(device_path(at->id.dev, "/holders").s);
+	_cleanup_dir_ DIR *dir = opendir(coffer_device_path(at->id.dev, "/holders").s);
 	const char *name;
 	dev_t dev;
 
-	while ((name = next_device(dir, "dev", &dev)))
+	while ((name = coffer_device_next(dir, "dev", &dev)))
 		if (add_holder(w, h, name, at->name) < 0 ||
 			(deep && visit(w, coffer_device_id_block(dev), name) < 0))
 			return -ENOMEM;
@@ -254,8 +203,8 @@ static int visit(struct walk *w, struct coffer_device_id id, const char *name)
 	r = add_direct(w, &at, true);
 	if (r < 0 || !id.block)
 		return r;
-	dir = opendir(device_path(id.dev, "").s);
-	while ((part = next_device(dir, "partition", &dev)))
+	dir = opendir(coffer_device_path(id.dev, "").s);
+	while ((part = coffer_device_next(dir, "partition", &dev)))
 		if (visit(w, coffer_device_id_block(dev), part) < 0)
 			return -ENOMEM;
 	return 0;
@@ -265,14 +214,14 @@ static int visit(struct walk *w, struct coffer_device_id id, const char *name)
  * use another partition only. */
 static int visit_whole(struct walk *w, dev_t dev)
 {
-	char link[PATH_MAX];
 	struct node whole;
+	char name[32];
 	int r;
 
-	if (access(device_path(dev, "/partition").s, F_OK) < 0 ||
-		!coffer_sysfs_read_dev(AT_FDCWD, device_path(dev, "/../dev").s, &dev))
+	if (!coffer_device_whole(&dev))
 		return 0;
-	r = add_node(w, coffer_device_id_block(dev), device_name(dev, link, sizeof(link)));
+	coffer_device_name(dev, name, sizeof(name));
+	r = add_node(w, coffer_device_id_block(dev), name); /* @dev itself unless a partition */
 	if (r < 0)
 		return r == -EEXIST ? 0 : r;
 	whole = w->nodes[w->n - 1];
@@ -290,7 +239,7 @@ static int walk_devices(struct walk *w, const struct stat *st)
 		return -ENOMEM;
 	if (!id.block)
 		return 0;
-	if (access(device_path(id.dev, "").s, F_OK) < 0)
+	if (access(coffer_device_path(id.dev, "").s, F_OK) < 0)
 		w->holders.complete = false; /* no sysfs: what is stacked on it is not known */
 	return visit_whole(w, id.dev);
 }
@@ -365,6 +314,23 @@ int coffer_holders_find_devices(
 	return find(st, false, NULL, ret, e);
 }
 
+/* Is the block device @name ("dm-0") a mapping of the LUKS2 volume @uuid, by cryptsetup's DM UUID?
+ */
+static bool maps_volume(const char *name, const char *uuid)
+{
+	char path[NAME_MAX + 64], found[256], want[64] = "CRYPT-LUKS2-";
+	size_t n = strlen(want);
+
+	for (const char *c = uuid; *c && n < sizeof(want) - 2; c++)
+		if (*c != '-')
+			want[n++] = *c;
+	want[n++] = '-';
+	want[n] = '\0';
+	(void)snprintf(path, sizeof(path), "/sys/class/block/%s/dm/uuid", name);
+	return coffer_sysfs_read_line(AT_FDCWD, path, found, sizeof(found)) &&
+	       strncmp(found, want, n) == 0;
+}
+
 bool coffer_holders_only_map(const struct stat *st, const char *uuid)
 {
 	_cleanup_holders_ struct coffer_holders all = {0};
@@ -377,7 +343,7 @@ bool coffer_holders_only_map(const struct stat *st, const char *uuid)
 
 		if (h->on[0])
 			continue;
-		if (h->kind != COFFER_HOLDER_DEVICE || !coffer_device_maps_volume(h->name, uuid))
+		if (h->kind != COFFER_HOLDER_DEVICE || !maps_volume(h->name, uuid))
 			return false;
 		maps = true;
 	}

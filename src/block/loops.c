@@ -7,11 +7,13 @@
 #include <limits.h>
 #include <linux/loop.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/ioctl.h>
 
 #include "base/array.h"
+#include "block/devices.h"
 #include "io/sysfs.h"
+
+#define BACKING "loop/backing_file"
 
 /* The file that the kernel holds open. Its path may be stale, or of another mount namespace. */
 static bool backing_by_kernel(const char *name, dev_t dev, struct coffer_device_id *ret)
@@ -32,32 +34,22 @@ static bool backing_by_kernel(const char *name, dev_t dev, struct coffer_device_
 	return true;
 }
 
-static bool backing_by_path(const char *path, struct coffer_device_id *ret)
+static int add_loop(struct coffer_loops *l, DIR *sys, const char *name, dev_t dev, bool *complete)
 {
+	struct coffer_loop loop = {.dev = dev};
+	char path[64], backing[PATH_MAX];
 	struct stat st;
 
-	if (stat(path, &st) < 0)
-		return false;
-	*ret = coffer_device_id_of(&st);
-	return true;
-}
-
-static int add_loop(struct coffer_loops *l, int sys, const char *name, bool *complete)
-{
-	struct coffer_loop loop = {0};
-	char path[64], backing[PATH_MAX];
-
-	(void)snprintf(path, sizeof(path), "%.31s/loop/backing_file", name);
-	if (!coffer_sysfs_read_line(sys, path, backing, sizeof(backing)))
-		return 0; /* no backing file */
 	(void)snprintf(loop.name, sizeof(loop.name), "%s", name);
-	(void)snprintf(path, sizeof(path), "%.31s/dev", name);
-	if (!coffer_sysfs_read_dev(sys, path, &loop.dev))
-		return 0;
-	if (!backing_by_kernel(loop.name, loop.dev, &loop.backing) &&
-		!backing_by_path(backing, &loop.backing)) {
-		*complete = false;
-		return 0;
+	if (!backing_by_kernel(loop.name, dev, &loop.backing)) {
+		(void)snprintf(path, sizeof(path), "%s/" BACKING, loop.name);
+		if (!coffer_sysfs_read_line(dirfd(sys), path, backing, sizeof(backing)))
+			return 0; /* detached meanwhile */
+		if (stat(backing, &st) < 0) {
+			*complete = false;
+			return 0;
+		}
+		loop.backing = coffer_device_id_of(&st);
 	}
 	if (!ARRAY_ROOM(l->items, l->n))
 		return -ENOMEM;
@@ -75,19 +67,17 @@ static int by_number(const void *a, const void *b)
 
 int coffer_loops_read(struct coffer_loops *ret, bool *complete)
 {
-	_cleanup_loops_ struct coffer_loops l = {0};
 	_cleanup_dir_ DIR *dir = opendir("/sys/block");
 	const char *name;
+	dev_t dev;
 
 	if (!dir)
 		*complete = false;
-	while ((name = coffer_dir_next(dir)))
-		if (strncmp(name, "loop", 4) == 0 && add_loop(&l, dirfd(dir), name, complete) < 0)
+	while ((name = coffer_device_next(dir, BACKING, &dev)))
+		if (add_loop(ret, dir, name, dev, complete) < 0)
 			return -ENOMEM;
-	if (l.n > 1)
-		qsort(l.items, l.n, sizeof(*l.items), by_number);
-	*ret = l;
-	l = (struct coffer_loops){0};
+	if (ret->n > 1)
+		qsort(ret->items, ret->n, sizeof(*ret->items), by_number);
 	return 0;
 }
 

@@ -24,4 +24,3 @@ struct coffer_loops {
  * backing file cannot be found. -ENOMEM. */
 int coffer_loops_read(struct coffer_loops *ret, bool *complete);
 void coffer_loops_free(struct coffer_loops *l);
-#define _cleanup_loops_ _cleanup_(coffer_loops_free)

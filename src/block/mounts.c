@@ -127,36 +127,25 @@ static int add_namespace(
 
 int coffer_mounts_read(const struct coffer_pids *pids, struct coffer_mounts *ret, bool *complete)
 {
-	_cleanup_mounts_ struct coffer_mounts m = {0};
 	struct namespaces seen = {0};
 	int r;
 
-	r = add_namespace(&m, &seen, 0, complete);
+	r = add_namespace(ret, &seen, 0, complete);
 	for (size_t i = 0; i < pids->n && r == 0; i++)
-		r = add_namespace(&m, &seen, pids->items[i], complete);
+		r = add_namespace(ret, &seen, pids->items[i], complete);
 	free(seen.items);
-	if (r < 0)
-		return r;
-	*ret = m;
-	m = (struct coffer_mounts){0};
-	return 0;
+	return r;
 }
 
 int coffer_swaps_read(struct coffer_mounts *ret)
 {
 	_cleanup_(cleanup_table) struct libmnt_table *table = mnt_new_table();
-	_cleanup_mounts_ struct coffer_mounts m = {0};
-	int r;
 
 	if (!table)
 		return -ENOMEM;
 	/* A kernel without swap has no such file. */
-	r = mnt_table_parse_swaps(table, "/proc/swaps") == 0 ? add_table(&m, table, 0, true) : 0;
-	if (r < 0)
-		return r;
-	*ret = m;
-	m = (struct coffer_mounts){0};
-	return 0;
+	return mnt_table_parse_swaps(table, "/proc/swaps") == 0 ? add_table(ret, table, 0, true)
+								: 0;
 }
 
 void coffer_mounts_free(struct coffer_mounts *m)

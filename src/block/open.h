@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* open.h - open a device for a run, or name its holders */
+/* open.h - open a device for a run, or refuse it with the name of its holder and the way out */
 #pragma once
 #include "coffer/err.h"
 #include "io/dev.h"

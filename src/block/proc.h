@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* proc.h - parse text from /proc: locks, descriptors, processes, memory, modules
  *
- * No file is read here, so that all of it can be fuzzed. Texts need no NUL at their end.
+ * No file is read here, so that all of it can be fuzzed.
  * Source: lock_get_status() in fs/locks.c, seq_show() in fs/proc/fd.c and do_task_stat() in
  * fs/proc/array.c of Linux; modules.dep(5). */
 #pragma once
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
-
-/* Take the next line, without its newline, from @text. false: nothing is left. */
-bool coffer_next_line(const char **text, size_t *left, const char **ret, size_t *ret_n);
 
 /* A line of /proc/locks, or the rest of a line "lock:" of /proc/PID/fdinfo/FD. */
 struct coffer_lock_line {
@@ -22,7 +18,7 @@ struct coffer_lock_line {
 };
 
 /* -EBADMSG, and @ret unchanged: another line, or a lock without a file. */
-int coffer_lock_parse(const char *line, size_t n, struct coffer_lock_line *ret);
+int coffer_lock_parse(const char *line, struct coffer_lock_line *ret);
 
 /* /proc/PID/fdinfo/FD */
 struct coffer_fdinfo {
@@ -30,17 +26,17 @@ struct coffer_fdinfo {
 	bool flocked;	/* the open file holds a lock of flock(2) */
 };
 
-/* -EBADMSG, and @ret unchanged: the flags are missing or not a number. */
-int coffer_fdinfo_parse(const char *text, size_t n, struct coffer_fdinfo *ret);
+/* Cuts @text into lines. -EBADMSG, and @ret unchanged: the flags are missing or not a number. */
+int coffer_fdinfo_parse(char *text, struct coffer_fdinfo *ret);
 
 /* The state in /proc/PID/stat: 'R', 'S', 'D', 'T' (stopped), 't' (traced), 'Z', ...; 0: not
  * found. The command before it may contain any byte, even brackets. */
-char coffer_proc_state_parse(const char *text, size_t n);
+char coffer_proc_state_parse(const char *text);
 
 /* The number after @name ("MemAvailable:") at the start of a line, as in /proc/meminfo. -ENODATA,
  * and *ret unchanged: there is none. */
-int coffer_proc_number(const char *text, size_t n, const char *name, uint64_t *ret);
+int coffer_proc_number(const char *text, const char *name, uint64_t *ret);
 
 /* Is this line of modules.dep or modules.builtin about @module? '-' and '_' are the same there, and
  * the module may be compressed. */
-bool coffer_module_line(const char *line, size_t n, const char *module);
+bool coffer_module_line(const char *line, const char *module);

@@ -44,7 +44,6 @@ static bool sees_all(bool saw_first)
 
 int coffer_pids_read(struct coffer_pids *ret, bool *complete)
 {
-	struct coffer_pids p = {0};
 	_cleanup_dir_ DIR *dir = opendir("/proc");
 	bool saw_first = false;
 	const char *name;
@@ -55,14 +54,11 @@ int coffer_pids_read(struct coffer_pids *ret, bool *complete)
 		saw_first |= pid == 1;
 		if (pid <= 0 || pid == getpid())
 			continue;
-		if (!ARRAY_ROOM(p.items, p.n)) {
-			coffer_pids_free(&p);
+		if (!ARRAY_ROOM(ret->items, ret->n))
 			return -ENOMEM;
-		}
-		p.items[p.n++] = pid;
+		ret->items[ret->n++] = pid;
 	}
 	*complete &= sees_all(saw_first);
-	*ret = p;
 	return 0;
 }
 
@@ -74,25 +70,14 @@ void coffer_pids_free(struct coffer_pids *p)
 
 /* --- the lock in the kernel's table --- */
 
-static bool is_held(const char *line, size_t n, const struct coffer_device_id *lock, pid_t *ret)
-{
-	struct coffer_lock_line l;
-
-	if (coffer_lock_parse(line, n, &l) < 0 || !l.flock || l.waits ||
-		makedev(l.major, l.minor) != lock->dev || l.ino != lock->ino)
-		return false;
-	*ret = l.pid;
-	return true;
-}
-
 /* The pid that took the lock; 0: not known; -1: not held. The process may have ended: a flock
  * belongs to the open file, which a child inherits. */
 static int read_locks(const struct coffer_device_id *lock, pid_t *ret, bool *complete)
 {
 	_cleanup_free_ char *text = NULL;
-	const char *at, *line;
-	size_t left, n;
-	const int r = coffer_sysfs_read(AT_FDCWD, "/proc/locks", &text, &left);
+	struct coffer_lock_line l;
+	char *rest, *line;
+	const int r = coffer_sysfs_read(AT_FDCWD, "/proc/locks", &text);
 
 	*ret = -1;
 	if (r == -ENOMEM)
@@ -101,10 +86,11 @@ static int read_locks(const struct coffer_device_id *lock, pid_t *ret, bool *com
 		*complete = false;
 		return 0;
 	}
-	at = text;
-	while (*ret < 0 && coffer_next_line(&at, &left, &line, &n))
-		if (is_held(line, n, lock, ret) && *ret < 0)
-			*ret = 0;
+	rest = text;
+	while (*ret < 0 && (line = strsep(&rest, "\n")))
+		if (coffer_lock_parse(line, &l) == 0 && l.flock && !l.waits &&
+			makedev(l.major, l.minor) == lock->dev && l.ino == lock->ino)
+			*ret = l.pid < 0 ? 0 : l.pid;
 	return 0;
 }
 
@@ -142,8 +128,8 @@ static bool add_fd(
 	const bool is_lock = s->lock && coffer_device_id_equal(id, *s->lock);
 	_cleanup_free_ char *text = NULL;
 	struct coffer_fdinfo info;
-	size_t i, n;
 	char path[64];
+	size_t i;
 	int r;
 
 	for (i = 0; i < s->n && !coffer_device_id_equal(id, s->ids[i]); i++)
@@ -151,8 +137,8 @@ static bool add_fd(
 	if (i == s->n && !is_lock)
 		return true;
 	(void)snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", (int)p->pid, fd);
-	r = coffer_sysfs_read(AT_FDCWD, path, &text, &n);
-	if (r < 0 || coffer_fdinfo_parse(text, n, &info) < 0)
+	r = coffer_sysfs_read(AT_FDCWD, path, &text);
+	if (r < 0 || coffer_fdinfo_parse(text, &info) < 0)
 		return r == 0 || !denied(-r);
 	if (is_lock && info.flocked)
 		p->locks = true;
@@ -215,11 +201,9 @@ static int add_unknown(
 int coffer_processes_find(const struct coffer_pids *pids, const struct coffer_device_id *ids,
 	size_t n, const struct coffer_device_id *lock, struct coffer_processes *ret, bool *complete)
 {
-	_cleanup_processes_ struct coffer_processes found = {0};
 	const struct scan s = {.ids = ids, .n = n, .lock = lock};
 	bool lock_found = false;
 	pid_t owner = -1;
-	int r;
 
 	if (lock && read_locks(lock, &owner, complete) < 0)
 		return -ENOMEM;
@@ -231,17 +215,12 @@ int coffer_processes_find(const struct coffer_pids *pids, const struct coffer_de
 			p.locks |= p.pid == owner; /* nothing better than the table is known */
 		}
 		lock_found |= p.locks;
-		if ((p.locks || p.id < n) && add_process(&found, &p) < 0)
+		if ((p.locks || p.id < n) && add_process(ret, &p) < 0)
 			return -ENOMEM;
 	}
-	if (owner >= 0 && owner != getpid() && !lock_found) {
-		r = add_unknown(lock, &found, complete);
-		if (r < 0)
-			return r;
-	}
-	*ret = found;
-	found = (struct coffer_processes){0};
-	return 0;
+	if (owner < 0 || owner == getpid() || lock_found)
+		return 0;
+	return add_unknown(lock, ret, complete);
 }
 
 void coffer_processes_free(struct coffer_processes *p)

@@ -17,7 +17,8 @@ struct coffer_pids {
 };
 
 /* All processes but this one. *@complete becomes false if some are invisible (another pid
- * namespace, hidepid=, no /proc). -ENOMEM. */
+ * namespace, hidepid=, no /proc). -ENOMEM. As for all lists of this folder, @ret is empty before,
+ * and is for coffer_..._free afterwards, on failure, too. */
 int coffer_pids_read(struct coffer_pids *ret, bool *complete);
 void coffer_pids_free(struct coffer_pids *p);
 #define _cleanup_pids_ _cleanup_(coffer_pids_free)

@@ -134,7 +134,7 @@ void coffer_show_word(FILE *f, const char *text)
 {
 	char word[4 * 1024];
 
-	coffer_quote(text, word, sizeof(word));
+	(void)coffer_quote(text, word, sizeof(word));
 	(void)fprintf(f, " %s", word);
 }
 

@@ -324,20 +324,15 @@ static const struct check {
 	enum coffer_finding_id id;
 	/* Adds one finding; a refusal that comes from elsewhere is an error. */
 	int (*run)(struct coffer_preflight *p, struct coffer_findings *l, struct coffer_err *e);
-	int needs;		    /* an earlier row that must have passed */
-	enum coffer_text unchecked; /* if it has not */
+	int needs; /* an earlier row that must have passed */
 } checks[] = {
-	[CONTENT] = {COFFER_FINDING_CONTENT, check_content, NOTHING, 0},
-	[FILESYSTEM] = {COFFER_FINDING_FILESYSTEM, check_filesystem, CONTENT,
-		COFFER_TEXT_FILESYSTEM_UNCHECKED},
-	[SINGLE_DEVICE] = {COFFER_FINDING_SINGLE_DEVICE, check_single_device, FILESYSTEM,
-		COFFER_TEXT_SINGLE_DEVICE_UNCHECKED},
-	[RESERVE] = {COFFER_FINDING_RESERVE, check_reserve, FILESYSTEM,
-		COFFER_TEXT_RESERVE_UNCHECKED},
-	[SECTOR_SIZE] = {COFFER_FINDING_SECTOR_SIZE, check_sector_size, RESERVE,
-		COFFER_TEXT_SECTOR_SIZE_UNCHECKED},
-	[HEADER] = {COFFER_FINDING_HEADER, check_header, NOTHING, 0},
-	[HIBERNATION] = {COFFER_FINDING_HIBERNATION, check_hibernation, NOTHING, 0},
+	[CONTENT] = {COFFER_FINDING_CONTENT, check_content, NOTHING},
+	[FILESYSTEM] = {COFFER_FINDING_FILESYSTEM, check_filesystem, CONTENT},
+	[SINGLE_DEVICE] = {COFFER_FINDING_SINGLE_DEVICE, check_single_device, FILESYSTEM},
+	[RESERVE] = {COFFER_FINDING_RESERVE, check_reserve, FILESYSTEM},
+	[SECTOR_SIZE] = {COFFER_FINDING_SECTOR_SIZE, check_sector_size, RESERVE},
+	[HEADER] = {COFFER_FINDING_HEADER, check_header, NOTHING},
+	[HIBERNATION] = {COFFER_FINDING_HIBERNATION, check_hibernation, NOTHING},
 };
 _Static_assert(ARRAY_SIZE(checks) == N_CHECKS, "every check has a row");
 
@@ -360,7 +355,7 @@ static int run_checks(struct coffer_preflight *p, bool quick, bool all, struct c
 	struct coffer_err *e)
 {
 	bool passed[N_CHECKS] = {false};
-	const struct coffer_finding *last;
+	struct coffer_finding *last;
 
 	p->geometry.shift = (p->o->reserve ? p->o->reserve : COFFER_RESERVE) / 2;
 	for (int i = 0; i < N_CHECKS && (all || p->outcome == COFFER_DONE); i++) {
@@ -373,7 +368,7 @@ static int run_checks(struct coffer_preflight *p, bool quick, bool all, struct c
 		if (t->needs == NOTHING || passed[t->needs])
 			r = run_check(t, p, l, e);
 		else
-			r = coffer_findings_add(l, t->unchecked,
+			r = coffer_findings_add(l, COFFER_TEXT_DEPENDS,
 				COFFER_WITH(COFFER_ARG_TEXT(
 					"check", coffer_finding_name(checks[t->needs].id))),
 				NULL);
@@ -381,6 +376,8 @@ static int run_checks(struct coffer_preflight *p, bool quick, bool all, struct c
 			return r == -ENOMEM ? coffer_err_errno(e, ENOMEM, "check %s", p->dev->name)
 					    : r;
 		last = &l->items[l->n - 1];
+		if (last->id == COFFER_FINDING_NONE)
+			last->id = t->id;
 		passed[i] =
 			last->verdict == COFFER_VERDICT_OK || last->verdict == COFFER_VERDICT_NOTE;
 		if (last->outcome > p->outcome)

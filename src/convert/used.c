@@ -52,16 +52,9 @@ static int read_plain(void *arg, uint64_t x, uint8_t *buf, size_t n, struct coff
  */
 static int add_after_end(struct coffer_fsmap *f, const struct coffer_preflight *g)
 {
-	struct coffer_range *all;
-
-	if (g->o->device_size || g->fs.end >= g->geometry.length)
+	if (g->o->device_size)
 		return 0;
-	all = reallocarray(f->free, f->n_free + 1, sizeof(*all));
-	if (!all)
-		return -ENOMEM;
-	all[f->n_free++] = (struct coffer_range){g->fs.end, g->geometry.length};
-	f->free = all;
-	return 0;
+	return coffer_ranges_add(&f->free, g->fs.end, g->geometry.length, NULL);
 }
 
 /* The map of what the filesystem reports. The source of the fingerprint always counts as used: the
@@ -75,13 +68,13 @@ static int make_map(
 	r = add_after_end(f, g);
 	if (r < 0)
 		return r;
-	r = coffer_used_map_new(f->free, f->n_free, g->geometry.length, &map);
+	r = coffer_used_map_new(f->free.items, f->free.n, g->geometry.length, &map);
 	if (r < 0)
 		return r;
-	r = coffer_used_map_add(map, f->fixed, f->n_fixed);
+	r = coffer_used_map_add(map, f->fixed.items, f->fixed.n);
 	if (r < 0)
 		return r;
-	r = coffer_used_map_add(map, f->prints, f->n_prints);
+	r = coffer_used_map_add(map, f->prints.items, f->prints.n);
 	if (r < 0)
 		return r;
 	coffer_used_map_coarsen(map, SHORT_GAP, SIZE_MAX);
@@ -105,8 +98,8 @@ static int make_stored(struct coffer_session *s, const struct coffer_preflight *
 	if (r < 0)
 		return coffer_err_errno(e, -r, "read the used blocks");
 	m->map->fill = m->free_space == COFFER_FREE_FILL;
-	m->prints = TAKE_PTR(f->prints);
-	m->n_prints = f->n_prints;
+	m->prints = TAKE_PTR(f->prints.items);
+	m->n_prints = f->prints.n;
 	return coffer_fingerprint(m, read_plain, s->dev, m->fingerprint, e);
 }
 
@@ -124,7 +117,7 @@ static int read_fsmap(struct coffer_session *s, const struct coffer_preflight *g
 	const int r = coffer_fsmap_read(
 		s->dev, &g->fs, may_mount && geteuid() == 0 && s->dev->fd >= 0, f, why);
 
-	if (r == 0 && f->n_prints == 0)
+	if (r == 0 && f->prints.n == 0)
 		return coffer_err_set(why, EOPNOTSUPP, "its later use could not be detected");
 	return r;
 }

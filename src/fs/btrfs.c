@@ -99,14 +99,14 @@ static int add_fixed(struct coffer_fsmap *m, uint64_t fs_end, struct coffer_err 
 {
 	int r;
 
-	r = coffer_fsmap_add_fixed(m, 0, COFFER_BTRFS_FIRST_MIB, e);
+	r = coffer_ranges_add(&m->fixed, 0, COFFER_BTRFS_FIRST_MIB, e);
 	if (r == 0)
 		r = coffer_fsmap_add_print(m, SUPER_AT, SUPER_AT + SUPER_SIZE, e);
 	for (size_t i = 0; i < ARRAY_SIZE(mirrors) && r == 0; i++) {
 		const uint64_t end = mirrors[i] + SUPER_SIZE;
 
-		r = coffer_fsmap_add_fixed(
-			m, mirrors[i], min_u64(mirrors[i] + MIRROR_SPACE, fs_end), e);
+		r = coffer_ranges_add(
+			&m->fixed, mirrors[i], min_u64(mirrors[i] + MIRROR_SPACE, fs_end), e);
 		if (r == 0 && end <= fs_end)
 			r = coffer_fsmap_add_print(m, mirrors[i], end, e);
 	}

@@ -8,27 +8,21 @@
 #include "base/err.h"
 #include "fs/fsmap_kinds.h"
 
-static int read_kind(struct coffer_dev *d, const struct coffer_fs *fs, bool mount,
-	struct coffer_fsmap *ret, struct coffer_err *e)
-{
-	switch (fs->kind) {
-	case COFFER_FS_EXT:
-		return coffer_fsmap_ext(d, fs, mount, ret, e);
-	case COFFER_FS_XFS:
-		return coffer_fsmap_xfs(d, fs, mount, ret, e);
-	case COFFER_FS_BTRFS:
-		return coffer_fsmap_btrfs(d, fs, mount, ret, e);
-	default:
-		return coffer_err_set(e, EOPNOTSUPP, "it is not a filesystem that coffer knows");
-	}
-}
+static int (*const readers[COFFER_N_FS_KINDS])(struct coffer_dev *d, const struct coffer_fs *fs,
+	bool mount, struct coffer_fsmap *ret, struct coffer_err *e) = {
+	[COFFER_FS_EXT] = coffer_fsmap_ext,
+	[COFFER_FS_XFS] = coffer_fsmap_xfs,
+	[COFFER_FS_BTRFS] = coffer_fsmap_btrfs,
+};
 
 int coffer_fsmap_read(struct coffer_dev *d, const struct coffer_fs *fs, bool mount,
 	struct coffer_fsmap *ret, struct coffer_err *e)
 {
-	struct coffer_fsmap m = {0};
 	int r;
 
+	*ret = (struct coffer_fsmap){0};
+	if (!readers[fs->kind])
+		return coffer_err_set(e, EOPNOTSUPP, "it is not a filesystem that coffer knows");
 	if (fs->other_part)
 		return coffer_err_set(e, EOPNOTSUPP, "%s", fs->other_part);
 	if (fs->spare)
@@ -36,13 +30,10 @@ int coffer_fsmap_read(struct coffer_dev *d, const struct coffer_fs *fs, bool mou
 	if (fs->end > d->size)
 		return coffer_err_set(e, EUCLEAN,
 			"it ends at byte %" PRIu64 ", after the end of the device", fs->end);
-	r = coffer_fsmap_add_fixed(&m, 0, COFFER_SUPERBLOCK_BYTES, e);
+	r = coffer_ranges_add(&ret->fixed, 0, COFFER_SUPERBLOCK_BYTES, e);
 	if (r == 0)
-		r = read_kind(d, fs, mount, &m, e);
-	if (r < 0) {
-		coffer_fsmap_reset(&m);
-		return r;
-	}
-	*ret = m;
-	return 0;
+		r = readers[fs->kind](d, fs, mount, ret, e);
+	if (r < 0)
+		coffer_fsmap_reset(ret);
+	return r;
 }

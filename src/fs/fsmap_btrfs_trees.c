@@ -213,7 +213,7 @@ static int take_dev_extent(struct btrfs *b, const struct item *i)
 		return damaged(b, "a device extent belongs to no chunk");
 	c->found++;
 	if (c->n_copies == 0) /* an unknown profile */
-		return coffer_fsmap_add_fixed(b->m, i->offset, b->dev_end, b->e);
+		return coffer_ranges_add(&b->m->fixed, i->offset, b->dev_end, b->e);
 	for (unsigned int k = 0; k < c->n_copies; k++)
 		if (c->copies[k] == i->offset && c->length == length)
 			return 0;
@@ -243,7 +243,7 @@ static int add_free(struct btrfs *b, struct chunk *c, uint64_t end)
 	int r = 0;
 
 	for (unsigned int k = 0; k < c->n_copies && r == 0; k++)
-		r = coffer_fsmap_add_free(b->m, c->copies[k] + (c->at - c->start),
+		r = coffer_ranges_add(&b->m->free, c->copies[k] + (c->at - c->start),
 			c->copies[k] + (end - c->start), b->e);
 	return r;
 }
@@ -307,25 +307,25 @@ static int by_start(const void *a, const void *b)
 /* What is in no chunk. check_chunks has compared the chunks with the device extents. */
 static int add_unallocated(struct btrfs *b)
 {
-	_cleanup_free_ struct coffer_range *taken = NULL;
+	struct coffer_ranges taken = {0};
 	uint64_t at = COFFER_BTRFS_FIRST_MIB;
-	size_t n = 0;
 	int r = 0;
 
 	for (size_t i = 0; i < b->n_chunks && r == 0; i++)
 		for (unsigned int k = 0; k < b->chunks[i].n_copies && r == 0; k++)
-			r = coffer_ranges_add(&taken, &n, b->chunks[i].copies[k],
+			r = coffer_ranges_add(&taken, b->chunks[i].copies[k],
 				b->chunks[i].copies[k] + b->chunks[i].length, b->e);
-	for (size_t i = 0; i < b->m->n_fixed && r == 0; i++)
-		r = coffer_ranges_add(&taken, &n, b->m->fixed[i].start, b->m->fixed[i].end, b->e);
-	if (n > 1)
-		qsort(taken, n, sizeof(*taken), by_start);
-	for (size_t i = 0; i < n && r == 0; i++) {
-		if (taken[i].start > at)
-			r = coffer_fsmap_add_free(b->m, at, taken[i].start, b->e);
-		at = taken[i].end > at ? taken[i].end : at;
+	for (size_t i = 0; i < b->m->fixed.n && r == 0; i++)
+		r = coffer_ranges_add(
+			&taken, b->m->fixed.items[i].start, b->m->fixed.items[i].end, b->e);
+	if (taken.n > 1)
+		qsort(taken.items, taken.n, sizeof(*taken.items), by_start);
+	for (size_t i = 0; i < taken.n && r == 0; i++) {
+		r = coffer_ranges_add(&b->m->free, at, taken.items[i].start, b->e);
+		at = taken.items[i].end > at ? taken.items[i].end : at;
 	}
-	return r < 0 ? r : coffer_fsmap_add_free(b->m, at, b->fs->end, b->e);
+	free(taken.items);
+	return r < 0 ? r : coffer_ranges_add(&b->m->free, at, b->fs->end, b->e);
 }
 
 static int read_trees(struct btrfs *b)

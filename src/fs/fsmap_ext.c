@@ -163,7 +163,6 @@ struct ext {
 	bool mount;
 	struct coffer_fsmap *m;
 	struct coffer_err *e;
-	int print_failed; /* of a journal block: libext2fs stops without a reason */
 };
 
 static int failed(struct ext *x, errcode_t code, const char *what)
@@ -230,38 +229,12 @@ static int check_groups(struct ext *x)
 
 /* --- the journal --- */
 
-static int add_journal_block(ext2_filsys fs, blk64_t *block, e2_blkcnt_t count, blk64_t ref,
-	int ref_offset, void *userdata)
-{
-	struct ext *x = userdata;
-	const uint64_t at = *block * fs->blocksize;
-
-	(void)ref, (void)ref_offset;
-	/* The journal is empty (check_journal), so the first write to it changes the sequence
-	 * number in its superblock. The first bytes prove enough; the whole journal, up to a GiB,
-	 * could take longer to read than a small conversion. */
-	if ((uint64_t)count * fs->blocksize >= JOURNAL_PRINT)
-		return BLOCK_ABORT;
-	if (*block >= ext2fs_blocks_count(fs->super)) { /* not checked by libext2fs */
-		x->print_failed = damaged(x, "its journal is beyond its end");
-		return BLOCK_ABORT;
-	}
-	x->print_failed = coffer_fsmap_add_print(x->m, at, at + fs->blocksize, x->e);
-	return x->print_failed < 0 ? BLOCK_ABORT : 0;
-}
-
 /* The journal's own superblock must say, too, that there is nothing to replay. */
-static int check_journal(struct ext *x, ext2_ino_t inode)
+static int check_journal(struct ext *x, uint64_t at)
 {
 	uint8_t super[JOURNAL_SUPER];
-	blk64_t block = 0;
-	errcode_t code;
+	const errcode_t code = read_bytes(&x->source, at, sizeof(super), super);
 
-	code = ext2fs_bmap2(x->fs, inode, NULL, NULL, 0, 0, NULL, &block);
-	if (code == 0 && block == 0)
-		return damaged(x, "its journal has no first block");
-	if (code == 0)
-		code = read_bytes(&x->source, block * x->fs->blocksize, sizeof(super), super);
 	if (code)
 		return failed(x, code, "read its journal");
 	if (get_be32(super) != 0xC03B3998)
@@ -274,22 +247,38 @@ static int check_journal(struct ext *x, ext2_ino_t inode)
 	return 0;
 }
 
+/* The journal is empty, so the first write to it changes the sequence number in its superblock. The
+ * first bytes prove enough; the whole journal, up to a GiB, could take longer to read than a small
+ * conversion. */
 static int add_journal(struct ext *x)
 {
-	const ext2_ino_t inode = x->fs->super->s_journal_inum;
-	errcode_t code;
-	int r;
+	const uint64_t size = x->fs->blocksize;
+	const ext2_ino_t number = x->fs->super->s_journal_inum;
+	struct ext2_inode inode;
+	int r = 0;
 
 	if (!ext2fs_has_feature_journal(x->fs->super))
 		return 0;
-	if (inode == 0)
+	if (number == 0)
 		return coffer_err_set(x->e, EOPNOTSUPP, "its journal is on another device");
-	r = check_journal(x, inode);
-	if (r < 0)
-		return r;
-	code = ext2fs_block_iterate3(x->fs, inode, BLOCK_FLAG_DATA_ONLY | BLOCK_FLAG_READ_ONLY,
-		NULL, add_journal_block, x);
-	return code ? failed(x, code, "read its journal") : x->print_failed;
+	for (blk64_t i = 0; i * size < JOURNAL_PRINT && r == 0; i++) {
+		blk64_t block = 0;
+		errcode_t code = i == 0 ? ext2fs_read_inode(x->fs, number, &inode) : 0;
+
+		if (code == 0)
+			code = ext2fs_bmap2(x->fs, number, &inode, NULL, 0, i, NULL, &block);
+		if (code)
+			return failed(x, code, "read its journal");
+		if (block >= ext2fs_blocks_count(x->fs->super)) /* not checked by libext2fs */
+			return damaged(x, "its journal is beyond its end");
+		if (i == 0 && block == 0)
+			return damaged(x, "its journal has no first block");
+		if (i == 0)
+			r = check_journal(x, block * size);
+		if (r == 0 && block > 0)
+			r = coffer_fsmap_add_print(x->m, block * size, (block + 1) * size, x->e);
+	}
+	return r;
 }
 
 /* --- what is always used --- */
@@ -298,7 +287,7 @@ static int add_fixed(struct ext *x, blk64_t start, blk64_t n)
 {
 	const uint64_t size = x->fs->blocksize;
 
-	return coffer_fsmap_add_fixed(x->m, start * size, (start + n) * size, x->e);
+	return coffer_ranges_add(&x->m->fixed, start * size, (start + n) * size, x->e);
 }
 
 /* Superblock or its backup, descriptors, and the blocks reserved for more of them. */
@@ -385,7 +374,7 @@ static int add_free_of_group(struct ext *x, dgrp_t g)
 
 	for (; r == 0 && next_free(x, at, end, &at, &stop); at = stop) {
 		clusters += EXT2FS_NUM_B2C(x->fs, stop - at);
-		r = coffer_fsmap_add_free(x->m, at * size, stop * size, x->e);
+		r = coffer_ranges_add(&x->m->free, at * size, stop * size, x->e);
 	}
 	if (r == 0 && clusters != ext2fs_bg_free_blocks_count(x->fs, g))
 		return damaged(x, "the count of free blocks of a group differs from its bitmap");
@@ -420,7 +409,8 @@ static int add_inode_tail(struct ext *x, dgrp_t g, blk_t used)
 		    g * per_group + (per_group - unused) + 1, (g + 1) * per_group,
 		    &found) != ENOENT)
 		return damaged(x, "an inode is in use where none was ever used");
-	return coffer_fsmap_add_free(x->m, start * x->fs->blocksize, end * x->fs->blocksize, x->e);
+	return coffer_ranges_add(
+		&x->m->free, start * x->fs->blocksize, end * x->fs->blocksize, x->e);
 }
 
 static int add_inode_tails(struct ext *x)
@@ -446,9 +436,8 @@ static int ask_kernel(struct ext *x)
 {
 	static const char *const options[] = {"noload", NULL};
 	_cleanup_hidden_mount_ struct coffer_hidden_mount h = COFFER_HIDDEN_MOUNT_NONE;
-	_cleanup_free_ struct coffer_range *found = NULL;
+	struct coffer_ranges found = {0};
 	struct coffer_err e = {0};
-	size_t n = 0;
 	int r;
 
 	if (!x->mount)
@@ -457,11 +446,14 @@ static int ask_kernel(struct ext *x)
 	if (r == -EPERM)
 		return 0;
 	if (r == 0)
-		r = coffer_fsmap_ask_kernel(&h, x->end, &found, &n, &e);
+		r = coffer_fsmap_ask_kernel(&h, x->end, &found, &e);
+	if (r == 0)
+		r = coffer_ranges_intersect(&x->m->free, &found, &e);
+	free(found.items);
 	if (r < 0)
 		return coffer_err_pass(x->e, r, &e);
 	x->m->source = "kernel";
-	return coffer_ranges_intersect(&x->m->free, &x->m->n_free, found, n, x->e);
+	return 0;
 }
 
 int coffer_fsmap_ext(struct coffer_dev *d, const struct coffer_fs *fs, bool mount,

@@ -23,10 +23,9 @@ static uint32_t encode_dev(dev_t dev)
 	return (mi & 0xff) | major(dev) << 8 | (mi & ~0xffu) << 12;
 }
 
-static int add(const struct fsmap *rec, uint64_t end, struct coffer_range **items, size_t *n,
-	struct coffer_err *e)
+static int add(const struct fsmap *rec, uint64_t end, struct coffer_ranges *l, struct coffer_err *e)
 {
-	const uint64_t last = *n > 0 ? (*items)[*n - 1].end : 0;
+	const uint64_t last = l->n > 0 ? l->items[l->n - 1].end : 0;
 	uint64_t rec_end;
 
 	if (!add_u64(rec->fmr_physical, rec->fmr_length, &rec_end) || rec_end > end ||
@@ -34,7 +33,7 @@ static int add(const struct fsmap *rec, uint64_t end, struct coffer_range **item
 		return coffer_err_set(e, EUCLEAN,
 			"the kernel reports an impossible free range at byte %" PRIu64,
 			(uint64_t)rec->fmr_physical);
-	return coffer_ranges_add(items, n, rec->fmr_physical, rec_end, e);
+	return coffer_ranges_add(l, rec->fmr_physical, rec_end, e);
 }
 
 static int ask(int root, struct fsmap_head *head, struct coffer_err *e)
@@ -57,14 +56,12 @@ int coffer_fsmap_need_mount(struct coffer_err *e)
 }
 
 int coffer_fsmap_ask_kernel(const struct coffer_hidden_mount *h, uint64_t end,
-	struct coffer_range **ret, size_t *ret_n, struct coffer_err *e)
+	struct coffer_ranges *ret, struct coffer_err *e)
 {
 	_cleanup_free_ struct fsmap_head *head = calloc(1, fsmap_sizeof(RECORDS));
-	_cleanup_free_ struct coffer_range *items = NULL;
 	const uint32_t dev = encode_dev(h->dev);
 	const struct fsmap *rec = NULL;
 	struct fsmap *high;
-	size_t n = 0;
 
 	if (!head)
 		return coffer_err_errno(e, ENOMEM, "ask the kernel for free space");
@@ -79,15 +76,12 @@ int coffer_fsmap_ask_kernel(const struct coffer_hidden_mount *h, uint64_t end,
 			/* Without this flag an owner is an inode number, and 1 is one, too. */
 			if ((rec->fmr_flags & FMR_OF_SPECIAL_OWNER) &&
 				rec->fmr_owner == FMR_OWN_FREE && rec->fmr_device == dev)
-				r = add(rec, end, &items, &n, e);
+				r = add(rec, end, ret, e);
 		}
 		if (r < 0)
 			return r;
 		if (head->fmh_entries == 0 || (rec->fmr_flags & FMR_OF_LAST))
-			break;
+			return 0;
 		fsmap_advance(head);
 	}
-	*ret = TAKE_PTR(items);
-	*ret_n = n;
-	return 0;
 }

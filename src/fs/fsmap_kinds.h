@@ -14,7 +14,7 @@ int coffer_fsmap_btrfs(struct coffer_dev *d, const struct coffer_fs *fs, bool mo
 
 /* What FS_IOC_GETFSMAP reports as free on a mount, ascending. */
 int coffer_fsmap_ask_kernel(const struct coffer_hidden_mount *h, uint64_t end,
-	struct coffer_range **ret, size_t *ret_n, struct coffer_err *e);
+	struct coffer_ranges *ret, struct coffer_err *e);
 
 /* -EPERM: this filesystem needs a mount, and may not have one. */
 int coffer_fsmap_need_mount(struct coffer_err *e);

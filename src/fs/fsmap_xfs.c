@@ -112,14 +112,14 @@ static int add_fixed(const struct xfs *x, struct coffer_fsmap *m, struct coffer_
 	if (r == 0)
 		r = coffer_fsmap_add_print(m, x->log, x->log_end, e);
 	if (r == 0)
-		r = coffer_fsmap_add_fixed(m, x->log, x->log_end, e);
+		r = coffer_ranges_add(&m->fixed, x->log, x->log_end, e);
 	/* Each group begins with a superblock and three headers, a sector each. They belong to the
 	 * fingerprint: the kernel logs all that it changes, but xfs_repair moves the trees of free
 	 * space to other blocks and changes only these headers. */
 	for (uint64_t i = 0; i < x->groups && r == 0; i++) {
 		const uint64_t at = i * x->group;
 
-		r = coffer_fsmap_add_fixed(m, at, at + 4 * x->sector, e);
+		r = coffer_ranges_add(&m->fixed, at, at + 4 * x->sector, e);
 		if (r == 0 && i > 0)
 			r = coffer_fsmap_add_print(m, at, at + 4 * x->sector, e);
 	}
@@ -145,7 +145,7 @@ int coffer_fsmap_xfs(struct coffer_dev *d, const struct coffer_fs *fs, bool moun
 	ret->source = "kernel";
 	r = coffer_hidden_mount_open(d, "xfs", options, &h, e);
 	if (r == 0)
-		r = coffer_fsmap_ask_kernel(&h, fs->end, &ret->free, &ret->n_free, e);
+		r = coffer_fsmap_ask_kernel(&h, fs->end, &ret->free, e);
 	if (r == -EROFS)
 		return coffer_err_set(
 			e, EUCLEAN, "its log has not been replayed (mount and unmount it first)");

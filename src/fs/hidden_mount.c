@@ -11,9 +11,9 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include "base/err.h"
+#include "block/devices.h"
 #include "fs/hidden_mount.h"
 #include "io/clock.h"
 #include "io/sysfs.h"
@@ -177,21 +177,20 @@ static void forget(const struct coffer_hidden_mount *h)
 
 void coffer_hidden_mount_close(struct coffer_hidden_mount *h)
 {
-	char path[64], backing[PATH_MAX] = "", now[PATH_MAX];
+	const struct coffer_device_path file = coffer_device_path(h->dev, "/loop/backing_file");
+	char backing[PATH_MAX] = "", now[PATH_MAX];
 
 	if (h->root >= 0)
 		(void)close(h->root); /* and with it the mount */
 	if (h->loop >= 0) {
 		if (h->is_btrfs)
 			forget(h); /* while the name is still ours */
-		(void)snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/loop/backing_file",
-			major(h->dev), minor(h->dev));
-		(void)coffer_sysfs_read_line(AT_FDCWD, path, backing, sizeof(backing));
+		(void)coffer_sysfs_read_line(AT_FDCWD, file.s, backing, sizeof(backing));
 		(void)close(h->loop);
 		/* A process that scans loop devices, such as udev, may have it open. Then the
 		 * kernel releases the image a moment later; until then it would seem in use. */
 		for (int i = 0; i < END_TRIES && backing[0] &&
-				coffer_sysfs_read_line(AT_FDCWD, path, now, sizeof(now)) &&
+				coffer_sysfs_read_line(AT_FDCWD, file.s, now, sizeof(now)) &&
 				strcmp(now, backing) == 0;
 			i++)
 			coffer_sleep(PAUSE);

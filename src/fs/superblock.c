@@ -2,32 +2,21 @@
 /* superblock.c - read the size of a filesystem from its superblock */
 #include "fs/superblock.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/bytes.h"
-#include "base/cleanup.h"
 #include "base/err.h"
+#include "base/names.h"
 
 enum {
 	BTRFS_SUPER = 64 << 10,
 	BTRFS_MIRROR = 64 << 20
 };
 
-static const char *const names[] = {
-	[COFFER_FS_NONE] = "none",
-	[COFFER_FS_EXT] = "ext4",
-	[COFFER_FS_XFS] = "xfs",
-	[COFFER_FS_BTRFS] = "btrfs",
-};
-static_assert(ARRAY_SIZE(names) == COFFER_N_FS_KINDS, "every filesystem has a name");
-
-const char *coffer_fs_name(enum coffer_fs_kind k)
-{
-	return names[k];
-}
+DEFINE_NAMES(coffer_fs_name, enum coffer_fs_kind, COFFER_N_FS_KINDS, [COFFER_FS_NONE] = "none",
+	[COFFER_FS_EXT] = "ext4", [COFFER_FS_XFS] = "xfs", [COFFER_FS_BTRFS] = "btrfs")
 
 static bool power_of_two_between(uint64_t v, uint64_t low, uint64_t high)
 {

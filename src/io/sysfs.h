@@ -8,9 +8,8 @@
 
 #include "base/cleanup.h"
 
-/* Read all of @path below @dir_fd (or AT_FDCWD), with a NUL after it, into memory for free().
- * -errno; -EFBIG above 1 MiB. */
-int coffer_sysfs_read(int dir_fd, const char *path, char **ret, size_t *ret_n);
+/* Read the text @path below @dir_fd (or AT_FDCWD) into memory for free(). -errno. */
+int coffer_sysfs_read(int dir_fd, const char *path, char **ret);
 
 /* Copy the first line, truncated to @size, to @ret. false and "": unreadable or empty. */
 bool coffer_sysfs_read_line(int dir_fd, const char *path, char *ret, size_t size);

@@ -12,17 +12,11 @@ enum {
 	MAX_THREADS = 64
 };
 
-struct member {
-	struct coffer_threads *threads;
-	unsigned int thread;
-};
-
 struct coffer_threads {
 	pthread_mutex_t mutex;
 	pthread_cond_t changed;
-	unsigned int n;
+	unsigned int n, running; /* running: atomic, gives each thread its number */
 	pthread_t ids[MAX_THREADS];
-	struct member members[MAX_THREADS];
 	coffer_threads_work work;
 	void *arg;
 };
@@ -54,9 +48,9 @@ struct coffer_threads *coffer_threads_new(void)
 
 static void *run(void *arg)
 {
-	const struct member *m = arg;
+	struct coffer_threads *c = arg;
 
-	m->threads->work(m->threads->arg, m->thread);
+	c->work(c->arg, __atomic_fetch_add(&c->running, 1, __ATOMIC_RELAXED));
 	return NULL;
 }
 
@@ -71,8 +65,7 @@ unsigned int coffer_threads_start(
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
 	while (c->n < threads && c->n < MAX_THREADS) {
-		c->members[c->n] = (struct member){c, c->n};
-		if (pthread_create(&c->ids[c->n], NULL, run, &c->members[c->n]) != 0)
+		if (pthread_create(&c->ids[c->n], NULL, run, c) != 0)
 			break; /* fewer threads do the work */
 		c->n++;
 	}

@@ -229,7 +229,7 @@ static int examine_content(
 	if (r == -EOPNOTSUPP)
 		return add_invalid(copy, l, "unknown checksum algorithm");
 	if (r == -EBADMSG)
-		return add(copy, l, COFFER_TEXT_HEADER_COPY_TORN,
+		return add(copy, l, COFFER_TEXT_COPY_TORN,
 			COFFER_ARG_TEXT("checksum", copy->bin.checksum));
 	if (r == 0)
 		r = find_text(bytes, &copy->bin, &text, &n);
@@ -257,7 +257,7 @@ int coffer_luks2_copy_judge(
 
 	copy->magic = coffer_luks2_magic(bytes, is_second(copy));
 	if (!copy->magic)
-		return add(copy, l, COFFER_TEXT_HEADER_COPY_MISSING,
+		return add(copy, l, COFFER_TEXT_COPY_MISSING,
 			(struct coffer_argument)COFFER_ARG_NUMBER("offset", copy->offset));
 	copy->luks1 = !is_second(copy) && get_be16(bytes + AT_VERSION) == 1;
 	if (copy->luks1)

@@ -5,7 +5,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,6 +13,7 @@
 
 #include "base/array.h"
 #include "base/err.h"
+#include "block/devices.h"
 #include "block/proc.h"
 #include "io/sysfs.h"
 
@@ -96,29 +96,26 @@ static struct coffer_lock_process read_process(pid_t pid)
 	struct coffer_lock_process p = {.pid = pid > 0 ? pid : 0};
 	_cleanup_free_ char *text = NULL;
 	char path[64];
-	size_t n;
 
 	if (pid <= 0)
 		return p;
 	(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
 	(void)coffer_sysfs_read_line(AT_FDCWD, path, p.comm, sizeof(p.comm));
 	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	if (coffer_sysfs_read(AT_FDCWD, path, &text, &n) == 0)
-		p.state = coffer_proc_state_parse(text, n);
+	if (coffer_sysfs_read(AT_FDCWD, path, &text) == 0)
+		p.state = coffer_proc_state_parse(text);
 	return p;
 }
 
 /* Count the processes that wait for @lock. Returns whether one holds it. */
-static bool read_table(const char *text, size_t left, const struct coffer_device_id *lock,
-	struct coffer_lock_entry *f)
+static bool read_table(char *text, const struct coffer_device_id *lock, struct coffer_lock_entry *f)
 {
 	struct coffer_lock_line line;
 	bool held = false;
 	const char *at;
-	size_t n;
 
-	while (coffer_next_line(&text, &left, &at, &n)) {
-		if (coffer_lock_parse(at, n, &line) < 0 || !line.flock || line.ino != lock->ino ||
+	while ((at = strsep(&text, "\n"))) {
+		if (coffer_lock_parse(at, &line) < 0 || !line.flock || line.ino != lock->ino ||
 			makedev(line.major, line.minor) != lock->dev)
 			continue;
 		held |= !line.waits;
@@ -146,21 +143,11 @@ static int find_holders(const struct coffer_device_id *lock, struct coffer_lock_
 static void find_device(struct coffer_lock_entry *f)
 {
 	struct coffer_lock_name name;
-	char path[64], target[PATH_MAX];
-	const char *base;
-	ssize_t n;
 
 	coffer_lock_name_parse(f->name, &name);
 	f->devices_known = access("/sys/dev/block", F_OK) == 0;
-	if (name.kind != COFFER_LOCK_ENTRY_DEVICE && name.kind != COFFER_LOCK_ENTRY_OPAL)
-		return;
-	(void)snprintf(path, sizeof(path), "/sys/dev/block/%u:%u", name.major, name.minor);
-	n = readlink(path, target, sizeof(target) - 1);
-	if (n <= 0)
-		return;
-	target[n] = '\0';
-	base = strrchr(target, '/');
-	(void)snprintf(f->device, sizeof(f->device), "%.31s", base ? base + 1 : target);
+	if (name.kind == COFFER_LOCK_ENTRY_DEVICE || name.kind == COFFER_LOCK_ENTRY_OPAL)
+		coffer_device_name(makedev(name.major, name.minor), f->device, sizeof(f->device));
 }
 
 static int add(struct coffer_lock_files *l, int dir_fd, const char *name, bool complete)
@@ -169,7 +156,6 @@ static int add(struct coffer_lock_files *l, int dir_fd, const char *name, bool c
 	_cleanup_free_ char *table = NULL;
 	struct coffer_device_id lock;
 	struct stat st = {0};
-	size_t n;
 	int r;
 
 	(void)snprintf(f.name, sizeof(f.name), "%.255s", name);
@@ -177,9 +163,9 @@ static int add(struct coffer_lock_files *l, int dir_fd, const char *name, bool c
 	find_device(&f);
 	lock = coffer_device_id_of(&st);
 	if (f.entry == COFFER_ENTRY_FILE &&
-		coffer_sysfs_read(AT_FDCWD, "/proc/locks", &table, &n) < 0) {
+		coffer_sysfs_read(AT_FDCWD, "/proc/locks", &table) < 0) {
 		f.complete = false;
-	} else if (f.entry == COFFER_ENTRY_FILE && read_table(table, n, &lock, &f)) {
+	} else if (f.entry == COFFER_ENTRY_FILE && read_table(table, &lock, &f)) {
 		r = find_holders(&lock, &f);
 		if (r < 0)
 			return r;

@@ -11,8 +11,8 @@
 #include <sys/sysmacros.h>
 
 #include "base/err.h"
+#include "block/devices.h"
 #include "io/clock.h"
-#include "io/sysfs.h"
 
 struct coffer_lock {
 	struct coffer_dev *dev;
@@ -209,16 +209,8 @@ static int open_disk(const struct coffer_dev *d)
 	char path[64];
 	struct stat st;
 
-	(void)snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/dm", d->major, d->minor);
-	if (access(path, F_OK) == 0)
+	if (access(coffer_device_path(dev, "/dm").s, F_OK) == 0 || !coffer_device_whole(&dev))
 		return -1;
-	(void)snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/partition", d->major, d->minor);
-	if (access(path, F_OK) == 0) {
-		(void)snprintf(
-			path, sizeof(path), "/sys/dev/block/%u:%u/../dev", d->major, d->minor);
-		if (!coffer_sysfs_read_dev(AT_FDCWD, path, &dev))
-			return -1;
-	}
 	(void)snprintf(path, sizeof(path), "/dev/block/%u:%u", major(dev), minor(dev));
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISBLK(st.st_mode) || st.st_rdev != dev)

@@ -104,8 +104,7 @@ static int check_all(struct coffer_doctor_report *r)
 	if (k < 0)
 		return k;
 	if (unread > 0)
-		return coffer_findings_add(&r->machine,
-			unread == 1 ? COFFER_TEXT_DISKS_HIDDEN_ONE : COFFER_TEXT_DISKS_HIDDEN,
+		return coffer_findings_add(&r->machine, COFFER_TEXT_DISKS_HIDDEN,
 			COFFER_WITH(COFFER_ARG_NUMBER("disks", unread)), NULL);
 	if (r->n_disks > 0)
 		return 0;

@@ -26,7 +26,6 @@ static bool is_listed(const char *release, const char *list, bool *readable)
 	char *line = NULL;
 	size_t size = 0;
 	bool found = false;
-	ssize_t n;
 	FILE *f;
 
 	(void)snprintf(path, sizeof(path), "/lib/modules/%s/%s", release, list);
@@ -34,8 +33,8 @@ static bool is_listed(const char *release, const char *list, bool *readable)
 	if (!f)
 		return false;
 	*readable = true;
-	while (!found && (n = getline(&line, &size, f)) > 0)
-		found = coffer_module_line(line, (size_t)n - (line[n - 1] == '\n'), "dm-crypt");
+	while (!found && getline(&line, &size, f) > 0)
+		found = coffer_module_line(line, "dm-crypt");
 	free(line);
 	(void)fclose(f);
 	return found;
@@ -84,11 +83,10 @@ uint64_t coffer_kernel_available(void)
 {
 	_cleanup_free_ char *text = NULL;
 	uint64_t memory = 0, swap = 0;
-	size_t n;
 
-	if (coffer_sysfs_read(AT_FDCWD, "/proc/meminfo", &text, &n) < 0 ||
-		coffer_proc_number(text, n, "MemAvailable:", &memory) < 0)
+	if (coffer_sysfs_read(AT_FDCWD, "/proc/meminfo", &text) < 0 ||
+		coffer_proc_number(text, "MemAvailable:", &memory) < 0)
 		return 0;
-	(void)coffer_proc_number(text, n, "SwapFree:", &swap);
+	(void)coffer_proc_number(text, "SwapFree:", &swap);
 	return memory + swap;
 }

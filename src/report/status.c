@@ -306,17 +306,7 @@ static int read_holders(struct coffer_dev *dev, struct coffer_status *s, struct 
  * one. */
 static int set_next(struct coffer_status *s, const char *const *words, bool truncated)
 {
-	size_t n = 0;
-
-	for (size_t i = 0; words[i] && !truncated; i++) {
-		char word[sizeof(s->next)];
-
-		coffer_quote(words[i], word, sizeof(word));
-		n += (size_t)snprintf(
-			s->next + n, sizeof(s->next) - n, "%s%s", i > 0 ? " " : "", word);
-		truncated = n >= sizeof(s->next) || strlen(word) < strlen(words[i]);
-	}
-	if (truncated) {
+	if (truncated || !coffer_quote_words(words, s->next, sizeof(s->next))) {
 		s->next[0] = '\0';
 		return 0;
 	}
@@ -335,7 +325,7 @@ static const struct coffer_holder *find_blocker(const struct coffer_status *s)
 	return u;
 }
 
-/* The holder @u must go before coffer can run: in the words of block/busy.c, and with the command
+/* The holder @u must go before coffer can run: in the words of block/open.c, and with the command
  * that removes it, if there is one. */
 static int set_blocker(struct coffer_status *s, const struct coffer_holder *u)
 {

@@ -67,7 +67,7 @@ int coffer_verify_checker(struct coffer_verifier *s, struct coffer_err *e)
 				    : COFFER_TEXT_CHECKER_NOT_RUN;
 		obstacle = why.msg;
 	}
-	coffer_quote(s->dev->name, path, sizeof(path));
+	(void)coffer_quote(s->dev->name, path, sizeof(path));
 	return coffer_findings_add(&s->checks, t,
 		COFFER_WITH(COFFER_ARG_TEXT("checker", command),
 			COFFER_ARG_TEXT("reason", obstacle),

@@ -69,7 +69,7 @@ static int check_metadata(struct coffer_verifier *s, struct coffer_err *e)
 		return coffer_verify_stopped(s, e);
 	s->usable = r == 0;
 	return coffer_findings_add(&s->checks,
-		r == 0	  ? COFFER_TEXT_METADATA_ACCEPTED
+		r == 0	  ? COFFER_TEXT_METADATA
 		: unknown ? COFFER_TEXT_METADATA_UNCHECKED
 			  : COFFER_TEXT_VOLUME_REFUSED,
 		COFFER_WITH(COFFER_ARG_TEXT("reason", why.msg)),

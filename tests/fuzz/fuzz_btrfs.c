@@ -267,8 +267,8 @@ static void check_free(const struct coffer_fsmap *m, uint64_t end, bool by_items
 		if (items[i].tree == BTRFS_CHUNK_TREE_OBJECTID &&
 			items[i].head.type == BTRFS_CHUNK_ITEM_KEY)
 			check_group(&items[i], group_tree);
-	for (size_t i = 0; i < m->n_free; i++) {
-		const struct coffer_range *r = &m->free[i];
+	for (size_t i = 0; i < m->free.n; i++) {
+		const struct coffer_range *r = &m->free.items[i];
 
 		if (r->start >= r->end || r->end > end)
 			abort();
@@ -278,8 +278,8 @@ static void check_free(const struct coffer_fsmap *m, uint64_t end, bool by_items
 			seen[at / UNIT] = true;
 		}
 	}
-	for (size_t i = 0; i < m->n_fixed; i++)
-		if (m->fixed[i].start >= m->fixed[i].end || m->fixed[i].end > end)
+	for (size_t i = 0; i < m->fixed.n; i++)
+		if (m->fixed.items[i].start >= m->fixed.items[i].end || m->fixed.items[i].end > end)
 			abort();
 }
 
@@ -301,8 +301,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	raw = in;
 	if (by_items)
 		make_items(&in);
-	if (coffer_ranges_add(&m.fixed, &m.n_fixed, 0, COFFER_BTRFS_FIRST_MIB, NULL) < 0 ||
-		coffer_ranges_add(&m.fixed, &m.n_fixed, MIRROR, MIRROR + UNIT, NULL) < 0)
+	if (coffer_ranges_add(&m.fixed, 0, COFFER_BTRFS_FIRST_MIB, NULL) < 0 ||
+		coffer_ranges_add(&m.fixed, MIRROR, MIRROR + UNIT, NULL) < 0)
 		abort();
 	r = coffer_btrfs_read_trees(&b, &m, &e);
 	if (r > 0 || (r < 0) != (e.code != 0) || (r < 0 && r != -EUCLEAN && r != -ENOMEM))

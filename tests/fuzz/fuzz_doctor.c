@@ -44,22 +44,19 @@ static void check_lock_name(const char *name)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	char *text = malloc(n ? n : 1); /* of just that size: nothing behind it is read */
-	char *string = calloc(1, n + 1);
+	char *text = calloc(1, n + 1); /* of just that size: nothing after it is read */
 	uint64_t v = 77;
 	int r;
 
-	if (text && string) {
-		memcpy(text, data, n);
-		memcpy(string, data, n);
-		(void)coffer_proc_state_parse(text, n);
-		check_lock_name(string);
-		r = coffer_proc_number(text, n, "MemAvailable:", &v);
-		if (r < 0 && (r != -ENODATA || v != 77))
-			abort();
-		(void)coffer_module_line(text, n, "dm-crypt");
-	}
+	if (!text)
+		return 0;
+	memcpy(text, data, n);
+	(void)coffer_proc_state_parse(text);
+	check_lock_name(text);
+	r = coffer_proc_number(text, "MemAvailable:", &v);
+	if (r < 0 && (r != -ENODATA || v != 77))
+		abort();
+	(void)coffer_module_line(text, "dm-crypt");
 	free(text);
-	free(string);
 	return 0;
 }

@@ -259,8 +259,9 @@ static void check_bitmaps(const struct coffer_fsmap *m, struct undo *u)
 
 	if (!ext_open(&x, u))
 		return;
-	for (size_t i = 0; i < m->n_free; i++)
-		for (uint64_t b = m->free[i].start / x.block; b * x.block < m->free[i].end; b++) {
+	for (size_t i = 0; i < m->free.n; i++)
+		for (uint64_t b = m->free.items[i].start / x.block;
+			b * x.block < m->free.items[i].end; b++) {
 			const uint64_t rel = b - x.first;
 			const uint8_t *desc = ext_desc(&x, (uint32_t)(rel / x.per_group));
 			const uint64_t bit = rel % x.per_group / x.per_cluster;
@@ -280,26 +281,29 @@ static void check_map(const struct coffer_fsmap *m, const struct coffer_fs *fs)
 {
 	const uint64_t last = round_up_u64(fs->end, 512);
 	struct coffer_used_map *map = NULL;
-	struct coffer_range *copy = malloc((m->n_free + 1) * sizeof(*copy));
+	struct coffer_range *copy = malloc((m->free.n + 1) * sizeof(*copy));
 
-	for (size_t i = 0; i < m->n_free; i++)
-		if (m->free[i].start >= m->free[i].end || m->free[i].end > fs->end)
+	for (size_t i = 0; i < m->free.n; i++)
+		if (m->free.items[i].start >= m->free.items[i].end ||
+			m->free.items[i].end > fs->end)
 			abort();
-	for (size_t i = 0; i < m->n_prints; i++)
-		if (m->prints[i].start >= m->prints[i].end || m->prints[i].end > last ||
-			m->prints[i].start % 512 || m->prints[i].end % 512)
+	for (size_t i = 0; i < m->prints.n; i++)
+		if (m->prints.items[i].start >= m->prints.items[i].end ||
+			m->prints.items[i].end > last || m->prints.items[i].start % 512 ||
+			m->prints.items[i].end % 512)
 			abort();
 	if (!copy)
 		return;
-	memcpy(copy, m->free, m->n_free * sizeof(*copy));
-	if (coffer_used_map_new(copy, m->n_free, fs->end, &map) < 0 ||
-		coffer_used_map_add(map, m->fixed, m->n_fixed) < 0 || !coffer_used_map_ok(map))
+	memcpy(copy, m->free.items, m->free.n * sizeof(*copy));
+	if (coffer_used_map_new(copy, m->free.n, fs->end, &map) < 0 ||
+		coffer_used_map_add(map, m->fixed.items, m->fixed.n) < 0 ||
+		!coffer_used_map_ok(map))
 		abort();
-	for (size_t i = 0; i < m->n_fixed; i++) {
+	for (size_t i = 0; i < m->fixed.n; i++) {
 		const struct coffer_range r = {
-			m->fixed[i].start, min_u64(m->fixed[i].end, fs->end)};
+			m->fixed.items[i].start, min_u64(m->fixed.items[i].end, fs->end)};
 
-		if (m->fixed[i].start >= m->fixed[i].end ||
+		if (m->fixed.items[i].start >= m->fixed.items[i].end ||
 			(r.start < r.end &&
 				coffer_used_map_bytes(map, r.start, r.end) != r.end - r.start))
 			abort();
@@ -310,8 +314,8 @@ static void check_map(const struct coffer_fsmap *m, const struct coffer_fs *fs)
 
 static bool has_fixed(const struct coffer_fsmap *m, __int128 start, __int128 end)
 {
-	for (size_t i = 0; i < m->n_fixed; i++)
-		if (m->fixed[i].start <= start && m->fixed[i].end >= end)
+	for (size_t i = 0; i < m->fixed.n; i++)
+		if (m->fixed.items[i].start <= start && m->fixed.items[i].end >= end)
 			return true;
 	return false;
 }

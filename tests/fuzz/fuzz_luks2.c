@@ -27,7 +27,7 @@ static int limit_iterations(const char *name, struct json_object *digest, void *
 	(void)name;
 	(void)arg;
 	if (coffer_json_u32(digest, "iterations", &n) == 0 && n > 10)
-		(void)coffer_json_put_int(digest, "iterations", 10);
+		(void)coffer_json_put_u64(digest, "iterations", 10);
 	return 0;
 }
 

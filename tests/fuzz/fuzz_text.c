@@ -155,14 +155,14 @@ static void check_quote(const char *word, size_t n)
 	char *whole = malloc(size), *back = malloc(size);
 
 	demand(whole && back);
-	coffer_quote(word, whole, size);
-	demand(unquote(whole, back) == (ssize_t)strlen(word) && strcmp(back, word) == 0);
+	demand(coffer_quote(word, whole, size) && unquote(whole, back) == (ssize_t)strlen(word) &&
+		strcmp(back, word) == 0);
 	/* All of it or dots, and never longer than its room. */
 	for (size_t k = 0; k < 24; k++) {
 		char *cut = malloc(k ? k : 1);
 
 		demand(cut != NULL);
-		coffer_quote(word, cut, k);
+		demand(coffer_quote(word, cut, k) == (k > strlen(whole)));
 		if (k > 0)
 			demand(memchr(cut, 0, k) && strcmp(cut, k > strlen(whole) ? whole
 								: k > 3		  ? "..."

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """No dangling references: links, anchors, files, sections, tests and identifiers that documents and
-comments name must exist.
+comments name must exist. And no sentence of a finding that nothing says.
 
 A check that cannot fail proves nothing, so each rule is also shown a tree that breaks it."""
 import ast
@@ -26,6 +26,8 @@ NAMED_FILE = re.compile(rf"[\w.*-]+(?:/[\w.*-]+)*\.{SUFFIX}$")
 IN_TEXT = re.compile(rf"(?<![\w./<*-])((?:[\w-]+/)*[\w-]+\.{SUFFIX})(?![\w/*])")
 TEST = re.compile(r"(?<![\w/.])(?:(?:tests/)?(?:unit|loop|uml|vm)/)?(test_[a-z0-9_]+)(?![\w(]|\.\w)")
 IDENTIFIER = re.compile(r"\bcoffer_[a-z0-9_]*[a-z0-9]\b")
+ROW = re.compile(r"^(?:SAYS|REFUSES|FORBIDS|DAMAGED)\((\w+), (\w+),", re.M)
+ID = re.compile(r"\bX\((\w+), \"")
 LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 SECTION = re.compile(r'([\w/.-]+\.md), "([^"]+)"|"([^"]+)" in (?:\[)?([\w/.-]+\.md)')
 # Files of other projects and of the kernel, and names that stand for any file.
@@ -220,6 +222,20 @@ def tests(tree):
     return bad
 
 
+def findings(tree):
+    """Rows of the tables of findings that no code adds, and ids that nothing has."""
+    used, ids = set(), set()
+    for path, text in tree.files.items():
+        if path.startswith("src/"):
+            used.update(re.findall(r"COFFER_(?:TEXT|FINDING)_\w+", text))
+            ids.update(id for _, id in ROW.findall(text) if path.endswith("_table.h"))
+    bad = [f"{path}: {name}" for path, text in tree.files.items() if path.endswith("_table.h")
+           for name, _ in ROW.findall(text) if f"COFFER_TEXT_{name}" not in used]
+    return bad + [f"{path}: {id}" for path, text in tree.files.items()
+                  if path.endswith("/finding_id.h")
+                  for id in ID.findall(text) if id not in ids and f"COFFER_FINDING_{id}" not in used]
+
+
 def main():
     tap = Tap()
     rules = [(links, "links and anchors lead somewhere"),
@@ -227,7 +243,8 @@ def main():
              (identifiers, "identifiers in backticks exist"),
              (files, "files that comments name exist"),
              (sections, "sections that are named exist"),
-             (tests, "tests that are named exist")]
+             (tests, "tests that are named exist"),
+             (findings, "each row of the findings is used, and each id")]
     tree = Tree.of_disk()
     for rule, name in rules:
         bad = sorted(set(rule(tree)))
@@ -256,6 +273,12 @@ def main():
     found("a section of a document", sections, {"a.md": '"C" in b.md', "b.md": "# D\n"})
     found("a test", tests, {"src/a.c": "/* test_gone does */", "tests/unit/test_here.c": ""})
     found("a test of a tier", tests, {"a.md": "`loop/test_gone`", "tests/loop/test_here.py": ""})
+    found("a sentence that nothing says", findings, {
+        "src/a_table.h": "SAYS(A, I, OK, \"a\", NULL)\nREFUSES(B, I, EIO,\n\t\"b\", NULL)",
+        "src/a.c": "f(COFFER_TEXT_A)"})
+    found("an id that nothing has", findings, {
+        "src/a_table.h": "SAYS(A, I, OK, \"a\", NULL)", "src/a.c": "COFFER_TEXT_A COFFER_FINDING_K",
+        "include/coffer/finding_id.h": 'X(I, "i") X(J, "j") X(K, "k")'})
     accepted("what is there", {
         "README.md": "# A b\n[x](docs/b.md#c-d) [y](#a-b) `src/x/*.c`, `x/z.c`, `z.c`, `loop/test_a`, `coffer_z`",
         "docs/b.md": "# C: `d`\n```\n[x](gone.md) `src/gone.c`\n```\n\"A b\" in README.md",

@@ -41,7 +41,7 @@ def listed_devices():
             ("dm-2", 8, "253:2", "mapper/other", "253:9", [("dm/name", "other")]),
             ("loop0", 8, "7:0", "loop0", "7:0", [("loop/backing_file", "/img")]),
             ("loop0p1", 8, "259:0", "loop0p1", "259:0", [("partition", "1")]),
-            ("loop1", 8, "7:1", "loop1", "7:1", []),
+            ("loop1", 0, "7:1", "loop1", "7:1", []),
             ("ram0", 8, "1:0", "ram0", "1:0", []),
             ("zram0", 8, "252:0", "zram0", "252:0", []),
             ("ramble0", 8, "251:0", "ramble0", "251:0", []),

@@ -233,7 +233,9 @@ def swap(devices, on, volumes, verdict, facts=""):
             os.mkdir(os.path.join(at, "dm"))
             write(f"sysfs/devices/{name}/dm/uuid", uuid + "\n")
         for other in below:
-            os.symlink("/", os.path.join(at, "slaves", os.path.basename(other)))
+            os.symlink(os.path.join(top, "devices", other),
+                       os.path.join(at, "slaves", os.path.basename(other)))
+        write(f"sysfs/devices/{name}/dev", f"250:{i}\n")
         os.symlink(at, os.path.join(top, "class", os.path.basename(name)))
         os.symlink(at, os.path.join(top, "dev", f"250:{i}"))
         if name == on:
@@ -241,6 +243,8 @@ def swap(devices, on, volumes, verdict, facts=""):
     for i in range(volumes):
         os.makedirs(os.path.join(top, "class", f"dm-9{i}", "dm"))
         write(f"sysfs/class/dm-9{i}/dm/uuid", "CRYPT-LUKS2-8a6e-root\n")
+        write(f"sysfs/class/dm-9{i}/dev", f"250:9{i}\n")
+        os.symlink(os.path.join(top, "class", f"dm-9{i}"), os.path.join(top, "dev", f"250:9{i}"))
     swaps = write("swaps", "Filename Type Size Used Priority\n" +
                   (f"{path('node')} partition 1000 0 -2\n" if on else ""))
     try:

@@ -10,12 +10,12 @@
 #include "fs/fsmap.h"
 #include "io/dev.h"
 
-static void print_ranges(const char *name, const struct coffer_range *items, size_t n)
+static void print_ranges(const char *name, struct coffer_ranges l)
 {
 	printf(", \"%s\": [", name);
-	for (size_t i = 0; i < n; i++)
-		printf("%s[%llu, %llu]", i ? ", " : "", (unsigned long long)items[i].start,
-			(unsigned long long)items[i].end);
+	for (size_t i = 0; i < l.n; i++)
+		printf("%s[%llu, %llu]", i ? ", " : "", (unsigned long long)l.items[i].start,
+			(unsigned long long)l.items[i].end);
 	printf("]");
 }
 
@@ -44,9 +44,9 @@ static int show(struct coffer_dev *d, bool mount)
 	if (r < 0)
 		return fail(r, &e);
 	printf("{\"source\": \"%s\", \"end\": %llu", m.source, (unsigned long long)fs.end);
-	print_ranges("free", m.free, m.n_free);
-	print_ranges("fixed", m.fixed, m.n_fixed);
-	print_ranges("prints", m.prints, m.n_prints);
+	print_ranges("free", m.free);
+	print_ranges("fixed", m.fixed);
+	print_ranges("prints", m.prints);
 	puts("}");
 	coffer_fsmap_reset(&m);
 	return 0;

@@ -45,7 +45,7 @@ static int list_users(const char *path, const char *uuid)
 	for (size_t i = 0; i < u.n; i++) {
 		o = coffer_json_object_new();
 		(void)coffer_json_put_string(o, "kind", coffer_holder_kind_name(u.items[i].kind));
-		(void)coffer_json_put_int(o, "pid", (int)u.items[i].pid);
+		(void)coffer_json_put_u64(o, "pid", (uint64_t)u.items[i].pid);
 		(void)coffer_json_put_bool(o, "writes", u.items[i].writes);
 		(void)coffer_json_put_string(o, "name", u.items[i].name);
 		(void)coffer_json_put_string(o, "device", u.items[i].on);

@@ -11,26 +11,39 @@
 static void check_setters(void)
 {
 	static const struct {
-		const char *name;
-		int (*set)(struct coffer_err *e, int code, const char *fmt, ...);
 		enum coffer_outcome outcome;
+		bool with_errno;
 		const char *msg;
 	} rows[] = {
-		{"set", coffer_err_set, COFFER_FAILED, "read sda 7"},
-		{"errno", coffer_err_errno, COFFER_FAILED, "read sda 7: Input/output error"},
-		{"refuse", coffer_err_refuse, COFFER_REFUSED, "read sda 7"},
-		{"repair", coffer_err_needs_repair, COFFER_NEEDS_REPAIR, "read sda 7"},
+		{COFFER_FAILED, false, "read sda 7"},
+		{COFFER_FAILED, true, "read sda 7: Input/output error"},
+		{COFFER_REFUSED, false, "read sda 7"},
+		{COFFER_NEEDS_REPAIR, false, "read sda 7"},
 	};
 	struct coffer_err e;
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct coffer_err *const objects[] = {&e, NULL};
+
 		memset(&e, 0, sizeof(e));
-		ok(rows[i].set(&e, EIO, "read %s %d", "sda", 7) == -EIO && e.code == EIO &&
-				e.outcome == rows[i].outcome && strcmp(e.msg, rows[i].msg) == 0,
-			"%s: number, outcome and sentence", rows[i].name);
-		ok(rows[i].set(NULL, EIO, "read %s", "sda") == -EIO, "%s: nobody wants to know",
-			rows[i].name);
+		for (size_t k = 0; k < ARRAY_SIZE(objects); k++) {
+			const int r =
+				rows[i].with_errno
+					? coffer_err_errno(objects[k], EIO, "read %s %d", "sda", 7)
+					: coffer_err_format(objects[k], EIO, rows[i].outcome,
+						  "read %s %d", "sda", 7);
+
+			ok(r == -EIO, "set %zu: number%s", i, objects[k] ? "" : ", no object");
+		}
+		ok(e.code == EIO && e.outcome == rows[i].outcome && strcmp(e.msg, rows[i].msg) == 0,
+			"set %zu: number, outcome and sentence", i);
 	}
+	ok(coffer_err_refuse(&e, EBUSY, "busy") == -EBUSY && e.outcome == COFFER_REFUSED &&
+			coffer_err_needs_repair(&e, EIO, "torn") == -EIO &&
+			e.outcome == COFFER_NEEDS_REPAIR &&
+			coffer_err_no(&e, ENOENT, "none") == -ENOENT && e.outcome == COFFER_NO &&
+			coffer_err_set(&e, EIO, "read") == -EIO && e.outcome == COFFER_FAILED,
+		"set: the outcome by name");
 	memset(&e, 0, sizeof(e));
 	ok(coffer_err_usage(&e, "no option %s", "-x") == -EINVAL && e.code == EINVAL &&
 			e.outcome == COFFER_USAGE && strcmp(e.msg, "no option -x") == 0,

@@ -38,18 +38,17 @@ static size_t count(const struct coffer_range *list)
 
 static void intersects(const struct row *row)
 {
-	struct coffer_range *items = NULL;
-	size_t n = 0;
+	const struct coffer_ranges with = {(struct coffer_range *)row->b, count(row->b)};
+	struct coffer_ranges l = {0};
 	bool fine = true;
 
 	for (size_t i = 0; i < count(row->a); i++)
-		fine = fine &&
-		       coffer_ranges_add(&items, &n, row->a[i].start, row->a[i].end, NULL) == 0;
-	fine = fine && coffer_ranges_intersect(&items, &n, row->b, count(row->b), NULL) == 0;
-	fine = fine && n == count(row->both);
-	fine = fine && (n == 0 || memcmp(items, row->both, n * sizeof(*items)) == 0);
+		fine = fine && coffer_ranges_add(&l, row->a[i].start, row->a[i].end, NULL) == 0;
+	fine = fine && coffer_ranges_intersect(&l, &with, NULL) == 0;
+	fine = fine && l.n == count(row->both);
+	fine = fine && (l.n == 0 || memcmp(l.items, row->both, l.n * sizeof(*l.items)) == 0);
 	ok(fine, "intersection: %s", row->name);
-	free(items);
+	free(l.items);
 }
 
 /* --- all lists over a few cells, against bits --- */
@@ -75,12 +74,12 @@ static size_t list_of(unsigned int bits, bool runs, struct coffer_range *ret)
 	return n;
 }
 
-static bool is_list(const struct coffer_range *list, size_t n, unsigned int bits)
+static bool is_list(const struct coffer_ranges *l, unsigned int bits)
 {
 	struct coffer_range want[CELLS];
 
-	return n == list_of(bits, true, want) &&
-	       (n == 0 || memcmp(list, want, n * sizeof(*want)) == 0);
+	return l->n == list_of(bits, true, want) &&
+	       (l->n == 0 || memcmp(l->items, want, l->n * sizeof(*want)) == 0);
 }
 
 static void all_intersections(bool runs_a, bool runs_b)
@@ -89,17 +88,16 @@ static void all_intersections(bool runs_a, bool runs_b)
 
 	for (unsigned int a = 0; a < LISTS; a++)
 		for (unsigned int b = 0; b < LISTS; b++) {
-			struct coffer_range *items = malloc(CELLS * sizeof(*items)), with[CELLS];
-			const size_t n_with = list_of(b, runs_b, with);
-			size_t n;
+			struct coffer_range items[CELLS];
+			const struct coffer_ranges with = {items, list_of(b, runs_b, items)};
+			struct coffer_ranges l = {malloc(CELLS * sizeof(*l.items)), 0};
 
-			if (!items)
+			if (!l.items)
 				abort();
-			n = list_of(a, runs_a, items);
-			if (coffer_ranges_intersect(&items, &n, with, n_with, NULL) < 0 ||
-				!is_list(items, n, a & b))
+			l.n = list_of(a, runs_a, l.items);
+			if (coffer_ranges_intersect(&l, &with, NULL) < 0 || !is_list(&l, a & b))
 				wrong++;
-			free(items);
+			free(l.items);
 		}
 	ok(wrong == 0, "%d x %d lists, %s and %s: what both have, in runs", LISTS, LISTS,
 		runs_a ? "runs" : "cells", runs_b ? "runs" : "cells");
@@ -112,8 +110,7 @@ static void all_additions(void)
 
 	for (unsigned int bits = 0; bits < LISTS; bits++)
 		for (unsigned int cuts = 0; cuts < LISTS; cuts++) {
-			struct coffer_range *items = NULL;
-			size_t n = 0;
+			struct coffer_ranges l = {0};
 			int r = 0;
 
 			for (unsigned int i = 0, from = 0; i < CELLS && r == 0; i++) {
@@ -121,15 +118,14 @@ static void all_additions(void)
 					from = i + 1;
 				} else if (i + 1 == CELLS || !(bits >> (i + 1) & 1) ||
 					   (cuts >> i & 1)) {
-					r = coffer_ranges_add(&items, &n, from, i + 1, NULL);
+					r = coffer_ranges_add(&l, from, i + 1, NULL);
 					from = i + 1;
 				}
 				if (r == 0)
-					r = coffer_ranges_add(
-						&items, &n, i + 1, i + (cuts & 1), NULL);
+					r = coffer_ranges_add(&l, i + 1, i + (cuts & 1), NULL);
 			}
-			wrong += r < 0 || !is_list(items, n, bits);
-			free(items);
+			wrong += r < 0 || !is_list(&l, bits);
+			free(l.items);
 		}
 	ok(wrong == 0, "%d lists in %d pieces: added, they are runs", LISTS, LISTS);
 }
@@ -159,7 +155,7 @@ static void refuses(enum coffer_fs_kind kind, bool broken)
 
 	ok(broken && kind != COFFER_FS_NONE ? r == -EIO : r < 0, "%s on %s: %d",
 		coffer_fs_name(kind), broken ? "a broken disk" : "zeros", r);
-	ok(m.free == NULL && m.fixed == NULL && m.prints == NULL, "nothing is returned");
+	ok(!m.free.items && !m.fixed.items && !m.prints.items, "nothing is returned");
 	coffer_fsmap_reset(&m);
 }
 
