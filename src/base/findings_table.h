@@ -43,7 +43,7 @@ REFUSES(CONTENT_PARTITIONS, CONTENT, EINVAL,
 	"holds a partition table ({table})",
 	"name one of its partitions")
 SAYS(FILESYSTEM, FILESYSTEM, OK, "{filesystem}, {filesystem_size}", NULL)
-SAYS(FILESYSTEM_UNCHECKED, FILESYSTEM, UNCHECKED, "depends on: {check}", NULL)
+SAYS(PREFLIGHT_DEPENDS, CONTENT, UNCHECKED, "depends on: {check}", NULL)
 REFUSES(FILESYSTEM_TOO_SMALL, FILESYSTEM, ENOSPC,
 	"{device_size} is too small for a filesystem", NULL)
 REFUSES(FILESYSTEM_TWO, FILESYSTEM, EUCLEAN,
@@ -60,21 +60,18 @@ SAYS(FILESYSTEM_GIVEN, FILESYSTEM, NOTE,
 SAYS(FILESYSTEM_GIVEN_LOST, FILESYSTEM, NOTE,
 	"unrecognized content, {given_size} by --device-size: " COFFER_LOST_HEADER, NULL)
 SAYS(SINGLE_DEVICE, SINGLE_DEVICE, OK, "the filesystem is on this device only", NULL)
-SAYS(SINGLE_DEVICE_UNCHECKED, SINGLE_DEVICE, UNCHECKED, "depends on: {check}", NULL)
 SAYS(SINGLE_DEVICE_UNKNOWN, SINGLE_DEVICE, UNCHECKED,
 	"unrecognized content may have parts on other devices", NULL)
 REFUSES(SINGLE_DEVICE_PARTS, SINGLE_DEVICE, EXDEV,
 	"{filesystem}, but {part}",
 	"the filesystem must be on one device only")
 SAYS(RESERVE, RESERVE, OK, "{reserve} needed after the content, {available} available", NULL)
-SAYS(RESERVE_UNCHECKED, RESERVE, UNCHECKED, "depends on: {check}", NULL)
 REFUSES(RESERVE_ODD, RESERVE, EINVAL,
 	"its size, {device_bytes} bytes, is not a multiple of 512",
 	"truncate it: {remedy}")
-REFUSES(RESERVE_GIVEN_LESS, RESERVE, EINVAL,
-	"--device-size {given_bytes} is too small: the filesystem ends at byte {filesystem_end}", NULL)
-REFUSES(RESERVE_GIVEN_MORE, RESERVE, ENOSPC,
-	"--device-size {given_bytes} is too large: the device has {device_bytes} bytes", NULL)
+REFUSES(RESERVE_GIVEN, RESERVE, EINVAL,
+	"--device-size {given_bytes} is not between the end of the filesystem, {filesystem_end}, "
+	"and that of the device, {device_bytes}", NULL)
 REFUSES(RESERVE_NONE, RESERVE, ENOSPC,
 	"{reserve} needed after the content, {available} available",
 	"make the filesystem smaller or the device larger[, or use --reduce-device-size "
@@ -90,7 +87,6 @@ REFUSES(RESERVE_TOO_LARGE, RESERVE, ENOSPC,
 	"{data_size} of data is less than half the reserve of {reserve}",
 	"[use --reduce-device-size {fitting_reserve}]")
 SAYS(SECTOR_SIZE, SECTOR_SIZE, OK, "{sector_size}-byte sectors", NULL)
-SAYS(SECTOR_SIZE_UNCHECKED, SECTOR_SIZE, UNCHECKED, "depends on: {check}", NULL)
 REFUSES(SECTOR_SIZE_UNALIGNED, SECTOR_SIZE, EINVAL,
 	"--sector-size 4096 needs multiples of 4096, but the device has {device_bytes} bytes and "
 	"the data {data_bytes}",

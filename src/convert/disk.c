@@ -10,7 +10,6 @@
 #include "base/err.h"
 #include "base/findings.h"
 #include "base/quote.h"
-#include "convert/stage.h"
 #include "luks2/copy.h"
 #include "luks2/locks.h"
 
@@ -175,7 +174,6 @@ static int compare_segment(
 {
 	_cleanup_free_ uint8_t *now = coffer_dev_buffer(3 * PIECE);
 	const uint64_t shift = rec->geometry.shift;
-	struct coffer_placed sum = {0};
 	uint8_t *segment, *image;
 	int r;
 
@@ -190,13 +188,10 @@ static int compare_segment(
 		if (r < 0)
 			return r;
 		coffer_image_expand(rec, disk->image, at, image, n);
-		r = coffer_placement_compare(rec, at, now, segment, image, n, &sum);
+		r = coffer_placement_compare(rec, at, now, segment, image, n, &disk->facts.body);
 		if (r < 0)
 			return coffer_err_errno(e, -r, "compare the moved segment");
 	}
-	disk->facts.unexpected = sum.unexpected;
-	disk->facts.first_unexpected = sum.first_unexpected;
-	disk->facts.placed = sum.placed;
 	return 0;
 }
 
@@ -204,7 +199,7 @@ static int compare_segment(
 static int examine_transition(struct coffer_disk *disk, struct coffer_err *e)
 {
 	struct coffer_facts *f = &disk->facts;
-	const struct coffer_transition *t = &f->transition;
+	const struct coffer_record *t = &f->transition;
 	const struct coffer_record *rec;
 	int r;
 
@@ -358,39 +353,19 @@ void coffer_disk_reset(struct coffer_disk *disk)
 	memset(disk, 0, sizeof(*disk));
 }
 
-/* Row @t of the findings about @disk, as an error. */
-static int refuse(const struct coffer_disk *disk, enum coffer_text t,
-	const struct coffer_argument *arguments, const char *const *remedy, struct coffer_err *e)
-{
-	_cleanup_finding_ struct coffer_finding f = {0};
-	const int r = coffer_finding_make(&f, t, arguments, remedy);
-
-	return r < 0 ? coffer_err_errno(e, -r, "examine %s", disk->dev->name)
-		     : coffer_err_from_finding(e, disk->dev->name, &f);
-}
-
 int coffer_disk_refuse(const struct coffer_disk *disk, struct coffer_err *e)
 {
-	const struct coffer_facts *f = &disk->facts;
-	const char *name = disk->dev->name, *words[COFFER_NEXT_WORDS];
+	_cleanup_finding_ struct coffer_finding f = {0};
+	const char *name = disk->dev->name;
 	int r;
 
 	switch (disk->operation) {
 	case COFFER_OP_SHRUNK:
-		return refuse(disk, COFFER_TEXT_SHRUNK,
-			COFFER_WITH(COFFER_ARG_NUMBER("device_bytes", f->device_size),
-				COFFER_ARG_NUMBER("conversion_bytes",
-					f->header.newest >= 0 ? f->conversion.geometry.device
-							      : f->transition.geometry.device)),
-			NULL, e);
 	case COFFER_OP_OTHER:
-		return refuse(disk, COFFER_TEXT_OTHER,
-			COFFER_WITH(COFFER_ARG_TEXT("reason", f->kind_reason.msg)),
-			coffer_stock_command(f, name, words), e);
 	case COFFER_OP_DAMAGED:
-		return refuse(disk, COFFER_TEXT_DAMAGED,
-			COFFER_WITH(COFFER_ARG_TEXT("reason", disk->why)),
-			COFFER_RUN("coffer", "repair", "--dry-run", name), e);
+		r = coffer_operation_finding(disk->operation, &disk->facts, name, disk->why, &f);
+		return r < 0 ? coffer_err_errno(e, -r, "examine %s", name)
+			     : coffer_err_from_finding(e, name, &f);
 	case COFFER_OP_CONVERT:
 	case COFFER_OP_FINALIZE:
 		if (disk->header->seqid <= COFFER_LAST_SEQID)

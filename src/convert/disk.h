@@ -51,8 +51,7 @@ int coffer_segment_read(struct coffer_dev *d, const struct coffer_geometry *g, u
 	size_t n, uint8_t *now, uint8_t *copy, struct coffer_err *e);
 
 /* Is there content that libblkid, which has found @content, does not know? A volume whose header is
- * overwritten has. A disk with as many zeros at its start as a usual header area counts as empty.
- */
+ * overwritten has. Zeros at the start, as long as a usual header area, count as an empty disk. */
 int coffer_dev_has_unknown_content(struct coffer_dev *d, const struct coffer_content *content,
 	bool *ret, struct coffer_err *e);
 

@@ -11,7 +11,6 @@
 #include "base/err.h"
 #include "base/quote.h"
 #include "block/open.h"
-#include "convert/encrypt.h"
 #include "convert/image.h"
 #include "convert/moved_segment.h"
 #include "convert/new_header.h"
@@ -355,10 +354,4 @@ int coffer_resume(const struct coffer_encrypt_options *o, struct coffer_encrypt_
 
 	resume.resume_only = true;
 	return coffer_session_run(NULL, &resume, coffer_encrypt_run, ret, e);
-}
-
-int coffer_encrypt_dev(struct coffer_dev *dev, const struct coffer_encrypt_options *o,
-	struct coffer_encrypt_result *ret, struct coffer_err *e)
-{
-	return coffer_session_run(dev, o, coffer_encrypt_run, ret, e);
 }

@@ -40,7 +40,7 @@ static inline uint64_t coffer_gap_offset(const struct coffer_geometry *g)
 	return g->device - 2 * g->shift;
 }
 
-/* Do all of S, D - S and D - 2S lie at the same places? */
+/* Do header area, gap and moved-segment copy lie at the same places? */
 static inline bool coffer_geometry_same_places(
 	const struct coffer_geometry *a, const struct coffer_geometry *b)
 {

@@ -18,9 +18,8 @@ int coffer_image_check(int fd, const struct coffer_geometry *g, const struct cof
  * does not fit the gap. */
 int coffer_image_load(int fd, struct coffer_record *rec, uint8_t **ret, struct coffer_err *e);
 
-/* Did coffer place the header @h that is on the disk? coffer writes zeros after the copies wherever
- * no keyslot and no used map is; libcryptsetup fills its header with random bytes. A whole header
- * that coffer placed has a whole moved-segment copy. */
+/* Did coffer place the header @h that is on the disk? Then its moved-segment copy is whole. coffer
+ * writes zeros wherever no keyslot and no used map is, libcryptsetup random bytes. */
 int coffer_image_is_placed(struct coffer_dev *d, const struct coffer_header *h,
 	const struct coffer_geometry *g, bool *ret, struct coffer_err *e);
 

@@ -97,7 +97,7 @@ static int write_and_flush(struct coffer_dev *d, const struct coffer_record *rec
 /* Records and image must be gone for good before the first step: the image would open the disk
  * with today's passphrase for ever, and the gap belongs to ciphertext from then on. The SAVE record
  * means nothing beside a header; it goes because it holds a hash of what is encrypted now. */
-static int erase_record(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
+int coffer_place_erase(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
 {
 	const struct coffer_geometry *g = &rec->geometry;
 	int r;
@@ -148,12 +148,7 @@ static int place_locked(struct coffer_dev *d, const struct coffer_record *rec, c
 	if (r < 0)
 		return r;
 	r = write_and_flush(d, rec, image, 0, copy, e);
-	return r < 0 ? r : erase_record(d, rec, e);
-}
-
-int coffer_place_erase(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
-{
-	return coffer_err_wrap(e, erase_record(d, rec, e), "erase the record");
+	return r < 0 ? r : coffer_place_erase(d, rec, e);
 }
 
 int coffer_place_redo(struct coffer_dev *d, const struct coffer_record *rec, const uint8_t *image,
@@ -246,6 +241,6 @@ int coffer_place_finish(struct coffer_disk *disk, struct coffer_err *e)
 	if (r == 0)
 		r = coffer_header_rewrite(disk->dev, disk->header, e);
 	if (r == 0)
-		r = erase_record(disk->dev, &disk->facts.record[COFFER_RECORD_PLACE], e);
+		r = coffer_place_erase(disk->dev, &disk->facts.record[COFFER_RECORD_PLACE], e);
 	return coffer_err_wrap(e, r, "finish placing the header");
 }

@@ -6,12 +6,15 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/findings.h"
+#include "block/open.h"
 #include "convert/disk.h"
 #include "convert/new_header.h"
+#include "luks2/locks.h"
 
 /* Does libblkid name the same kind as our reader? ext2 and ext3 are one kind here, and so is a
  * journal that lies alone. */
@@ -204,14 +207,10 @@ static int check_sizes(const struct coffer_preflight *p, struct coffer_findings 
 			COFFER_WITH(COFFER_ARG_NUMBER("device_bytes", d->size)),
 			COFFER_RUN("truncate", "-s", size, d->name));
 	}
-	if (given && given < p->fs.end)
-		return coffer_findings_add(l, COFFER_TEXT_RESERVE_GIVEN_LESS,
+	if (given && (given < p->fs.end || given > d->size))
+		return coffer_findings_add(l, COFFER_TEXT_RESERVE_GIVEN,
 			COFFER_WITH(COFFER_ARG_NUMBER("given_bytes", given),
-				COFFER_ARG_NUMBER("filesystem_end", p->fs.end)),
-			NULL);
-	if (given > d->size)
-		return coffer_findings_add(l, COFFER_TEXT_RESERVE_GIVEN_MORE,
-			COFFER_WITH(COFFER_ARG_NUMBER("given_bytes", given),
+				COFFER_ARG_NUMBER("filesystem_end", p->fs.end),
 				COFFER_ARG_NUMBER("device_bytes", d->size)),
 			NULL);
 	return 0;
@@ -324,20 +323,15 @@ static const struct check {
 	enum coffer_finding_id id;
 	/* Adds one finding; a refusal that comes from elsewhere is an error. */
 	int (*run)(struct coffer_preflight *p, struct coffer_findings *l, struct coffer_err *e);
-	int needs;		    /* an earlier row that must have passed */
-	enum coffer_text unchecked; /* if it has not */
+	int needs; /* an earlier row that must have passed */
 } checks[] = {
-	[CONTENT] = {COFFER_FINDING_CONTENT, check_content, NOTHING, 0},
-	[FILESYSTEM] = {COFFER_FINDING_FILESYSTEM, check_filesystem, CONTENT,
-		COFFER_TEXT_FILESYSTEM_UNCHECKED},
-	[SINGLE_DEVICE] = {COFFER_FINDING_SINGLE_DEVICE, check_single_device, FILESYSTEM,
-		COFFER_TEXT_SINGLE_DEVICE_UNCHECKED},
-	[RESERVE] = {COFFER_FINDING_RESERVE, check_reserve, FILESYSTEM,
-		COFFER_TEXT_RESERVE_UNCHECKED},
-	[SECTOR_SIZE] = {COFFER_FINDING_SECTOR_SIZE, check_sector_size, RESERVE,
-		COFFER_TEXT_SECTOR_SIZE_UNCHECKED},
-	[HEADER] = {COFFER_FINDING_HEADER, check_header, NOTHING, 0},
-	[HIBERNATION] = {COFFER_FINDING_HIBERNATION, check_hibernation, NOTHING, 0},
+	[CONTENT] = {COFFER_FINDING_CONTENT, check_content, NOTHING},
+	[FILESYSTEM] = {COFFER_FINDING_FILESYSTEM, check_filesystem, CONTENT},
+	[SINGLE_DEVICE] = {COFFER_FINDING_SINGLE_DEVICE, check_single_device, FILESYSTEM},
+	[RESERVE] = {COFFER_FINDING_RESERVE, check_reserve, FILESYSTEM},
+	[SECTOR_SIZE] = {COFFER_FINDING_SECTOR_SIZE, check_sector_size, RESERVE},
+	[HEADER] = {COFFER_FINDING_HEADER, check_header, NOTHING},
+	[HIBERNATION] = {COFFER_FINDING_HIBERNATION, check_hibernation, NOTHING},
 };
 _Static_assert(ARRAY_SIZE(checks) == N_CHECKS, "every check has a row");
 
@@ -360,7 +354,7 @@ static int run_checks(struct coffer_preflight *p, bool quick, bool all, struct c
 	struct coffer_err *e)
 {
 	bool passed[N_CHECKS] = {false};
-	const struct coffer_finding *last;
+	struct coffer_finding *last;
 
 	p->geometry.shift = (p->o->reserve ? p->o->reserve : COFFER_RESERVE) / 2;
 	for (int i = 0; i < N_CHECKS && (all || p->outcome == COFFER_DONE); i++) {
@@ -373,7 +367,7 @@ static int run_checks(struct coffer_preflight *p, bool quick, bool all, struct c
 		if (t->needs == NOTHING || passed[t->needs])
 			r = run_check(t, p, l, e);
 		else
-			r = coffer_findings_add(l, t->unchecked,
+			r = coffer_findings_add(l, COFFER_TEXT_PREFLIGHT_DEPENDS,
 				COFFER_WITH(COFFER_ARG_TEXT(
 					"check", coffer_finding_name(checks[t->needs].id))),
 				NULL);
@@ -381,6 +375,7 @@ static int run_checks(struct coffer_preflight *p, bool quick, bool all, struct c
 			return r == -ENOMEM ? coffer_err_errno(e, ENOMEM, "check %s", p->dev->name)
 					    : r;
 		last = &l->items[l->n - 1];
+		last->id = t->id;
 		passed[i] =
 			last->verdict == COFFER_VERDICT_OK || last->verdict == COFFER_VERDICT_NOTE;
 		if (last->outcome > p->outcome)
@@ -403,4 +398,91 @@ int coffer_preflight_run(struct coffer_preflight *p, struct coffer_err *e)
 	return r < 0 || p->outcome == COFFER_DONE
 		       ? r
 		       : coffer_err_from_finding(e, p->dev->name, &l.items[l.n - 1]);
+}
+
+/* --- exclusive access, asked without opening the disk for it --- */
+
+/* A process of a kind, one that writes where @writes. */
+static const struct coffer_holder *find_process(
+	const struct coffer_status *s, enum coffer_holder_kind kind, bool writes)
+{
+	for (size_t i = 0; i < s->n_holders; i++)
+		if (s->holders[i].kind == kind && (!writes || s->holders[i].writes))
+			return &s->holders[i];
+	return NULL;
+}
+
+static int list_exclusive(
+	const struct coffer_dev *dev, const struct coffer_status *s, struct coffer_findings *l)
+{
+	const struct coffer_holder *u = find_process(s, COFFER_HOLDER_REENCRYPTION, false);
+	enum coffer_text t = COFFER_TEXT_EXCLUSIVE_CONVERTING;
+	struct coffer_err why = {0};
+
+	if (!u) {
+		const int r = coffer_dev_check_exclusive(dev, &why);
+
+		if (r < 0)
+			return why.code == 0 ? r
+					     : coffer_findings_add_err(l, COFFER_FINDING_EXCLUSIVE,
+						       dev->name, &why);
+		t = COFFER_TEXT_EXCLUSIVE_WRITER;
+		u = find_process(s, COFFER_HOLDER_PROCESS, true);
+	}
+	if (u)
+		return coffer_findings_add(l, t,
+			COFFER_WITH(COFFER_ARG_NUMBER("pid", (uint64_t)u->pid),
+				COFFER_ARG_TEXT("program", u->name)),
+			NULL);
+	if (s->holders_complete)
+		return coffer_findings_add(l, COFFER_TEXT_EXCLUSIVE, NULL, NULL);
+	/* In a container, root may not see all either. */
+	return coffer_findings_add(l, COFFER_TEXT_EXCLUSIVE_NOT_ALL,
+		COFFER_WITH(COFFER_ARG_TEXT("missing", geteuid() == 0 ? "" : "root")), NULL);
+}
+
+int coffer_exclusive_check(
+	const struct coffer_dev *dev, const struct coffer_status *s, struct coffer_err *e)
+{
+	_cleanup_(coffer_findings_free) struct coffer_findings l = {0};
+	const int r = list_exclusive(dev, s, &l);
+
+	if (r < 0)
+		return coffer_err_errno(e, -r, "check %s", dev->name);
+	return l.items[0].verdict == COFFER_VERDICT_BAD
+		       ? coffer_err_from_finding(e, dev->name, &l.items[0])
+		       : 0;
+}
+
+static int list_writable(const struct coffer_dev *dev, struct coffer_findings *l)
+{
+	struct coffer_err why = {0};
+
+	if (coffer_dev_check_writable(dev, &why) < 0)
+		return coffer_findings_add_err(l, COFFER_FINDING_WRITABLE, dev->name, &why);
+	return coffer_findings_add(l, COFFER_TEXT_WRITABLE, NULL, NULL);
+}
+
+/* On a block device a run needs cryptsetup's locks; an image file is locked itself. */
+static int list_locks(const struct coffer_dev *dev, struct coffer_findings *l)
+{
+	const enum coffer_text t = coffer_locks_usable() ? COFFER_TEXT_LOCKS
+				   : dev->is_block	 ? COFFER_TEXT_LOCKS_BLOCK
+							 : COFFER_TEXT_LOCKS_IMAGE;
+
+	return coffer_findings_add(
+		l, t, COFFER_WITH(COFFER_ARG_TEXT("directory", COFFER_LOCK_DIR)), NULL);
+}
+
+int coffer_exclusive_list(const struct coffer_dev *dev, const struct coffer_status *s,
+	struct coffer_findings *l, struct coffer_err *e)
+{
+	int r;
+
+	r = list_exclusive(dev, s, l);
+	if (r == 0)
+		r = list_writable(dev, l);
+	if (r == 0)
+		r = list_locks(dev, l);
+	return r == -ENOMEM ? coffer_err_errno(e, ENOMEM, "check %s", dev->name) : r;
 }

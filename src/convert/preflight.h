@@ -6,6 +6,7 @@
 #pragma once
 #include "coffer/encrypt.h"
 #include "coffer/finding.h"
+#include "coffer/status.h"
 #include "convert/geometry.h"
 #include "fs/signatures.h"
 #include "fs/superblock.h"
@@ -31,3 +32,11 @@ int coffer_preflight_run(struct coffer_preflight *p, struct coffer_err *e);
  * be read; @l is then not complete. */
 int coffer_preflight_list(
 	struct coffer_preflight *p, bool quick, struct coffer_findings *l, struct coffer_err *e);
+
+/* Refuse if a process converts @dev now, or another holder keeps a run from it. */
+int coffer_exclusive_check(
+	const struct coffer_dev *dev, const struct coffer_status *s, struct coffer_err *e);
+
+/* Add "exclusive", "writable" and "locks" to @l. @dev was opened for reading. -ENOMEM. */
+int coffer_exclusive_list(const struct coffer_dev *dev, const struct coffer_status *s,
+	struct coffer_findings *l, struct coffer_err *e);

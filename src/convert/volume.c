@@ -26,11 +26,20 @@ void coffer_volume_close(struct coffer_volume *v)
 	v->xts = NULL;
 }
 
+/* The stretch with byte @x of the volume; NULL beyond its end. */
+static const struct coffer_stretch *find_stretch(const struct coffer_mapping *m, uint64_t x)
+{
+	for (unsigned int i = 0; i < m->n; i++)
+		if (x - m->s[i].start < m->s[i].length) /* wraps where x is below */
+			return &m->s[i];
+	return NULL;
+}
+
 int coffer_volume_read(
 	struct coffer_volume *v, uint64_t x, uint8_t *buf, size_t n, struct coffer_err *e)
 {
 	for (size_t done = 0; done < n;) {
-		const struct coffer_stretch *s = coffer_mapping_at(&v->map, x + done);
+		const struct coffer_stretch *s = find_stretch(&v->map, x + done);
 		uint64_t within;
 		size_t part;
 		int r;

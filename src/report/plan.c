@@ -10,7 +10,6 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/findings.h"
-#include "convert/exclusive.h"
 #include "convert/image.h"
 #include "convert/moved_segment.h"
 #include "convert/new_header.h"

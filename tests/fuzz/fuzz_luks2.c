@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "convert/mapping.h"
+#include "convert/volume.h"
 #include "luks2/copy.h"
 #include "luks2/keyslots.h"
 #include "luks2/reencrypt_digest.h"
