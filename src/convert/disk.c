@@ -18,11 +18,6 @@ enum {
 	EMPTY = 17 << 20 /* a header area and the first of the data */
 };
 
-bool coffer_geometry_fits_direct(const struct coffer_geometry *g)
-{
-	return g->device % COFFER_BLOCK == 0 && g->length % COFFER_BLOCK == 0;
-}
-
 int coffer_dev_hash(struct coffer_dev *d, uint64_t off, uint64_t n, uint8_t ret[COFFER_SHA256_SIZE],
 	struct coffer_err *e)
 {
@@ -43,6 +38,16 @@ int coffer_dev_hash(struct coffer_dev *d, uint64_t off, uint64_t n, uint8_t ret[
 	if (coffer_digest_end(TAKE_PTR(digest), ret, NULL) < 0)
 		return coffer_err_set(e, EIO, "libcrypto failed to hash");
 	return 0;
+}
+
+int coffer_dev_check_hash(struct coffer_dev *d, uint64_t off, uint64_t n,
+	const uint8_t want[COFFER_SHA256_SIZE], bool *ret, struct coffer_err *e)
+{
+	uint8_t hash[COFFER_SHA256_SIZE];
+	const int r = coffer_dev_hash(d, off, n, hash, e);
+
+	*ret = r == 0 && memcmp(hash, want, sizeof(hash)) == 0;
+	return r;
 }
 
 int coffer_record_read(struct coffer_dev *d, uint64_t off, struct coffer_record *ret,
@@ -111,18 +116,6 @@ static int find_record(struct coffer_disk *disk, const struct coffer_geometry *g
 	f->has_record[kind] = true;
 	f->record[kind] = rec;
 	return 0;
-}
-
-static int check_segment(
-	struct coffer_disk *disk, const struct coffer_record *rec, struct coffer_err *e)
-{
-	const struct coffer_geometry *g = &rec->geometry;
-	uint8_t hash[COFFER_SHA256_SIZE];
-	int r;
-
-	r = coffer_dev_hash(disk->dev, coffer_segment_copy_offset(g), g->shift, hash, e);
-	disk->facts.segment_intact = r == 0 && memcmp(hash, rec->segment_hash, sizeof(hash)) == 0;
-	return r;
 }
 
 static int read_image(
@@ -218,7 +211,8 @@ static int examine_transition(struct coffer_disk *disk, struct coffer_err *e)
 		return 0;
 	rec = &f->record[f->has_record[COFFER_RECORD_UNDO] ? COFFER_RECORD_UNDO
 							   : COFFER_RECORD_PLACE];
-	r = check_segment(disk, rec, e);
+	r = coffer_dev_check_hash(disk->dev, coffer_segment_copy_offset(&rec->geometry),
+		rec->geometry.shift, rec->segment_hash, &f->segment_intact, e);
 	if (r < 0)
 		return r;
 	r = check_masked(disk, rec, e);

@@ -54,6 +54,13 @@ static inline bool coffer_geometry_equal(
 	       a->sector_size == b->sector_size;
 }
 
+/* Is every transfer of a conversion aligned for direct I/O? If not, all transfers use the page
+ * cache, since direct and cached transfers to one block do not mix. */
+static inline bool coffer_geometry_fits_direct(const struct coffer_geometry *g)
+{
+	return g->device % COFFER_BLOCK == 0 && g->length % COFFER_BLOCK == 0;
+}
+
 /* As records and used maps have it on the disk: 28 bytes. */
 void coffer_geometry_put(const struct coffer_geometry *g, uint8_t *p);
 struct coffer_geometry coffer_geometry_get(const uint8_t *p); /* not checked */

@@ -192,17 +192,11 @@ static void compare_sector(
 	v->unlike_header += !coffer_looks_like_header(sector, at, v->copy_size, s->ours);
 }
 
-static int compare_copy(struct search *s, struct coffer_err *e)
-{
-	return visit_sectors(s, 0, s->v->geometry.shift, compare_sector, e);
-}
-
 /* Does a record of coffer have the hash of the first S bytes? Then coffer was interrupted while it
  * made the copy, or while it erased it after an abort: they are complete even if the copy is not.
  * A record of an older try has another hash. */
 static int check_saved(struct search *s, const struct coffer_geometry *g, struct coffer_err *e)
 {
-	uint8_t hash[COFFER_SHA256_SIZE];
 	struct coffer_record rec;
 	bool found;
 	int r;
@@ -213,16 +207,14 @@ static int check_saved(struct search *s, const struct coffer_geometry *g, struct
 	if (r < 0 || !found || !coffer_geometry_same_places(&rec.geometry, g) ||
 		(rec.kind != COFFER_RECORD_SAVE && rec.kind != COFFER_RECORD_UNDO))
 		return r;
-	r = coffer_dev_hash(s->dev, 0, g->shift, hash, e);
-	s->v->saved = r == 0 && memcmp(hash, rec.segment_hash, sizeof(hash)) == 0;
-	return r;
+	return coffer_dev_check_hash(s->dev, 0, g->shift, rec.segment_hash, &s->v->saved, e);
 }
 
 /* Is there a copy at D-S, of a filesystem that ends at D-2S or before? */
 static int try_copy(struct search *s, const struct coffer_geometry *g, struct coffer_err *e)
 {
 	static int (*const checks[])(struct search * s, struct coffer_err * e) = {
-		check_mirror, find_traces, check_unconverted, compare_copy};
+		check_mirror, find_traces, check_unconverted};
 	struct coffer_moved_segment v = {.has_copy = true, .geometry = *g};
 	bool found;
 	int r;
@@ -244,7 +236,7 @@ static int try_copy(struct search *s, const struct coffer_geometry *g, struct co
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	return visit_sectors(s, 0, g->shift, compare_sector, e);
 }
 
 /* --- a disk without a header ------------------------------------------------------------------ */

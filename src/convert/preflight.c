@@ -91,22 +91,17 @@ static int read_superblock(struct coffer_dev *d, struct coffer_fs *fs, struct co
 static int check_unknown(
 	struct coffer_preflight *p, struct coffer_findings *l, struct coffer_err *e)
 {
-	const struct coffer_argument *arguments =
-		COFFER_WITH(COFFER_ARG_TEXT("signature", p->content.type),
-			COFFER_ARG_SIZE("given_size", p->o->device_size));
+	static const enum coffer_text texts[2][2] = {
+		{COFFER_TEXT_FILESYSTEM_UNKNOWN, COFFER_TEXT_FILESYSTEM_LOST},
+		{COFFER_TEXT_FILESYSTEM_GIVEN, COFFER_TEXT_FILESYSTEM_GIVEN_LOST}};
 	bool lost;
-	int r;
+	const int r = coffer_dev_has_unknown_content(p->dev, &p->content, &lost, e);
 
-	r = coffer_dev_has_unknown_content(p->dev, &p->content, &lost, e);
-	if (r < 0)
-		return r;
-	if (p->o->device_size == 0)
-		return coffer_findings_add(l,
-			lost ? COFFER_TEXT_FILESYSTEM_LOST : COFFER_TEXT_FILESYSTEM_UNKNOWN,
-			arguments, NULL);
-	return coffer_findings_add(l,
-		lost ? COFFER_TEXT_FILESYSTEM_GIVEN_LOST : COFFER_TEXT_FILESYSTEM_GIVEN, arguments,
-		NULL);
+	return r < 0 ? r
+		     : coffer_findings_add(l, texts[p->o->device_size > 0][lost],
+			       COFFER_WITH(COFFER_ARG_TEXT("signature", p->content.type),
+				       COFFER_ARG_SIZE("given_size", p->o->device_size)),
+			       NULL);
 }
 
 /* A filesystem that both libblkid and the reader know, or an explicit size. */

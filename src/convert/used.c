@@ -33,21 +33,9 @@ struct hasher {
 	uint8_t *buf; /* PIECE */
 };
 
-/* A log of a GiB would take longer to hash than much of the conversion takes. It is written in
- * whole sectors, and the first bytes of each change: xfs puts the number of the cycle there. */
-static int add_bytes(struct hasher *h, bool is_long, const uint8_t *p, size_t n)
-{
-	uint8_t first[PIECE / COFFER_SECTOR * FIRST];
-	size_t k = 0;
-
-	if (!is_long)
-		return coffer_digest_add(h->digest, p, n);
-	for (size_t at = 0; at < n; at += COFFER_SECTOR, k += FIRST)
-		memcpy(first + k, p + at, FIRST);
-	return coffer_digest_add(h->digest, first, k);
-}
-
-/* One print, read in whole blocks: the volume's sectors may be larger than 512. */
+/* One print, read in whole blocks: the volume's sectors may be larger than 512. A log of a GiB
+ * would take longer to hash than much of the conversion takes. It is written in whole sectors, and
+ * the first bytes of each change: xfs puts the number of the cycle there. */
 static int add_print(struct hasher *h, struct coffer_range p, struct coffer_err *e)
 {
 	const bool is_long = p.end - p.start > LONG;
@@ -57,12 +45,19 @@ static int add_print(struct hasher *h, struct coffer_range p, struct coffer_err 
 		const size_t n = min_u64(
 			PIECE, min_u64(round_up_u64(p.end, COFFER_BLOCK), h->length) - from);
 		const uint64_t to = min_u64(from + n, p.end);
+		uint8_t *bytes = h->buf + (p.start - from);
+		size_t size = to - p.start;
 		int r;
 
 		r = coffer_volume_read(h->v, from, h->buf, n, e);
 		if (r < 0)
 			return r;
-		if (add_bytes(h, is_long, h->buf + (p.start - from), to - p.start) < 0)
+		if (is_long) {
+			size = 0;
+			for (uint64_t x = p.start; x < to; x += COFFER_SECTOR, size += FIRST)
+				memmove(bytes + size, bytes + (x - p.start), FIRST);
+		}
+		if (coffer_digest_add(h->digest, bytes, size) < 0)
 			return coffer_err_set(e, EIO, "libcrypto failed to hash");
 		p.start = to;
 	}

@@ -160,14 +160,11 @@ static int read_record(struct coffer_verifier *s, enum coffer_placement_kind kin
 static int read_image(struct coffer_verifier *s, struct coffer_remnants *ret, struct coffer_err *e)
 {
 	const struct coffer_record *rec = &ret->record[COFFER_RECORD_PLACE];
-	uint8_t hash[COFFER_SHA256_SIZE];
-	int r;
 
 	if (!ret->has_record[COFFER_RECORD_PLACE])
 		return 0;
-	r = coffer_dev_hash(s->dev, coffer_image_offset(&rec->geometry), rec->image_size, hash, e);
-	ret->image_intact = r == 0 && memcmp(hash, rec->image_hash, sizeof(hash)) == 0;
-	return r;
+	return coffer_dev_check_hash(s->dev, coffer_image_offset(&rec->geometry), rec->image_size,
+		rec->image_hash, &ret->image_intact, e);
 }
 
 static int read_copy(struct coffer_verifier *s, struct coffer_remnants *ret, struct coffer_err *e)
