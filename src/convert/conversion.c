@@ -85,7 +85,7 @@ static struct json_object *segment_json(const struct segment *s, const struct co
 		(void)snprintf(crypt, sizeof(crypt),
 			",\"iv_tweak\":\"%" PRIu64
 			"\",\"encryption\":\"%s\",\"sector_size\":%" PRIu32,
-			s->plain_offset / COFFER_SECTOR, c->cipher, c->geometry.sector_size);
+			s->plain_offset / COFFER_SECTOR, COFFER_CIPHER, c->geometry.sector_size);
 	if (s->flag)
 		(void)snprintf(flags, sizeof(flags), ",\"flags\":[\"%s\"]", s->flag);
 	n = snprintf(text, sizeof(text),
@@ -137,7 +137,7 @@ static bool segment_matches(
 		return true;
 	return coffer_json_u64s(o, "iv_tweak", &iv) == 0 && iv == s->plain_offset / COFFER_SECTOR &&
 	       coffer_json_u32(o, "sector_size", &sector_size) == 0 &&
-	       sector_size == c->geometry.sector_size && text_is(o, "encryption", c->cipher) &&
+	       sector_size == c->geometry.sector_size && text_is(o, "encryption", COFFER_CIPHER) &&
 	       !coffer_json_object(o, "integrity");
 }
 
@@ -181,39 +181,28 @@ static int read_pointer(struct json_object *segments, struct coffer_conversion *
 	return 0;
 }
 
-static int read_geometry(struct json_object *segments, struct coffer_conversion *c)
+/* The layout; false: the reencryption is not of the kind that coffer does. */
+static bool read_geometry(struct json_object *json, struct coffer_conversion *c)
 {
 	struct coffer_geometry *g = &c->geometry;
+	struct json_object *segments = coffer_json_object(json, "segments");
+	struct json_object *previous = coffer_segment_flagged(segments, "backup-previous");
 	struct json_object *final = coffer_segment_flagged(segments, "backup-final");
 	struct json_object *moved = coffer_segment_flagged(segments, "backup-moved-segment");
-	const char *cipher = coffer_json_string(final, "encryption");
-	uint64_t segment_copy;
-
-	if (!cipher || strlen(cipher) >= sizeof(c->cipher) ||
-		coffer_json_u64s(final, "offset", &g->shift) < 0 ||
-		coffer_json_u32(final, "sector_size", &g->sector_size) < 0 ||
-		coffer_json_u64s(coffer_segment_flagged(segments, "backup-previous"), "size",
-			&g->length) < 0 ||
-		coffer_json_u64s(moved, "offset", &segment_copy) < 0 ||
-		!add_u64(segment_copy, g->shift, &g->device))
-		return -EBADMSG;
-	(void)snprintf(c->cipher, sizeof(c->cipher), "%s", cipher);
-	return 0;
-}
-
-/* Is the reencryption of the kind that coffer does? */
-static bool is_ours(struct json_object *json, const struct coffer_conversion *c)
-{
 	const char *name;
 	struct json_object *slot = coffer_keyslot_reencrypt(json, &name);
 	struct json_object *area = coffer_json_object(slot, "area");
-	uint64_t shift;
+	uint64_t segment_copy, shift;
 
-	return text_is(slot, "mode", "encrypt") && text_is(slot, "direction", "backward") &&
+	return coffer_json_u64s(final, "offset", &g->shift) == 0 &&
+	       coffer_json_u32(final, "sector_size", &g->sector_size) == 0 &&
+	       coffer_json_u64s(previous, "size", &g->length) == 0 &&
+	       coffer_json_u64s(moved, "offset", &segment_copy) == 0 &&
+	       add_u64(segment_copy, g->shift, &g->device) && coffer_geometry_check(g, NULL) == 0 &&
+	       text_is(slot, "mode", "encrypt") && text_is(slot, "direction", "backward") &&
 	       text_is(area, "type", "datashift") &&
-	       coffer_json_u64s(area, "shift_size", &shift) == 0 && shift == c->geometry.shift &&
-	       strcmp(c->cipher, COFFER_CIPHER) == 0 &&
-	       coffer_geometry_check(&c->geometry, NULL) == 0;
+	       coffer_json_u64s(area, "shift_size", &shift) == 0 && shift == g->shift &&
+	       text_is(final, "encryption", COFFER_CIPHER);
 }
 
 /* The digest of the volume key: the one that covers the segment flagged backup-final. */
@@ -275,7 +264,7 @@ static bool read_kind(struct json_object *json, struct json_object *mandatory,
 			coffer_json_length(mandatory) > 1 ? " and more" : "");
 		return false;
 	}
-	if (read_geometry(coffer_json_object(json, "segments"), c) == 0 && is_ours(json, c))
+	if (read_geometry(json, c))
 		return true;
 	(void)coffer_err_set(e, EOPNOTSUPP,
 		"a reencryption that coffer does not support is in progress: not an encryption in "

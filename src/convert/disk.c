@@ -265,16 +265,12 @@ int coffer_facts_read_header(struct coffer_dev *d, struct coffer_facts *f,
 	if (r < 0 || !*ret)
 		return r;
 	/* The copy that does not count may describe a conversion all the same. */
-	if ((*ret)->other_json) {
-		r = coffer_conversion_read((*ret)->other_json, &other, &f->conversion, NULL);
-		f->other_converting = r == 0 && other == COFFER_LUKS2_CONVERTING;
-	}
-	if (r != -ENOMEM)
-		f->kind_error = coffer_conversion_read(
-			(*ret)->json, &f->kind, &f->conversion, &f->kind_reason);
-	/* Without memory nothing is known of the disk: it is not damaged. */
-	if (r == -ENOMEM || f->kind_error == -ENOMEM)
-		return coffer_err_errno(e, ENOMEM, "read the segments of %s", d->name);
+	f->other_converting =
+		(*ret)->other_json &&
+		coffer_conversion_read((*ret)->other_json, &other, &f->conversion, NULL) == 0 &&
+		other == COFFER_LUKS2_CONVERTING;
+	f->kind_error =
+		coffer_conversion_read((*ret)->json, &f->kind, &f->conversion, &f->kind_reason);
 	return 0;
 }
 

@@ -252,7 +252,7 @@ static int report_volume(struct coffer_session *s, struct coffer_err *e)
 			ret, &disk->facts.record[COFFER_RECORD_PLACE].geometry, "");
 	if (!coffer_disk_is_converting(disk))
 		return 0;
-	coffer_result_set_geometry(ret, &c->geometry, c->cipher);
+	coffer_result_set_geometry(ret, &c->geometry, COFFER_CIPHER);
 	/* A placement or an undo does not need the map, and an unreadable one must not stop it. */
 	if (disk->operation == COFFER_OP_CONVERT || disk->operation == COFFER_OP_FINALIZE ||
 		s->o->dry_run)

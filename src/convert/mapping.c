@@ -29,7 +29,6 @@ void coffer_mapping_converting(
 	const uint64_t p = c->pointer;
 
 	*ret = (struct coffer_mapping){.sector_size = g->sector_size};
-	memcpy(ret->cipher, c->cipher, sizeof(ret->cipher));
 	if (p == 0) {
 		add(ret, round_down_u64(device - g->shift, g->sector_size), g->shift, true);
 		return;
@@ -61,7 +60,6 @@ static int check_kind(struct json_object *segments, struct coffer_mapping *m, st
 		m->sector_size < 512 || m->sector_size > 4096 ||
 		(m->sector_size & (m->sector_size - 1)))
 		return coffer_err_set(e, EBADMSG, "no cipher, or an impossible sector size");
-	(void)snprintf(m->cipher, sizeof(m->cipher), "%s", cipher);
 	return 0;
 }
 

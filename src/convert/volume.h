@@ -21,7 +21,6 @@ struct coffer_stretch {
 struct coffer_mapping {
 	uint64_t size; /* of the volume; the stretches cover it, in order */
 	uint32_t sector_size;
-	char cipher[64];
 	unsigned int n;
 	struct coffer_stretch s[3];
 };

@@ -265,7 +265,7 @@ static void plan_rest(struct draft *d)
 		d->facts.pointer = c->pointer;
 		d->facts.copy_size = d->disk.header->copy_size;
 		d->key_size = c->key_size;
-		(void)snprintf(d->plan->cipher, sizeof(d->plan->cipher), "%s", c->cipher);
+		(void)snprintf(d->plan->cipher, sizeof(d->plan->cipher), "%s", COFFER_CIPHER);
 	} else {
 		const struct coffer_geometry *g = &f->transition.geometry;
 

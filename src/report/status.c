@@ -192,7 +192,7 @@ static void set_header(struct coffer_status *s, const struct coffer_disk *disk)
 	if (f->kind_error < 0 || f->kind == COFFER_LUKS2_OTHER) {
 		set_why(s, f->kind_reason.msg);
 	} else if (f->kind == COFFER_LUKS2_CONVERTING) {
-		(void)snprintf(s->cipher, sizeof(s->cipher), "%s", f->conversion.cipher);
+		(void)snprintf(s->cipher, sizeof(s->cipher), "%s", COFFER_CIPHER);
 		set_geometry(s, &f->conversion.geometry);
 	} else if (cipher) {
 		(void)snprintf(s->cipher, sizeof(s->cipher), "%s", cipher);

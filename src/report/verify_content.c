@@ -139,22 +139,15 @@ static int check_volume(struct coffer_verifier *s, struct coffer_err *e)
 static int read_record(struct coffer_verifier *s, enum coffer_placement_kind kind,
 	struct coffer_remnants *ret, struct coffer_err *e)
 {
-	_cleanup_free_ uint8_t *block = coffer_dev_buffer(COFFER_BLOCK);
 	const struct coffer_geometry *g = &ret->geometry;
 	struct coffer_record *rec = &ret->record[kind];
+	bool found;
 	int r;
 
-	if (!block)
-		return -ENOMEM;
-	r = coffer_dev_read(s->dev, block, COFFER_BLOCK, coffer_record_offset(g, kind), e);
-	if (r < 0)
-		return r;
-	r = coffer_record_decode(block, rec);
-	if (r == -ENOMEM || r == -EIO)
-		return coffer_err_errno(e, -r, "read a record");
-	ret->has_record[kind] = r == 0 && rec->kind == kind && rec->geometry.device == g->device &&
-				rec->geometry.shift == g->shift;
-	return 0;
+	r = coffer_record_read(s->dev, coffer_record_offset(g, kind), rec, &found, e);
+	ret->has_record[kind] = r == 0 && found && rec->kind == kind &&
+				coffer_geometry_same_places(&rec->geometry, g);
+	return r;
 }
 
 static int read_image(struct coffer_verifier *s, struct coffer_remnants *ret, struct coffer_err *e)
