@@ -72,28 +72,18 @@ static int undo(
 	return coffer_fs_undo_stock(s, &s->disk.facts.conversion.geometry, e);
 }
 
-/* Examine the disk with the volume's lock held. */
-static int examine(struct coffer_session *s, struct coffer_err *e)
-{
-	const char *uuid;
-	int r;
-
-	r = coffer_disk_examine(s->dev, &s->disk, e);
-	uuid = r == 0 ? coffer_volume_uuid(&s->disk.facts) : NULL;
-	if (!uuid)
-		return r;
-	if (s->disk.header)
-		(void)snprintf(s->result->uuid, sizeof(s->result->uuid), "%s", uuid);
-	return coffer_session_lock_volume(s, uuid, e);
-}
-
 int coffer_abort_run(struct coffer_session *s, struct coffer_err *e)
 {
 	const struct coffer_disk *disk = &s->disk;
 	struct coffer_moved_segment v = {0};
 	int r;
 
-	r = examine(s, e);
+	r = coffer_disk_examine(s->dev, &s->disk, e);
+	if (r < 0)
+		return r;
+	if (disk->header)
+		(void)snprintf(s->result->uuid, sizeof(s->result->uuid), "%s", disk->header->uuid);
+	r = coffer_session_lock_volume(s, coffer_volume_uuid(&disk->facts), e);
 	if (r < 0)
 		return r;
 	if (!coffer_can_abort(disk->operation, &disk->facts))

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* engine.h - what moves and encrypts the bytes of a conversion, on several threads
  *
- * It knows nothing of headers, commits and flushes: convert.c puts those around each step, and so
- * does the measurement of a machine's speed. Reading and encrypting run ahead of the step that may
- * be written, across commits, as far as the buffers reach; nothing of a step is written before it
- * is asked for. */
+ * Its caller puts flush and commit around each step. Reading and encrypting run ahead of the step
+ * that may be written, across commits, as far as the buffers reach; nothing of a step is written
+ * before it is asked for. */
 #pragma once
 #include "base/crypto.h"
 #include "coffer/encrypt.h"

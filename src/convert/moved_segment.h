@@ -3,9 +3,8 @@
  *
  * cryptsetup copies the first S bytes to D-S and writes its header over them, without a flush in
  * between. Interrupted there, it leaves first bytes that are partly header and partly filesystem,
- * and a copy that nothing points to. coffer's own placement cannot end so, but repair handles it,
- * and encrypt must not start on such a disk: it would copy the torn bytes over the complete ones.
- * moved_segment_read.c collects the facts; this file judges them. */
+ * and a copy that nothing points to. encrypt must not start on such a disk: it would copy the torn
+ * bytes over the complete ones. moved_segment_read.c collects the facts, this file judges them. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>

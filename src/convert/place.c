@@ -53,21 +53,21 @@ int coffer_find_masked(
 	r = coffer_signatures_read(d, at, rec->geometry.shift, &c, e);
 	if (r < 0)
 		return r;
-	if (c.n_magics == COFFER_MAX_MAGICS)
-		return coffer_err_refuse(e, E2BIG,
-			"%s: too many signatures in its first bytes; wipe the wrong ones (wipefs)",
-			d->name);
 	rec->masked[rec->n_masked++] = BTRFS_SUPERBLOCK;
 	for (uint32_t i = 0; i < c.n_magics; i++) {
 		const uint64_t block = round_down_u64(c.magics[i], COFFER_BLOCK);
 
-		if (block == 0 || block >= rec->geometry.shift || coffer_record_masks(rec, block))
-			continue;
-		if (rec->n_masked == COFFER_MAX_MASKED)
+		const bool masks = block > 0 && block < rec->geometry.shift &&
+				   !coffer_record_masks(rec, block);
+
+		if (c.n_magics == COFFER_MAX_MAGICS ||
+			(masks && rec->n_masked == COFFER_MAX_MASKED))
 			return coffer_err_refuse(e, E2BIG,
-				"%s: more than %d signatures of filesystems in its first bytes",
-				d->name, COFFER_MAX_MASKED);
-		rec->masked[rec->n_masked++] = block;
+				"%s: too many signatures in its first bytes; wipe the wrong ones "
+				"(wipefs)",
+				d->name);
+		if (masks)
+			rec->masked[rec->n_masked++] = block;
 	}
 	return 0;
 }

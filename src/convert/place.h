@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* place.h - put a header over the first bytes of a filesystem, or undo that
  *
- * The order of writes and flushes follows law 1, so that the power may fail at any instant.
- * docs/crash-safety.md explains each state that a power cut can leave. */
+ * The order of writes and flushes follows law 1; docs/crash-safety.md has each state that a power
+ * cut can leave. */
 #pragma once
 #include "convert/disk.h"
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* preflight.h - everything that must be true before the first byte is written
  *
- * A table of checks, each with a stable id; docs/reports.md lists them. All of them only read. They
- * are for a disk on which nothing of a conversion was found. */
+ * docs/reports.md lists the checks. All of them only read, on a disk without a conversion. */
 #pragma once
 #include "coffer/encrypt.h"
 #include "coffer/finding.h"

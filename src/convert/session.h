@@ -55,7 +55,7 @@ int coffer_session_ask(struct coffer_session *s, enum coffer_ask why, struct cof
 /* Take the reencryption lock of volume @uuid unless it is held; see result.unlocked_run. */
 int coffer_session_lock(struct coffer_session *s, const char *uuid, struct coffer_err *e);
 /* The same, and examine the disk again unless it was held: the run that held it until now may have
- * moved the pointer. */
+ * moved the pointer. Without @uuid there is nothing to lock. */
 int coffer_session_lock_volume(struct coffer_session *s, const char *uuid, struct coffer_err *e);
 /* This machine's lock for key derivations if the options ask for it; else *ret is NULL. */
 int coffer_session_lock_derivation(

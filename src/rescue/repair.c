@@ -53,7 +53,7 @@ static int lock_volume(struct coffer_session *s, struct coffer_err *e)
 	const struct coffer_facts *f = &s->disk.facts;
 	const char *uuid = f->header.newest >= 0 ? f->header.uuid : coffer_volume_uuid(f);
 
-	return uuid ? coffer_session_lock_volume(s, uuid, e) : 0;
+	return coffer_session_lock_volume(s, uuid, e);
 }
 
 static int examine_once(struct coffer_session *s, struct repair *p, struct coffer_err *e)
