@@ -6,8 +6,8 @@
 #include "convert/session.h"
 
 /* Before a conversion starts: read what is used, as the options ask, into s->own.stored and the
- * result. @may_mount: the filesystem may be mounted read-only, in a namespace of its own, to ask the
- * kernel. REFUSED: --used-only=yes, and the used blocks are not certain. Writes nothing. */
+ * result. @may_mount: the filesystem may be mounted read-only, in a namespace of its own, to ask
+ * the kernel. REFUSED: --used-only=yes, and the used blocks are not certain. Writes nothing. */
 int coffer_used_find(struct coffer_session *s, const struct coffer_preflight *g, bool may_mount,
 	struct coffer_err *e);
 
