@@ -14,6 +14,7 @@
 #include "block/open.h"
 #include "convert/disk.h"
 #include "convert/new_header.h"
+#include "convert/volume.h"
 #include "luks2/locks.h"
 
 /* Does libblkid name the same kind as our reader? ext2 and ext3 are one kind here, and so is a
@@ -70,24 +71,6 @@ static int check_content(
 	return coffer_findings_add(l, COFFER_TEXT_CONTENT, NULL, NULL);
 }
 
-static int read_superblock(struct coffer_dev *d, struct coffer_fs *fs, struct coffer_err *e)
-{
-	_cleanup_free_ uint8_t *head = coffer_dev_buffer(COFFER_SUPERBLOCK_BYTES);
-	int r;
-
-	if (!head)
-		return coffer_err_errno(e, ENOMEM, "read %s", d->name);
-	r = coffer_dev_read(d, head, COFFER_SUPERBLOCK_BYTES, 0, e);
-	if (r < 0)
-		return r;
-	r = coffer_superblock_read(head, COFFER_SUPERBLOCK_BYTES, fs, e);
-	if (r < 0) {
-		coffer_err_outcome(e, COFFER_REFUSED);
-		return coffer_err_wrap(e, r, "%s", d->name);
-	}
-	return 0;
-}
-
 static int check_unknown(
 	struct coffer_preflight *p, struct coffer_findings *l, struct coffer_err *e)
 {
@@ -110,13 +93,18 @@ static int check_filesystem(
 {
 	struct coffer_dev *d = p->dev;
 	const char *type = p->content.type;
+	struct coffer_volume plain = coffer_volume_plain(d, d->size);
 	struct coffer_fs *fs = &p->fs;
 	int r;
 
 	if (d->size < COFFER_SUPERBLOCK_BYTES)
 		return coffer_findings_add(l, COFFER_TEXT_FILESYSTEM_TOO_SMALL,
 			COFFER_WITH(COFFER_ARG_SIZE("device_size", d->size)), NULL);
-	r = read_superblock(d, fs, e);
+	r = coffer_volume_fs(&plain, fs, e);
+	if (r == -EUCLEAN) {
+		coffer_err_outcome(e, COFFER_REFUSED);
+		return coffer_err_wrap(e, r, "%s", d->name);
+	}
 	if (r < 0)
 		return r;
 	if (fs->kind == COFFER_FS_NONE)

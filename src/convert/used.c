@@ -98,15 +98,6 @@ static int check_fingerprint(
 	return r;
 }
 
-/* The plain filesystem of @m, while all of it is in its place. */
-static struct coffer_volume plain_volume(struct coffer_dev *d, const struct coffer_stored_map *m)
-{
-	const uint64_t length = m->geometry.length;
-
-	return (struct coffer_volume){
-		.dev = d, .map = {.size = length, .n = 1, .s = {{.length = length}}}};
-}
-
 /* --- before a conversion --- */
 
 static void use_all(struct coffer_session *s, const char *why)
@@ -185,7 +176,7 @@ static int make_stored(struct coffer_session *s, const struct coffer_preflight *
 	m->map->fill = m->free_space == COFFER_FREE_FILL;
 	m->prints = TAKE_PTR(f->prints);
 	m->n_prints = f->n_prints;
-	plain = plain_volume(s->dev, m);
+	plain = coffer_volume_plain(s->dev, m->geometry.length);
 	return take_fingerprint(m, &plain, m->fingerprint, e);
 }
 
@@ -233,7 +224,7 @@ int coffer_used_confirm(struct coffer_session *s, struct coffer_err *e)
 
 	if (!s->own.stored)
 		return 0;
-	plain = plain_volume(s->dev, s->own.stored);
+	plain = coffer_volume_plain(s->dev, s->own.stored->geometry.length);
 	r = check_fingerprint(s->own.stored, &plain, &unused, e);
 	if (r < 0 || unused)
 		return r;

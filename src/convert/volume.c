@@ -20,6 +20,12 @@ int coffer_volume_open(struct coffer_dev *d, const struct coffer_mapping *m,
 	return r;
 }
 
+struct coffer_volume coffer_volume_plain(struct coffer_dev *d, uint64_t size)
+{
+	return (struct coffer_volume){
+		.dev = d, .map = {.size = size, .n = 1, .s = {{.length = size}}}};
+}
+
 void coffer_volume_close(struct coffer_volume *v)
 {
 	coffer_xts_free(v->xts);

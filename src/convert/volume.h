@@ -46,6 +46,8 @@ struct coffer_volume {
 /* @key is borrowed for this call only. -EINVAL: its size is not that of a key of the cipher. */
 int coffer_volume_open(struct coffer_dev *d, const struct coffer_mapping *m,
 	const struct coffer_secret *key, struct coffer_volume *ret, struct coffer_err *e);
+/* The first @size bytes of @d, while nothing of them is moved or encrypted; nothing to close. */
+struct coffer_volume coffer_volume_plain(struct coffer_dev *d, uint64_t size);
 void coffer_volume_close(struct coffer_volume *v); /* a zeroed one is fine */
 #define _cleanup_volume_ _cleanup_(coffer_volume_close)
 

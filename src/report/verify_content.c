@@ -203,20 +203,17 @@ static int check_remnants(struct coffer_verifier *s, struct coffer_err *e)
 static int check_plain(struct coffer_verifier *s, struct coffer_err *e)
 {
 	const struct coffer_moved_segment *v = &s->segment;
-	_cleanup_free_ uint8_t *start = coffer_dev_buffer(COFFER_SUPERBLOCK_BYTES);
-	const size_t n = min_u64(COFFER_SUPERBLOCK_BYTES, s->dev->size);
+	struct coffer_volume plain = coffer_volume_plain(s->dev, s->dev->size);
 	struct coffer_err why = {0};
 	int r;
 
-	if (!start)
-		return -ENOMEM;
 	r = coffer_signatures_read(s->dev, 0, s->dev->size, &s->content, e);
-	if (r == 0 && n > 0)
-		r = coffer_dev_read(s->dev, start, n, 0, e);
 	if (r < 0)
 		return r;
 	s->have_content = true;
-	r = coffer_superblock_read(start, n, &s->fs, &why);
+	r = coffer_volume_fs(&plain, &s->fs, &why);
+	if (r < 0 && r != -EUCLEAN)
+		return coffer_err_pass(e, r, &why);
 	r = judge_filesystem(s, s->dev->size, r < 0 ? why.msg : NULL);
 	if (r < 0 || !v->has_stale_record)
 		return r;
