@@ -252,26 +252,6 @@ static int read_state(struct json_object *json, struct coffer_conversion *c, str
 	return 0;
 }
 
-/* Is it a reencryption that coffer can do? False: @e has the reason. */
-static bool read_kind(struct json_object *json, struct json_object *mandatory,
-	struct coffer_conversion *c, struct coffer_err *e)
-{
-	const char *first = coffer_json_item_string(mandatory, 0);
-
-	if (coffer_json_length(mandatory) != 1 || !coffer_json_array_has(mandatory, requirement)) {
-		(void)coffer_err_set(e, EOPNOTSUPP, "its header requires '%s'%s",
-			first ? first : "an unnamed feature",
-			coffer_json_length(mandatory) > 1 ? " and more" : "");
-		return false;
-	}
-	if (read_geometry(json, c))
-		return true;
-	(void)coffer_err_set(e, EOPNOTSUPP,
-		"a reencryption that coffer does not support is in progress: not an encryption in "
-		"place with " COFFER_CIPHER);
-	return false;
-}
-
 int coffer_conversion_read(struct json_object *json, enum coffer_luks2_kind *ret_kind,
 	struct coffer_conversion *ret, struct coffer_err *e)
 {
@@ -279,6 +259,7 @@ int coffer_conversion_read(struct json_object *json, enum coffer_luks2_kind *ret
 	struct json_object *mandatory =
 		coffer_json_array(coffer_json_object(config, "requirements"), "mandatory");
 	struct json_object *segments = coffer_json_object(json, "segments");
+	const char *first = coffer_json_item_string(mandatory, 0);
 	struct coffer_conversion c = {0};
 	int r;
 
@@ -292,8 +273,18 @@ int coffer_conversion_read(struct json_object *json, enum coffer_luks2_kind *ret
 	}
 	*ret_kind = COFFER_LUKS2_OTHER;
 	ret->hot = coffer_segment_flagged(segments, "in-reencryption") != NULL;
-	if (!read_kind(json, mandatory, &c, e))
+	if (coffer_json_length(mandatory) != 1 || !coffer_json_array_has(mandatory, requirement)) {
+		(void)coffer_err_set(e, EOPNOTSUPP, "its header requires '%s'%s",
+			first ? first : "an unnamed feature",
+			coffer_json_length(mandatory) > 1 ? " and more" : "");
 		return 0;
+	}
+	if (!read_geometry(json, &c)) {
+		(void)coffer_err_set(e, EOPNOTSUPP,
+			"a reencryption that coffer does not support is in progress: not an "
+			"encryption in place with " COFFER_CIPHER);
+		return 0;
+	}
 	r = read_state(json, &c, e);
 	if (r < 0)
 		return r;

@@ -51,22 +51,15 @@ struct coffer_geometry coffer_geometry_get(const uint8_t *p)
 		.sector_size = get_be32(p + 24)};
 }
 
-/* The lowest legal start of a step that ends at @p. */
-static uint64_t lowest_start(const struct coffer_geometry *g, uint64_t used_end)
-{
-	if (used_end <= g->shift)
-		return 0;
-	if (used_end - g->shift < g->shift)
-		return g->shift; /* the short zone is the last but one */
-	return used_end - g->shift;
-}
-
 uint64_t coffer_next_step(
 	const struct coffer_geometry *g, const struct coffer_used_map *used, uint64_t p)
 {
 	const uint64_t most = FILL_SHIFTS * g->shift;
-	const uint64_t q = lowest_start(g, used ? coffer_used_map_end_below(used, p) : p);
+	const uint64_t end = used ? coffer_used_map_end_below(used, p) : p;
+	uint64_t q = end > g->shift ? end - g->shift : 0; /* the lowest legal start */
 
+	if (q > 0 && q < g->shift)
+		q = g->shift; /* the short zone is the last but one */
 	/* A higher start is as legal; it is never inside the moved segment, which stays one step.
 	 */
 	if (used && used->fill && p - q > most)

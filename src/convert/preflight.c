@@ -437,35 +437,23 @@ int coffer_exclusive_check(
 		       : 0;
 }
 
-static int list_writable(const struct coffer_dev *dev, struct coffer_findings *l)
-{
-	struct coffer_err why = {0};
-
-	if (coffer_dev_check_writable(dev, &why) < 0)
-		return coffer_findings_add_err(l, COFFER_FINDING_WRITABLE, dev->name, &why);
-	return coffer_findings_add(l, COFFER_TEXT_WRITABLE, NULL, NULL);
-}
-
-/* On a block device a run needs cryptsetup's locks; an image file is locked itself. */
-static int list_locks(const struct coffer_dev *dev, struct coffer_findings *l)
-{
-	const enum coffer_text t = coffer_locks_usable() ? COFFER_TEXT_LOCKS
-				   : dev->is_block	 ? COFFER_TEXT_LOCKS_BLOCK
-							 : COFFER_TEXT_LOCKS_IMAGE;
-
-	return coffer_findings_add(
-		l, t, COFFER_WITH(COFFER_ARG_TEXT("directory", COFFER_LOCK_DIR)), NULL);
-}
-
 int coffer_exclusive_list(const struct coffer_dev *dev, const struct coffer_status *s,
 	struct coffer_findings *l, struct coffer_err *e)
 {
+	/* On a block device a run needs cryptsetup's locks; an image file is locked itself. */
+	const enum coffer_text locks = coffer_locks_usable() ? COFFER_TEXT_LOCKS
+				       : dev->is_block	     ? COFFER_TEXT_LOCKS_BLOCK
+							     : COFFER_TEXT_LOCKS_IMAGE;
+	struct coffer_err why = {0};
 	int r;
 
 	r = list_exclusive(dev, s, l);
 	if (r == 0)
-		r = list_writable(dev, l);
+		r = coffer_dev_check_writable(dev, &why) < 0
+			    ? coffer_findings_add_err(l, COFFER_FINDING_WRITABLE, dev->name, &why)
+			    : coffer_findings_add(l, COFFER_TEXT_WRITABLE, NULL, NULL);
 	if (r == 0)
-		r = list_locks(dev, l);
+		r = coffer_findings_add(
+			l, locks, COFFER_WITH(COFFER_ARG_TEXT("directory", COFFER_LOCK_DIR)), NULL);
 	return r == -ENOMEM ? coffer_err_errno(e, ENOMEM, "check %s", dev->name) : r;
 }
