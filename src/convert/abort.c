@@ -8,8 +8,7 @@
 #include "base/quote.h"
 #include "base/size.h"
 #include "coffer/encrypt.h"
-#include "convert/encrypt.h"
-#include "convert/fs_check.h"
+#include "convert/session.h"
 #include "convert/moved_segment.h"
 #include "convert/place.h"
 
@@ -68,38 +67,23 @@ static int check_copy(
 static int undo(
 	struct coffer_session *s, const struct coffer_moved_segment *v, struct coffer_err *e)
 {
-	const struct coffer_geometry g = s->disk.facts.conversion.geometry;
-	const struct coffer_stop stop = coffer_session_stop(s);
-	int r;
-
 	if (s->disk.operation != COFFER_OP_CONVERT || v->own)
 		return coffer_place_undo(&s->disk, e);
-	r = coffer_place_undo_stock(&s->disk, &g, e);
-	return r < 0 ? r : coffer_fs_check_undone(s, &g, true, &stop, e);
+	return coffer_fs_undo_stock(s, &s->disk.facts.conversion.geometry, e);
 }
 
-/* Examine the disk with the volume's lock held. */
-static int examine(struct coffer_session *s, struct coffer_err *e)
-{
-	const char *uuid;
-	int r;
-
-	r = coffer_disk_examine(s->dev, &s->disk, e);
-	uuid = r == 0 ? coffer_volume_uuid(&s->disk.facts) : NULL;
-	if (!uuid)
-		return r;
-	if (s->disk.header)
-		(void)snprintf(s->result->uuid, sizeof(s->result->uuid), "%s", uuid);
-	return coffer_session_lock_volume(s, uuid, e);
-}
-
-static int run(struct coffer_session *s, struct coffer_err *e)
+int coffer_abort_run(struct coffer_session *s, struct coffer_err *e)
 {
 	const struct coffer_disk *disk = &s->disk;
 	struct coffer_moved_segment v = {0};
 	int r;
 
-	r = examine(s, e);
+	r = coffer_disk_examine(s->dev, &s->disk, e);
+	if (r < 0)
+		return r;
+	if (disk->header)
+		(void)snprintf(s->result->uuid, sizeof(s->result->uuid), "%s", disk->header->uuid);
+	r = coffer_session_lock_volume(s, coffer_volume_uuid(&disk->facts), e);
 	if (r < 0)
 		return r;
 	if (!coffer_can_abort(disk->operation, &disk->facts))
@@ -127,11 +111,5 @@ static int run(struct coffer_session *s, struct coffer_err *e)
 int coffer_abort(const struct coffer_encrypt_options *o, struct coffer_encrypt_result *ret,
 	struct coffer_err *e)
 {
-	return coffer_session_run(NULL, o, run, ret, e);
-}
-
-int coffer_abort_dev(struct coffer_dev *dev, const struct coffer_encrypt_options *o,
-	struct coffer_encrypt_result *ret, struct coffer_err *e)
-{
-	return coffer_session_run(dev, o, run, ret, e);
+	return coffer_session_run(NULL, o, coffer_abort_run, ret, e);
 }

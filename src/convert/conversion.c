@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "luks2/keyslots.h"
 
 /* Segments: four regular ones at most (inside a hot step of stock) and three backups. */
 enum {
@@ -40,23 +41,17 @@ static void add(struct table *t, bool crypt, uint64_t offset, uint64_t size, uin
 	t->s[t->n++] = (struct segment){crypt, offset, size, plain_offset, flag};
 }
 
-/* What is plain below @p: the moved segment and the data in place. */
-static void add_plain(struct table *t, const struct coffer_geometry *g, uint64_t p)
-{
-	if (p > 0)
-		add(t, false, coffer_segment_copy_offset(g), g->shift, 0, NULL);
-	if (p > g->shift)
-		add(t, false, g->shift, p - g->shift, 0, NULL);
-}
-
 /* The regular segments at pointer p: what is still plain, then what is encrypted. While stock is
  * inside the step [@q, p), the step's ciphertext has a segment of its own. */
 static void add_regular(struct table *t, const struct coffer_conversion *c, uint64_t q)
 {
 	const struct coffer_geometry *g = &c->geometry;
-	const uint64_t p = c->pointer;
+	const uint64_t p = c->pointer, plain = c->hot ? q : p;
 
-	add_plain(t, g, c->hot ? q : p);
+	if (plain > 0)
+		add(t, false, coffer_segment_copy_offset(g), g->shift, 0, NULL);
+	if (plain > g->shift)
+		add(t, false, g->shift, plain - g->shift, 0, NULL);
 	if (c->hot)
 		add(t, true, g->shift + q, p - q, q, "in-reencryption");
 	if (p == 0 && !c->hot)
@@ -90,7 +85,7 @@ static struct json_object *segment_json(const struct segment *s, const struct co
 		(void)snprintf(crypt, sizeof(crypt),
 			",\"iv_tweak\":\"%" PRIu64
 			"\",\"encryption\":\"%s\",\"sector_size\":%" PRIu32,
-			s->plain_offset / COFFER_SECTOR, c->cipher, c->geometry.sector_size);
+			s->plain_offset / COFFER_SECTOR, COFFER_CIPHER, c->geometry.sector_size);
 	if (s->flag)
 		(void)snprintf(flags, sizeof(flags), ",\"flags\":[\"%s\"]", s->flag);
 	n = snprintf(text, sizeof(text),
@@ -113,14 +108,6 @@ static struct json_object *nth(struct json_object *segments, unsigned int i)
 static bool has_flag(struct json_object *segment, const char *flag)
 {
 	return coffer_json_array_has(coffer_json_array(segment, "flags"), flag);
-}
-
-static struct json_object *find_flag(struct json_object *segments, const char *flag)
-{
-	for (unsigned int i = 0; i < coffer_json_length(segments); i++)
-		if (has_flag(nth(segments, i), flag))
-			return nth(segments, i);
-	return NULL;
 }
 
 static bool text_is(struct json_object *o, const char *key, const char *value)
@@ -150,7 +137,7 @@ static bool segment_matches(
 		return true;
 	return coffer_json_u64s(o, "iv_tweak", &iv) == 0 && iv == s->plain_offset / COFFER_SECTOR &&
 	       coffer_json_u32(o, "sector_size", &sector_size) == 0 &&
-	       sector_size == c->geometry.sector_size && text_is(o, "encryption", c->cipher) &&
+	       sector_size == c->geometry.sector_size && text_is(o, "encryption", COFFER_CIPHER) &&
 	       !coffer_json_object(o, "integrity");
 }
 
@@ -160,8 +147,9 @@ static bool table_matches(
 	struct json_object *segments, const struct table *t, const struct coffer_conversion *c)
 {
 	for (unsigned int i = 0; i < t->n; i++)
-		if (!segment_matches(
-			    i < t->n_regular ? nth(segments, i) : find_flag(segments, t->s[i].flag),
+		if (!segment_matches(i < t->n_regular
+					     ? nth(segments, i)
+					     : coffer_segment_flagged(segments, t->s[i].flag),
 			    &t->s[i], c))
 			return false;
 	return coffer_json_length(segments) == t->n;
@@ -170,7 +158,7 @@ static bool table_matches(
 /* The pointer follows from the regular segments; whether they are right is checked after. */
 static int read_pointer(struct json_object *segments, struct coffer_conversion *c, uint64_t *ret_q)
 {
-	struct json_object *hot = find_flag(segments, "in-reencryption");
+	struct json_object *hot = coffer_segment_flagged(segments, "in-reencryption");
 	uint64_t sum = 0, size;
 
 	if (!nth(segments, 0))
@@ -193,85 +181,40 @@ static int read_pointer(struct json_object *segments, struct coffer_conversion *
 	return 0;
 }
 
-static int read_geometry(struct json_object *segments, struct coffer_conversion *c)
+/* The layout; false: the reencryption is not of the kind that coffer does. */
+static bool read_geometry(struct json_object *json, struct coffer_conversion *c)
 {
 	struct coffer_geometry *g = &c->geometry;
-	struct json_object *final = find_flag(segments, "backup-final");
-	struct json_object *moved = find_flag(segments, "backup-moved-segment");
-	const char *cipher = coffer_json_string(final, "encryption");
-	uint64_t segment_copy;
-
-	if (!cipher || strlen(cipher) >= sizeof(c->cipher) ||
-		coffer_json_u64s(final, "offset", &g->shift) < 0 ||
-		coffer_json_u32(final, "sector_size", &g->sector_size) < 0 ||
-		coffer_json_u64s(find_flag(segments, "backup-previous"), "size", &g->length) < 0 ||
-		coffer_json_u64s(moved, "offset", &segment_copy) < 0 ||
-		!add_u64(segment_copy, g->shift, &g->device))
-		return -EBADMSG;
-	(void)snprintf(c->cipher, sizeof(c->cipher), "%s", cipher);
-	return 0;
-}
-
-/* The keyslot of type reencrypt, and its name; NULL unless there is exactly one. */
-static struct json_object *reencrypt_keyslot(struct json_object *json, const char **ret_name)
-{
-	struct json_object *keyslots = coffer_json_object(json, "keyslots"), *found = NULL;
+	struct json_object *segments = coffer_json_object(json, "segments");
+	struct json_object *previous = coffer_segment_flagged(segments, "backup-previous");
+	struct json_object *final = coffer_segment_flagged(segments, "backup-final");
+	struct json_object *moved = coffer_segment_flagged(segments, "backup-moved-segment");
 	const char *name;
-
-	for (size_t i = 0; i < coffer_json_length(keyslots); i++) {
-		struct json_object *slot = coffer_json_member(keyslots, i, &name);
-
-		if (!text_is(slot, "type", "reencrypt"))
-			continue;
-		if (found)
-			return NULL;
-		found = slot;
-		*ret_name = name;
-	}
-	return found;
-}
-
-/* Is the reencryption of the kind that coffer does? Otherwise *why gets the reason. */
-static bool is_ours(struct json_object *json, struct coffer_conversion *c, const char **why)
-{
-	const char *name;
-	struct json_object *slot = reencrypt_keyslot(json, &name);
+	struct json_object *slot = coffer_keyslot_reencrypt(json, &name);
 	struct json_object *area = coffer_json_object(slot, "area");
-	uint64_t shift = 0;
+	uint64_t segment_copy, shift;
 
-	if (!slot)
-		*why = "it has no reencryption keyslot";
-	else if (!text_is(slot, "mode", "encrypt"))
-		*why = "it is a decryption or a change of key";
-	else if (!text_is(slot, "direction", "backward") || !text_is(area, "type", "datashift"))
-		*why = "it does not shift the data";
-	else if (coffer_json_u64s(area, "shift_size", &shift) < 0 || shift != c->geometry.shift)
-		*why = "its shift is not its data offset";
-	else if (strcmp(c->cipher, COFFER_CIPHER) != 0)
-		*why = "its cipher is not " COFFER_CIPHER;
-	else
-		return true;
-	return false;
+	return coffer_json_u64s(final, "offset", &g->shift) == 0 &&
+	       coffer_json_u32(final, "sector_size", &g->sector_size) == 0 &&
+	       coffer_json_u64s(previous, "size", &g->length) == 0 &&
+	       coffer_json_u64s(moved, "offset", &segment_copy) == 0 &&
+	       add_u64(segment_copy, g->shift, &g->device) && coffer_geometry_check(g, NULL) == 0 &&
+	       text_is(slot, "mode", "encrypt") && text_is(slot, "direction", "backward") &&
+	       text_is(area, "type", "datashift") &&
+	       coffer_json_u64s(area, "shift_size", &shift) == 0 && shift == g->shift &&
+	       text_is(final, "encryption", COFFER_CIPHER);
 }
 
 /* The digest of the volume key: the one that covers the segment flagged backup-final. */
 static struct json_object *volume_key_digest(struct json_object *json)
 {
 	struct json_object *segments = coffer_json_object(json, "segments");
-	struct json_object *digests = coffer_json_object(json, "digests");
-	const char *key;
 	char name[16] = "";
 
 	for (unsigned int i = 0; i < coffer_json_length(segments); i++)
 		if (has_flag(nth(segments, i), "backup-final"))
 			(void)snprintf(name, sizeof(name), "%u", i);
-	for (size_t i = 0; name[0] && i < coffer_json_length(digests); i++) {
-		struct json_object *d = coffer_json_member(digests, i, &key);
-
-		if (coffer_json_array_has(coffer_json_array(d, "segments"), name))
-			return d;
-	}
-	return NULL;
+	return name[0] ? coffer_keyslot_digest(json, "segments", name) : NULL;
 }
 
 static int read_key_size(struct json_object *json, uint32_t *ret)
@@ -309,31 +252,6 @@ static int read_state(struct json_object *json, struct coffer_conversion *c, str
 	return 0;
 }
 
-/* Is it a reencryption that coffer can do? False: @e has the reason. */
-static bool read_kind(struct json_object *json, struct json_object *mandatory,
-	struct coffer_conversion *c, struct coffer_err *e)
-{
-	const char *why = "it moves no segment", *first = coffer_json_item_string(mandatory, 0);
-
-	if (coffer_json_length(mandatory) != 1 || !coffer_json_array_has(mandatory, requirement)) {
-		(void)coffer_err_set(e, EOPNOTSUPP, "its header requires '%s'%s",
-			first ? first : "an unnamed feature",
-			coffer_json_length(mandatory) > 1 ? " and more" : "");
-		return false;
-	}
-	if (read_geometry(coffer_json_object(json, "segments"), c) < 0 || !is_ours(json, c, &why)) {
-		(void)coffer_err_set(e, EOPNOTSUPP,
-			"a reencryption that coffer does not support is in progress: %s", why);
-		return false;
-	}
-	if (coffer_geometry_check(&c->geometry, e) < 0) {
-		(void)coffer_err_wrap(e, -EOPNOTSUPP,
-			"a reencryption that coffer does not support is in progress");
-		return false;
-	}
-	return true;
-}
-
 int coffer_conversion_read(struct json_object *json, enum coffer_luks2_kind *ret_kind,
 	struct coffer_conversion *ret, struct coffer_err *e)
 {
@@ -341,21 +259,32 @@ int coffer_conversion_read(struct json_object *json, enum coffer_luks2_kind *ret
 	struct json_object *mandatory =
 		coffer_json_array(coffer_json_object(config, "requirements"), "mandatory");
 	struct json_object *segments = coffer_json_object(json, "segments");
+	const char *first = coffer_json_item_string(mandatory, 0);
 	struct coffer_conversion c = {0};
 	int r;
 
 	if (coffer_json_length(mandatory) == 0) {
 		/* The requirement and the backups come and go in one commit. */
-		if (find_flag(segments, "backup-final"))
+		if (coffer_segment_flagged(segments, "backup-final"))
 			return coffer_err_set(e, EBADMSG,
 				"its segments are those of a reencryption, but none is required");
 		*ret_kind = COFFER_LUKS2_ENCRYPTED;
 		return 0;
 	}
 	*ret_kind = COFFER_LUKS2_OTHER;
-	ret->hot = find_flag(segments, "in-reencryption") != NULL;
-	if (!read_kind(json, mandatory, &c, e))
+	ret->hot = coffer_segment_flagged(segments, "in-reencryption") != NULL;
+	if (coffer_json_length(mandatory) != 1 || !coffer_json_array_has(mandatory, requirement)) {
+		(void)coffer_err_set(e, EOPNOTSUPP, "its header requires '%s'%s",
+			first ? first : "an unnamed feature",
+			coffer_json_length(mandatory) > 1 ? " and more" : "");
 		return 0;
+	}
+	if (!read_geometry(json, &c)) {
+		(void)coffer_err_set(e, EOPNOTSUPP,
+			"a reencryption that coffer does not support is in progress: not an "
+			"encryption in place with " COFFER_CIPHER);
+		return 0;
+	}
 	r = read_state(json, &c, e);
 	if (r < 0)
 		return r;
@@ -414,7 +343,7 @@ int coffer_conversion_finish(
 	const char *slot, *name;
 	int r;
 
-	if (!reencrypt_keyslot(json, &slot))
+	if (!coffer_keyslot_reencrypt(json, &slot))
 		return coffer_err_set(e, EBADMSG, "the metadata has no reencryption keyslot");
 	end.pointer = 0;
 	end.hot = false;

@@ -24,15 +24,15 @@ struct coffer_conversion {
 	struct coffer_geometry geometry;
 	uint64_t pointer;  /* all from here on is converted; 0: only finalizing is left */
 	bool hot;	   /* stock was interrupted inside a step, which is done again */
-	char cipher[64];   /* as dm-crypt writes it: "aes-xts-plain64" */
 	uint32_t key_size; /* bytes of the volume key */
 };
 
 /* The one cipher of coffer's engine; a conversion with another one is cryptsetup's to resume. */
 #define COFFER_CIPHER "aes-xts-plain64"
 
-/* Read the metadata @json. @ret is filled for CONVERTING; for OTHER only its hot is. OTHER is not
- * an error; @e then has what coffer cannot do. -EBADMSG: the metadata contradicts itself. */
+/* Read the metadata @json; needs no memory. @ret is filled for CONVERTING; for OTHER only its hot
+ * is. OTHER is not an error; @e then has what coffer cannot do. -EBADMSG: the metadata contradicts
+ * itself. */
 int coffer_conversion_read(struct json_object *json, enum coffer_luks2_kind *ret_kind,
 	struct coffer_conversion *ret, struct coffer_err *e);
 

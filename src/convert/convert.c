@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* convert.c - move and encrypt the data, step by step, with a commit after each */
-#include "convert/encrypt.h"
+#include "convert/session.h"
 
 #include <inttypes.h>
 
 #include "base/bytes.h"
 #include "base/err.h"
 #include "convert/engine.h"
-#include "convert/step.h"
 
 /* A slow device takes long for a large piece, and a stop must not wait for it. */
 #define DISCARD_PIECE (UINT64_C(1) << 30)
@@ -40,34 +39,28 @@ static int commit(struct run *run, struct coffer_err *e)
 	return r < 0 ? r : coffer_header_commit(run->s->dev, h, e);
 }
 
-/* False: no more in this run, since the device cannot discard or the caller wants to stop. That
- * does not fail the run, but the result must not claim a discard. */
-static bool discard_piece(struct run *run, uint64_t off, uint64_t n)
-{
-	const struct coffer_stop stop = coffer_session_stop(run->s);
-	struct coffer_encrypt_result *result = run->s->result;
-
-	if (coffer_stop_wanted(&stop) || coffer_dev_discard(run->s->dev, off, n, NULL) < 0) {
-		result->free_space = COFFER_FREE_KEEP;
-		return false;
-	}
-	result->discarded += n;
-	return true;
-}
-
 /* Discard what is free in [@from, @to) of the plain bytes, at its place S bytes above: the step
  * that covers it is committed, so neither ciphertext nor a plain byte that is still needed lies
  * there. What a power cut leaves out is discarded when the run is resumed. */
 static void discard(struct run *run, uint64_t from, uint64_t to)
 {
+	const struct coffer_stop stop = coffer_session_stop(run->s);
 	const struct coffer_geometry *g = &run->c->geometry;
 	struct coffer_jobs jobs = coffer_jobs_of(g, coffer_session_map(run->s), from, to);
+	struct coffer_encrypt_result *result = run->s->result;
 	struct coffer_range f;
 
 	while (run->discard && coffer_jobs_next_free(&jobs, &f))
-		for (uint64_t at = f.start; at < f.end && run->discard; at += DISCARD_PIECE)
-			run->discard = discard_piece(
-				run, at + g->shift, min_u64(DISCARD_PIECE, f.end - at));
+		for (uint64_t at = f.start, n; at < f.end && run->discard; at += n) {
+			n = min_u64(DISCARD_PIECE, f.end - at);
+			run->discard = !coffer_stop_wanted(&stop) &&
+				       coffer_dev_discard(run->s->dev, at + g->shift, n, NULL) == 0;
+			/* No failure, but the result must not claim a discard. */
+			if (!run->discard)
+				result->free_space = COFFER_FREE_KEEP;
+			else
+				result->discarded += n;
+		}
 }
 
 /* Law 3: data durable, then header durable, and only then may the next step write. */
@@ -88,9 +81,9 @@ static int do_step(struct run *run, struct coffer_err *e)
 		if (r < 0)
 			return r;
 	}
-	s->result->moved += step.moved;
-	s->result->scrubbed += step.scrubbed;
-	s->result->filled += step.filled;
+	s->result->moved += step.bytes[COFFER_JOB_MOVE];
+	s->result->scrubbed += step.bytes[COFFER_JOB_SCRUB];
+	s->result->filled += step.bytes[COFFER_JOB_FILL];
 	run->c->pointer = step.from;
 	r = commit(run, e);
 	if (r < 0)
@@ -103,7 +96,6 @@ static int run_steps(struct run *run, struct coffer_err *e)
 {
 	int r;
 
-	coffer_engine_begin(run->en, run->c->pointer, 0);
 	while (run->c->pointer > 0) {
 		const uint64_t at = run->c->pointer;
 
@@ -126,6 +118,7 @@ int coffer_convert(struct coffer_session *s, struct coffer_err *e)
 		.dev = s->dev,
 		.g = &c->geometry,
 		.map = coffer_session_map(s),
+		.from = c->pointer,
 		.key = s->own.key->data,
 		.key_size = s->own.key->size,
 		.threads = s->o->threads,
@@ -137,12 +130,12 @@ int coffer_convert(struct coffer_session *s, struct coffer_err *e)
 	struct run run = {.s = s, .c = c};
 	int r;
 
+	coffer_dev_set_direct(s->dev, coffer_geometry_fits_direct(&c->geometry));
 	r = coffer_engine_open(&setup, &en, e);
 	if (r < 0)
 		return r;
 	run.en = en;
 	run.discard = setup.map && s->own.stored->free_space == COFFER_FREE_DISCARD;
-	coffer_dev_set_direct(s->dev, coffer_geometry_fits_direct(&c->geometry));
 	report_progress(&run);
 	/* The pointer may come from a cache in front of the disk, and one header copy may be torn
 	 * or late. So the same state is committed first: both copies say it, durably, before the

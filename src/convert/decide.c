@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* decide.c - what to do with a disk: a pure function of facts read from it (law 5) */
+/* decide.c - operation, stage and next command of a disk: pure functions of facts read from it */
 #include "convert/decide.h"
 
 #include <errno.h>
@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/findings_text.h"
 #include "base/names.h"
 
 DEFINE_NAMES(coffer_operation_name, enum coffer_operation,
@@ -99,11 +100,11 @@ static enum coffer_operation decide_transition(
 				? "'coffer abort' undoes the placement"
 				: "the filesystem may have been used since, so 'coffer abort' does "
 				  "not overwrite it");
-	if (f->unexpected)
+	if (f->body.unexpected)
 		return DAMAGED("a placement was interrupted, but %" PRIu64
 			       " sectors (the first at byte %" PRIu64
 			       ") hold content that the placement never wrote",
-			f->unexpected, f->first_unexpected);
+			f->body.unexpected, f->body.first_unexpected);
 	return COFFER_OP_REDO_PLACEMENT;
 }
 
@@ -181,4 +182,118 @@ bool coffer_can_abort(enum coffer_operation a, const struct coffer_facts *f)
 	default:
 		return false;
 	}
+}
+
+/* --- the stage, and the command that comes next --- */
+
+DEFINE_NAMES(coffer_stage_name, enum coffer_stage, COFFER_N_STAGES, [COFFER_STAGE_PLAIN] = "plain",
+	[COFFER_STAGE_RESERVED] = "reserved", [COFFER_STAGE_PLACING] = "placing",
+	[COFFER_STAGE_PLACED] = "placed", [COFFER_STAGE_CONVERTING] = "converting",
+	[COFFER_STAGE_WIPE_PENDING] = "wipe-pending", [COFFER_STAGE_ENCRYPTED] = "encrypted",
+	[COFFER_STAGE_UNDOING] = "undoing", [COFFER_STAGE_OTHER] = "other",
+	[COFFER_STAGE_SHRUNK] = "shrunk", [COFFER_STAGE_DAMAGED] = "damaged")
+
+static enum coffer_stage stage_of_plain(const struct coffer_plain_facts *plain)
+{
+	if (plain->luks2 || plain->torn)
+		return COFFER_STAGE_DAMAGED;
+	if (plain->luks)
+		return COFFER_STAGE_ENCRYPTED;
+	return plain->ready ? COFFER_STAGE_RESERVED : COFFER_STAGE_PLAIN;
+}
+
+enum coffer_stage coffer_stage_of(enum coffer_operation a, const struct coffer_facts *f,
+	const struct coffer_plain_facts *plain)
+{
+	static const enum coffer_stage stages[COFFER_N_OPERATIONS] = {
+		[COFFER_OP_UNKNOWN] = COFFER_STAGE_DAMAGED,
+		[COFFER_OP_REDO_PLACEMENT] = COFFER_STAGE_PLACING,
+		[COFFER_OP_FINISH_PLACEMENT] = COFFER_STAGE_PLACING,
+		[COFFER_OP_CONVERT] = COFFER_STAGE_CONVERTING,
+		[COFFER_OP_FINALIZE] = COFFER_STAGE_WIPE_PENDING,
+		[COFFER_OP_SYNC_FINAL] = COFFER_STAGE_ENCRYPTED,
+		[COFFER_OP_ENCRYPTED] = COFFER_STAGE_ENCRYPTED,
+		[COFFER_OP_FINISH_UNDO] = COFFER_STAGE_UNDOING,
+		[COFFER_OP_OTHER] = COFFER_STAGE_OTHER,
+		[COFFER_OP_SHRUNK] = COFFER_STAGE_SHRUNK,
+		[COFFER_OP_DAMAGED] = COFFER_STAGE_DAMAGED,
+	};
+
+	if (a == COFFER_OP_START)
+		return stage_of_plain(plain);
+	/* hot: stock has begun a step, so more than the header was written */
+	if (a == COFFER_OP_CONVERT && f->conversion.pointer == f->conversion.geometry.length &&
+		!f->conversion.hot)
+		return COFFER_STAGE_PLACED;
+	return (unsigned int)a < COFFER_N_OPERATIONS ? stages[a] : COFFER_STAGE_DAMAGED;
+}
+
+enum coffer_next coffer_next_of(enum coffer_stage s, const struct coffer_facts *f)
+{
+	static const enum coffer_next nexts[COFFER_N_STAGES] = {
+		[COFFER_STAGE_PLAIN] = COFFER_NEXT_PLAN,
+		[COFFER_STAGE_RESERVED] = COFFER_NEXT_ENCRYPT,
+		[COFFER_STAGE_PLACING] = COFFER_NEXT_ENCRYPT,
+		[COFFER_STAGE_PLACED] = COFFER_NEXT_ENCRYPT,
+		[COFFER_STAGE_CONVERTING] = COFFER_NEXT_ENCRYPT,
+		[COFFER_STAGE_WIPE_PENDING] = COFFER_NEXT_ENCRYPT,
+		[COFFER_STAGE_ENCRYPTED] = COFFER_NEXT_VERIFY,
+		[COFFER_STAGE_UNDOING] = COFFER_NEXT_ABORT,
+		[COFFER_STAGE_OTHER] = COFFER_NEXT_STOCK_RESUME,
+		[COFFER_STAGE_DAMAGED] = COFFER_NEXT_LOOK,
+	};
+
+	/* newest < 0: LUKS1, which has one header */
+	if (s == COFFER_STAGE_ENCRYPTED && f->header.newest < 0)
+		return COFFER_NEXT_NOTHING;
+	if (s == COFFER_STAGE_ENCRYPTED && !f->header.agree)
+		return COFFER_NEXT_REPAIR;
+	if (s == COFFER_STAGE_OTHER && f->conversion.hot)
+		return COFFER_NEXT_STOCK_REPAIR;
+	if (s == COFFER_STAGE_OTHER && f->is_file)
+		return COFFER_NEXT_STOCK_RESUME_FILE;
+	return (unsigned int)s < COFFER_N_STAGES ? nexts[s] : COFFER_NEXT_NOTHING;
+}
+
+size_t coffer_next_words(enum coffer_next next, const char *ret[COFFER_NEXT_WORDS])
+{
+	static const char *const commands[COFFER_N_NEXTS][COFFER_NEXT_WORDS] = {
+		[COFFER_NEXT_PLAN] = {"coffer", "plan"},
+		[COFFER_NEXT_ENCRYPT] = {"coffer", "encrypt"},
+		[COFFER_NEXT_ABORT] = {"coffer", "abort"},
+		[COFFER_NEXT_REPAIR] = {"coffer", "repair"},
+		[COFFER_NEXT_LOOK] = {"coffer", "repair", "--dry-run"},
+		[COFFER_NEXT_VERIFY] = {"coffer", "verify"},
+		[COFFER_NEXT_STOCK_RESUME] = {"cryptsetup", "reencrypt", "--resume-only"},
+		[COFFER_NEXT_STOCK_RESUME_FILE] = {"cryptsetup", "reencrypt", "--resume-only",
+			"--force-offline-reencrypt"},
+		[COFFER_NEXT_STOCK_REPAIR] = {"cryptsetup", "repair"},
+	};
+	size_t n = 0;
+
+	memcpy(ret, commands[next], sizeof(commands[next]));
+	while (ret[n])
+		n++;
+	return n;
+}
+
+int coffer_operation_finding(enum coffer_operation op, const struct coffer_facts *f,
+	const char *device, const char *why, struct coffer_finding *ret)
+{
+	const uint64_t size = f->header.newest >= 0 ? f->conversion.geometry.device
+						    : f->transition.geometry.device;
+	const char *words[COFFER_NEXT_WORDS];
+
+	if (op == COFFER_OP_SHRUNK)
+		return coffer_finding_make(ret, COFFER_TEXT_SHRUNK,
+			COFFER_WITH(COFFER_ARG_NUMBER("device_bytes", f->device_size),
+				COFFER_ARG_NUMBER("conversion_bytes", size)),
+			NULL);
+	if (op == COFFER_OP_DAMAGED)
+		return coffer_finding_make(ret, COFFER_TEXT_DAMAGED,
+			COFFER_WITH(COFFER_ARG_TEXT("reason", why)),
+			COFFER_RUN("coffer", "repair", "--dry-run", device));
+	words[coffer_next_words(coffer_next_of(COFFER_STAGE_OTHER, f), words)] = device;
+	return coffer_finding_make(ret, COFFER_TEXT_OTHER,
+		COFFER_WITH(COFFER_ARG_TEXT("reason", f->kind_reason.msg)), words);
 }

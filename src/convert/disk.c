@@ -10,7 +10,6 @@
 #include "base/err.h"
 #include "base/findings.h"
 #include "base/quote.h"
-#include "convert/stage.h"
 #include "luks2/copy.h"
 #include "luks2/locks.h"
 
@@ -18,11 +17,6 @@ enum {
 	PIECE = 1 << 20,
 	EMPTY = 17 << 20 /* a header area and the first of the data */
 };
-
-bool coffer_geometry_fits_direct(const struct coffer_geometry *g)
-{
-	return g->device % COFFER_BLOCK == 0 && g->length % COFFER_BLOCK == 0;
-}
 
 int coffer_dev_hash(struct coffer_dev *d, uint64_t off, uint64_t n, uint8_t ret[COFFER_SHA256_SIZE],
 	struct coffer_err *e)
@@ -44,6 +38,16 @@ int coffer_dev_hash(struct coffer_dev *d, uint64_t off, uint64_t n, uint8_t ret[
 	if (coffer_digest_end(TAKE_PTR(digest), ret, NULL) < 0)
 		return coffer_err_set(e, EIO, "libcrypto failed to hash");
 	return 0;
+}
+
+int coffer_dev_check_hash(struct coffer_dev *d, uint64_t off, uint64_t n,
+	const uint8_t want[COFFER_SHA256_SIZE], bool *ret, struct coffer_err *e)
+{
+	uint8_t hash[COFFER_SHA256_SIZE];
+	const int r = coffer_dev_hash(d, off, n, hash, e);
+
+	*ret = r == 0 && memcmp(hash, want, sizeof(hash)) == 0;
+	return r;
 }
 
 int coffer_record_read(struct coffer_dev *d, uint64_t off, struct coffer_record *ret,
@@ -114,18 +118,6 @@ static int find_record(struct coffer_disk *disk, const struct coffer_geometry *g
 	return 0;
 }
 
-static int check_segment(
-	struct coffer_disk *disk, const struct coffer_record *rec, struct coffer_err *e)
-{
-	const struct coffer_geometry *g = &rec->geometry;
-	uint8_t hash[COFFER_SHA256_SIZE];
-	int r;
-
-	r = coffer_dev_hash(disk->dev, coffer_segment_copy_offset(g), g->shift, hash, e);
-	disk->facts.segment_intact = r == 0 && memcmp(hash, rec->segment_hash, sizeof(hash)) == 0;
-	return r;
-}
-
 static int read_image(
 	struct coffer_disk *disk, const struct coffer_record *rec, struct coffer_err *e)
 {
@@ -175,7 +167,6 @@ static int compare_segment(
 {
 	_cleanup_free_ uint8_t *now = coffer_dev_buffer(3 * PIECE);
 	const uint64_t shift = rec->geometry.shift;
-	struct coffer_placed sum = {0};
 	uint8_t *segment, *image;
 	int r;
 
@@ -190,13 +181,10 @@ static int compare_segment(
 		if (r < 0)
 			return r;
 		coffer_image_expand(rec, disk->image, at, image, n);
-		r = coffer_placement_compare(rec, at, now, segment, image, n, &sum);
+		r = coffer_placement_compare(rec, at, now, segment, image, n, &disk->facts.body);
 		if (r < 0)
 			return coffer_err_errno(e, -r, "compare the moved segment");
 	}
-	disk->facts.unexpected = sum.unexpected;
-	disk->facts.first_unexpected = sum.first_unexpected;
-	disk->facts.placed = sum.placed;
 	return 0;
 }
 
@@ -204,7 +192,7 @@ static int compare_segment(
 static int examine_transition(struct coffer_disk *disk, struct coffer_err *e)
 {
 	struct coffer_facts *f = &disk->facts;
-	const struct coffer_transition *t = &f->transition;
+	const struct coffer_record *t = &f->transition;
 	const struct coffer_record *rec;
 	int r;
 
@@ -223,7 +211,8 @@ static int examine_transition(struct coffer_disk *disk, struct coffer_err *e)
 		return 0;
 	rec = &f->record[f->has_record[COFFER_RECORD_UNDO] ? COFFER_RECORD_UNDO
 							   : COFFER_RECORD_PLACE];
-	r = check_segment(disk, rec, e);
+	r = coffer_dev_check_hash(disk->dev, coffer_segment_copy_offset(&rec->geometry),
+		rec->geometry.shift, rec->segment_hash, &f->segment_intact, e);
 	if (r < 0)
 		return r;
 	r = check_masked(disk, rec, e);
@@ -276,16 +265,12 @@ int coffer_facts_read_header(struct coffer_dev *d, struct coffer_facts *f,
 	if (r < 0 || !*ret)
 		return r;
 	/* The copy that does not count may describe a conversion all the same. */
-	if ((*ret)->other_json) {
-		r = coffer_conversion_read((*ret)->other_json, &other, &f->conversion, NULL);
-		f->other_converting = r == 0 && other == COFFER_LUKS2_CONVERTING;
-	}
-	if (r != -ENOMEM)
-		f->kind_error = coffer_conversion_read(
-			(*ret)->json, &f->kind, &f->conversion, &f->kind_reason);
-	/* Without memory nothing is known of the disk: it is not damaged. */
-	if (r == -ENOMEM || f->kind_error == -ENOMEM)
-		return coffer_err_errno(e, ENOMEM, "read the segments of %s", d->name);
+	f->other_converting =
+		(*ret)->other_json &&
+		coffer_conversion_read((*ret)->other_json, &other, &f->conversion, NULL) == 0 &&
+		other == COFFER_LUKS2_CONVERTING;
+	f->kind_error =
+		coffer_conversion_read((*ret)->json, &f->kind, &f->conversion, &f->kind_reason);
 	return 0;
 }
 
@@ -358,39 +343,19 @@ void coffer_disk_reset(struct coffer_disk *disk)
 	memset(disk, 0, sizeof(*disk));
 }
 
-/* Row @t of the findings about @disk, as an error. */
-static int refuse(const struct coffer_disk *disk, enum coffer_text t,
-	const struct coffer_argument *arguments, const char *const *remedy, struct coffer_err *e)
-{
-	_cleanup_finding_ struct coffer_finding f = {0};
-	const int r = coffer_finding_make(&f, t, arguments, remedy);
-
-	return r < 0 ? coffer_err_errno(e, -r, "examine %s", disk->dev->name)
-		     : coffer_err_from_finding(e, disk->dev->name, &f);
-}
-
 int coffer_disk_refuse(const struct coffer_disk *disk, struct coffer_err *e)
 {
-	const struct coffer_facts *f = &disk->facts;
-	const char *name = disk->dev->name, *words[COFFER_NEXT_WORDS];
+	_cleanup_finding_ struct coffer_finding f = {0};
+	const char *name = disk->dev->name;
 	int r;
 
 	switch (disk->operation) {
 	case COFFER_OP_SHRUNK:
-		return refuse(disk, COFFER_TEXT_SHRUNK,
-			COFFER_WITH(COFFER_ARG_NUMBER("device_bytes", f->device_size),
-				COFFER_ARG_NUMBER("conversion_bytes",
-					f->header.newest >= 0 ? f->conversion.geometry.device
-							      : f->transition.geometry.device)),
-			NULL, e);
 	case COFFER_OP_OTHER:
-		return refuse(disk, COFFER_TEXT_OTHER,
-			COFFER_WITH(COFFER_ARG_TEXT("reason", f->kind_reason.msg)),
-			coffer_stock_command(f, name, words), e);
 	case COFFER_OP_DAMAGED:
-		return refuse(disk, COFFER_TEXT_DAMAGED,
-			COFFER_WITH(COFFER_ARG_TEXT("reason", disk->why)),
-			COFFER_RUN("coffer", "repair", "--dry-run", name), e);
+		r = coffer_operation_finding(disk->operation, &disk->facts, name, disk->why, &f);
+		return r < 0 ? coffer_err_errno(e, -r, "examine %s", name)
+			     : coffer_err_from_finding(e, name, &f);
 	case COFFER_OP_CONVERT:
 	case COFFER_OP_FINALIZE:
 		if (disk->header->seqid <= COFFER_LAST_SEQID)

@@ -36,13 +36,12 @@ int coffer_facts_read_header(struct coffer_dev *d, struct coffer_facts *f,
 int coffer_disk_examine(struct coffer_dev *d, struct coffer_disk *ret, struct coffer_err *e);
 void coffer_disk_reset(struct coffer_disk *disk); /* frees what examine allocated */
 
-/* Is every transfer of a conversion of layout @g aligned for direct I/O? If not, all transfers use
- * the page cache, since direct and cached transfers to one block do not mix. */
-bool coffer_geometry_fits_direct(const struct coffer_geometry *g);
-
 /* SHA-256 of [off, off + n) of the device. */
 int coffer_dev_hash(struct coffer_dev *d, uint64_t off, uint64_t n, uint8_t ret[COFFER_SHA256_SIZE],
 	struct coffer_err *e);
+/* Is it @want? */
+int coffer_dev_check_hash(struct coffer_dev *d, uint64_t off, uint64_t n,
+	const uint8_t want[COFFER_SHA256_SIZE], bool *ret, struct coffer_err *e);
 /* The record in the block at byte @off. No whole one: *ret_found is false. */
 int coffer_record_read(struct coffer_dev *d, uint64_t off, struct coffer_record *ret,
 	bool *ret_found, struct coffer_err *e);
@@ -51,8 +50,7 @@ int coffer_segment_read(struct coffer_dev *d, const struct coffer_geometry *g, u
 	size_t n, uint8_t *now, uint8_t *copy, struct coffer_err *e);
 
 /* Is there content that libblkid, which has found @content, does not know? A volume whose header is
- * overwritten has. A disk with as many zeros at its start as a usual header area counts as empty.
- */
+ * overwritten has. Zeros at the start, as long as a usual header area, count as an empty disk. */
 int coffer_dev_has_unknown_content(struct coffer_dev *d, const struct coffer_content *content,
 	bool *ret, struct coffer_err *e);
 

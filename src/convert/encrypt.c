@@ -11,7 +11,6 @@
 #include "base/err.h"
 #include "base/quote.h"
 #include "block/open.h"
-#include "convert/encrypt.h"
 #include "convert/image.h"
 #include "convert/moved_segment.h"
 #include "convert/new_header.h"
@@ -233,13 +232,6 @@ static int operate(struct coffer_session *s, bool *ret_done, struct coffer_err *
 	}
 }
 
-/* Does operation @op work on the volume that is there, and so need its reencryption lock? */
-static bool needs_lock(enum coffer_operation op)
-{
-	return op != COFFER_OP_START && op != COFFER_OP_ENCRYPTED && op != COFFER_OP_OTHER &&
-	       op != COFFER_OP_DAMAGED;
-}
-
 static int report_volume(struct coffer_session *s, struct coffer_err *e)
 {
 	const struct coffer_disk *disk = &s->disk;
@@ -253,7 +245,7 @@ static int report_volume(struct coffer_session *s, struct coffer_err *e)
 			ret, &disk->facts.record[COFFER_RECORD_PLACE].geometry, "");
 	if (!coffer_disk_is_converting(disk))
 		return 0;
-	coffer_result_set_geometry(ret, &c->geometry, c->cipher);
+	coffer_result_set_geometry(ret, &c->geometry, COFFER_CIPHER);
 	/* A placement or an undo does not need the map, and an unreadable one must not stop it. */
 	if (disk->operation == COFFER_OP_CONVERT || disk->operation == COFFER_OP_FINALIZE ||
 		s->o->dry_run)
@@ -282,15 +274,17 @@ static int derive_first(struct coffer_session *s, struct coffer_err *e)
 /* Take the lock of the volume that is there. */
 static int lock_volume(struct coffer_session *s, struct coffer_err *e)
 {
+	const enum coffer_operation op = s->disk.operation;
 	const char *uuid = coffer_volume_uuid(&s->disk.facts);
 	int r;
 
 	if (!uuid) /* the volume whose lock is held is gone; a new one gets another UUID */
 		coffer_lock_free(TAKE_PTR(s->own.reencryption));
-	if (!uuid || !needs_lock(s->disk.operation))
-		return 0;
+	if (!uuid || op == COFFER_OP_START || op == COFFER_OP_ENCRYPTED || op == COFFER_OP_OTHER ||
+		op == COFFER_OP_DAMAGED)
+		return 0; /* no work on the volume that is there */
 	if (coffer_disk_is_converting(&s->disk) && s->o->serialize_memory_hard_pbkdf &&
-		!s->own.key && !s->o->dry_run && s->disk.operation != COFFER_OP_FINISH_UNDO) {
+		!s->own.key && !s->o->dry_run && op != COFFER_OP_FINISH_UNDO) {
 		r = derive_first(s, e);
 		if (r < 0)
 			return r;
@@ -355,10 +349,4 @@ int coffer_resume(const struct coffer_encrypt_options *o, struct coffer_encrypt_
 
 	resume.resume_only = true;
 	return coffer_session_run(NULL, &resume, coffer_encrypt_run, ret, e);
-}
-
-int coffer_encrypt_dev(struct coffer_dev *dev, const struct coffer_encrypt_options *o,
-	struct coffer_encrypt_result *ret, struct coffer_err *e)
-{
-	return coffer_session_run(dev, o, coffer_encrypt_run, ret, e);
 }

@@ -43,13 +43,9 @@ struct pending {
 };
 
 struct coffer_engine {
-	struct coffer_dev *dev;
-	const struct coffer_geometry *g;
-	const struct coffer_used_map *map;
-	struct coffer_stop stop;
+	struct coffer_engine_setup s; /* without the key */
 	unsigned int threads;
-	bool started; /* threads were started, or none can be had */
-	bool alone;   /* all is done on the caller's thread, in order */
+	bool alone; /* all is done on the caller's thread, in order */
 	struct coffer_xts *xts[COFFER_MAX_THREADS];
 	uint8_t *bufs;				/* of all slots, in one piece */
 	uint8_t *check_buf[COFFER_MAX_THREADS]; /* to read back: two pieces each */
@@ -63,11 +59,11 @@ struct coffer_engine {
 	struct coffer_err e;
 	uint64_t failed_step;
 	struct pending steps[AHEAD];
-	uint64_t first;	   /* number of the step that is written next, or now */
-	uint64_t listing;  /* ... that is being listed */
-	bool any_listing;  /* there is one */
-	bool may_write;	   /* step @first may be written */
-	uint64_t p, floor; /* where the step after the one being listed ends; where all end */
+	uint64_t first;	  /* number of the step that is written next, or now */
+	uint64_t listing; /* ... that is being listed */
+	bool any_listing; /* there is one */
+	bool may_write;	  /* step @first may be written */
+	uint64_t p;	  /* where the step after the one being listed ends */
 	struct coffer_jobs jobs;
 	double interval; /* seconds per byte, of the rate */
 	double not_before;
@@ -85,7 +81,7 @@ static int fill_piece(struct coffer_engine *en, unsigned int thread, const struc
 	int r;
 
 	if (j->kind == COFFER_JOB_MOVE) {
-		r = coffer_dev_read(en->dev, buf, j->n, coffer_plain_offset(en->g, j->x), e);
+		r = coffer_dev_read(en->s.dev, buf, j->n, coffer_plain_offset(en->s.g, j->x), e);
 		if (r < 0)
 			return r;
 	} else {
@@ -97,25 +93,16 @@ static int fill_piece(struct coffer_engine *en, unsigned int thread, const struc
 	return 0;
 }
 
-/* [from+S, to+S) holds no plain byte that is not somewhere else: by the rule for steps no used byte
- * lies in [from+S, to), so this goes over what earlier steps, whose commits are durable, have moved
- * up by S, over what is free, or into the gap. */
-static int write_piece(struct coffer_engine *en, const struct coffer_job *j, const uint8_t *buf,
-	struct coffer_err *e)
-{
-	return coffer_dev_write(en->dev, buf, j->n, j->x + en->g->shift, e);
-}
-
 /* Read back, decrypt, compare. @buf has space for two pieces. */
 static int check_piece(struct coffer_engine *en, unsigned int thread, const struct coffer_job *j,
 	struct coffer_err *e)
 {
-	const uint64_t at = j->x + en->g->shift;
+	const uint64_t at = j->x + en->s.g->shift;
 	uint8_t *buf = en->check_buf[thread], *plain = buf + PIECE;
 	int r;
 
-	coffer_dev_forget(en->dev, at, j->n);
-	r = coffer_dev_read(en->dev, buf, j->n, at, e);
+	coffer_dev_forget(en->s.dev, at, j->n);
+	r = coffer_dev_read(en->s.dev, buf, j->n, at, e);
 	if (r < 0)
 		return r;
 	if (coffer_xts_decrypt(en->xts[thread], j->x, buf, j->n) < 0)
@@ -123,19 +110,10 @@ static int check_piece(struct coffer_engine *en, unsigned int thread, const stru
 	memset(plain, 0, j->n);
 	/* No step writes over its own source, so it is what it was. */
 	if (j->kind == COFFER_JOB_MOVE)
-		r = coffer_dev_read(en->dev, plain, j->n, coffer_plain_offset(en->g, j->x), e);
+		r = coffer_dev_read(en->s.dev, plain, j->n, coffer_plain_offset(en->s.g, j->x), e);
 	if (r < 0)
 		return r;
-	return memcmp(buf, plain, j->n) == 0 ? 0 : coffer_dev_mismatch(en->dev, at, e);
-}
-
-static void count_piece(struct coffer_step *s, const struct coffer_job *j)
-{
-	uint64_t *const sum[] = {[COFFER_JOB_MOVE] = &s->moved,
-		[COFFER_JOB_SCRUB] = &s->scrubbed,
-		[COFFER_JOB_FILL] = &s->filled};
-
-	*sum[j->kind] += j->n;
+	return memcmp(buf, plain, j->n) == 0 ? 0 : coffer_dev_mismatch(en->s.dev, at, e);
 }
 
 /* --- what comes next; with the lock --------------------------------------------------------- */
@@ -150,13 +128,13 @@ static bool begin_step(struct coffer_engine *en)
 {
 	struct pending *s;
 
-	if (en->p <= en->floor || en->listing - en->first >= AHEAD)
+	if (en->p <= en->s.to || en->listing - en->first >= AHEAD)
 		return false;
 	s = step_number(en, en->listing);
 	*s = (struct pending){.done = {.to = en->p}};
-	s->done.from = coffer_next_step(en->g, en->map, en->p);
+	s->done.from = coffer_next_step(en->s.g, en->s.map, en->p);
 	en->p = s->done.from;
-	en->jobs = coffer_jobs_of(en->g, en->map, s->done.from, s->done.to);
+	en->jobs = coffer_jobs_of(en->s.g, en->s.map, s->done.from, s->done.to);
 	en->any_listing = true;
 	return true;
 }
@@ -226,7 +204,10 @@ static struct slot *find_slot(struct coffer_engine *en, enum slot_state state)
 	return NULL;
 }
 
-/* Write a piece of the step that may be written. False: none is ready. */
+/* Write a piece of the step that may be written. False: none is ready.
+ * [from+S, to+S) holds no plain byte that is not somewhere else: by the rule for steps no used byte
+ * lies in [from+S, to), so this goes over what earlier steps, whose commits are durable, have moved
+ * up by S, over what is free, or into the gap. */
 static bool write_one(struct coffer_engine *en)
 {
 	struct slot *s = en->may_write ? find_slot(en, READY) : NULL;
@@ -238,12 +219,12 @@ static bool write_one(struct coffer_engine *en)
 		return false;
 	s->state = WRITING;
 	coffer_threads_unlock(en->workers);
-	r = write_piece(en, &s->job, s->buf, &e);
+	r = coffer_dev_write(en->s.dev, s->buf, s->job.n, s->job.x + en->s.g->shift, &e);
 	coffer_threads_lock(en->workers);
 	s->state = FREE;
 	step = step_number(en, s->step);
 	step->open--;
-	count_piece(&step->done, &s->job);
+	step->done.bytes[s->job.kind] += s->job.n;
 	note_failure(en, s->step, r, &e);
 	/* There is a free slot, or the step's end. */
 	coffer_threads_wake(en->workers);
@@ -327,7 +308,7 @@ static int wait_until(
 		if (wait > 0)
 			coffer_threads_wait(en->workers, wait < ASK_STOP ? wait : ASK_STOP);
 		/* Nothing holds up a step that is not to be followed by another one. */
-		if (en->interval > 0 && coffer_stop_wanted(&en->stop)) {
+		if (en->interval > 0 && coffer_stop_wanted(&en->s.stop)) {
 			en->interval = 0;
 			coffer_threads_wake(en->workers);
 		}
@@ -363,25 +344,11 @@ int coffer_engine_verify(
 	int r;
 
 	coffer_threads_lock(en->workers);
-	en->checks = coffer_jobs_of(en->g, en->map, s->from, s->to);
+	en->checks = coffer_jobs_of(en->s.g, en->s.map, s->from, s->to);
 	en->checks_left = true;
 	r = wait_until(en, is_checked, e);
 	coffer_threads_unlock(en->workers);
 	return r;
-}
-
-void coffer_engine_begin(struct coffer_engine *en, uint64_t p, uint64_t floor)
-{
-	coffer_threads_lock(en->workers);
-	en->p = p;
-	en->floor = floor;
-	coffer_threads_wake(en->workers);
-	coffer_threads_unlock(en->workers);
-	if (en->alone || en->started)
-		return;
-	en->started = true;
-	/* Where no thread can be had, the caller's does the same work. */
-	en->alone = coffer_threads_start(en->workers, en->threads, work, en) == 0;
 }
 
 /* --- set-up --------------------------------------------------------------------------------- */
@@ -395,8 +362,7 @@ static unsigned int number_of_threads(unsigned int wanted)
 	return wanted < COFFER_MAX_THREADS ? wanted : COFFER_MAX_THREADS;
 }
 
-static int open_all(
-	struct coffer_engine *en, const struct coffer_engine_setup *s, struct coffer_err *e)
+static int allocate(struct coffer_engine *en, const uint8_t *key, struct coffer_err *e)
 {
 	const unsigned int slots = en->alone ? 1 : SLOTS;
 
@@ -408,11 +374,11 @@ static int open_all(
 		en->slot[i].buf = en->bufs + i * (size_t)PIECE;
 	for (unsigned int i = 0; i < en->threads; i++) {
 		const int r =
-			coffer_xts_new(s->key, s->key_size, s->g->sector_size, &en->xts[i], e);
+			coffer_xts_new(key, en->s.key_size, en->s.g->sector_size, &en->xts[i], e);
 
 		if (r < 0)
 			return r;
-		if (!s->verify)
+		if (!en->s.verify)
 			continue;
 		en->check_buf[i] = coffer_dev_buffer(2 * (size_t)PIECE);
 		if (!en->check_buf[i])
@@ -429,16 +395,18 @@ int coffer_engine_open(
 
 	if (!en)
 		return coffer_err_errno(e, ENOMEM, "set up the engine");
-	en->dev = s->dev;
-	en->g = s->g;
-	en->map = s->map;
-	en->stop = s->stop;
+	en->s = *s;
+	en->s.key = NULL;
+	en->p = s->from;
 	en->threads = number_of_threads(s->threads);
 	en->alone = en->threads == 1;
 	en->interval = s->max_rate ? 1.0 / (double)s->max_rate : 0;
-	r = open_all(en, s, e);
+	r = allocate(en, s->key, e);
 	if (r < 0)
 		return r;
+	/* Where no thread can be had, the caller's does the same work. */
+	if (!en->alone && coffer_threads_start(en->workers, en->threads, work, en) == 0)
+		en->alone = true;
 	*ret = TAKE_PTR(en);
 	return 0;
 }

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* engine.h - what moves and encrypts the bytes of a conversion, on several threads
  *
- * It knows nothing of headers, commits and flushes: convert.c puts those around each step, and so
- * does the measurement of a machine's speed. Reading and encrypting run ahead of the step that may
- * be written, across commits, as far as the buffers reach; nothing of a step is written before it
- * is asked for. */
+ * Its caller puts flush and commit around each step. Reading and encrypting run ahead of the step
+ * that may be written, across commits, as far as the buffers reach; nothing of a step is written
+ * before it is asked for. */
 #pragma once
 #include "base/crypto.h"
 #include "coffer/encrypt.h"
-#include "convert/geometry.h"
-#include "convert/used_map.h"
+#include "convert/step.h"
 #include "io/child.h"
 #include "io/dev.h"
 
@@ -17,6 +15,7 @@ struct coffer_engine_setup {
 	struct coffer_dev *dev; /* borrowed, as all that follows but the key */
 	const struct coffer_geometry *g;
 	const struct coffer_used_map *map; /* NULL: everything is used */
+	uint64_t from, to;		   /* the steps go from this pointer down to that one */
 	const uint8_t *key;		   /* copied */
 	size_t key_size;
 	/* As in coffer/encrypt.h. 1: all work is done on the caller's thread, in order. */
@@ -29,6 +28,7 @@ struct coffer_engine_setup {
 
 struct coffer_engine;
 
+/* Reading begins at once: the device is in the mode that it keeps until coffer_engine_close. */
 int coffer_engine_open(
 	const struct coffer_engine_setup *s, struct coffer_engine **ret, struct coffer_err *e);
 /* Waits for what is under way. NULL is fine. */
@@ -36,13 +36,10 @@ void coffer_engine_close(struct coffer_engine *en);
 DEFINE_CLEANUP(struct coffer_engine *, engine, coffer_engine_close);
 #define _cleanup_engine_ _cleanup_(cleanup_engine)
 
-/* Steps from pointer @p down to @floor are next; reading begins. Again only after the last step. */
-void coffer_engine_begin(struct coffer_engine *en, uint64_t p, uint64_t floor);
-
 /* What a step has written. */
 struct coffer_step {
 	uint64_t from, to; /* plain bytes */
-	uint64_t moved, scrubbed, filled;
+	uint64_t bytes[COFFER_N_JOB_KINDS];
 };
 
 /* Write the next step: what it moves, scrubs and fills. Not flushed. */

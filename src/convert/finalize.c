@@ -5,7 +5,6 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "convert/encrypt.h"
 #include "convert/used.h"
 #include "convert/volume.h"
 
@@ -33,22 +32,6 @@ static int may_wipe_all(
 	return 0;
 }
 
-/* Sectors that are byte by byte the moved segment become random. By sectors, since an earlier wipe
- * may have been torn at any of them. */
-static bool wipe_equal_sectors(
-	uint8_t *there, const uint8_t *segment, const uint8_t *random, size_t n)
-{
-	bool changed = false;
-
-	for (size_t k = 0; k < n; k += COFFER_SECTOR) {
-		if (memcmp(there + k, segment + k, COFFER_SECTOR) != 0)
-			continue;
-		memcpy(there + k, random + k, COFFER_SECTOR);
-		changed = true;
-	}
-	return changed;
-}
-
 /* Where something else may lie in the copy's place, only what equals the plain moved segment is
  * wiped: what the volume keeps there is ciphertext and cannot. */
 static int wipe_equal(struct coffer_session *s, struct coffer_volume *v, uint64_t at,
@@ -57,6 +40,7 @@ static int wipe_equal(struct coffer_session *s, struct coffer_volume *v, uint64_
 	const uint64_t copy = coffer_segment_copy_offset(&s->disk.facts.conversion.geometry);
 	_cleanup_free_ uint8_t *segment = coffer_dev_buffer(PIECE);
 	_cleanup_free_ uint8_t *there = coffer_dev_buffer(PIECE);
+	bool changed = false;
 	int r;
 
 	if (!segment || !there)
@@ -67,12 +51,17 @@ static int wipe_equal(struct coffer_session *s, struct coffer_volume *v, uint64_
 	r = coffer_dev_read(s->dev, there, n, copy + at, e);
 	if (r < 0)
 		return r;
-	if (memcmp(there, segment, n) != 0)
-		s->result->segment_copy_kept = true;
-	/* Other sectors are written as they were read: nothing else writes to the device. */
-	if (!wipe_equal_sectors(there, segment, random, n))
-		return 0;
-	return coffer_dev_write(s->dev, there, n, copy + at, e);
+	/* By sectors, since an earlier wipe may have been torn at any of them. Other sectors are
+	 * written as they were read: nothing else writes to the device. */
+	for (size_t k = 0; k < n; k += COFFER_SECTOR) {
+		if (memcmp(there + k, segment + k, COFFER_SECTOR) == 0) {
+			memcpy(there + k, random + k, COFFER_SECTOR);
+			changed = true;
+		} else {
+			s->result->segment_copy_kept = true;
+		}
+	}
+	return changed ? coffer_dev_write(s->dev, there, n, copy + at, e) : 0;
 }
 
 /* Random bytes, as stock does: zeros would show where the copy was. */

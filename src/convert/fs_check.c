@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* fs_check.c - run a filesystem's own checker on the plain filesystem of a disk */
-#include "convert/fs_check.h"
+#include "convert/session.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "block/open.h"
 #include "convert/moved_segment.h"
+#include "convert/place.h"
 #include "fs/btrfs.h"
 #include "fs/fsck.h"
 
@@ -62,20 +63,26 @@ static int forget_copy(
 	return r < 0 ? r : coffer_dev_flush(s->dev, e);
 }
 
-int coffer_fs_check_undone(struct coffer_session *s, const struct coffer_geometry *g, bool kept,
-	const struct coffer_stop *stop, struct coffer_err *e)
+int coffer_fs_undo_stock(
+	struct coffer_session *s, const struct coffer_geometry *layout, struct coffer_err *e)
 {
+	const struct coffer_geometry g = *layout; /* @layout may be of the disk as it is now */
+	const bool kept = s->disk.facts.transition_error != 0;
+	const struct coffer_stop stop = coffer_session_stop(s);
 	struct coffer_moved_segment v = {0};
 	struct coffer_err why = {0};
 	bool plain;
 	int r;
 
+	r = coffer_place_undo_stock(&s->disk, &g, e);
+	if (r < 0)
+		return r;
 	r = examine(s, &v, &plain, e);
 	if (r < 0 || !plain)
 		return r;
-	r = coffer_fs_check(s->dev, &v.plain, stop, &why);
+	r = coffer_fs_check(s->dev, &v.plain, &stop, &why);
 	if (r == 0)
-		return forget_copy(s, g, e);
+		return forget_copy(s, &g, e);
 	if (r != -EBADMSG)
 		return 0;
 	r = coffer_err_needs_repair(e, EUCLEAN,
@@ -84,6 +91,6 @@ int coffer_fs_check_undone(struct coffer_session *s, const struct coffer_geometr
 		s->dev->name, why.msg);
 	if (kept)
 		coffer_err_append(e, "; what was overwritten is kept from byte %" PRIu64 " on",
-			coffer_gap_offset(g));
+			coffer_gap_offset(&g));
 	return coffer_err_advise(e, r, "copy the disk before a checker repairs it");
 }

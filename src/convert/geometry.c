@@ -24,20 +24,14 @@ int coffer_geometry_check(const struct coffer_geometry *g, struct coffer_err *e)
 			g->shift);
 	/* No sum below can wrap: S is small, and D >= 3S is checked before it is subtracted from.
 	 */
-	if (g->device > INT64_MAX || g->device < 3 * g->shift)
+	if (g->device > INT64_MAX || g->device < 3 * g->shift || g->length < g->shift ||
+		g->length > g->device - 2 * g->shift || g->device % COFFER_SECTOR ||
+		g->length % g->sector_size)
 		return coffer_err_set(e, EINVAL,
-			"a device of %" PRIu64 " bytes is too small for a header area, a gap and a "
-			"moved-segment copy of %" PRIu64 " bytes each",
-			g->device, g->shift);
-	if (g->length < g->shift || g->length > g->device - 2 * g->shift)
-		return coffer_err_set(e, EINVAL,
-			"%" PRIu64 " bytes of data do not fit between %" PRIu64 " and %" PRIu64,
-			g->length, g->shift, g->device - 2 * g->shift);
-	if (g->device % COFFER_SECTOR || g->length % g->sector_size)
-		return coffer_err_set(e, EINVAL,
-			"device size %" PRIu64 " or data size %" PRIu64
-			" is not a multiple of the sector size",
-			g->device, g->length);
+			"%" PRIu64 " bytes of data do not fit on a device of %" PRIu64
+			" bytes, in whole sectors and with %" PRIu64
+			" bytes each for a header area, a gap and a moved-segment copy",
+			g->length, g->device, g->shift);
 	return 0;
 }
 
@@ -57,22 +51,15 @@ struct coffer_geometry coffer_geometry_get(const uint8_t *p)
 		.sector_size = get_be32(p + 24)};
 }
 
-/* The lowest legal start of a step that ends at @p. */
-static uint64_t lowest_start(const struct coffer_geometry *g, uint64_t used_end)
-{
-	if (used_end <= g->shift)
-		return 0;
-	if (used_end - g->shift < g->shift)
-		return g->shift; /* the short zone is the last but one */
-	return used_end - g->shift;
-}
-
 uint64_t coffer_next_step(
 	const struct coffer_geometry *g, const struct coffer_used_map *used, uint64_t p)
 {
 	const uint64_t most = FILL_SHIFTS * g->shift;
-	const uint64_t q = lowest_start(g, used ? coffer_used_map_end_below(used, p) : p);
+	const uint64_t end = used ? coffer_used_map_end_below(used, p) : p;
+	uint64_t q = end > g->shift ? end - g->shift : 0; /* the lowest legal start */
 
+	if (q > 0 && q < g->shift)
+		q = g->shift; /* the short zone is the last but one */
 	/* A higher start is as legal; it is never inside the moved segment, which stays one step.
 	 */
 	if (used && used->fill && p - q > most)

@@ -40,7 +40,7 @@ static inline uint64_t coffer_gap_offset(const struct coffer_geometry *g)
 	return g->device - 2 * g->shift;
 }
 
-/* Do all of S, D - S and D - 2S lie at the same places? */
+/* Do header area, gap and moved-segment copy lie at the same places? */
 static inline bool coffer_geometry_same_places(
 	const struct coffer_geometry *a, const struct coffer_geometry *b)
 {
@@ -52,6 +52,13 @@ static inline bool coffer_geometry_equal(
 {
 	return coffer_geometry_same_places(a, b) && a->length == b->length &&
 	       a->sector_size == b->sector_size;
+}
+
+/* Is every transfer of a conversion aligned for direct I/O? If not, all transfers use the page
+ * cache, since direct and cached transfers to one block do not mix. */
+static inline bool coffer_geometry_fits_direct(const struct coffer_geometry *g)
+{
+	return g->device % COFFER_BLOCK == 0 && g->length % COFFER_BLOCK == 0;
 }
 
 /* As records and used maps have it on the disk: 28 bytes. */

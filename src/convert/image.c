@@ -92,7 +92,7 @@ static int read_first_copy(int fd, uint64_t shift, struct coffer_luks2_bin *ret_
 	return r < 0 ? r : coffer_json_parse(text, text_size, ret);
 }
 
-static int check(int fd, const struct coffer_geometry *g, const struct coffer_secret *key,
+int coffer_image_check(int fd, const struct coffer_geometry *g, const struct coffer_secret *key,
 	struct coffer_err *e)
 {
 	_cleanup_json_ struct json_object *json = NULL;
@@ -112,13 +112,6 @@ static int check(int fd, const struct coffer_geometry *g, const struct coffer_se
 	if (c.pointer != g->length || !coffer_geometry_equal(&c.geometry, g))
 		return coffer_err_set(e, EBADMSG, "its layout is not the one asked for");
 	return coffer_reencrypt_digest_verify(json, key->data, key->size, e);
-}
-
-int coffer_image_check(int fd, const struct coffer_geometry *g, const struct coffer_secret *key,
-	struct coffer_err *e)
-{
-	return coffer_err_wrap(
-		e, check(fd, g, key, e), "the new LUKS2 header could not be resumed");
 }
 
 int coffer_used_map_place(

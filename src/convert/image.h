@@ -12,15 +12,13 @@ int coffer_image_check(int fd, const struct coffer_geometry *g, const struct cof
 	struct coffer_err *e);
 
 /* Fill @rec's extents, image_size, image_hash, uuid, seqid and copy_size from the header in memfd
- * @fd, and read the extents: both header copies, the keyslots in use, and the used map after the
- * keyslots area. The unused rest of the keyslots area, which libcryptsetup filled with random
- * bytes, becomes zero on the disk. The caller frees *ret. -EBADMSG: no whole header; -E2BIG: it
- * does not fit the gap. */
+ * @fd, and read the extents: both header copies, the keyslots in use, and the used map. All else
+ * becomes zero on the disk. The caller frees *ret. -EBADMSG: no whole header; -E2BIG: it does not
+ * fit the gap. */
 int coffer_image_load(int fd, struct coffer_record *rec, uint8_t **ret, struct coffer_err *e);
 
-/* Did coffer place the header @h that is on the disk? coffer writes zeros after the copies wherever
- * no keyslot and no used map is; libcryptsetup fills its header with random bytes. A whole header
- * that coffer placed has a whole moved-segment copy. */
+/* Did coffer place the header @h that is on the disk? Then its moved-segment copy is whole. coffer
+ * writes zeros wherever no keyslot and no used map is, libcryptsetup random bytes. */
 int coffer_image_is_placed(struct coffer_dev *d, const struct coffer_header *h,
 	const struct coffer_geometry *g, bool *ret, struct coffer_err *e);
 

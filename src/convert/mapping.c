@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* mapping.c - where each byte of a volume lies, and whether it is encrypted there */
-#include "convert/mapping.h"
+#include "convert/volume.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -29,7 +29,6 @@ void coffer_mapping_converting(
 	const uint64_t p = c->pointer;
 
 	*ret = (struct coffer_mapping){.sector_size = g->sector_size};
-	memcpy(ret->cipher, c->cipher, sizeof(ret->cipher));
 	if (p == 0) {
 		add(ret, round_down_u64(device - g->shift, g->sector_size), g->shift, true);
 		return;
@@ -50,26 +49,17 @@ static int check_kind(struct json_object *segments, struct coffer_mapping *m, st
 
 	if (!type)
 		return coffer_err_set(e, EBADMSG, "the metadata has no data segment");
-	if (coffer_json_length(segments) != 1)
+	if (coffer_json_length(segments) != 1 || strcmp(type, "crypt") != 0 ||
+		coffer_json_object(s, "integrity") ||
+		(cipher && strcmp(cipher, COFFER_CIPHER) != 0))
 		return coffer_err_set(e, EOPNOTSUPP,
-			"the volume has %zu segments; coffer reads only one",
-			coffer_json_length(segments));
-	if (strcmp(type, "crypt") != 0)
-		return coffer_err_set(e, EOPNOTSUPP,
-			"its data segment is '%.64s'; coffer reads only 'crypt'", type);
-	if (!cipher || coffer_json_u32(s, "sector_size", &m->sector_size) < 0)
-		return coffer_err_set(e, EBADMSG, "the segment names no cipher or sector size");
-	if (coffer_json_object(s, "integrity"))
-		return coffer_err_set(
-			e, EOPNOTSUPP, "coffer does not read data with integrity tags");
-	if (strcmp(cipher, COFFER_CIPHER) != 0)
-		return coffer_err_set(e, EOPNOTSUPP,
-			"it is encrypted with '%.64s'; coffer reads only " COFFER_CIPHER, cipher);
-	if (m->sector_size < 512 || m->sector_size > 4096 ||
+			"%zu segments, the first one '%.64s' with '%.64s'; coffer reads only one "
+			"'crypt' segment with " COFFER_CIPHER " and no integrity tags",
+			coffer_json_length(segments), type, cipher ? cipher : "no cipher");
+	if (!cipher || coffer_json_u32(s, "sector_size", &m->sector_size) < 0 ||
+		m->sector_size < 512 || m->sector_size > 4096 ||
 		(m->sector_size & (m->sector_size - 1)))
-		return coffer_err_set(
-			e, EBADMSG, "impossible sector size %" PRIu32, m->sector_size);
-	(void)snprintf(m->cipher, sizeof(m->cipher), "%s", cipher);
+		return coffer_err_set(e, EBADMSG, "no cipher, or an impossible sector size");
 	return 0;
 }
 
@@ -79,22 +69,22 @@ int coffer_mapping_finished(
 	struct json_object *segments = coffer_json_object(json, "segments");
 	struct json_object *s = coffer_json_object(segments, "0");
 	const char *size_text = coffer_json_string(s, "size");
+	const bool dynamic = size_text && strcmp(size_text, "dynamic") == 0;
 	struct coffer_mapping m = {0};
-	uint64_t offset, size, sectors, tweak, end;
+	uint64_t offset, size = 0, sectors, tweak, end;
 	int r;
 
 	r = check_kind(segments, &m, e);
 	if (r < 0)
 		return r;
-	if (coffer_json_u64s(s, "offset", &offset) < 0 || offset % COFFER_SECTOR || !size_text ||
-		coffer_json_u64s(s, "iv_tweak", &sectors) < 0)
+	if (coffer_json_u64s(s, "offset", &offset) < 0 || offset % COFFER_SECTOR ||
+		coffer_json_u64s(s, "iv_tweak", &sectors) < 0 ||
+		(!dynamic && coffer_json_u64s(s, "size", &size) < 0))
 		return coffer_err_set(e, EBADMSG, "impossible numbers in the data segment");
-	if (strcmp(size_text, "dynamic") == 0)
+	if (dynamic)
 		size = offset < device ? round_down_u64(device - offset, m.sector_size) : 0;
-	else if (coffer_json_u64s(s, "size", &size) < 0 || (size & (m.sector_size - 1)))
-		return coffer_err_set(e, EBADMSG, "impossible size of the data segment");
-	if (!mul_u64(sectors, COFFER_SECTOR, &tweak) || !add_u64(tweak, size, &end) ||
-		!add_u64(offset, size, &end))
+	if ((size & (m.sector_size - 1)) || !mul_u64(sectors, COFFER_SECTOR, &tweak) ||
+		!add_u64(tweak, size, &end) || !add_u64(offset, size, &end))
 		return coffer_err_set(e, EBADMSG, "impossible numbers in the data segment");
 	if (size == 0 || end > device)
 		return coffer_err_set(e, ENOSPC,
@@ -105,12 +95,4 @@ int coffer_mapping_finished(
 	m.s[0].tweak = tweak;
 	*ret = m;
 	return 0;
-}
-
-const struct coffer_stretch *coffer_mapping_at(const struct coffer_mapping *m, uint64_t x)
-{
-	for (unsigned int i = 0; i < m->n; i++)
-		if (x - m->s[i].start < m->s[i].length) /* wraps where x is below */
-			return &m->s[i];
-	return NULL;
 }

@@ -187,14 +187,19 @@ static const char *reason_against(const struct coffer_moved_segment *v)
 
 bool coffer_moved_segment_is_torn(const struct coffer_moved_segment *v, char *why, size_t why_size)
 {
+	const uint64_t copy = coffer_segment_copy_offset(&v->geometry);
 	const char *reason;
 
 	why[0] = '\0';
 	if (!v->has_copy || v->different == 0 || v->saved)
 		return false;
 	reason = reason_against(v);
-	if (reason)
-		(void)SAY(why, why_size, "a moved-segment copy lies at byte %" PRIu64 ", but %s",
-			coffer_segment_copy_offset(&v->geometry), reason);
-	return !reason;
+	if (!reason)
+		return SAY(why, why_size,
+			"the first bytes are partly overwritten with a LUKS2 header; a complete "
+			"copy of them is at byte %" PRIu64,
+			copy);
+	(void)SAY(why, why_size, "a moved-segment copy lies at byte %" PRIu64 ", but %s", copy,
+		reason);
+	return false;
 }

@@ -3,9 +3,8 @@
  *
  * cryptsetup copies the first S bytes to D-S and writes its header over them, without a flush in
  * between. Interrupted there, it leaves first bytes that are partly header and partly filesystem,
- * and a copy that nothing points to. coffer's own placement cannot end so, but repair handles it,
- * and encrypt must not start on such a disk: it would copy the torn bytes over the complete ones.
- * moved_segment_read.c collects the facts; this file judges them. */
+ * and a copy that nothing points to. encrypt must not start on such a disk: it would copy the torn
+ * bytes over the complete ones. moved_segment_read.c collects the facts, this file judges them. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -51,8 +50,7 @@ struct coffer_moved_segment {
 
 struct coffer_disk;
 
-/* Look for a moved-segment copy, for traces of a header and for a stale record, as far as the
- * examined @disk leaves a question open; all is false where it leaves none. Only reads. */
+/* Collect the facts, as far as the examined @disk leaves a question open. Only reads. */
 int coffer_moved_segment_read(
 	const struct coffer_disk *disk, struct coffer_moved_segment *ret, struct coffer_err *e);
 
@@ -61,13 +59,13 @@ int coffer_moved_segment_read(
 int coffer_moved_segment_refuse(
 	const struct coffer_disk *disk, const struct coffer_moved_segment *v, struct coffer_err *e);
 
-/* Are the first S bytes certainly torn, and complete in the copy? @why (at least 1 byte) gets the
- * reason against it; "" without a copy. */
+/* Are the first S bytes certainly torn, and complete in the copy? @why (at least 1 byte) says so,
+ * or gets the reason against it; "" without a copy. */
 bool coffer_moved_segment_is_torn(const struct coffer_moved_segment *v, char *why, size_t why_size);
 
 /* There is a copy, and [0,S) has random bytes: either a header was partly written over it, or the
- * copy was never complete and those bytes are a file's. To start would overwrite what may be the
- * only complete one. Or there is a used map without its header. @text (at least 1 byte) says it. */
+ * copy was never complete and those bytes are a file's. Or there is a used map without its header.
+ * @text (at least 1 byte) says it. */
 bool coffer_moved_segment_is_ambiguous(
 	const struct coffer_moved_segment *v, char *text, size_t text_size);
 
@@ -81,9 +79,8 @@ bool coffer_moved_segment_copy_is_incomplete(
 bool coffer_looks_random(const uint8_t *p, size_t n);
 
 /* Can this sector at byte @at of a device only belong to a LUKS2 header or a transition block? It
- * has a magic in its place, or the beginning of the metadata. *copy_size becomes the size of one
- * header copy where the sector has it. Random bytes, zeros and text prove nothing: files have them
- * too. */
+ * has a magic in its place, or the beginning of the metadata; other content files have, too.
+ * *copy_size becomes the size of one header copy where the sector has it. */
 bool coffer_is_header_trace(const uint8_t *sector, uint64_t at, uint64_t *copy_size);
 
 /* Could it belong to a header with copies of @copy_size? After both copies lie random bytes, which

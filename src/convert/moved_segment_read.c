@@ -9,13 +9,13 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
-#include "base/json.h"
 #include "base/quote.h"
 #include "convert/disk.h"
 #include "convert/image.h"
 #include "convert/stored_map.h"
 #include "fs/signatures.h"
 #include "luks2/copy.h"
+#include "luks2/keyslots.h"
 #include "luks2/locks.h"
 
 enum {
@@ -130,23 +130,6 @@ static bool may_be_header(const struct search *s, const uint8_t *sector, uint64_
 				: coffer_may_be_header(sector, at, s->ours);
 }
 
-/* A sector that a header's write may have reached does not prove use. */
-static void note_use(struct search *s, const uint8_t *sector, const uint8_t *in_copy, uint64_t at)
-{
-	if (!same_sector(sector, in_copy) && !may_be_header(s, sector, at))
-		s->v->used = true;
-}
-
-static int check_used(struct search *s, struct coffer_err *e)
-{
-	struct coffer_moved_segment *v = s->v;
-
-	v->same_fs = v->has_plain && same_fs(&v->plain, &v->fs);
-	if (!v->same_fs)
-		return 0;
-	return visit_sectors(s, v->fs.super, v->fs.super + v->fs.super_size, note_use, e);
-}
-
 /* The first step writes to the gap, each later one to the S bytes below: before one writes into the
  * filesystem, everything from its first byte after the filesystem's end up to the moved-segment
  * copy is ciphertext. If one sector there cannot be, all of the filesystem from S on is in its
@@ -174,47 +157,39 @@ static int check_unconverted(struct search *s, struct coffer_err *e)
 	return 0;
 }
 
-/* Zeros in a header copy do not count, which has zeros itself. */
-static void note_unreached(
-	struct search *s, const uint8_t *sector, const uint8_t *in_copy, uint64_t at)
-{
-	if (same_sector(sector, in_copy) &&
-		(at >= 2 * s->v->copy_size || !bytes_are_zero(sector, COFFER_SECTOR)))
-		s->v->unconverted = true;
-}
-
 /* Both header copies and the first keyslot, which follows them, are written at once. If a sector
  * there is still the moved segment's, this write did not reach it, and nothing was done after it.
- * The first two sectors do not count: a boot loader's. */
-static int check_unreached(struct search *s, struct coffer_err *e)
+ * The first two sectors do not count: a boot loader's. Nor do zeros in a header copy, which has
+ * zeros itself. */
+static bool is_unreached(const struct coffer_moved_segment *v, const uint8_t *sector, uint64_t at)
 {
-	const struct coffer_moved_segment *v = s->v;
 	const uint64_t end = 2 * v->copy_size + FIRST_KEYSLOT;
 
-	if (v->unconverted || v->traces == 0 || end > v->geometry.shift)
-		return 0;
-	return visit_sectors(s, 1024, end, note_unreached, e);
+	return v->traces > 0 && end <= v->geometry.shift && at >= 1024 && at < end &&
+	       (at >= 2 * v->copy_size || !bytes_are_zero(sector, COFFER_SECTOR));
 }
 
-static void count_difference(
+static void compare_sector(
 	struct search *s, const uint8_t *sector, const uint8_t *in_copy, uint64_t at)
 {
 	struct coffer_moved_segment *v = s->v;
+	bool may_be;
 
-	if (same_sector(sector, in_copy))
+	if (same_sector(sector, in_copy)) {
+		v->unconverted = v->unconverted || is_unreached(v, sector, at);
 		return;
+	}
 	v->different++;
+	may_be = may_be_header(s, sector, at);
+	v->may_be_header += may_be;
+	/* A sector that a header's write may have reached does not prove use. */
+	if (v->same_fs && at >= v->fs.super && at < v->fs.super + v->fs.super_size && !may_be)
+		v->used = true;
 	/* With a transition block it is the placement's own: no step began. */
 	v->used_map = v->used_map || (!s->ours && coffer_stored_map_trace(sector));
 	if (!coffer_looks_like_header(sector, at, v->copy_size, true))
 		*(at < v->header_end ? &v->unsaved : &v->unsaved_beyond) += 1;
-	v->may_be_header += may_be_header(s, sector, at);
 	v->unlike_header += !coffer_looks_like_header(sector, at, v->copy_size, s->ours);
-}
-
-static int compare_copy(struct search *s, struct coffer_err *e)
-{
-	return visit_sectors(s, 0, s->v->geometry.shift, count_difference, e);
 }
 
 /* Does a record of coffer have the hash of the first S bytes? Then coffer was interrupted while it
@@ -222,7 +197,6 @@ static int compare_copy(struct search *s, struct coffer_err *e)
  * A record of an older try has another hash. */
 static int check_saved(struct search *s, const struct coffer_geometry *g, struct coffer_err *e)
 {
-	uint8_t hash[COFFER_SHA256_SIZE];
 	struct coffer_record rec;
 	bool found;
 	int r;
@@ -233,16 +207,14 @@ static int check_saved(struct search *s, const struct coffer_geometry *g, struct
 	if (r < 0 || !found || !coffer_geometry_same_places(&rec.geometry, g) ||
 		(rec.kind != COFFER_RECORD_SAVE && rec.kind != COFFER_RECORD_UNDO))
 		return r;
-	r = coffer_dev_hash(s->dev, 0, g->shift, hash, e);
-	s->v->saved = r == 0 && memcmp(hash, rec.segment_hash, sizeof(hash)) == 0;
-	return r;
+	return coffer_dev_check_hash(s->dev, 0, g->shift, rec.segment_hash, &s->v->saved, e);
 }
 
 /* Is there a copy at D-S, of a filesystem that ends at D-2S or before? */
 static int try_copy(struct search *s, const struct coffer_geometry *g, struct coffer_err *e)
 {
-	static int (*const checks[])(struct search * s, struct coffer_err * e) = {check_mirror,
-		find_traces, check_used, check_unconverted, check_unreached, compare_copy};
+	static int (*const checks[])(struct search * s, struct coffer_err * e) = {
+		check_mirror, find_traces, check_unconverted};
 	struct coffer_moved_segment v = {.has_copy = true, .geometry = *g};
 	bool found;
 	int r;
@@ -255,6 +227,7 @@ static int try_copy(struct search *s, const struct coffer_geometry *g, struct co
 		return r;
 	v.has_plain = s->v->has_plain;
 	v.plain = s->v->plain;
+	v.same_fs = v.has_plain && same_fs(&v.plain, &v.fs);
 	v.saved = s->v->saved;
 	v.header_end = s->v->header_end;
 	*s->v = v;
@@ -263,7 +236,7 @@ static int try_copy(struct search *s, const struct coffer_geometry *g, struct co
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	return visit_sectors(s, 0, g->shift, compare_sector, e);
 }
 
 /* --- a disk without a header ------------------------------------------------------------------ */
@@ -381,23 +354,14 @@ static void note_torn_keyslot(
 /* A keyslot opens nothing unless all of its bytes are there. They are random, and never equal to
  * the moved segment's: a sector that is equal, or that is not random, is one that cryptsetup's
  * interrupted write did not reach. */
-static int check_keyslot(struct search *s, struct json_object *keyslot, struct coffer_err *e)
+static int check_keyslot(struct search *s, const struct coffer_keyslot *k, struct coffer_err *e)
 {
-	struct json_object *area = coffer_json_object(keyslot, "area");
-	const char *type = coffer_json_string(keyslot, "type");
-	uint32_t key_size, stripes;
-	uint64_t offset, size, n;
+	const uint64_t shift = s->v->geometry.shift, n = round_down_u64(k->material, COFFER_SECTOR);
 
-	if (!type || strcmp(type, "luks2") != 0 || coffer_json_u64s(area, "offset", &offset) < 0 ||
-		coffer_json_u64s(area, "size", &size) < 0 ||
-		coffer_json_u32(keyslot, "key_size", &key_size) < 0 ||
-		coffer_json_u32(coffer_json_object(keyslot, "af"), "stripes", &stripes) < 0)
+	if (strcmp(k->type, "luks2") != 0 || k->offset % COFFER_SECTOR || k->offset >= shift ||
+		n > shift - k->offset)
 		return 0;
-	n = round_down_u64(min_u64((uint64_t)key_size * stripes, size), COFFER_SECTOR);
-	if (offset % COFFER_SECTOR || offset >= s->v->geometry.shift ||
-		n > s->v->geometry.shift - offset)
-		return 0;
-	return visit_sectors(s, offset, offset + n, note_torn_keyslot, e);
+	return visit_sectors(s, k->offset, k->offset + n, note_torn_keyslot, e);
 }
 
 /* No filesystem that coffer reads lies where the copy must be. Another may: cryptsetup encrypts any
@@ -420,8 +384,7 @@ static int check_copy_lost(struct search *s, struct coffer_err *e)
 static int check_placed(struct search *s, const struct coffer_disk *disk, struct coffer_err *e)
 {
 	const struct coffer_geometry *g = &disk->facts.conversion.geometry;
-	struct json_object *keyslots = coffer_json_object(disk->header->json, "keyslots");
-	const char *name;
+	struct coffer_keys keys;
 	int r;
 
 	if (coffer_used_map_place(
@@ -440,8 +403,9 @@ static int check_placed(struct search *s, const struct coffer_disk *disk, struct
 		return check_copy_lost(s, e);
 	/* Where cryptsetup's write did not arrive, the moved segment is in its place, and the copy
 	 * must have it as well: what it lacks there it may lack elsewhere. */
-	for (size_t i = 0; i < coffer_json_length(keyslots); i++) {
-		r = check_keyslot(s, coffer_json_member(keyslots, i, &name), e);
+	coffer_keys_read(disk->header->json, &keys);
+	for (size_t i = 0; i < keys.n_slots; i++) {
+		r = check_keyslot(s, &keys.slots[i], e);
 		if (r < 0)
 			return r;
 	}
@@ -525,10 +489,6 @@ int coffer_moved_segment_refuse(
 	torn.unconverted = true;
 	if (start && !v->used_map && coffer_moved_segment_is_torn(&torn, why, sizeof(why))) {
 		id = COFFER_FINDING_MOVED_SEGMENT_TORN;
-		(void)snprintf(why, sizeof(why),
-			"its first bytes are partly overwritten by a LUKS2 header; their copy lies "
-			"at byte %" PRIu64,
-			coffer_segment_copy_offset(&v->geometry));
 	} else if (start && coffer_moved_segment_is_ambiguous(v, why, sizeof(why))) {
 		id = COFFER_FINDING_MOVED_SEGMENT_AMBIGUOUS;
 	} else if (v->keyslot_torn) {

@@ -13,21 +13,14 @@
 #include "convert/image.h"
 #include "luks2/helper.h"
 
-static uint64_t default_metadata_size(uint64_t shift)
-{
-	/* 64 KiB leave space for TPM tokens; the smallest shifts have none to give. */
-	return shift >= (4 << 20) ? 65536 : 16384;
-}
-
-static uint64_t default_keyslots_size(uint64_t shift)
-{
-	/* Half of S at most: the rest is for the used map of a conversion under way. */
-	return round_down_u64(min_u64(shift / 2, 8 << 20), COFFER_BLOCK);
-}
-
 struct coffer_luks2_format coffer_new_header_format(
 	const struct coffer_encrypt_options *o, uint64_t shift)
 {
+	/* 64 KiB leave space for TPM tokens; the smallest shifts have none to give. */
+	const uint64_t copy = shift >= (4 << 20) ? 65536 : 16384;
+	/* Half of S at most: the rest is for the used map of a conversion under way. */
+	const uint64_t keyslots = round_down_u64(min_u64(shift / 2, 8 << 20), COFFER_BLOCK);
+
 	return (struct coffer_luks2_format){
 		.cipher = o->cipher ? o->cipher : COFFER_CIPHER,
 		.key_size = (o->key_size ? o->key_size : 512) / 8,
@@ -39,8 +32,8 @@ struct coffer_luks2_format coffer_new_header_format(
 		.iter_time = o->iter_time,
 		.uuid = o->uuid,
 		.label = o->label,
-		.metadata_size = o->metadata_size ? o->metadata_size : default_metadata_size(shift),
-		.keyslots_size = o->keyslots_size ? o->keyslots_size : default_keyslots_size(shift),
+		.metadata_size = o->metadata_size ? o->metadata_size : copy,
+		.keyslots_size = o->keyslots_size ? o->keyslots_size : keyslots,
 	};
 }
 
@@ -117,7 +110,7 @@ int coffer_new_header_build(struct coffer_session *s, const struct coffer_luks2_
 		return r;
 	r = coffer_image_check(fd, g, s->own.key, e);
 	if (r < 0)
-		return r;
+		return coffer_err_wrap(e, r, "the new LUKS2 header could not be resumed");
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }

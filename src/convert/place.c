@@ -53,21 +53,21 @@ int coffer_find_masked(
 	r = coffer_signatures_read(d, at, rec->geometry.shift, &c, e);
 	if (r < 0)
 		return r;
-	if (c.n_magics == COFFER_MAX_MAGICS)
-		return coffer_err_refuse(e, E2BIG,
-			"%s: too many signatures in its first bytes; wipe the wrong ones (wipefs)",
-			d->name);
 	rec->masked[rec->n_masked++] = BTRFS_SUPERBLOCK;
 	for (uint32_t i = 0; i < c.n_magics; i++) {
 		const uint64_t block = round_down_u64(c.magics[i], COFFER_BLOCK);
 
-		if (block == 0 || block >= rec->geometry.shift || coffer_record_masks(rec, block))
-			continue;
-		if (rec->n_masked == COFFER_MAX_MASKED)
+		const bool masks = block > 0 && block < rec->geometry.shift &&
+				   !coffer_record_masks(rec, block);
+
+		if (c.n_magics == COFFER_MAX_MAGICS ||
+			(masks && rec->n_masked == COFFER_MAX_MASKED))
 			return coffer_err_refuse(e, E2BIG,
-				"%s: more than %d signatures of filesystems in its first bytes",
-				d->name, COFFER_MAX_MASKED);
-		rec->masked[rec->n_masked++] = block;
+				"%s: too many signatures in its first bytes; wipe the wrong ones "
+				"(wipefs)",
+				d->name);
+		if (masks)
+			rec->masked[rec->n_masked++] = block;
 	}
 	return 0;
 }
@@ -97,7 +97,7 @@ static int write_and_flush(struct coffer_dev *d, const struct coffer_record *rec
 /* Records and image must be gone for good before the first step: the image would open the disk
  * with today's passphrase for ever, and the gap belongs to ciphertext from then on. The SAVE record
  * means nothing beside a header; it goes because it holds a hash of what is encrypted now. */
-static int erase_record(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
+int coffer_place_erase(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
 {
 	const struct coffer_geometry *g = &rec->geometry;
 	int r;
@@ -148,12 +148,7 @@ static int place_locked(struct coffer_dev *d, const struct coffer_record *rec, c
 	if (r < 0)
 		return r;
 	r = write_and_flush(d, rec, image, 0, copy, e);
-	return r < 0 ? r : erase_record(d, rec, e);
-}
-
-int coffer_place_erase(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
-{
-	return coffer_err_wrap(e, erase_record(d, rec, e), "erase the record");
+	return r < 0 ? r : coffer_place_erase(d, rec, e);
 }
 
 int coffer_place_redo(struct coffer_dev *d, const struct coffer_record *rec, const uint8_t *image,
@@ -246,6 +241,6 @@ int coffer_place_finish(struct coffer_disk *disk, struct coffer_err *e)
 	if (r == 0)
 		r = coffer_header_rewrite(disk->dev, disk->header, e);
 	if (r == 0)
-		r = erase_record(disk->dev, &disk->facts.record[COFFER_RECORD_PLACE], e);
+		r = coffer_place_erase(disk->dev, &disk->facts.record[COFFER_RECORD_PLACE], e);
 	return coffer_err_wrap(e, r, "finish placing the header");
 }

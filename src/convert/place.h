@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* place.h - put a header over the first bytes of a filesystem, or undo that
  *
- * The order of writes and flushes follows law 1, so that the power may fail at any instant.
- * docs/crash-safety.md explains each state that a power cut can leave. */
+ * The order of writes and flushes follows law 1; docs/crash-safety.md has each state that a power
+ * cut can leave. */
 #pragma once
 #include "convert/disk.h"
 
-/* Save the first S bytes, write record and image, then do what coffer_place_redo does. @rec and
- * @image are those of coffer_image_load; preflight has passed. */
+/* Save the first S bytes, write record and image of coffer_image_load, then coffer_place_redo. */
 int coffer_place_begin(struct coffer_dev *d, struct coffer_record *rec, const uint8_t *image,
 	struct coffer_err *e);
 
@@ -40,7 +39,7 @@ int coffer_write_record(
 /* The transition block of @rec's kind over block 0, flushed. */
 int coffer_write_transition(
 	struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e);
-/* Add to @rec's masked blocks those with a signature in the S bytes at byte @at, but for the first
- * one. Not in direct mode. REFUSED with -E2BIG: there are too many. */
+/* Add to @rec's masked blocks those of the S bytes at byte @at. Not in direct mode. REFUSED with
+ * -E2BIG: there are too many. */
 int coffer_find_masked(
 	struct coffer_dev *d, uint64_t at, struct coffer_record *rec, struct coffer_err *e);

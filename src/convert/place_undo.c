@@ -100,14 +100,6 @@ static int undo_body(struct coffer_dev *d, const struct coffer_record *rec, stru
 	return coffer_dev_flush(d, e);
 }
 
-static struct coffer_record undone_record(const struct coffer_record *rec)
-{
-	struct coffer_record undone = *rec;
-
-	undone.kind = COFFER_RECORD_UNDONE;
-	return undone;
-}
-
 /* Block 0 gets the transition block; the second header copy and all masked blocks lose their magic.
  */
 static int mask_for_undo(
@@ -165,13 +157,14 @@ static int undo_block_0(struct coffer_dev *d, const struct coffer_record *rec, s
 {
 	_cleanup_free_ uint8_t *now = coffer_dev_buffer(2 * COFFER_BLOCK);
 	uint8_t begun[COFFER_BLOCK], undone[COFFER_BLOCK];
-	const struct coffer_record end = undone_record(rec);
+	struct coffer_record end = *rec;
 	uint8_t *segment;
 	int r;
 
 	if (!now)
 		return coffer_err_errno(e, ENOMEM, "undo block 0");
 	segment = now + COFFER_BLOCK;
+	end.kind = COFFER_RECORD_UNDONE;
 	if (coffer_transition_encode(rec, begun) < 0 || coffer_transition_encode(&end, undone) < 0)
 		return coffer_err_set(e, EIO, "libcrypto failed to hash");
 	r = coffer_segment_read(d, &rec->geometry, 0, COFFER_BLOCK, now, segment, e);
@@ -210,7 +203,7 @@ static int unmask(struct coffer_dev *d, const struct coffer_record *rec, struct 
 /* In this order the disk is at every instant one that the record explains. */
 static int put_back(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
 {
-	const struct coffer_record undone = undone_record(rec);
+	struct coffer_record undone = *rec;
 	int r;
 
 	r = mask_for_undo(d, rec, e);
@@ -221,6 +214,7 @@ static int put_back(struct coffer_dev *d, const struct coffer_record *rec, struc
 		return r;
 	/* Block 0 says that the body is back, so that no later run writes it again: a filesystem
 	 * that does not need block 0 (btrfs) can be used once its own superblock is back. */
+	undone.kind = COFFER_RECORD_UNDONE;
 	r = coffer_write_transition(d, &undone, e);
 	if (r < 0)
 		return r;

@@ -6,12 +6,16 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/findings.h"
+#include "block/open.h"
 #include "convert/disk.h"
 #include "convert/new_header.h"
+#include "convert/volume.h"
+#include "luks2/locks.h"
 
 /* Does libblkid name the same kind as our reader? ext2 and ext3 are one kind here, and so is a
  * journal that lies alone. */
@@ -67,43 +71,20 @@ static int check_content(
 	return coffer_findings_add(l, COFFER_TEXT_CONTENT, NULL, NULL);
 }
 
-static int read_superblock(struct coffer_dev *d, struct coffer_fs *fs, struct coffer_err *e)
-{
-	_cleanup_free_ uint8_t *head = coffer_dev_buffer(COFFER_SUPERBLOCK_BYTES);
-	int r;
-
-	if (!head)
-		return coffer_err_errno(e, ENOMEM, "read %s", d->name);
-	r = coffer_dev_read(d, head, COFFER_SUPERBLOCK_BYTES, 0, e);
-	if (r < 0)
-		return r;
-	r = coffer_superblock_read(head, COFFER_SUPERBLOCK_BYTES, fs, e);
-	if (r < 0) {
-		coffer_err_outcome(e, COFFER_REFUSED);
-		return coffer_err_wrap(e, r, "%s", d->name);
-	}
-	return 0;
-}
-
 static int check_unknown(
 	struct coffer_preflight *p, struct coffer_findings *l, struct coffer_err *e)
 {
-	const struct coffer_argument *arguments =
-		COFFER_WITH(COFFER_ARG_TEXT("signature", p->content.type),
-			COFFER_ARG_SIZE("given_size", p->o->device_size));
+	static const enum coffer_text texts[2][2] = {
+		{COFFER_TEXT_FILESYSTEM_UNKNOWN, COFFER_TEXT_FILESYSTEM_LOST},
+		{COFFER_TEXT_FILESYSTEM_GIVEN, COFFER_TEXT_FILESYSTEM_GIVEN_LOST}};
 	bool lost;
-	int r;
+	const int r = coffer_dev_has_unknown_content(p->dev, &p->content, &lost, e);
 
-	r = coffer_dev_has_unknown_content(p->dev, &p->content, &lost, e);
-	if (r < 0)
-		return r;
-	if (p->o->device_size == 0)
-		return coffer_findings_add(l,
-			lost ? COFFER_TEXT_FILESYSTEM_LOST : COFFER_TEXT_FILESYSTEM_UNKNOWN,
-			arguments, NULL);
-	return coffer_findings_add(l,
-		lost ? COFFER_TEXT_FILESYSTEM_GIVEN_LOST : COFFER_TEXT_FILESYSTEM_GIVEN, arguments,
-		NULL);
+	return r < 0 ? r
+		     : coffer_findings_add(l, texts[p->o->device_size > 0][lost],
+			       COFFER_WITH(COFFER_ARG_TEXT("signature", p->content.type),
+				       COFFER_ARG_SIZE("given_size", p->o->device_size)),
+			       NULL);
 }
 
 /* A filesystem that both libblkid and the reader know, or an explicit size. */
@@ -112,13 +93,18 @@ static int check_filesystem(
 {
 	struct coffer_dev *d = p->dev;
 	const char *type = p->content.type;
+	struct coffer_volume plain = coffer_volume_plain(d, d->size);
 	struct coffer_fs *fs = &p->fs;
 	int r;
 
 	if (d->size < COFFER_SUPERBLOCK_BYTES)
 		return coffer_findings_add(l, COFFER_TEXT_FILESYSTEM_TOO_SMALL,
 			COFFER_WITH(COFFER_ARG_SIZE("device_size", d->size)), NULL);
-	r = read_superblock(d, fs, e);
+	r = coffer_volume_fs(&plain, fs, e);
+	if (r == -EUCLEAN) {
+		coffer_err_outcome(e, COFFER_REFUSED);
+		return coffer_err_wrap(e, r, "%s", d->name);
+	}
 	if (r < 0)
 		return r;
 	if (fs->kind == COFFER_FS_NONE)
@@ -204,14 +190,10 @@ static int check_sizes(const struct coffer_preflight *p, struct coffer_findings 
 			COFFER_WITH(COFFER_ARG_NUMBER("device_bytes", d->size)),
 			COFFER_RUN("truncate", "-s", size, d->name));
 	}
-	if (given && given < p->fs.end)
-		return coffer_findings_add(l, COFFER_TEXT_RESERVE_GIVEN_LESS,
+	if (given && (given < p->fs.end || given > d->size))
+		return coffer_findings_add(l, COFFER_TEXT_RESERVE_GIVEN,
 			COFFER_WITH(COFFER_ARG_NUMBER("given_bytes", given),
-				COFFER_ARG_NUMBER("filesystem_end", p->fs.end)),
-			NULL);
-	if (given > d->size)
-		return coffer_findings_add(l, COFFER_TEXT_RESERVE_GIVEN_MORE,
-			COFFER_WITH(COFFER_ARG_NUMBER("given_bytes", given),
+				COFFER_ARG_NUMBER("filesystem_end", p->fs.end),
 				COFFER_ARG_NUMBER("device_bytes", d->size)),
 			NULL);
 	return 0;
@@ -400,4 +382,79 @@ int coffer_preflight_run(struct coffer_preflight *p, struct coffer_err *e)
 	return r < 0 || p->outcome == COFFER_DONE
 		       ? r
 		       : coffer_err_from_finding(e, p->dev->name, &l.items[l.n - 1]);
+}
+
+/* --- exclusive access, asked without opening the disk for it --- */
+
+/* A process of a kind, one that writes where @writes. */
+static const struct coffer_holder *find_process(
+	const struct coffer_status *s, enum coffer_holder_kind kind, bool writes)
+{
+	for (size_t i = 0; i < s->n_holders; i++)
+		if (s->holders[i].kind == kind && (!writes || s->holders[i].writes))
+			return &s->holders[i];
+	return NULL;
+}
+
+static int list_exclusive(
+	const struct coffer_dev *dev, const struct coffer_status *s, struct coffer_findings *l)
+{
+	const struct coffer_holder *u = find_process(s, COFFER_HOLDER_REENCRYPTION, false);
+	enum coffer_text t = COFFER_TEXT_EXCLUSIVE_CONVERTING;
+	struct coffer_err why = {0};
+
+	if (!u) {
+		const int r = coffer_dev_check_exclusive(dev, &why);
+
+		if (r < 0)
+			return why.code == 0 ? r
+					     : coffer_findings_add_err(l, COFFER_FINDING_EXCLUSIVE,
+						       dev->name, &why);
+		t = COFFER_TEXT_EXCLUSIVE_WRITER;
+		u = find_process(s, COFFER_HOLDER_PROCESS, true);
+	}
+	if (u)
+		return coffer_findings_add(l, t,
+			COFFER_WITH(COFFER_ARG_NUMBER("pid", (uint64_t)u->pid),
+				COFFER_ARG_TEXT("program", u->name)),
+			NULL);
+	if (s->holders_complete)
+		return coffer_findings_add(l, COFFER_TEXT_EXCLUSIVE, NULL, NULL);
+	/* In a container, root may not see all either. */
+	return coffer_findings_add(l, COFFER_TEXT_EXCLUSIVE_NOT_ALL,
+		COFFER_WITH(COFFER_ARG_TEXT("missing", geteuid() == 0 ? "" : "root")), NULL);
+}
+
+int coffer_exclusive_check(
+	const struct coffer_dev *dev, const struct coffer_status *s, struct coffer_err *e)
+{
+	_cleanup_(coffer_findings_free) struct coffer_findings l = {0};
+	const int r = list_exclusive(dev, s, &l);
+
+	if (r < 0)
+		return coffer_err_errno(e, -r, "check %s", dev->name);
+	return l.items[0].verdict == COFFER_VERDICT_BAD
+		       ? coffer_err_from_finding(e, dev->name, &l.items[0])
+		       : 0;
+}
+
+int coffer_exclusive_list(const struct coffer_dev *dev, const struct coffer_status *s,
+	struct coffer_findings *l, struct coffer_err *e)
+{
+	/* On a block device a run needs cryptsetup's locks; an image file is locked itself. */
+	const enum coffer_text locks = coffer_locks_usable() ? COFFER_TEXT_LOCKS
+				       : dev->is_block	     ? COFFER_TEXT_LOCKS_BLOCK
+							     : COFFER_TEXT_LOCKS_IMAGE;
+	struct coffer_err why = {0};
+	int r;
+
+	r = list_exclusive(dev, s, l);
+	if (r == 0)
+		r = coffer_dev_check_writable(dev, &why) < 0
+			    ? coffer_findings_add_err(l, COFFER_FINDING_WRITABLE, dev->name, &why)
+			    : coffer_findings_add(l, COFFER_TEXT_WRITABLE, NULL, NULL);
+	if (r == 0)
+		r = coffer_findings_add(
+			l, locks, COFFER_WITH(COFFER_ARG_TEXT("directory", COFFER_LOCK_DIR)), NULL);
+	return r == -ENOMEM ? coffer_err_errno(e, ENOMEM, "check %s", dev->name) : r;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* preflight.h - everything that must be true before the first byte is written
  *
- * A table of checks, each with a stable id; docs/reports.md lists them. All of them only read. They
- * are for a disk on which nothing of a conversion was found. */
+ * docs/reports.md lists the checks. All of them only read, on a disk without a conversion. */
 #pragma once
 #include "coffer/encrypt.h"
 #include "coffer/finding.h"
+#include "coffer/status.h"
 #include "convert/geometry.h"
 #include "fs/signatures.h"
 #include "fs/superblock.h"
@@ -31,3 +31,11 @@ int coffer_preflight_run(struct coffer_preflight *p, struct coffer_err *e);
  * be read; @l is then not complete. */
 int coffer_preflight_list(
 	struct coffer_preflight *p, bool quick, struct coffer_findings *l, struct coffer_err *e);
+
+/* Refuse if a process converts @dev now, or another holder keeps a run from it. */
+int coffer_exclusive_check(
+	const struct coffer_dev *dev, const struct coffer_status *s, struct coffer_err *e);
+
+/* Add "exclusive", "writable" and "locks" to @l. @dev was opened for reading. -ENOMEM. */
+int coffer_exclusive_list(const struct coffer_dev *dev, const struct coffer_status *s,
+	struct coffer_findings *l, struct coffer_err *e);

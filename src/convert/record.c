@@ -59,18 +59,18 @@ static void encode_common(const struct coffer_record *r, const char magic[16], u
 
 /* The fields with places and sizes; all of them are checked before they are used. */
 static bool decode_common(const uint8_t *p, const char magic[16], enum coffer_placement_kind last,
-	struct coffer_transition *t)
+	struct coffer_record *r)
 {
 	const uint32_t kind = get_be32(p + AT_KIND);
 
 	if (memcmp(p + AT_MAGIC, magic, 16) != 0 || get_be32(p + AT_VERSION) != VERSION ||
 		kind < COFFER_RECORD_PLACE || kind > last)
 		return false;
-	*t = (struct coffer_transition){.kind = (enum coffer_placement_kind)kind};
-	memcpy(t->id, p + AT_ID, COFFER_ID_SIZE);
-	t->geometry = coffer_geometry_get(p + AT_GEOMETRY);
-	memcpy(t->uuid, p + AT_UUID, 40);
-	return memchr(t->uuid, 0, 40) && coffer_geometry_check(&t->geometry, NULL) == 0;
+	*r = (struct coffer_record){.kind = (enum coffer_placement_kind)kind,
+		.geometry = coffer_geometry_get(p + AT_GEOMETRY)};
+	memcpy(r->id, p + AT_ID, COFFER_ID_SIZE);
+	memcpy(r->uuid, p + AT_UUID, 40);
+	return memchr(r->uuid, 0, 40) && coffer_geometry_check(&r->geometry, NULL) == 0;
 }
 
 int coffer_record_encode(const struct coffer_record *r, uint8_t block[COFFER_BLOCK])
@@ -141,8 +141,7 @@ static bool decode_lists(const uint8_t *block, struct coffer_record *r)
 
 int coffer_record_decode(const uint8_t block[COFFER_BLOCK], struct coffer_record *ret)
 {
-	struct coffer_record r = {0};
-	struct coffer_transition t;
+	struct coffer_record r;
 	int status;
 
 	if (memcmp(block, record_magic, sizeof(record_magic)) != 0)
@@ -150,12 +149,8 @@ int coffer_record_decode(const uint8_t block[COFFER_BLOCK], struct coffer_record
 	status = coffer_sum_check(block, COFFER_BLOCK, AT_SUM);
 	if (status < 0)
 		return status;
-	if (!decode_common(block, record_magic, COFFER_RECORD_SAVE, &t))
+	if (!decode_common(block, record_magic, COFFER_RECORD_SAVE, &r))
 		return -EBADMSG;
-	r.kind = t.kind;
-	memcpy(r.id, t.id, sizeof(r.id));
-	r.geometry = t.geometry;
-	memcpy(r.uuid, t.uuid, sizeof(r.uuid));
 	r.keep = get_be32(block + AT_FLAGS) == FLAG_KEEP;
 	r.seqid = get_be64(block + AT_SEQID);
 	r.copy_size = get_be64(block + AT_COPY_SIZE);
@@ -172,11 +167,10 @@ int coffer_record_decode(const uint8_t block[COFFER_BLOCK], struct coffer_record
 	return 0;
 }
 
-int coffer_transition_find(const uint8_t block[COFFER_BLOCK], struct coffer_transition *ret)
+int coffer_transition_find(const uint8_t block[COFFER_BLOCK], struct coffer_record *ret)
 {
-	struct coffer_transition found, t;
+	struct coffer_record found = {0}, t;
 	uint32_t sectors = 0;
-	unsigned int n = 0;
 
 	for (uint32_t i = 0; i < COFFER_BLOCK / COFFER_SECTOR; i++) {
 		const uint8_t *p = block + i * COFFER_SECTOR;
@@ -191,13 +185,13 @@ int coffer_transition_find(const uint8_t block[COFFER_BLOCK], struct coffer_tran
 		if (r < 0)
 			return r;
 		/* The id is random: two ids in one block are two placements. */
-		if (n++ > 0 && memcmp(t.id, found.id, sizeof(t.id)) != 0)
+		if (sectors && memcmp(t.id, found.id, sizeof(t.id)) != 0)
 			return -EBADMSG;
-		sectors |= UINT32_C(1) << i;
-		if (n == 1 || t.kind > found.kind)
+		if (!sectors || t.kind > found.kind)
 			found = t;
+		sectors |= UINT32_C(1) << i;
 	}
-	if (n == 0)
+	if (!sectors)
 		return -ENODATA;
 	found.sectors = sectors;
 	*ret = found;

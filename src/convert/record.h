@@ -35,6 +35,7 @@ struct coffer_record {
 	uint8_t id[COFFER_ID_SIZE]; /* random; ties record and transition block together */
 	struct coffer_geometry geometry;
 	char uuid[41];	    /* of the LUKS2 header that is placed or taken away */
+	uint32_t sectors;   /* transition block only: bit n: sector n of block 0 is one of it */
 	uint64_t seqid;	    /* of that header: a header with a higher one has lived on */
 	uint64_t copy_size; /* of one copy of that header */
 	bool keep; /* UNDO: what is overwritten is kept in the gap, see coffer_place_undo_stock */
@@ -73,24 +74,15 @@ int coffer_transition_encode(const struct coffer_record *r, uint8_t block[COFFER
  */
 int coffer_record_decode(const uint8_t block[COFFER_BLOCK], struct coffer_record *ret);
 
-/* What a sector of the transition block has: enough to find the record. */
-struct coffer_transition {
-	enum coffer_placement_kind kind;
-	uint8_t id[COFFER_ID_SIZE];
-	struct coffer_geometry geometry;
-	char uuid[41];
-	uint32_t sectors; /* bit n: sector n of block 0 is one of a transition block */
-};
-/* Read all eight sectors of block 0; of kinds under one id the later one counts. -ENODATA: none is
- * a whole transition sector; -EBADMSG: two of them contradict each other; -ENOMEM, -EIO
- * (libcrypto): unknown. */
-int coffer_transition_find(const uint8_t block[COFFER_BLOCK], struct coffer_transition *ret);
+/* Read all eight sectors of block 0; of kinds under one id the later one counts. @ret gets what is
+ * common to record and transition block, and sectors. -ENODATA: none is a whole transition sector;
+ * -EBADMSG: two of them contradict each other; -ENOMEM, -EIO (libcrypto): unknown. */
+int coffer_transition_find(const uint8_t block[COFFER_BLOCK], struct coffer_record *ret);
 
 /* Does byte @offset lie in a masked block? */
 bool coffer_record_masks(const struct coffer_record *r, uint64_t offset);
 
-/* Bytes [offset, offset + n) of the wanted [0,S), from the image's bytes: zeros where it has none.
- */
+/* Bytes [offset, offset + n) of the wanted [0,S): zeros where the image has none. */
 void coffer_image_expand(const struct coffer_record *r, const uint8_t *image, uint64_t offset,
 	uint8_t *buf, size_t n);
 
@@ -98,8 +90,7 @@ void coffer_image_expand(const struct coffer_record *r, const uint8_t *image, ui
 struct coffer_placed {
 	uint64_t unexpected; /* neither image, transition block nor masked block */
 	uint64_t first_unexpected;
-	uint64_t placed; /* the image's, outside block 0 and masked blocks; 0: the body is as it was
-			  */
+	uint64_t placed; /* the image's, outside block 0 and masked blocks */
 };
 /* Add those of [offset, offset + n), which @disk, @segment and @image hold, to @sum. -ENOMEM and
  * -EIO (libcrypto) only. */

@@ -93,7 +93,7 @@ int coffer_session_lock_volume(struct coffer_session *s, const char *uuid, struc
 {
 	int r;
 
-	if (s->own.reencryption)
+	if (!uuid || s->own.reencryption)
 		return 0;
 	r = coffer_session_lock(s, uuid, e);
 	return r < 0 ? r : coffer_disk_examine(s->dev, &s->disk, e);

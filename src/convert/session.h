@@ -5,6 +5,7 @@
 #include "coffer/encrypt.h"
 #include "convert/disk.h"
 #include "convert/stored_map.h"
+#include "fs/superblock.h"
 #include "io/child.h"
 #include "luks2/locks.h"
 
@@ -39,7 +40,6 @@ static inline const struct coffer_used_map *coffer_session_map(const struct coff
 	return s->own.stored ? s->own.stored->map : NULL;
 }
 
-/* Call the caller's progress callback. */
 void coffer_session_progress(
 	struct coffer_session *s, enum coffer_phase phase, uint64_t done, uint64_t total);
 /* The caller's stop callback, for calls that take a while. */
@@ -55,10 +55,9 @@ int coffer_session_ask(struct coffer_session *s, enum coffer_ask why, struct cof
 /* Take the reencryption lock of volume @uuid unless it is held; see result.unlocked_run. */
 int coffer_session_lock(struct coffer_session *s, const char *uuid, struct coffer_err *e);
 /* The same, and examine the disk again unless it was held: the run that held it until now may have
- * moved the pointer. */
+ * moved the pointer. Without @uuid there is nothing to lock. */
 int coffer_session_lock_volume(struct coffer_session *s, const char *uuid, struct coffer_err *e);
-/* Take this machine's lock for key derivations if the options ask for it; else *ret is NULL.
- * No other lock may be held. */
+/* This machine's lock for key derivations if the options ask for it; else *ret is NULL. */
 int coffer_session_lock_derivation(
 	struct coffer_session *s, struct coffer_lock **ret, struct coffer_err *e);
 /* Unlock the header of the examined disk, and verify its reencryption metadata with the key. */
@@ -66,13 +65,36 @@ int coffer_session_unlock(struct coffer_session *s, struct coffer_err *e);
 /* The same for a header in a memfd. */
 int coffer_session_unlock_fd(struct coffer_session *s, int fd, struct coffer_err *e);
 
-/* Put the layout into the result. */
 void coffer_result_set_geometry(
 	struct coffer_encrypt_result *ret, const struct coffer_geometry *g, const char *cipher);
 
 /* Run @work on @dev, or on the device of @o where it is NULL. Closes it, fills @ret, on failure,
- * too. A failure after the run's first write gets outcome
- * INTERRUPTED unless @work set a worse one. */
+ * too. A failure after the run's first write gets outcome INTERRUPTED unless @work set a worse one.
+ */
 typedef int (*coffer_session_work)(struct coffer_session *s, struct coffer_err *e);
 int coffer_session_run(struct coffer_dev *dev, const struct coffer_encrypt_options *o,
 	coffer_session_work work, struct coffer_encrypt_result *ret, struct coffer_err *e);
+
+/* What coffer_encrypt does: all operations until nothing is left to do. And coffer_abort. */
+int coffer_encrypt_run(struct coffer_session *s, struct coffer_err *e);
+int coffer_abort_run(struct coffer_session *s, struct coffer_err *e);
+
+/* Convert from the header's pointer down to 0 (CONVERT). The session has the key. 0: pointer 0 is
+ * committed. The disk is resumable at every instant. */
+int coffer_convert(struct coffer_session *s, struct coffer_err *e);
+/* Wipe the moved-segment copy and write the final header (FINALIZE). */
+int coffer_convert_finalize(struct coffer_session *s, struct coffer_err *e);
+/* Write the final header to its torn or late copy, too (SYNC_FINAL). -ESTALE: another program has
+ * changed the header meanwhile; nothing was written. */
+int coffer_convert_sync(struct coffer_session *s, struct coffer_err *e);
+
+/* Check the filesystem @fs at byte 0 of @d. 0: sound. -EBADMSG: damaged. -ENODATA: a device of a
+ * test, which no checker can open. Others: it could not be checked. */
+int coffer_fs_check(struct coffer_dev *d, const struct coffer_fs *fs,
+	const struct coffer_stop *stop, struct coffer_err *e);
+
+/* coffer_place_undo_stock, then the checker: the copy may be incomplete or of an older conversion.
+ * The checker finds damage: NEEDS_REPAIR. It finds none: the copy's superblock is erased, so that
+ * no run takes it for a copy. */
+int coffer_fs_undo_stock(
+	struct coffer_session *s, const struct coffer_geometry *layout, struct coffer_err *e);

@@ -13,6 +13,7 @@ enum coffer_job_kind {
 	COFFER_JOB_MOVE,  /* read the plain bytes at x, encrypt them, write them at x + S */
 	COFFER_JOB_SCRUB, /* encrypt zeros as the bytes at x, write them at x + S */
 	COFFER_JOB_FILL,  /* likewise, for a map with fill */
+	COFFER_N_JOB_KINDS
 };
 
 struct coffer_job {

@@ -34,7 +34,6 @@ void coffer_stored_map_free(struct coffer_stored_map *m);  /* and itself; NULL i
 
 /* Bytes that a map of @n_prints and @n_used ranges takes: a multiple of 4096. */
 uint64_t coffer_stored_map_size(size_t n_prints, size_t n_used);
-
 /* How many used ranges fit into @space bytes with @n_prints; 0: none. */
 size_t coffer_stored_map_fits(uint64_t space, size_t n_prints);
 
@@ -50,9 +49,8 @@ int coffer_stored_map_peek(const uint8_t *block, uint64_t *ret_size);
  * gives 0, void_ and no map. */
 int coffer_stored_map_decode(const uint8_t *buf, size_t size, struct coffer_stored_map *ret);
 
-/* A block that makes the map of the volume @uuid void. A torn write cannot leave a good map, since
- * each sector of the block spoils it. It keeps @free_space, and the @size to erase at the end.
- * -EIO (libcrypto). */
+/* A block that makes the map of the volume @uuid void, even if it is torn. It keeps @free_space,
+ * and the @size to erase at the end. -EIO (libcrypto). */
 int coffer_stored_map_encode_void(
 	const char *uuid, uint32_t free_space, uint64_t size, uint8_t block[COFFER_BLOCK]);
 
@@ -63,10 +61,10 @@ struct coffer_disk;
 
 /* What lies between the keyslots area and S. */
 struct coffer_map_on_disk {
-	uint64_t at, space;	       /* where, and the bytes up to S; 0: too few for a map */
+	uint64_t at;		       /* where */
 	bool trace;		       /* something with the map's magic lies there */
 	bool whole;		       /* it can be read; it may be void */
-	uint64_t size;		       /* its bytes, as far as known; else all of the space */
+	uint64_t size;		       /* its bytes, as far as known; else all up to S */
 	struct coffer_stored_map *map; /* if whole */
 	uint8_t *bytes;		       /* if whole: @size of them */
 };
@@ -83,7 +81,6 @@ const char *coffer_map_on_disk_objection(
 	const struct coffer_map_on_disk *m, const struct coffer_disk *disk);
 
 /* How far the conversion on @disk is: *ret_done of *ret_total bytes, used ones where the disk has
- * such a map, else all. Whether the filesystem was used since the map was made cannot be checked
- * without the key; a run that finds so counts all bytes, and makes the map void. */
+ * such a map, else all. */
 int coffer_progress_read(const struct coffer_disk *disk, uint64_t *ret_done, uint64_t *ret_total,
 	struct coffer_err *e);

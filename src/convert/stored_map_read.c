@@ -46,15 +46,14 @@ int coffer_stored_map_read(
 	if (coffer_used_map_place(h->json, h->copy_size, shift, &ret->at) < 0 ||
 		ret->at + COFFER_BLOCK > shift || disk->dev->size < shift)
 		return 0;
-	ret->space = shift - ret->at;
 	r = coffer_dev_read(disk->dev, block, COFFER_BLOCK, ret->at, e);
 	if (r < 0)
 		return r;
 	ret->trace = coffer_stored_map_trace(block);
 	if (!ret->trace)
 		return 0;
-	if (coffer_stored_map_peek(block, &ret->size) < 0 || ret->size > ret->space) {
-		ret->size = ret->space;
+	if (coffer_stored_map_peek(block, &ret->size) < 0 || ret->size > shift - ret->at) {
+		ret->size = shift - ret->at;
 		return 0;
 	}
 	return read_map(disk->dev, ret, e);

@@ -6,9 +6,8 @@
 #include "convert/session.h"
 
 /* Before a conversion starts: read what is used, as the options ask, into s->own.stored and the
- * result. NULL there: everything counts as used. @may_mount: the filesystem may be mounted
- * read-only, in a namespace of its own, to ask the kernel. REFUSED: --used-only=yes, and the used
- * blocks are not certain. Writes nothing. */
+ * result. @may_mount: the filesystem may be mounted read-only, in a namespace of its own, to ask
+ * the kernel. REFUSED: --used-only=yes, and the used blocks are not certain. Writes nothing. */
 int coffer_used_find(struct coffer_session *s, const struct coffer_preflight *g, bool may_mount,
 	struct coffer_err *e);
 
@@ -22,23 +21,8 @@ int coffer_used_store(struct coffer_session *s, int fd, struct coffer_err *e);
 
 /* Before a conversion is resumed, with the key: follow the map of the examined disk, if it is
  * whole, of this volume, and the filesystem has not been used since. Else everything counts, and
- * the map on the disk is made void, durably. s->own.stored->free_space is how this run handles
- * unused blocks, the result's what holds for the whole volume. REFUSED as above. */
+ * the map on the disk is made void, durably. REFUSED as above. */
 int coffer_used_load(struct coffer_session *s, struct coffer_err *e);
 
 /* Zeros over the map, at the end, when pointer 0 is durable; not flushed. */
 int coffer_used_erase(struct coffer_session *s, struct coffer_err *e);
-
-/* Shared by the files that do the above. Everything counts as used because of @why; NULL: the
- * options ask for that. REFUSED where they ask for used blocks only. */
-int coffer_used_give_up(struct coffer_session *s, const char *why, struct coffer_err *e);
-/* What counts as used by @m. */
-void coffer_used_report(const struct coffer_stored_map *m, struct coffer_encrypt_result *ret);
-
-/* Read plain bytes [x, x + n), multiples of 4096 but for the data's end. */
-typedef int (*coffer_read_plain)(
-	void *arg, uint64_t x, uint8_t *buf, size_t n, struct coffer_err *e);
-
-/* Of the prints of @m, in their order, as @read gives them. */
-int coffer_fingerprint(const struct coffer_stored_map *m, coffer_read_plain read, void *arg,
-	uint8_t ret[COFFER_SHA256_SIZE], struct coffer_err *e);

@@ -98,8 +98,7 @@ int coffer_used_map_add(struct coffer_used_map *m, const struct coffer_range *us
 		if (u.start >= m->length || u.end <= u.start)
 			continue;
 		u.start = round_down_u64(u.start, COFFER_BLOCK);
-		u.end = u.end > m->length ? m->length
-					  : min_u64(round_up_u64(u.end, COFFER_BLOCK), m->length);
+		u.end = min_u64(round_up_u64(min_u64(u.end, m->length), COFFER_BLOCK), m->length);
 		all[m->n++] = u;
 	}
 	m->n = normalize(all, m->n);

@@ -20,17 +20,32 @@ int coffer_volume_open(struct coffer_dev *d, const struct coffer_mapping *m,
 	return r;
 }
 
+struct coffer_volume coffer_volume_plain(struct coffer_dev *d, uint64_t size)
+{
+	return (struct coffer_volume){
+		.dev = d, .map = {.size = size, .n = 1, .s = {{.length = size}}}};
+}
+
 void coffer_volume_close(struct coffer_volume *v)
 {
 	coffer_xts_free(v->xts);
 	v->xts = NULL;
 }
 
+/* The stretch with byte @x of the volume; NULL beyond its end. */
+static const struct coffer_stretch *find_stretch(const struct coffer_mapping *m, uint64_t x)
+{
+	for (unsigned int i = 0; i < m->n; i++)
+		if (x - m->s[i].start < m->s[i].length) /* wraps where x is below */
+			return &m->s[i];
+	return NULL;
+}
+
 int coffer_volume_read(
 	struct coffer_volume *v, uint64_t x, uint8_t *buf, size_t n, struct coffer_err *e)
 {
 	for (size_t done = 0; done < n;) {
-		const struct coffer_stretch *s = coffer_mapping_at(&v->map, x + done);
+		const struct coffer_stretch *s = find_stretch(&v->map, x + done);
 		uint64_t within;
 		size_t part;
 		int r;

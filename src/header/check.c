@@ -292,7 +292,7 @@ static int add_advice(struct checker *c)
 static int find_kind(struct checker *c)
 {
 	const struct coffer_luks2_copy *copy = c->on_disk.copy;
-	struct coffer_transition t;
+	struct coffer_record t;
 	int r = -ENODATA;
 
 	if (copy[0].luks1) {

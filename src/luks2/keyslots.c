@@ -107,6 +107,39 @@ void coffer_keys_read(struct json_object *json, struct coffer_keys *ret)
 	(void)coffer_json_foreach(coffer_json_object(json, "tokens"), add_token, ret);
 }
 
+struct json_object *coffer_keyslot_reencrypt(struct json_object *json, const char **ret_name)
+{
+	struct json_object *keyslots = coffer_json_object(json, "keyslots"), *found = NULL;
+	const char *name;
+
+	for (size_t i = 0; i < coffer_json_length(keyslots); i++) {
+		struct json_object *slot = coffer_json_member(keyslots, i, &name);
+		const char *type = coffer_json_string(slot, "type");
+
+		if (!type || strcmp(type, "reencrypt") != 0)
+			continue;
+		if (found)
+			return NULL;
+		found = slot;
+		*ret_name = name;
+	}
+	return found;
+}
+
+struct json_object *coffer_segment_flagged(struct json_object *segments, const char *flag)
+{
+	for (size_t i = 0; i < coffer_json_length(segments); i++) {
+		struct json_object *segment;
+		char name[24];
+
+		(void)snprintf(name, sizeof(name), "%zu", i);
+		segment = coffer_json_object(segments, name);
+		if (coffer_json_array_has(coffer_json_array(segment, "flags"), flag))
+			return segment;
+	}
+	return NULL;
+}
+
 /* --- compare --- */
 
 struct slot_name {

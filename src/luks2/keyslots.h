@@ -53,6 +53,11 @@ void coffer_keys_read(struct json_object *json, struct coffer_keys *ret);
 /* Is the object @key the same in both, or in neither? */
 bool coffer_metadata_member_equal(struct json_object *a, struct json_object *b, const char *key);
 
+/* The one keyslot of type "reencrypt", and its name; NULL: none, or several. */
+struct json_object *coffer_keyslot_reencrypt(struct json_object *json, const char **ret_name);
+/* The segment with this flag that has the lowest number; NULL: none. */
+struct json_object *coffer_segment_flagged(struct json_object *segments, const char *flag);
+
 /* The digest with @name in its @list, "keyslots" or "segments"; NULL: none. */
 struct json_object *coffer_keyslot_digest(
 	struct json_object *json, const char *list, const char *name);

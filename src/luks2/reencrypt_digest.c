@@ -82,44 +82,11 @@ static void put_segment(struct blob *b, struct json_object *s)
 	put(b, raw, sizeof(raw));
 }
 
-struct keyslot {
-	const char *name;
-	struct json_object *json;
-	unsigned int n;
-};
-
-static int find_keyslot(const char *name, struct json_object *slot, void *arg)
-{
-	const char *type = coffer_json_string(slot, "type");
-	struct keyslot *k = arg;
-
-	if (type && strcmp(type, "reencrypt") == 0)
-		*k = (struct keyslot){name, slot, k->n + 1};
-	return 0;
-}
-
-/* In the order of their numbers, as in convert/conversion.c: the digest must cover the segments
- * that the conversion uses. */
-static struct json_object *find_backup(struct json_object *segments, const char *flag)
-{
-	for (size_t i = 0; i < coffer_json_length(segments); i++) {
-		struct json_object *segment;
-		char name[24];
-
-		(void)snprintf(name, sizeof(name), "%zu", i);
-		segment = coffer_json_object(segments, name);
-		if (coffer_json_array_has(coffer_json_array(segment, "flags"), flag))
-			return segment;
-	}
-	return NULL;
-}
-
 int coffer_reencrypt_digest_verify(
 	struct json_object *json, const uint8_t *key, size_t key_size, struct coffer_err *e)
 {
-	struct json_object *segments = coffer_json_object(json, "segments"), *area, *digest = NULL;
-	struct keyslot slot = {0};
-	const char *hash;
+	struct json_object *segments = coffer_json_object(json, "segments"), *area, *digest, *slot;
+	const char *hash, *name;
 	_cleanup_secret_ struct coffer_secret *s = NULL;
 	uint8_t salt[SALT_SIZE + 3], want[MAX_DIGEST + 3], have[MAX_DIGEST];
 	size_t salt_size, want_size;
@@ -127,9 +94,8 @@ int coffer_reencrypt_digest_verify(
 	struct blob b = {0};
 	int r;
 
-	(void)coffer_json_foreach(coffer_json_object(json, "keyslots"), find_keyslot, &slot);
-	if (slot.n == 1)
-		digest = coffer_keyslot_only_digest(json, slot.name);
+	slot = coffer_keyslot_reencrypt(json, &name);
+	digest = slot ? coffer_keyslot_only_digest(json, name) : NULL;
 	if (!digest)
 		return coffer_err_set(e, EKEYREJECTED,
 			"the reencryption metadata has no digest; run 'cryptsetup repair' first");
@@ -138,18 +104,19 @@ int coffer_reencrypt_digest_verify(
 		return r;
 	b.s = s;
 	hash = coffer_json_string(digest, "hash");
-	area = coffer_json_object(slot.json, "area");
+	area = coffer_json_object(slot, "area");
 	put(&b, "v2", 2);
 	put(&b, key, key_size);
-	put_text(&b, slot.json, "mode");
-	put_text(&b, slot.json, "direction");
+	put_text(&b, slot, "mode");
+	put_text(&b, slot, "direction");
 	put_text(&b, area, "type");
 	put_number(&b, area, "offset");
 	put_number(&b, area, "size");
 	put_number(&b, area, "shift_size");
-	put_segment(&b, find_backup(segments, "backup-previous"));
-	put_segment(&b, find_backup(segments, "backup-final"));
-	put_segment(&b, find_backup(segments, "backup-moved-segment"));
+	/* The very segments that the conversion uses. */
+	put_segment(&b, coffer_segment_flagged(segments, "backup-previous"));
+	put_segment(&b, coffer_segment_flagged(segments, "backup-final"));
+	put_segment(&b, coffer_segment_flagged(segments, "backup-moved-segment"));
 
 	if (b.bad || !hash || coffer_json_u32(digest, "iterations", &iterations) < 0 ||
 		iterations == 0 ||

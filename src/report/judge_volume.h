@@ -5,7 +5,7 @@
 #pragma once
 #include "coffer/finding.h"
 #include "convert/decide.h"
-#include "convert/mapping.h"
+#include "convert/volume.h"
 #include "fs/superblock.h"
 
 /* A filesystem that was read through the key, or plain. */

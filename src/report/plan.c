@@ -10,7 +10,6 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/findings.h"
-#include "convert/exclusive.h"
 #include "convert/image.h"
 #include "convert/moved_segment.h"
 #include "convert/new_header.h"
@@ -266,7 +265,7 @@ static void plan_rest(struct draft *d)
 		d->facts.pointer = c->pointer;
 		d->facts.copy_size = d->disk.header->copy_size;
 		d->key_size = c->key_size;
-		(void)snprintf(d->plan->cipher, sizeof(d->plan->cipher), "%s", c->cipher);
+		(void)snprintf(d->plan->cipher, sizeof(d->plan->cipher), "%s", COFFER_CIPHER);
 	} else {
 		const struct coffer_geometry *g = &f->transition.geometry;
 

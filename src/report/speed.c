@@ -118,7 +118,7 @@ static int time_steps(struct bench *b, struct coffer_timing *ret, struct coffer_
 {
 	_cleanup_engine_ struct coffer_engine *en = NULL;
 	uint8_t key[MAX_KEY];
-	const struct coffer_engine_setup setup = {.dev = b->dev,
+	struct coffer_engine_setup setup = {.dev = b->dev,
 		.g = &b->g,
 		.key = key,
 		.key_size = b->q->key_size,
@@ -133,10 +133,11 @@ static int time_steps(struct bench *b, struct coffer_timing *ret, struct coffer_
 	if (r < 0)
 		return r;
 	coffer_dev_forget(b->dev, area(b, 0), AREAS * b->g.shift);
+	setup.from = area(b, AREAS - 1);
+	setup.to = area(b, 0);
 	r = coffer_engine_open(&setup, &en, e);
 	if (r < 0)
 		return r;
-	coffer_engine_begin(en, area(b, AREAS - 1), area(b, 0));
 	r = time_step(b, en, &first, e);
 	while (r == 0 && ret->n < COFFER_TIMED_STEPS && !coffer_stop_wanted(&b->q->stop) &&
 		(ret->n == 0 || coffer_clock() - began < TOO_LONG))

@@ -18,7 +18,6 @@
 #include "block/holders.h"
 #include "convert/moved_segment.h"
 #include "convert/preflight.h"
-#include "convert/stage.h"
 #include "convert/stored_map.h"
 #include "fs/signatures.h"
 #include "luks2/lock_name.h"
@@ -118,10 +117,7 @@ static int read_plain(
 	plain->torn = coffer_moved_segment_is_torn(v, why, sizeof(why));
 	(void)snprintf(s->filesystem, sizeof(s->filesystem), "%s", g.content.type);
 	if (plain->torn) {
-		(void)snprintf(s->why, sizeof(s->why),
-			"the first bytes are partly overwritten with a LUKS2 header; a complete "
-			"copy of them is at byte %" PRIu64,
-			coffer_segment_copy_offset(&v->geometry));
+		set_why(s, why);
 	} else if (coffer_moved_segment_is_ambiguous(v, why, sizeof(why))) {
 		plain->torn = true;
 		set_why(s, why);
@@ -196,7 +192,7 @@ static void set_header(struct coffer_status *s, const struct coffer_disk *disk)
 	if (f->kind_error < 0 || f->kind == COFFER_LUKS2_OTHER) {
 		set_why(s, f->kind_reason.msg);
 	} else if (f->kind == COFFER_LUKS2_CONVERTING) {
-		(void)snprintf(s->cipher, sizeof(s->cipher), "%s", f->conversion.cipher);
+		(void)snprintf(s->cipher, sizeof(s->cipher), "%s", COFFER_CIPHER);
 		set_geometry(s, &f->conversion.geometry);
 	} else if (cipher) {
 		(void)snprintf(s->cipher, sizeof(s->cipher), "%s", cipher);
@@ -207,21 +203,10 @@ static void set_header(struct coffer_status *s, const struct coffer_disk *disk)
 	}
 }
 
-/* The sentence of every other report, with the way out: no command is next. */
-static void set_shrunk(struct coffer_status *s)
-{
-	_cleanup_finding_ struct coffer_finding f = {0};
-
-	if (coffer_finding_make(&f, COFFER_TEXT_SHRUNK,
-		    COFFER_WITH(COFFER_ARG_NUMBER("device_bytes", s->size),
-			    COFFER_ARG_NUMBER("conversion_bytes", s->device_size)),
-		    NULL) == 0)
-		(void)snprintf(s->why, sizeof(s->why), "%.300s; %.200s", f.text, f.advice);
-}
-
 static void set_facts(struct coffer_status *s, const struct coffer_disk *disk)
 {
 	const struct coffer_facts *f = &disk->facts;
+	_cleanup_finding_ struct coffer_finding shrunk = {0};
 
 	s->operation = disk->operation;
 	s->can_abort = coffer_can_abort(disk->operation, f);
@@ -234,8 +219,11 @@ static void set_facts(struct coffer_status *s, const struct coffer_disk *disk)
 	}
 	if (disk->operation == COFFER_OP_DAMAGED)
 		set_why(s, disk->why);
-	else if (disk->operation == COFFER_OP_SHRUNK)
-		set_shrunk(s);
+	/* The sentence of every other report, with the way out: no command is next. */
+	else if (disk->operation == COFFER_OP_SHRUNK &&
+		 coffer_operation_finding(disk->operation, f, s->device, "", &shrunk) == 0)
+		(void)snprintf(
+			s->why, sizeof(s->why), "%.300s; %.200s", shrunk.text, shrunk.advice);
 	else if (disk->header && !f->header.agree && !s->why[0])
 		set_why(s, "one of the two header copies is torn or out of date");
 }

@@ -139,35 +139,25 @@ static int check_volume(struct coffer_verifier *s, struct coffer_err *e)
 static int read_record(struct coffer_verifier *s, enum coffer_placement_kind kind,
 	struct coffer_remnants *ret, struct coffer_err *e)
 {
-	_cleanup_free_ uint8_t *block = coffer_dev_buffer(COFFER_BLOCK);
 	const struct coffer_geometry *g = &ret->geometry;
 	struct coffer_record *rec = &ret->record[kind];
+	bool found;
 	int r;
 
-	if (!block)
-		return -ENOMEM;
-	r = coffer_dev_read(s->dev, block, COFFER_BLOCK, coffer_record_offset(g, kind), e);
-	if (r < 0)
-		return r;
-	r = coffer_record_decode(block, rec);
-	if (r == -ENOMEM || r == -EIO)
-		return coffer_err_errno(e, -r, "read a record");
-	ret->has_record[kind] = r == 0 && rec->kind == kind && rec->geometry.device == g->device &&
-				rec->geometry.shift == g->shift;
-	return 0;
+	r = coffer_record_read(s->dev, coffer_record_offset(g, kind), rec, &found, e);
+	ret->has_record[kind] = r == 0 && found && rec->kind == kind &&
+				coffer_geometry_same_places(&rec->geometry, g);
+	return r;
 }
 
 static int read_image(struct coffer_verifier *s, struct coffer_remnants *ret, struct coffer_err *e)
 {
 	const struct coffer_record *rec = &ret->record[COFFER_RECORD_PLACE];
-	uint8_t hash[COFFER_SHA256_SIZE];
-	int r;
 
 	if (!ret->has_record[COFFER_RECORD_PLACE])
 		return 0;
-	r = coffer_dev_hash(s->dev, coffer_image_offset(&rec->geometry), rec->image_size, hash, e);
-	ret->image_intact = r == 0 && memcmp(hash, rec->image_hash, sizeof(hash)) == 0;
-	return r;
+	return coffer_dev_check_hash(s->dev, coffer_image_offset(&rec->geometry), rec->image_size,
+		rec->image_hash, &ret->image_intact, e);
 }
 
 static int read_copy(struct coffer_verifier *s, struct coffer_remnants *ret, struct coffer_err *e)
@@ -213,20 +203,17 @@ static int check_remnants(struct coffer_verifier *s, struct coffer_err *e)
 static int check_plain(struct coffer_verifier *s, struct coffer_err *e)
 {
 	const struct coffer_moved_segment *v = &s->segment;
-	_cleanup_free_ uint8_t *start = coffer_dev_buffer(COFFER_SUPERBLOCK_BYTES);
-	const size_t n = min_u64(COFFER_SUPERBLOCK_BYTES, s->dev->size);
+	struct coffer_volume plain = coffer_volume_plain(s->dev, s->dev->size);
 	struct coffer_err why = {0};
 	int r;
 
-	if (!start)
-		return -ENOMEM;
 	r = coffer_signatures_read(s->dev, 0, s->dev->size, &s->content, e);
-	if (r == 0 && n > 0)
-		r = coffer_dev_read(s->dev, start, n, 0, e);
 	if (r < 0)
 		return r;
 	s->have_content = true;
-	r = coffer_superblock_read(start, n, &s->fs, &why);
+	r = coffer_volume_fs(&plain, &s->fs, &why);
+	if (r < 0 && r != -EUCLEAN)
+		return coffer_err_pass(e, r, &why);
 	r = judge_filesystem(s, s->dev->size, r < 0 ? why.msg : NULL);
 	if (r < 0 || !v->has_stale_record)
 		return r;

@@ -7,7 +7,6 @@
 
 #include "base/cleanup.h"
 #include "base/findings.h"
-#include "convert/stage.h"
 #include "header/judge_copies.h"
 
 static const struct {
@@ -248,7 +247,8 @@ static void diagnose_placed(struct build *b)
 
 	if (v->keyslot_torn || copy_torn) {
 		torn = coffer_moved_segment_is_torn(v, why, sizeof(why));
-		note_reason(b, why);
+		if (!torn)
+			note_reason(b, why);
 		find(b,
 			v->keyslot_torn ? COFFER_TEXT_REPAIR_KEYSLOT_TORN
 					: COFFER_TEXT_REPAIR_COPY_UNWRITTEN,
@@ -298,7 +298,8 @@ static bool transition_is_unused(const struct coffer_facts *f, const struct coff
 static bool is_used_under_transition(const struct coffer_facts *f)
 {
 	return f->transition.kind == COFFER_RECORD_PLACE && f->has_record[COFFER_RECORD_PLACE] &&
-	       f->segment_intact && f->image_intact && f->unexpected > 0 && f->placed == 0;
+	       f->segment_intact && f->image_intact && f->body.unexpected > 0 &&
+	       f->body.placed == 0;
 }
 
 /* Does the record of the copy's own placement have another hash? What the copy lost may still be in
@@ -345,20 +346,13 @@ static void diagnose_damaged(struct build *b)
 
 static void diagnose_foreign(struct build *b)
 {
-	const struct coffer_facts *f = b->s->facts;
-	const char *words[COFFER_NEXT_WORDS];
+	struct coffer_finding f;
+	int r;
 
-	if (b->s->operation == COFFER_OP_OTHER)
-		find(b, COFFER_TEXT_OTHER,
-			COFFER_WITH(COFFER_ARG_TEXT("reason", f->kind_reason.msg)),
-			coffer_stock_command(f, b->s->device, words));
-	else
-		find(b, COFFER_TEXT_SHRUNK,
-			COFFER_WITH(COFFER_ARG_NUMBER("device_bytes", f->device_size),
-				COFFER_ARG_NUMBER("conversion_bytes",
-					f->header.newest >= 0 ? f->conversion.geometry.device
-							      : f->transition.geometry.device)),
-			NULL);
+	r = coffer_operation_finding(b->s->operation, b->s->facts, b->s->device, "", &f);
+	if (r == 0)
+		r = coffer_findings_put(b->l, &f);
+	b->r = b->r ? b->r : r;
 }
 
 int coffer_diagnose(

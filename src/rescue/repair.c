@@ -10,11 +10,10 @@
 #include "base/findings.h"
 #include "block/holders.h"
 #include "block/open.h"
-#include "convert/encrypt.h"
-#include "convert/exclusive.h"
-#include "convert/fs_check.h"
+#include "convert/session.h"
 #include "convert/moved_segment.h"
 #include "convert/place.h"
+#include "convert/preflight.h"
 #include "fs/signatures.h"
 #include "report/status.h"
 #include "rescue/diagnose.h"
@@ -53,12 +52,8 @@ static int lock_volume(struct coffer_session *s, struct coffer_err *e)
 	/* Also if only a second copy is whole: cryptsetup uses that one. */
 	const struct coffer_facts *f = &s->disk.facts;
 	const char *uuid = f->header.newest >= 0 ? f->header.uuid : coffer_volume_uuid(f);
-	int r;
 
-	if (!uuid || s->own.reencryption)
-		return 0;
-	r = coffer_session_lock(s, uuid, e);
-	return r < 0 ? r : coffer_disk_examine(s->dev, &s->disk, e);
+	return coffer_session_lock_volume(s, uuid, e);
 }
 
 static int examine_once(struct coffer_session *s, struct repair *p, struct coffer_err *e)
@@ -165,16 +160,6 @@ static int check_filesystem(struct coffer_session *s, struct repair *p, struct c
 
 /* --- act --- */
 
-static int undo_stock(struct coffer_session *s, struct repair *p, struct coffer_err *e)
-{
-	const struct coffer_stop stop = coffer_session_stop(s);
-	const struct coffer_geometry g = p->segment.geometry;
-	const bool keeps = s->disk.facts.transition_error != 0;
-	const int r = coffer_place_undo_stock(&s->disk, &g, e);
-
-	return r < 0 ? r : coffer_fs_check_undone(s, &g, keeps, &stop, e);
-}
-
 static int act(struct coffer_session *s, struct repair *p, enum coffer_repair_kind kind,
 	struct coffer_err *e)
 {
@@ -196,7 +181,7 @@ static int act(struct coffer_session *s, struct repair *p, enum coffer_repair_ki
 	case COFFER_REPAIR_UNDO_PLACEMENT:
 		return coffer_place_undo(disk, e);
 	case COFFER_REPAIR_UNDO_STOCK_PLACEMENT:
-		return undo_stock(s, p, e);
+		return coffer_fs_undo_stock(s, &p->segment.geometry, e);
 	case COFFER_REPAIR_UNDO_BLOCK_0:
 		return coffer_place_undo_transition(disk, e);
 	case COFFER_REPAIR_ERASE_TRANSITION:

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "convert/mapping.h"
+#include "convert/volume.h"
 #include "luks2/copy.h"
 #include "luks2/keyslots.h"
 #include "luks2/reencrypt_digest.h"
@@ -36,7 +36,7 @@ static bool same(const struct coffer_conversion *a, const struct coffer_conversi
 	return a->geometry.device == b->geometry.device && a->geometry.shift == b->geometry.shift &&
 	       a->geometry.length == b->geometry.length &&
 	       a->geometry.sector_size == b->geometry.sector_size && a->pointer == b->pointer &&
-	       a->hot == b->hot && strcmp(a->cipher, b->cipher) == 0 && a->key_size == b->key_size;
+	       a->hot == b->hot && a->key_size == b->key_size;
 }
 
 /* A conversion that was taken is one that can be walked to its end, step by step. */

@@ -62,7 +62,7 @@ static void use(const struct coffer_record *r)
 
 static void check(const uint8_t *block)
 {
-	struct coffer_transition t;
+	struct coffer_record t;
 	struct coffer_record r;
 	int status;
 

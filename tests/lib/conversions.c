@@ -68,7 +68,7 @@ bool conversion_equals(const struct coffer_conversion *a, const struct coffer_co
 	return a->geometry.device == b->geometry.device && a->geometry.shift == b->geometry.shift &&
 	       a->geometry.length == b->geometry.length &&
 	       a->geometry.sector_size == b->geometry.sector_size && a->pointer == b->pointer &&
-	       a->hot == b->hot && strcmp(a->cipher, b->cipher) == 0 && a->key_size == b->key_size;
+	       a->hot == b->hot && a->key_size == b->key_size;
 }
 
 bool conversion_reads_as(struct json_object *json, const struct coffer_conversion *want)
@@ -90,7 +90,6 @@ struct coffer_conversion conversion_begin(const struct layout *l)
 	struct coffer_conversion c = {
 		.geometry = l->g, .pointer = l->g.length, .key_size = l->key_size};
 
-	(void)snprintf(c.cipher, sizeof(c.cipher), "%s", CIPHER);
 	return c;
 }
 

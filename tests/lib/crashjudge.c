@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "convert/disk.h"
-#include "convert/encrypt.h"
+#include "lib/on_device.h"
 #include "convert/moved_segment.h"
 #include "report/status.h"
 #include "rescue/repair.h"

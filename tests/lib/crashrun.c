@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "convert/disk.h"
-#include "convert/encrypt.h"
+#include "lib/on_device.h"
 #include "rescue/repair.h"
 #include "usedfs.h"
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "convert/encrypt.h"
+#include "lib/on_device.h"
 #include "rescue/repair.h"
 
 /* --- what runs --- */

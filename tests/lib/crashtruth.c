@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "convert/encrypt.h"
+#include "lib/on_device.h"
 #include "crashjudge.h"
 
 enum {

@@ -102,7 +102,7 @@ static void show(const struct coffer_facts *f, enum coffer_operation a)
 		f->conversion.pointer, f->conversion.hot, f->transition_error,
 		(int)f->transition.kind, f->has_record[1], f->record[1].seqid, f->has_record[2],
 		f->record[2].seqid, f->segment_intact, f->image_intact, f->masks_whole,
-		f->unexpected);
+		f->body.unexpected);
 }
 
 static const struct coffer_facts *current;
@@ -158,10 +158,10 @@ static void check_actions(const struct coffer_facts *f, enum coffer_operation a)
 						  f->has_record[COFFER_RECORD_PLACE] &&
 						  !f->has_record[COFFER_RECORD_UNDO] &&
 						  f->segment_intact && f->image_intact &&
-						  f->unexpected == 0);
+						  f->body.unexpected == 0);
 	if (mask && !small && f->transition.kind == COFFER_RECORD_PLACE &&
 		f->has_record[COFFER_RECORD_PLACE] && !f->has_record[COFFER_RECORD_UNDO] &&
-		f->segment_intact && f->image_intact && f->unexpected == 0)
+		f->segment_intact && f->image_intact && f->body.unexpected == 0)
 		holds(LAW_REDO_PLACEMENT_WHEN, a == COFFER_OP_REDO_PLACEMENT);
 	if (a == COFFER_OP_FINISH_PLACEMENT)
 		holds(LAW_FINISH_PLACEMENT, untouched && is_current(f, COFFER_RECORD_PLACE));
@@ -349,7 +349,7 @@ static bool set_placement(struct coffer_facts *f, uint64_t *n)
 	f->segment_intact = digit(n, 2);
 	f->image_intact = digit(n, 2);
 	f->masks_whole = digit(n, 2);
-	f->unexpected = digit(n, 2);
+	f->body.unexpected = digit(n, 2);
 	/* Without a transition block its kind means nothing. */
 	return f->transition_error == 0 || f->transition.kind == COFFER_RECORD_PLACE;
 }

@@ -309,13 +309,13 @@ static void veiled_image_lost(struct disk *d)
 static void used_under_mark(struct disk *d)
 {
 	half_placed(d);
-	d->facts.unexpected = 5;
+	d->facts.body.unexpected = 5;
 }
 
 static void used_but_placed(struct disk *d)
 {
 	used_under_mark(d);
-	d->facts.placed = 1;
+	d->facts.body.placed = 1;
 }
 
 static void used_head_gone(struct disk *d)

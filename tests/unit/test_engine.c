@@ -92,11 +92,12 @@ static void free_disk(struct disk *d)
 	coffer_dev_close(&d->dev->dev);
 }
 
-static struct coffer_engine *open_engine(struct disk *d, unsigned int threads)
+static struct coffer_engine *open_engine(struct disk *d, unsigned int threads, uint64_t from)
 {
 	const struct coffer_engine_setup setup = {.dev = &d->dev->dev,
 		.g = &d->g,
 		.map = d->map,
+		.from = from,
 		.key = key,
 		.key_size = sizeof(key),
 		.threads = threads,
@@ -151,11 +152,10 @@ static bool all_encrypted(const struct disk *d)
 /* A whole conversion; "" or what was wrong. */
 static const char *convert(struct disk *d, unsigned int threads)
 {
-	struct coffer_engine *en = open_engine(d, threads);
+	struct coffer_engine *en = open_engine(d, threads, d->g.length);
 	uint64_t p = d->g.length, moved = 0;
 	const char *wrong = "";
 
-	coffer_engine_begin(en, p, 0);
 	while (!wrong[0] && p > 0) {
 		struct coffer_step step;
 
@@ -169,7 +169,7 @@ static const char *convert(struct disk *d, unsigned int threads)
 			wrong = "used plaintext is left behind";
 		else if (!sources_there(d, step.from))
 			wrong = "a source is gone";
-		moved += step.moved;
+		moved += step.bytes[COFFER_JOB_MOVE];
 		p = step.from;
 	}
 	coffer_engine_close(en);
@@ -214,12 +214,11 @@ static void check_conversions(void)
 /* Steps until one fails, and that one's error; 0: none did. */
 static int run_to_failure(struct disk *d, unsigned int threads, bool verify, uint64_t *ret_p)
 {
-	struct coffer_engine *en = open_engine(d, threads);
+	struct coffer_engine *en = open_engine(d, threads, d->g.length);
 	struct coffer_step step;
 	uint64_t p = d->g.length;
 	int r = 0;
 
-	coffer_engine_begin(en, p, 0);
 	while (r == 0 && p > 0) {
 		r = coffer_engine_step(en, &step, NULL);
 		if (r == 0 && verify)
@@ -305,7 +304,7 @@ static void check_bad_sector(void)
 static void check_verify(unsigned int threads)
 {
 	struct disk d = make_disk(2, true, false);
-	struct coffer_engine *en = open_engine(&d, threads);
+	struct coffer_engine *en = open_engine(&d, threads, d.g.length);
 	struct coffer_jobs jobs;
 	struct coffer_job job;
 	struct coffer_step step;
@@ -313,7 +312,6 @@ static void check_verify(unsigned int threads)
 	uint64_t p = d.g.length;
 	int r = 0;
 
-	coffer_engine_begin(en, p, 0);
 	/* Not the last step: threads read ahead below it. */
 	while (r == 0 && p > 2 * d.g.shift) {
 		r = coffer_engine_step(en, &step, NULL);
@@ -329,7 +327,7 @@ static void check_verify(unsigned int threads)
 	ok(strstr(e.msg, "read-back mismatch at byte") != NULL, "verify: it says so: %s", e.msg);
 	d.dev->mem[job.x + d.g.shift + job.n - 1] ^= 1;
 	coffer_engine_close(en); /* a failure is final */
-	en = open_engine(&d, 1);
+	en = open_engine(&d, 1, 0);
 	ok(coffer_engine_verify(en, &step, NULL) == 0, "verify: and it is right again");
 	coffer_engine_close(en);
 	free_disk(&d);
@@ -366,6 +364,7 @@ static void check_rate(void)
 		struct disk d = make_disk(2, true, false);
 		const struct coffer_engine_setup setup = {.dev = &d.dev->dev,
 			.g = &d.g,
+			.from = d.g.length,
 			.key = key,
 			.key_size = sizeof(key),
 			.threads = rows[i].threads,
@@ -377,8 +376,6 @@ static void check_rate(void)
 		int r;
 
 		r = coffer_engine_open(&setup, &en, NULL);
-		if (r == 0)
-			coffer_engine_begin(en, d.g.length, 0);
 		for (unsigned int k = 0; k < 3 && r == 0; k++)
 			r = coffer_engine_step(en, &step, NULL);
 		took = coffer_clock() - began;

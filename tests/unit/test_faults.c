@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "convert/encrypt.h"
+#include "lib/on_device.h"
 #include "crashstart.h"
 #include "explore.h"
 #include "tap.h"

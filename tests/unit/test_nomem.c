@@ -13,7 +13,7 @@
 #include "base/crypto.h"
 #include "base/err.h"
 #include "base/findings.h"
-#include "convert/encrypt.h"
+#include "lib/on_device.h"
 #include "crashjudge.h"
 #include "header/backup.h"
 #include "header/check.h"

@@ -3,7 +3,7 @@
  *
  * Every action with every combination of the facts that a stage depends on, judged by laws; and
  * what comes next. */
-#include "convert/stage.h"
+#include "convert/decide.h"
 
 #include <string.h>
 
@@ -85,8 +85,7 @@ static void every_combination(void)
 			const struct coffer_plain_facts plain = {.luks = bits & 1,
 				.luks2 = bits & 2,
 				.ready = bits & 4,
-				.torn = bits & 8,
-				.readable = true};
+				.torn = bits & 8};
 			struct coffer_facts f = {
 				.header.newest = bits & 16 ? -1 : 0, .header.agree = bits & 32};
 

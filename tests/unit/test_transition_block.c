@@ -15,7 +15,7 @@
 #include "lib/records.h"
 #include "tap.h"
 
-static bool is_of(const struct coffer_transition *t, const struct coffer_record *r)
+static bool is_of(const struct coffer_record *t, const struct coffer_record *r)
 {
 	return t->kind == r->kind && memcmp(t->id, r->id, sizeof(t->id)) == 0 &&
 	       geometry_equals(&t->geometry, &r->geometry) && strcmp(t->uuid, r->uuid) == 0;
@@ -38,7 +38,7 @@ static void check_torn(void)
 		if (k == 3)
 			(void)coffer_random(other, sizeof(other));
 		for (unsigned int subset = 0; subset < 256; subset++) {
-			struct coffer_transition t = {0};
+			struct coffer_record t = {0};
 			int status;
 
 			for (unsigned int i = 0; i < 8; i++)
@@ -58,7 +58,7 @@ static void check_transition_damage(void)
 {
 	const struct coffer_record r = record_sample(COFFER_RECORD_UNDO);
 	uint8_t whole[COFFER_BLOCK], block[COFFER_BLOCK] = {0};
-	struct coffer_transition t;
+	struct coffer_record t;
 	size_t taken = 0;
 
 	(void)coffer_transition_encode(&r, whole);
@@ -81,7 +81,7 @@ static void check_transition_damage(void)
 static void check_no_transition(void)
 {
 	const struct coffer_record r = record_sample(COFFER_RECORD_SAVE);
-	struct coffer_transition t;
+	struct coffer_record t;
 	uint8_t block[COFFER_BLOCK];
 
 	ok(coffer_transition_encode(&r, block) == 0 &&
@@ -124,7 +124,7 @@ static void check_mixed(void)
 		/* 3^8 ways: sector of a, of b, or of neither */
 		for (unsigned int way = 0; way < 6561; way++) {
 			unsigned int n_a = 0, n_b = 0, left = way;
-			struct coffer_transition t = {0};
+			struct coffer_record t = {0};
 			int status;
 
 			for (unsigned int i = 0; i < 8; i++, left /= 3) {

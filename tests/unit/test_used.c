@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "convert/encrypt.h"
+#include "lib/on_device.h"
 #include "convert/stored_map.h"
 #include "crashlab.h"
 #include "rescue/repair.h"

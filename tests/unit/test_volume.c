@@ -179,9 +179,7 @@ static void test_regions(const struct row *row)
 /* A step that stock has begun changes nothing of what is read: its source is whole. */
 static void test_hot(void)
 {
-	struct coffer_conversion c = {.geometry = {6 * MIB, MIB, 4 * MIB, 512},
-		.pointer = 3 * MIB,
-		.cipher = COFFER_CIPHER};
+	struct coffer_conversion c = {.geometry = {6 * MIB, MIB, 4 * MIB, 512}, .pointer = 3 * MIB};
 	struct coffer_mapping clean, hot;
 
 	coffer_mapping_converting(&c, 6 * MIB, &clean);
