@@ -58,10 +58,10 @@ struct coffer_header_backup_result {
 
 /* Write a backup of the header of @o->device to @o->file. The file, mode 0600, appears complete and
  * durable, or not at all. The device is only read, and may be in use or be converted. *ret is set
- * on success only; free it with coffer_header_backup_free. Returns 0, or a negative errno. Outcome
- * REFUSED with -EEXIST: the file exists; with -EXDEV: it would be on the device itself; NO with
- * -ENODATA: there is no LUKS2 header; NEEDS_REPAIR: the header is damaged; INTERRUPTED: @o->stop
- * returned true; FAILED: anything else. Without success there is no file. */
+ * on success only; free it with coffer_header_backup_free.
+ * Returns 0, or a negative errno. Outcome REFUSED with -EEXIST: the file exists; with -EXDEV: it
+ * would be on the device itself; NO with -ENODATA: there is no LUKS2 header; NEEDS_REPAIR: the
+ * header is damaged; INTERRUPTED: @o->stop returned true. */
 COFFER_API int coffer_header_backup(const struct coffer_header_backup_options *o,
 	struct coffer_header_backup_result **ret, struct coffer_err *e);
 COFFER_API void coffer_header_backup_free(struct coffer_header_backup_result *r); /* NULL is fine */
@@ -89,8 +89,8 @@ struct coffer_header_restore_options {
 	const char *file;   /* made by coffer or cryptsetup; required */
 	bool dry_run;	    /* only compare; read access is enough */
 	unsigned int allow; /* bits of enum coffer_restore_allow */
-	/* Return true to restore; NULL: always. Called once, after all checks, unless the restore
-	 * is refused or there is nothing to do. */
+	/* Return true to restore; NULL: always. Called once, after all checks; not in a dry run,
+	 * nor if the restore is refused or there is nothing to do. */
 	bool (*confirm)(void *userdata, const struct coffer_header_restore_result *r);
 	bool (*stop)(void *userdata); /* return true to stop; asked before the first write only;
 				       * may be NULL */
@@ -100,10 +100,11 @@ struct coffer_header_restore_options {
 /* Restore the header in @o->file to @o->device. If the disk has a usable header with the same
  * sizes, the volume opens at every instant, with the present keys or with those of the backup;
  * otherwise no key opens it until the header copies are written, which comes last. *ret is set once
- * backup and disk are compared, on failure, too; free it with coffer_header_restore_free. Returns
- * 0, or a negative errno. Outcome REFUSED: the file is damaged, or a finding is BAD; nothing was
- * written; NO with -ECANCELED: confirm returned false; NEEDS_REPAIR: the keyslots on the disk are
- * at impossible offsets; INTERRUPTED: the same call resumes; FAILED: nothing was written. */
+ * backup and disk are compared, on failure, too; free it with coffer_header_restore_free.
+ * Returns 0, or a negative errno. Outcome REFUSED: the file is damaged, or a finding is BAD;
+ * nothing was written; NO with -ECANCELED: confirm returned false; NEEDS_REPAIR: the keyslots on
+ * the disk are at impossible offsets; INTERRUPTED: the same call resumes; FAILED: nothing was
+ * written. */
 COFFER_API int coffer_header_restore(const struct coffer_header_restore_options *o,
 	struct coffer_header_restore_result **ret, struct coffer_err *e);
 COFFER_API void coffer_header_restore_free(

@@ -39,8 +39,7 @@ struct coffer_plan_phase {
 struct coffer_plan {
 	struct coffer_status *status; /* of the disk as it is now */
 	bool possible;		      /* no preflight check is BAD */
-	enum coffer_outcome
-		outcome; /* of the run: DONE if possible, otherwise REFUSED or NEEDS_REPAIR */
+	enum coffer_outcome outcome;  /* DONE if possible; otherwise REFUSED or NEEDS_REPAIR */
 	struct coffer_findings preflight;
 	uint64_t to_move;   /* bytes to read, encrypt and write */
 	uint64_t to_write;  /* bytes to write in total, at most */
@@ -49,11 +48,10 @@ struct coffer_plan {
 	uint64_t steps;	    /* each ends with a commit */
 	uint64_t flushes;   /* of the device */
 	bool used_only;	    /* the run would follow a map of the used blocks */
-	bool exact; /* false: the used bytes, and all figures that depend on them, are an estimate
-		     */
+	bool exact;	    /* false: used bytes, and what depends on them, are estimates */
 	enum coffer_free_space free_space; /* handling of unused blocks; DEFAULT: none is skipped */
 	char all_because[256];		   /* why everything counts as used, if not asked for */
-	/* The layout; 0 or "" if a preflight check is BAD. */
+	/* The layout; 0 or "" if it is unknown, as after most BAD checks. */
 	uint64_t device_size, data_offset, data_size;
 	uint32_t sector_size;
 	char cipher[64];
@@ -66,8 +64,8 @@ struct coffer_plan {
 };
 
 struct coffer_plan_options {
-	const struct coffer_encrypt_options
-		*encrypt;    /* options of the run; of the callbacks only stop is used; required */
+	/* Options of the run, required. Of its callbacks only stop is used. */
+	const struct coffer_encrypt_options *encrypt;
 	const char *scratch; /* directory of the scratch file; NULL: that of the image file; for a
 			      * block device, or if that fails, $TMPDIR or /var/tmp */
 	bool no_speed;	     /* do not measure the speed */

@@ -43,8 +43,7 @@ struct coffer_repair_options {
 	enum coffer_free_space free_space;
 	uint64_t max_rate;
 	bool verify;
-	/* Return true to perform all of @r->actions; NULL: always. Called once, if there are any.
-	 */
+	/* Return true to perform @r->actions; NULL: always. Called once, if there are any. */
 	bool (*confirm)(void *userdata, const struct coffer_repair_result *r);
 	/* As in coffer_encrypt. passphrase is called for RESUME only; if it is NULL, RESUME is not
 	 * listed, and a conversion is not resumed. */

@@ -50,8 +50,9 @@ struct coffer_status {
 };
 
 /* Read the status of @device, a block device or image file. *ret is set on success only; free it
- * with coffer_status_free. Returns 0 for every stage, even DAMAGED, or a negative errno. Outcome
- * REFUSED with -ENOTBLK: neither a block device nor a regular file; FAILED: it cannot be read. */
+ * with coffer_status_free.
+ * Returns 0 for every stage, even DAMAGED, or a negative errno. Outcome REFUSED with -ENOTBLK:
+ * neither a block device nor a regular file; FAILED: it cannot be read. */
 COFFER_API int coffer_status(const char *device, struct coffer_status **ret, struct coffer_err *e);
 COFFER_API void coffer_status_free(struct coffer_status *s); /* NULL is fine */
 
