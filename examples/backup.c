@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* backup.c - keep a backup of a LUKS2 header, or put one back
+/* backup.c - back up a LUKS2 header and compare the backup with the disk, or restore it
  *
  *	cc -o backup backup.c $(pkg-config --cflags --libs libcoffer)
- *	./backup /dev/vda2 /mnt/usb/vda2.header		# make it, and see whether it would go back
+ *	./backup /dev/vda2 /mnt/usb/vda2.header		# make and compare a backup
  *	./backup --restore /dev/vda2 /mnt/usb/vda2.header
  */
 #include <stdio.h>
@@ -39,13 +39,13 @@ static int make(const char *device, const char *file, struct coffer_err *e)
 
 static int restore(const char *device, const char *file, bool dry_run, struct coffer_err *e)
 {
-	/* an installer asks before: without a confirm callback nobody does */
+	/* Without a confirm callback there is no question: ask before the call. */
 	const struct coffer_header_restore_options o = {
 		.device = device, .file = file, .dry_run = dry_run};
 	struct coffer_header_restore_result *r = NULL;
 	const int status = coffer_header_restore(&o, &r, e);
 
-	/* What was compared is told also where it was refused. */
+	/* The checks are set even if the restore is refused. */
 	if (r)
 		print(&r->checks);
 	coffer_header_restore_free(r);
@@ -54,15 +54,15 @@ static int restore(const char *device, const char *file, bool dry_run, struct co
 
 int main(int argc, char **argv)
 {
-	const bool put_back = argc == 4 && strcmp(argv[1], "--restore") == 0;
+	const bool restoring = argc == 4 && strcmp(argv[1], "--restore") == 0;
 	struct coffer_err e = {0};
 	int r;
 
-	if (argc != 3 && !put_back) {
+	if (argc != 3 && !restoring) {
 		(void)fprintf(stderr, "usage: %s [--restore] DEVICE FILE\n", argv[0]);
 		return COFFER_USAGE;
 	}
-	if (put_back) {
+	if (restoring) {
 		r = restore(argv[2], argv[3], false, &e);
 	} else {
 		r = make(argv[1], argv[2], &e);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* doctor.c - what needs attention, one finding a line: for a monitoring system
+/* doctor.c - print what needs attention, one finding per line, for a monitoring system
  *
  *	cc -o doctor doctor.c $(pkg-config --cflags --libs libcoffer)
  *	./doctor			# this machine and all of its encrypted disks
@@ -24,7 +24,7 @@ static void show(const char *where, const struct coffer_findings *checks)
 
 int main(int argc, char **argv)
 {
-	/* argv ends with a NULL, so it is a list of devices, and an empty one means all */
+	/* argv ends with NULL, as the list of devices must; an empty list means all disks. */
 	const struct coffer_doctor_options o = {.devices = (const char *const *)argv + (argc > 0)};
 	struct coffer_doctor_report *d = NULL;
 	struct coffer_err e = {0};

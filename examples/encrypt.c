@@ -2,7 +2,7 @@
 /* encrypt.c - encrypt a filesystem in place, or resume an interrupted run
  *
  *	cc -o encrypt encrypt.c $(pkg-config --cflags --libs libcoffer)
- *	./encrypt /dev/vda2 /run/key		# and the same again, should the power fail
+ *	./encrypt /dev/vda2 /run/key		# run it again after a power cut
  *	./encrypt -r /dev/vda2 /run/key		# resume an interrupted run, never start one
  */
 #include <errno.h>
@@ -21,23 +21,23 @@ static void on_signal(int sig)
 	wanted = 1;
 }
 
-/* Asked before each step. The run ends at its next commit, and the same call resumes. */
+/* Called before each step. The run ends after the next commit, and the same call resumes. */
 static bool stop(void *userdata)
 {
 	(void)userdata;
 	return wanted;
 }
 
-/* @buf is locked memory of the library's, which it wipes: better read into it than copy. */
+/* @buf is locked memory, which the library wipes: read the key directly into it. */
 static int passphrase(
 	void *userdata, enum coffer_ask why, uint8_t *buf, size_t size, struct coffer_err *e)
 {
 	FILE *f = fopen(userdata, "re");
 	size_t n = 0;
 
-	(void)why; /* only where a person types it a new one is asked for twice */
+	(void)why; /* ask for a new passphrase twice only if a person types it */
 	if (f) {
-		(void)setvbuf(f, NULL, _IONBF, 0); /* no copy of the key in a buffer of libc's */
+		(void)setvbuf(f, NULL, _IONBF, 0); /* no copy of the key in a buffer of libc */
 		n = fread(buf, 1, size, f);
 		(void)fclose(f);
 	}
@@ -80,7 +80,7 @@ int main(int argc, char **argv)
 	r = resume ? coffer_resume(&o, &result, &e) : coffer_encrypt(&o, &result, &e);
 	(void)fputc('\n', stderr);
 	if (r < 0) {
-		/* The outcome tells what to do, the number why, the message both, to people. */
+		/* The outcome is for programs, the message for people. */
 		(void)fprintf(stderr, "%s\n", e.msg);
 		if (e.outcome == COFFER_INTERRUPTED)
 			(void)fprintf(stderr, "%" PRIu64 " of %" PRIu64 " bytes are encrypted\n",

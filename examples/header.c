@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* header.c - is the LUKS2 header of this disk, image or backup file in order?
+/* header.c - check the LUKS2 header of a disk, an image file or a backup
  *
  *	cc -o header header.c $(pkg-config --cflags --libs libcoffer)
  *	./header /dev/vda2
@@ -23,7 +23,7 @@ int main(int argc, char **argv)
 	}
 	o.device = argv[1];
 	r = coffer_header_check(&o, &report, &e);
-	/* What was looked at is told also where something is wrong. */
+	/* The report is set even if a check is BAD. */
 	for (size_t i = 0; report && i < report->checks.n; i++) {
 		const struct coffer_finding *c = &report->checks.items[i];
 
@@ -37,7 +37,7 @@ int main(int argc, char **argv)
 	if (report && report->counts >= 0) {
 		const struct coffer_header_copy *c = &report->copies[report->counts];
 
-		(void)printf("%s, change %" PRIu64 ", in the copy at byte %" PRIu64 "\n", c->uuid,
+		(void)printf("%s, sequence number %" PRIu64 ", copy at byte %" PRIu64 "\n", c->uuid,
 			c->sequence, c->offset);
 	}
 	coffer_header_report_free(report);

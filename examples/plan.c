@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* plan.c - what an encryption would do and how long it would take; changes nothing
+/* plan.c - show what an encryption would do and how long it would take; writes nothing
  *
  *	cc -o plan plan.c $(pkg-config --cflags --libs libcoffer)
  *	./plan /dev/vda2
@@ -11,7 +11,7 @@
 
 int main(int argc, char **argv)
 {
-	struct coffer_encrypt_options run = {0}; /* the options the real run will have */
+	struct coffer_encrypt_options run = {0}; /* the options of the run */
 	struct coffer_plan_options o = {.encrypt = &run};
 	struct coffer_plan *p;
 	struct coffer_err e = {0};
@@ -26,7 +26,7 @@ int main(int argc, char **argv)
 		(void)fprintf(stderr, "%s\n", e.msg);
 		return (int)e.outcome;
 	}
-	/* Ids and verdicts are for programs, texts for people. */
+	/* Ids and verdicts are for programs, sentences for people. */
 	for (size_t i = 0; i < p->preflight.n; i++) {
 		const struct coffer_finding *c = &p->preflight.items[i];
 
@@ -43,7 +43,7 @@ int main(int argc, char **argv)
 			p->seconds_high);
 	for (size_t i = 0; i < p->n_phases; i++)
 		(void)printf("power cut at '%s': %s\n", p->phases[i].phase, p->phases[i].worst);
-	code = (int)p->outcome; /* what the run would say before it writes anything */
+	code = (int)p->outcome; /* DONE, or how the run would be refused */
 	coffer_plan_free(p);
 	return code;
 }

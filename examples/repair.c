@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* repair.c - finish what is unfinished on a disk, after a look at what would be done
+/* repair.c - list what is wrong on a disk, ask for confirmation, and repair it
  *
  *	cc -o repair repair.c $(pkg-config --cflags --libs libcoffer)
  *	./repair /dev/vda2
  *
- * No key is given, so a conversion that was interrupted is left where it stands: encrypt.c goes on
- * with it. */
+ * Without a passphrase callback, an interrupted conversion is not resumed: encrypt.c does that. */
 #include <stdio.h>
 
 #include <coffer/repair.h>

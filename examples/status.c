@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* status.c - where disks stand, and what to do next; without operands all disks of the machine
+/* status.c - show the stage of disks and the next command; without operands, of all disks
  *
  *	cc -o status status.c $(pkg-config --cflags --libs libcoffer)
  *	./status disk.img /dev/vda2

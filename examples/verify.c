@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* verify.c - is this disk encrypted from its beginning to its end?
+/* verify.c - verify that a disk is completely encrypted
  *
  *	cc -o verify verify.c $(pkg-config --cflags --libs libcoffer)
- *	./verify /dev/vda2		# what can be seen without a key
- *	./verify /dev/vda2 /run/key	# and what only the key can tell
+ *	./verify /dev/vda2		# without a key
+ *	./verify /dev/vda2 /run/key	# also keyslots and data
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@ static int passphrase(
 	FILE *f = fopen(userdata, "re");
 	size_t n = 0;
 
-	(void)why; /* a verification asks for existing ones only */
+	(void)why; /* always COFFER_ASK_EXISTING */
 	if (f) {
 		(void)setvbuf(f, NULL, _IONBF, 0);
 		n = fread(buf, 1, size, f);
@@ -46,7 +46,7 @@ int main(int argc, char **argv)
 		o.callbacks.userdata = argv[2];
 	}
 	r = coffer_verify(&o, &v, &e);
-	/* What was looked at is told also where the answer is no. */
+	/* The checks are set even if one is BAD. */
 	for (size_t i = 0; v && i < v->checks.n; i++) {
 		const struct coffer_finding *c = &v->checks.items[i];
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* coffer/doctor.h - what on this machine and its encrypted disks needs attention
  *
- * Only reads: it takes no lock, creates no file, loads no module and mounts nothing. What is not
- * visible to the user is UNCHECKED, what is only unusual is a NOTE. */
+ * Only reads: it takes no lock, creates no file, loads no module and mounts nothing. What this user
+ * cannot read is UNCHECKED; what is merely unusual is a NOTE. */
 #ifndef COFFER_DOCTOR_H
 #define COFFER_DOCTOR_H
 
@@ -17,14 +17,14 @@ extern "C" {
 #endif
 
 struct coffer_doctor_options {
-	/* Disks and images, as a list that ends with NULL. NULL or empty: every block device of the
-	 * machine that has LUKS or an unfinished conversion. */
+	/* Block devices and image files, a list that ends with NULL, owned by the caller. NULL or
+	 * empty: every block device of the machine that has LUKS or an unfinished conversion. */
 	const char *const *devices;
 };
 
 struct coffer_doctor_disk {
 	char *device;
-	struct coffer_status *status; /* NULL: it could not be read, see the finding "disk" */
+	struct coffer_status *status; /* NULL: unreadable, see the finding "disk" */
 	struct coffer_findings checks;
 };
 
@@ -34,9 +34,10 @@ struct coffer_doctor_report {
 	size_t n_disks;
 };
 
-/* Check the machine and disks. *ret, for coffer_doctor_free, is also set if a finding is BAD or a
- * disk of @o->devices cannot be read. 0: no finding is BAD. Outcome NO with -EBADMSG: one is.
- * FAILED: a disk of @o->devices cannot be read, or memory ran out. */
+/* Check the machine and disks. *ret is set unless memory ran out; free it with coffer_doctor_free.
+ * Returns 0 if no finding is BAD, or a negative errno. Outcome NO with -EBADMSG: a finding is BAD;
+ * REFUSED with -ENOTBLK: one of @o->devices is neither a block device nor a regular file; FAILED:
+ * one of them cannot be read, or memory ran out. */
 COFFER_API int coffer_doctor(const struct coffer_doctor_options *o,
 	struct coffer_doctor_report **ret, struct coffer_err *e);
 COFFER_API void coffer_doctor_free(struct coffer_doctor_report *r); /* NULL is fine */

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* coffer/finding_id.h - the subject of a finding or refusal; all folders use it */
+/* coffer/finding_id.h - the subjects of findings and errors */
 #ifndef COFFER_FINDING_ID_H
 #define COFFER_FINDING_ID_H
 
-/* The names, which coffer_finding_name returns and JSON shows, are stable; the numbers are not. */
+/* The names are stable; coffer_finding_name returns them, and JSON has them as "id". The numbers
+ * are not stable. */
 /* clang-format off */
 #define COFFER_FINDING_IDS(X) \
-	X(NONE, "none") /* an error that its errno alone describes */ \
+	X(NONE, "none") /* of an error that its errno alone describes */ \
 	/* the disk, before a run */ \
 	X(EXCLUSIVE, "exclusive") \
 	X(WRITABLE, "writable") \
@@ -40,7 +41,7 @@
 	X(PBKDF, "pbkdf") \
 	X(KEYSLOT_ROOM, "keyslot-room") \
 	X(KEY_MEMORY, "key-memory") \
-	/* a conversion, and what an interrupted one has left */ \
+	/* a conversion, and the remains of an interrupted one */ \
 	X(CONVERSION, "conversion") \
 	X(WIPE_PENDING, "wipe-pending") \
 	X(PLACEMENT, "placement") \
@@ -72,14 +73,14 @@
 	X(MEMORY_LOCK, "memory-lock") \
 	X(DISKS, "disks") \
 	X(DISK, "disk") \
-	/* only of errors */ \
-	X(STOPPED, "stopped") /* the stop callback said so */ \
+	/* errors only */ \
+	X(STOPPED, "stopped") /* the stop callback returned true */ \
 	X(PASSPHRASE, "passphrase") /* it opens no keyslot */ \
-	X(SEQUENCE_NUMBER, "sequence-number") /* none is left for a newer header */ \
+	X(SEQUENCE_NUMBER, "sequence-number") /* too high for another commit */ \
 	X(CHANGED, "changed") /* another program changed the disk meanwhile */ \
-	X(COMMITTED, "committed") /* abort: a step is committed already */ \
+	X(COMMITTED, "committed") /* abort: a step is committed */ \
 	X(NO_CONVERSION, "no-conversion") /* abort, resume: there is none */ \
-	X(NO_PROGRESS, "no-progress") /* an operation repeats */
+	X(NO_PROGRESS, "no-progress") /* an operation repeats without progress */
 
 #define COFFER_FINDING_ID(id, name) COFFER_FINDING_##id,
 enum coffer_finding_id { COFFER_FINDING_IDS(COFFER_FINDING_ID) COFFER_N_FINDING_IDS };

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* coffer/header.h - check a LUKS2 header without writing
  *
- * Stock tools repair headers when they load them, so they cannot report what is wrong with one.
- * Read access is enough. The device may be in use, and may be an image, or a file with only a
- * header ('cryptsetup luksHeaderBackup'). */
+ * cryptsetup repairs a header when it loads it, so it cannot report what was wrong. Read access is
+ * enough. The device may be in use, and may be an image file, or a file with only a header, as made
+ * by 'cryptsetup luksHeaderBackup'. Sizes and offsets are in bytes. */
 #ifndef COFFER_HEADER_H
 #define COFFER_HEADER_H
 
@@ -18,41 +18,42 @@ extern "C" {
 #endif
 
 struct coffer_header_check_options {
-	const char *device; /* block device, image, or header file */
+	const char *device; /* block device, image file or header file; required */
 };
 
 /* One of the two copies. */
 struct coffer_header_copy {
 	uint64_t offset; /* where it is, or was expected */
-	bool found;	 /* there is a LUKS magic */
-	bool whole;	 /* checksum and format are right */
-	bool usable;	 /* and libcryptsetup accepts the metadata */
-	/* 0 and "" if the sizes in it are impossible */
-	uint64_t size;	   /* bytes, with the JSON area */
-	uint64_t sequence; /* counts the changes */
-	char checksum[33];
+	bool found;	 /* it has a LUKS magic */
+	bool whole;	 /* intact: checksum and format are right */
+	bool usable;	 /* whole, and libcryptsetup accepts the metadata */
+	/* The rest is 0 or "" if the sizes in the copy are impossible. */
+	uint64_t size;	   /* with the JSON area */
+	uint64_t sequence; /* sequence number: the higher one counts */
+	char checksum[33]; /* its algorithm, "sha256" */
 	char uuid[41];
 	char label[49];
 	char subsystem[49];
-	uint64_t text_size; /* bytes of metadata; 0: the copy is not whole */
+	uint64_t text_size; /* of the metadata; 0: the copy is not whole */
 };
 
 struct coffer_header_report {
-	char *device;
-	uint64_t size; /* bytes, now */
+	char *device;  /* as the caller named it */
+	uint64_t size; /* of the device or file */
 	bool is_block;
 	bool only_header; /* a file without data */
-	bool locked;	  /* read under cryptsetup's lock, so both copies are of one moment */
-	struct coffer_header_copy copies[2];
-	int counts; /* the copy that libcryptsetup uses; -1: neither is usable */
+	bool locked;	  /* read under cryptsetup's lock; false: this user has no access to it */
+	struct coffer_header_copy copies[2]; /* the first and the second one */
+	int counts; /* index of the copy that libcryptsetup uses; -1: neither is usable */
 	struct coffer_findings checks;
 };
 
-/* Check the header of @o->device: each copy, both against each other, the metadata, and what else
- * affects reading it. *ret is for coffer_header_report_free, and is also set with outcome NO or
- * NEEDS_REPAIR.
- * 0: no finding is BAD. NO with -EBADMSG: one is; NO with -ENOTSUP: there is no LUKS2 header;
- * NEEDS_REPAIR with -EUCLEAN: no copy is usable; FAILED: it cannot be read. */
+/* Check the header of @o->device: each copy, one against the other, the metadata, and what else
+ * affects its use. *ret is set on success and with outcome NO or NEEDS_REPAIR; free it with
+ * coffer_header_report_free.
+ * Returns 0 if no finding is BAD, or a negative errno. Outcome NO with -EBADMSG: a finding is BAD;
+ * NO with -ENOTSUP: there is no LUKS2 header; NEEDS_REPAIR with -EUCLEAN: neither copy is usable;
+ * REFUSED with -ENOTBLK: neither a block device nor a regular file; FAILED: it cannot be read. */
 COFFER_API int coffer_header_check(const struct coffer_header_check_options *o,
 	struct coffer_header_report **ret, struct coffer_err *e);
 COFFER_API void coffer_header_report_free(struct coffer_header_report *r); /* NULL is fine */

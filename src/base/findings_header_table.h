@@ -81,15 +81,15 @@ SAYS(CHECK_SIZE_NO_DATA, SIZE, UNCHECKED,
 	"header and keyslots are complete; the data is elsewhere", NULL)
 SAYS(CHECK_SIZE_TRUNCATED, SIZE, BAD,
 	"header and keyslots need {needed} bytes, but there are only {size}",
-	"enlarge the device to its old size, or take another copy of the file")
+	"enlarge the device to its old size, or use another copy of the file")
 SAYS(CHECK_SIGNATURE, SIGNATURE, OK, "no signature other than LUKS found", NULL)
 SAYS(CHECK_SIGNATURE_UNREAD, SIGNATURE, UNCHECKED, "{reason}", NULL)
 SAYS(CHECK_SIGNATURE_OTHER, SIGNATURE, BAD,
-	"signature of {signature} at byte {offset}: other programs may mistake the disk for that, "
+	"signature of {signature} at byte {offset}: other programs may take the disk for that, "
 	"and cryptsetup does not repair a torn header copy beside it",
 	"[erase it: {remedy}]")
 SAYS(CHECK_SIGNATURE_INSIDE, SIGNATURE, BAD,
-	"signature of {signature} at byte {offset}: other programs may mistake the disk for that, "
+	"signature of {signature} at byte {offset}: other programs may take the disk for that, "
 	"and cryptsetup does not repair a torn header copy beside it",
 	"it is among keyslots or data: find out what it belongs to ('coffer verify' checks the "
 	"keyslots) before you erase it: {remedy}")
@@ -98,7 +98,7 @@ SAYS(CHECK_COPIES_ADVICE, HEADER_COPIES, BAD,
 	"[if {uuid} is the right volume, not {other}: ]rewrite both copies: {remedy}")
 SAYS(CHECK_BACKUP_DAMAGED, BACKUP, BAD, "{reason}", NULL)
 SAYS(CHECK_BACKUP_NEWER, BACKUP, UNCHECKED, "{reason}", NULL)
-SAYS(CHECK_FILE_ADVICE, BACKUP, BAD, NULL, "take another backup of the header")
+SAYS(CHECK_FILE_ADVICE, BACKUP, BAD, NULL, "use another backup of the header")
 SAYS(CHECK_RESTORE_ADVICE, BACKUP, BAD, NULL, "restore an earlier backup: {remedy}")
 SAYS(CHECK_PARTIAL, STATE, BAD, "the LUKS2 header is only partly placed",
 	"for the next command, run {remedy}")
@@ -120,7 +120,7 @@ REFUSES(RESTORE_BESIDE, CONTENT, EPERM,
 	"how to erase it")
 REFUSES(RESTORE_INSTEAD, CONTENT, EPERM,
 	"{content} in place of the first header copy: the backup may not belong here",
-	"run {remedy}; if that content is worthless, erase it first (wipefs)")
+	"run {remedy}; if that content is worthless, erase it first ('wipefs')")
 FORBIDS(RESTORE_CONVERSION_UNKNOWN, CONVERSION,
 	"the backup was made during a conversion: if a step was committed since, restoring it "
 	"destroys data")
@@ -133,7 +133,7 @@ REFUSES(RESTORE_CONVERSION_DISK, CONVERSION, EPERM,
 	"a conversion is in progress on the disk: a header from another point of it destroys data",
 	"run {remedy}")
 SAYS(RESTORE_UUID_UNKNOWN, UUID, UNCHECKED,
-	"no header on the disk is intact: the backup of volume {backup} may belong to "
+	"the disk has no usable header: the backup of volume {backup} may belong to "
 	"another disk", NULL)
 SAYS(RESTORE_UUID_SAME, UUID, OK, "backup and disk belong to volume {backup}", NULL)
 FORBIDS(RESTORE_UUID_OTHER, UUID,
@@ -158,7 +158,7 @@ FORBIDS(RESTORE_SIZES_OTHER, GEOMETRY,
 	"opens the volume until the same command is run again")
 SAYS(RESTORE_SEGMENTS_SAME, GEOMETRY, OK, "backup and disk have the same data segments", NULL)
 SAYS(RESTORE_KEY_UNKNOWN, VOLUME_KEY, UNCHECKED,
-	"no header on the disk is intact: volume keys cannot be compared", NULL)
+	"the disk has no usable header: volume keys cannot be compared", NULL)
 SAYS(RESTORE_KEY_SAME, VOLUME_KEY, OK, "backup and disk have the same volume key", NULL)
 FORBIDS(RESTORE_KEY_OTHER, VOLUME_KEY,
 	"the backup has another volume key: data encrypted with the present one would be lost")
@@ -166,7 +166,7 @@ FORBIDS(RESTORE_KEYSLOTS_LATER, KEYSLOTS,
 	"the torn header on the disk has sequence number {disk}, the backup {backup}: a key that "
 	"was removed since would open the volume again")
 SAYS(RESTORE_KEYSLOTS_UNKNOWN, KEYSLOTS, UNCHECKED,
-	"no header on the disk is intact: keyslots cannot be compared", NULL)
+	"the disk has no usable header: keyslots cannot be compared", NULL)
 SAYS(RESTORE_KEYSLOTS_SAME, KEYSLOTS, OK, "backup and disk have the same keyslots", NULL)
 FORBIDS(RESTORE_KEYSLOTS_OTHER, KEYSLOTS,
 	"the keyslots differ[; {removed}: removed since, and would open the volume again][; "
@@ -185,7 +185,7 @@ SAYS(RESTORE_PRIORITY, CONFIG, NOTE,
 SAYS(RESTORE_IN_USE, IN_USE, NOTE,
 	"in use by a mapping of the backup's volume, which stays open", NULL)
 REFUSES(RESTORE_IN_USE_LOST, IN_USE, EPERM,
-	"in use, and no header on the disk is intact",
+	"in use, and the disk has no usable header",
 	"save its data before you close it: an open mapping may have the only key")
 REFUSES(RESTORE_IN_USE_OTHER, IN_USE, EPERM,
 	"in use by a holder other than a mapping with the backup's volume, key and layout",

@@ -18,7 +18,7 @@ SAYS(CONVERSION_HIDDEN, CONVERSION, UNCHECKED,
 SAYS(WIPE_PENDING, WIPE_PENDING, NOTE,
 	"the plain copy of the first {size} bytes is still at byte {offset}", NULL)
 REFUSES(SHRUNK, SIZE, ENOSPC,
-	"the device has {device_bytes} bytes, and the conversion on it needs {conversion_bytes}",
+	"the device has {device_bytes} bytes, but the conversion on it needs {conversion_bytes}",
 	"enlarge the device to its old size")
 REFUSES(OTHER, CONVERSION, EOPNOTSUPP, "{reason}", "finish it with {remedy}")
 DAMAGED(DAMAGED, DAMAGE, "damaged: {reason}", "[run {remedy}]")
@@ -81,13 +81,13 @@ SAYS(DIGEST_NO_KEY, DIGEST, UNCHECKED, "digest {digest} of the {of}: a key is ne
 SAYS(DIGEST_UNCHECKED, DIGEST, UNCHECKED, "digest {digest} of the {of}: {reason}", NULL)
 SAYS(DIGEST_FAILED, DIGEST, BAD, "digest {digest} does not confirm the {of}: {reason}", NULL)
 SAYS(VOLUME_KEY, VOLUME_KEY, OK, "the volume key has {bits} bits", NULL)
-SAYS(VOLUME_KEY_UNKNOWN, VOLUME_KEY, UNCHECKED, "the volume key is not known", NULL)
+SAYS(VOLUME_KEY_UNKNOWN, VOLUME_KEY, UNCHECKED, "the volume key is unknown", NULL)
 SAYS(VOLUME_KEY_INVALID, VOLUME_KEY, BAD, "the volume key is invalid: {reason}", NULL)
 SAYS(METADATA_UNCHECKED, METADATA, UNCHECKED, "{reason}", NULL)
-SAYS(METADATA_LUKS1, METADATA, UNCHECKED, "LUKS1 volume, coffer verifies LUKS2 only", NULL)
+SAYS(METADATA_LUKS1, METADATA, UNCHECKED, "LUKS1 volume: coffer verifies LUKS2 only", NULL)
 SAYS(VOLUME_REFUSED, METADATA, BAD,
 	"{reason}",
-	"run {remedy}; if neither copy is valid, restore a backup of the header ('coffer header "
+	"run {remedy}; if neither copy is usable, restore a backup of the header ('coffer header "
 	"restore')")
 SAYS(VOLUME, SEGMENT, OK, "the volume ({volume_size}) is within the device", NULL)
 SAYS(VOLUME_INVALID, SEGMENT, BAD, "{reason}", NULL)
@@ -109,7 +109,7 @@ SAYS(FILESYSTEM_END_IN_USE, FILESYSTEM_END, NOTE,
 SAYS(FILESYSTEM_END_UNKNOWN, FILESYSTEM_END, UNCHECKED,
 	"coffer does not know where {filesystem} ends", NULL)
 SAYS(CHECKER, CHECK_FILESYSTEM, OK, "'{checker}' finds no errors", NULL)
-SAYS(CHECKER_ERRORS, CHECK_FILESYSTEM, BAD, "{reason}", "for the whole report: {checker} {path}")
+SAYS(CHECKER_ERRORS, CHECK_FILESYSTEM, BAD, "{reason}", "for the full report: {checker} {path}")
 SAYS(CHECKER_NOT_RUN, CHECK_FILESYSTEM, UNCHECKED, "{reason}", NULL)
 SAYS(RECORD_NONE, RECORD, OK, "no placement or undo record", NULL)
 SAYS(RECORD_OWN, RECORD, BAD,
@@ -163,7 +163,7 @@ SAYS(LOCK_DIRECTORY_READABLE, LOCK_DIRECTORY, NOTE,
 	"/run/cryptsetup has mode {mode}: other users can hold a lock and keep root waiting",
 	"{remedy}")
 SAYS(LOCK_DIRECTORY_UNKNOWN, LOCK_DIRECTORY, UNCHECKED,
-	"the owner of /run/cryptsetup is not known in this user namespace", NULL)
+	"the owner of /run/cryptsetup is unknown in this user namespace", NULL)
 SAYS(LOCK_DIRECTORY_READ_ONLY, LOCK_DIRECTORY, BAD,
 	"/run/cryptsetup is read-only: no lock can be taken",
 	"{remedy}")
@@ -232,12 +232,12 @@ SAYS(DISK_UNREAD, DISK, UNCHECKED, "{reason}", NULL)
 SAYS(STATE_PLAIN, STATE, OK, "no conversion in progress", NULL)
 SAYS(STATE_CONVERSION, STATE, OK, "a conversion is in progress; 'coffer encrypt' resumes it", NULL)
 SAYS(STATE_UNDOING, STATE, OK,
-	"an interrupted abort is finished first; plan again after 'coffer abort'", NULL)
+	"an interrupted abort is finished first; after 'coffer abort', plan again", NULL)
 SAYS(NEW_HEADER, NEW_HEADER, OK,
 	"a trial header with these options was built in memory, and can be resumed", NULL)
 SAYS(USED_ONLY, USED_ONLY, OK, "{used} of {data_size} are used", NULL)
 SAYS(USED_ONLY_ESTIMATE, USED_ONLY, NOTE,
 	"the run asks the kernel which blocks are free; the {filesystem} superblock counts "
 	"about {used} as used", NULL)
-SAYS(USED_ONLY_NO, USED_ONLY, NOTE, "free blocks would be encrypted too: {reason}", NULL)
+SAYS(USED_ONLY_NO, USED_ONLY, NOTE, "free blocks would be encrypted, too: {reason}", NULL)
 /* clang-format on */

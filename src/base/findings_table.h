@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* findings_table.h - every sentence of a finding: a row each, read by findings_text.h and .c
+/* findings_table.h - the sentences of all findings; findings_text.h and .c include the rows
  *
  * SAYS(text, id, verdict, sentence, advice): no run fails because of it.
- * REFUSES(text, id, errno, ...): bad; a run fails with this errno, nothing was changed.
+ * REFUSES(text, id, errno, ...): BAD; a run fails with this errno, and nothing was changed.
  * FORBIDS(text, id, sentence): refuses a restore, unless it has --allow {allow}.
- * DAMAGED(text, id, ...): bad; the disk needs repair.
+ * DAMAGED(text, id, ...): BAD; the disk needs repair.
  *
- * {name} is the argument of that name, {remedy} the command. The part in brackets is left out
- * where one of its arguments is not given. No full stop; NULL: no advice. */
+ * {name} is the argument of that name, {remedy} the command. A part in brackets is left out if one
+ * of its arguments is not given. No full stop at the end. Without advice: NULL. */
 /* clang-format off */
 
 SAYS(DEPENDS, NONE, UNCHECKED, "depends on: {check}", NULL) /* with the id of its check */
@@ -48,7 +48,7 @@ SAYS(FILESYSTEM, FILESYSTEM, OK, "{filesystem}, {filesystem_size}", NULL)
 REFUSES(FILESYSTEM_TOO_SMALL, FILESYSTEM, ENOSPC,
 	"{device_size} is too small for a filesystem", NULL)
 REFUSES(FILESYSTEM_TWO, FILESYSTEM, EUCLEAN,
-	"signatures of {signature} and of {filesystem}",
+	"signatures of both {signature} and {filesystem}",
 	"remove the wrong one: {remedy}")
 REFUSES(FILESYSTEM_UNKNOWN, FILESYSTEM, EMEDIUMTYPE,
 	"unrecognized content[ ({signature})]",
@@ -98,7 +98,7 @@ REFUSES(SECTOR_SIZE_FILESYSTEM, SECTOR_SIZE, EINVAL,
 REFUSES(SECTOR_SIZE_DEVICE, SECTOR_SIZE, EINVAL,
 	"{filesystem} cannot be encrypted on a device with {device_sector}-byte sectors", NULL)
 SAYS(HEADER, HEADER, OK, "the header fits before byte {data_offset}", NULL)
-SAYS(HIBERNATION, HIBERNATION, OK, "no hibernated system on this machine's swaps", NULL)
+SAYS(HIBERNATION, HIBERNATION, OK, "no swap of this machine holds a hibernated system", NULL)
 /* clang-format on */
 #include "base/findings_header_table.h"
 #include "base/findings_report_table.h"

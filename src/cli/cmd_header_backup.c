@@ -55,8 +55,9 @@ static int run_backup(void *options)
 		coffer_show_field(stderr, "volume", "LUKS2 %s", r->info.uuid);
 		coffer_show_field(stderr, "size", "%s", coffer_size_format(r->info.image_size).s);
 		coffer_show_field(stderr, "note",
-			"keep it off this disk and as safe as the passphrases: it opens the volume "
-			"with each of today's, even after they are removed");
+			"store it away from this disk, as safe as the passphrases: with it, each "
+			"of "
+			"today's passphrases opens the volume, even after it is removed");
 	}
 	coffer_show_findings(stderr, &r->notes, false);
 	return code;

@@ -39,7 +39,7 @@ static void show_origin(FILE *f, const struct coffer_backup_info *b)
 		return;
 	if (b->date && gmtime_r(&date, &tm))
 		(void)strftime(text, sizeof(text), "%Y-%m-%d %H:%M UTC", &tm);
-	coffer_show_field(f, "made of", "%s, %s, coffer %s", b->device, text, b->version);
+	coffer_show_field(f, "made from", "%s, %s, coffer %s", b->device, text, b->version);
 	if (b->id[0])
 		coffer_show_field(f, "disk", "%s", b->id);
 }

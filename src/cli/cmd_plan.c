@@ -21,9 +21,9 @@ struct options {
 
 static const struct coffer_option rows[] = {
 	{"scratch", 0, "DIR", COFFER_STRING(struct options, plan.scratch),
-		"measure there [beside an image, else /var/tmp]"},
+		"scratch directory [an image's, else /var/tmp]"},
 	{"no-speed", 0, NULL, COFFER_FLAG(struct options, plan.no_speed),
-		"do not measure; print no time"},
+		"do not measure the speed; show no time"},
 	{0},
 };
 
@@ -84,7 +84,7 @@ static void show_time(const struct coffer_plan *p)
 	const struct coffer_speed *s = &p->speed;
 
 	if (!s->measured) {
-		coffer_show_field(stdout, "time", "not known: %s", s->why);
+		coffer_show_field(stdout, "time", "unknown: %s", s->why);
 		return;
 	}
 	coffer_show_field(stdout, "time", "about %s (%s to %s), plus the key derivation",

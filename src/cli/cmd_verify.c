@@ -59,7 +59,7 @@ static int end_text(const struct options *o, int code, const struct coffer_verif
 		coffer_show_checks(v->status->device, coffer_stage_name(v->status->stage),
 			&v->checks, !o->call.quiet);
 	if (v && v->status->luks_version == 2 && !coffer_key_given(&o->key) && !o->call.quiet)
-		coffer_show_field(stdout, "note", "more is checked with --key-file FILE or --ask");
+		coffer_show_field(stdout, "note", "to check more, use --key-file FILE or --ask");
 	if (code != COFFER_DONE)
 		coffer_show_error(e->msg);
 	return coffer_show_end(code);

@@ -68,8 +68,8 @@ static void print_usage(FILE *f, const char *group)
 
 	(void)fprintf(f, "Usage: coffer %s%sVERB [OPTION...] DEVICE|IMAGE\n\n", group, blank);
 	if (!*group)
-		(void)fputs(
-			"Encrypt a filesystem in place into LUKS2, safe against power cuts.\n\n",
+		(void)fputs("Encrypt a filesystem in place as a LUKS2 volume, safe against power "
+			    "cuts.\n\n",
 			f);
 	(void)fputs("Verbs:\n", f);
 	for (size_t i = 0; i < ARRAY_SIZE(cmds); i++)

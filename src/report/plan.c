@@ -397,7 +397,7 @@ static int fill(struct draft *d, struct coffer_err *e)
 			return r;
 		if (!d->o->no_speed)
 			return add_time(d, e);
-		unmeasured = "not requested";
+		unmeasured = "not measured (--no-speed)";
 	}
 	(void)snprintf(p->speed.why, sizeof(p->speed.why), "%s", unmeasured);
 	return 0;

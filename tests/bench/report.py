@@ -34,11 +34,11 @@ def report(result):
 
 
 def top(result):
-    text = ("# Benchmarks\n\nWritten by `make bench`; do not edit. All values of all runs are here. "
-            "Figures of other machines, or of another day, are not to be compared with these; the "
-            "ratios of one run are.\n")
+    text = ("# Benchmarks\n\nWritten by `make bench`; do not edit. All values of all runs are listed. "
+            "Do not compare these figures with those of other machines or other days; compare the "
+            "ratios.\n")
     if result["scale"] != "full":
-        text += f"\n**This was a small run (scale {result['scale']}): it measures nothing.**\n"
+        text += f"\n**This was a small run (scale {result['scale']}), which measures nothing.**\n"
     return text
 
 
@@ -80,7 +80,7 @@ def short(cases):
     peaks = [peak(r) for r in all_rows if r["runs"].get("coffer")]
     if peaks:
         rows.append(("peak memory of coffer, all runs", f"{max(peaks) / MiB:.0f} MiB"))
-    return ("## In short\n\nMedian of the ratios of all pairs, with the lowest and the highest.\n\n" +
+    return ("## Summary\n\nThe median of the ratios of all pairs, with the lowest and the highest.\n\n" +
             table(("what", "ratio"), rows) + "\n![time over device size and over used bytes]"
             "(benchmarks.svg)\n")
 
@@ -116,13 +116,13 @@ def used_line(row):
 def random_case(rows):
     row = rows[0]
     return (f"## Fully used\n\n{size_text(row['length'])} of random bytes and a reserve of 32 MiB. "
-            "Raw reads and writes go once through the same file, 16 MiB at a time.\n\n" +
+            "The raw reads and writes cover the same file once, 16 MiB at a time.\n\n" +
             runs_table(row) + ratio_lines(row) + used_line(row))
 
 
 def stock_case(rows):
-    text = ("## A little used in much\n\ncryptsetup moves the whole device. The images are sparse: "
-            "it reads holes, which costs the disk nothing.\n")
+    text = ("## A little used in much\n\ncryptsetup moves the entire device. The image files are "
+            "sparse: reading their holes takes no disk time.\n")
     for row in rows:
         text += (f"\n### {row['fs']}, {size_text(row['content'])} of files in "
                  f"{size_text(row['size'])}\n\n" + runs_table(row) + ratio_lines(row) +
@@ -131,8 +131,8 @@ def stock_case(rows):
 
 
 def growth_case(rows):
-    text = ("## Growing devices\n\nThe same files in ever larger sparse images. Allocated is what "
-            "the image takes on the disk that holds it, before and after. The peak of memory is the "
+    text = ("## Growing devices\n\nThe same files in ever larger sparse image files. \"Allocated\" "
+            "is the disk space of the image file, before and after the run. Peak memory is the "
             "largest of all runs.\n")
     for fs in filesystems(rows):
         mine = of_fs(rows, fs)
@@ -166,14 +166,14 @@ def used_case(rows):
 def small_case(rows):
     row = rows[0]
     return (f"## Fragmented\n\next4 of {size_text(row['size'])}: {size_text(2 * row['content'])} of "
-            "files of 12 to 20 KiB; every second one was deleted.\n\n" + runs_table(row) +
+            "files of 12 to 20 KiB; then every second one was deleted.\n\n" + runs_table(row) +
             ratio_lines(row) + used_line(row))
 
 
 def queue_case(rows):
     row = rows[0]
-    text = ("## Threads and io_uring\n\nThe mover on random bytes, 4 reads and 4 writes of 1 MiB under "
-            "way.\n\n" + runs_table(row))
+    text = ("## Threads and io_uring\n\nThe mover on random bytes, 4 reads and 4 writes of 1 MiB in "
+            "flight.\n\n" + runs_table(row))
     for what in ("uring", "fixed"):
         n = ratios(row, what, "mover")
         text += f"\nSeconds of {NAMES[what]} over those of threads: {values(n)}; median **{median(n):.2f}**.\n"
@@ -190,16 +190,16 @@ def method(result):
     return """## How it was measured
 
 ```sh
-sudo make bench                                          # this report, half an hour
+sudo make bench                                          # this report, about an hour
 sudo make bench BENCH="--case random,stock --pairs 9"    # some of it, more pairs
 sudo make bench BENCH=--quick                            # small sizes, into build/bench
 ```
 
-Both programs work on an image file: a fresh copy of the same plain image for each run, with `cp --sparse=always`. Before each run everything is written back and the caches are dropped. The sides take turns, and every second round goes backwards. A time is that of the whole process, from making the header to the final one.
+Both programs work on an image file: for each run a fresh copy of the same plain file, made with `cp --sparse=always`. Before each run, everything is written back and the caches are dropped. The programs take turns; every second round is in reverse order. A time is that of the entire process, from the first header to the final one.
 
 - coffer: `coffer encrypt --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --key-file KEY IMAGE`, with `--device-size` for random bytes.
 - cryptsetup: `cryptsetup reencrypt --encrypt --type luks2 --batch-mode --force-offline-reencrypt --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --reduce-device-size 32M --key-file KEY IMAGE`.
-- mover without crypto: `tests/bench/mover.c`. It makes the same reads, writes and flushes in the same order, 16 MiB in each step, two flushed writes before the next one, reading ahead; no key, no cipher. It is the limit for any program that keeps that order.
+- mover without crypto: `tests/bench/mover.c`. It makes the same reads, writes and flushes in the same order, 16 MiB in each step, two flushed writes between two steps, reading ahead; no key, no cipher. No program that keeps this order can be faster.
 
-One result of each image is checked: the volume is decrypted by code that is not coffer's (`tests/tools/luks-cat.c`), then all bytes are compared, or the filesystem's checker runs and the hash of every file is compared. A wrong result ends the benchmark without a report. Files are made on a mounted filesystem, their lengths from 4 KiB to 16 MiB. mkfs.ext4 leaves its inode tables to the kernel, as on a disk, and they stay so (`-E nodiscard,lazy_itable_init=1`, `noinit_itable`). The memory of a program is its `ru_maxrss`.
+One result for each image file is checked: code that shares nothing with coffer decrypts the volume (`tests/tools/luks-cat.c`); then all bytes are compared, or the filesystem's checker runs and the hash of every file is compared. A wrong result ends the benchmark without a report. The files have 4 KiB to 16 MiB and are written to a mounted filesystem. mkfs.ext4 leaves the inode tables uninitialized, as on a real disk, and the kernel does not initialize them either (`-E nodiscard,lazy_itable_init=1`, `noinit_itable`). The memory of a program is its `ru_maxrss`.
 """

@@ -395,7 +395,7 @@ static void row_of_table(const char *name, const struct tally *t)
 static void report(const struct run *r, struct tally *ret)
 {
 	note("| scenario | states | untouched | shut | coffer | abort | repair | stock | by the "
-	     "program | after its repair | told | gone | lost |");
+	     "program | after its repair | reported | gone | lost |");
 	note("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
 	for (size_t i = 0; i < r->n; i++) {
 		const struct tally t = sum_of(r, i);

@@ -29,28 +29,29 @@ MAGICS = b"LUKS\xba\xbe", b"SKUL\xba\xbe"
 # Names of the classes, and what is on the disk.
 CLASSES = {
     "untouched": "the moved-segment copy is being written, the filesystem is intact",
-    "torn": "moved-segment copy whole; LUKS magic in block 0, but no header copy whole",
-    "hidden": "moved-segment copy whole; no LUKS magic in block 0, no header copy whole, but a "
+    "torn": "moved-segment copy complete; LUKS magic in block 0, but no header copy intact",
+    "hidden": "moved-segment copy complete; no LUKS magic in block 0, no header copy intact, but a "
               "part of one",
-    "unseen": "moved-segment copy whole; the header's random bytes are in the moved segment, but "
-              "no part of a header copy",
-    "second": "moved-segment copy whole; only the second header copy whole, no LUKS magic in "
+    "unseen": "moved-segment copy complete; the header's random bytes are in the moved segment, "
+              "but no part of a header copy",
+    "second": "moved-segment copy complete; only the second header copy intact, no LUKS magic in "
               "block 0",
-    "keyslot": "moved-segment copy whole; a header copy whole, its keyslot not",
-    "mixed": "moved-segment copy whole; a header copy and its keyslot whole, sectors after them "
-             "not",
-    "placed": "moved-segment copy and header whole",
+    "keyslot": "moved-segment copy complete; a header copy intact, its keyslot not",
+    "mixed": "moved-segment copy complete; a header copy and its keyslot intact, sectors after "
+             "them not",
+    "placed": "moved-segment copy complete, header intact",
     "lost": "sectors of the moved segment are neither in place nor in its copy; no header copy "
-            "whole",
+            "intact",
     "lost, header": "sectors of the moved segment are neither in place nor in its copy; a header "
-                    "copy whole",
-    "halves": "each sector of the moved segment is in place or in its copy, but neither is whole",
-    "commit torn": "one header copy torn by a commit, the other whole",
+                    "copy intact",
+    "halves": "each sector of the moved segment is in place or in its copy, but neither is "
+              "complete",
+    "commit torn": "one header copy torn by a commit, the other intact",
     "commit half": "one header copy is one commit older than the other",
-    "hotzone": "the header says that a zone is hot; the zone is old, torn or new",
-    "between": "the header says that no zone is hot",
-    "all moved": "a header copy says that the last zone is done, and is not final",
-    "wipe": "as before, and the wipe of moved-segment copy and keyslot has started",
+    "hotzone": "the header marks a zone as hot; the zone is old, torn or new",
+    "between": "the header marks no zone as hot",
+    "all moved": "in a header copy the last zone is done; it is not final",
+    "wipe": "as before; the wipe of moved-segment copy and keyslot has started",
     "final": "a header copy is final, the other is torn or older",
     "finished": "everything is done",
 }

@@ -170,7 +170,7 @@ found_out 'a missing option' "$(difference encrypt "$(in_help encrypt)" "$(in_pa
 sed 's/^# EXAMPLES/# SAMPLES/; s/coffer-plan\*/coffer-plam*/' "$encrypt" >"$sample"
 found_out 'a missing section' "$(missing_sections "$sample")"
 found_out 'a page that is not there' "$(dead_links "$sample")"
-sed 's/^	Size of the volume key,/	Bits of the volume key,/' "$encrypt" >"$sample"
+sed 's/^	Size of the volume key:/	Bits of the volume key:/' "$encrypt" >"$sample"
 found_out 'a second description' "$(two_texts "$sample" "$(page_of plan)")"
 found_out 'a verb without a page' "$(difference verbs encrypt "$(verbs_in_pages "$scratch" | sed 's/$/s/')")"
 found_out 'an option with a value too many' "$(wrong_values encrypt '--json FILE')"

@@ -153,7 +153,7 @@ CASES = [
     ("verify-key", ["verify", "--key-file", "key", "d.img"], 0, encrypted),
     ("verify-torn", ["verify", "d.img"], 3, torn),
     ("verify-plain", ["verify", "d.img"], 3, plain),
-    ("header-check-whole", ["header", "check", "d.img"], 0, encrypted),
+    ("header-check-intact", ["header", "check", "d.img"], 0, encrypted),
     ("header-check-torn", ["header", "check", "d.img"], 3, torn),
     ("header-backup-done", ["header", "backup", *FILE, "d.img"], 0, encrypted),
     ("header-restore-dry-run", ["header", "restore", "--dry-run", *FILE, "d.img"], 0, backup),

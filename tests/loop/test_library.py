@@ -247,7 +247,7 @@ def header():
     img = os.path.join(folder, "torn-header")
     run("cp", os.path.join(folder, "work"), img)
     p = program("header", img)
-    assert re.fullmatch(r"[0-9a-f-]{36}, change \d+, in the copy at byte 0\n", p.stdout), p.stdout
+    assert re.fullmatch(r"[0-9a-f-]{36}, sequence number \d+, copy at byte 0\n", p.stdout), p.stdout
     write_at(img, 5000, b"x")
     before = sha256(img)
     p = program("header", img, status=(3,))
