@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "convert/volume.h"
+#include "lib/conversion_equals.h"
 #include "luks2/copy.h"
 #include "luks2/keyslots.h"
 #include "luks2/reencrypt_digest.h"
@@ -31,14 +32,6 @@ static int limit_iterations(const char *name, struct json_object *digest, void *
 	return 0;
 }
 
-static bool same(const struct coffer_conversion *a, const struct coffer_conversion *b)
-{
-	return a->geometry.device == b->geometry.device && a->geometry.shift == b->geometry.shift &&
-	       a->geometry.length == b->geometry.length &&
-	       a->geometry.sector_size == b->geometry.sector_size && a->pointer == b->pointer &&
-	       a->hot == b->hot && a->key_size == b->key_size;
-}
-
 /* A conversion that was taken is one that can be walked to its end, step by step. */
 static void walk(struct json_object *json, struct coffer_conversion c)
 {
@@ -52,7 +45,7 @@ static void walk(struct json_object *json, struct coffer_conversion c)
 	for (unsigned int steps = 0; steps < 4; steps++) {
 		if (coffer_conversion_write(json, &c, NULL) < 0 ||
 			coffer_conversion_read(json, &kind, &back, NULL) < 0 ||
-			kind != COFFER_LUKS2_CONVERTING || !same(&c, &back))
+			kind != COFFER_LUKS2_CONVERTING || !conversion_equals(&c, &back))
 			abort();
 		if (c.pointer == 0)
 			break;

@@ -2,9 +2,9 @@
 /* fuzz_moved_segment.c - fuzz target: sectors in the place of the moved segment
  *
  * Input: how the copies of a header are long, where a sector lies, and what it holds; then changes
- * to a disk of 4 MiB whose head is half overwritten with such sectors, with the copy of its head
- * behind its end. What is taken for a header's trace is held against the words of
- * convert/moved_segment.h, and the search on that disk must neither write nor find what is not
+ * to a disk of 4 MiB whose moved segment is half overwritten with such sectors, with the
+ * moved-segment copy behind its end. What is taken for a header's trace is held against the words
+ * of convert/moved_segment.h, and the search on that disk must neither write nor find what is not
  * there. */
 #include <stdio.h>
 
@@ -191,7 +191,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 				     : (UINT64_C(16384) << at / SECTOR % 10) * (how / 4 % 2) +
 					       COFFER_LUKS2_BIN * (how / 8 % 2);
 			break;
-		case 1: /* the copy's head */
+		case 1: /* the first bytes of the copy */
 			at = DISK - SHIFT + at % SHIFT;
 			break;
 		default:

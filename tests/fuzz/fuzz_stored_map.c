@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "convert/step.h"
 #include "convert/stored_map.h"
+#include "lib/checksum.h"
 
 enum {
 	AT_SUM = 128,
@@ -17,15 +18,6 @@ enum {
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
-
-static void seal(uint8_t *p, size_t n)
-{
-	uint8_t sum[COFFER_SHA256_SIZE];
-
-	memset(p + AT_SUM, 0, sizeof(sum));
-	(void)coffer_sha256(p, n, sum);
-	memcpy(p + AT_SUM, sum, sizeof(sum));
-}
 
 /* What was taken can be worked with: it is written back as it was, and nothing leads out of L. */
 static void use(const struct coffer_stored_map *m, const uint8_t *bytes)
@@ -88,9 +80,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	check(p, n < MAX ? n : MAX);
 	if (blocks == 0)
 		return 0;
-	seal(p, COFFER_SECTOR);
+	put_checksum(p, COFFER_SECTOR, AT_SUM);
 	check(p, blocks);
-	seal(p, blocks);
+	put_checksum(p, blocks, AT_SUM);
 	check(p, blocks);
 	return 0;
 }

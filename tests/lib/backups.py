@@ -134,14 +134,20 @@ def unchanged(img, function, *args, **kw):
     return p
 
 
-def refused(img, path, why, *names, args=(), status=4):
-    """Both a dry run and a real one, for this id (and errno, if it is not EPERM)."""
+def refused(img, path, why, *facts, args=(), status=4):
+    """Both a dry run and a real one, for this id (and errno, if it is not EPERM). facts are in the
+    arguments of the finding, or in its remedy. Returns the report."""
     p = unchanged(img, restore, img, path, "--dry-run", "--json", *args, status=(status,))
     assert why_of(p).removesuffix(" EPERM") == why, p.stdout
-    p = unchanged(img, restore, img, path, *args, status=(status,))
-    for name in names:
-        assert name in p.stderr, f"no '{name}' in: {p.stderr}"
-    return p.stderr
+    report = coffer.summary(p)
+    p = unchanged(img, restore, img, path, "--json", *args, status=(status,))
+    assert why_of(p).removesuffix(" EPERM") == why, p.stdout
+    bad = [c for c in report.get("checks", ()) if c["verdict"] == "bad" and c["id"] == why]
+    said = [str(x) for c in bad for x in (*c.get("arguments", {}).values(),
+                                          " ".join(c.get("remedy", ())))]
+    for fact in facts:
+        assert any(fact in s for s in said), f"no '{fact}' in: {said}"
+    return report
 
 
 def why_of(p):

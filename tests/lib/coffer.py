@@ -142,14 +142,19 @@ def finish(img, key, *args, **kw):
     left nothing to do, which the next one says with status 4."""
     p = encrypt(img, key, *args, status=(0, 4), **kw)
     if p.returncode == 4:
-        assert "nothing to encrypt" in p.stderr, p.stderr
-        run("cryptsetup", "luksDump", *NO_LOCKS, img)  # mends a torn second copy
+        assert is_final(img), p.stderr
+        run("cryptsetup", "luksDump", *NO_LOCKS, img)  # repairs a torn second copy
     return p
 
 
 def events(p):
     """The JSON lines of a run with --json."""
     return [json.loads(line) for line in p.stdout.splitlines()]
+
+
+def summary(p):
+    """The last JSON line of a run with --json."""
+    return events(p)[-1]
 
 
 def why(report):

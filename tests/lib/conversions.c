@@ -10,6 +10,7 @@
 #include <json-c/json.h>
 
 #include "base/bytes.h"
+#include "conversion_equals.h"
 #include "luks2/copy.h"
 #include "stock.h"
 #include "tap.h"
@@ -61,14 +62,6 @@ enum stock_verdict judge_metadata(
 	memcpy(copy, header, g->shift);
 	header_put_metadata(copy, json);
 	return stock_judge(copy, g->shift, g->shift);
-}
-
-bool conversion_equals(const struct coffer_conversion *a, const struct coffer_conversion *b)
-{
-	return a->geometry.device == b->geometry.device && a->geometry.shift == b->geometry.shift &&
-	       a->geometry.length == b->geometry.length &&
-	       a->geometry.sector_size == b->geometry.sector_size && a->pointer == b->pointer &&
-	       a->hot == b->hot && a->key_size == b->key_size;
 }
 
 bool conversion_reads_as(struct json_object *json, const struct coffer_conversion *want)

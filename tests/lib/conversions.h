@@ -34,7 +34,6 @@ enum stock_verdict judge_metadata(
 
 /* A conversion of which nothing is done. */
 struct coffer_conversion conversion_begin(const struct layout *l);
-bool conversion_equals(const struct coffer_conversion *a, const struct coffer_conversion *b);
 
 /* Does @json read as the conversion @want? Notes where not. */
 bool conversion_reads_as(struct json_object *json, const struct coffer_conversion *want);

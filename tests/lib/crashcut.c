@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "prng.h"
+
 enum {
 	SECTOR = 512,
 	BLOCK = 4096,
@@ -164,16 +166,6 @@ struct crash_cut *crash_cuts(const struct crash_log *log, const struct crash_dep
 }
 
 /* --- what it leaves --- */
-
-/* A small generator with a fixed sequence per seed (splitmix64). */
-static uint64_t next_random(uint64_t *state)
-{
-	uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
-
-	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-	return z ^ (z >> 31);
-}
 
 /* Some disks tear at 512 bytes, some at 4096, and some lose larger pieces of a large write. */
 static void apply_units(const struct crash_op *op, uint64_t *rng, struct layer *l)

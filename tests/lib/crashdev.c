@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "luks2/judge.h"
 #include "luks2/libcryptsetup.h"
+#include "prng.h"
 
 const char *const crash_policy_names[N_CRASH_POLICIES] = {
 	[CRASH_ALL] = "all written",
@@ -286,14 +287,13 @@ void crash_log_free(struct crash_log *l)
 	*l = (struct crash_log){0};
 }
 
-/* A small generator with a fixed sequence per seed (splitmix64). */
-static uint64_t next_random(uint64_t *state)
+size_t crash_log_writes(const struct crash_log *l)
 {
-	uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
+	size_t n = 0;
 
-	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-	return z ^ (z >> 31);
+	for (size_t i = 0; i < l->n; i++)
+		n += !l->ops[i].flush;
+	return n;
 }
 
 static void apply_sectors(const struct crash_op *op, uint8_t *mem, uint64_t *rng)

@@ -76,6 +76,7 @@ struct crash_log {
 };
 void crashdev_keep(struct crashdev *d, struct crash_log *into);
 void crash_log_free(struct crash_log *l);
+size_t crash_log_writes(const struct crash_log *l);
 
 enum crash_policy {
 	CRASH_ALL,    /* every write so far reached the disk */

@@ -258,7 +258,8 @@ static enum coffer_stage stage_by_oracle(struct lab *l)
 	if (memmem(disk, 4096, "COFFER-TRANSIT", 14) || !luks)
 		return COFFER_STAGE_PLACING; /* or RESTORING, in an abort */
 	if (memmem(disk, 2 * copy_size(l->row), "online-reencrypt", 16))
-		/* with one zone nothing but the head is to be moved, and this cannot tell */
+		/* with one zone nothing but the moved segment is to be moved, and this cannot tell
+		 */
 		return memcmp(disk + s, l->content + s, length - s) == 0 ? COFFER_STAGE_PLACED
 									 : COFFER_STAGE_CONVERTING;
 	return lab_volume_equals(l, disk, why) ? COFFER_STAGE_ENCRYPTED : COFFER_STAGE_DAMAGED;
@@ -392,14 +393,15 @@ void judge_repair(struct lab *l)
 	else if (!lab_plain_equals(l, l->work.mem, why))
 		lab_fail(l, "the next repair", why);
 	else if (!shows_no_mark(l))
-		lab_fail(l, "the next repair", "a mark or a record is left");
+		lab_fail(l, "the next repair", "a transition block or a record is left");
 	else
 		l->tally->repaired++;
 	coffer_repair_free(done);
 }
 
-/* Stock may lose a part of the head before anybody can help, and keeps no hash of it; or leave the
- * head half overwritten with random bytes, and nothing that says whose they are. */
+/* Stock may lose a part of the moved segment before anybody can help, and keeps no hash of it; or
+ * leave the moved segment half overwritten with random bytes, and nothing that says whose they are.
+ */
 static bool nothing_tells(const struct lab *l)
 {
 	const uint64_t s = shift_of(l->row), c = copy_size(l->row);
@@ -429,15 +431,6 @@ static bool told_truly(struct lab *l, const struct coffer_err *e, size_t writes,
 	return false;
 }
 
-static size_t writes_of(const struct crash_log *log)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < log->n; i++)
-		n += !log->ops[i].flush;
-	return n;
-}
-
 /* What repair finds on a disk that encrypt refuses, and whether that is so. */
 static bool repair_tells_truly(struct lab *l, char why[256])
 {
@@ -457,7 +450,7 @@ static bool repair_tells_truly(struct lab *l, char why[256])
 	for (size_t i = 0; good && i < said->n_actions; i++)
 		good = truth_of(l, said->actions[i].text, why);
 	if (good && r < 0)
-		good = told_truly(l, &e, writes_of(&log), why);
+		good = told_truly(l, &e, crash_log_writes(&log), why);
 	coffer_repair_free(said);
 	crash_log_free(&log);
 	return good;
@@ -482,7 +475,7 @@ void judge_statement(struct lab *l)
 		l->tally->gone++;
 	else if (r == 0)
 		lab_fail(l, "encrypt", why);
-	else if (!told_truly(l, &e, writes_of(&log), why) || !repair_tells_truly(l, why))
+	else if (!told_truly(l, &e, crash_log_writes(&log), why) || !repair_tells_truly(l, why))
 		lab_fail(l, "the statement", why);
 	else
 		l->tally->told++;

@@ -245,7 +245,8 @@ void mark_left(const struct row *row, uint8_t *disk)
 	free(content);
 }
 
-/* What cryptsetup leaves when its header arrived in part: the head is saved, nothing else is. */
+/* What cryptsetup leaves when its header arrived in part: the moved segment is saved, nothing else
+ * is. */
 static void torn_by_stock(const struct row *row, uint8_t *disk, uint64_t arrived)
 {
 	uint8_t *with_header = malloc(disk_size(row));

@@ -20,7 +20,7 @@ void at_end(const struct row *row, uint8_t *disk);
 void half_placed(const struct row *row, uint8_t *disk);
 /* ... and one that has nothing to do but to erase its record. */
 void unfinished(const struct row *row, uint8_t *disk);
-/* An abort that is cut after its mark. */
+/* An abort that is cut after its transition block. */
 void half_undone(const struct row *row, uint8_t *disk);
 /* The record is there, the filesystem is untouched. */
 void stale_record(const struct row *row, uint8_t *disk);
@@ -28,11 +28,12 @@ void stale_record(const struct row *row, uint8_t *disk);
 void torn_copy(const struct row *row, uint8_t *disk);
 /* A placement that is cut and whose saved header image is damaged. */
 void image_lost(const struct row *row, uint8_t *disk);
-/* The head was used after the mark was written: what is saved is older. */
+/* The moved segment was used after the transition block was written: what is saved is older. */
 void used_under_mark(const struct row *row, uint8_t *disk);
-/* All of the head is back but for the first sectors, which an ext4 does not use; and then it has
- * grown over its old copy. */
+/* All of the moved segment is back but for the first sectors, which an ext4 does not use; and then
+ * it has grown over its old copy. */
 void mark_left(const struct row *row, uint8_t *disk);
-/* What cryptsetup leaves when its header arrived in part: the head is saved, nothing else is. */
+/* What cryptsetup leaves when its header arrived in part: the moved segment is saved, nothing else
+ * is. */
 void torn_in_first_copy(const struct row *row, uint8_t *disk);
 void torn_in_json(const struct row *row, uint8_t *disk);

@@ -167,7 +167,7 @@ static bool sector_is_strange(struct lab *l, const uint8_t *disk, uint64_t at)
 	       !is_of_image(l, disk, at) && !is_sealed(disk + at, "COFFER-TRANSIT", SECTOR);
 }
 
-/* A whole copy of the head: its record says so, or it is the content's. */
+/* A whole moved-segment copy: its record says so, or it is the content's. */
 static bool head_is_safe(struct lab *l, const uint8_t *disk, uint64_t at)
 {
 	return at == places(l).head && memcmp(disk + at, l->content, shift_of(l->row)) == 0;
@@ -184,7 +184,7 @@ static bool is_no_copy(struct lab *l, const uint8_t *disk, uint64_t at)
 	return at == places(l).head && !is_ext4(disk + at + 1024);
 }
 
-/* It lacks something that the head has, or had. */
+/* It lacks something that the moved segment has, or had. */
 static bool is_incomplete(struct lab *l, const uint8_t *disk, uint64_t at)
 {
 	return is_copy(l, disk, at) && !head_is_safe(l, disk, at);

@@ -101,7 +101,7 @@ class Recording:
             kind, _, offset, length = struct.unpack_from("=IIQQ", log, at)
             data = log[at + 24:at + 24 + length]
             at += 24 + length
-            assert kind in (WRITE, FLUSH), f"the log is no full story: {data!r}"
+            assert kind in (WRITE, FLUSH), f"the log is incomplete: {data!r}"
             if kind == WRITE:
                 self.epochs[-1].append((offset, data))
             else:

@@ -90,13 +90,17 @@ def command_of(c):
 
 
 def machine(id_, verdict, facts="", advice="", status=None, **kw):
-    """One finding of the machine, with these facts (a pattern) in its text."""
+    """One finding of the machine, with these facts (a pattern) in its arguments."""
     status = (3 if verdict == "bad" else 0,) if status is None else status
     return one(find(doctor(healthy, status=status, **kw)["machine"], id_), verdict, facts, advice)
 
 
+def facts_of(c):
+    return " ".join(str(v) for v in c.get("arguments", {}).values())
+
+
 def one(found, verdict, facts, advice):
-    c = next((c for c in found if re.search(facts, c["text"])), None)
+    c = next((c for c in found if re.search(facts, facts_of(c))), None)
     assert c, f"no '{facts}' in {found}"
     assert c["verdict"] == verdict, c
     assert re.search(advice, c.get("advice", "") + " " + " ".join(c.get("remedy", []))), c

@@ -46,7 +46,7 @@ def check_order(answer):
         assert start % 512 == 0 and end % 512 == 0, f"prints: {start} {end}"
     assert len(answer.get("prints", ())) <= 1024
     if "fixed" in answer:
-        assert not minus([(0, 69632)], answer["fixed"]), "the head is not fixed"
+        assert not minus([(0, 69632)], answer["fixed"]), "the first bytes are not fixed"
         assert not both(answer["prints"], free(answer)), "a print lies in what is free"
 
 

@@ -175,6 +175,6 @@ def both(*changes):
 # --- judges --------------------------------------------------------------------------------------
 
 def stock_accepts(path):
-    """Does libcryptsetup load it? Without locks it mends nothing."""
+    """Does libcryptsetup load it? Without locks it repairs nothing."""
     p = run("cryptsetup", "isLuks", "--type", "luks2", "--disable-locks", path, status=(0, 1))
     return p.returncode == 0

@@ -25,7 +25,8 @@ bool oracle_equals(struct oracle *o, const uint8_t *disk, uint64_t size, const c
 bool oracle_volume_read(const uint8_t *disk, uint64_t size, const char *passphrase, uint64_t offset,
 	uint8_t *ret, uint64_t n, char why[256]);
 
-/* Does stock load a LUKS2 header from the first @n bytes of the disk? On a copy: it may mend it. */
+/* Does stock load a LUKS2 header from the first @n bytes of the disk? On a copy: it may repair it.
+ */
 bool oracle_loads(const uint8_t *disk, uint64_t n, uint64_t size);
 
 /* And does the passphrase open it? */

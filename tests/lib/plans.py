@@ -14,7 +14,8 @@ tap.need_root()
 box = Box(folder)
 ALL = ["--used-only", "no"]
 AUTO = ["--used-only", "auto"]
-GUARDS = ["exclusive", "writable", "locks", "state", "content", "filesystem", "single-device", "reserve",
+PREFLIGHT = ["exclusive", "writable", "locks", "state", "content", "filesystem", "single-device",
+             "reserve",
           "sector-size", "header"]
 
 
@@ -72,8 +73,8 @@ def all_ok(report, *but):
         assert i in but or v == "ok" or (i, v) == ("exclusive", "note"), report["preflight"]
 
 
-def refusal(report, guard):
-    [g] = [g for g in report["preflight"] if g["id"] == guard]
+def refusal(report, id_):
+    [g] = [g for g in report["preflight"] if g["id"] == id_]
     assert g["verdict"] == "bad", report["preflight"]
     return g
 

@@ -62,7 +62,7 @@ CLASSES = {
 class Job:
     """A filesystem that stock encrypts, the recording, and what must be on a disk of it.
 
-    S, length and the sizes of a Box are bytes. reserve is what lies where the head copy comes:
+    S, length and the sizes of a Box are bytes. reserve is what lies where the moved-segment copy comes:
     "random", "zeros", or "stale": the copy of an earlier try, of a filesystem that was used since.
     """
 
@@ -208,7 +208,7 @@ def has_trace(image):
 
 def missing(job, image, held=None):
     """Sectors of the plain data that are on the disk in no form: neither plain at their place, nor
-    in the head copy or in front of it (where coffer keeps what it overwrites, but for block 0),
+    in the moved-segment copy or in front of it (where coffer keeps what it overwrites, but for block 0),
     nor as ciphertext of the recorded key, nor in the content of a volume."""
     places = [(image, 0, job.original), (image, job.copy_at, job.head),
               (image, job.copy_at - job.S - 4096, job.head), (image, job.S, job.cipher),
@@ -268,7 +268,7 @@ def content(job, disk, image):
             chunk = p.stdout.read(len(like))
             chunks.append(like if like == chunk else chunk)
         p.stdout.close()
-    disk.changed(2 * MiB)  # luks-cat mends a torn header copy
+    disk.changed(2 * MiB)  # luks-cat repairs a torn header copy
     return Image(job.length, chunks)
 
 

@@ -6,13 +6,25 @@
     tap.run([("row name", function, argument...), ...])   # an exception is a "not ok"
     tap.done()
 
-COFFER_ROWS=REGEX runs only the rows whose names match: for whoever works on one of them.
+COFFER_ROWS=REGEX runs only the rows whose names match. A row that takes a second or more is
+followed by a comment that says so.
 """
 import os
 import re
 import signal
 import sys
+import time
 import traceback
+
+DEEP = os.environ.get("COFFER_DEEP") == "1"
+
+
+def few(rows, n):
+    """All rows in the deep set, else n of them: the first, the last, and evenly between them."""
+    rows = list(rows)
+    if DEEP or len(rows) <= n:
+        return rows
+    return [rows[i * (len(rows) - 1) // max(n - 1, 1)] for i in range(n)]
 
 
 class Skip(Exception):
@@ -44,6 +56,7 @@ class Tap:
         for name, function, *arguments in rows:
             if not re.search(self.rows, name):
                 continue
+            start = time.monotonic()
             try:
                 function(*arguments)
             except Skip as e:
@@ -52,6 +65,8 @@ class Tap:
                 self.ok(False, name, traceback.format_exc())
             else:
                 self.ok(True, name)
+            if (seconds := time.monotonic() - start) >= 1:
+                print(f"# {seconds:.1f} s", flush=True)
 
     def need_root(self):
         if os.geteuid() != 0:

@@ -18,11 +18,10 @@ from beside import (Program, assert_copies_equal, copies_in, held_locks, locked,
                     run_lock_path, target)
 from coffer import COFFER, Box
 from disk import HANG, KiB, MiB, run, sha256, tempdir
-from tap import Tap
+from tap import DEEP, Tap
 
-DEEP = os.environ.get("COFFER_DEEP") == "1"
 SEED = int(os.environ.get("COFFER_SEED", "1"))
-ROUNDS = 100 if DEEP else 4  # of each sort and kind of disk
+ROUNDS = 100 if DEEP else 2  # of each sort and kind of disk
 LIMIT = HANG
 
 tap = Tap()
@@ -264,7 +263,7 @@ def settle(r):
         p = run(*coffer.stock_resume(r.where, box.key), status=None)
         counts[r.kind, "stock resume", "done" if p.returncode == 0 else "not possible"] += 1
     coffer.finish(r.where, box.key, "--key-size", "256")
-    run("cryptsetup", "luksDump", r.where)  # mends what a kill has left
+    run("cryptsetup", "luksDump", r.where)  # repairs what a kill has left
     header = assert_copies_equal(r.img)
     assert not r.sampled or header.seqid >= r.sampled[-1], (header.seqid, r.sampled)
     for key in r.keys:

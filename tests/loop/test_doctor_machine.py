@@ -15,8 +15,8 @@ import time
 import coffer
 from coffer import COFFER, NOBODY
 from disk import HANG, MiB, loop, run, write_at
-from doctors import (LOCKS, box, command_of, disk, doctor, find, healthy, lock_dir, luks_format,
-                     machine, over, path, tap, waits_for_state, write)
+from doctors import (LOCKS, box, command_of, disk, doctor, facts_of, find, healthy, lock_dir,
+                     luks_format, machine, over, path, tap, waits_for_state, write)
 from scratch import stack
 
 UUID = "8a6e0b12-0000-4000-8000-000000000000"
@@ -87,7 +87,7 @@ def a_waiter():
             w.stdout.readline()
             end = time.monotonic() + HANG
             words = rf"\b{p.pid}\b.*\b{w.pid}\b.*waiter"
-            while not any(re.search(words, c["text"])
+            while not any(re.search(words, facts_of(c))
                           for c in find(doctor(healthy)["machine"], "lock")):
                 assert time.monotonic() < end, "it is not seen to wait"
             machine("lock", "note", words, ".")
@@ -136,10 +136,9 @@ def memory():
         meminfo = f.read()
     small = re.sub(r"(MemAvailable|SwapFree): *\d+", r"\1: 20000", meminfo)
     with over("/proc/meminfo", write("meminfo", small)):
-        c = disk(argon, "key-memory", "bad", advice="luksConvertKey")
-        assert "64.0 MiB" in c["text"], c
+        disk(argon, "key-memory", "bad", str(64 * MiB), "luksConvertKey")
         disk(healthy, "keyslot", "note")  # pbkdf2: it takes none
-    disk(argon, "key-memory", "ok", "64.0 MiB")
+    disk(argon, "key-memory", "ok", str(64 * MiB))
 
 
 def modules(content, verdict, facts=""):
@@ -212,7 +211,7 @@ def hibernated():
     fcntl.flock(lock, fcntl.LOCK_EX)
     try:
         with loop(img) as dev:
-            machine("hibernation", "bad", dev)
+            machine("hibernation", "bad", advice=dev)
             machine("hibernation", "unchecked", prefix=NOBODY, program=COFFER)
     finally:
         fcntl.flock(lock, fcntl.LOCK_SH)

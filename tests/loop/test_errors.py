@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A device that fails: coffer stops, says where and how to go on, and a later run finishes with
-every byte in place. Each call of a run fails once, in a row of its own; of the steps, which are alike,
-the first and the last ones. COFFER_DEEP=1 takes all, and lets each read end early as well."""
+every byte in place. COFFER_DEEP=1 lets each call of a run fail once, and each read end early as
+well; the quick set takes some of each phase: unit/test_faults has all of them."""
 import contextlib
 import os
 import re
@@ -11,9 +11,7 @@ import subprocess
 import coffer
 from coffer import ASAN, Box, one_thread
 from disk import HANG, MiB, check_fs, run, sha256, tempdir
-from tap import Tap
-
-DEEP = os.environ.get("COFFER_DEEP") == "1"
+from tap import DEEP, Tap, few
 
 tap = Tap()
 tap.need_root()
@@ -42,9 +40,9 @@ def failing(call, how, n, words=None, allowed=(1, 5)):
     box.check(img)
 
 
-def reads(first, last):
+def reads(some):
     """Reads of libblkid and libcryptsetup are among them; those may be tolerated."""
-    for n in range(first, last):
+    for n in some:
         for how in ("error=EIO", "retval=0") if DEEP or n % 5 == 0 else ("error=EIO",):
             try:
                 failing("pread64", how, n, allowed=(0, 1, 5))
@@ -161,10 +159,7 @@ with stack:
 
     rows = []
     for phase in coffer.PHASES:
-        calls = moments[phase]
-        if phase == "steps" and not DEEP:
-            calls = [*calls[:6], *calls[-4:]]
-        for call, n, what in calls:
+        for call, n, what in few(moments[phase], 8):
             # the first flush of all comes before the first look at the device
             allowed = (1,) if (call, n) == ("fdatasync", 1) else (5,)
             rows.append((f"EIO: {what}", failing, call, "error=EIO", n, "Input/output error",
@@ -172,21 +167,22 @@ with stack:
             if call == "pwrite64" and phase in ("placement", "end"):
                 rows.append((f"no byte accepted: {what}", failing, call, "retval=0", n, "no byte accepted",
                              (5,)))
-    rows += [(f"EIO and end of file: pread64 {n} to {n + 9}", reads, n, min(n + 10, n_reads + 1))
-             for n in range(first_read, n_reads + 1, 10)]
+    failing_reads = few(range(first_read, n_reads + 1), 18)
+    rows += [(f"EIO and end of file: pread64 {n[0]} to {n[-1]}", reads, n)
+             for n in (failing_reads[i:i + 10] for i in range(0, len(failing_reads), 10))]
     rows += [(f"abort, EIO: {call} {k}", failing_abort, call, k)
-             for call in ("pwrite64", "fdatasync") for k in range(1, undo.count(call) + 1)]
+             for call in ("pwrite64", "fdatasync") for k in few(range(1, undo.count(call) + 1), 5)]
     rows += [(f"device gone from {call} {n} on", dead, call, n)
-             for call in ("pwrite64", "fdatasync") for n in (1, 4, 7, 10, 13, 16)]
+             for call in ("pwrite64", "fdatasync") for n in few((1, 4, 7, 10, 13, 16), 3)]
     rows += [(f"device gone at {n}, then at {m}", dead_twice, n, m)
              for n, m in ((12, 1), (12, 2), (15, 3), (18, 4))]
-    # head copy, image and record: what the placement relies on
+    # moved-segment copy, image and record: what the placement relies on
     rows += [(f"write that did nothing: {n}", lying, n) for n in (2, 3, 4)]
     commit, end = moments["commit"][0][:2], moments["end"][0][:2]
     rows += [
         ("write cut short: data", limited, commit, 3 * MiB + 300 * 1024),
         ("write cut short: data, no whole block", limited, commit, 3 * MiB + 5000),
-        ("write cut short: wipe of the head copy", limited, end, 4 * MiB + 300 * 1024),
+        ("write cut short: wipe of the moved-segment copy", limited, end, 4 * MiB + 300 * 1024),
         ("write cut short, and a signal comes with it", limited, commit, 3 * MiB + 300 * 1024,
          False),
         ("no space on the image's filesystem", full_disk),

@@ -106,7 +106,7 @@ with stack:
     box = Box(folder, 5 * MiB, end=3 * MiB)
     moments = coffer.phases(box)
     first = {phase: moments[phase][0][:2] for phase in coffer.PHASES}
-    # the head copy is there, and its record; nothing of the filesystem was touched
+    # the moved-segment copy is there, and its record; nothing of the filesystem was touched
     first["placement"] = [m for m in moments["placement"] if m[0] == "pwrite64"][4][:2]
     last = moments["end"][-1][:2]
     # between the last look at the disk and the write that would make it long again

@@ -1,20 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What coffer calls free in ext2, ext3, ext4 and xfs: against the filesystems' own tools, and with
-garbage over all of it."""
+garbage over all of it. COFFER_DEEP=1 takes more kinds of each."""
 import contextlib
 import hashlib
 import os
-import random
 import re
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from disk import KiB, MiB, loop, mounted, run, sha256, tempdir  # noqa: E402
+from disk import KiB, MiB, loop, mounted, run, tempdir  # noqa: E402
 from fsmap import (ask, ask_unharmed, both, check_order, free, garbage, fsck, merge, minus,  # noqa: E402
-                   populate, prove, total, tree, tree_of)
-from tap import Skip, Tap  # noqa: E402
+                   populate, prove, total, tree)
+from tap import DEEP, Skip, Tap  # noqa: E402
 
 tap = Tap()
 tap.need_root()
@@ -105,7 +104,7 @@ def check_journal(path, size, answer):
     assert total(lying) <= len(blocks) * 4 + 3 * size, lying
 
 
-def ext(mkfs, size=96 * MiB, noise=False, options="noinit_itable", use=True):
+def ext(mkfs, size=64 * MiB, noise=False, options="noinit_itable", use=True):
     with image(size, noise) as path:
         run("mke2fs", "-q", "-F", *mkfs, path)
         if use:
@@ -117,42 +116,45 @@ def ext(mkfs, size=96 * MiB, noise=False, options="noinit_itable", use=True):
 LAZY = ["-E", "nodiscard,lazy_itable_init=1"]
 ext_rows = [
     ("ext4", ["-t", "ext4"]),
-    ("ext4, never mounted", ["-t", "ext4"], 96 * MiB, False, "defaults", False),
+    ("ext4, never mounted", ["-t", "ext4"], 64 * MiB, False, "defaults", False),
     ("ext4, blocks of 1 KiB", ["-t", "ext4", "-b", "1024"]),
+    ("ext4, bigalloc, large clusters",
+     ["-t", "ext4", "-O", "bigalloc", "-C", "131072"], 200 * MiB + 64 * KiB),
+    ("ext4, unwritten inode tables", ["-t", "ext4", "-b", "1024", *LAZY], 64 * MiB, True),
+    ("ext4, unwritten inode tables, uninit_bg",
+     ["-t", "ext4", "-b", "1024", "-O", "^metadata_csum,uninit_bg", *LAZY], 64 * MiB, True),
+    ("ext4, meta_bg, no flex_bg",
+     ["-t", "ext4", "-b", "1024", "-O", "meta_bg,^resize_inode,^flex_bg", *LAZY], 64 * MiB, True),
+    ("ext4, no journal", ["-t", "ext4", "-O", "^has_journal"]),
+    ("ext4, no sums at all", ["-t", "ext4", "-b", "1024", "-O", "^metadata_csum,^uninit_bg"]),
+    ("ext4, sparse_super2", ["-t", "ext4", "-b", "1024", "-O", "sparse_super2,^resize_inode"]),
+    ("ext4, orphan file", ["-t", "ext4", "-O", "orphan_file"]),
+    ("ext4, multiple mount protection", ["-t", "ext4", "-O", "mmp"]),
+    ("ext4, odd size", ["-t", "ext4", "-b", "1024"], 70 * MiB + 5 * KiB),
+    ("ext3, blocks of 1 KiB", ["-t", "ext3", "-b", "1024"]),
+    ("ext2, revision 0", ["-t", "ext2", "-r", "0", "-b", "1024"]),
+]
+# Of the deep set.
+more_ext_rows = [
     ("ext4, blocks of 2 KiB", ["-t", "ext4", "-b", "2048"]),
     ("ext4, bigalloc", ["-t", "ext4", "-O", "bigalloc"], 200 * MiB),
     ("ext4, bigalloc, blocks of 1 KiB", ["-t", "ext4", "-O", "bigalloc", "-b", "1024"]),
-    ("ext4, bigalloc, large clusters",
-     ["-t", "ext4", "-O", "bigalloc", "-C", "131072"], 200 * MiB + 64 * KiB),
     ("ext4, no flex_bg", ["-t", "ext4", "-O", "^flex_bg", "-b", "1024"]),
-    ("ext4, unwritten inode tables", ["-t", "ext4", "-b", "1024", *LAZY], 96 * MiB, True),
     ("ext4, unwritten inode tables, no flex_bg",
-     ["-t", "ext4", "-b", "1024", "-O", "^flex_bg", *LAZY], 96 * MiB, True),
-    ("ext4, unwritten inode tables, uninit_bg",
-     ["-t", "ext4", "-b", "1024", "-O", "^metadata_csum,uninit_bg", *LAZY], 96 * MiB, True),
+     ["-t", "ext4", "-b", "1024", "-O", "^flex_bg", *LAZY], 64 * MiB, True),
     ("ext4, unwritten inode tables, never mounted",
      ["-t", "ext4", *LAZY], 200 * MiB, True, "defaults", False),
     ("ext4, meta_bg", ["-t", "ext4", "-b", "1024", "-O", "meta_bg,^resize_inode"]),
-    ("ext4, meta_bg, no flex_bg",
-     ["-t", "ext4", "-b", "1024", "-O", "meta_bg,^resize_inode,^flex_bg", *LAZY], 96 * MiB, True),
-    ("ext4, no journal", ["-t", "ext4", "-O", "^has_journal"]),
     ("ext4, no 64bit", ["-t", "ext4", "-O", "^64bit"]),
-    ("ext4, no sums at all", ["-t", "ext4", "-b", "1024", "-O", "^metadata_csum,^uninit_bg"]),
     ("ext4, inline data", ["-t", "ext4", "-O", "inline_data"]),
     ("ext4, inodes of 128", ["-t", "ext4", "-I", "128"]),
     ("ext4, few inodes", ["-t", "ext4", "-N", "400"]),
     ("ext4, many inodes", ["-t", "ext4", "-i", "1024", *LAZY], 64 * MiB, True),
-    ("ext4, sparse_super2", ["-t", "ext4", "-b", "1024", "-O", "sparse_super2,^resize_inode"]),
     ("ext4, a backup in each group", ["-t", "ext4", "-b", "1024", "-O", "^sparse_super,^resize_inode"]),
     ("ext4, small groups", ["-t", "ext4", "-g", "1024"]),
-    ("ext4, orphan file", ["-t", "ext4", "-O", "orphan_file"]),
     ("ext4, fast commit", ["-t", "ext4", "-O", "fast_commit"]),
-    ("ext4, multiple mount protection", ["-t", "ext4", "-O", "mmp"]),
-    ("ext4, odd size", ["-t", "ext4", "-b", "1024"], 70 * MiB + 5 * KiB),
     ("ext3", ["-t", "ext3"]),
-    ("ext3, blocks of 1 KiB", ["-t", "ext3", "-b", "1024"]),
     ("ext2", ["-t", "ext2"]),
-    ("ext2, revision 0", ["-t", "ext2", "-r", "0", "-b", "1024"]),
 ]
 
 
@@ -262,19 +264,22 @@ def xfs(mkfs, size=128 * MiB, options="defaults"):
 
 xfs_rows = [
     ("xfs", []),
+    ("xfs, rmapbt, no reflink", ["-m", "rmapbt=1,reflink=0", "-l", "size=8m"]),
+    ("xfs, blocks of 1 KiB, rmapbt", ["-b", "size=1024", "-m", "rmapbt=1"]),
+    ("xfs, sectors of 4 KiB", ["-s", "size=4096"]),
+    ("xfs, one group", ["-d", "agcount=1"]),
+    ("xfs, log in the last group", ["-l", "agnum=3"]),
+]
+# Of the deep set.
+more_xfs_rows = [
     ("xfs, rmapbt", ["-m", "rmapbt=1"]),
     ("xfs, no reflink", ["-m", "reflink=0"]),
-    ("xfs, rmapbt, no reflink", ["-m", "rmapbt=1,reflink=0", "-l", "size=8m"]),
     ("xfs, bigtime and inobtcount", ["-m", "bigtime=1,inobtcount=1"]),
     ("xfs, no bigtime, no finobt", ["-m", "bigtime=0,inobtcount=0,finobt=0"]),
     ("xfs, blocks of 1 KiB", ["-b", "size=1024"]),
-    ("xfs, blocks of 1 KiB, rmapbt", ["-b", "size=1024", "-m", "rmapbt=1"]),
-    ("xfs, sectors of 4 KiB", ["-s", "size=4096"]),
     ("xfs, folder blocks of 64 KiB", ["-n", "size=65536"]),
     ("xfs, inodes of 2 KiB", ["-i", "size=2048"]),
-    ("xfs, one group", ["-d", "agcount=1"]),
     ("xfs, 7 groups", ["-d", "agcount=7"]),
-    ("xfs, log in the last group", ["-l", "agnum=3"]),
 ]
 
 
@@ -314,7 +319,7 @@ special_rows = [
 ]
 
 with stack:
-    tap.run([(row[0], ext, *row[1:]) for row in chosen(ext_rows)])
-    tap.run([(row[0], xfs, *row[1:]) for row in chosen(xfs_rows)])
+    tap.run([(row[0], ext, *row[1:]) for row in chosen(ext_rows + more_ext_rows * DEEP)])
+    tap.run([(row[0], xfs, *row[1:]) for row in chosen(xfs_rows + more_xfs_rows * DEEP)])
     tap.run(chosen(special_rows))
 tap.done()

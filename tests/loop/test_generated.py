@@ -33,9 +33,9 @@ import fsfree
 import fsgen
 from coffer import ASAN, COFFER, NOBODY
 from disk import MiB, block_devices, check_fs, memory_dir, run, sha256
-from tap import Tap
+from tap import DEEP, Tap
 
-COUNT = 4000 if os.environ.get("COFFER_DEEP") == "1" else 120
+COUNT = 4000 if DEEP else 48
 WAYS = {
     "in one go": 5,
     "killed": 4,
@@ -161,7 +161,7 @@ class Case:
         if p.returncode == 4:
             assert coffer.why(last) == "content EEXIST", last
             coffer.header(self.img)
-            run("cryptsetup", "luksDump", self.img)  # mends a torn second copy
+            run("cryptsetup", "luksDump", self.img)  # repairs a torn second copy
             return
         assert last["finished"], last
         self._note(last)
@@ -286,7 +286,7 @@ def all_of(args, tap, folder):
     for why, n in (+reasons).items():
         print(f"# everything counted as used in {n} cases of {why}")
     print(f"# {interrupted} of {args.count} cases were interrupted")
-    if args.count >= 100:  # else it could be chance
+    if args.count >= COUNT:  # else it could be chance
         for kind in told:
             tap.ok(only[kind] >= 0.9 * told[kind], f"{kind}: only what is used was encrypted",
                    f"{only[kind]} of {told[kind]} cases")

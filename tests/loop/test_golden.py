@@ -88,6 +88,11 @@ def plain():
     box.copy("d.img")
 
 
+def journal():
+    plain()
+    run("debugfs", "-w", "-R", "feature needs_recovery", "d.img")
+
+
 def no_reserve():
     make_image("d.img", 12 * MiB, "ext4", 12 * MiB)
 
@@ -100,8 +105,6 @@ def converting():
 def placed():
     plain()
     coffer.kill_at(*moments["commit"][0][:2], coffer.one_thread("d.img", "key"))
-
-
 
 
 def encrypted():
@@ -135,6 +138,10 @@ CASES = [
     ("plan-resume", ["plan", "--no-speed", "d.img"], 0, converting),
     ("encrypt-done", ["encrypt", *RUN, "d.img"], 0, plain),
     ("encrypt-dry-run", ["encrypt", "--dry-run", *RUN, "d.img"], 0, plain),
+    ("encrypt-filled", ["encrypt", "--free-space=fill", *RUN, "d.img"], 0, plain),
+    ("encrypt-everything", ["encrypt", "--used-only=no", *RUN, "d.img"], 0, plain),
+    ("encrypt-journal", ["encrypt", *RUN, "d.img"], 0, journal),
+    ("encrypt-journal-refused", ["encrypt", "--used-only=yes", *RUN, "d.img"], 4, journal),
     ("encrypt-no-reserve", ["encrypt", *RUN, "d.img"], 4, no_reserve),
     ("encrypt-interrupted", ["encrypt", "--threads", "1", *RUN, "d.img"], 5, plain, whole,
      fails_at_a_flush),

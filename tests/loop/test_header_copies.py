@@ -1,7 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""cryptsetup mends a torn or stale header copy whenever it reads one, and writes to the disk for that.
-coffer never makes that necessary: whenever it gives the metadata lock back, both copies are whole and
+"""cryptsetup repairs a torn or stale header copy whenever it reads one, which is a write. coffer never makes that necessary: whenever it gives the metadata lock back, both copies are whole and
 equal. And it never does it: what only looks changes nothing, whatever the copies are like."""
 import contextlib
 import os
@@ -11,7 +10,7 @@ from beside import (assert_copies_equal, copies_in, locked, metadata_lock_path, 
 from coffer import COFFER, Box
 from cuts import record
 from disk import KiB, MiB, read_at, run, sha256, tempdir, write_at
-from tap import Tap
+from tap import DEEP, Tap
 from verifying import reseal, xor
 
 tap = Tap()
@@ -118,12 +117,12 @@ LOOKS = [
 ]
 
 
-def looks(kind, source, damage, mends):
-    """coffer changes no byte; on a copy stock luksDump does, where there is something to mend."""
+def looks(kind, source, damage, repairs):
+    """coffer changes no byte; on a copy stock luksDump does, where there is something to repair."""
     img = small.copy("looked-at")
     run("cp", os.path.join(folder, source), img)
     DAMAGE[damage](img)
-    other = os.path.join(folder, "mended")
+    other = os.path.join(folder, "repaired")
     run("cp", img, other)
     before = sha256(img)
     with target(kind, img) as where:
@@ -133,8 +132,8 @@ def looks(kind, source, damage, mends):
             assert sha256(img) == before, f"{verb} changed the disk: {p.stdout}{p.stderr}"
     with target(kind, other) as where:
         run("cryptsetup", "luksDump", where)
-    assert (sha256(other) != before) == mends, "stock mends this in another way now"
-    if mends:
+    assert (sha256(other) != before) == repairs, "stock repairs this in another way now"
+    if repairs:
         assert_copies_equal(other)
 
 
@@ -172,6 +171,7 @@ with stack:
                  (f"seen under the lock, one thread, {kind}", observed, kind, "--threads", "1")]
     for source in "half", "placed", "final":
         rows += [(f"looks change nothing, {source}, {damage}, {kind}", looks, kind, source, damage,
-                  damage != "both whole") for damage in DAMAGE for kind in KINDS]
+                  damage != "both whole") for damage in DAMAGE for kind in KINDS
+                 if DEEP or kind == "image" or source == "half"]
     tap.run(rows)
 tap.done()

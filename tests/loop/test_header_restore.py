@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A header's restore: between coffer and stock cryptsetup in both directions, onto headers that are
-damaged, changed or gone, and killed at each write."""
+damaged, changed or gone, and killed at writes of it."""
 import hashlib
 import json
 import os
@@ -14,7 +14,7 @@ from backups import (AREA, OFFSET, SIZE, add, areas, assert_opens, backup, chang
 from coffer import COFFER, FAST, header
 from disk import MiB, luks_metadata, read_at, run, sha256
 from scratch import path_of, stack
-from tap import Tap
+from tap import DEEP, Tap
 
 tap = Tap()
 tap.need_root()
@@ -74,11 +74,11 @@ def torn_names():
         for place in 0, 16384:
             write(disk, place + at, bytes([read_at(disk, place + at, 1)[0] ^ 1]))
         return disk
-    refused(torn(copy(img)), foreign, "uuid", header(img)["uuid"], "--allow uuid")
+    refused(torn(copy(img)), foreign, "uuid", header(img)["uuid"], "uuid")
     kill(img, 1)
     for file in path, stock:
         dead = torn(copy(img))
-        refused(dead, file, "keyslots", "--allow keyslots", args=("--allow", "uuid,geometry"))
+        refused(dead, file, "keyslots", "keyslots", args=("--allow", "uuid,geometry"))
         restore(dead, file, "--allow", "keyslots")
         assert_opens(dead, ["one", "two"])
     # nothing was changed since: what cannot be compared is said, and no more
@@ -97,7 +97,7 @@ def torn_names():
     # the size in block 0 is torn, too: the second copy is found where it lies
     dead = torn(copy(img))
     write(dead, 8, bytes(8))
-    refused(dead, path, "keyslots", "--allow keyslots")
+    refused(dead, path, "keyslots", "keyslots")
 
 
 def zeroed_first_block():
@@ -117,7 +117,7 @@ def after_mkfs():
     img = volume("one")
     path = backup(img)
     run("mkfs.ext4", "-q", "-F", img)
-    refused(img, path, "content", "ext4", "wipefs")
+    refused(img, path, "content", "ext4")
     refused(img, path, "content", "ext4", args=("--allow", "uuid,geometry,keyslots,volume-key"))
     run("wipefs", "-q", "-a", img)
     restore(img, path)
@@ -132,8 +132,8 @@ def all_in_one():
     for args in (), ("--allow", "keyslots"):
         report = checks(img, path, *args, status=(4,))
         assert "--allow uuid,volume-key,keyslots" in report["message"], report["message"]
-    text = refused(img, path, "uuid")
-    given = re.search(r"--allow ([\w,-]+)", text.splitlines()[-1])[1]
+    report = refused(img, path, "uuid")
+    given = re.search(r"--allow ([\w,-]+)", report["advice"])[1]
     half = copy(img)
     cryptsetup("reencrypt", "--init-only", "--force-offline-reencrypt", "--resilience", "journal",
                *FAST, "--key-file", key("one"), half)
@@ -141,7 +141,7 @@ def all_in_one():
     assert {"conversion", "uuid", "keyslots"} <= {
         c["id"] for c in report["checks"] if c["verdict"] == "bad"}, report
     assert "--allow" not in json.dumps(report), report
-    assert "--allow" not in refused(half, path, "space")
+    assert "--allow" not in refused(half, path, "space").get("advice", "")
     restore(img, path, "--allow", given)
 
 
@@ -209,7 +209,7 @@ def worn_keyslot():
     # whose is damaged? Of a file without a checksum nobody knows.
     rotten = stock_backup(img)
     write(rotten, at + 8192, os.urandom(4096))
-    refused(img, rotten, "keyslot", "keyslot 1", "--allow keyslots", args=("--allow", "uuid,geometry"))
+    refused(img, rotten, "keyslot", "keyslot 1", "keyslots", args=("--allow", "uuid,geometry"))
     assert_opens(img, ["one", "two"])
     restore(img, rotten, "--allow", "keyslots")
     assert_opens(img, ["one"], ["two"])
@@ -225,14 +225,14 @@ def sizes():
     restore(grown, path)
     cut = copy(img)
     os.truncate(cut, SIZE - 512)
-    refused(cut, path, "geometry", str(SIZE), "--allow geometry")
+    refused(cut, path, "geometry", str(SIZE), "geometry")
     restore(cut, path, "--allow", "geometry")
     for at in 5000, 16384 + 5000:
         write(cut, at, b"\xaa" * 64)
-    refused(cut, path, "geometry", str(SIZE), "--allow geometry")
+    refused(cut, path, "geometry", str(SIZE), "geometry")
     short = copy(img)
     os.truncate(short, OFFSET)
-    refused(short, path, "geometry", "--allow geometry")
+    refused(short, path, "geometry", "geometry")
     os.truncate(short, MiB)
     refused(short, path, "space", args=("--allow", "geometry"))
 
@@ -266,14 +266,15 @@ def detached():
     with open(where, "r+b") as f:
         f.write(bytes(2 * 16384))
     refused(data, path, "geometry")
-    refused(where, path, "geometry", "--allow geometry")
+    refused(where, path, "geometry", "geometry")
     restore(where, path, "--allow", "geometry")
     cryptsetup("open", "--test-passphrase", "--header", where, "--key-file", key("one"), data)
 
 
 def killed_restores():
-    """SIGKILL at each write of the program, and at its first flush: it opens, and the same command ends
-    it. Before another flush the disk is what it is before the next write."""
+    """SIGKILL at writes of the program, and at its first flush: it opens, and the same command ends it.
+    Before another flush the disk is what it is before the next write. unit/test_restore_crash has
+    each write."""
     img = volume("one", "two")
     path = backup(img)
     change(img, "one", "uno")
@@ -281,7 +282,7 @@ def killed_restores():
     add(img, "uno", "due")
     now, then = ["uno", "due"], ["one", "two"]
     cuts = 0
-    for call, numbers in ("pwrite64", range(1, 100)), ("fdatasync", range(1, 2)):
+    for call, numbers in ("pwrite64", range(1, 100, 1 if DEEP else 3)), ("fdatasync", range(1, 2)):
         for n in numbers:
             work = copy(img)
             cmd = [COFFER, "header", "restore", work, "--header-backup-file", path, "--yes",
@@ -296,7 +297,7 @@ def killed_restores():
             if p.returncode >= 0:
                 break
             cuts += 1
-    assert cuts > 6, cuts
+    assert cuts > (6 if DEEP else 2), cuts
 
 
 tap.run([
@@ -315,7 +316,7 @@ tap.run([
     ("sizes of the device", sizes),
     ("a larger header before", larger_before),
     ("a detached header", detached),
-    ("killed at each write", killed_restores),
+    ("killed at its writes", killed_restores),
 ])
 stack.close()
 tap.done()

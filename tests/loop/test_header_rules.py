@@ -16,10 +16,10 @@ from disk import run, tempdir
 from luks2hdr import Header, stock_accepts
 from luks2rows import (BLOCK, DECRYPTING, DETACHED, ENCRYPTING, REENCRYPTING, TEXT, VOLUME,
                        change_something, json_row, order_of_text, text_row)
-from tap import Tap
+from tap import DEEP, Tap
 
 SEED = int(os.environ.get("COFFER_SEED", "1"))
-RANDOM = 4000 if os.environ.get("COFFER_DEEP") else 40  # changes of each header
+RANDOM = 4000 if DEEP else 15  # changes of each header
 
 tap = Tap()
 tap.need_root()  # for the lock of a reencryption

@@ -19,9 +19,8 @@ from disk import MiB, decrypt, run, tempdir
 from luks2hdr import OFFSET, Header
 from luks2rows import (BLOCK, DECRYPTING, ENCRYPTING, REENCRYPTING, TEXT, VOLUME, change_something,
                        json_row, text_row)
-from tap import Tap
+from tap import DEEP, Tap
 
-DEEP = bool(os.environ.get("COFFER_DEEP"))
 SEED = int(os.environ.get("COFFER_SEED", "1"))
 RANDOM = 300 if DEEP else 2  # changes of each base
 EACH = 1 if DEEP else 40  # n-th row

@@ -11,7 +11,7 @@ import re
 
 import coffer
 from coffer import Box
-from disk import NO_LOCKS, MiB, block_devices, run, sha256, tempdir, write_at
+from disk import MiB, block_devices, run, sha256, tempdir, write_at
 from tap import Tap
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -111,7 +111,7 @@ def build_example(name):
     with open(os.path.join(folder, name + ".c")) as f:
         head = f.read().split("*/")[1]
     assert f"cc -o {name} {name}.c $(pkg-config --cflags --libs libcoffer)" in head, \
-        "its head does not say how to build it"
+        "its first comment does not say how to build it"
 
 
 def readme():
@@ -139,8 +139,7 @@ def copy(name="work"):
 
 
 def check(img):
-    """Stock opens it, and every byte that the filesystem uses is as it was."""
-    run("cryptsetup", "open", *NO_LOCKS, "--test-passphrase", "--key-file", key, img)
+    """libcryptsetup opens it, and every byte that the filesystem uses is as it was."""
     box.check_used(img)
 
 
@@ -260,7 +259,7 @@ def header():
 
 def doctor():
     """What needs care, and nothing else: of a finished volume there is nothing, of a torn one the
-    command that mends it."""
+    command that repairs it."""
     torn = os.path.join(folder, "torn")
     run("cp", os.path.join(folder, "work"), torn)
     write_at(torn, 4200, os.urandom(64))
@@ -334,6 +333,8 @@ def backup():
     assert " exists; " in p.stderr, p.stderr
 
 
+# The examples take the default argon2id, whose cost is what so many processors do in two seconds.
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 with stack:
     box = Box(folder, 112 * MiB, end=80 * MiB, fill=56 * MiB)
     small = Box(folder, 12 * MiB, name="small")

@@ -17,7 +17,7 @@ import coffer
 from beside import numbers
 from coffer import COFFER, Box
 from disk import MiB, block_devices, run, sha256, tempdir
-from tap import Tap
+from tap import Tap, few
 
 tap = Tap()
 tap.need_root()
@@ -217,9 +217,9 @@ def programs(key):
         ("stock", "read", "final", ["cryptsetup", "luksAddKey", *fast, "--key-file", key, "{}", key]),
         ("stock", "run", "half", coffer.stock_resume("{}", key)),
         ("coffer", "read", "half", [COFFER, "status", "--json", "{}"]),
-        ("coffer", "read", "half", [COFFER, "plan", "--json", "--no-speed", "{}"]),
         ("coffer", "read", "final", [COFFER, "verify", "--json", "--key-file", key, "{}"]),
-        ("coffer", "read", "half", [COFFER, "repair", "--json", "--dry-run", "{}"]),
+        *few([("coffer", "read", "half", [COFFER, "plan", "--json", "--no-speed", "{}"]),
+              ("coffer", "read", "half", [COFFER, "repair", "--json", "--dry-run", "{}"])], 1),
         ("coffer", "run", "half", coffer.command("encrypt", "{}", key, "--resume-only")),
         ("coffer", "run", "plain", coffer.command("encrypt", "{}", key, "--uuid", VOLUME)),
         ("coffer", "run", "placed", [COFFER, "abort", "{}"]),

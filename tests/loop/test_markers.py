@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """No plain text stays: every 512 bytes of every file carry a marker, and so do names. The raw image is
-swept for them after a conversion, at every commit of one, and after stock has gone on."""
+swept for them after a conversion, at commits of one, and after stock has gone on. COFFER_DEEP=1
+takes every commit."""
 import mmap
 import os
 import random
@@ -11,7 +12,7 @@ import coffer
 import fsfree
 import fsgen
 from disk import KiB, MiB, loop_if, memory_dir, run
-from tap import Tap
+from tap import DEEP, Tap
 
 S = MiB  # coffer.SMALL
 KINDS = {
@@ -159,7 +160,7 @@ def interrupted(s, how, numbers):
             run(*coffer.stock_resume(img, s.key))
             coffer.assert_final(img)
             nothing_used(s, s.sweep(img))
-    assert seen > 5, seen
+    assert seen > (5 if DEEP else 2), seen
 
 
 with memory_dir() as folder:
@@ -172,8 +173,9 @@ with memory_dir() as folder:
             *((f"{kind}: --free-space={how}, {'loop device' if dev else 'image'}", converted, s,
                how, dev) for how, dev in (("keep", False), ("discard", False), ("discard", True),
                                           ("fill", False))),  # only a discard takes another way
-            (f"{kind}: keep, at every commit", interrupted, s, "keep", range(3, 200, 2)),  # of two copies
-            (f"{kind}: fill, at every commit", interrupted, s, "fill", range(3, 200, 3)),
+            (f"{kind}: keep, at commits", interrupted, s, "keep",
+             range(3, 200, 2 if DEEP else 6)),  # of two copies
+            (f"{kind}: fill, at commits", interrupted, s, "fill", range(3, 200, 3 if DEEP else 5)),
         ])
         shutil.rmtree(where)
 tap.done()

@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Heads of which no piece of a header tells that they are damaged: nobody begins on them, and the
-remedies that repair names are right. Coffer's own cuts look alike, and stop nobody."""
+"""Moved segments that are damaged although no part of a header says so: no run begins on them, and
+the remedies of repair are right. What coffer's own interrupted runs leave looks alike, and stops no
+run."""
 import contextlib
+import json
 import os
 import re
 import shlex
@@ -13,7 +15,7 @@ from coffer import COFFER, Box, encrypt, kill_at, one_thread
 from disk import KiB, MiB, check_fs, loop, mounted, read_at, run, sha256, tempdir, write_at
 from tap import Tap
 
-S = 16 * MiB  # as people have it; the head holds files, and is copied in 16 writes
+S = 16 * MiB  # as people have it; the moved segment holds files, and is copied in 16 writes
 RESERVE = ("--reduce-device-size", "32M")
 
 tap = Tap()
@@ -34,16 +36,19 @@ def finding(said, which, verdict="bad"):
     return found[0]
 
 
-def refused(img, which, *words):
-    """By repair, with its reason; by encrypt and its dry run; and status calls it damaged."""
-    said = repair(img, status=6)
-    f = finding(said, which)
-    for word in words:
-        assert word in f["text"] + f.get("advice", ""), (word, f)
+def stage_of(img):
+    return json.loads(run(COFFER, "status", "--json", img).stdout)["devices"][0]["stage"]
+
+
+def refused(img, which, **arguments):
+    """By repair, with this finding; by encrypt and its dry run, which name a command."""
+    f = finding(repair(img, status=6), which)
+    assert arguments.items() <= f.get("arguments", {}).items(), f
     before = sha256(img)
     for args in (), ("--dry-run",):
-        p = encrypt(img, box.key, *RESERVE, *args, status=(6,))
-        assert "coffer repair --dry-run" in p.stderr or "coffer header restore" in p.stderr, p.stderr
+        last = coffer.summary(encrypt(img, box.key, *RESERVE, "--json", *args, status=(6,)))
+        assert "coffer repair --dry-run" in last["advice"] or \
+            "coffer header restore" in last["advice"], last
     assert sha256(img) == before, "encrypt has changed the disk"
     return f
 
@@ -51,7 +56,7 @@ def refused(img, which, *words):
 # --- coffer's own cuts -----------------------------------------------------------------------------
 
 def saving(n, keep=True):
-    """Killed while it copies the head, which lies over random bytes and zeros then."""
+    """Killed while it copies the moved segment, which lies over random bytes and zeros then."""
     img = box.copy()
     kill_at("pwrite64", n, one_thread(img, box.key, *RESERVE))
     if not keep:
@@ -64,7 +69,7 @@ def goes_on(n):
     img = saving(n)
     assert read_at(img, box.size - S - 4096, 13) == b"COFFER-RECORD"
     assert repair(img)["findings"] == []
-    assert "damaged" not in run(COFFER, "status", img).stdout
+    assert stage_of(img) != "damaged"
     encrypt(img, box.key, *RESERVE)
     box.check(img)
 
@@ -88,12 +93,12 @@ def abort_cut(go_on=True):
 
 
 def first_step_cut(phase):
-    """coffer encrypts what nobody knows, too, and goes on with it: its own copy is no riddle."""
+    """coffer encrypts what nobody knows, too, and goes on with it: its own copy is no ambiguity."""
     args = ("--device-size", str(raw.end))
     img = raw.copy()
     calls = [n for name, n, _ in coffer.phases(raw, *args)[phase] if name == "pwrite64"]
     kill_at("pwrite64", calls[0], one_thread(img, raw.key, *args))
-    assert "placed" in run(COFFER, "status", img).stdout.splitlines()[0]
+    assert stage_of(img) == "placed"
     assert [f["id"] for f in repair(img, "--dry-run")["findings"]] == ["conversion"]
     encrypt(img, raw.key)
     raw.check(img)
@@ -154,11 +159,11 @@ def command_of(f, which, img):
 
 
 def no_record():
-    """The same without coffer's record, as cryptsetup leaves it: the head is whole, and its copy is
-    to be erased."""
+    """The same without coffer's record, as cryptsetup leaves it: the moved segment is whole, and
+    its copy is to be erased."""
     img = saving(6, keep=False)
-    f = refused(img, "moved-segment-ambiguous", f"lies at byte {box.size - S}", "nothing proves which")
-    assert "damaged" in run(COFFER, "status", img).stdout
+    f = refused(img, "moved-segment-ambiguous", offset=box.size - S)
+    assert stage_of(img) == "damaged"
     run(*command_of(f, 0, img))
     assert read_at(img, box.size - S, S) == bytes(S) and os.path.getsize(img) == box.size
     assert repair(img)["findings"] == []
@@ -167,11 +172,12 @@ def no_record():
 
 
 def overwritten(at, n):
-    """The copy is whole, and some of the head is random: what cryptsetup writes behind its header."""
+    """The copy is whole, and some of the moved segment is random: what cryptsetup writes after its
+    header."""
     img = box.copy()
     write_at(img, box.size - S, read_at(img, 0, S))
     write_at(img, at, os.urandom(n))
-    f = refused(img, "moved-segment-ambiguous", f"lies at byte {box.size - S}", "nothing proves which")
+    f = refused(img, "moved-segment-ambiguous", offset=box.size - S)
     run(*command_of(f, 1, img))
     assert read_at(img, 0, box.end) == read_at(box.plain, 0, box.end), "the remedy is wrong"
 
@@ -184,7 +190,7 @@ def metadata_overwritten():
     assert used
     for at in used:
         write_at(img, at, bytes(4096))
-    f = refused(img, "moved-segment-ambiguous", "nothing proves which")
+    f = refused(img, "moved-segment-ambiguous")
     run(*command_of(f, 1, img))
     assert read_at(img, 0, box.end) == read_at(box.plain, 0, box.end), "the remedy is wrong"
 
@@ -208,7 +214,7 @@ def long_name():
     write_at(img, 12 * MiB, os.urandom(MiB))
     said = repair(img, status=6)
     f = finding(said, "moved-segment-ambiguous")
-    assert f["advice"].endswith(f"OFFSET {box.size - S} and SIZE {S}"), f
+    assert re.findall(r"\d+", f["advice"]) == [str(box.size - S), str(S)], f
     run(*command_of(f, 1, img))
     assert read_at(img, 0, box.end) == read_at(box.plain, 0, box.end), "the remedy is wrong"
 
@@ -217,8 +223,7 @@ def superblock_overwritten():
     img = box.copy()
     write_at(img, box.size - S, read_at(img, 0, S))
     write_at(img, 512, bytes(3584))
-    f = refused(img, "moved-segment-ambiguous", "nothing proves which", "recovery.md")
-    assert f["arguments"]["offset"] == box.size - S, f
+    refused(img, "moved-segment-ambiguous", offset=box.size - S)
 
 
 def name_with_spaces():
@@ -228,20 +233,20 @@ def name_with_spaces():
     write_at(img, box.size - S, read_at(img, 0, S))
     write_at(img, 12 * MiB, os.urandom(MiB))
     f = refused(img, "moved-segment-ambiguous")
-    p = encrypt(img, box.key, *RESERVE, status=(6,))
-    look = p.stderr[p.stderr.index("run coffer repair") + 4:]
-    assert run(*shlex.split(look.replace("coffer", COFFER, 1)), status=(6,))
+    advice = coffer.summary(encrypt(img, box.key, *RESERVE, "--json", status=(6,)))["advice"]
+    _, *words = shlex.split(advice[advice.index("coffer repair"):])
+    run(COFFER, *words, status=(6,))
     run(*command_of(f, 1, img))
     assert read_at(img, 0, box.end) == read_at(box.plain, 0, box.end), "the remedy is wrong"
 
 
-def magics_gone(cmd, *words):
+def magics_gone(cmd):
     """Bug: the remedy for a header without its magics, in a conversion, was to write over it."""
     img = box.copy()
     cmd(img)
     assert 0 < coffer.pointer(img) < box.end
     run("wipefs", "-a", img)
-    f = refused(img, "moved-segment-ambiguous", *words)
+    f = refused(img, "moved-segment-ambiguous")
     assert "dd " not in f["advice"], f
 
 
@@ -266,7 +271,7 @@ def stale_record():
     """A record of coffer's is left, and then cryptsetup was cut: the record's hash is another one."""
     img = saving(20)  # all of the copy is there
     write_at(img, 12 * MiB, os.urandom(MiB))
-    refused(img, "moved-segment-ambiguous", "nothing proves which")
+    refused(img, "moved-segment-ambiguous")
 
 
 # --- the filesystem's checker ------------------------------------------------------------------------
@@ -274,8 +279,7 @@ def stale_record():
 def damaged_ext4():
     img = box.copy()
     run("debugfs", "-w", "-R", "clri <2>", img)
-    f = finding(repair(img, status=6), "filesystem")
-    assert "e2fsck: " in f["text"], f
+    finding(repair(img, status=6), "filesystem")
 
 
 def not_replayed():
@@ -283,8 +287,7 @@ def not_replayed():
     img = box.copy()
     run("debugfs", "-w", "-R", "feature needs_recovery", img)
     run("debugfs", "-w", "-R", "clri <2>", img)
-    f = finding(repair(img), "filesystem", "unchecked")
-    assert "journal" in f["text"], f
+    finding(repair(img), "filesystem", "unchecked")
 
 
 def named_so():
@@ -294,8 +297,7 @@ def named_so():
     with loop(img) as dev, mounted(dev) as at:
         os.mkdir(os.path.join(at, name))
     run("debugfs", "-w", "-R", f'clri "/{name}"', img)
-    f = finding(repair(img, status=6), "filesystem")
-    assert "e2fsck: " in f["text"], f
+    finding(repair(img, status=6), "filesystem")
 
 
 def endless_complaints():
@@ -324,8 +326,7 @@ def btrfs_files():
     img = btrfs.copy()
     write_at(img, 14 * MiB, os.urandom(MiB))
     check_fs(img, "btrfs")
-    f = finding(repair(img, status=6), "filesystem")
-    assert "checksums" in f["text"], f
+    finding(repair(img, status=6), "filesystem")
 
 
 def btrfs_sound():
@@ -356,7 +357,7 @@ def mounted_one(fs):
             f.write(os.urandom(MiB))
         for target, how in (dev, "--dry-run"), (dev, "--yes"), (img, "--dry-run"):
             said = coffer.events(run(COFFER, "repair", "--json", how, target))[-1]
-            assert "in use" in finding(said, "filesystem", "unchecked")["text"], said
+            finding(said, "filesystem", "unchecked")
 
 
 # --- stock's header -----------------------------------------------------------------------------------
@@ -365,16 +366,14 @@ def begun():
     return coffer.stock_init(small.copy(), small.key)
 
 
-def refused_small(img, which, *words):
+def refused_small(img, which):
     said = repair(img, "--key-file", small.key, status=6)
-    f = finding(said, which)
-    for word in words:
-        assert word in f["text"], (word, f)
+    finding(said, which)
     before = sha256(img)
     for args in (), ("--dry-run",):
         encrypt(img, small.key, *args, status=(6,))
-        p = run(COFFER, "abort", *args, img, status=(6,))
-        assert "what is left of them" in p.stderr, p.stderr
+        p = run(COFFER, "abort", "--json", *args, img, status=(6,))
+        assert coffer.why(coffer.summary(p)) == "moved-segment-copy EUCLEAN", p.stdout
     assert sha256(img) == before, "the disk has changed"
     status = said["status"]
     assert status["stage"] == "damaged" and status["can_abort"] is False, status
@@ -382,10 +381,10 @@ def refused_small(img, which, *words):
 
 
 def no_copy(data):
-    """The header is placed, and cryptsetup's copy of the head never was."""
+    """The header is placed, and cryptsetup's moved-segment copy never was."""
     img = begun()
     write_at(img, small.size - MiB, data)
-    refused_small(img, "moved-segment-copy", f"unknown content at byte {small.size - MiB}")
+    refused_small(img, "moved-segment-copy")
 
 
 def half_a_copy():
@@ -396,7 +395,7 @@ def half_a_copy():
     plain[700 * KiB:701 * KiB] = b"text" * 256
     write_at(img, half, bytes(plain[half:]))
     write_at(img, small.size - MiB + half, bytes(MiB - half))
-    refused_small(img, "moved-segment-copy", f"the copy at byte {small.size - MiB} lacks them")
+    refused_small(img, "moved-segment-copy")
 
 
 def used_behind_header():
@@ -406,8 +405,7 @@ def used_behind_header():
     write_at(img, 700 * KiB, b"text" * 256)
     coffer.stock_init(img, small.key, "--luks2-keyslots-size", "512k")
     write_at(img, small.size - MiB + 700 * KiB, b"new!" * 256)
-    refused_small(img, "moved-segment-copy", "2 sectors after its header, from byte 557056 on",
-                  "either the volume was used")
+    refused_small(img, "moved-segment-copy")
 
 
 def keyslot_never_written():
@@ -432,7 +430,7 @@ def not_luks_either():
 
 
 def restored_incomplete():
-    """A copy that is put back, and has a hole where the head is gone."""
+    """A copy that is put back, and has a hole where the moved segment is gone."""
     img = small.copy()
     whole = begun()
     head = bytearray(read_at(small.plain, 0, MiB))
@@ -443,8 +441,7 @@ def restored_incomplete():
     write_at(img, small.size - MiB, bytes(head))
     p = run(COFFER, "repair", "--json", "--yes", img, status=(6,))
     last = coffer.events(p)[-1]
-    assert last["changed"], last
-    assert "copy was not complete" in last["message"], last
+    assert last["changed"] and last["errno"] == "EUCLEAN", last
 
 
 def aborted():
@@ -463,12 +460,12 @@ def aborted_incomplete(torn):
     """Bug: an abort put a copy with holes back and called that the plain filesystem."""
     img = begun()
     write_at(img, small.size - MiB + 4096, bytes(4096))
-    if torn:  # and the header did not come to its end: a part of the head is in its place
+    if torn:  # and the header did not come to its end: a part of the moved segment is in its place
         write_at(img, 900 * KiB, b"text" * 256)
         write_at(img, small.size - MiB + 900 * KiB, b"text" * 256)
     header, copies = read_at(img, 0, MiB), 2 * coffer.header(img)["hdr_size"]
-    p = run(COFFER, "abort", img, status=(6,))
-    assert "copy was not complete" in p.stderr and "is kept from byte" in p.stderr, p.stderr
+    last = coffer.summary(run(COFFER, "abort", "--json", img, status=(6,)))
+    assert last["changed"] and last["errno"] == "EUCLEAN", last
     kept = read_at(img, small.end, MiB - 4096)
     assert kept[copies - 4096:] == header[copies:], "what was there is not kept"
 
@@ -481,7 +478,7 @@ def start_lost():
     run("mkfs.ext4", "-q", "-F", "-b", "1024", img)
     write_at(img, 0, os.urandom(2 * MiB))
     f = finding(repair(img, status=6), "moved-segment-lost")
-    assert f"at byte {8193 * KiB}" in f["text"], f
+    assert f["arguments"]["offset"] == 8193 * KiB, f
 
 
 with contextlib.ExitStack() as stack:
@@ -491,7 +488,8 @@ with contextlib.ExitStack() as stack:
     raw = Box(folder, 6 * MiB, fs="none", end=4 * MiB, name="raw")
     btrfs = Box(folder, 126 * MiB, fs="btrfs", end=112 * MiB, name="btrfs", fill=6 * MiB)
     tap.run([
-        *((f"coffer cut at write {n} of saving the head", goes_on, n) for n in (2, 3, 6, 17, 18)),
+        *((f"coffer cut at write {n} of saving the moved segment", goes_on, n)
+          for n in (2, 3, 6, 17, 18)),
         ("coffer's abort cut while it erases the copy", abort_cut),
         ("Bug: a record torn over another one", torn_record),
         ("Bug: a larger copy over the record of a smaller one", larger_copy),
@@ -500,14 +498,12 @@ with contextlib.ExitStack() as stack:
           for what in ("commit", "steps")),
         ("a part of a copy, nothing tells whose", no_record),
         # Bug: a run started over a half overwritten moved segment without a header
-        ("random bytes in the head", overwritten, 12 * MiB, MiB),
-        ("one random sector in the head", overwritten, 12 * MiB, 512),
+        ("random bytes in the moved segment", overwritten, 12 * MiB, MiB),
+        ("one random sector in the moved segment", overwritten, 12 * MiB, 512),
         ("the superblock overwritten with zeros", superblock_overwritten),
         ("a name with spaces", name_with_spaces),
-        ("Bug: coffer's half of a conversion, its magics gone", magics_gone, coffer_half,
-         "a used map"),
-        ("Bug: cryptsetup's half of a conversion, its magics gone", magics_gone, stock_half,
-         "nothing proves which"),
+        ("Bug: coffer's half of a conversion, its magics gone", magics_gone, coffer_half),
+        ("Bug: cryptsetup's half of a conversion, its magics gone", magics_gone, stock_half),
         ("Bug: zeros of a header with large copies", metadata_overwritten),
         ("Bug: the commands of a remedy took a name apart", odd_name),
         ("Bug: the commands of a remedy were cut short", long_name),

@@ -9,20 +9,20 @@ import re
 import coffer
 from coffer import NOBODY
 from disk import MiB, block_devices, loop, make_partitions, mounted, run, write_at
-from plans import ALL, GUARDS, all_ok, box, command, plan, refusal, tap, verdicts
+from plans import ALL, PREFLIGHT, all_ok, box, command, plan, refusal, tap, verdicts
 from scratch import folder, image, raw, stack
 
 
-def bad(guard, make, *args, status=4, words=(), unchecked=()):
-    """One guard is in the way, and the run says the same."""
+def bad(id_, make, *args, status=4, words=(), unchecked=()):
+    """One check is in the way, and the run says the same."""
     img = make()
     report = plan(img, *args, status=(status,))
     found = verdicts(report)
-    assert [i for i, v in found.items() if v == "bad"] == [guard], report["preflight"]
+    assert [i for i, v in found.items() if v == "bad"] == [id_], report["preflight"]
     assert [i for i, v in found.items() if v == "unchecked"] == list(unchecked), report["preflight"]
     assert "to_move" not in report and not report["phases"], report
-    g = refusal(report, guard)
-    p = coffer.encrypt(img, box.key, "--dry-run", *args, status=(status,) if guard != "new-header"
+    g = refusal(report, id_)
+    p = coffer.encrypt(img, box.key, "--dry-run", *args, status=(status,) if id_ != "new-header"
                        else (1, 4))
     assert g["text"] in p.stderr and g.get("advice", "") in p.stderr, f"{g}\n{p.stderr}"
     for word in words:
@@ -79,10 +79,10 @@ def hibernated_elsewhere():
 
 
 def block_device():
-    """The same guards, and one more; a mounted filesystem, too, can be planned for."""
+    """The same preflight checks, and one more; a mounted filesystem, too, can be planned for."""
     with block_devices(), loop(box.copy("block")) as dev:
         report = plan(dev, *ALL)
-        assert list(verdicts(report)) == [*GUARDS, "hibernation", "new-header"]
+        assert list(verdicts(report)) == [*PREFLIGHT, "hibernation", "new-header"]
         with mounted(dev, "ext4", "ro,noload") as at:
             report = plan(dev, *ALL, status=(4,))
             g = refusal(report, "exclusive")
@@ -116,17 +116,17 @@ def read_only_device():
         refusal(plan(dev, status=(4,)), "writable")
 
 
-def as_nobody(mode, *, bad_guard=None):
+def as_nobody(mode, *, refused_by=None):
     """An ordinary user who may read the image; then the lock folder of root's is not for him."""
     img = box.copy("nobody")
     program = os.path.join(folder, "coffer")
     coffer.install(program)
     os.chmod(folder, 0o755)
     os.chmod(img, mode)
-    report = plan(img, *ALL, status=(4 if bad_guard else 0,), prefix=NOBODY, program=program)
+    report = plan(img, *ALL, status=(4 if refused_by else 0,), prefix=NOBODY, program=program)
     assert verdicts(report, "locks") == ["note"], report["preflight"]
-    if bad_guard:
-        refusal(report, bad_guard)
+    if refused_by:
+        refusal(report, refused_by)
     return img, report
 
 
@@ -151,49 +151,49 @@ def no_plan(target, status, why):
 
 with stack:
     tap.run([
-        ("guard content: partition table", lambda: bad(
+        ("preflight content: partition table", lambda: bad(
             "content", partitioned,
             unchecked=["filesystem", "single-device", "reserve", "sector-size"])),
-        ("guard content: LUKS1", lambda: bad(
+        ("preflight content: LUKS1", lambda: bad(
             "content", luks1, words=["coffer status"],
             unchecked=["filesystem", "single-device", "reserve", "sector-size"])),
-        ("guard content: LUKS2 without a header", lambda: bad(
+        ("preflight content: LUKS2 without a header", lambda: bad(
             "content", lone_magic, status=6, words=["coffer header restore"],
             unchecked=["filesystem", "single-device", "reserve", "sector-size"])),
-        ("guard content: hibernated", lambda: bad(
+        ("preflight content: hibernated", lambda: bad(
             "content", hibernated, words=["mkswap"],
             unchecked=["filesystem", "single-device", "reserve", "sector-size"])),
-        ("guard filesystem: nothing known", lambda: bad(
+        ("preflight filesystem: nothing known", lambda: bad(
             "filesystem", lambda: raw(12 * MiB), words=["--device-size"],
             unchecked=["single-device", "reserve", "sector-size"])),
-        ("guard filesystem: an absurd superblock", lambda: bad(
+        ("preflight filesystem: an absurd superblock", lambda: bad(
             "filesystem", absurd,
             unchecked=["single-device", "reserve", "sector-size"])),
-        ("guard filesystem: too small", lambda: bad(
+        ("preflight filesystem: too small", lambda: bad(
             "filesystem", lambda: raw(512),
             unchecked=["single-device", "reserve", "sector-size"])),
-        ("guard one-device", lambda: bad("single-device", two_devices)),
-        ("guard room: no reserve", lambda: bad(
+        ("preflight one-device", lambda: bad("single-device", two_devices)),
+        ("preflight room: no reserve", lambda: bad(
             "reserve", lambda: image(12 * MiB, "ext4", 12 * MiB), words=["resize2fs"],
             unchecked=["sector-size"])),
-        ("guard room: odd size", lambda: bad(
+        ("preflight room: odd size", lambda: bad(
             "reserve", lambda: raw(12 * MiB + 100, (0, b"x")), "--device-size", "8M", words=["truncate"],
             unchecked=["single-device", "sector-size"])),
-        ("guard sector-size", lambda: bad(
+        ("preflight sector-size", lambda: bad(
             "sector-size", lambda: image(12 * MiB, "ext4", 8 * MiB, block_size=1024), "--sector-size",
             "4096", words=["--sector-size 512"])),
-        ("guard header: too large", lambda: bad(
+        ("preflight header: too large", lambda: bad(
             "header", lambda: box.copy("c"), "--luks2-keyslots-size", "2M")),
-        ("guard new-header: what libcryptsetup does not take", lambda: bad(
+        ("preflight new-header: what libcryptsetup does not take", lambda: bad(
             "new-header", lambda: box.copy("c"), "--luks2-keyslots-size", "4K")),
-        ("guard hibernation", hibernated_elsewhere),
-        ("guard alone: block device, mounted", block_device),
-        ("guard alone: image attached to a loop device", attached),
-        ("guard alone: a coffer at work, image", at_work, False),
-        ("guard alone: a coffer at work, block device", at_work, True),
-        ("guard writable: block device", read_only_device),
-        ("guard writable: an image that nobody may write", lambda: as_nobody(
-            0o444, bad_guard="writable")),
+        ("preflight hibernation", hibernated_elsewhere),
+        ("preflight alone: block device, mounted", block_device),
+        ("preflight alone: image attached to a loop device", attached),
+        ("preflight alone: a coffer at work, image", at_work, False),
+        ("preflight alone: a coffer at work, block device", at_work, True),
+        ("preflight writable: block device", read_only_device),
+        ("preflight writable: an image that nobody may write", lambda: as_nobody(
+            0o444, refused_by="writable")),
         ("an ordinary user: the flushes of his run", nobody_runs),
         ("folder", no_plan, folder, 4, "ENOTBLK"),
         ("no such file", no_plan, os.path.join(folder, "missing"), 1, "ENOENT"),

@@ -357,7 +357,7 @@ def fourth_commit():
     calls = coffer.trace(coffer.command("encrypt", img, box.key, "--threads", "1"))
     steps = [i for i, (name, at, n, _) in enumerate(calls)
              if name == "pwrite64" and at and at > MiB and n == MiB]
-    # the copy of the head is the first of them
+    # the moved-segment copy is the first of them
     return sum(name == "fdatasync" for name, *_ in calls[:steps[4]]) + 1
 
 

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""coffer repair: each of its actions on real disks. What is done loses nothing."""
+"""coffer repair: each of its actions on real disks. What is done loses nothing.
+COFFER_DEEP=1 repairs after every call of a run."""
 import os
 
 import beside
@@ -10,8 +11,9 @@ from disk import KiB, MiB, check_fs, copy_to, luks_metadata, read_at, run, sha25
 from repairs import (COPY, aborting, btrfs, content, end, finished, grown_mark,
                      half_placed, has_nothing_to_do, image_lost, is_plain, killed_at, marked,
                      middle, moments, names, placement, record_left, repaired, report, seen,
-                     small, steps, stock_begun, stock_hot, tap, torn, torn_head, use, zeroed)
+                     small, steps, stock_begun, stock_hot, tap, torn, torn_segment, use, zeroed)
 from scratch import folder, stack
+from tap import few
 from verifying import reseal
 
 ACTIONS = {"recover-header-copy", "redo-placement", "finish-placement", "finish-undo", "undo-placement",
@@ -50,7 +52,7 @@ def changed_meanwhile():
 
 
 def key_added_meanwhile():
-    """cryptsetup has mended the copy and added a key, between repair's look and its lock."""
+    """cryptsetup has repaired the copy and added a key, between repair's look and its lock."""
     img, other = torn(1), os.path.join(folder, "other")
     copy_to(img, other)
     run("cryptsetup", "luksAddKey", "--batch-mode", *coffer.FAST, "--key-file", small.key, other,
@@ -113,7 +115,7 @@ def plain_by(make, *actions):
 def killed_everywhere():
     """Wherever a conversion was cut, repair takes it to an end that is right."""
     for phase in coffer.PHASES:
-        for call, n, what in coffer.kills(moments[phase]):
+        for call, n, what in few(coffer.kills(moments[phase]), 3):
             img = killed_at((call, n))
             said = report(img, "--dry-run")
             did = report(img, "--yes", program=ASAN)
@@ -160,7 +162,7 @@ def mark_erased():
     p = coffer.encrypt(img, btrfs().key, status=(6,))
     assert "coffer repair" in p.stderr, p.stderr
     repaired(img, "erase-transition-block")
-    assert read_at(img, 0, 4096) == bytes(4096), "something is left of the mark"
+    assert read_at(img, 0, 4096) == bytes(4096), "something is left of the transition block"
     assert sha256(img, 4096) == before, "more than that was changed"
     check_fs(img, "btrfs")
     assert content(img, "btrfs") == files, "the files are not those"
@@ -173,23 +175,23 @@ def all_actions():
 
 with stack:
     tap.run([
-        *((f"sync-header: {('first', 'second')[i]} copy torn {what}, encrypted", encrypted_by,
+        *((f"recover-header-copy: {('first', 'second')[i]} copy torn {what}, encrypted", encrypted_by,
            lambda i=i, at=at: torn(i, None, at), "recover-header-copy")
-          for i in (0, 1) for what, at in (("in its metadata", 4196), ("in its head", 10))),
-        *((f"sync-header: {('first', 'second')[i]} copy torn, converting", encrypted_by,
+          for i in (0, 1) for what, at in (("in its metadata", 4196), ("in its binary header", 10))),
+        *((f"recover-header-copy: {('first', 'second')[i]} copy torn, converting", encrypted_by,
            lambda i=i: torn(i, middle), "recover-header-copy", "resume") for i in (0, 1)),
-        *((f"sync-header: {('first', 'second')[i]} copy's metadata refused, {what}", encrypted_by,
-           lambda i=i, m=m: refused(i, m), "recover-header-copy", *then)
+        *((f"recover-header-copy: {('first', 'second')[i]} copy's metadata refused, {what}",
+           encrypted_by, lambda i=i, m=m: refused(i, m), "recover-header-copy", *then)
           for i in (0, 1) for what, m, then in (("encrypted", None, ()),
                                                 ("converting", middle, ("resume",)))),
-        *((f"sync-header: {('first', 'second')[i]} copy older, encrypted", encrypted_by,
+        *((f"recover-header-copy: {('first', 'second')[i]} copy older, encrypted", encrypted_by,
            lambda i=i: stale(i, middle), "recover-header-copy") for i in (0, 1)),
-        *((f"sync-header: {('first', 'second')[i]} copy older, converting", encrypted_by,
+        *((f"recover-header-copy: {('first', 'second')[i]} copy older, converting", encrypted_by,
            lambda i=i: stale(i, steps[0], middle), "recover-header-copy", "resume") for i in (0, 1)),
-        *((f"sync-header: {what} of the first copy zeroed, encrypted", encrypted_by,
+        *((f"recover-header-copy: {what} of the first copy zeroed, encrypted", encrypted_by,
            lambda n=n: zeroed(n), "recover-header-copy")
           for what, n in (("a sector", 512), ("a block", 4096), ("all", COPY))),
-        ("sync-header: a block of the first copy zeroed, converting", encrypted_by,
+        ("recover-header-copy: a block of the first copy zeroed, converting", encrypted_by,
          lambda: zeroed(4096, middle), "recover-header-copy", "resume"),
         ("Bug: a change of the UUID that was cut is not two volumes", encrypted_by,
          uuid_half_changed, "recover-header-copy"),
@@ -199,15 +201,15 @@ with stack:
         ("finish-placement", encrypted_by,
          lambda: killed_at([m for m in placement if m[0] == "pwrite64"][-1]), "finish-placement",
          "resume"),
-        *((f"redo-restore: cut at flush {n}", plain_by, lambda n=n: aborting(n), "finish-undo")
+        *((f"finish-undo: cut at flush {n}", plain_by, lambda n=n: aborting(n), "finish-undo")
           for n in (4, 5, 6)),
         ("undo-placement", plain_by, image_lost, "undo-placement"),
         ("erase-record", plain_by, record_left, "erase-record"),
         ("the filesystem has grown over the record", grown_over_record),
-        *((f"restore-head: {upto} bytes of a header", plain_by, lambda upto=upto: torn_head(upto),
-           "undo-stock-placement") for upto in (4 * KiB, 8 * KiB)),
-        ("restore-block-0, btrfs", block_0, btrfs(), 8),
-        ("restore-block-0, ext4, one sector", block_0, small, 1),
+        *((f"undo-stock-placement: {upto} bytes of a header", plain_by,
+           lambda upto=upto: torn_segment(upto), "undo-stock-placement") for upto in (4 * KiB, 8 * KiB)),
+        ("undo-block-0, btrfs", block_0, btrfs(), 8),
+        ("undo-block-0, ext4, one sector", block_0, small, 1),
         ("erase-transition-block", mark_erased),
         ("resume: placed", encrypted_by, lambda: killed_at(moments["commit"][0]), "resume"),
         ("resume: wipe pending", encrypted_by, lambda: killed_at(end[0]), "resume"),

@@ -1,19 +1,20 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """coffer repair, cut: at each write and at the last flush. The next repair finishes what the first
-one began."""
+one began. COFFER_DEEP=1 takes every call, and the repairs of a large btrfs; unit/test_crash has them
+in any case."""
 import os
 
 import coffer
 from coffer import ASAN, COFFER
 from disk import check_fs, copy_to, read_at
 from repairs import (btrfs, content, grown_mark, has_nothing_to_do, image_lost, is_plain,
-                     marked, names, record_left, report, small, tap, torn, torn_head, use)
+                     marked, names, record_left, report, small, tap, torn, torn_segment, use)
 from scratch import folder, stack
+from tap import few
 
 
 def cut(make, good, box):
-    """At each write and at the last flush; the next repair finishes what the first one began."""
     start = copy_to(make(), os.path.join(folder, "cut"))
     img = os.path.join(folder, "work")
 
@@ -24,7 +25,7 @@ def cut(make, good, box):
         calls.append((name, 1 + sum(c[0] == name for c in calls)))
     good(img)
     assert len(calls) >= 4, f"only {len(calls)} calls"
-    for name, n in coffer.kills(calls):
+    for name, n in few(coffer.kills(calls), 5):
         copy_to(start, img)
         coffer.kill_at(name, n, command(img))
         r = report(img, "--yes", key=box.key, program=ASAN)
@@ -52,7 +53,7 @@ def cut_mark():
     img, files = grown_mark()
 
     def good(path):
-        assert read_at(path, 0, 4096) == bytes(4096), "something is left of the mark"
+        assert read_at(path, 0, 4096) == bytes(4096), "something is left of the transition block"
         check_fs(path, "btrfs")
         assert content(copy_to(path, os.path.join(folder, "look")), "btrfs") == files
     cut(lambda: img, good, btrfs())
@@ -60,13 +61,12 @@ def cut_mark():
 
 with stack:
     tap.run([
-        ("cut: sync-header", cut, lambda: torn(1), lambda img: small.check(img), small),
-        ("cut: sync-header of the first copy", cut, lambda: torn(0), lambda img: small.check(img),
-         small),
+        ("cut: recover-header-copy", cut, lambda: torn(1), lambda img: small.check(img), small),
+        ("cut: recover-header-copy of the first copy", cut, lambda: torn(0),
+         lambda img: small.check(img), small),
         ("cut: undo-placement", cut, image_lost, is_plain, small),
-        ("cut: restore-head", cut, torn_head, is_plain, small),
+        ("cut: undo-stock-placement", cut, torn_segment, is_plain, small),
         ("cut: erase-record", cut, record_left, is_plain, small),
-        ("cut: restore-block-0", cut_block_0),
-        ("cut: erase-mark", cut_mark),
+        *few([("cut: undo-block-0", cut_block_0), ("cut: erase-transition-block", cut_mark)], 0),
     ])
 tap.done()

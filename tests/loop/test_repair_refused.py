@@ -76,7 +76,7 @@ def asked(answer, status):
 
 
 def overtaken():
-    """Stock mends the copy while somebody thinks about the question: nothing is left to be done."""
+    """Stock repairs the copy while somebody thinks about the question: nothing is left to be done."""
     img = torn(1)
     master, slave = pty.openpty()
     with subprocess.Popen([ASAN, "repair", img], stdin=slave, text=True,
@@ -98,7 +98,7 @@ def overtaken():
 
 
 def overtaken_between():
-    """Stock mends the copy between two looks, at each of them: the looks begin anew."""
+    """Stock repairs the copy between two looks, at each of them: the looks begin anew."""
     img = finished()
     write_at(img, 0, bytes(16384))
     torn_one = os.path.join(folder, "torn")
@@ -130,7 +130,7 @@ def both_torn():
     return img
 
 
-def head_lost():
+def segment_lost():
     img = half_placed()
     write_at(img, small.size - MiB + 300 * KiB, os.urandom(64))
     return img
@@ -186,7 +186,7 @@ def in_use():
 
 def torn_in_use(which):
     """An image file that is attached is left alone, and so is a disk that somebody else than the
-    volume holds, as a RAID does; below an open volume it is mended, see uml/test_recover.py."""
+    volume holds, as a RAID does; below an open volume it is repaired, see uml/test_recover.py."""
     img = torn(which)
     with loop(img) as dev:
         before = sha256(img)
@@ -325,12 +325,12 @@ with stack:
         ("asked, end of input", asked, b"\x04", 3),
         ("nothing to do: plain", lambda: has_nothing_to_do(small.copy())),
         ("nothing to do: encrypted", lambda: has_nothing_to_do(finished())),
-        ("hopeless: both copies torn", unchanged, both_torn, 6, "damage EUCLEAN"),
-        ("hopeless: the saved head is lost", unchanged, head_lost, 6,
+        ("no safe repair: both copies torn", unchanged, both_torn, 6, "damage EUCLEAN"),
+        ("no safe repair: the moved-segment copy is lost", unchanged, segment_lost, 6,
          "damage EUCLEAN", 5 * MiB),
-        ("hopeless: an abort's record is lost", unchanged, abort_lost, 6,
+        ("no safe repair: an abort's record is lost", unchanged, abort_lost, 6,
          "damage EUCLEAN", 5 * MiB - 4096, 5 * MiB),
-        ("hopeless: a magic and no header", unchanged, magic_only, 6, "header-copies EUCLEAN"),
+        ("no safe repair: a magic and no header", unchanged, magic_only, 6, "header-copies EUCLEAN"),
         # Bug: only status and verify named the option that cryptsetup needs for an image
         ("foreign: cryptsetup's", unchanged, of_stock, 4, "conversion EOPNOTSUPP",
          "cryptsetup reencrypt --resume-only --force-offline-reencrypt"),

@@ -11,7 +11,7 @@ import coffer
 from coffer import ASAN, COFFER, Box
 from disk import (KiB, MiB, block_devices, check_fs, loop, luks_metadata, partition, run, sha256,
                   tempdir)
-from tap import Skip, Tap
+from tap import DEEP, Skip, Tap
 
 tap = Tap()
 tap.need_root()
@@ -150,34 +150,22 @@ rows = [
     ("ext4, with the sanitizers", whole, "ext4", 12 * MiB, 2 * MiB, 4096, None, ASAN),
     ("ext4 with sectors of 512", lambda: whole("ext4", 12 * MiB, 2 * MiB, 512,
                                                args=["--sector-size", "512"])),
-    ("size no multiple of S", whole, "ext4", 12 * MiB + 640 * KiB, 2 * MiB, 4096),
     ("size no multiple of 1 MiB, the last step one block", whole, "ext4", 12 * MiB + 4096, 2 * MiB,
      4096),
     ("size no multiple of 4 KiB", whole, "ext4", 12 * MiB + 3 * 512, 2 * MiB, 512, 10 * MiB),
     ("filesystem ends before the data", whole, "ext4", 13 * MiB + 512, 2 * MiB, 512, 9 * MiB),
-    ("ext4 of 1 KiB blocks", lambda: whole("ext4", 12 * MiB + 1024, 2 * MiB, 512,
-                                           block_size=1024)),
-    ("ext2", lambda: whole("ext4", 12 * MiB, 2 * MiB, 4096, options=["-O", "^has_journal"])),
     ("xfs with sectors of 512", whole, "xfs", 32 * MiB + 4096, 2 * MiB, 512),
-    ("xfs with sectors of 4096", lambda: whole("xfs", 32 * MiB, 2 * MiB, 4096,
-                                               options=["-s", "size=4096"])),
     ("btrfs", lambda: whole("btrfs", 130 * MiB, 2 * MiB, 4096, fill=8 * MiB)),
     ("reserve 6M", whole, "ext4", 22 * MiB + 4096, 6 * MiB, 4096),
     ("reserve of no whole MiB", whole, "ext4", 16 * MiB, 3 * MiB + 8192, 4096),
     ("reserve 32M", whole, "ext4", 72 * MiB + 4096, 32 * MiB, 4096),
-    ("reserve 256M", whole, "ext4", 400 * MiB, 256 * MiB, 4096),
     ("L is S", whole, "ext4", 3 * MiB, 2 * MiB, 4096),
-    ("L is S, S of 16 MiB", whole, "ext4", 48 * MiB, 32 * MiB, 4096),
     ("L a block above S", whole, "ext4", 3 * MiB + 4096, 2 * MiB, 4096),
     ("L a sector above S", whole, "ext4", 3 * MiB + 512, 2 * MiB, 512, MiB),
-    ("L a block below 2S", whole, "ext4", 4 * MiB - 4096, 2 * MiB, 4096),
-    ("L is 2S", whole, "ext4", 4 * MiB, 2 * MiB, 4096),
     ("L a block above 2S", whole, "ext4", 4 * MiB + 4096, 2 * MiB, 4096),
-    ("one thread", lambda: whole("ext4", 12 * MiB, 2 * MiB, 4096, args=["--threads", "1"])),
     ("sixteen threads", lambda: whole("ext4", 40 * MiB, 24 * MiB, 4096, args=["--threads", "16"])),
     ("unknown content, the device much larger", unknown, 48 * MiB, 5 * MiB, 2 * MiB),
     ("unknown content of no whole sectors", unknown, 16 * MiB, 5 * MiB + 1000, 2 * MiB),
-    ("unknown content up to the reserve", unknown, 12 * MiB, 10 * MiB, 2 * MiB),
     ("image by link", by_link, link_to_image),
     ("block device by link, as in /dev/disk", by_link, link_to_device),
     ("loop device", by_link, loop_device),
@@ -191,8 +179,23 @@ rows = [
     ("image in memory", in_memory),
     ("argon2id", argon2),
 ]
+# Of the deep set.
+more_rows = [
+    ("size no multiple of S", whole, "ext4", 12 * MiB + 640 * KiB, 2 * MiB, 4096),
+    ("ext4 of 1 KiB blocks", lambda: whole("ext4", 12 * MiB + 1024, 2 * MiB, 512,
+                                           block_size=1024)),
+    ("ext2", lambda: whole("ext4", 12 * MiB, 2 * MiB, 4096, options=["-O", "^has_journal"])),
+    ("xfs with sectors of 4096", lambda: whole("xfs", 32 * MiB, 2 * MiB, 4096,
+                                               options=["-s", "size=4096"])),
+    ("reserve 256M", whole, "ext4", 400 * MiB, 256 * MiB, 4096),
+    ("L is S, S of 16 MiB", whole, "ext4", 48 * MiB, 32 * MiB, 4096),
+    ("L a block below 2S", whole, "ext4", 4 * MiB - 4096, 2 * MiB, 4096),
+    ("L is 2S", whole, "ext4", 4 * MiB, 2 * MiB, 4096),
+    ("one thread", lambda: whole("ext4", 12 * MiB, 2 * MiB, 4096, args=["--threads", "1"])),
+    ("unknown content up to the reserve", unknown, 12 * MiB, 10 * MiB, 2 * MiB),
+]
 
 with stack:
     shared = new_box()
-    tap.run(rows)
+    tap.run(rows + more_rows * DEEP)
 tap.done()

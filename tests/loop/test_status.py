@@ -12,7 +12,7 @@ import shlex
 import coffer
 from coffer import ASAN, COFFER, FAST, NOBODY, Box, one_thread, pointer
 from disk import MiB, block_devices, loop, make_image, run, sha256, tempdir, write_at
-from tap import Skip, Tap
+from tap import Skip, Tap, few
 
 tap = Tap()
 tap.need_root()
@@ -173,7 +173,7 @@ def killed(moment, stage, operation, can_abort):
 def killed_everywhere():
     """Wherever a run was killed, the command that comes next is the right one, without options."""
     for phase in coffer.PHASES:
-        for call, n, what in coffer.kills(moments[phase]):
+        for call, n, what in few(coffer.kills(moments[phase]), 3):
             img = small.copy()
             coffer.kill_at(call, n, one_thread(img, small.key))
             s = look(img)
@@ -275,7 +275,7 @@ def damaged():
 
 
 def torn_copy(which, moment):
-    """Of a finished volume repair is next; a conversion mends it on its way."""
+    """Of a finished volume repair is next; a conversion repairs it on its way."""
     img = small.copy()
     if moment:
         coffer.kill_at(*moment, one_thread(img, small.key))

@@ -3,7 +3,7 @@
 """Stock's encryption in place, cut by a power failure: what stock itself gets back, and what coffer
 does. Prints the table of docs/reliability.md.
 
-COFFER_DEEP=1 takes all cut points and more random states.
+COFFER_DEEP=1 takes all cut points and more random states; the quick set some of each class.
 """
 import collections
 import os
@@ -16,9 +16,8 @@ import stockcuts
 from cuts import SECTOR, Cuts, record
 from disk import MiB, memory_dir, run
 from stockcuts import CLASSES, COPY, Disk, Job, Verdict, classify, missing, newest
-from tap import Tap
+from tap import DEEP, Tap, few
 
-DEEP = os.environ.get("COFFER_DEEP") == "1"
 # name: filesystem, its size, further options of a Job; seeds, and those of the deep run
 JOBS = {
     "ext4": ("ext4", 10 * MiB, {"block_size": 1024}, 1, 20),
@@ -29,7 +28,7 @@ JOBS = {
 # States in which no program can know what the truth is.
 GONE = "lost", "lost, header", "halves", "unseen"
 # States that look as if "coffer encrypt" could begin, or go on.
-TRAPS = "torn", "hidden", "second", "keyslot", "mixed"
+LOOK_PLAIN = "torn", "hidden", "second", "keyslot", "mixed"
 
 tap = Tap()
 tap.need_root()  # for the lock folder of cryptsetup
@@ -67,7 +66,7 @@ def every_call():
 
 
 def not_understood(call):
-    """A log that is no full story is refused."""
+    """A log that is incomplete is refused."""
     img = os.path.join(folder, "unknown")
     with open(img, "wb") as f:
         f.truncate(MiB)
@@ -75,7 +74,7 @@ def not_understood(call):
         record([sys.executable, "-c", f"import mmap, os, sys\nf = open(sys.argv[1], 'r+b')\n{call}",
                 img], img)
     except AssertionError as e:
-        assert "no full story" in str(e) or "misses writes" in str(e), e
+        assert "incomplete" in str(e) or "misses writes" in str(e), e
     else:
         raise AssertionError("it was accepted")
 
@@ -173,9 +172,9 @@ def is_text(sector):
     return all(b" " <= bytes((c,)) < b"\x7f" for c in sector.rstrip(b"\0"))
 
 
-def is_doubtful(job, image):
-    """Somewhere the head differs from what lies at the end, by bytes that a header may have; and who
-    does not know the original cannot tell which of them are right."""
+def is_ambiguous(job, image):
+    """Somewhere the moved segment differs from what lies at the end, by bytes that a header may have;
+    and who does not know the original cannot tell which of them are right."""
     head, copy = image[:job.S], image[job.copy_at:job.copy_at + job.S]
     return any(head[x:x + SECTOR] != copy[x:x + SECTOR] and
                (len(set(head[x:x + SECTOR])) >= 160 or x < 2 * COPY or
@@ -193,8 +192,8 @@ def complaints(job, image, what, became, stock, ours):
     if what == "untouched":
         if ours.changed or ours.status not in (0, 6):
             yield "nothing was to be done"
-        if ours.status == 6 and not is_doubtful(job, image):
-            yield "no doubt is possible"
+        if ours.status == 6 and not is_ambiguous(job, image):
+            yield "nothing is ambiguous"
         return
     if what not in GONE and became != "back":
         yield f"not recovered: {became}"
@@ -210,7 +209,7 @@ CHECKERS = {"ext4": ["e2fsck", "-f", "-n"], "xfs": ["xfs_repair", "-n", "-o", "f
 
 def nothing_tells(job, state, what, became, disk, tool="coffer"):
     """Parts of files are gone, and no byte on the disk says so: the filesystem is sound as it is, or
-    with the copy of its head put back (what is overwritten then is kept)."""
+    with the moved-segment copy put back (what is overwritten then is kept)."""
     if what not in ("lost", "lost, header", "halves") or \
             what == "lost, header" and tool != "abort":
         return False
@@ -222,15 +221,26 @@ def nothing_tells(job, state, what, became, disk, tool="coffer"):
     return sound and became in ("left", "on")
 
 
+def chosen(job, states):
+    """(class, state)"""
+    if DEEP:
+        yield from ((classify(job, s), s) for s in states)
+        return
+    found = collections.defaultdict(list)
+    for state in states:
+        found[classify(job, state)].append(state)
+    for what, some in found.items():
+        yield from ((what, s) for s in few(some, 5 if job.name == "ext4" else 2))
+
+
 def measure(job, epochs, seeds):
     """Counts by class. One state after the other: all have the same UUID, so the lock of one would
     be in the way of another."""
     table = collections.defaultdict(Count)
     disk = Disk(os.path.join(job.folder, "work"))
-    for state in job.cuts(seeds).states(epochs):
-        what = classify(job, state)
+    for what, state in chosen(job, job.cuts(seeds).states(epochs)):
         verdicts = {t: Verdict(job, state, t, disk) for t in stockcuts.TOOLS
-                    if (t != "encrypt" or what in TRAPS) and
+                    if (t != "encrypt" or what in LOOK_PLAIN) and
                     (t != "abort" or state.epoch == 0 and newest(state.image))}
         table[what].judge(job, state, what, verdicts, disk)
     return table
@@ -257,13 +267,12 @@ def repair_cut(job, what, seeds):
     disk.put(next(s.image for s in job.cuts(2).states([0]) if classify(job, s) == what))
     done = record(coffer.command("repair", disk.path, job.key, "--yes", "--quiet"), disk.path)
     disk.look()
-    count = 0
-    for state in Cuts(done, job.points, seeds).states(range(len(done.epochs))):
+    states = list(Cuts(done, job.points, seeds).states(range(len(done.epochs))))
+    for state in few(states, 12):
         again = Verdict(job, state, "coffer", disk)
         assert again.recovered, f"{state}: status {again.status}, {again.said}"
-        count += 1
-    print(f"# {job.name}: the repair of '{what}', cut at each write: {count} states")
-    assert count > 50, count
+    print(f"# {job.name}: the repair of '{what}', cut at each write: {len(states)} states")
+    assert len(states) > 50, len(states)
 
 
 def show(title, table, explain=False):
@@ -307,7 +316,7 @@ with memory_dir() as folder:
         if DEEP or job.name == "ext4":
             tap.run([("recorder: as strace sees it", as_strace_sees, job)])
             tap.run([(f"{job.name}: the repair itself, cut: {what}", repair_cut, job, what,
-                      10 * DEEP) for what in (TRAPS[:4] if DEEP else ("torn", "second"))])
+                      10 * DEEP) for what in (LOOK_PLAIN[:4] if DEEP else ("torn", "second"))])
     version = run("cryptsetup", "--version").stdout.split(" flags")[0].strip()
     show(f"all of them, {version}", everything, explain=True)
     tap.ok(set(everything) == set(CLASSES), "each class occurs", set(CLASSES) - set(everything))

@@ -21,12 +21,11 @@ import fsfree
 import fsgen
 from cuts import record
 from disk import KiB, MiB, check_fs, copy_to, memory_dir, run
-from tap import Tap
+from tap import DEEP, Tap, few
 
 S = MiB  # coffer.SMALL
 FS_IOC_FIEMAP = 0xc020660b
 ARGS = ["--used-only", "yes"]
-DEEP = os.environ.get("COFFER_DEEP") == "1"
 # kind: size, options of mkfs
 KINDS = {
     "ext4": (20 * MiB, ["-b", 1024, "-E", "lazy_itable_init=1"]),
@@ -184,7 +183,7 @@ def coffer_goes_on(s, img):
     last = coffer.events(p)[-1]
     if p.returncode == 4:
         assert coffer.why(last) == "content EEXIST", last
-        run("cryptsetup", "luksDump", img)  # mends a torn second copy
+        run("cryptsetup", "luksDump", img)  # repairs a torn second copy
     else:
         asked = placed and last["operation"] != "finalize"  # there the map may be gone already
         assert last["finished"] and (last["used_only"] or not asked), last
@@ -227,14 +226,14 @@ def rows(s):
     rnd = random.Random(3)
     k = s.kind
     yield f"{k}: the image", shape, s
-    for n in range(1, s.headers + 1):
-        if DEEP or n <= 12 or n >= s.headers - 8 or n % 3 == 0:  # steps are alike
-            yield f"{k}: killed before header {n}", both, s, f"header {n}"
-        if n % 3 == 0 and DEEP or n == s.headers // 2:
-            yield f"{k}: killed within header {n}", both, s, f"header {n} torn"
-    for n in sorted(rnd.sample(s.in_steps, min(12 if DEEP else 2, len(s.in_steps)))):
+    # steps are alike: the placement and the first commit, the end, and some in between
+    for n in (*range(1, 5), *few(range(5, s.headers - 3), 4), *range(s.headers - 3, s.headers + 1)):
+        yield f"{k}: killed before header {n}", both, s, f"header {n}"
+    for n in few(range(3, s.headers, 3), 2)[1:]:
+        yield f"{k}: killed within header {n}", both, s, f"header {n} torn"
+    for n in sorted(rnd.sample(s.in_steps, min(12 if DEEP else 1, len(s.in_steps)))):
         yield f"{k}: killed within write {n}", both, s, f"write {n} torn"
-    for n in sorted(rnd.sample(range(1, s.flushes), 10 if DEEP else 2)):
+    for n in sorted(rnd.sample(range(1, s.flushes), 10 if DEEP else 1)):
         m = rnd.randrange(1, 12)
         yield (f"{k}: killed before flush {n}, then before flush {m}", both, s, f"flush {n}",
                f"flush {m}")

@@ -155,7 +155,7 @@ def key_refused(options, stdin, why, *names):
 
 
 def key_of_dry_run(content, status, why=""):
-    """Bug: every guard passed, and the run that followed had no key."""
+    """Bug: every preflight check passed, and the run that followed had no key."""
     img, key = box.copy(), os.path.join(folder, "dry-key")
     with contextlib.suppress(FileNotFoundError):
         os.unlink(key)

@@ -111,7 +111,7 @@ def as_nobody():
     report = verify(img, key=key, prefix=NOBODY, program=COFFER)
     expect(report, "encrypted", **SOUND)
     expect_filesystem(report, small.plain, END)
-    with open(img, "r+b") as f:  # and one that stock would mend at once
+    with open(img, "r+b") as f:  # and one that stock would repair at once
         f.seek(5000)
         f.write(b"x")
     report = verify(img, key=key, prefix=NOBODY, program=COFFER, status=3)

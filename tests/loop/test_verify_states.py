@@ -10,7 +10,7 @@ import re
 import coffer
 from coffer import ASAN, COFFER, Box, one_thread
 from disk import MiB, block_devices, loop, luks_metadata, mounted, read_at, run, tempdir, write_at
-from tap import Skip, Tap
+from tap import Skip, Tap, few
 from verifying import (expect, expect_bad, expect_filesystem, reseal, state_of, texts, verdicts,
                        verify, xor)
 
@@ -28,7 +28,7 @@ def encrypted(*args):
     return img
 
 
-# --- leftovers -----------------------------------------------------------------------------------------
+# --- remains -------------------------------------------------------------------------------------
 
 def with_record(uuid_then, uuid_now, record, image, status, cut_image=False):
     """The gap as it is while a header is placed, put back when the volume is finished."""
@@ -64,8 +64,8 @@ def with_abort_record():
     expect(report, "encrypted", record="bad", image="")
 
 
-def with_head(plain, with_key, without_key, status):
-    """The plain head where a torn wipe, or none, would have left it."""
+def with_segment_copy(plain, with_key, without_key, status):
+    """The plain moved segment where a torn wipe, or none, would have left it."""
     img = encrypted()
     write_at(img, SIZE - S, read_at(plain, 0, S))
     report = verify(img)
@@ -340,15 +340,15 @@ with stack:
         ("a record of another volume is left", with_record, U1, U2, "note", "note", 0),
         ("a record is left, its image is gone", with_record, U1, U1, "bad", "ok", 3, True),
         ("a record of an abort is left", with_abort_record),
-        ("the head copy is left", with_head, small.plain, "bad", "note", 3),
-        ("another filesystem's head is there", with_head, xfs.plain, "note", "note", 0),
+        ("the moved-segment copy is left", with_segment_copy, small.plain, "bad", "note", 3),
+        ("another filesystem's copy is there", with_segment_copy, xfs.plain, "note", "note", 0),
 
         *((f"killed: {m[2]}", half_way, *m[:2])
-          for phase in coffer.PHASES for m in moments[phase][::3]),
+          for phase in coffer.PHASES for m in few(moments[phase], 4)),
         ("stock killed between and inside its steps", half_way_by_stock, "fdatasync",
-         range(1, fdatasyncs + 1), {"hot"}),
+         few(range(1, fdatasyncs + 1), 3), {"hot"}),
         ("stock killed at its last flushes", half_way_by_stock, "fsync",
-         range(fsyncs - 6, fsyncs + 1), {"wipe-pending"}),
+         few(range(fsyncs - 6, fsyncs + 1), 4), {"wipe-pending"}),
         ("a coffer at work", at_work),
         ("a forged conversion", forged),
         ("another reencryption", other_reencryption),
@@ -366,7 +366,7 @@ with stack:
         ("one byte", plain, content(b"x"), "plain", 3, dict(filesystem="note")),
         ("an empty file", plain, content(b""), "plain", 3, dict(filesystem="note")),
         ("a record behind a filesystem that lives", stale_record),
-        ("a head that stock's first write has torn", torn_by_stock),
+        ("a moved segment that stock's first write has torn", torn_by_stock),
         ("a folder", refused, folder, 4, "ENOTBLK"),
         ("a character device", refused, "/dev/null", 4, "ENOTBLK"),
         ("nothing", refused, os.path.join(folder, "none"), 1, "ENOENT"),

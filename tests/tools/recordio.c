@@ -9,7 +9,7 @@
  *     u32 kind (1 write, 2 flush, 3 not understood); u32 zero; u64 offset; u64 length; the data
  *
  * in the machine's byte order. A record of kind 3 has the name of the call as data: the log then is
- * no full story. Calls that bypass the C library are not seen, so whoever reads the log lets it act
+ * incomplete. Calls that bypass the C library are not seen, so whoever reads the log lets it act
  * on a copy of the file and compares the outcomes. Two threads that write at once would make the
  * order of the log a guess: the programs recorded with it have one.
  *

@@ -12,30 +12,23 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "lib")]
 
 import uml
-from disk import tempdir
-from tap import Tap
+from tap import DEEP
 
-DEEP = os.environ.get("COFFER_DEEP") == "1"
 # filesystem, disk in MiB, seeds
 ROWS = [("ext4", 64, range(1, 21 if DEEP else 2)), ("xfs", 310, range(1, 6 if DEEP else 1))]
 
 
-def main():
-    tap = Tap()
-    if reason := uml.why_not():
-        tap.skip_all(reason)
-    with tempdir() as folder:
-        for fs, mib, seeds in ROWS:
-            for seed in seeds:
-                disk = uml.blank(os.path.join(folder, "disk"), mib)
-                boot = uml.boot(["prepare", "beside_conversion", "beside_rounds", "verify",
-                                 "beside_finished"], [disk], limit=400, MORE="beside", FS=fs,
-                                HOW="--max-rate=1M", SEED=seed, KILLS=5, CYCLES=4)
-                boot.report(tap, f"{fs}, seed {seed}")
-                told = {k: v for k, v in boot.values.items() if k not in ("manifest",)}
-                print(f"# {fs}, seed {seed}: {boot.seconds:.0f} s, "
-                      + ", ".join(f"{k} {v}" for k, v in sorted(told.items())))
-    tap.done()
+def rows(tap, folder):
+    for fs, mib, seeds in ROWS:
+        for seed in seeds:
+            disk = uml.blank(os.path.join(folder, "disk"), mib)
+            boot = uml.boot(["prepare", "beside_conversion", "beside_rounds", "verify",
+                             "beside_finished"], [disk], limit=400, MORE="beside", FS=fs,
+                            HOW="--max-rate=1M", SEED=seed, KILLS=5, CYCLES=4)
+            boot.report(tap, f"{fs}, seed {seed}")
+            told = {k: v for k, v in boot.values.items() if k not in ("manifest",)}
+            print(f"# {fs}, seed {seed}: {boot.seconds:.0f} s, "
+                  + ", ".join(f"{k} {v}" for k, v in sorted(told.items())))
 
 
-main()
+uml.test(rows, uml.why_not())

@@ -9,8 +9,6 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "lib")]
 
 import uml
-from disk import tempdir
-from tap import Tap
 
 ROWS = [
     ("ext4", 64, ["check_sound", "check_mounted", "check_stopped", "check_broken"]),
@@ -19,16 +17,11 @@ ROWS = [
 ]
 
 
-def main():
-    tap = Tap()
-    if reason := uml.why_not():
-        tap.skip_all(reason)
-    with tempdir() as folder:
-        for fs, mib, steps in ROWS:
-            disk = uml.blank(os.path.join(folder, "disk"), mib)
-            boot = uml.boot(["prepare", "encrypt", *steps], [disk], FS=fs, MORE="check")
-            boot.report(tap, fs)
-    tap.done()
+def rows(tap, folder):
+    for fs, mib, steps in ROWS:
+        disk = uml.blank(os.path.join(folder, "disk"), mib)
+        boot = uml.boot(["prepare", "encrypt", *steps], [disk], FS=fs, MORE="check")
+        boot.report(tap, fs)
 
 
-main()
+uml.test(rows, uml.why_not())

@@ -10,8 +10,6 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "lib")]
 
 import uml
-from disk import tempdir
-from tap import Tap
 
 # (filesystem, disk in MiB, shift in MiB): the smallest disks that mkfs takes
 ROWS = [
@@ -22,16 +20,11 @@ ROWS = [
 ]
 
 
-def main():
-    tap = Tap()
-    if reason := uml.why_not():
-        tap.skip_all(reason)
-    with tempdir() as folder:
-        for fs, mib, shift in ROWS:
-            disk = uml.blank(os.path.join(folder, "disk"), mib)
-            boot = uml.boot(["prepare", "encrypt", "verify"], [disk], FS=fs, SHIFT=shift)
-            boot.report(tap, f"{fs}, {mib} MiB, shift {shift} MiB")
-    tap.done()
+def rows(tap, folder):
+    for fs, mib, shift in ROWS:
+        disk = uml.blank(os.path.join(folder, "disk"), mib)
+        boot = uml.boot(["prepare", "encrypt", "verify"], [disk], FS=fs, SHIFT=shift)
+        boot.report(tap, f"{fs}, {mib} MiB, shift {shift} MiB")
 
 
-main()
+uml.test(rows, uml.why_not())

@@ -10,21 +10,14 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "lib")]
 
 import uml
-from disk import tempdir
-from tap import Tap
 
 
-def main():
-    tap = Tap()
-    if reason := uml.why_not():
-        tap.skip_all(reason)
-    with tempdir() as folder:
-        disks = [uml.blank(os.path.join(folder, name), mib)
-                 for name, mib in (("disk", 48), ("spare", 32))]
-        boot = uml.boot(["prepare", "encrypt", "doctor"], disks, limit=300, MORE="doctor",
-                        SPARE="/dev/ubdb")
-        boot.report(tap, "doctor")
-    tap.done()
+def rows(tap, folder):
+    disks = [uml.blank(os.path.join(folder, name), mib)
+             for name, mib in (("disk", 48), ("spare", 32))]
+    boot = uml.boot(["prepare", "encrypt", "doctor"], disks, limit=300, MORE="doctor",
+                    SPARE="/dev/ubdb")
+    boot.report(tap, "doctor")
 
 
-main()
+uml.test(rows, uml.why_not())

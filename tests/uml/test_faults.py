@@ -11,8 +11,6 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "lib")]
 
 import uml
-from disk import tempdir
-from tap import Tap
 
 DISK_MIB = 64
 KIB_PER_MIB = 1024
@@ -31,21 +29,16 @@ ROWS = [
 ]
 
 
-def main():
-    tap = Tap()
-    if reason := uml.why_not():
-        tap.skip_all(reason)
-    with tempdir() as folder:
-        plain = uml.blank(os.path.join(folder, "plain"), DISK_MIB)
-        disk = os.path.join(folder, "disk")
-        prepared = uml.boot(["prepare"], [plain])
-        prepared.report(tap, "preparation")
-        for name, step, settings in ROWS:
-            shutil.copyfile(plain, disk)
-            boot = uml.boot([step, "encrypt", "verify"], [disk], MORE="faults",
-                            MANIFEST=prepared.values.get("manifest", "none"), **settings)
-            boot.report(tap, name)
-    tap.done()
+def rows(tap, folder):
+    plain = uml.blank(os.path.join(folder, "plain"), DISK_MIB)
+    disk = os.path.join(folder, "disk")
+    prepared = uml.boot(["prepare"], [plain])
+    prepared.report(tap, "preparation")
+    for name, step, settings in ROWS:
+        shutil.copyfile(plain, disk)
+        boot = uml.boot([step, "encrypt", "verify"], [disk], MORE="faults",
+                        MANIFEST=prepared.values.get("manifest", "none"), **settings)
+        boot.report(tap, name)
 
 
-main()
+uml.test(rows, uml.why_not())

@@ -9,20 +9,14 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "lib")]
 
 import uml
-from disk import tempdir
-from tap import Tap
 
 
-def main():
-    tap = Tap()
-    if reason := uml.why_not():
-        tap.skip_all(reason)
-    with tempdir() as folder:
-        disk = uml.blank(os.path.join(folder, "disk"), 64)
-        boot = uml.boot(["header_open", "header_restore_open", "header_lost",
-                         "header_other_holder", "header_other_volume", "header_close"], [disk], MORE="header")
-        boot.report(tap, "an open volume")
-    tap.done()
+def rows(tap, folder):
+    disk = uml.blank(os.path.join(folder, "disk"), 64)
+    boot = uml.boot(["header_open", "header_restore_open", "header_lost",
+                     "header_other_holder", "header_other_volume", "header_close"], [disk],
+                    MORE="header")
+    boot.report(tap, "an open volume")
 
 
-main()
+uml.test(rows, uml.why_not())

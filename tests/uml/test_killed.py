@@ -17,10 +17,8 @@ sys.path[:0] = [HERE, os.path.join(HERE, "..", "lib")]
 
 import cut
 import uml
-from disk import tempdir
-from tap import Tap
+from tap import DEEP
 
-DEEP = os.environ.get("COFFER_DEEP") == "1"
 SEED = int(os.environ.get("COFFER_SEED", "1"))
 SEEDS = range(SEED, SEED + (30 if DEEP else 1))
 KINDS = [("ext4", 48), ("xfs", 66), ("btrfs", 128)]     # filesystem, disk in MiB
@@ -108,21 +106,16 @@ def one_seed(tap, seed, disks, manifests):
     uml.boot(["finish_each"], paths, limit=500, MANIFESTS=manifests, **env).report(tap, row)
 
 
-def main():
-    tap = Tap()
-    if reason := uml.why_not():
-        tap.skip_all(reason)
-    with tempdir() as folder:
-        plain = [uml.blank(os.path.join(folder, f"plain-{fs}"), mib) for fs, mib in KINDS]
-        prepared = uml.boot(["prepare_each"], plain, limit=240, MORE="many",
-                            FILESYSTEMS=",".join(fs for fs, _ in KINDS))
-        prepared.report(tap, "preparation")
-        hashes = prepared.values.get("manifests", "").split(",")
-        disks = [Disk(os.path.join(folder, f"disk-{fs}-{what}"), source, fs, what)
-                 for what in ("used", "all") for source, (fs, _) in zip(plain, KINDS)]
-        for seed in SEEDS:
-            one_seed(tap, seed, disks, ",".join(hashes * 2))
-    tap.done()
+def rows(tap, folder):
+    plain = [uml.blank(os.path.join(folder, f"plain-{fs}"), mib) for fs, mib in KINDS]
+    prepared = uml.boot(["prepare_each"], plain, limit=240, MORE="many",
+                        FILESYSTEMS=",".join(fs for fs, _ in KINDS))
+    prepared.report(tap, "preparation")
+    hashes = prepared.values.get("manifests", "").split(",")
+    disks = [Disk(os.path.join(folder, f"disk-{fs}-{what}"), source, fs, what)
+             for what in ("used", "all") for source, (fs, _) in zip(plain, KINDS)]
+    for seed in SEEDS:
+        one_seed(tap, seed, disks, ",".join(hashes * 2))
 
 
-main()
+uml.test(rows, uml.why_not())

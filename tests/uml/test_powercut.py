@@ -13,8 +13,6 @@ sys.path[:0] = [HERE, os.path.join(HERE, "..", "lib")]
 import cut
 import guest
 import uml
-from disk import tempdir
-from tap import Tap
 
 DISK_MIB = 64
 GO_ON = ["encrypt", "verify"]
@@ -56,19 +54,14 @@ def one_row(tap, name, disk, moments, then, manifest):
     uml.boot(then, [disk], MANIFEST=manifest).report(tap, name)
 
 
-def main():
-    tap = Tap()
-    if reason := uml.why_not():
-        tap.skip_all(reason)
-    with tempdir() as folder:
-        plain = uml.blank(os.path.join(folder, "plain"), DISK_MIB)
-        disk = os.path.join(folder, "disk")
-        boot = uml.boot(["prepare"], [plain])
-        boot.report(tap, "preparation")
-        for name, moments, then in ROWS:
-            shutil.copyfile(plain, disk)
-            one_row(tap, name, disk, moments, then, boot.values.get("manifest", "none"))
-    tap.done()
+def rows(tap, folder):
+    plain = uml.blank(os.path.join(folder, "plain"), DISK_MIB)
+    disk = os.path.join(folder, "disk")
+    boot = uml.boot(["prepare"], [plain])
+    boot.report(tap, "preparation")
+    for name, moments, then in ROWS:
+        shutil.copyfile(plain, disk)
+        one_row(tap, name, disk, moments, then, boot.values.get("manifest", "none"))
 
 
-main()
+uml.test(rows, uml.why_not())

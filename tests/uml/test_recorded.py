@@ -21,10 +21,9 @@ import cut
 import fsfree
 import logwrites
 import uml
-from disk import MiB, run, sha256, tempdir
-from tap import Tap
+from disk import MiB, run, sha256
+from tap import DEEP
 
-DEEP = os.environ.get("COFFER_DEEP") == "1"
 FILESYSTEMS = {"ext4": 32, "xfs": 66, "btrfs": 128}      # and the disk in MiB
 QUICK = ["ext4:used:encrypt", "xfs:all:resume", "ext4:used:abort"]
 EVERY = [":".join(run) for run in itertools.product(
@@ -152,18 +151,13 @@ def record(tap, folder, words, plain):
         judge(tap, folder, run_)
 
 
-def main():
-    tap = Tap()
-    if reason := uml.why_not():
-        tap.skip_all(reason)
-    with tempdir() as folder:
-        kinds = [fs for fs in FILESYSTEMS if any(word.startswith(fs) for word in RUNS)]
-        plain = {fs: uml.blank(os.path.join(folder, fs), FILESYSTEMS[fs]) for fs in kinds}
-        uml.boot(["prepare_each"], list(plain.values()), limit=240, MORE="many",
-                 FILESYSTEMS=",".join(kinds)).report(tap, "preparation")
-        for i in range(0, len(RUNS), AT_ONCE):
-            record(tap, folder, RUNS[i:i + AT_ONCE], plain)
-    tap.done()
+def rows(tap, folder):
+    kinds = [fs for fs in FILESYSTEMS if any(word.startswith(fs) for word in RUNS)]
+    plain = {fs: uml.blank(os.path.join(folder, fs), FILESYSTEMS[fs]) for fs in kinds}
+    uml.boot(["prepare_each"], list(plain.values()), limit=240, MORE="many",
+             FILESYSTEMS=",".join(kinds)).report(tap, "preparation")
+    for i in range(0, len(RUNS), AT_ONCE):
+        record(tap, folder, RUNS[i:i + AT_ONCE], plain)
 
 
-main()
+uml.test(rows, uml.why_not())

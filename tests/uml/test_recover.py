@@ -9,8 +9,6 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "lib")]
 
 import uml
-from disk import tempdir
-from tap import Tap
 
 ROWS = [
     ("ext4", 64, ["prepare", "recover_plain", "encrypt", "recover_mounted", "verify"]),
@@ -19,15 +17,10 @@ ROWS = [
 ]
 
 
-def main():
-    tap = Tap()
-    if reason := uml.why_not():
-        tap.skip_all(reason)
-    with tempdir() as folder:
-        for fs, mib, steps in ROWS:
-            disk = uml.blank(os.path.join(folder, "disk"), mib)
-            uml.boot(steps, [disk], FS=fs, MORE="recover").report(tap, f"{fs}, {steps[-1]}")
-    tap.done()
+def rows(tap, folder):
+    for fs, mib, steps in ROWS:
+        disk = uml.blank(os.path.join(folder, "disk"), mib)
+        uml.boot(steps, [disk], FS=fs, MORE="recover").report(tap, f"{fs}, {steps[-1]}")
 
 
-main()
+uml.test(rows, uml.why_not())

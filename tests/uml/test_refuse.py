@@ -10,20 +10,13 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "lib")]
 
 import uml
-from disk import tempdir
-from tap import Tap
 
 
-def main():
-    tap = Tap()
-    if reason := uml.why_not():
-        tap.skip_all(reason)
-    with tempdir() as folder:
-        disks = [uml.blank(os.path.join(folder, name), 64) for name in ("disk", "spare")]
-        boot = uml.boot(["prepare", "holders", "refuse", "encrypt", "verify"], disks,
-                        MORE="refuse,holders", SPARE="/dev/ubdb")
-        boot.report(tap, "disk in use")
-    tap.done()
+def rows(tap, folder):
+    disks = [uml.blank(os.path.join(folder, name), 64) for name in ("disk", "spare")]
+    boot = uml.boot(["prepare", "holders", "refuse", "encrypt", "verify"], disks,
+                    MORE="refuse,holders", SPARE="/dev/ubdb")
+    boot.report(tap, "disk in use")
 
 
-main()
+uml.test(rows, uml.why_not())

@@ -15,10 +15,9 @@ sys.path[:0] = [HERE, os.path.join(HERE, "..", "lib")]
 
 import fsfree
 import uml
-from disk import KiB, MiB, tempdir
-from tap import Tap
+from disk import KiB, MiB
+from tap import DEEP
 
-DEEP = os.environ.get("COFFER_DEEP") == "1"
 QUICK = ["share=0.3:flush", "hidden:gone", "share=0.3:shrunk"]
 MOMENTS = ["tail", "placed", "share=0.02", "share=0.3", "share=0.9"]
 EVERY = [f"{moment}:{kind}" for kind in ("flush", "gone", "shrunk") for moment in MOMENTS
@@ -51,14 +50,9 @@ def one_filesystem(tap, folder, fs, mib, swaps):
     boot.report(tap, fs)
 
 
-def main():
-    tap = Tap()
-    if reason := uml.why_not():
-        tap.skip_all(reason)
-    with tempdir() as folder:
-        for row in ROWS:
-            one_filesystem(tap, folder, *row)
-    tap.done()
+def rows(tap, folder):
+    for row in ROWS:
+        one_filesystem(tap, folder, *row)
 
 
-main()
+uml.test(rows, uml.why_not())

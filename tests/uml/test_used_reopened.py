@@ -14,8 +14,6 @@ sys.path[:0] = [HERE, os.path.join(HERE, "..", "lib")]
 import cut
 import guest
 import uml
-from disk import tempdir
-from tap import Tap
 
 # (filesystem, disk in MiB)
 KINDS = [("ext4", 64), ("xfs", 66), ("btrfs", 128)]
@@ -60,18 +58,13 @@ def one_row(tap, name, disk, fs, manifest, boots, believed):
                f"{name}: the map does not count, since the filesystem was used", f"{used_only}, {why}")
 
 
-def main():
-    tap = Tap()
-    if reason := uml.why_not():
-        tap.skip_all(reason)
-    with tempdir() as folder:
-        half, disk = (os.path.join(folder, name) for name in ("half", "disk"))
-        for fs, mib in KINDS:
-            manifest = half_done(tap, fs, mib, half)
-            for name, boots, believed in ROWS:
-                shutil.copyfile(half, disk)
-                one_row(tap, f"{fs}, {name}", disk, fs, manifest, boots, believed)
-    tap.done()
+def rows(tap, folder):
+    half, disk = (os.path.join(folder, name) for name in ("half", "disk"))
+    for fs, mib in KINDS:
+        manifest = half_done(tap, fs, mib, half)
+        for name, boots, believed in ROWS:
+            shutil.copyfile(half, disk)
+            one_row(tap, f"{fs}, {name}", disk, fs, manifest, boots, believed)
 
 
-main()
+uml.test(rows, uml.why_not())

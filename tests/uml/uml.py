@@ -16,6 +16,10 @@ import time
 import guest
 
 HERE = os.path.dirname(os.path.realpath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "lib"))
+from disk import tempdir  # noqa: E402
+from tap import Tap  # noqa: E402
+
 INSIDE = os.path.join(HERE, "inside")
 BUILD = os.environ.get("COFFER_BUILD", os.path.join(HERE, "..", "..", "build"))
 XSTATE = os.path.realpath(os.path.join(BUILD, "tests/libxstate.so"))
@@ -31,6 +35,16 @@ def program():
     if not os.access(path, os.X_OK):
         raise SystemExit(f"no program at {path}: build it, or set COFFER")
     return path
+
+
+def test(rows, reason=None):
+    """A whole test program: rows(tap, folder), or a skip for this reason."""
+    tap = Tap()
+    if reason:
+        tap.skip_all(reason)
+    with tempdir() as folder:
+        rows(tap, folder)
+    tap.done()
 
 
 def why_not():

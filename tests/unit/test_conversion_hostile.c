@@ -47,7 +47,7 @@ static void apply(struct json_object *json, const struct edit *e)
 	json_object_object_del(parent, slash + 1);
 }
 
-/* Half way: 0 head, 1 plain, 2 encrypted, 3 previous, 4 final, 5 moved. */
+/* Half way: 0 moved segment, 1 plain, 2 encrypted, 3 previous, 4 final, 5 moved. */
 static struct json_object *half_way(const uint8_t *header)
 {
 	struct coffer_conversion c = conversion_begin(&layouts[0]);
@@ -149,10 +149,10 @@ static void check_hostile(const uint8_t *header)
 		{"length dynamic", {{"/segments/3/size", "\"dynamic\""}}, WANT_OTHER},
 		{"length as a number", {{"/segments/3/size", "4194304"}}, WANT_OTHER},
 		{"length larger than the room", {{"/segments/3/size", "\"4194816\""}}, WANT_OTHER},
-		{"head copy so that D wraps", {{"/segments/5/offset", "\"18446744073709551104\""}},
-			WANT_OTHER},
-		{"head copy so that D is 2^63", {{"/segments/5/offset", "\"9223372036853727232\""}},
-			WANT_OTHER},
+		{"moved-segment copy so that D wraps",
+			{{"/segments/5/offset", "\"18446744073709551104\""}}, WANT_OTHER},
+		{"moved-segment copy so that D is 2^63",
+			{{"/segments/5/offset", "\"9223372036853727232\""}}, WANT_OTHER},
 		{"everywhere a shift of 2^63",
 			{{"/segments/4/offset", "\"9223372036854775808\""},
 				{"/keyslots/1/area/shift_size", "\"9223372036854775808\""},
@@ -181,10 +181,11 @@ static void check_hostile(const uint8_t *header)
 		{"another cipher", {{"/segments/2/encryption", "\"aes-cbc-essiv:sha256\""}},
 			WANT_BAD},
 		{"integrity", {{"/segments/2/integrity", "{\"type\":\"none\"}"}}, WANT_BAD},
-		{"head from elsewhere", {{"/segments/0/offset", "\"4194304\""}}, WANT_BAD},
-		{"head too short", {{"/segments/0/size", "\"1048064\""}}, WANT_BAD},
-		{"head is encrypted", {{"/segments/0/type", "\"crypt\""}}, WANT_BAD},
-		{"head is of an unknown type", {{"/segments/0/type", "\"zero\""}}, WANT_BAD},
+		{"moved segment from elsewhere", {{"/segments/0/offset", "\"4194304\""}}, WANT_BAD},
+		{"moved segment too short", {{"/segments/0/size", "\"1048064\""}}, WANT_BAD},
+		{"moved segment is encrypted", {{"/segments/0/type", "\"crypt\""}}, WANT_BAD},
+		{"moved segment is of an unknown type", {{"/segments/0/type", "\"zero\""}},
+			WANT_BAD},
 		{"sizes of the plain segments wrap",
 			{{"/segments/0/size", "\"18446744073709551104\""},
 				{"/segments/1/size", "\"18446744073709551104\""}},
@@ -206,7 +207,7 @@ static void check_hostile(const uint8_t *header)
 		{"a hot step larger than the shift",
 			{{"/segments/2/flags", "[\"in-reencryption\"]"}}, WANT_BAD},
 		{"a hot plain segment", {{"/segments/1/flags", "[\"in-reencryption\"]"}}, WANT_BAD},
-		{"a hot head", {{"/segments/0/flags", "[\"in-reencryption\"]"}}, WANT_BAD},
+		{"a hot moved segment", {{"/segments/0/flags", "[\"in-reencryption\"]"}}, WANT_BAD},
 		{"a hot backup", {{"/segments/4/flags", "[\"backup-final\",\"in-reencryption\"]"}},
 			WANT_BAD},
 		/* digests */
@@ -289,8 +290,8 @@ static void check_hostile_hot(const uint8_t *header)
 		{"the first step", 3 * MIB, 4 * MIB, true},
 		{"the last step", 0, MIB, true},
 		{"more than the shift", 2 * MIB - 512, 3 * MIB, false},
-		{"from inside the head", MIB - 512, 2 * MIB - 512, false},
-		{"to inside the head", 0, MIB - 512, false},
+		{"from inside the moved segment", MIB - 512, 2 * MIB - 512, false},
+		{"to inside the moved segment", 0, MIB - 512, false},
 		{"no bytes at all", 2 * MIB, 2 * MIB, false},
 		{"beyond the end", 4 * MIB, 5 * MIB, false},
 	};
@@ -366,7 +367,7 @@ static void check_digest(const uint8_t *header)
 		{"final: sector size", {{"/segments/4/sector_size", "4096"}}, -EKEYREJECTED},
 		{"moved: offset", {{"/segments/5/offset", "\"4194304\""}}, -EKEYREJECTED},
 		{"moved: size", {{"/segments/5/size", "\"524288\""}}, -EKEYREJECTED},
-		{"head and moved together",
+		{"moved segment and moved together",
 			{{"/segments/5/offset", "\"6291456\""},
 				{"/segments/0/offset", "\"6291456\""}},
 			-EKEYREJECTED},

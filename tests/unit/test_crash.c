@@ -91,8 +91,8 @@ static void killed_and_run_again(const struct row *row, const uint8_t *disk, str
 	trails_free(&t);
 }
 
-/* cryptsetup's first second: the head's copy and the header with random bytes behind it, and one
- * flush after both. */
+/* cryptsetup's first second: the moved-segment copy and the header with random bytes behind it, and
+ * one flush after both. */
 static void stock_begins(const struct row *row, const uint8_t *disk, struct traces *ret)
 {
 	const uint64_t s = shift_of(row);

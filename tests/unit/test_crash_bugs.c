@@ -14,7 +14,7 @@
 static const struct row row_small = {"a size of odd sectors", 1 * MIB + 3 * 512, 512};
 
 /* Bug: without a magic in block 0 any second copy was believed, also one that lay in a file of a
- * living filesystem; with a record beside it, the head was overwritten from that file. */
+ * living filesystem; with a record beside it, the moved segment was overwritten from that file. */
 static void test_second_copy_in_a_file(const struct row *row)
 {
 	const uint64_t copy = 16384; /* size of a header copy at this S */
@@ -31,7 +31,8 @@ static void test_second_copy_in_a_file(const struct row *row)
 		crash_state(content, disk_size(row), &log, k, CRASH_ALL, 0, state);
 		f = facts_of(row, state, &operation);
 	}
-	/* a whole second copy and its record over an untouched head: what a file could hold */
+	/* a whole second copy and its record over an untouched moved segment: what a file could
+	 * hold */
 	memcpy(state, content, copy);
 	memcpy(state + 2 * copy, content + 2 * copy, MIB - 2 * copy);
 	f = facts_of(row, state, &operation);
@@ -46,7 +47,7 @@ static void test_second_copy_in_a_file(const struct row *row)
 	free(content);
 }
 
-/* The last write to block 0 in @log: the head's own sectors come back with it. */
+/* The last write to block 0 in @log: the moved segment's own sectors come back with it. */
 static size_t last_write_of_block_0(const struct crash_log *log)
 {
 	size_t found = 0;
@@ -58,7 +59,7 @@ static size_t last_write_of_block_0(const struct crash_log *log)
 }
 
 /* Bug: an abort that was torn inside its last block 0, sector 0 still missing, was done again with
- * the old head, over a superblock that had been used since. */
+ * the old moved segment, over a superblock that had been used since. */
 static void test_used_after_torn_block_0(const struct row *row)
 {
 	static const char used[] = "somebody wrote this after the cut";
@@ -96,7 +97,7 @@ static void test_used_after_torn_block_0(const struct row *row)
 }
 
 /* Bug: what was written was read back from the page cache, so a device that swallows writes passed,
- * and its head was overwritten. */
+ * and its moved segment was overwritten. */
 static void test_swallowed_writes(const struct row *row)
 {
 	const struct coffer_encrypt_options o = options(row);
@@ -115,7 +116,8 @@ static void test_swallowed_writes(const struct row *row)
 	for (size_t i = 0; i < log.n; i++)
 		head = head || (!log.ops[i].flush && log.ops[i].off < row->length);
 	ok(r == -EIO && strstr(e.msg, "read-back mismatch") && !head,
-		"a device that swallows writes is found before the head is touched (%s)", e.msg);
+		"a device that swallows writes is found before the moved segment is touched (%s)",
+		e.msg);
 	crash_log_free(&log);
 	free(content);
 }

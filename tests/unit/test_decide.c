@@ -39,7 +39,7 @@ enum law {
 	LAW_STEP_IS_FINAL,
 	LAW_WHY,
 	LAW_ABORT_NO_STEP,
-	LAW_ABORT_HEAD,
+	LAW_ABORT_SEGMENT,
 	LAW_ABORT_PROMISED,
 	LAW_ABORT_WHEN,
 	LAW_ABORT_NOT,
@@ -51,12 +51,13 @@ static const char *const law_names[] = {
 	[LAW_SHRUNK] = "a device that is too small is called shrunk, and no other is",
 	[LAW_START] = "no start where a LUKS magic or a transition sector was seen",
 	[LAW_START_WHEN_EMPTY] = "a start where nothing of the kind was seen",
-	[LAW_REDO_PLACEMENT] = "no placement again unless head and image are intact, nothing "
-			       "strange lies there, and no abort is under way",
+	[LAW_REDO_PLACEMENT] =
+		"no placement again unless moved segment and image are intact, nothing "
+		"strange lies there, and no abort is under way",
 	[LAW_REDO_PLACEMENT_WHEN] = "but then it is done",
 	[LAW_FINISH_PLACEMENT] = "a placement is finished only beside its own header",
 	[LAW_REDO_RESTORE] = "a restoration goes on only with its record, and without a whole "
-			     "header only with an intact head",
+			     "header only with an intact moved segment",
 	[LAW_CONVERT] = "steps are done only under a converting header, and not at the end",
 	[LAW_END] = "the end is at pointer 0 of a converting header",
 	[LAW_SYNC] = "copies are made equal only under a finished header whose other copy is bad "
@@ -66,15 +67,16 @@ static const char *const law_names[] = {
 	[LAW_OTHER] = "cryptsetup's is what the newest header says",
 	[LAW_DAMAGED] = "damaged is never a header that makes sense, nor an empty disk",
 	/* Bug: an abort without its record was done again as a placement */
-	[LAW_LOST_RECORD] = "the mark of an abort without its record is damage",
+	[LAW_LOST_RECORD] = "the transition block of an abort without its record is damage",
 	[LAW_TWO_VOLUMES] = "copies of two volumes are damage, and nothing is taken back",
 	[LAW_CONTRADICTION] = "metadata that contradict themselves are damage",
 	[LAW_SEQID] = "a record older than the header counts for nothing",
 	[LAW_STEP_IS_FINAL] = "nor does any record after a step",
 	[LAW_WHY] = "damage has a reason, the rest has none",
 	[LAW_ABORT_NO_STEP] = "an abort implies that no step was committed",
-	[LAW_ABORT_HEAD] = "an abort of a damaged placement needs an intact head under a veil, or "
-			   "one that was begun already",
+	[LAW_ABORT_SEGMENT] = "an abort of a damaged placement needs an intact moved segment under "
+			      "a masked block, or "
+			      "one that was begun already",
 	[LAW_ABORT_PROMISED] = "a reason promises an abort only where there can be one",
 	[LAW_ABORT_WHEN] = "an abort is possible as long as the pointer stands at L",
 	[LAW_ABORT_NOT] = "nothing to abort on a disk that is empty, done, small or another's",
@@ -98,7 +100,7 @@ static void show(const struct coffer_facts *f, enum coffer_operation a)
 		f->header.copy[1].seqid, (int)f->kind, f->kind_error, f->other_converting,
 		f->device_size);
 	note("  pointer %" PRIu64 " hot %d, transition %d kind %d, records %d/%" PRIu64
-	     " %d/%" PRIu64 ", head %d image %d veiled %d strange %" PRIu64,
+	     " %d/%" PRIu64 ", moved segment %d image %d masked %d strange %" PRIu64,
 		f->conversion.pointer, f->conversion.hot, f->transition_error,
 		(int)f->transition.kind, f->has_record[1], f->record[1].seqid, f->has_record[2],
 		f->record[2].seqid, f->segment_intact, f->image_intact, f->masks_whole,
@@ -124,8 +126,8 @@ static bool is_current(const struct coffer_facts *f, enum coffer_placement_kind 
 	       !(f->record[kind].seqid < f->header.copy[f->header.newest].seqid);
 }
 
-/* The mark of an abort over a placed header whose second copy is still whole; the record that was
- * durable before the mark is not there. */
+/* The transition block of an abort over a placed header whose second copy is still whole; the
+ * record that was durable before that is not there. */
 static bool has_lost_record(const struct coffer_facts *f)
 {
 	return f->header.newest == 1 && f->kind_error == 0 && f->kind == COFFER_LUKS2_CONVERTING &&
@@ -215,9 +217,9 @@ static void check_abort(const struct coffer_facts *f, enum coffer_operation a)
 		holds(LAW_ABORT_NO_STEP, f->transition_error == 0 && f->segment_intact &&
 						 f->device_size >= geometry.device);
 	if (can && a == COFFER_OP_DAMAGED)
-		holds(LAW_ABORT_HEAD, (f->segment_intact && f->masks_whole &&
-					      f->has_record[COFFER_RECORD_PLACE]) ||
-					      has_lost_record(f));
+		holds(LAW_ABORT_SEGMENT, (f->segment_intact && f->masks_whole &&
+						 f->has_record[COFFER_RECORD_PLACE]) ||
+						 has_lost_record(f));
 	if (f->header.newest >= 0 && f->kind_error == 0 && f->kind == COFFER_LUKS2_CONVERTING &&
 		at_start && f->device_size >= geometry.device)
 		holds(LAW_ABORT_WHEN, can);
@@ -248,7 +250,7 @@ static void check_facts(const struct coffer_facts *f)
 	check_abort(f, a);
 	check_volume(f);
 	holds(LAW_WHY, (a == COFFER_OP_DAMAGED) == (why[0] != '\0'));
-	/* Bug: said of a disk whose mark was not yet whole, which abort refuses. */
+	/* Bug: said of a disk whose transition block was not yet whole, which abort refuses. */
 	if (strstr(why, "'coffer abort' undoes the placement"))
 		holds(LAW_ABORT_PROMISED, coffer_can_abort(a, f));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* test_diagnose.c - from facts to findings and repair actions
  *
- * From facts and evidence to findings and actions: each kind of action, and each single fact
+ * From facts to findings and actions: each kind of action, and each single fact
  * without which it must not be in the list. */
 #include "rescue/diagnose.h"
 
@@ -48,8 +48,8 @@ static void torn_copy(struct disk *d, int which, bool magic)
 	d->facts.header.newest = !which;
 }
 
-/* A head that cryptsetup has half overwritten, and all that proves it. */
-static void torn_head(struct disk *d)
+/* A moved segment that cryptsetup has half overwritten, and all that proves it. */
+static void torn_segment(struct disk *d)
 {
 	d->segment.has_copy = d->segment.mirror_agrees = d->segment.unconverted = true;
 	d->segment.geometry = geometry;
@@ -89,9 +89,9 @@ static void unknown_content(struct disk *d)
 }
 
 /* Of no header anything, but random bytes. */
-static void unclear_head(struct disk *d)
+static void ambiguous_segment(struct disk *d)
 {
-	torn_head(d);
+	torn_segment(d);
 	living(d, COFFER_FS_EXT);
 	d->segment.same_fs = true;
 	d->segment.traces = 0;
@@ -100,23 +100,23 @@ static void unclear_head(struct disk *d)
 
 static void saving(struct disk *d)
 {
-	unclear_head(d);
+	ambiguous_segment(d);
 	d->segment.saved = true;
 }
 
 static void nothing_in_place(struct disk *d)
 {
-	unclear_head(d);
+	ambiguous_segment(d);
 	d->segment.has_plain = d->segment.same_fs = false;
 }
 
-static void map_in_head(struct disk *d)
+static void map_in_segment(struct disk *d)
 {
 	nothing_in_place(d);
 	d->segment.used_map = true;
 }
 
-static void head_lost(struct disk *d)
+static void segment_lost(struct disk *d)
 {
 	unknown_content(d);
 	d->segment.start_lost = true;
@@ -126,7 +126,7 @@ static void head_lost(struct disk *d)
 /* An old filesystem's spare superblock, behind something that is known. */
 static void old_mirror(struct disk *d)
 {
-	head_lost(d);
+	segment_lost(d);
 	d->unknown_content = false;
 }
 
@@ -137,7 +137,7 @@ static void magic_only(struct disk *d)
 
 static void no_trace(struct disk *d)
 {
-	torn_head(d);
+	torn_segment(d);
 	d->segment.traces = 0;
 }
 
@@ -187,7 +187,7 @@ static void first_lost_contradicting(struct disk *d)
 	d->facts.kind_error = -EBADMSG;
 }
 
-static void first_lost_copy_of_head(struct disk *d)
+static void first_lost_segment_copy(struct disk *d)
 {
 	first_lost(d);
 	no_trace(d);
@@ -195,7 +195,7 @@ static void first_lost_copy_of_head(struct disk *d)
 
 static void torn_with_magic(struct disk *d)
 {
-	torn_head(d);
+	torn_segment(d);
 	d->plain_luks2 = true;
 }
 
@@ -249,7 +249,7 @@ static void end_pending(struct disk *d)
 
 static void never_written(struct disk *d)
 {
-	torn_head(d);
+	torn_segment(d);
 	torn_copy(d, 1, false);
 }
 
@@ -261,7 +261,7 @@ static void never_written_no_copy(struct disk *d)
 static void keyslot(struct disk *d)
 {
 	both_whole(d);
-	torn_head(d);
+	torn_segment(d);
 	d->segment.keyslot_torn = true;
 }
 
@@ -288,18 +288,18 @@ static void copy_unknown(struct disk *d)
 static void copy_incomplete(struct disk *d)
 {
 	both_whole(d);
-	torn_head(d);
+	torn_segment(d);
 	d->segment.unsaved = 2;
 }
 
 static void copy_differs_behind(struct disk *d)
 {
 	both_whole(d);
-	torn_head(d);
+	torn_segment(d);
 	d->segment.unsaved_beyond = 2;
 }
 
-static void veiled_image_lost(struct disk *d)
+static void masked_image_lost(struct disk *d)
 {
 	half_placed(d);
 	d->facts.image_intact = false;
@@ -318,7 +318,7 @@ static void used_but_placed(struct disk *d)
 	d->facts.body.placed = 1;
 }
 
-static void used_head_gone(struct disk *d)
+static void used_segment_gone(struct disk *d)
 {
 	used_under_mark(d);
 	d->facts.segment_intact = false;
@@ -334,7 +334,7 @@ static void used_after_abort(struct disk *d)
 static void copy_disproved(struct disk *d)
 {
 	half_placed(d);
-	torn_head(d);
+	torn_segment(d);
 	d->facts.segment_intact = false;
 }
 
@@ -414,11 +414,11 @@ static const struct row {
 	const char *advice; /* a part of the last one's; "": any */
 } rows[] = {
 	{"plain", COFFER_OP_START, nothing, NULL, {NONE, NONE}, GOES, ""},
-	{"plain, torn head", COFFER_OP_START, torn_head, "moved-segment-torn",
+	{"plain, torn moved segment", COFFER_OP_START, torn_segment, "moved-segment-torn",
 		{COFFER_REPAIR_UNDO_STOCK_PLACEMENT, NONE}, GOES, ""},
-	{"plain, torn head, a magic", COFFER_OP_START, torn_with_magic, "moved-segment-torn",
-		{COFFER_REPAIR_UNDO_STOCK_PLACEMENT, NONE}, GOES, ""},
-	{"plain, another head behind it", COFFER_OP_START, no_trace, "moved-segment-copy",
+	{"plain, torn moved segment, a magic", COFFER_OP_START, torn_with_magic,
+		"moved-segment-torn", {COFFER_REPAIR_UNDO_STOCK_PLACEMENT, NONE}, GOES, ""},
+	{"plain, another one behind it", COFFER_OP_START, no_trace, "moved-segment-copy",
 		{NONE, NONE}, GOES, ""},
 	{"plain, a magic only", COFFER_OP_START, magic_only, "header-copies", {NONE, NONE},
 		NO_SAFE_REPAIR, "coffer header restore"},
@@ -437,17 +437,17 @@ static const struct row {
 	{"first copy lost, metadata contradict themselves", COFFER_OP_START,
 		first_lost_contradicting, "header-copies", {NONE, NONE}, NO_SAFE_REPAIR,
 		"cryptsetup repair"},
-	{"first copy lost, the head's copy not wiped", COFFER_OP_START, first_lost_copy_of_head,
+	{"first copy lost, segment copy not wiped", COFFER_OP_START, first_lost_segment_copy,
 		"header-copies", {COFFER_REPAIR_RECOVER_COPY, NONE}, GOES, ""},
-	{"plain, an unclear head", COFFER_OP_START, unclear_head, "moved-segment-ambiguous",
-		{NONE, NONE}, NO_SAFE_REPAIR, "Ambiguous moved segment"},
-	{"plain, an unclear head, no filesystem in place", COFFER_OP_START, nothing_in_place,
+	{"plain, ambiguous moved segment", COFFER_OP_START, ambiguous_segment,
 		"moved-segment-ambiguous", {NONE, NONE}, NO_SAFE_REPAIR, "Ambiguous moved segment"},
-	{"plain, a map of what is used", COFFER_OP_START, map_in_head, "moved-segment-ambiguous",
+	{"plain, ambiguous, no filesystem in place", COFFER_OP_START, nothing_in_place,
+		"moved-segment-ambiguous", {NONE, NONE}, NO_SAFE_REPAIR, "Ambiguous moved segment"},
+	{"plain, a map of what is used", COFFER_OP_START, map_in_segment, "moved-segment-ambiguous",
 		{NONE, NONE}, NO_SAFE_REPAIR, "Ambiguous moved segment"},
 	{"plain, coffer was saving", COFFER_OP_START, saving, NULL, {NONE, NONE}, GOES, ""},
-	{"plain, its start is lost", COFFER_OP_START, head_lost, "moved-segment-lost", {NONE, NONE},
-		NO_SAFE_REPAIR, "backup superblock"},
+	{"plain, its start is lost", COFFER_OP_START, segment_lost, "moved-segment-lost",
+		{NONE, NONE}, NO_SAFE_REPAIR, "backup superblock"},
 	{"plain, an old spare superblock", COFFER_OP_START, old_mirror, NULL, {NONE, NONE}, GOES,
 		""},
 	{"plain, something unknown", COFFER_OP_START, unknown_content, "content", {NONE, NONE},
@@ -468,19 +468,19 @@ static const struct row {
 		{COFFER_REPAIR_RESUME, NONE}, GOES, ""},
 	{"placed, a copy never written", COFFER_OP_CONVERT, never_written, "header-copies",
 		{COFFER_REPAIR_UNDO_STOCK_PLACEMENT, NONE}, GOES, ""},
-	{"placed, a copy never written, no saved head", COFFER_OP_CONVERT, never_written_no_copy,
+	{"placed, a copy never written, no segment copy", COFFER_OP_CONVERT, never_written_no_copy,
 		"header-copies", {NONE, NONE}, NO_SAFE_REPAIR, ""},
 	{"placed, keyslot torn", COFFER_OP_CONVERT, keyslot, "keyslot",
 		{COFFER_REPAIR_UNDO_STOCK_PLACEMENT, NONE}, GOES, ""},
 	{"placed, keyslot torn, used since", COFFER_OP_CONVERT, keyslot_used, "keyslot",
 		{NONE, NONE}, NO_SAFE_REPAIR, "recovery.md"},
-	{"placed, saved head not known", COFFER_OP_CONVERT, copy_unknown, "moved-segment-copy",
+	{"placed, segment copy not known", COFFER_OP_CONVERT, copy_unknown, "moved-segment-copy",
 		{NONE, NONE}, NO_SAFE_REPAIR, "Incomplete copy"},
-	{"placed, saved head not complete", COFFER_OP_CONVERT, copy_incomplete,
+	{"placed, segment copy not complete", COFFER_OP_CONVERT, copy_incomplete,
 		"moved-segment-copy", {NONE, NONE}, NO_SAFE_REPAIR, "Incomplete copy"},
-	{"placed, saved head differs behind the header", COFFER_OP_CONVERT, copy_differs_behind,
+	{"placed, segment copy differs behind the header", COFFER_OP_CONVERT, copy_differs_behind,
 		"moved-segment-copy", {NONE, NONE}, NO_SAFE_REPAIR, "Incomplete copy"},
-	{"placed, saved head lost", COFFER_OP_CONVERT, copy_lost, "moved-segment-copy",
+	{"placed, segment copy lost", COFFER_OP_CONVERT, copy_lost, "moved-segment-copy",
 		{NONE, NONE}, NO_SAFE_REPAIR, "Incomplete copy"},
 	{"inside stock's first step", COFFER_OP_CONVERT, hot, "conversion",
 		{COFFER_REPAIR_RESUME, NONE}, GOES, ""},
@@ -497,33 +497,33 @@ static const struct row {
 		{COFFER_REPAIR_RECOVER_COPY, NONE}, GOES, ""},
 	{"encrypted, a copy that converts", COFFER_OP_SYNC_FINAL, step_done_second_behind,
 		"header-copies", {COFFER_REPAIR_RECOVER_COPY, NONE}, GOES, ""},
-	{"damaged, image lost under the veil", COFFER_OP_DAMAGED, veiled_image_lost, "damage",
-		{COFFER_REPAIR_UNDO_PLACEMENT, NONE}, GOES, ""},
-	{"damaged, used under the mark", COFFER_OP_DAMAGED, used_under_mark, "damage",
+	{"damaged, image lost under the masked block", COFFER_OP_DAMAGED, masked_image_lost,
+		"damage", {COFFER_REPAIR_UNDO_PLACEMENT, NONE}, GOES, ""},
+	{"damaged, used under the transition block", COFFER_OP_DAMAGED, used_under_mark, "damage",
 		{COFFER_REPAIR_UNDO_BLOCK_0, NONE}, GOES, ""},
 	{"damaged, used, but half placed", COFFER_OP_DAMAGED, used_but_placed, "damage",
 		{NONE, NONE}, NO_SAFE_REPAIR, "copy the disk"},
-	{"damaged, used, saved head gone", COFFER_OP_DAMAGED, used_head_gone, "damage",
+	{"damaged, used, segment copy gone", COFFER_OP_DAMAGED, used_segment_gone, "damage",
 		{NONE, NONE}, NO_SAFE_REPAIR, "copy the disk"},
-	{"damaged, used, the mark of an abort", COFFER_OP_DAMAGED, used_after_abort, "damage",
+	{"damaged, used, the transition block of an abort", COFFER_OP_DAMAGED, used_after_abort,
+		"damage", {NONE, NONE}, NO_SAFE_REPAIR, "copy the disk"},
+	{"damaged, segment copy disproved", COFFER_OP_DAMAGED, copy_disproved, "damage",
 		{NONE, NONE}, NO_SAFE_REPAIR, "copy the disk"},
-	{"damaged, saved head disproved", COFFER_OP_DAMAGED, copy_disproved, "damage", {NONE, NONE},
-		NO_SAFE_REPAIR, "copy the disk"},
-	{"damaged, saved head disproved in an abort", COFFER_OP_DAMAGED, abort_disproved, "damage",
-		{NONE, NONE}, NO_SAFE_REPAIR, "copy the disk"},
-	{"damaged, record lost, head proved by the rest", COFFER_OP_DAMAGED, record_lost, "damage",
-		{COFFER_REPAIR_UNDO_STOCK_PLACEMENT, NONE}, GOES, ""},
-	{"damaged, torn head", COFFER_OP_DAMAGED, torn_head, "damage",
+	{"damaged, segment copy disproved in an abort", COFFER_OP_DAMAGED, abort_disproved,
+		"damage", {NONE, NONE}, NO_SAFE_REPAIR, "copy the disk"},
+	{"damaged, record lost, moved segment proved by the rest", COFFER_OP_DAMAGED, record_lost,
+		"damage", {COFFER_REPAIR_UNDO_STOCK_PLACEMENT, NONE}, GOES, ""},
+	{"damaged, torn moved segment", COFFER_OP_DAMAGED, torn_segment, "damage",
 		{COFFER_REPAIR_UNDO_STOCK_PLACEMENT, NONE}, GOES, ""},
 	{"damaged, neither copy whole", COFFER_OP_DAMAGED, neither_whole, "damage", {NONE, NONE},
 		NO_SAFE_REPAIR, "coffer header restore"},
-	{"damaged, an idle mark on btrfs", COFFER_OP_DAMAGED, mark_btrfs, "damage",
+	{"damaged, an idle transition block on btrfs", COFFER_OP_DAMAGED, mark_btrfs, "damage",
 		{COFFER_REPAIR_ERASE_TRANSITION, NONE}, GOES, ""},
-	{"damaged, an idle mark on ext4", COFFER_OP_DAMAGED, mark_ext4, "damage",
+	{"damaged, an idle transition block on ext4", COFFER_OP_DAMAGED, mark_ext4, "damage",
 		{COFFER_REPAIR_ERASE_TRANSITION, NONE}, GOES, ""},
-	{"damaged, a mark on ext4's superblock", COFFER_OP_DAMAGED, mark_ext4_super, "damage",
-		{NONE, NONE}, NO_SAFE_REPAIR, "copy the disk"},
-	{"damaged, a mark on xfs", COFFER_OP_DAMAGED, mark_xfs, "damage", {NONE, NONE},
+	{"damaged, a transition block on ext4's superblock", COFFER_OP_DAMAGED, mark_ext4_super,
+		"damage", {NONE, NONE}, NO_SAFE_REPAIR, "copy the disk"},
+	{"damaged, a transition block on xfs", COFFER_OP_DAMAGED, mark_xfs, "damage", {NONE, NONE},
 		NO_SAFE_REPAIR, "copy the disk"},
 	{"damaged, a mark of a placement on btrfs", COFFER_OP_DAMAGED, mark_of_place, "damage",
 		{NONE, NONE}, NO_SAFE_REPAIR, "copy the disk"},

@@ -54,7 +54,7 @@ static bool is_used(const struct disk *d, uint64_t x)
 	return coffer_used_map_bytes(d->map, x, x + BLOCK) > 0;
 }
 
-/* The plain bytes as a conversion finds them after the placement: head at D-S. */
+/* The plain bytes as a conversion finds them after the placement: moved segment at D-S. */
 static struct disk make_disk(uint64_t seed, bool everything, bool fill)
 {
 	struct disk d = {.g = {.shift = MIB, .sector_size = seed % 2 ? 512 : 4096}};

@@ -192,7 +192,7 @@ static void check_pointers(void)
 				coffer_pointer_ok(&g4096, rows[i].p) == rows[i].ok4096,
 			"pointer: %s", rows[i].name);
 	ok(coffer_segment_copy_offset(&g512) == 9 << 20 && coffer_gap_offset(&g512) == 8 << 20,
-		"head copy and gap");
+		"moved-segment copy and gap");
 }
 
 /* --- the check --- */

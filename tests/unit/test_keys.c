@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <json-c/json.h>
@@ -17,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "base/secret.h"
+#include "io/clock.h"
 #include "luks2/copy.h"
 #include "luks2/helper.h"
 #include "tap.h"
@@ -274,14 +274,6 @@ static bool at_third(void *userdata)
 	return ++*(int *)userdata >= 3;
 }
 
-static double now(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 static void test_hostile(int fd)
 {
 	_cleanup_secret_ struct coffer_secret *second = secret("second"), *key = NULL;
@@ -289,15 +281,15 @@ static void test_hostile(int fd)
 	_cleanup_json_ struct json_object *json = metadata(fd, &bin);
 	int asked = 0;
 	const struct coffer_stop stop = {.wanted = at_third, .userdata = &asked};
-	const double start = now();
+	const double start = coffer_clock();
 	struct coffer_err e = {0};
 	int r;
 
 	json_object_object_add(kdf_of(json, "3"), "iterations", json_object_new_int64(0xffffffff));
 	put_metadata(fd, &bin, json);
 	r = coffer_luks2_open_slot(fd, 3, second, &stop, &key, &e);
-	ok(r == -EINTR && now() - start < 900, "a keyslot that takes hours can be stopped (%d: %s)",
-		r, e.msg);
+	ok(r == -EINTR && coffer_clock() - start < 900,
+		"a keyslot that takes hours can be stopped (%d: %s)", r, e.msg);
 	memset(header + bin.copy_size + 4096, 'x', 100);
 	memset(header + 4096, 'x', 100);
 	if (pwrite(fd, header, SIZE, 0) != SIZE)

@@ -9,10 +9,10 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "io/clock.h"
 #include "luks2/helper.h"
 #include "tap.h"
 
@@ -22,14 +22,6 @@ static void on_signal(int sig)
 {
 	(void)sig;
 	atomic_fetch_add(&handled, 1);
-}
-
-static double now(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 static int build(unsigned int iterations, const struct coffer_stop *stop, struct coffer_err *e)
@@ -162,11 +154,11 @@ static void test_caller(void)
 	bool sent = false;
 	struct coffer_stop stop = {.wanted = at_third, .userdata = &asked};
 	struct coffer_err e;
-	double begun = now();
+	double begun = coffer_clock();
 	int r;
 
 	r = build(2000000000, &stop, &e);
-	ok(r == -EINTR && now() - begun < 900 && e.msg[0] == '\0',
+	ok(r == -EINTR && coffer_clock() - begun < 900 && e.msg[0] == '\0',
 		"a wish to stop ends a helper that calculates for minutes (%d)", r);
 	ok(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD, "no child is left");
 

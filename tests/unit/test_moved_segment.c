@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* test_moved_segment.c - what counts as a moved segment that is torn
  *
- * What counts as evidence of a torn head. Each row takes one piece away, and then it is not enough:
- * a mistake here overwrites a filesystem that lives. */
+ * What proves that a moved segment is torn. Each row takes one piece away, and then it is not
+ * enough: a mistake here overwrites a filesystem that lives. */
 #include "convert/moved_segment.h"
 
 #include <stdlib.h>
@@ -20,7 +20,8 @@ enum {
 	SECTOR = 512
 };
 
-/* --- is the head torn? ---------------------------------------------------------------------- */
+/* --- is the moved segment torn?
+ * ---------------------------------------------------------------------- */
 
 static void no_copy(struct coffer_moved_segment *v)
 {
@@ -73,7 +74,7 @@ static void no_mirror(struct coffer_moved_segment *v)
 	v->mirror_agrees = false;
 }
 
-static void mirror_in_head(struct coffer_moved_segment *v)
+static void mirror_in_segment(struct coffer_moved_segment *v)
 {
 	v->fs.mirror = v->geometry.shift / 2;
 	v->mirror_agrees = false;
@@ -89,7 +90,7 @@ static void not_overwritten(struct coffer_moved_segment *v)
 	v->may_be_header = 0;
 }
 
-static void other_head(struct coffer_moved_segment *v)
+static void other_segment(struct coffer_moved_segment *v)
 {
 	v->same_fs = false;
 }
@@ -109,13 +110,13 @@ static const struct {
 	void (*change)(struct coffer_moved_segment *v);
 	bool torn;
 	const char *why; /* a part of it; "": there is none */
-} heads[] = {
-	{"all of the evidence", nothing, true, ""},
+} segments[] = {
+	{"all of the proof", nothing, true, ""},
 	{"its superblock is still there", living, true, ""},
 	{"a filesystem without a spare superblock", no_mirror, true, ""},
-	{"the spare superblock is in the head too", mirror_in_head, true, ""},
+	{"the spare superblock is in the moved segment too", mirror_in_segment, true, ""},
 	{"no copy", no_copy, false, ""},
-	{"head and copy are equal", no_difference, false, ""},
+	{"moved segment and copy are equal", no_difference, false, ""},
 	{"no trace of a header", no_trace, false, "no trace of a LUKS2 header"},
 	{"the filesystem was used since", used, false, "was used after the copy"},
 	{"a sector that no header has", unlike, false, "are neither a header's"},
@@ -125,7 +126,7 @@ static const struct {
 	{"coffer was cut while it made the copy", saved, false, ""},
 };
 
-static const struct coffer_moved_segment torn_head = {
+static const struct coffer_moved_segment torn_segment = {
 	.has_copy = true,
 	.geometry = {64 * MIB, 4 * MIB, 56 * MIB, 512},
 	.fs = {.kind = COFFER_FS_EXT,
@@ -142,18 +143,18 @@ static const struct coffer_moved_segment torn_head = {
 
 static void check_heads(void)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(heads); i++) {
-		struct coffer_moved_segment v = torn_head;
+	for (size_t i = 0; i < ARRAY_SIZE(segments); i++) {
+		struct coffer_moved_segment v = torn_segment;
 		char why[512] = "what was there before";
 		bool torn;
 
-		heads[i].change(&v);
+		segments[i].change(&v);
 		torn = coffer_moved_segment_is_torn(&v, why, sizeof(why));
-		ok(torn == heads[i].torn &&
+		ok(torn == segments[i].torn &&
 				(torn ? strstr(why, "a complete copy of them") != NULL
-					: heads[i].why[0] ? strstr(why, heads[i].why) != NULL
-							  : why[0] == '\0'),
-			"%s: %s", heads[i].name,
+					: segments[i].why[0] ? strstr(why, segments[i].why) != NULL
+							     : why[0] == '\0'),
+			"%s: %s", segments[i].name,
 			torn	 ? "torn"
 			: why[0] ? why
 				 : "not torn");
@@ -167,38 +168,39 @@ static const struct {
 	void (*change)(struct coffer_moved_segment *v);
 	bool ambiguity;
 	const char *text;
-} doubts[] = {
+} ambiguous[] = {
 	{"random bytes, and no trace", nothing, true, "nothing proves which"},
 	{"other sectors differ as well", unlike, true,
 		"40 sectors of the first bytes differ, and 3 of"},
 	{"the superblock is overwritten", head_gone, true, "nothing proves which"},
 	{"a filesystem without a spare superblock", no_mirror, true, "nothing proves which"},
-	{"the spare superblock is in the head too", mirror_in_head, true, "nothing proves which"},
+	{"the spare superblock is in the moved segment too", mirror_in_segment, true,
+		"nothing proves which"},
 	{"no copy", no_copy, false, ""},
 	{"nothing that a header may have", not_overwritten, false, ""},
 	{"coffer was cut while it made the copy", saved, false, ""},
 	{"the filesystem was used since", used, false, ""},
-	{"another filesystem is there now", other_head, false, ""},
+	{"another filesystem is there now", other_segment, false, ""},
 	{"the spare superblock is another's", other_mirror, false, ""},
 	{"a map of what is used", used_map, true, "but there is no header"},
 };
 
-static void check_doubts(void)
+static void check_ambiguity(void)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(doubts); i++) {
-		struct coffer_moved_segment v = torn_head;
+	for (size_t i = 0; i < ARRAY_SIZE(ambiguous); i++) {
+		struct coffer_moved_segment v = torn_segment;
 		char text[512] = "what was there before";
 		bool ambiguity;
 
 		v.has_plain = v.same_fs = true;
 		v.traces = 0;
 		v.may_be_header = 3;
-		doubts[i].change(&v);
+		ambiguous[i].change(&v);
 		ambiguity = coffer_moved_segment_is_ambiguous(&v, text, sizeof(text));
-		ok(ambiguity == doubts[i].ambiguity &&
-				(ambiguity ? strstr(text, doubts[i].text) != NULL
+		ok(ambiguity == ambiguous[i].ambiguity &&
+				(ambiguity ? strstr(text, ambiguous[i].text) != NULL
 					   : text[0] == '\0'),
-			"doubt: %s: %s", doubts[i].name, ambiguity ? text : "none");
+			"ambiguity: %s: %s", ambiguous[i].name, ambiguity ? text : "none");
 	}
 }
 
@@ -425,7 +427,7 @@ static void check_unsized(void)
 int main(void)
 {
 	check_heads();
-	check_doubts();
+	check_ambiguity();
 	check_random();
 	check_places();
 	check_unsized();

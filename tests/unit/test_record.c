@@ -56,9 +56,9 @@ static void check_round_trip(void)
 	} rows[] = {
 		{"placement", COFFER_RECORD_PLACE, NULL},
 		{"restoration", COFFER_RECORD_UNDO, NULL},
-		{"as many extents and veils as there are", COFFER_RECORD_PLACE, make_full},
+		{"as many extents and masked blocks as there are", COFFER_RECORD_PLACE, make_full},
 		{"extents that touch, to the end", COFFER_RECORD_PLACE, make_touching},
-		{"no extents, no veils", COFFER_RECORD_UNDO, make_empty},
+		{"no extents, no masked blocks", COFFER_RECORD_UNDO, make_empty},
 		{"restoration that keeps", COFFER_RECORD_UNDO, set_keep},
 		{"saving", COFFER_RECORD_SAVE, NULL},
 	};
@@ -224,19 +224,19 @@ static void set_extent_offset_wrap(struct coffer_record *r)
 {
 	r->extents[1].offset = UINT64_MAX - 4095;
 }
-static void set_veil_odd(struct coffer_record *r)
+static void set_mask_odd(struct coffer_record *r)
 {
 	r->masked[1] += 512;
 }
-static void set_veil_zero(struct coffer_record *r)
+static void set_mask_zero(struct coffer_record *r)
 {
 	r->masked[0] = 0;
 }
-static void set_veil_behind(struct coffer_record *r)
+static void set_mask_behind(struct coffer_record *r)
 {
 	r->masked[1] = 4 * MIB;
 }
-static void set_veil_wrap(struct coffer_record *r)
+static void set_mask_wrap(struct coffer_record *r)
 {
 	r->masked[1] = UINT64_MAX - 4095;
 }
@@ -274,10 +274,10 @@ static void check_hostile(void)
 		{"extent across S", set_extent_over_end},
 		{"extent around 2^64", set_extent_wrap},
 		{"extent near 2^64", set_extent_offset_wrap},
-		{"veil at half a block", set_veil_odd},
-		{"veil over the transition block", set_veil_zero},
-		{"veil behind S", set_veil_behind},
-		{"veil near 2^64", set_veil_wrap},
+		{"masked block at half a block", set_mask_odd},
+		{"masked block over the transition block", set_mask_zero},
+		{"masked block behind S", set_mask_behind},
+		{"masked block near 2^64", set_mask_wrap},
 	};
 	uint8_t block[COFFER_BLOCK];
 	unsigned int wrong = 0;
@@ -313,7 +313,7 @@ static void check_hostile(void)
 		memset(block + 128, 0, 32);
 		(void)coffer_sha256(block, COFFER_BLOCK, block + 128);
 		ok(coffer_record_decode(block, &back) == -EBADMSG, "hostile: %" PRIu32 " %s", n[i],
-			i < 2 ? "extents" : "veils");
+			i < 2 ? "extents" : "masked blocks");
 	}
 }
 

@@ -131,7 +131,7 @@ static void check_strange(void)
 				if (round % 2)
 					from = FROM_IMAGE;
 				else
-					unexpected = true; /* zeros where no veil is */
+					unexpected = true; /* zeros where no masked block is */
 			}
 			switch (from) {
 			case FROM_IMAGE:

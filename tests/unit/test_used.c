@@ -88,7 +88,7 @@ static void lose(uint8_t *state)
 	memset(state + MAP, 0, 8192);
 }
 
-/* What a mount changes, in the head copy, where the superblock lies now. */
+/* What a mount changes, in the moved-segment copy, where the superblock lies now. */
 static void use(uint8_t *state)
 {
 	state[6 * MIB + 1024 + 0x2c] ^= 1;
@@ -145,15 +145,6 @@ static int resume(const struct row *row, const uint8_t *state, size_t i, struct 
 	return coffer_encrypt_dev(&d->dev, &o, result, e);
 }
 
-static size_t writes_of(const struct crash_log *log)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < log->n; i++)
-		n += !log->ops[i].flush;
-	return n;
-}
-
 static void test_resumes(const struct row *row)
 {
 	uint8_t *content = make_content(row), *half = half_converted(row, content);
@@ -178,7 +169,7 @@ static void test_resumes(const struct row *row)
 		good = (r < 0) == resumes[i].refused && result.used_only == resumes[i].followed &&
 		       result.free_space == resumes[i].told;
 		if (r < 0)
-			good = good && e.outcome == COFFER_REFUSED && writes_of(&log) == 0 &&
+			good = good && e.outcome == COFFER_REFUSED && crash_log_writes(&log) == 0 &&
 			       strstr(e.msg, resumes[i].why);
 		else
 			good = good && strstr(result.all_because, resumes[i].why) &&
@@ -196,7 +187,7 @@ static void test_resumes(const struct row *row)
 }
 
 /* Both header copies damaged on a disk that is half converted: plain free space is no proof that
- * nothing is encrypted, so nobody may put the head back. */
+ * nothing is encrypted, so nobody may put the moved segment back. */
 static void test_moved_segment(const struct row *row, bool magic, bool is_void)
 {
 	uint8_t *content = make_content(row), *half = half_converted(row, content);
@@ -222,7 +213,7 @@ static void test_moved_segment(const struct row *row, bool magic, bool is_void)
 		for (size_t i = 0; said && i < said->n_actions; i++)
 			restores = restores ||
 				   said->actions[i].kind == COFFER_REPAIR_UNDO_STOCK_PLACEMENT;
-	ok(!restores, "a head is not put back %s (%s)",
+	ok(!restores, "a moved segment is not put back %s (%s)",
 		is_void ? "where a void map lies" : "where a map of what is used lies", e.msg);
 	coffer_repair_free(said);
 	again.used_only = COFFER_USED_NO;

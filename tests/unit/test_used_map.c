@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "convert/geometry.h"
 #include "convert/step.h"
+#include "lib/prng.h"
 #include "tap.h"
 
 enum {
@@ -21,15 +22,6 @@ enum {
 	PER_BLOCK = COFFER_BLOCK / CELL,
 	CELLS = (BLOCKS + 2 * MAX_S + 1) * PER_BLOCK
 };
-
-static uint64_t next_random(uint64_t *state)
-{
-	uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
-
-	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-	return z ^ (z >> 31);
-}
 
 /* The map in which block i is used if bit i of @mask is set. */
 static struct coffer_used_map *map_of(uint32_t mask, uint64_t length, bool fill)

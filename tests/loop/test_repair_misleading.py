@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Disks on which coffer repair would destroy something if it believed the first evidence it finds.
-It leaves each byte of them alone, or mends what is proven."""
+It leaves each byte of them alone, or repairs what is proven."""
 import contextlib
 import json
 import os
@@ -73,9 +73,9 @@ def fake_ext4():
     return bytes(1024) + bytes(sb) + bytes(2048)
 
 
-def image_in_the_head():
-    """The saved head has a disk image in one of its files, at a place where a shorter head could
-    begin; and the header's write was torn, so that nothing says how long the head is."""
+def image_in_the_moved_segment():
+    """The moved-segment copy has a disk image in one of its files, where a shorter copy could begin; and
+    the header's write was torn, so that nothing says how long the moved segment is."""
     S = 16 * MiB
     img = make("embedded", 96 * MiB, S, [("0", fake_ext4() * 768), ("1", os.urandom(30 * MiB))])
     plain = read_at(img)
@@ -101,13 +101,13 @@ def second_step():
     assert read_at(img)[L:L + S] == done[L:L + S], "the first step is not done"
     patch(img, (L - S, done[L - S:L - S // 2]), (L - S // 2, plain[L - S // 2:L]),
           (0, bytes(4096)))
-    mended = path_of("mended")
-    run("cp", img, mended)
-    # The saved head is whole and its filesystem too old: it must not come back.
+    repaired = path_of("repaired")
+    run("cp", img, repaired)
+    # The moved-segment copy is whole and its filesystem too old: it must not come back.
     said = json.loads(run(coffer.COFFER, "repair", "--dry-run", "--json", "--key-file", key, img).stdout)
     assert [a["action"] for a in said["actions"]] == ["recover-header-copy", "resume"], said
-    run(coffer.COFFER, "repair", "--yes", "--key-file", key, mended)
-    assert read_at(mended)[S:L + S] == done[S:L + S], "coffer does not get it back"
+    run(coffer.COFFER, "repair", "--yes", "--key-file", key, repaired)
+    assert read_at(repaired)[S:L + S] == done[S:L + S], "coffer does not get it back"
     run("cryptsetup", "repair", *STOCK[1:], img)
     run("cryptsetup", "reencrypt", "--resume-only", *STOCK, img)
     assert read_at(img)[S:L + S] == done[S:L + S], "stock does not get it back"
@@ -124,32 +124,32 @@ def second_step_no_header():
     left_alone(img)
 
 
-def zeros_where_a_veil_would_be():
-    """A run that was cut while it wrote its mark: two sectors of it arrived, and the filesystem was
-    used since. Somebody has filled a file with zeros where the next thing would have been a veil."""
+def zeros_where_a_masked_block_would_be():
+    """A run was interrupted while it wrote its transition block: two sectors of it arrived, and the
+    filesystem was used since. A file was filled with zeros where a masked block would have come next."""
     S = MiB
-    img, veil = path_of("veil"), 65536
-    tree = path_of("veil.tree")
+    img, at = path_of("masked"), 65536
+    tree = path_of("masked.tree")
     os.mkdir(tree)
     with open(os.path.join(tree, "0"), "wb") as f:
         f.write(os.urandom(4 * MiB))
     make_image(img, 12 * MiB, "ext4", 10 * MiB, tree, options=["-O", "^resize_inode,^has_journal", "-N", "64"])
     plain = read_at(img)
     cmd = coffer.one_thread(img, key, "--reduce-device-size", "2M")
-    # the first call at block 0 writes the mark
+    # the first call at block 0 writes the transition block
     for n in range(1, 40):
         patch(img, (0, plain))
         coffer.kill_at("fdatasync", n, cmd)
         if read_at(img)[:14] == b"COFFER-TRANSIT":
             break
-    assert read_at(img)[4096:S] == plain[4096:S], "more than the mark was written"
+    assert read_at(img)[4096:S] == plain[4096:S], "more than the transition block was written"
     patch(img, (1024, plain[1024:4096]))
-    run("debugfs", "-w", "-R", f"zap_block -f /0 -p 0 {zap(img, veil)}", img)
-    assert read_at(img)[veil:veil + 4096] == bytes(4096), "not that block"
+    run("debugfs", "-w", "-R", f"zap_block -f /0 -p 0 {zap(img, at)}", img)
+    assert read_at(img)[at:at + 4096] == bytes(4096), "not that block"
     run("debugfs", "-w", "-R", "ssv mtime 20300101000000", img)
     run(coffer.COFFER, "repair", "--yes", img)
     assert read_at(img)[:1024] == plain[:1024], "block 0 is not back"
-    assert read_at(img)[veil:veil + 4096] == bytes(4096), "old bytes over the file's new ones"
+    assert read_at(img)[at:at + 4096] == bytes(4096), "old bytes over the file's new ones"
 
 
 def zap(img, at):
@@ -168,7 +168,8 @@ def changed_while_asked():
     init(img, S)
     # the first copy torn, the second whole, a part of the keyslot missing
     patch(img, *((at, plain[at:at + 512]) for at in (0, 40960)))
-    assert "undo-stock-placement" in run(coffer.COFFER, "repair", "--dry-run", img).stdout
+    said = coffer.summary(run(coffer.COFFER, "repair", "--dry-run", "--json", img))
+    assert [a["action"] for a in said["actions"]] == ["undo-stock-placement"], said
     main, side = os.openpty()
     with subprocess.Popen([coffer.COFFER, "repair", img], stdin=side, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE) as p:
@@ -184,17 +185,17 @@ def changed_while_asked():
     os.close(main)
     os.close(side)
     assert sha256(img) == before, "it was overwritten"
-    assert p.returncode == 0 and b"undo-stock-placement: another program did it" in said, said
+    assert p.returncode == 0, said
 
 
 with stack:
     tap.run([
-        ("a disk image in the head", image_in_the_head),
+        ("a disk image in the moved segment", image_in_the_moved_segment),
         # Bug: a moved segment that a step had moved was taken for a torn one
         ("cut in the second step, no first header copy", second_step),
         ("cut in the second step, no header copy", second_step_no_header),
         # Bug: undo-block-0 brought back a masked block that was never written
-        ("zeros where a veil would be", zeros_where_a_veil_would_be),
+        ("zeros where a masked block would be", zeros_where_a_masked_block_would_be),
         # Bug: repair worked on a disk that had changed after its question
         ("changed while repair asks", changed_while_asked),
     ])

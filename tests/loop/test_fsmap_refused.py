@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What is free is not told where anything is in doubt, and nothing is left of the question."""
+"""No free space is reported where anything is ambiguous, and nothing is left of the question."""
 import contextlib
+import json
 import os
 import re
 import subprocess
 import sys
+from errno import EBUSY, EOPNOTSUPP, EPERM, EUCLEAN
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from disk import HANG, MiB, loop, mounted, run, sha256, tempdir, write_at  # noqa: E402
@@ -16,6 +18,7 @@ tap = Tap()
 tap.need_root()
 stack = contextlib.ExitStack()
 folder = stack.enter_context(tempdir())
+SMALL = dict(os.environ, TEST_DIR="1", TEST_DEV="1", QA_CHECK_FS="1")  # xfs below 300 MB
 MKFS = {
     "ext2": ["mke2fs", "-q", "-F", "-t", "ext2"],
     "ext4": ["mke2fs", "-q", "-F", "-t", "ext4"],
@@ -26,27 +29,27 @@ MKFS = {
 
 
 @contextlib.contextmanager
-def made(kind, *options, size=None):
+def made(kind, *options):
     path = os.path.join(folder, "image")
     with open(path, "wb") as f:
-        f.truncate(size or (300 if kind == "xfs" else 128) * MiB)
-    run(*MKFS[kind], *options, path)
+        f.truncate({"xfs": 40, "btrfs": 128}.get(kind, 32) * MiB)
+    run(*MKFS[kind], *options, path, env=SMALL)
     try:
         yield path
     finally:
         os.unlink(path)
 
 
-def refused(path, code, words, options=((), ("--no-mount",))):
+def refused(path, code, options=((), ("--no-mount",))):
     for o in options:
         answer = ask_unharmed(path, *o)
-        assert answer.get("code") == code and words in answer["error"], f"{o}: {answer}"
+        assert answer.get("code") == code, f"{o}: {answer}"
 
 
 BY_KERNEL = ((),)  # only it can tell
 
 
-def cut(kind, words, options):
+def cut(kind, options):
     """As a power cut leaves it: a copy of the image while it is mounted."""
     with made(kind) as path:
         with loop(path) as dev, mounted(dev, kind) as where:
@@ -56,7 +59,7 @@ def cut(kind, words, options):
             os.close(fd)
             run("cp", path, path + ".cut")
         try:
-            refused(path + ".cut", 117, words, options)
+            refused(path + ".cut", EUCLEAN, options)
         finally:
             os.unlink(path + ".cut")
 
@@ -67,19 +70,19 @@ def shut_down():
         with loop(path) as dev, mounted(dev, "xfs") as where:
             populate(where, files=40)
             run("xfs_io", "-x", "-c", "shutdown -f", where)
-        refused(path, 117, "log", BY_KERNEL)
+        refused(path, EUCLEAN, BY_KERNEL)
 
 
-def debugfs(command, code, words):
+def debugfs(command):
     with made("ext4") as path:
         run("debugfs", "-w", "-R", command, path)
-        refused(path, code, words)
+        refused(path, EUCLEAN)
 
 
-def patched(kind, offset, value, code, words, options=((), ("--no-mount",))):
+def patched(kind, offset, value, code, options=((), ("--no-mount",))):
     with made(kind) as path:
         write_at(path, offset, value)
-        refused(path, code, words, options)
+        refused(path, code, options)
 
 
 def place(path, what):
@@ -89,7 +92,7 @@ def place(path, what):
     return int(re.search(what + r" at (\d+)", text)[1]) * size
 
 
-def flipped(kind, what, byte, words):
+def flipped(kind, what, byte):
     """One bit, from used to free."""
     with made(kind) as path:
         at = place(path, what) + byte
@@ -98,7 +101,7 @@ def flipped(kind, what, byte, words):
             old = f.read(1)[0]
             f.seek(at)
             f.write(bytes([old ^ 1]))
-        refused(path, 117, words)
+        refused(path, EUCLEAN)
 
 
 def journal_in_use():
@@ -106,7 +109,7 @@ def journal_in_use():
         block = int(run("debugfs", "-R", "blocks <8>", path).stdout.split()[0])
         size = int(re.search(r"^Block size: +(\d+)", run("dumpe2fs", "-h", path).stdout, re.M)[1])
         write_at(path, block * size + 28, bytes((0, 0, 0, 1)))
-        refused(path, 117, "journal")
+        refused(path, EUCLEAN)
 
 
 def journal_elsewhere():
@@ -116,7 +119,7 @@ def journal_elsewhere():
         run("mke2fs", "-q", "-F", "-O", "journal_dev", "-b", "4096", other)
         with loop(path) as dev, loop(other) as journal:
             run("mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-J", f"device={journal}", dev)
-        refused(path, 95, "journal")
+        refused(path, EOPNOTSUPP)
         os.unlink(other)
 
 
@@ -125,8 +128,8 @@ def log_elsewhere():
     with made("xfs") as path, open(other, "wb") as f:
         f.truncate(80 * MiB)
         with loop(path) as dev, loop(other) as log:
-            run("mkfs.xfs", "-q", "-f", "-l", f"logdev={log},size=64m", dev)
-        refused(path, 95, "log")
+            run("mkfs.xfs", "-q", "-f", "-l", f"logdev={log},size=64m", dev, env=SMALL)
+        refused(path, EOPNOTSUPP)
         os.unlink(other)
 
 
@@ -139,14 +142,14 @@ def on_device(kind, fs):
             device = ask(dev)
             assert (sha256(dev), loops_over(path), loops_over(dev)) == before
             assert device == image and device["source"] == "kernel", device
-            with mounted(dev, fs):  # nobody holds it
-                assert ask(dev)["code"] == 16
+            with mounted(dev, fs):
+                assert ask(dev)["code"] == EBUSY
 
 
 def large_sectors(kind):
     with made(kind) as path:
         with loop(path, "--sector-size", "4096") as dev:
-            run(*MKFS[kind], dev)
+            run(*MKFS[kind], dev, env=SMALL)
             answer = ask(dev)
             assert answer.get("source") == "kernel" and free(answer), answer
 
@@ -156,7 +159,9 @@ def no_rights(kind, source):
     with made(kind) as path:
         p = run("setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin", PLAIN, path,
                 status=(0, 1))
-        assert f'"source": "{source}"' in p.stdout if source else '"code": 1,' in p.stdout, p.stdout
+        answer = json.loads(p.stdout)
+        assert answer.get("source") == source, answer
+        assert answer.get("code") == (None if source else EPERM), answer
         assert run("losetup", "--noheadings", "--associated", path).stdout == ""
 
 
@@ -175,35 +180,35 @@ def at_once():
                        for p in paths]
             for p in running:
                 out = p.communicate(timeout=HANG)[0]
-                assert '"source": "kernel"' in out, out
+                assert json.loads(out)["source"] == "kernel", out
 
 
 LE = {n: (1 << n).to_bytes(4, "little") for n in range(32)}
 rows = [
-    ("ext2 that is mounted", cut, "ext2", "unmounted", ((), ("--no-mount",))),
-    ("ext4 after a power cut", cut, "ext4", "journal", ((), ("--no-mount",))),
-    ("xfs after a power cut", cut, "xfs", "log", BY_KERNEL),
+    ("ext2 that is mounted", cut, "ext2", ((), ("--no-mount",))),
+    ("ext4 after a power cut", cut, "ext4", ((), ("--no-mount",))),
+    ("xfs after a power cut", cut, "xfs", BY_KERNEL),
     ("xfs that was shut down", shut_down),
-    ("ext4 with errors", debugfs, "ssv state 3", 117, "errors"),
-    ("ext4 with an orphan", debugfs, "ssv last_orphan 12", 117, "orphan"),
-    ("ext4 with an orphan file in use", debugfs, "feature orphan_present", 117, "orphan"),
+    ("ext4 with errors", debugfs, "ssv state 3"),
+    ("ext4 with an orphan", debugfs, "ssv last_orphan 12"),
+    ("ext4 with an orphan file in use", debugfs, "feature orphan_present"),
     ("ext4, a journal in use without the flag", journal_in_use),
     ("ext4, journal on another device", journal_elsewhere),
-    ("ext4, unknown feature", patched, "plain ext4", 1024 + 96, LE[30], 95, "feature"),
-    ("ext4, unknown compatible feature", patched, "plain ext4", 1024 + 92, LE[30], 95, "feature"),
-    ("ext4, unknown read-only feature", patched, "plain ext4", 1024 + 100, LE[30], 95, "feature"),
-    ("ext4, superblock with a wrong sum", patched, "ext4", 1024 + 120, b"x", 117, "damaged"),
-    ("ext4, block bitmap with a wrong sum", flipped, "ext4", "Block bitmap", 0, "damaged"),
-    ("ext4, block bitmap of a wrong count", flipped, "plain ext4", "Block bitmap", 0, "damaged"),
-    ("ext2, block bitmap of a wrong count", flipped, "ext2", "Block bitmap", 0, "damaged"),
-    ("ext4, descriptor with a wrong sum", flipped, "ext4", "Group descriptors", 16, "damaged"),
+    ("ext4, unknown feature", patched, "plain ext4", 1024 + 96, LE[30], EOPNOTSUPP),
+    ("ext4, unknown compatible feature", patched, "plain ext4", 1024 + 92, LE[30], EOPNOTSUPP),
+    ("ext4, unknown read-only feature", patched, "plain ext4", 1024 + 100, LE[30], EOPNOTSUPP),
+    ("ext4, superblock with a wrong sum", patched, "ext4", 1024 + 120, b"x", EUCLEAN),
+    ("ext4, block bitmap with a wrong sum", flipped, "ext4", "Block bitmap", 0),
+    ("ext4, block bitmap of a wrong count", flipped, "plain ext4", "Block bitmap", 0),
+    ("ext2, block bitmap of a wrong count", flipped, "ext2", "Block bitmap", 0),
+    ("ext4, descriptor with a wrong sum", flipped, "ext4", "Group descriptors", 16),
     ("xfs, log on another device", log_elsewhere),
-    ("xfs of version 4", patched, "xfs", 101, b"\xa4", 95, "version 4", BY_KERNEL),
-    ("xfs, unknown feature", patched, "xfs", 216, b"\x40\x00\x00\x00", 95, "feature", BY_KERNEL),
-    ("xfs, unknown read-only feature", patched, "xfs", 212, b"\x40\x00\x00\x00", 95, "feature",
+    ("xfs of version 4", patched, "xfs", 101, b"\xa4", EOPNOTSUPP, BY_KERNEL),
+    ("xfs, unknown feature", patched, "xfs", 216, b"\x40\x00\x00\x00", EOPNOTSUPP, BY_KERNEL),
+    ("xfs, unknown read-only feature", patched, "xfs", 212, b"\x40\x00\x00\x00", EOPNOTSUPP,
      BY_KERNEL),
-    ("xfs that needs a repair", patched, "xfs", 219, b"\x1f", 117, "repair", BY_KERNEL),
-    ("xfs with a wrong sum", patched, "xfs", 108, b"label", 117, "does not mount", BY_KERNEL),
+    ("xfs that needs a repair", patched, "xfs", 219, b"\x1f", EUCLEAN, BY_KERNEL),
+    ("xfs with a wrong sum", patched, "xfs", 108, b"label", EUCLEAN, BY_KERNEL),
     ("ext4 on a block device", on_device, "ext4", "ext4"),
     ("ext2 on a block device", on_device, "ext2", "ext2"),
     ("xfs on a block device", on_device, "xfs", "xfs"),
