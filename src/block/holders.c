@@ -221,7 +221,7 @@ static int visit_whole(struct walk *w, dev_t dev)
 	if (!coffer_device_whole(&dev))
 		return 0;
 	coffer_device_name(dev, name, sizeof(name));
-	r = add_node(w, coffer_device_id_block(dev), name); /* @dev itself unless a partition */
+	r = add_node(w, coffer_device_id_block(dev), name); /* no partition: visited already */
 	if (r < 0)
 		return r == -EEXIST ? 0 : r;
 	whole = w->nodes[w->n - 1];

@@ -283,6 +283,10 @@ static int open_path(const char *path, bool writing, bool exclusive, struct coff
 	if (st.st_dev != named.st_dev || st.st_ino != named.st_ino || st.st_mode != named.st_mode)
 		return coffer_err_refuse(e, ESTALE, "%s was replaced while it was opened", d->name);
 	r = read_geometry(d, &st, e);
+	if (r == 0 && writing)
+		r = check_writable(d, e);
+	if (r == 0 && writing)
+		r = lock(d, e);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(d);
@@ -292,20 +296,7 @@ static int open_path(const char *path, bool writing, bool exclusive, struct coff
 int coffer_dev_open_writing(
 	const char *path, bool exclusive, struct coffer_dev **ret, struct coffer_err *e)
 {
-	_cleanup_dev_ struct coffer_dev *d = NULL;
-	int r;
-
-	r = open_path(path, true, exclusive, &d, e);
-	if (r < 0)
-		return r;
-	r = check_writable(d, e);
-	if (r < 0)
-		return r;
-	r = lock(d, e);
-	if (r < 0)
-		return r;
-	*ret = TAKE_PTR(d);
-	return 0;
+	return open_path(path, true, exclusive, ret, e);
 }
 
 int coffer_dev_open_reading(const char *path, struct coffer_dev **ret, struct coffer_err *e)
