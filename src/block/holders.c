@@ -5,16 +5,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/loop.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/sysmacros.h>
 
 #include "base/array.h"
 #include "base/err.h"
 #include "base/names.h"
 #include "block/devices.h"
-#include "block/loops.h"
 #include "block/mounts.h"
 #include "block/processes.h"
 #include "io/device_id.h"
@@ -37,6 +38,15 @@ struct node {
 	char name[32]; /* "loop0p1"; "": the disk itself */
 };
 
+#define BACKING "loop/backing_file"
+
+/* The kernel does not open its file exclusively, and lists it in no holders/ folder. */
+struct loop {
+	char name[32]; /* "loop0" */
+	dev_t dev;
+	struct coffer_device_id backing;
+};
+
 struct walk {
 	struct coffer_holders holders;
 	struct node *nodes;
@@ -44,7 +54,8 @@ struct walk {
 	struct coffer_pids pids;
 	struct coffer_mounts mounts;
 	struct coffer_mounts swaps;
-	struct coffer_loops loops;
+	struct loop *loops; /* by number */
+	size_t n_loops;
 };
 
 static void walk_free(struct walk *w)
@@ -54,7 +65,7 @@ static void walk_free(struct walk *w)
 	coffer_pids_free(&w->pids);
 	coffer_mounts_free(&w->mounts);
 	coffer_mounts_free(&w->swaps);
-	coffer_loops_free(&w->loops);
+	free(w->loops);
 }
 
 static int add_holder(struct walk *w, struct coffer_holder h, const char *name, const char *on)
@@ -88,6 +99,74 @@ static int add_node(struct walk *w, struct coffer_device_id id, const char *name
 	if (!ARRAY_ROOM(w->nodes, w->n))
 		return -ENOMEM;
 	w->nodes[w->n++] = n;
+	return 0;
+}
+
+/* --- loop devices --- */
+
+/* The file that the kernel holds open. Its path may be stale, or of another mount namespace. */
+static bool backing_by_kernel(const char *name, dev_t dev, struct coffer_device_id *ret)
+{
+	_cleanup_close_ int fd = -1;
+	struct loop_info64 info;
+	char path[64];
+	struct stat st;
+
+	(void)snprintf(path, sizeof(path), "/dev/%s", name);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISBLK(st.st_mode) || st.st_rdev != dev ||
+		ioctl(fd, LOOP_GET_STATUS64, &info) < 0)
+		return false;
+	*ret = info.lo_rdevice
+		       ? coffer_device_id_block(info.lo_rdevice)
+		       : (struct coffer_device_id){.dev = info.lo_device, .ino = info.lo_inode};
+	return true;
+}
+
+static int read_loop(struct walk *w, DIR *sys, const char *name, dev_t dev)
+{
+	struct loop loop = {.dev = dev};
+	char path[64], backing[PATH_MAX];
+	struct stat st;
+
+	(void)snprintf(loop.name, sizeof(loop.name), "%s", name);
+	if (!backing_by_kernel(loop.name, dev, &loop.backing)) {
+		(void)snprintf(path, sizeof(path), "%s/" BACKING, loop.name);
+		if (!coffer_sysfs_read_line(dirfd(sys), path, backing, sizeof(backing)))
+			return 0; /* detached meanwhile */
+		if (stat(backing, &st) < 0) {
+			w->holders.complete = false;
+			return 0;
+		}
+		loop.backing = coffer_device_id_of(&st);
+	}
+	if (!ARRAY_ROOM(w->loops, w->n_loops))
+		return -ENOMEM;
+	w->loops[w->n_loops++] = loop;
+	return 0;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const dev_t x = ((const struct loop *)a)->dev;
+	const dev_t y = ((const struct loop *)b)->dev;
+
+	return (x > y) - (x < y);
+}
+
+static int read_loops(struct walk *w)
+{
+	_cleanup_dir_ DIR *dir = opendir("/sys/block");
+	const char *name;
+	dev_t dev;
+
+	if (!dir)
+		w->holders.complete = false;
+	while ((name = coffer_device_next(dir, BACKING, &dev)))
+		if (read_loop(w, dir, name, dev) < 0)
+			return -ENOMEM;
+	if (w->n_loops > 1)
+		qsort(w->loops, w->n_loops, sizeof(*w->loops), by_number);
 	return 0;
 }
 
@@ -147,8 +226,8 @@ static int add_loops(struct walk *w, const struct node *at, bool deep)
 {
 	const struct coffer_holder h = {.kind = COFFER_HOLDER_LOOP};
 
-	for (size_t i = 0; i < w->loops.n; i++) {
-		const struct coffer_loop *l = &w->loops.items[i];
+	for (size_t i = 0; i < w->n_loops; i++) {
+		const struct loop *l = &w->loops[i];
 		char path[64];
 
 		if (!coffer_device_id_equal(l->backing, at->id))
@@ -234,8 +313,7 @@ static int walk_devices(struct walk *w, const struct stat *st)
 
 	if (coffer_pids_read(&w->pids, &w->holders.complete) < 0 ||
 		coffer_mounts_read(&w->pids, &w->mounts, &w->holders.complete) < 0 ||
-		coffer_swaps_read(&w->swaps) < 0 ||
-		coffer_loops_read(&w->loops, &w->holders.complete) < 0 || visit(w, id, "") < 0)
+		coffer_swaps_read(&w->swaps) < 0 || read_loops(w) < 0 || visit(w, id, "") < 0)
 		return -ENOMEM;
 	if (!id.block)
 		return 0;
