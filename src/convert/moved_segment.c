@@ -196,8 +196,8 @@ bool coffer_moved_segment_is_torn(const struct coffer_moved_segment *v, char *wh
 	reason = reason_against(v);
 	if (!reason)
 		return SAY(why, why_size,
-			"the first bytes are partly overwritten with a LUKS2 header; a complete "
-			"copy of them is at byte %" PRIu64,
+			"the first bytes are partly overwritten with a LUKS2 header; their copy "
+			"lies at byte %" PRIu64,
 			copy);
 	(void)SAY(why, why_size, "a moved-segment copy lies at byte %" PRIu64 ", but %s", copy,
 		reason);
