@@ -103,6 +103,7 @@ bool coffer_may_be_header(const uint8_t *sector, uint64_t at, bool ours)
 
 static bool mirror_disagrees(const struct coffer_moved_segment *v)
 {
+	/* Below S it is part of what is in question. */
 	const bool exists = v->fs.mirror > 0 && v->fs.mirror + v->fs.super >= v->geometry.shift;
 
 	return exists && !v->mirror_agrees;
