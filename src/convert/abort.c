@@ -62,16 +62,6 @@ static int check_copy(
 	return coffer_err_id(e, r, COFFER_FINDING_MOVED_SEGMENT_COPY);
 }
 
-/* coffer has verified its own copy. cryptsetup's is not verified, and what lies in place may be all
- * that is left of the moved segment: so that is kept. */
-static int undo(
-	struct coffer_session *s, const struct coffer_moved_segment *v, struct coffer_err *e)
-{
-	if (s->disk.operation != COFFER_OP_CONVERT || v->own)
-		return coffer_place_undo(&s->disk, e);
-	return coffer_fs_undo_stock(s, &s->disk.facts.conversion.geometry, e);
-}
-
 int coffer_abort_run(struct coffer_session *s, struct coffer_err *e)
 {
 	const struct coffer_disk *disk = &s->disk;
@@ -103,7 +93,12 @@ int coffer_abort_run(struct coffer_session *s, struct coffer_err *e)
 		return r;
 	coffer_session_progress(s, COFFER_PHASE_UNDO, 0, s->result->data_offset);
 	s->changed = true;
-	r = undo(s, &v, e);
+	/* coffer has verified its own copy. cryptsetup's is not verified, and what lies in place
+	 * may be all that is left of the moved segment: so that is kept. */
+	if (disk->operation != COFFER_OP_CONVERT || v.own)
+		r = coffer_place_undo(&s->disk, e);
+	else
+		r = coffer_fs_undo_stock(s, &disk->facts.conversion.geometry, e);
 	s->result->aborted = r == 0;
 	return r;
 }

@@ -193,15 +193,6 @@ DEFINE_NAMES(coffer_stage_name, enum coffer_stage, COFFER_N_STAGES, [COFFER_STAG
 	[COFFER_STAGE_UNDOING] = "undoing", [COFFER_STAGE_OTHER] = "other",
 	[COFFER_STAGE_SHRUNK] = "shrunk", [COFFER_STAGE_DAMAGED] = "damaged")
 
-static enum coffer_stage stage_of_plain(const struct coffer_plain_facts *plain)
-{
-	if (plain->luks2 || plain->torn)
-		return COFFER_STAGE_DAMAGED;
-	if (plain->luks)
-		return COFFER_STAGE_ENCRYPTED;
-	return plain->ready ? COFFER_STAGE_RESERVED : COFFER_STAGE_PLAIN;
-}
-
 enum coffer_stage coffer_stage_of(enum coffer_operation a, const struct coffer_facts *f,
 	const struct coffer_plain_facts *plain)
 {
@@ -220,7 +211,10 @@ enum coffer_stage coffer_stage_of(enum coffer_operation a, const struct coffer_f
 	};
 
 	if (a == COFFER_OP_START)
-		return stage_of_plain(plain);
+		return plain->luks2 || plain->torn ? COFFER_STAGE_DAMAGED
+		       : plain->luks		   ? COFFER_STAGE_ENCRYPTED
+		       : plain->ready		   ? COFFER_STAGE_RESERVED
+						   : COFFER_STAGE_PLAIN;
 	/* hot: stock has begun a step, so more than the header was written */
 	if (a == COFFER_OP_CONVERT && f->conversion.pointer == f->conversion.geometry.length &&
 		!f->conversion.hot)

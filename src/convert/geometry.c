@@ -22,8 +22,7 @@ int coffer_geometry_check(const struct coffer_geometry *g, struct coffer_err *e)
 		return coffer_err_set(e, EINVAL,
 			"data shift %" PRIu64 " is not a multiple of 4096 between 1 MiB and 1 GiB",
 			g->shift);
-	/* No sum below can wrap: S is small, and D >= 3S is checked before it is subtracted from.
-	 */
+	/* No sum can wrap: S is small, and D >= 3S is checked before it is subtracted from. */
 	if (g->device > INT64_MAX || g->device < 3 * g->shift || g->length < g->shift ||
 		g->length > g->device - 2 * g->shift || g->device % COFFER_SECTOR ||
 		g->length % g->sector_size)
@@ -60,8 +59,7 @@ uint64_t coffer_next_step(
 
 	if (q > 0 && q < g->shift)
 		q = g->shift; /* the short zone is the last but one */
-	/* A higher start is as legal; it is never inside the moved segment, which stays one step.
-	 */
+	/* A higher start is as legal, except inside the moved segment, which stays one step. */
 	if (used && used->fill && p - q > most)
 		return p - most < g->shift ? g->shift : p - most;
 	return q;

@@ -103,6 +103,7 @@ bool coffer_may_be_header(const uint8_t *sector, uint64_t at, bool ours)
 
 static bool mirror_disagrees(const struct coffer_moved_segment *v)
 {
+	/* Below S it is part of what is in question. */
 	const bool exists = v->fs.mirror > 0 && v->fs.mirror + v->fs.super >= v->geometry.shift;
 
 	return exists && !v->mirror_agrees;
@@ -196,8 +197,8 @@ bool coffer_moved_segment_is_torn(const struct coffer_moved_segment *v, char *wh
 	reason = reason_against(v);
 	if (!reason)
 		return SAY(why, why_size,
-			"the first bytes are partly overwritten with a LUKS2 header; a complete "
-			"copy of them is at byte %" PRIu64,
+			"the first bytes are partly overwritten with a LUKS2 header; their copy "
+			"lies at byte %" PRIu64,
 			copy);
 	(void)SAY(why, why_size, "a moved-segment copy lies at byte %" PRIu64 ", but %s", copy,
 		reason);

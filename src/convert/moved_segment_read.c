@@ -84,21 +84,6 @@ static bool same_sector(const uint8_t *a, const uint8_t *b)
 	return memcmp(a, b, COFFER_SECTOR) == 0;
 }
 
-static int check_mirror(struct search *s, struct coffer_err *e)
-{
-	struct coffer_moved_segment *v = s->v;
-	struct coffer_fs fs;
-	bool found;
-	int r;
-
-	/* Below S it is part of what is in question. */
-	if (v->fs.mirror == 0 || v->fs.mirror + v->fs.super < v->geometry.shift)
-		return 0;
-	r = read_fs(s, v->fs.mirror, &fs, &found, e);
-	v->mirror_agrees = found && same_fs(&fs, &v->fs);
-	return r;
-}
-
 static void count_trace(
 	struct search *s, const uint8_t *sector, const uint8_t *in_copy, uint64_t at)
 {
@@ -213,9 +198,8 @@ static int check_saved(struct search *s, const struct coffer_geometry *g, struct
 /* Is there a copy at D-S, of a filesystem that ends at D-2S or before? */
 static int try_copy(struct search *s, const struct coffer_geometry *g, struct coffer_err *e)
 {
-	static int (*const checks[])(struct search * s, struct coffer_err * e) = {
-		check_mirror, find_traces, check_unconverted};
 	struct coffer_moved_segment v = {.has_copy = true, .geometry = *g};
+	struct coffer_fs mirror;
 	bool found;
 	int r;
 
@@ -230,13 +214,16 @@ static int try_copy(struct search *s, const struct coffer_geometry *g, struct co
 	v.same_fs = v.has_plain && same_fs(&v.plain, &v.fs);
 	v.saved = s->v->saved;
 	v.header_end = s->v->header_end;
+	r = read_fs(s, v.fs.mirror, &mirror, &found, e);
+	if (r < 0)
+		return r;
+	v.mirror_agrees = found && same_fs(&mirror, &v.fs);
 	*s->v = v;
-	for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
-		r = checks[i](s, e);
-		if (r < 0)
-			return r;
-	}
-	return visit_sectors(s, 0, g->shift, compare_sector, e);
+	r = find_traces(s, e);
+	if (r < 0)
+		return r;
+	r = check_unconverted(s, e);
+	return r < 0 ? r : visit_sectors(s, 0, g->shift, compare_sector, e);
 }
 
 /* --- a disk without a header ------------------------------------------------------------------ */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* new_header.c - the header that a conversion starts with: its options, and the header in a memfd
- */
+/* new_header.c - the header that a conversion starts with: options, and the header in a memfd */
 #include "convert/new_header.h"
 
 #include <errno.h>

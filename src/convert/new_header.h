@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* new_header.h - the header that a conversion starts with: its options, and the header in a memfd
- */
+/* new_header.h - the header that a conversion starts with: options, and the header in a memfd */
 #pragma once
 #include "convert/session.h"
 #include "luks2/libcryptsetup.h"

@@ -72,8 +72,7 @@ static int make_record(struct coffer_disk *disk, const struct coffer_geometry *s
 	return r < 0 ? r : coffer_write_record(d, rec, e);
 }
 
-/* The moved segment from its copy, except block 0 and the masked blocks: no magic comes back yet.
- */
+/* The moved segment from its copy, without block 0 and masked blocks: no magic comes back yet. */
 static int undo_body(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
 {
 	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(PIECE);
@@ -100,8 +99,7 @@ static int undo_body(struct coffer_dev *d, const struct coffer_record *rec, stru
 	return coffer_dev_flush(d, e);
 }
 
-/* Block 0 gets the transition block; the second header copy and all masked blocks lose their magic.
- */
+/* Block 0 gets the transition block; second header copy and masked blocks lose their magic. */
 static int mask_for_undo(
 	struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
 {

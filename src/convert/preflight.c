@@ -176,13 +176,17 @@ static int no_space(
 			d->is_block ? NULL : "&&", "truncate", "-s", size, d->name));
 }
 
-/* Sizes that are wrong with any reserve: adds a finding. */
-static int check_sizes(const struct coffer_preflight *p, struct coffer_findings *l)
+static int check_reserve(
+	struct coffer_preflight *p, struct coffer_findings *l, struct coffer_err *e)
 {
 	const struct coffer_dev *d = p->dev;
+	struct coffer_geometry *g = &p->geometry;
 	const uint64_t given = p->o->device_size;
+	const uint64_t reserve = p->o->reserve ? p->o->reserve : COFFER_RESERVE;
+	const uint64_t end = given ? given : p->fs.end;
 	char size[32];
 
+	(void)e;
 	if (d->size % COFFER_SECTOR) {
 		(void)snprintf(
 			size, sizeof(size), "%" PRIu64, round_down_u64(d->size, COFFER_SECTOR));
@@ -196,24 +200,6 @@ static int check_sizes(const struct coffer_preflight *p, struct coffer_findings 
 				COFFER_ARG_NUMBER("filesystem_end", p->fs.end),
 				COFFER_ARG_NUMBER("device_bytes", d->size)),
 			NULL);
-	return 0;
-}
-
-static int check_reserve(
-	struct coffer_preflight *p, struct coffer_findings *l, struct coffer_err *e)
-{
-	const struct coffer_dev *d = p->dev;
-	struct coffer_geometry *g = &p->geometry;
-	const uint64_t given = p->o->device_size;
-	const uint64_t reserve = p->o->reserve ? p->o->reserve : COFFER_RESERVE;
-	const uint64_t end = given ? given : p->fs.end;
-	const size_t before = l->n;
-	int r;
-
-	(void)e;
-	r = check_sizes(p, l);
-	if (r < 0 || l->n > before)
-		return r;
 	if (d->size < reserve || end > d->size - reserve)
 		return no_space(p, end, reserve, l);
 	/* With an explicit size the conversion ends 2S after it, wherever the device ends. */

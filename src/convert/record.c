@@ -221,15 +221,6 @@ bool coffer_record_masks(const struct coffer_record *r, uint64_t offset)
 	return false;
 }
 
-/* Can a placement have left this sector at byte @where, other than as the segment or the image? */
-static bool is_placements(const struct coffer_record *r, const uint8_t *transition, uint64_t where,
-	const uint8_t *sector)
-{
-	if (where < COFFER_BLOCK && memcmp(sector, transition + where, COFFER_SECTOR) == 0)
-		return true;
-	return coffer_record_masks(r, where) && bytes_are_zero(sector, COFFER_SECTOR);
-}
-
 int coffer_placement_compare(const struct coffer_record *r, uint64_t offset, const uint8_t *disk,
 	const uint8_t *segment, const uint8_t *image, size_t n, struct coffer_placed *sum)
 {
@@ -240,12 +231,16 @@ int coffer_placement_compare(const struct coffer_record *r, uint64_t offset, con
 		return status;
 	for (size_t at = 0; at < n; at += COFFER_SECTOR) {
 		const uint64_t where = offset + at;
+		const bool masked = coffer_record_masks(r, where);
 
 		if (memcmp(disk + at, segment + at, COFFER_SECTOR) == 0)
 			continue;
 		if (memcmp(disk + at, image + at, COFFER_SECTOR) == 0)
-			sum->placed += where >= COFFER_BLOCK && !coffer_record_masks(r, where);
-		else if (!is_placements(r, transition, where, disk + at) && sum->unexpected++ == 0)
+			sum->placed += where >= COFFER_BLOCK && !masked;
+		else if (!(masked && bytes_are_zero(disk + at, COFFER_SECTOR)) &&
+			 !(where < COFFER_BLOCK &&
+				 memcmp(disk + at, transition + where, COFFER_SECTOR) == 0) &&
+			 sum->unexpected++ == 0)
 			sum->first_unexpected = where;
 	}
 	return 0;

@@ -70,8 +70,7 @@ bool coffer_image_fits(const struct coffer_geometry *g, uint64_t size);
 int coffer_record_encode(const struct coffer_record *r, uint8_t block[COFFER_BLOCK]);
 int coffer_transition_encode(const struct coffer_record *r, uint8_t block[COFFER_BLOCK]);
 
-/* -ENODATA: no record; -EBADMSG: a damaged or impossible one; -ENOMEM, -EIO (libcrypto): unknown.
- */
+/* -ENODATA: no record; -EBADMSG: damaged or impossible; -ENOMEM, -EIO (libcrypto): unknown. */
 int coffer_record_decode(const uint8_t block[COFFER_BLOCK], struct coffer_record *ret);
 
 /* Read all eight sectors of block 0; of kinds under one id the later one counts. @ret gets what is

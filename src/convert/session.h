@@ -69,8 +69,7 @@ void coffer_result_set_geometry(
 	struct coffer_encrypt_result *ret, const struct coffer_geometry *g, const char *cipher);
 
 /* Run @work on @dev, or on the device of @o where it is NULL. Closes it, fills @ret, on failure,
- * too. A failure after the run's first write gets outcome INTERRUPTED unless @work set a worse one.
- */
+ * too. A failure after its first write gets outcome INTERRUPTED unless @work set a worse one. */
 typedef int (*coffer_session_work)(struct coffer_session *s, struct coffer_err *e);
 int coffer_session_run(struct coffer_dev *dev, const struct coffer_encrypt_options *o,
 	coffer_session_work work, struct coffer_encrypt_result *ret, struct coffer_err *e);

@@ -151,7 +151,7 @@ static void check_heads(void)
 		segments[i].change(&v);
 		torn = coffer_moved_segment_is_torn(&v, why, sizeof(why));
 		ok(torn == segments[i].torn &&
-				(torn ? strstr(why, "a complete copy of them") != NULL
+				(torn ? strstr(why, "their copy lies at byte") != NULL
 					: segments[i].why[0] ? strstr(why, segments[i].why) != NULL
 							     : why[0] == '\0'),
 			"%s: %s", segments[i].name,
