@@ -32,8 +32,8 @@ struct coffer_holder {
 	pid_t pid;	/* 0: none, or unknown */
 	bool writes;	/* the process has it open for writing */
 	char name[256]; /* from the kernel, truncated if longer; may contain any byte but NUL */
-	char on[32];	/* the block device that is held, "loop0p1", if it is not the device itself:
-			 * one    stacked on it, a partition of it, or its whole disk; otherwise "" */
+	char on[32];	/* the block device that is held, "loop0p1": one stacked on the device, a
+			 * partition of it, or its whole disk; "": the device itself */
 };
 
 #ifdef __cplusplus

@@ -3,7 +3,7 @@
  *
  * SAYS(text, id, verdict, sentence, advice): no run fails because of it.
  * REFUSES(text, id, errno, ...): BAD; a run fails with this errno, and nothing was changed.
- * FORBIDS(text, id, sentence): refuses a restore, unless it has --allow {allow}.
+ * FORBIDS(text, id, sentence): BAD; a restore is refused unless --allow {allow} is given.
  * DAMAGED(text, id, ...): BAD; the disk needs repair.
  *
  * {name} is the argument of that name, {remedy} the command. A part in brackets is left out if one

@@ -28,7 +28,7 @@ static const struct coffer_option rows[] = {
 	{0},
 };
 
-/* "/dev/vda2, 2026-03-01 12:00 UTC, coffer 0.1.0"; a file of cryptsetup's has no such record. */
+/* "/dev/vda2, 2026-03-01 12:00 UTC, coffer 0.1.0"; a file made by cryptsetup has no trailer. */
 static void show_origin(FILE *f, const struct coffer_backup_info *b)
 {
 	const time_t date = (time_t)b->date;

@@ -34,7 +34,7 @@ static int ask(void *userdata, enum coffer_ask why, uint8_t *buf, size_t size, s
 	const struct options *o = userdata;
 	const int n = coffer_read_key(&o->key, o->call.device, why, buf, size, e);
 
-	/* A key is in memory now, and soon a volume key in a cipher of libcrypto's. */
+	/* A key is in memory now, and soon a volume key in a cipher context of libcrypto. */
 	coffer_memory_lock();
 	return n;
 }

@@ -95,7 +95,7 @@ static int write_and_flush(struct coffer_dev *d, const struct coffer_record *rec
 }
 
 /* Records and image must be gone for good before the first step: the image would open the disk
- * with today's passphrase for ever, and the gap belongs to ciphertext from then on. The SAVE record
+ * with today's passphrase forever, and the gap belongs to ciphertext from then on. The SAVE record
  * means nothing beside a header; it goes because it holds a hash of what is encrypted now. */
 int coffer_place_erase(struct coffer_dev *d, const struct coffer_record *rec, struct coffer_err *e)
 {

@@ -403,7 +403,7 @@ static int follow(struct coffer_session *s, struct coffer_map_on_disk *f, struct
 }
 
 /* A placement that was interrupted while it erased its record may have left a part of the image,
- * whose keyslots would open the disk for ever. Without a map the first steps overwrite the gap;
+ * whose keyslots would open the disk forever. Without a map the first steps overwrite the gap;
  * with one they may pass it. Before the first commit it holds nothing that counts: the filesystem
  * ends below it, and no ciphertext is valid yet. */
 static int clear_gap(struct coffer_session *s, struct coffer_err *e)
