@@ -223,7 +223,8 @@ DAMAGED(REPAIR_SEGMENT_LOST, MOVED_SEGMENT_LOST,
 	"and no copy of the first bytes",
 	"copy the disk first; if that filesystem is not an old one, its checker may repair it "
 	"from the backup superblock")
-SAYS(REPAIR_CONTENT_UNKNOWN, CONTENT, NOTE, "unrecognized content: " COFFER_LOST_HEADER, NULL)
+SAYS(REPAIR_CONTENT_UNKNOWN, CONTENT, NOTE,
+	"unrecognized content: " COFFER_LOST_HEADER, "restore a backup: {remedy}")
 SAYS(REPAIR_CONTENT_SMALL, CONTENT, NOTE, "{device_size} is too small for a filesystem", NULL)
 SAYS(REPAIR_STALE_RECORD, STALE_RECORD, NOTE,
 	"a stale placement record at byte {offset}, after the filesystem's end: that placement "

@@ -170,13 +170,14 @@ static void diagnose_content(struct build *b)
 			COFFER_WITH(COFFER_ARG_TEXT("filesystem", coffer_fs_name(v->fs.kind)),
 				COFFER_ARG_NUMBER("offset", v->fs.mirror + v->fs.super)),
 			NULL);
-	else if (b->s->unknown_content)
-		find(b,
-			b->s->facts->device_size < COFFER_SUPERBLOCK_BYTES
-				? COFFER_TEXT_REPAIR_CONTENT_SMALL
-				: COFFER_TEXT_REPAIR_CONTENT_UNKNOWN,
+	else if (b->s->unknown_content && b->s->facts->device_size < COFFER_SUPERBLOCK_BYTES)
+		find(b, COFFER_TEXT_REPAIR_CONTENT_SMALL,
 			COFFER_WITH(COFFER_ARG_SIZE("device_size", b->s->facts->device_size)),
 			NULL);
+	else if (b->s->unknown_content)
+		find(b, COFFER_TEXT_REPAIR_CONTENT_UNKNOWN, NULL,
+			COFFER_RUN("coffer", "header", "restore", b->s->device,
+				"--header-backup-file", "FILE"));
 	if (v->has_stale_record) {
 		find(b, COFFER_TEXT_REPAIR_STALE_RECORD,
 			COFFER_WITH(COFFER_ARG_NUMBER("offset",
