@@ -21,6 +21,7 @@
 #include "luks2/header.h"
 #include "luks2/helper.h"
 #include "luks2/locks.h"
+#include "luks2/metadata.h"
 
 enum {
 	TRIES = 5
@@ -118,7 +119,7 @@ static int read_once(
 	if (r < 0 || !h)
 		return r;
 	copies = 2 * h->copy_size;
-	size = coffer_image_size(h->json, h->copy_size);
+	size = coffer_metadata_header_size(h->json, h->copy_size);
 	if (size == 0 || size > b->dev->size ||
 		coffer_areas_read(h->json, copies, size, &b->areas) < 0)
 		return coffer_err_needs_repair(

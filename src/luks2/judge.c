@@ -87,8 +87,9 @@ static int ask(struct coffer_judge *j, const struct coffer_luks2_copy *copy, str
 	if (r < 0)
 		return coffer_err_pass(e, r, &why);
 	ret->accepted = r > 0;
-	(void)snprintf(
-		ret->reason, sizeof(ret->reason), "%.*s", (int)sizeof(ret->reason) - 1, why.msg);
+	if (!ret->accepted)
+		(void)snprintf(ret->reason, sizeof(ret->reason), "refused by libcryptsetup: %.*s",
+			COFFER_LUKS2_REASON - 32, why.msg);
 	j->answers[j->n++ % ANSWERS] = *ret;
 	return 0;
 }

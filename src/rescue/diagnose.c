@@ -61,12 +61,6 @@ static void find(struct build *b, enum coffer_text t, const struct coffer_argume
 	b->r = b->r ? b->r : r;
 }
 
-static void set_id(struct build *b, enum coffer_finding_id id)
-{
-	if (b->r == 0)
-		b->l->items[b->l->n - 1].id = id;
-}
-
 /* No action is safe for the last finding. */
 static void block(struct build *b)
 {
@@ -118,7 +112,6 @@ static void diagnose_copies(struct build *b, bool recover)
 		return;
 	r = coffer_judge_copy(b->s->facts, !c->newest, NULL, b->l);
 	b->r = b->r ? b->r : r;
-	set_id(b, COFFER_FINDING_HEADER_COPIES);
 	if (recover)
 		act(b, COFFER_REPAIR_RECOVER_COPY);
 }
@@ -218,12 +211,12 @@ static void diagnose_plain(struct build *b)
 	if (b->s->plain_luks2 && b->s->facts->header.newest == 1)
 		find(b, COFFER_TEXT_REPAIR_SECOND_COPY, NULL,
 			COFFER_RUN("cryptsetup", "repair", b->s->device));
-	else if (b->s->plain_luks2)
-		find(b, COFFER_TEXT_CONTENT_NO_HEADER, NULL, NULL);
-	else
+	else if (!b->s->plain_luks2)
 		diagnose_content(b);
-	if (b->s->plain_luks2)
-		set_id(b, COFFER_FINDING_HEADER_COPIES);
+	else
+		find(b, COFFER_TEXT_REPAIR_NO_HEADER, NULL,
+			COFFER_RUN("coffer", "header", "restore", b->s->device,
+				"--header-backup-file", "FILE"));
 }
 
 /* --- begun --- */
