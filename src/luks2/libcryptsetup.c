@@ -277,25 +277,6 @@ static int load(int fd, struct log *log, struct crypt_device **ret, struct coffe
 	return 0;
 }
 
-/* Read the key of @slot, or with CRYPT_ANY_SLOT the volume key, into @key. */
-static int get_key(struct crypt_device *cd, int slot, const struct coffer_secret *passphrase,
-	struct coffer_secret *key, const struct log *log, struct coffer_err *e)
-{
-	size_t size = key->capacity;
-	const int r = crypt_volume_key_get(cd, slot, (char *)key->data, &size,
-		(const char *)passphrase->data, passphrase->size);
-
-	if (r == -EPERM || r == -ENOENT)
-		return coffer_err_id(e,
-			coffer_err_set(
-				e, EPERM, "no keyslot opens with this passphrase or key file"),
-			COFFER_FINDING_PASSPHRASE);
-	if (r < 0)
-		return complain(e, r, log, "read the volume key");
-	key->size = size;
-	return 0;
-}
-
 /* --- jobs of coffer-helper --- */
 
 int coffer_cryptsetup_judge(int fd, struct coffer_err *e)
@@ -314,10 +295,23 @@ int coffer_cryptsetup_open_slot(int fd, int slot, const struct coffer_secret *pa
 	struct coffer_secret *key, struct coffer_err *e)
 {
 	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
+	size_t size = key->capacity;
 	struct log log = {0};
-	const int r = load(fd, &log, &cd, e);
+	int r = load(fd, &log, &cd, e);
 
-	return r < 0 ? r : get_key(cd, slot, passphrase, key, &log, e);
+	if (r < 0)
+		return r;
+	r = crypt_volume_key_get(cd, slot, (char *)key->data, &size, (const char *)passphrase->data,
+		passphrase->size);
+	if (r == -EPERM || r == -ENOENT)
+		return coffer_err_id(e,
+			coffer_err_set(
+				e, EPERM, "no keyslot opens with this passphrase or key file"),
+			COFFER_FINDING_PASSPHRASE);
+	if (r < 0)
+		return complain(e, r, &log, "read the volume key");
+	key->size = size;
+	return 0;
 }
 
 int coffer_luks2_unlock(int fd, const struct coffer_secret *passphrase,

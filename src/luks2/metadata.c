@@ -209,7 +209,7 @@ static void check_reencryption(struct check *c, const char *name, struct json_ob
 	const char *type = coffer_json_string(coffer_json_object(slot, "area"), "type");
 
 	find_invalid(c, REENCRYPTION, is_one_of(type, types) ? NULL : "area.type");
-	if (c->version > 1 && !coffer_keyslot_only_digest(c->m->json, name))
+	if (c->version > 1 && !coffer_keyslot_digest(c->m->json, "keyslots", name))
 		find(c, REENCRYPTION, COFFER_TEXT_METADATA_REENCRYPTION_DIGEST, none, none,
 			COFFER_RUN("cryptsetup", "repair", c->m->device));
 }
