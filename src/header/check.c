@@ -18,18 +18,11 @@
 #include "luks2/header.h"
 #include "luks2/metadata.h"
 
-enum kind {
-	KIND_NONE,
-	KIND_LUKS1,
-	KIND_PARTIAL, /* coffer is placing the header, or undoing that */
-	KIND_LUKS2,
-};
-
 struct checker {
 	struct coffer_dev *dev;
 	struct coffer_header_report *report;
 	struct coffer_header_copies on_disk;
-	enum kind kind;
+	bool is_luks2;
 	bool truncated; /* an accepted copy describes more than there is */
 	int reference;	/* the copy that counts, or else one that is whole; -1: none */
 	uint64_t header_size, data_offset; /* as the reference says */
@@ -229,27 +222,6 @@ static int add_advice(struct checker *c)
 
 /* --- all of it --- */
 
-static int find_kind(struct checker *c)
-{
-	const struct coffer_luks2_copy *copy = c->on_disk.copy;
-	struct coffer_record t;
-	int r = -ENODATA;
-
-	if (copy[0].luks1) {
-		c->kind = KIND_LUKS1;
-		return 0;
-	}
-	if (!copy[0].magic)
-		r = coffer_transition_find(c->on_disk.data[0], &t);
-	if (r == -ENOMEM || r == -EIO)
-		return r;
-	if (r != -ENODATA) /* with any second copy */
-		c->kind = KIND_PARTIAL;
-	else
-		c->kind = copy[0].magic || copy[1].magic ? KIND_LUKS2 : KIND_NONE;
-	return 0;
-}
-
 static int check_luks2(struct checker *c)
 {
 	int r;
@@ -290,22 +262,25 @@ static void fill_copies(struct checker *c)
 
 static int check_all(struct checker *c)
 {
+	const struct coffer_luks2_copy *copy = c->on_disk.copy;
 	struct coffer_findings *l = &c->report->checks;
-	int r;
+	struct coffer_record t;
+	int r = -ENODATA;
 
-	r = find_kind(c);
-	if (r < 0)
+	if (!copy[0].magic)
+		r = coffer_transition_find(c->on_disk.data[0], &t);
+	if (r == -ENOMEM || r == -EIO)
 		return r;
-	if (c->kind == KIND_LUKS2)
+	c->is_luks2 = r == -ENODATA && !copy[0].luks1 && (copy[0].magic || copy[1].magic);
+	if (c->is_luks2)
 		r = check_luks2(c);
-	else if (c->kind == KIND_PARTIAL)
+	else if (r != -ENODATA) /* with any second copy */
 		r = coffer_findings_add(l, COFFER_TEXT_CHECK_PARTIAL, NULL,
 			COFFER_RUN("coffer", "status", c->dev->name));
 	else
 		r = coffer_findings_add(l,
-			c->kind == KIND_LUKS1 ? COFFER_TEXT_CHECK_LUKS1
-					      : COFFER_TEXT_CHECK_NO_HEADER,
-			NULL, NULL);
+			copy[0].luks1 ? COFFER_TEXT_CHECK_LUKS1 : COFFER_TEXT_CHECK_NO_HEADER, NULL,
+			NULL);
 	if (r == 0 && c->on_disk.unlocked)
 		r = coffer_findings_add(l, COFFER_TEXT_HEADER_UNLOCKED, NULL, NULL);
 	return r;
@@ -336,13 +311,9 @@ static int conclude(const struct checker *c, struct coffer_err *e)
 	const size_t bad = coffer_findings_count(l, COFFER_VERDICT_BAD);
 	const char *name = c->dev->name;
 
-	if (c->kind == KIND_PARTIAL)
-		return coffer_err_no(
-			e, ENOTSUP, "%s: the LUKS2 header is only partly placed", name);
-	if (c->kind != KIND_LUKS2)
-		return coffer_err_id(e,
-			coffer_err_no(e, ENOTSUP, "%s: no LUKS2 header found", name),
-			COFFER_FINDING_HEADER_PRIMARY);
+	if (!c->is_luks2)
+		return coffer_err_id(e, coffer_err_no(e, ENOTSUP, "%s: %s", name, l->items[0].text),
+			l->items[0].id);
 	if (c->report->counts < 0 && c->truncated)
 		return coffer_err_id(e,
 			coffer_err_needs_repair(e, EUCLEAN,
@@ -366,7 +337,7 @@ int coffer_header_checks(struct coffer_dev *dev, struct coffer_findings *ret, st
 	const int r = check(&c, e);
 
 	*ret = (struct coffer_findings){0};
-	if (r == 0 && c.kind == KIND_LUKS2) {
+	if (r == 0 && c.is_luks2) {
 		*ret = c.report->checks;
 		c.report->checks = (struct coffer_findings){0};
 	}
