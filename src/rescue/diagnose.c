@@ -128,7 +128,7 @@ static void note_reason(struct build *b, const char *why)
 
 bool coffer_lost_copy_is_ours(const struct coffer_lost_copy *l)
 {
-	return l->checked && !l->foreign && (l->empty || l->same > 0);
+	return !l->foreign && (l->empty || l->same > 0);
 }
 
 /* Is the second copy this disk's, and not part of a file? Then remains of the first one or zeros

@@ -78,7 +78,7 @@ static int read_place(struct coffer_disk *disk, const struct coffer_header *h,
 	struct coffer_lost_copy *ret, struct coffer_err *e)
 {
 	_cleanup_free_ uint8_t *now = coffer_dev_buffer(h->copy_size);
-	struct coffer_lost_copy l = {.checked = true};
+	struct coffer_lost_copy l = {0};
 	struct coffer_content content = {0};
 	int r;
 

@@ -147,13 +147,13 @@ static void first_lost(struct disk *d)
 	torn_copy(d, 0, false);
 	d->facts.kind = COFFER_LUKS2_ENCRYPTED;
 	d->plain_luks2 = true;
-	d->lost = (struct coffer_lost_copy){.checked = true, .same = 3};
+	d->lost = (struct coffer_lost_copy){.same = 3};
 }
 
 static void first_zeroed(struct disk *d)
 {
 	first_lost(d);
-	d->lost = (struct coffer_lost_copy){.checked = true, .empty = true};
+	d->lost = (struct coffer_lost_copy){.empty = true};
 }
 
 static void first_lost_converting(struct disk *d)
