@@ -26,7 +26,6 @@
 	X(HEADER_PRIMARY, "header-primary") \
 	X(HEADER_SECONDARY, "header-secondary") \
 	X(HEADER_COPIES, "header-copies") \
-	X(COPIES, "copies") \
 	X(METADATA, "metadata") \
 	X(JSON, "json") \
 	X(CONFIG, "config") \

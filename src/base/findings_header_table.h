@@ -5,72 +5,55 @@
 
 SAYS(HEADER_COPY, HEADER_PRIMARY, OK,
 	"{copy} header copy: intact, sequence number {sequence}", NULL)
-SAYS(HEADER_COPY_INVALID, HEADER_PRIMARY, BAD, "{copy} header copy: invalid ({reason})", NULL)
-SAYS(HEADER_COPIES, COPIES, OK, "both header copies are identical", NULL)
-SAYS(HEADER_COPIES_TWO_VOLUMES, COPIES, BAD,
-	"the header copies belong to two volumes, {first} and {second}", NULL)
-SAYS(HEADER_COPIES_OUT_OF_DATE, COPIES, BAD,
-	"the {copy} header copy is out of date: sequence number {sequence}, the other one "
-	"has {newest}", NULL)
-SAYS(HEADER_COPIES_DIFFER, COPIES, BAD,
-	"both header copies have sequence number {sequence}, but different {what}", NULL)
-SAYS(METADATA, METADATA, OK, "[{copy}: ]libcryptsetup accepts the metadata", NULL)
-SAYS(METADATA_REFUSED, METADATA, BAD,
-	"[{copy}: ]libcryptsetup refuses the metadata: {reason}", NULL)
-SAYS(METADATA_INVALID, KEYSLOT, BAD, "[{copy}: ]{object}: invalid {member}", NULL)
-SAYS(METADATA_UNKNOWN, KEYSLOT, NOTE, "[{copy}: ]{object}: unknown {member} '{value}'", NULL)
-SAYS(METADATA_MORE, KEYSLOT, BAD, "[{copy}: ]{count} more of this kind", NULL)
+SAYS(METADATA, METADATA, OK, "libcryptsetup accepts the metadata", NULL)
+SAYS(METADATA_INVALID, KEYSLOT, BAD, "{object}: invalid {member}", NULL)
+SAYS(METADATA_UNKNOWN, KEYSLOT, NOTE, "{object}: unknown {member} '{value}'", NULL)
+SAYS(METADATA_MORE, KEYSLOT, BAD, "{count} more of this kind", NULL)
 SAYS(METADATA_JSON_UNIQUE, JSON, OK, "no object has two members with the same name", NULL)
 SAYS(METADATA_JSON_DUPLICATE, JSON, BAD,
-	"[{copy}: ]an object has two members with the same name: cryptsetup uses the last one",
+	"an object has two members with the same name: cryptsetup uses the last one",
 	"any change by cryptsetup removes the other one: {remedy}")
 SAYS(METADATA_REQUIREMENTS, REQUIREMENT, OK, "all requirements are known", NULL)
 SAYS(METADATA_REQUIREMENT_KNOWN, REQUIREMENT, NOTE,
-	"[{copy}: ]requirement '{member}': {value}", NULL)
+	"requirement '{member}': {value}", NULL)
 SAYS(METADATA_REQUIREMENT_UNKNOWN, REQUIREMENT, BAD,
-	"[{copy}: ]unknown requirement '{member}'",
+	"unknown requirement '{member}'",
 	"use a newer cryptsetup with this volume")
 SAYS(METADATA_KEYSLOTS, KEYSLOT, OK, "all keyslots are valid", NULL)
 SAYS(METADATA_DIGESTS, DIGEST, OK, "all digests are valid", NULL)
 SAYS(METADATA_SEGMENTS, SEGMENT, OK, "all segments are valid and fit the device", NULL)
 SAYS(METADATA_SEGMENT_END, SEGMENT, BAD,
-	"[{copy}: ]{object}: needs {end}, but the device has {device_size}",
+	"{object}: needs {end}, but the device has {device_size}",
 	"enlarge the device to its old size")
 SAYS(METADATA_REENCRYPTION_NONE, REENCRYPTION, OK, "no reencryption is in progress", NULL)
 SAYS(METADATA_REENCRYPTION, REENCRYPTION, NOTE,
-	"[{copy}: ]a reencryption is in progress",
+	"a reencryption is in progress",
 	"for the next command, run {remedy}")
 SAYS(METADATA_REENCRYPTION_NO_DATA, REENCRYPTION, NOTE,
-	"[{copy}: ]a reencryption was in progress: its next step makes a backup worthless",
+	"a reencryption was in progress: its next step makes a backup worthless",
 	"back up the header again after the conversion")
 SAYS(METADATA_REENCRYPTION_OLD, REENCRYPTION, NOTE,
-	"[{copy}: ]a reencryption begun by cryptsetup 2.4.2 or older has no digest",
+	"a reencryption begun by cryptsetup 2.4.2 or older has no digest",
 	"newer versions resume it after {remedy}")
 SAYS(METADATA_REENCRYPTION_STEP, REENCRYPTION, NOTE,
-	"[{copy}: ]{object}: interrupted inside a step, or in progress now", NULL)
+	"{object}: interrupted inside a step, or in progress now", NULL)
 SAYS(METADATA_REENCRYPTION_DIGEST, REENCRYPTION, BAD,
-	"[{copy}: ]{object}: the reencryption must have exactly one digest",
+	"{object}: the reencryption must have exactly one digest",
 	"run {remedy}")
 SAYS(METADATA_REENCRYPTION_BACKUP, REENCRYPTION, BAD,
-	"[{copy}: ]{object}: belongs to a reencryption, but none is in progress", NULL)
+	"{object}: belongs to a reencryption, but none is in progress", NULL)
 SAYS(COPY_OTHER_VOLUME, HEADER_PRIMARY, BAD,
 	"{copy} header copy: intact, sequence number {sequence}, but of another volume than the "
-	"other one", NULL)
+	"other one",
+	"[if {uuid} is the right volume: rewrite both copies: {remedy}]")
 SAYS(COPY_OLD, HEADER_PRIMARY, BAD,
 	"{copy} header copy: out of date, sequence number {sequence}, the other one has {newest}",
 	"[run {remedy}]")
 SAYS(COPY_DIFFERS, HEADER_PRIMARY, BAD,
 	"{copy} header copy: intact, but different from the other one",
 	"[run {remedy}]")
-SAYS(COPY_REFUSED, HEADER_PRIMARY, BAD,
-	"{copy} header copy: refused by libcryptsetup; 'coffer header check' shows why",
-	"[run {remedy}]")
-SAYS(COPY_TORN, HEADER_PRIMARY, BAD,
-	"{copy} header copy: torn[ ({checksum} checksum is wrong)]",
-	"[run {remedy}]")
-SAYS(COPY_MISSING, HEADER_PRIMARY, BAD,
-	"{copy} header copy: missing[ at byte {offset}]",
-	"[run {remedy}]")
+SAYS(COPY_BAD, HEADER_PRIMARY, BAD, "{copy} header copy: {reason}", "[run {remedy}]")
+SAYS(COPY_MISSING, HEADER_PRIMARY, BAD, "{copy} header copy: missing", "[run {remedy}]")
 SAYS(COPY_REPLACED, HEADER_PRIMARY, BAD,
 	"{copy} header copy: missing, and other content is in its place",
 	"[run {remedy}; the disk may now be used for something else]")
@@ -93,9 +76,6 @@ SAYS(CHECK_SIGNATURE_INSIDE, SIGNATURE, BAD,
 	"and cryptsetup does not repair a torn header copy beside it",
 	"it is among keyslots or data: find out what it belongs to ('coffer verify' checks the "
 	"keyslots) before you erase it: {remedy}")
-SAYS(CHECK_COPIES_ADVICE, HEADER_COPIES, BAD,
-	NULL,
-	"[if {uuid} is the right volume, not {other}: ]rewrite both copies: {remedy}")
 SAYS(CHECK_BACKUP_DAMAGED, BACKUP, BAD, "{reason}", NULL)
 SAYS(CHECK_BACKUP_NEWER, BACKUP, UNCHECKED, "{reason}", NULL)
 SAYS(CHECK_FILE_ADVICE, BACKUP, BAD, NULL, "use another backup of the header")
@@ -120,7 +100,10 @@ REFUSES(RESTORE_BESIDE, CONTENT, EPERM,
 	"how to erase it")
 REFUSES(RESTORE_INSTEAD, CONTENT, EPERM,
 	"{content} in place of the first header copy: the backup may not belong here",
-	"run {remedy}; if that content is worthless, erase it first ('wipefs')")
+	"if that content is worthless, erase its signature first: {remedy}")
+REFUSES(RESTORE_UNFINISHED, CONTENT, EPERM,
+	"{content} in place of the first header copy: the backup may not belong here",
+	"run {remedy}")
 FORBIDS(RESTORE_CONVERSION_UNKNOWN, CONVERSION,
 	"the backup was made during a conversion: if a step was committed since, restoring it "
 	"destroys data")
@@ -142,13 +125,10 @@ REFUSES(RESTORE_TOO_SMALL, SPACE, EPERM,
 	"the header in the backup needs {needed} bytes, but the device has only {size}", NULL)
 FORBIDS(RESTORE_BEYOND_END, GEOMETRY,
 	"the volume of the backup ends at byte {end}, the device at byte {size}")
-FORBIDS(RESTORE_SHRUNK, GEOMETRY,
-	"the device had {backup} bytes when the backup was made, now it has {size}")
 SAYS(RESTORE_GROWN, GEOMETRY, NOTE,
 	"the device had {backup} bytes when the backup was made, now it has {size}", NULL)
 SAYS(RESTORE_SIZE_SAME, GEOMETRY, OK,
 	"the device has the same size as when the backup was made", NULL)
-SAYS(RESTORE_SIZE_UNKNOWN, GEOMETRY, UNCHECKED, "the size of the backup's device is unknown", NULL)
 FORBIDS(RESTORE_DETACHED, GEOMETRY,
 	"the data of the backup lies elsewhere: its header would overwrite what is on the device")
 FORBIDS(RESTORE_SEGMENTS_OTHER, GEOMETRY,
@@ -176,12 +156,8 @@ SAYS(RESTORE_SLOT_DAMAGED, KEYSLOT, NOTE,
 	"{keyslots}: damaged on the disk or in the backup; the bytes of the backup are written", NULL)
 FORBIDS(RESTORE_SLOT_UNKNOWN, KEYSLOT,
 	"{keyslots}: damaged on the disk or in the file, which has no checksum")
-SAYS(RESTORE_TOKENS, TOKEN, NOTE, "the tokens are replaced with those of the backup", NULL)
-SAYS(RESTORE_NAME, CONFIG, NOTE, "the {name} '{disk}' becomes '{backup}'", NULL)
-SAYS(RESTORE_FLAGS, CONFIG, NOTE,
-	"the activation flags (such as allow-discards) are replaced with those of the backup", NULL)
-SAYS(RESTORE_PRIORITY, CONFIG, NOTE,
-	"{keyslots}: the priority is replaced with that of the backup", NULL)
+SAYS(RESTORE_SETTINGS, CONFIG, NOTE,
+	"{settings}: replaced with those of the backup", NULL)
 SAYS(RESTORE_IN_USE, IN_USE, NOTE,
 	"in use by a mapping of the backup's volume, which stays open", NULL)
 REFUSES(RESTORE_IN_USE_LOST, IN_USE, EPERM,
@@ -194,7 +170,7 @@ REFUSES(RESTORE_FULL, SPACE, EPERM,
 	"the keyslots area is too full to write the backup's keyslots beside the present ones, "
 	"and overwriting them would leave a moment without any key",
 	"remove a keyslot: {remedy}")
-SAYS(REPAIR_COPY_LOST, HEADER_COPIES, BAD,
+SAYS(REPAIR_COPY_LOST, HEADER_PRIMARY, BAD,
 	"the first header copy is lost ({sectors} sectors of its metadata remain); the "
 	"second one is intact (sequence number {seqid})", NULL)
 SAYS(REPAIR_COPY_UNWRITTEN, HEADER_COPIES, BAD,
@@ -203,10 +179,14 @@ SAYS(REPAIR_COPY_UNWRITTEN, HEADER_COPIES, BAD,
 SAYS(REPAIR_KEYSLOT_TORN, KEYSLOT, BAD,
 	"a keyslot is torn, so no key opens the volume: cryptsetup was interrupted",
 	"copy the disk first; see docs/recovery.md")
-DAMAGED(REPAIR_SECOND_COPY, HEADER_COPIES,
+DAMAGED(REPAIR_SECOND_COPY, HEADER_PRIMARY,
 	"the first header copy is lost, the second one is intact",
 	"copy the disk first; if the second copy belongs to this disk, rewrite the first one from "
 	"it: {remedy}")
+DAMAGED(REPAIR_NO_HEADER, HEADER_COPIES,
+	"LUKS2 magic found, but neither header copy is intact",
+	"copy the disk first; restore a backup of the header: {remedy}; or, if the disk never held a "
+	"LUKS2 volume, erase the magic ('wipefs')")
 SAYS(REPAIR_SEGMENT_TORN, MOVED_SEGMENT_TORN, BAD,
 	"{sectors} sectors of the first {bytes} bytes were overwritten with a LUKS2 header "
 	"when cryptsetup was interrupted; the rest of the {filesystem} filesystem is intact", NULL)
@@ -223,7 +203,8 @@ DAMAGED(REPAIR_SEGMENT_LOST, MOVED_SEGMENT_LOST,
 	"and no copy of the first bytes",
 	"copy the disk first; if that filesystem is not an old one, its checker may repair it "
 	"from the backup superblock")
-SAYS(REPAIR_CONTENT_UNKNOWN, CONTENT, NOTE, "unrecognized content: " COFFER_LOST_HEADER, NULL)
+SAYS(REPAIR_CONTENT_UNKNOWN, CONTENT, NOTE,
+	"unrecognized content: " COFFER_LOST_HEADER, "restore a backup: {remedy}")
 SAYS(REPAIR_CONTENT_SMALL, CONTENT, NOTE, "{device_size} is too small for a filesystem", NULL)
 SAYS(REPAIR_STALE_RECORD, STALE_RECORD, NOTE,
 	"a stale placement record at byte {offset}, after the filesystem's end: that placement "

@@ -86,7 +86,7 @@ SAYS(VOLUME_KEY_INVALID, VOLUME_KEY, BAD, "the volume key is invalid: {reason}",
 SAYS(METADATA_UNCHECKED, METADATA, UNCHECKED, "{reason}", NULL)
 SAYS(METADATA_LUKS1, METADATA, UNCHECKED, "LUKS1 volume: coffer verifies LUKS2 only", NULL)
 SAYS(VOLUME_REFUSED, METADATA, BAD,
-	"{reason}",
+	"unusable header: {reason}",
 	"run {remedy}; if neither copy is usable, restore a backup of the header ('coffer header "
 	"restore')")
 SAYS(VOLUME, SEGMENT, OK, "the volume ({volume_size}) is within the device", NULL)

@@ -55,11 +55,12 @@ REFUSES(FILESYSTEM_UNKNOWN, FILESYSTEM, EMEDIUMTYPE,
 	"give its size with --device-size")
 REFUSES(FILESYSTEM_LOST, FILESYSTEM, EMEDIUMTYPE,
 	"unrecognized content: " COFFER_LOST_HEADER,
-	"otherwise give its size with --device-size")
+	"restore a backup: {remedy}; otherwise give its size with --device-size")
 SAYS(FILESYSTEM_GIVEN, FILESYSTEM, NOTE,
 	"unrecognized content[ ({signature})], {given_size} by --device-size", NULL)
 SAYS(FILESYSTEM_GIVEN_LOST, FILESYSTEM, NOTE,
-	"unrecognized content, {given_size} by --device-size: " COFFER_LOST_HEADER, NULL)
+	"unrecognized content, {given_size} by --device-size: " COFFER_LOST_HEADER,
+	"restore a backup: {remedy}")
 SAYS(SINGLE_DEVICE, SINGLE_DEVICE, OK, "the filesystem is on this device only", NULL)
 SAYS(SINGLE_DEVICE_UNKNOWN, SINGLE_DEVICE, UNCHECKED,
 	"unrecognized content may have parts on other devices", NULL)

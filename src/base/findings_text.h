@@ -5,8 +5,7 @@
 
 /* Of a disk with unrecognized content. */
 #define COFFER_LOST_HEADER                                                                         \
-	"if it was a LUKS2 volume, its header is lost and an encryption would destroy the data; "  \
-	"restore a backup with 'coffer header restore'"
+	"if it was a LUKS2 volume, its header is lost and an encryption would destroy the data"
 
 /* One for each row of the table. */
 enum coffer_text {

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -19,21 +20,22 @@ struct coffer_luks2_format coffer_new_header_format(
 	const uint64_t copy = shift >= (4 << 20) ? 65536 : 16384;
 	/* Half of S at most: the rest is for the used map of a conversion under way. */
 	const uint64_t keyslots = round_down_u64(min_u64(shift / 2, 8 << 20), COFFER_BLOCK);
-
-	return (struct coffer_luks2_format){
+	struct coffer_luks2_format f = {
 		.cipher = o->cipher ? o->cipher : COFFER_CIPHER,
 		.key_size = (o->key_size ? o->key_size : 512) / 8,
-		.hash = o->hash,
-		.pbkdf = o->pbkdf,
 		.pbkdf_memory = o->pbkdf_memory,
 		.pbkdf_parallel = o->pbkdf_parallel,
 		.pbkdf_iterations = o->pbkdf_iterations,
 		.iter_time = o->iter_time,
-		.uuid = o->uuid,
-		.label = o->label,
 		.metadata_size = o->metadata_size ? o->metadata_size : copy,
 		.keyslots_size = o->keyslots_size ? o->keyslots_size : keyslots,
 	};
+
+	(void)snprintf(f.hash, sizeof(f.hash), "%s", o->hash ? o->hash : "");
+	(void)snprintf(f.pbkdf, sizeof(f.pbkdf), "%s", o->pbkdf ? o->pbkdf : "");
+	(void)snprintf(f.uuid, sizeof(f.uuid), "%s", o->uuid ? o->uuid : "");
+	(void)snprintf(f.label, sizeof(f.label), "%s", o->label ? o->label : "");
+	return f;
 }
 
 int coffer_new_header_check(
@@ -46,13 +48,12 @@ int coffer_new_header_check(
 		return coffer_err_refuse(
 			e, EINVAL, "--key-size %" PRIu32 " is not 256 or 512", f->key_size * 8);
 	/* The header's digests must be such that a resume can check them: 20 bytes at least. */
-	if (f->hash && coffer_digest_size(f->hash) < 20)
+	if (f->hash[0] && coffer_digest_size(f->hash) < 20)
 		return coffer_err_advise(e,
 			coffer_err_refuse(e, EOPNOTSUPP, "--hash '%s' cannot be used", f->hash),
 			"use sha256 or sha512");
-	if (f->label && strlen(f->label) > 47)
-		return coffer_err_refuse(
-			e, EINVAL, "--label has %zu bytes, but LUKS2 allows 47", strlen(f->label));
+	if (strlen(f->label) > 47)
+		return coffer_err_refuse(e, EINVAL, "--label has more than 47 bytes");
 	if (f->metadata_size > shift / 2 || f->keyslots_size > shift ||
 		2 * f->metadata_size + f->keyslots_size > shift)
 		return coffer_err_advise(e,

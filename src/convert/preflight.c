@@ -84,7 +84,9 @@ static int check_unknown(
 		     : coffer_findings_add(l, texts[p->o->device_size > 0][lost],
 			       COFFER_WITH(COFFER_ARG_TEXT("signature", p->content.type),
 				       COFFER_ARG_SIZE("given_size", p->o->device_size)),
-			       NULL);
+			       lost ? COFFER_RUN("coffer", "header", "restore", p->dev->name,
+					      "--header-backup-file", "FILE")
+				    : NULL);
 }
 
 /* A filesystem that both libblkid and the reader know, or an explicit size. */

@@ -21,6 +21,7 @@
 #include "luks2/header.h"
 #include "luks2/helper.h"
 #include "luks2/locks.h"
+#include "luks2/metadata.h"
 
 enum {
 	TRIES = 5
@@ -30,6 +31,7 @@ int coffer_image_accepted(
 	const uint8_t *image, uint64_t size, const struct coffer_stop *stop, struct coffer_err *e)
 {
 	_cleanup_close_ int fd = -1;
+	struct coffer_err why = {0};
 	int r;
 
 	r = coffer_memfd("coffer-backup", size, &fd, e);
@@ -37,12 +39,17 @@ int coffer_image_accepted(
 		return r;
 	if (pwrite(fd, image, size, 0) != (ssize_t)size)
 		return coffer_err_set(e, EIO, "copy the header to memory");
-	r = coffer_luks2_accepts(fd, stop, e);
-	if (r == -EINTR) {
-		(void)coffer_err_set(e, EINTR, "interrupted; nothing was written");
-		coffer_err_outcome(e, COFFER_INTERRUPTED);
-	}
-	return r < 0 && r != -EINTR && r != -EIO && r != -ENOMEM && r != -ECOMM ? -EBADMSG : r;
+	r = coffer_luks2_judge(fd, stop, &why);
+	if (r > 0)
+		return 0;
+	if (r == 0)
+		return coffer_err_set(
+			e, EBADMSG, "libcryptsetup refuses the LUKS2 header: %s", why.msg);
+	if (r != -EINTR)
+		return coffer_err_pass(e, r, &why);
+	(void)coffer_err_set(e, EINTR, "interrupted; nothing was written");
+	coffer_err_outcome(e, COFFER_INTERRUPTED);
+	return r;
 }
 
 /* --- reading --- */
@@ -112,7 +119,7 @@ static int read_once(
 	if (r < 0 || !h)
 		return r;
 	copies = 2 * h->copy_size;
-	size = coffer_image_size(h->json, h->copy_size);
+	size = coffer_metadata_header_size(h->json, h->copy_size);
 	if (size == 0 || size > b->dev->size ||
 		coffer_areas_read(h->json, copies, size, &b->areas) < 0)
 		return coffer_err_needs_repair(

@@ -96,13 +96,6 @@ bool coffer_areas_touch(const struct coffer_areas *l, uint64_t offset, uint64_t 
 	return false;
 }
 
-uint64_t coffer_image_size(struct json_object *json, uint64_t copy_size)
-{
-	const uint64_t size = coffer_metadata_header_size(json, copy_size);
-
-	return copy_size <= COFFER_LUKS2_MAX_COPY && size % COFFER_BLOCK == 0 ? size : 0;
-}
-
 static int lowest_offset(const char *name, struct json_object *value, void *arg)
 {
 	uint64_t *lowest = arg, offset;
@@ -252,44 +245,25 @@ static int read_trailer(
 
 /* Read both copies, which must be equal. */
 static int read_copies(
-	const uint8_t *file, uint64_t n, struct coffer_backup *b, struct coffer_err *e)
+	const uint8_t *file, uint64_t n, struct coffer_luks2_copy c[2], struct coffer_err *e)
 {
-	static const char *const torn[] = {
-		"the first header copy is torn", "the second header copy is torn"};
-	struct coffer_luks2_bin bin[2];
-	const char *text[2];
-	size_t size[2];
-	uint64_t at = 0;
-	int r;
+	for (int i = 0; i < 2; i++) {
+		int r;
 
-	if (coffer_luks2_bin_read(file, 0, &bin[0]) < 0)
-		return b->info.sealed || !coffer_luks2_magic(file, false)
-			       ? coffer_err_set(e, ENODATA, "not a backup of a LUKS2 header")
-			       : damaged(e, torn[0]);
-	for (int i = 0; i < 2; i++, at = bin[0].copy_size) {
-		if (at + bin[0].copy_size > n)
+		c[i].offset = i ? c[0].bin.copy_size : 0;
+		if (c[i].offset + COFFER_LUKS2_BIN > n)
 			return damaged(e, "its end is missing");
-		if (coffer_luks2_bin_read(file + at, at, &bin[i]) < 0 ||
-			bin[i].copy_size != bin[0].copy_size)
-			return damaged(e, torn[i]);
-		r = coffer_luks2_copy_check(file + at, &bin[i], &text[i], &size[i]);
-		if (r == -ENOMEM || r == -EIO)
-			return failed(e, r);
+		r = coffer_luks2_copy_judge(file + c[i].offset, n - c[i].offset, &c[i]);
 		if (r < 0)
-			return damaged(e, torn[i]);
+			return failed(e, r);
+		if (i == 0 && (!c[i].magic || c[i].luks1))
+			return coffer_err_set(e, ENODATA, "not a backup of a LUKS2 header");
+		if (!c[i].whole)
+			return coffer_err_set(e, EBADMSG,
+				"the backup is damaged: its %s header copy is %s",
+				i ? "second" : "first", c[i].magic ? c[i].reason : "missing");
 	}
-	if (bin[0].seqid != bin[1].seqid || strcmp(bin[0].uuid, bin[1].uuid) != 0 ||
-		size[0] != size[1] || memcmp(text[0], text[1], size[0]) != 0)
-		return damaged(e, "its two header copies differ");
-	r = coffer_json_parse(text[0], size[0], &b->json);
-	if (r == -ENOMEM)
-		return failed(e, r);
-	if (r < 0)
-		return damaged(e, "its metadata is not valid JSON");
-	b->info.seqid = bin[0].seqid;
-	b->copy_size = bin[0].copy_size;
-	memcpy(b->info.uuid, bin[0].uuid, sizeof(b->info.uuid));
-	return 0;
+	return coffer_luks2_copies_agree(c) ? 0 : damaged(e, "its two header copies differ");
 }
 
 /* Refuse a header that would open nothing. If only one of several keyslots is invalid, or a
@@ -298,13 +272,8 @@ static int read_copies(
 static int check_metadata(const struct coffer_backup *b, struct coffer_err *e)
 {
 	const char *text = (const char *)b->image + COFFER_LUKS2_BIN;
-	const struct coffer_metadata m = {.json = b->json,
-		.text = text,
-		.text_size = strlen(text),
-		.accepted = true,
-		.device = "",
-		.copy = "",
-		.only_bad = true};
+	const struct coffer_metadata m = {
+		.json = b->json, .text = text, .text_size = strlen(text), .device = ""};
 	_cleanup_(coffer_findings_free) struct coffer_findings found = {0};
 	const int r = coffer_metadata_check(&m, &found);
 
@@ -330,7 +299,7 @@ static int check_header(
 	r = check_metadata(b, e);
 	if (r < 0)
 		return r;
-	i->image_size = coffer_image_size(b->json, b->copy_size);
+	i->image_size = coffer_metadata_header_size(b->json, b->copy_size);
 	if (i->image_size == 0 ||
 		coffer_areas_read(b->json, 2 * b->copy_size, i->image_size, &b->areas) < 0)
 		return coffer_err_set(
@@ -338,7 +307,7 @@ static int check_header(
 	if (n < i->image_size)
 		return damaged(e, "its end is missing");
 	if (n != i->image_size + (i->sealed ? COFFER_TRAILER_SIZE : 0))
-		return damaged(e, "it is longer than its header");
+		return damaged(e, "what follows its header is not a valid trailer");
 	if (coffer_backup_read_conversion(b->json, i, &why) < 0)
 		return coffer_err_set(
 			e, EBADMSG, "the backup's metadata contradicts itself: %s", why.msg);
@@ -354,6 +323,7 @@ int coffer_backup_read(
 	const uint8_t *file, uint64_t n, struct coffer_backup *ret, struct coffer_err *e)
 {
 	struct coffer_backup b = {.image = file};
+	struct coffer_luks2_copy c[2] = {0};
 	struct coffer_trailer t = {0};
 	int r;
 
@@ -363,7 +333,12 @@ int coffer_backup_read(
 	r = read_trailer(file, n, &t, e);
 	b.info = t.info;
 	if (r == 0)
-		r = read_copies(file, n, &b, e);
+		r = read_copies(file, n, c, e);
+	b.info.seqid = c[0].bin.seqid;
+	b.copy_size = c[0].bin.copy_size;
+	memcpy(b.info.uuid, c[0].bin.uuid, sizeof(b.info.uuid));
+	b.json = c[0].json;
+	coffer_json_free(c[1].json);
 	if (r == 0)
 		r = check_header(&t, n, &b, e);
 	if (r < 0) {

@@ -39,9 +39,6 @@ int coffer_areas_read(
 /* Does [offset, offset + size) touch one of them? */
 bool coffer_areas_touch(const struct coffer_areas *l, uint64_t offset, uint64_t size);
 
-/* Bytes of both header copies and the keyslots area; 0: impossible. */
-uint64_t coffer_image_size(struct json_object *json, uint64_t copy_size);
-
 /* Where the data of the volume begin; 0: elsewhere, or unknown. */
 uint64_t coffer_data_offset(struct json_object *json);
 

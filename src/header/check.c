@@ -15,24 +15,16 @@
 #include "fs/signatures.h"
 #include "header/backup_file.h"
 #include "header/judge_copies.h"
-#include "luks2/header_read.h"
+#include "luks2/header.h"
 #include "luks2/metadata.h"
-
-enum kind {
-	KIND_NONE,
-	KIND_LUKS1,
-	KIND_PARTIAL, /* coffer is placing the header, or undoing that */
-	KIND_LUKS2,
-};
 
 struct checker {
 	struct coffer_dev *dev;
 	struct coffer_header_report *report;
 	struct coffer_header_copies on_disk;
-	enum kind kind;
+	bool is_luks2;
 	bool truncated; /* an accepted copy describes more than there is */
 	int reference;	/* the copy that counts, or else one that is whole; -1: none */
-	size_t judged;	/* findings of the reference, or of both copies; the rest is the other's */
 	uint64_t header_size, data_offset; /* as the reference says */
 };
 
@@ -46,19 +38,6 @@ void coffer_header_report_free(struct coffer_header_report *r)
 }
 
 /* --- which copy counts --- */
-
-static bool both_whole(const struct checker *c)
-{
-	return c->on_disk.copy[0].whole && c->on_disk.copy[1].whole;
-}
-
-static bool have_same_metadata(const struct checker *c)
-{
-	const struct coffer_luks2_copy *a = &c->on_disk.copy[0], *b = &c->on_disk.copy[1];
-
-	return both_whole(c) && a->text_size == b->text_size &&
-	       a->bin.copy_size == b->bin.copy_size && memcmp(a->text, b->text, a->text_size) == 0;
-}
 
 static uint64_t header_size(const struct coffer_luks2_copy *copy)
 {
@@ -95,39 +74,37 @@ static void choose_copy(struct checker *c)
 /* --- checks --- */
 
 /* Does coffer's trailer, or a part of it, follow the header? Then the file is a backup, and a
- * restore must accept it. */
+ * restore must accept it. Without the trailer's magic its length decides: cryptsetup's file ends
+ * with the header, and an image has more data. */
 static int check_backup(struct checker *c)
 {
-	const uint64_t size = c->dev->size;
+	const uint64_t size = c->dev->size, header = c->header_size;
 	_cleanup_free_ uint8_t *file = NULL;
-	uint8_t block[COFFER_TRAILER_SIZE] = {0};
-	struct coffer_trailer trailer;
+	uint8_t block[COFFER_TRAILER_SIZE];
 	struct coffer_backup backup = {0};
+	struct coffer_trailer trailer;
 	struct coffer_err why = {0};
-	int r;
+	int r = 0;
 
-	if (c->dev->is_block || c->header_size == 0 || size <= c->header_size ||
+	if (c->dev->is_block || header == 0 || size <= header ||
 		size > COFFER_MAX_HEADER_IMAGE + COFFER_TRAILER_SIZE)
 		return 0;
-	r = coffer_dev_read(
-		c->dev, block, min_u64(sizeof(block), size - c->header_size), c->header_size, &why);
-	if (r == 0)
-		r = coffer_trailer_decode(block, &trailer);
-	if (r == -ENODATA)
-		return 0;
-	if (r < 0 && r != -EBADMSG && r != -EOPNOTSUPP)
-		return r;
-	c->report->only_header = true;
+	if (size > header + sizeof(block)) {
+		r = coffer_dev_read(c->dev, block, sizeof(block), header, &why);
+		if (r == 0 && coffer_trailer_decode(block, &trailer) == -ENODATA)
+			return 0;
+	}
 	file = malloc(size);
 	if (!file)
 		return -ENOMEM;
-	r = coffer_dev_read(c->dev, file, size, 0, &why);
-	if (r < 0)
-		return r;
-	r = coffer_backup_read(file, size, &backup, &why);
+	if (r == 0)
+		r = coffer_dev_read(c->dev, file, size, 0, &why);
+	if (r == 0)
+		r = coffer_backup_read(file, size, &backup, &why);
 	coffer_backup_reset(&backup);
-	if (r == -ENOMEM || r == -EIO)
+	if (r < 0 && r != -EBADMSG && r != -ENODATA && r != -EOPNOTSUPP)
 		return r;
+	c->report->only_header = true;
 	return coffer_findings_add(&c->report->checks,
 		r == 0		   ? COFFER_TEXT_RESTORE_SEALED
 		: r == -EOPNOTSUPP ? COFFER_TEXT_CHECK_BACKUP_NEWER
@@ -137,35 +114,26 @@ static int check_backup(struct checker *c)
 
 static int check_copies(struct checker *c)
 {
-	struct coffer_findings *l = &c->report->checks;
-	int r = 0;
+	struct coffer_facts f = {
+		.block_0_is_empty = bytes_are_zero(c->on_disk.data[0], COFFER_BLOCK),
+		.block_0_is_ours = c->on_disk.copy[0].magic};
 
-	for (int i = 0; i < 2 && r == 0; i++) {
-		struct coffer_luks2_copy again = {.offset = c->on_disk.copy[i].offset};
-
-		r = coffer_luks2_copy_judge(c->on_disk.data[i], c->on_disk.n[i], &again, l);
-		coffer_luks2_copy_reset(&again);
-	}
-	return r < 0 ? r : coffer_luks2_compare(c->on_disk.copy, l);
+	coffer_copies_judge(c->on_disk.copy, &f.header);
+	return coffer_judge_copies(&f, c->dev->name, &c->report->checks);
 }
 
-static int check_metadata(struct checker *c, int i, bool only_bad)
+static int check_metadata(struct checker *c)
 {
-	static const char *const names[] = {"first header copy", "second header copy"};
-	const struct coffer_luks2_copy *copy = &c->on_disk.copy[i];
+	const struct coffer_luks2_copy *copy = &c->on_disk.copy[c->reference];
 	const struct coffer_metadata m = {
 		.json = copy->json,
 		.text = copy->text,
 		.text_size = copy->text_size,
-		.accepted = copy->accepted,
-		.reason = copy->reason,
 		.device_size = c->report->only_header ? 0 : c->dev->size,
 		.device = c->dev->name,
-		.copy = both_whole(c) && !have_same_metadata(c) ? names[i] : "",
-		.only_bad = only_bad,
 	};
 
-	return copy->whole ? coffer_metadata_check(&m, &c->report->checks) : 0;
+	return copy->accepted ? coffer_metadata_check(&m, &c->report->checks) : 0;
 }
 
 static int check_size(struct checker *c)
@@ -216,52 +184,16 @@ static int check_signatures(struct checker *c)
 /* --- advice --- */
 
 /* Give @k the advice of the sentence @t. */
-static int advise(struct coffer_finding *k, enum coffer_text t,
-	const struct coffer_argument *arguments, const char *const *remedy)
+static int advise(struct coffer_finding *k, enum coffer_text t, const char *const *remedy)
 {
 	_cleanup_finding_ struct coffer_finding f = {0};
-	const int r = coffer_finding_make(&f, t, arguments, remedy);
+	const int r = coffer_finding_make(&f, t, NULL, remedy);
 
 	if (r < 0)
 		return r;
 	memcpy(k->advice, f.advice, sizeof(k->advice));
 	k->remedy = TAKE_PTR(f.remedy);
 	return 0;
-}
-
-/* How to recover the copy that does not count. */
-static int advise_copy(struct checker *c, struct coffer_finding *k)
-{
-	const int counts = c->report->counts;
-	const struct coffer_luks2_copy *copy = c->on_disk.copy, *other = &copy[!counts];
-	const bool other_usable = c->report->copies[!counts].usable;
-	const bool same = have_same_metadata(c);
-	const char *device = c->dev->name;
-	const bool two = other->bin.uuid[0] && !(other_usable && same) &&
-			 strcmp(other->bin.uuid, copy[counts].bin.uuid) != 0;
-	const struct coffer_argument *uuids =
-		two ? COFFER_WITH(COFFER_ARG_TEXT("uuid", copy[counts].bin.uuid),
-			      COFFER_ARG_TEXT("other", other->bin.uuid))
-		    : NULL;
-
-	/* Of equal sequence numbers cryptsetup uses the first copy, and repairs nothing. */
-	if (other_usable && other->bin.seqid == copy[counts].bin.seqid && (two || same))
-		return advise(k, COFFER_TEXT_CHECK_COPIES_ADVICE, uuids,
-			COFFER_RUN("cryptsetup", "config", device, "--label", "LABEL",
-				"--subsystem", "NAME"));
-	if (two)
-		return advise(k, COFFER_TEXT_CHECK_COPIES_ADVICE, uuids,
-			COFFER_RUN("cryptsetup", "repair", device));
-	return advise(k,
-		coffer_copy_missing(
-			!copy[0].magic && !bytes_are_zero(c->on_disk.data[0], COFFER_BLOCK)),
-		NULL, COFFER_RUN("coffer", "repair", "--dry-run", device));
-}
-
-static bool is_of_a_copy(enum coffer_finding_id id)
-{
-	return id == COFFER_FINDING_HEADER_PRIMARY || id == COFFER_FINDING_HEADER_SECONDARY ||
-	       id == COFFER_FINDING_COPIES || id == COFFER_FINDING_SIGNATURE;
 }
 
 /* For each BAD finding that has none. */
@@ -275,12 +207,13 @@ static int add_advice(struct checker *c)
 
 		if (k->verdict != COFFER_VERDICT_BAD || k->advice[0])
 			continue;
-		if (c->report->counts >= 0 && (i >= c->judged || is_of_a_copy(k->id)))
-			r = advise_copy(c, k);
+		if (c->report->counts >= 0 && k->id == COFFER_FINDING_SIGNATURE)
+			r = advise(k, COFFER_TEXT_COPY_BAD,
+				COFFER_RUN("coffer", "repair", "--dry-run", c->dev->name));
 		else if (c->report->only_header && !c->dev->is_block)
-			r = advise(k, COFFER_TEXT_CHECK_FILE_ADVICE, NULL, NULL);
+			r = advise(k, COFFER_TEXT_CHECK_FILE_ADVICE, NULL);
 		else
-			r = advise(k, COFFER_TEXT_CHECK_RESTORE_ADVICE, NULL,
+			r = advise(k, COFFER_TEXT_CHECK_RESTORE_ADVICE,
 				COFFER_RUN("coffer", "header", "restore", c->dev->name,
 					"--header-backup-file", "FILE"));
 	}
@@ -288,27 +221,6 @@ static int add_advice(struct checker *c)
 }
 
 /* --- all of it --- */
-
-static int find_kind(struct checker *c)
-{
-	const struct coffer_luks2_copy *copy = c->on_disk.copy;
-	struct coffer_record t;
-	int r = -ENODATA;
-
-	if (copy[0].luks1) {
-		c->kind = KIND_LUKS1;
-		return 0;
-	}
-	if (!copy[0].magic)
-		r = coffer_transition_find(c->on_disk.data[0], &t);
-	if (r == -ENOMEM || r == -EIO)
-		return r;
-	if (r != -ENODATA) /* with any second copy */
-		c->kind = KIND_PARTIAL;
-	else
-		c->kind = copy[0].magic || copy[1].magic ? KIND_LUKS2 : KIND_NONE;
-	return 0;
-}
 
 static int check_luks2(struct checker *c)
 {
@@ -319,12 +231,9 @@ static int check_luks2(struct checker *c)
 	if (r == 0)
 		r = check_copies(c);
 	if (r == 0 && c->reference >= 0)
-		r = check_metadata(c, c->reference, false);
+		r = check_metadata(c);
 	if (r == 0 && c->reference >= 0)
 		r = check_size(c);
-	c->judged = c->report->checks.n;
-	if (r == 0 && c->reference >= 0 && !have_same_metadata(c))
-		r = check_metadata(c, !c->reference, true);
 	if (r == 0)
 		r = check_signatures(c);
 	return r < 0 ? r : add_advice(c);
@@ -353,22 +262,25 @@ static void fill_copies(struct checker *c)
 
 static int check_all(struct checker *c)
 {
+	const struct coffer_luks2_copy *copy = c->on_disk.copy;
 	struct coffer_findings *l = &c->report->checks;
-	int r;
+	struct coffer_record t;
+	int r = -ENODATA;
 
-	r = find_kind(c);
-	if (r < 0)
+	if (!copy[0].magic)
+		r = coffer_transition_find(c->on_disk.data[0], &t);
+	if (r == -ENOMEM || r == -EIO)
 		return r;
-	if (c->kind == KIND_LUKS2)
+	c->is_luks2 = r == -ENODATA && !copy[0].luks1 && (copy[0].magic || copy[1].magic);
+	if (c->is_luks2)
 		r = check_luks2(c);
-	else if (c->kind == KIND_PARTIAL)
+	else if (r != -ENODATA) /* with any second copy */
 		r = coffer_findings_add(l, COFFER_TEXT_CHECK_PARTIAL, NULL,
 			COFFER_RUN("coffer", "status", c->dev->name));
 	else
 		r = coffer_findings_add(l,
-			c->kind == KIND_LUKS1 ? COFFER_TEXT_CHECK_LUKS1
-					      : COFFER_TEXT_CHECK_NO_HEADER,
-			NULL, NULL);
+			copy[0].luks1 ? COFFER_TEXT_CHECK_LUKS1 : COFFER_TEXT_CHECK_NO_HEADER, NULL,
+			NULL);
 	if (r == 0 && c->on_disk.unlocked)
 		r = coffer_findings_add(l, COFFER_TEXT_HEADER_UNLOCKED, NULL, NULL);
 	return r;
@@ -385,7 +297,7 @@ static int check(struct checker *c, struct coffer_err *e)
 		return coffer_err_errno(e, ENOMEM, "check the LUKS2 header of %s", c->dev->name);
 	c->report->size = c->dev->size;
 	c->report->is_block = c->dev->is_block;
-	r = coffer_header_copies_read_locked(c->dev, &c->on_disk, e);
+	r = coffer_header_copies_read(c->dev, &c->on_disk, e);
 	if (r < 0)
 		return r;
 	fill_copies(c);
@@ -399,13 +311,9 @@ static int conclude(const struct checker *c, struct coffer_err *e)
 	const size_t bad = coffer_findings_count(l, COFFER_VERDICT_BAD);
 	const char *name = c->dev->name;
 
-	if (c->kind == KIND_PARTIAL)
-		return coffer_err_no(
-			e, ENOTSUP, "%s: the LUKS2 header is only partly placed", name);
-	if (c->kind != KIND_LUKS2)
-		return coffer_err_id(e,
-			coffer_err_no(e, ENOTSUP, "%s: no LUKS2 header found", name),
-			COFFER_FINDING_HEADER_PRIMARY);
+	if (!c->is_luks2)
+		return coffer_err_id(e, coffer_err_no(e, ENOTSUP, "%s: %s", name, l->items[0].text),
+			l->items[0].id);
 	if (c->report->counts < 0 && c->truncated)
 		return coffer_err_id(e,
 			coffer_err_needs_repair(e, EUCLEAN,
@@ -429,7 +337,7 @@ int coffer_header_checks(struct coffer_dev *dev, struct coffer_findings *ret, st
 	const int r = check(&c, e);
 
 	*ret = (struct coffer_findings){0};
-	if (r == 0 && c.kind == KIND_LUKS2) {
+	if (r == 0 && c.is_luks2) {
 		*ret = c.report->checks;
 		c.report->checks = (struct coffer_findings){0};
 	}

@@ -12,26 +12,30 @@ static enum coffer_text choose(const struct coffer_facts *f, int i)
 		return COFFER_TEXT_HEADER_COPY;
 	if (c->whole)
 		return c->seqid < other->seqid ? COFFER_TEXT_COPY_OLD : COFFER_TEXT_COPY_DIFFERS;
-	if (c->refused)
-		return COFFER_TEXT_COPY_REFUSED;
-	if (c->magic)
-		return COFFER_TEXT_COPY_TORN;
-	return coffer_copy_missing(i == 0 && !f->block_0_is_ours && !f->block_0_is_empty);
+	if (c->magic || c->reason[0])
+		return COFFER_TEXT_COPY_BAD;
+	return i == 0 && !f->block_0_is_ours && !f->block_0_is_empty ? COFFER_TEXT_COPY_REPLACED
+								     : COFFER_TEXT_COPY_MISSING;
 }
 
 int coffer_judge_copy(
 	const struct coffer_facts *f, int i, const char *device, struct coffer_findings *l)
 {
-	const bool advise = device && f->header.newest >= 0 && !f->header.two_volumes;
+	const struct coffer_copy_facts *c = &f->header.copy[i], *other = &f->header.copy[!i];
 	const enum coffer_text t = choose(f, i);
-	const int r = coffer_findings_add(l, t,
-		COFFER_WITH(COFFER_ARG_TEXT("copy", i ? "second" : "first"),
-			COFFER_ARG_NUMBER("sequence", f->header.copy[i].seqid),
-			COFFER_ARG_NUMBER("newest", f->header.copy[!i].seqid)),
-		advise && t != COFFER_TEXT_HEADER_COPY
-			? COFFER_RUN("coffer", "repair", "--dry-run", device)
-			: NULL);
+	int r;
 
+	r = coffer_findings_add(l, t,
+		COFFER_WITH(COFFER_ARG_TEXT("copy", i ? "second" : "first"),
+			COFFER_ARG_NUMBER("sequence", c->seqid),
+			COFFER_ARG_NUMBER("newest", other->seqid),
+			COFFER_ARG_TEXT("reason", c->reason),
+			COFFER_ARG_TEXT("uuid", f->header.uuid)),
+		!device || f->header.newest < 0 || t == COFFER_TEXT_HEADER_COPY ? NULL
+		: t != COFFER_TEXT_COPY_OTHER_VOLUME
+			? COFFER_RUN("coffer", "repair", "--dry-run", device)
+		: c->seqid != other->seqid ? COFFER_RUN("cryptsetup", "repair", device)
+					   : NULL);
 	if (r == 0)
 		l->items[l->n - 1].id =
 			i ? COFFER_FINDING_HEADER_SECONDARY : COFFER_FINDING_HEADER_PRIMARY;

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "luks2/copy.h"
 #include "luks2/keyslots.h"
+#include "luks2/metadata.h"
 
 #define ALLOW(word)	    COFFER_ARG_TEXT("allow", word)
 #define NUMBER(name, value) COFFER_ARG_NUMBER(name, value)
@@ -146,10 +147,13 @@ static int judge_content(const struct coffer_restore_facts *f, struct coffer_fin
 	if (!f->content[0])
 		return 0;
 	return coffer_findings_add(l,
-		f->beside ? COFFER_TEXT_RESTORE_BESIDE : COFFER_TEXT_RESTORE_INSTEAD,
+		f->beside	? COFFER_TEXT_RESTORE_BESIDE
+		: f->unfinished ? COFFER_TEXT_RESTORE_UNFINISHED
+				: COFFER_TEXT_RESTORE_INSTEAD,
 		COFFER_WITH(TEXT("content", f->content)),
-		f->beside ? COFFER_RUN("coffer", "header", "check", f->device)
-			  : COFFER_RUN("coffer", "repair", "--dry-run", f->device));
+		f->beside	? COFFER_RUN("coffer", "header", "check", f->device)
+		: f->unfinished ? COFFER_RUN("coffer", "repair", "--dry-run", f->device)
+				: COFFER_RUN("wipefs", "--all", "--backup", f->device));
 }
 
 /* Two points of a conversion are never compatible: each commit outdates the one before. */
@@ -209,6 +213,8 @@ static int judge_size(const struct coffer_restore_facts *f, struct coffer_findin
 
 	(void)coffer_json_foreach(
 		coffer_json_object(f->backup->json, "segments"), furthest_end, &needed);
+	if (b->sealed)
+		needed = needed > b->device_size ? needed : b->device_size;
 	if (f->device_size < b->image_size)
 		return add(f, l, COFFER_TEXT_RESTORE_TOO_SMALL,
 			COFFER_WITH(
@@ -217,18 +223,12 @@ static int judge_size(const struct coffer_restore_facts *f, struct coffer_findin
 		return add(f, l, COFFER_TEXT_RESTORE_BEYOND_END,
 			COFFER_WITH(NUMBER("end", needed), NUMBER("size", f->device_size),
 				ALLOW("geometry")));
-	if (b->sealed && b->device_size > f->device_size)
-		return add(f, l, COFFER_TEXT_RESTORE_SHRUNK,
-			COFFER_WITH(NUMBER("backup", b->device_size),
-				NUMBER("size", f->device_size), ALLOW("geometry")));
 	if (b->sealed && b->device_size < f->device_size)
 		return add(f, l, COFFER_TEXT_RESTORE_GROWN,
 			COFFER_WITH(
 				NUMBER("backup", b->device_size), NUMBER("size", f->device_size)));
-	if (f->header)
-		return 0; /* its segments say more */
-	return add(f, l,
-		b->sealed ? COFFER_TEXT_RESTORE_SIZE_SAME : COFFER_TEXT_RESTORE_SIZE_UNKNOWN, NULL);
+	/* The segments of a whole header say more, and a file without a trailer says nothing. */
+	return f->header || !b->sealed ? 0 : add(f, l, COFFER_TEXT_RESTORE_SIZE_SAME, NULL);
 }
 
 static int judge_layout(const struct coffer_restore_facts *f, struct coffer_findings *l)
@@ -310,50 +310,57 @@ static int judge_damaged_slots(const struct coffer_restore_facts *f, struct coff
 		COFFER_WITH(TEXT("keyslots", names.s), ALLOW("keyslots")));
 }
 
-/* A text of the binary header. It protects nothing, but crypttab may use it. */
-static int judge_name(const struct coffer_restore_facts *f, struct coffer_findings *l,
-	const char *what, const char *(*get)(const uint8_t *block))
+static bool same_flags(const struct coffer_restore_facts *f)
 {
-	char now[COFFER_LUKS2_LABEL + 1], then[COFFER_LUKS2_LABEL + 1];
+	struct json_object *now, *then;
 
-	(void)snprintf(now, sizeof(now), "%s", get(f->header->copy[0]));
-	(void)snprintf(then, sizeof(then), "%s", get(f->backup->image));
-	if (strcmp(now, then) == 0)
-		return 0;
-	return add(f, l, COFFER_TEXT_RESTORE_NAME,
-		COFFER_WITH(TEXT("name", what), TEXT("disk", now), TEXT("backup", then)));
+	now = coffer_json_array(coffer_json_object(f->header->json, "config"), "flags");
+	then = coffer_json_array(coffer_json_object(f->backup->json, "config"), "flags");
+	return coffer_json_length(now) + coffer_json_length(then) == 0 ||
+	       coffer_json_equal(now, then);
+}
+
+static bool same_priorities(const struct coffer_restore_facts *f)
+{
+	for (unsigned int i = 0; i < COFFER_MAX_KEYSLOTS; i++)
+		if (coffer_keyslot_priority(f->header->json, i) !=
+			coffer_keyslot_priority(f->backup->json, i))
+			return false;
+	return true;
+}
+
+static bool same_tokens(const struct coffer_restore_facts *f)
+{
+	return same_member(f, "tokens");
+}
+
+static bool same_labels(const struct coffer_restore_facts *f)
+{
+	return coffer_luks2_labels_equal(f->header->copy[0], f->backup->image);
 }
 
 /* Settings that open nothing, but that somebody has changed since. */
 static int judge_settings(const struct coffer_restore_facts *f, struct coffer_findings *l)
 {
-	struct json_object *now, *then;
-	uint32_t bits = 0;
-	int r = 0;
+	static const struct {
+		const char *name;
+		bool (*same)(const struct coffer_restore_facts *f);
+	} settings[] = {
+		{"tokens", same_tokens},
+		{"label or subsystem", same_labels},
+		{"activation flags", same_flags},
+		{"keyslot priorities", same_priorities},
+	};
+	char list[96] = ""; /* all of them fit */
+	size_t used = 0;
 
-	if (!f->header)
+	for (size_t i = 0; i < ARRAY_SIZE(settings) && f->header; i++)
+		if (!settings[i].same(f))
+			used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s",
+				used ? ", " : "", settings[i].name);
+	if (!used)
 		return 0;
-	if (!same_member(f, "tokens"))
-		r = add(f, l, COFFER_TEXT_RESTORE_TOKENS, NULL);
-	if (r == 0)
-		r = judge_name(f, l, "label", coffer_luks2_label);
-	if (r == 0)
-		r = judge_name(f, l, "subsystem", coffer_luks2_subsystem);
-	now = coffer_json_array(coffer_json_object(f->header->json, "config"), "flags");
-	then = coffer_json_array(coffer_json_object(f->backup->json, "config"), "flags");
-	if (r == 0 && coffer_json_length(now) + coffer_json_length(then) > 0 &&
-		!coffer_json_equal(now, then))
-		r = add(f, l, COFFER_TEXT_RESTORE_FLAGS, NULL);
-	for (unsigned int i = 0; i < COFFER_MAX_KEYSLOTS; i++)
-		if (coffer_metadata_has_keyslot(f->header->json, i) &&
-			coffer_metadata_has_keyslot(f->backup->json, i) &&
-			coffer_keyslot_priority(f->header->json, i) !=
-				coffer_keyslot_priority(f->backup->json, i))
-			bits |= UINT32_C(1) << i;
-	if (r < 0 || !bits)
-		return r;
-	return add(f, l, COFFER_TEXT_RESTORE_PRIORITY,
-		COFFER_WITH(TEXT("keyslots", name_slots(bits).s)));
+	return add(f, l, COFFER_TEXT_RESTORE_SETTINGS, COFFER_WITH(TEXT("settings", list)));
 }
 
 /* An active mapping does not read the header again, but all users of the device must find one
@@ -414,6 +421,6 @@ const struct coffer_copy_facts *coffer_restore_torn(const struct coffer_facts *f
 bool coffer_restore_by_copy(const struct coffer_restore_facts *f)
 {
 	return f->header && f->header->copy_size == f->backup->copy_size &&
-	       coffer_image_size(f->header->json, f->header->copy_size) ==
+	       coffer_metadata_header_size(f->header->json, f->header->copy_size) ==
 		       f->backup->info.image_size;
 }

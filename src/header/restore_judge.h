@@ -13,10 +13,11 @@ struct coffer_restore_facts {
 	const struct coffer_backup *backup;
 	const char *device;
 	uint64_t device_size;
-	const struct coffer_header *header;   /* NULL: no copy is whole */
+	struct coffer_header *header;	      /* NULL: no copy is whole */
 	const struct coffer_copy_facts *torn; /* see coffer_restore_torn */
 	uint32_t damaged_slots; /* keyslots with the backup's metadata, but other bytes */
-	const char *content;	/* found in place of the first copy, or beside it; "": nothing */
+	char content[128];	/* found in place of the first copy, or beside it; "": nothing */
+	bool unfinished;	/* it is what a conversion left, which repair knows */
 	bool beside;		/* the first copy is whole */
 	bool active;		/* the device has holders */
 	bool active_same;	/* all of them are mappings with the backup's UUID */

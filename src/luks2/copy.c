@@ -3,13 +3,12 @@
 #include "luks2/copy.h"
 
 #include <errno.h>
-#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "base/err.h"
-#include "base/findings.h"
 
 /* Offsets within the binary block. */
 enum {
@@ -75,14 +74,10 @@ int coffer_luks2_bin_read(
 	return 0;
 }
 
-const char *coffer_luks2_label(const uint8_t *block)
+bool coffer_luks2_labels_equal(const uint8_t *a, const uint8_t *b)
 {
-	return (const char *)block + AT_LABEL;
-}
-
-const char *coffer_luks2_subsystem(const uint8_t *block)
-{
-	return (const char *)block + AT_SUBSYSTEM;
+	return memcmp(a + AT_LABEL, b + AT_LABEL, COFFER_LUKS2_LABEL) == 0 &&
+	       memcmp(a + AT_SUBSYSTEM, b + AT_SUBSYSTEM, COFFER_LUKS2_LABEL) == 0;
 }
 
 /* The checksum covers the copy with its checksum field as zeros. */
@@ -188,38 +183,13 @@ int coffer_luks2_copy_other(const uint8_t *from, uint8_t *to, const uint8_t salt
 
 /* --- examine a copy --- */
 
-static bool is_second(const struct coffer_luks2_copy *copy)
+static int refuse(struct coffer_luks2_copy *copy, const char *kind, const char *reason)
 {
-	return copy->offset != 0;
+	(void)snprintf(copy->reason, sizeof(copy->reason), "%s (%s)", kind, reason);
+	return 0;
 }
 
-/* Add @t with the name of the copy and one more argument. */
-static int add(const struct coffer_luks2_copy *copy, struct coffer_findings *l, enum coffer_text t,
-	struct coffer_argument argument)
-{
-	struct coffer_finding f;
-	int r;
-
-	if (!l)
-		return 0;
-	r = coffer_finding_make(&f, t,
-		COFFER_WITH(
-			COFFER_ARG_TEXT("copy", is_second(copy) ? "second" : "first"), argument),
-		NULL);
-	if (r < 0)
-		return r;
-	f.id = is_second(copy) ? COFFER_FINDING_HEADER_SECONDARY : COFFER_FINDING_HEADER_PRIMARY;
-	return coffer_findings_put(l, &f);
-}
-
-static int add_invalid(
-	const struct coffer_luks2_copy *copy, struct coffer_findings *l, const char *reason)
-{
-	return add(copy, l, COFFER_TEXT_HEADER_COPY_INVALID, COFFER_ARG_TEXT("reason", reason));
-}
-
-static int examine_content(
-	const uint8_t *bytes, struct coffer_luks2_copy *copy, struct coffer_findings *l)
+static int examine_content(const uint8_t *bytes, struct coffer_luks2_copy *copy)
 {
 	const char *text;
 	size_t n;
@@ -227,50 +197,41 @@ static int examine_content(
 
 	r = check_sum(bytes, &copy->bin);
 	if (r == -EOPNOTSUPP)
-		return add_invalid(copy, l, "unknown checksum algorithm");
+		return refuse(copy, "invalid", "unknown checksum algorithm");
 	if (r == -EBADMSG)
-		return add(copy, l, COFFER_TEXT_COPY_TORN,
-			COFFER_ARG_TEXT("checksum", copy->bin.checksum));
+		return refuse(copy, "torn", "the checksum is wrong");
 	if (r == 0)
 		r = find_text(bytes, &copy->bin, &text, &n);
 	if (r == 0)
 		r = coffer_json_parse(text, n, &copy->json);
 	if (r == -EBADMSG)
-		return add_invalid(copy, l, "malformed JSON area");
+		return refuse(copy, "invalid", "malformed JSON area");
 	if (r < 0)
 		return r;
 	copy->whole = true;
 	copy->text = text;
 	copy->text_size = n;
-	if (!is_terminated(bytes + AT_LABEL, COFFER_LUKS2_LABEL))
-		return add_invalid(copy, l, "unterminated label");
-	if (!is_terminated(bytes + AT_SUBSYSTEM, COFFER_LUKS2_LABEL))
-		return add_invalid(copy, l, "unterminated subsystem");
-	return add(copy, l, COFFER_TEXT_HEADER_COPY,
-		(struct coffer_argument)COFFER_ARG_NUMBER("sequence", copy->bin.seqid));
+	return 0;
 }
 
-int coffer_luks2_copy_judge(
-	const uint8_t *bytes, size_t n, struct coffer_luks2_copy *copy, struct coffer_findings *l)
+int coffer_luks2_copy_judge(const uint8_t *bytes, size_t n, struct coffer_luks2_copy *copy)
 {
+	const bool second = copy->offset != 0;
 	const char *error;
 
-	copy->magic = coffer_luks2_magic(bytes, is_second(copy));
-	if (!copy->magic)
-		return add(copy, l, COFFER_TEXT_COPY_MISSING,
-			(struct coffer_argument)COFFER_ARG_NUMBER("offset", copy->offset));
-	copy->luks1 = !is_second(copy) && get_be16(bytes + AT_VERSION) == 1;
-	if (copy->luks1)
+	copy->magic = coffer_luks2_magic(bytes, second);
+	copy->luks1 = copy->magic && !second && get_be16(bytes + AT_VERSION) == 1;
+	if (!copy->magic || copy->luks1)
 		return 0;
 	error = find_error(bytes, copy->offset);
 	if (error || coffer_luks2_bin_read(bytes, copy->offset, &copy->bin) < 0)
-		return add_invalid(copy, l, error);
+		return refuse(copy, "invalid", error);
 	memcpy(copy->label, bytes + AT_LABEL, COFFER_LUKS2_LABEL);
 	memcpy(copy->subsystem, bytes + AT_SUBSYSTEM, COFFER_LUKS2_LABEL);
 	if (n < copy->bin.copy_size)
-		return add_invalid(copy, l, "it does not end on the device");
+		return refuse(copy, "invalid", "it does not end on the device");
 	copy->copy = bytes;
-	return examine_content(bytes, copy, l);
+	return examine_content(bytes, copy);
 }
 
 void coffer_luks2_copy_reset(struct coffer_luks2_copy *copy)
@@ -288,42 +249,12 @@ int coffer_luks2_counts(const struct coffer_luks2_copy copies[2], const bool usa
 	return usable[0] ? 0 : usable[1] ? 1 : -1;
 }
 
-/* What differs in two copies with one sequence number; NULL: nothing. */
-static const char *difference(const struct coffer_luks2_copy *a, const struct coffer_luks2_copy *b)
-{
-	if (a->text_size != b->text_size || memcmp(a->text, b->text, a->text_size) != 0)
-		return "metadata";
-	if (strcmp(a->label, b->label) != 0)
-		return "labels";
-	if (strcmp(a->subsystem, b->subsystem) != 0)
-		return "subsystems";
-	return strcmp(a->bin.checksum, b->bin.checksum) != 0 ? "checksums" : NULL;
-}
-
-int coffer_luks2_compare(const struct coffer_luks2_copy copies[2], struct coffer_findings *l)
+bool coffer_luks2_copies_agree(const struct coffer_luks2_copy copies[2])
 {
 	const struct coffer_luks2_copy *a = &copies[0], *b = &copies[1];
-	const bool first = a->bin.seqid < b->bin.seqid;
-	const char *what;
 
-	if (!a->whole || !b->whole)
-		return 0;
-	if (strcmp(a->bin.uuid, b->bin.uuid) != 0)
-		return coffer_findings_add(l, COFFER_TEXT_HEADER_COPIES_TWO_VOLUMES,
-			COFFER_WITH(COFFER_ARG_TEXT("first", a->bin.uuid),
-				COFFER_ARG_TEXT("second", b->bin.uuid)),
-			NULL);
-	if (a->bin.seqid != b->bin.seqid)
-		return coffer_findings_add(l, COFFER_TEXT_HEADER_COPIES_OUT_OF_DATE,
-			COFFER_WITH(COFFER_ARG_TEXT("copy", first ? "first" : "second"),
-				COFFER_ARG_NUMBER("sequence", (first ? a : b)->bin.seqid),
-				COFFER_ARG_NUMBER("newest", (first ? b : a)->bin.seqid)),
-			NULL);
-	what = difference(a, b);
-	if (!what)
-		return coffer_findings_add(l, COFFER_TEXT_HEADER_COPIES, NULL, NULL);
-	return coffer_findings_add(l, COFFER_TEXT_HEADER_COPIES_DIFFER,
-		COFFER_WITH(
-			COFFER_ARG_NUMBER("sequence", a->bin.seqid), COFFER_ARG_TEXT("what", what)),
-		NULL);
+	return a->whole && b->whole &&
+	       memcmp(a->copy + AT_VERSION, b->copy + AT_VERSION, AT_SALT - AT_VERSION) == 0 &&
+	       memcmp(a->copy + AT_UUID, b->copy + AT_UUID, AT_COPY_OFFSET - AT_UUID) == 0 &&
+	       a->text_size == b->text_size && memcmp(a->text, b->text, a->text_size) == 0;
 }

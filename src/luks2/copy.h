@@ -11,7 +11,6 @@
 
 #include "base/json.h"
 #include "coffer/err.h"
-#include "coffer/finding.h"
 
 #define COFFER_LUKS2_BIN      4096u   /* the binary block; the JSON area follows it */
 #define COFFER_LUKS2_MIN_COPY 0x4000u /* smallest and largest size of one copy */
@@ -46,10 +45,8 @@ bool coffer_luks2_magic(const uint8_t *block, bool secondary);
 int coffer_luks2_bin_read(
 	const uint8_t block[COFFER_LUKS2_BIN], uint64_t offset, struct coffer_luks2_bin *ret);
 
-/* Label and subsystem of a binary block: COFFER_LUKS2_LABEL bytes, or fewer and a NUL. */
-#define COFFER_LUKS2_LABEL 48
-const char *coffer_luks2_label(const uint8_t *block);
-const char *coffer_luks2_subsystem(const uint8_t *block);
+/* Do two binary blocks have the same label and subsystem? */
+bool coffer_luks2_labels_equal(const uint8_t *a, const uint8_t *b);
 
 /* Check the checksum of a copy of @bin->copy_size bytes, and the form of its JSON area: text from
  * its first byte, then NULs to the end. The text is *ret_json, inside @copy.
@@ -64,6 +61,7 @@ int coffer_luks2_copy_seal(uint8_t *copy, uint64_t seqid, const char *json, stru
 /* Build the other copy from a good one: magic, offset and a @salt of its own, sealed. */
 int coffer_luks2_copy_other(const uint8_t *from, uint8_t *to, const uint8_t salt[64]);
 
+#define COFFER_LUKS2_LABEL  48 /* bytes of label and subsystem, or fewer and a NUL */
 #define COFFER_LUKS2_REASON 200
 
 struct coffer_luks2_copy {
@@ -79,18 +77,16 @@ struct coffer_luks2_copy {
 	const char *text;    /* in it, if whole */
 	size_t text_size;
 	struct json_object *json;	  /* if whole */
-	char reason[COFFER_LUKS2_REASON]; /* why it is whole but not accepted */
+	char reason[COFFER_LUKS2_REASON]; /* "torn (...)": why it is not whole, or not accepted */
 };
 void coffer_luks2_copy_reset(struct coffer_luks2_copy *copy);
 
 /* Examine the first @n @bytes of the copy at @copy->offset: COFFER_LUKS2_BIN at least, and all of
- * it if the device has it. Fills @copy except accepted. The result is added to @l, unless that is
- * NULL, as "header-primary" or "header-secondary". -ENOMEM, or -EIO (libcrypto). */
-int coffer_luks2_copy_judge(
-	const uint8_t *bytes, size_t n, struct coffer_luks2_copy *copy, struct coffer_findings *l);
+ * it if the device has it. Fills @copy except accepted. -ENOMEM, or -EIO (libcrypto). */
+int coffer_luks2_copy_judge(const uint8_t *bytes, size_t n, struct coffer_luks2_copy *copy);
 
 /* Which of the @usable copies libcryptsetup uses: 0, 1, or -1 for none. */
 int coffer_luks2_counts(const struct coffer_luks2_copy copies[2], const bool usable[2]);
 
-/* Compare the copies, if both are whole. "copies" is added to @l. */
-int coffer_luks2_compare(const struct coffer_luks2_copy copies[2], struct coffer_findings *l);
+/* Are both whole and the same, but for what always differs: magic, salt, offset, checksum? */
+bool coffer_luks2_copies_agree(const struct coffer_luks2_copy copies[2]);

@@ -1,22 +1,197 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* header.c - both LUKS2 header copies of a disk in memory, and commits to them */
+/* header.c - both LUKS2 header copies of a disk: read, judge, commit */
 #include "luks2/header.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "base/err.h"
-#include "luks2/copy.h"
+#include "luks2/judge.h"
 #include "luks2/keyslots.h"
-#include "luks2/header_read.h"
 #include "luks2/libcryptsetup.h"
 #include "luks2/locks.h"
+#include "luks2/metadata.h"
 
 enum {
-	PIECE = 1 << 20
+	PIECE = 1 << 20,
+	MAX_READS = 20, /* of copies that change meanwhile */
+	BEST_RANK = 5,
 };
+
+/* --- read both copies --- */
+
+void coffer_header_copies_reset(struct coffer_header_copies *l)
+{
+	for (int i = 0; i < 2; i++) {
+		coffer_luks2_copy_reset(&l->copy[i]);
+		free(l->data[i]);
+	}
+	*l = (struct coffer_header_copies){0};
+}
+
+static int no_memory(const struct coffer_dev *d, struct coffer_err *e)
+{
+	return coffer_err_errno(e, ENOMEM, "read the LUKS2 header of %s", d->name);
+}
+
+/* Read copy @i at byte @off, and forget what was read before. */
+static int read_copy(struct coffer_dev *d, struct coffer_header_copies *l, int i, uint64_t off,
+	struct coffer_err *e)
+{
+	const uint64_t there = off < d->size ? d->size - off : 0;
+	_cleanup_free_ uint8_t *data = coffer_dev_buffer(COFFER_LUKS2_BIN);
+	struct coffer_luks2_bin bin = {0};
+	int r = 0;
+
+	if (!data)
+		return no_memory(d, e);
+	if (there > 0)
+		r = coffer_dev_read(d, data, min_u64(there, COFFER_LUKS2_BIN), off, e);
+	if (r < 0)
+		return r;
+	if (coffer_luks2_bin_read(data, off, &bin) == 0 && bin.copy_size <= there) {
+		free(data);
+		data = coffer_dev_buffer(bin.copy_size);
+		if (!data)
+			return no_memory(d, e);
+		r = coffer_dev_read(d, data, bin.copy_size, off, e);
+	}
+	if (r < 0)
+		return r;
+	coffer_luks2_copy_reset(&l->copy[i]);
+	free(l->data[i]);
+	l->data[i] = TAKE_PTR(data);
+	l->copy[i].offset = off;
+	r = coffer_luks2_copy_judge(l->data[i],
+		bin.copy_size > 0 ? min_u64(there, bin.copy_size) : COFFER_LUKS2_BIN, &l->copy[i]);
+	if (r < 0)
+		return coffer_err_errno(e, -r, "read the LUKS2 header of %s", d->name);
+	return l->copy[i].whole ? coffer_luks2_copy_ask(d, &l->copy[i], e) : 0;
+}
+
+/* How good a second copy is. A foreign one, of an earlier volume, is reported but never counts. */
+static unsigned int rank(const struct coffer_luks2_copy *first, const struct coffer_luks2_copy *c)
+{
+	if (c->accepted)
+		return c->foreign ? 4 : BEST_RANK;
+	if (c->bin.copy_size && strcmp(c->bin.uuid, first->bin.uuid) == 0)
+		return 3;
+	return c->bin.copy_size ? 2 : c->magic;
+}
+
+static int read_second(struct coffer_dev *d, struct coffer_header_copies *l, uint64_t off,
+	unsigned int *ret_rank, struct coffer_err *e)
+{
+	const struct coffer_luks2_copy *first = &l->copy[0];
+	struct coffer_luks2_copy *second = &l->copy[1];
+	const int r = read_copy(d, l, 1, off, e);
+
+	if (r < 0)
+		return r;
+	second->foreign = !first->accepted && first->bin.copy_size > 0 &&
+			  off != first->bin.copy_size &&
+			  strcmp(second->bin.uuid, first->bin.uuid) != 0;
+	*ret_rank = rank(first, second);
+	return 0;
+}
+
+static int search_second(struct coffer_dev *d, struct coffer_header_copies *l, uint64_t expected,
+	struct coffer_err *e)
+{
+	uint64_t best = expected, best_seqid, off = 0;
+	unsigned int best_rank, now;
+	int r = read_second(d, l, expected, &best_rank, e);
+
+	if (r < 0 || l->copy[0].accepted || best_rank == BEST_RANK)
+		return r;
+	best_seqid = l->copy[1].bin.seqid;
+	while (coffer_luks2_next_copy_size(&off)) {
+		r = read_second(d, l, off, &now, e);
+		if (r < 0 || now == BEST_RANK)
+			return r;
+		if (now < best_rank || (now == best_rank && l->copy[1].bin.seqid <= best_seqid))
+			continue;
+		best = off;
+		best_rank = now;
+		best_seqid = l->copy[1].bin.seqid;
+	}
+	return read_second(d, l, best, &now, e);
+}
+
+static int read_copies(struct coffer_dev *d, struct coffer_header_copies *l, struct coffer_err *e)
+{
+	const int r = read_copy(d, l, 0, 0, e);
+
+	if (r < 0)
+		return r;
+	return search_second(d, l,
+		l->copy[0].bin.copy_size ? l->copy[0].bin.copy_size : COFFER_LUKS2_MIN_COPY, e);
+}
+
+/* Not from the cache: another program may have written through another descriptor. */
+static int read_both(struct coffer_dev *d, struct coffer_header_copies *l, struct coffer_err *e)
+{
+	if (d->is_block)
+		coffer_dev_forget(d, 0, min_u64(d->size, 2 * COFFER_LUKS2_MAX_COPY));
+	return read_copies(d, l, e);
+}
+
+static bool is_same(const struct coffer_header_copies *a, const struct coffer_header_copies *b)
+{
+	for (int i = 0; i < 2; i++)
+		if (a->copy[i].offset != b->copy[i].offset ||
+			!a->copy[i].copy != !b->copy[i].copy ||
+			memcmp(a->data[i], b->data[i],
+				a->copy[i].copy ? a->copy[i].bin.copy_size : COFFER_LUKS2_BIN) != 0)
+			return false;
+	return true;
+}
+
+/* Without a lock another program may write meanwhile: two equal reads are of one moment. */
+static int read_unlocked(
+	struct coffer_dev *d, struct coffer_header_copies *ret, struct coffer_err *e)
+{
+	int r = read_both(d, ret, e);
+
+	for (int i = 0; i < MAX_READS && r == 0; i++) {
+		_cleanup_header_copies_ struct coffer_header_copies before = *ret;
+
+		*ret = (struct coffer_header_copies){0};
+		r = read_both(d, ret, e);
+		if (r == 0 && is_same(&before, ret))
+			return 0;
+	}
+	if (r < 0)
+		return r;
+	return coffer_err_set(
+		e, EBUSY, "the LUKS2 header of %s keeps changing while it is read", d->name);
+}
+
+int coffer_header_copies_read(
+	struct coffer_dev *d, struct coffer_header_copies *ret, struct coffer_err *e)
+{
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	struct coffer_err why = {0};
+	bool unlocked;
+	int r;
+
+	*ret = (struct coffer_header_copies){0};
+	r = coffer_lock_metadata(d, false, &lock, &why);
+	unlocked = coffer_err_is_no_access(r);
+	if (r < 0 && !unlocked)
+		return coffer_err_pass(e, r, &why);
+	r = unlocked ? read_unlocked(d, ret, e) : read_both(d, ret, e);
+	if (r < 0)
+		coffer_header_copies_reset(ret);
+	else
+		ret->unlocked = unlocked;
+	return r;
+}
+
+/* --- judge them --- */
 
 /* A foreign copy, at a place that the torn first copy does not name, is not this volume's. */
 static void fill_facts(const struct coffer_luks2_copy *c, struct coffer_copy_facts *f)
@@ -28,6 +203,8 @@ static void fill_facts(const struct coffer_luks2_copy *c, struct coffer_copy_fac
 		.seqid = c->bin.seqid,
 	};
 	memcpy(f->uuid, c->bin.uuid, sizeof(f->uuid));
+	(void)snprintf(f->reason, sizeof(f->reason), "%s",
+		c->foreign && c->accepted ? "of another volume" : c->reason);
 }
 
 /* With the same digests and segments it is one volume whose UUID cryptsetup was changing. */
@@ -38,28 +215,39 @@ static bool are_two_volumes(const struct coffer_copies *f, const struct coffer_l
 		       coffer_metadata_member_equal(c[0].json, c[1].json, "segments"));
 }
 
+void coffer_copies_judge(const struct coffer_luks2_copy c[2], struct coffer_copies *f)
+{
+	*f = (struct coffer_copies){0};
+	for (int i = 0; i < 2; i++)
+		fill_facts(&c[i], &f->copy[i]);
+	/* As cryptsetup does: the higher sequence number, even of another volume. */
+	f->newest = coffer_luks2_counts(c, (const bool[]){f->copy[0].whole, f->copy[1].whole});
+	f->two_volumes = are_two_volumes(f, c);
+	if (f->newest < 0)
+		return;
+	memcpy(f->uuid, c[f->newest].bin.uuid, sizeof(f->uuid));
+	f->copy_size = c[f->newest].bin.copy_size;
+	f->agree = f->copy[!f->newest].whole && coffer_luks2_copies_agree(c);
+}
+
 /* The newest copy as it is; the other one as read if it says the same, else built from it. */
-static int make_header(struct coffer_copies *f, struct coffer_header_copies *l,
+static int make_header(const struct coffer_copies *f, struct coffer_header_copies *l,
 	struct coffer_header *h, struct coffer_err *e)
 {
 	const int newest = f->newest, other = !newest;
 	struct coffer_luks2_copy *c = l->copy;
-	const bool same = f->copy[other].whole && c[other].bin.seqid == c[newest].bin.seqid &&
-			  c[other].bin.copy_size == c[newest].bin.copy_size &&
-			  memcmp(l->data[0] + COFFER_LUKS2_BIN, l->data[1] + COFFER_LUKS2_BIN,
-				  c[0].bin.copy_size - COFFER_LUKS2_BIN) == 0;
 	uint8_t salt[64];
 
-	h->copy_size = c[newest].bin.copy_size;
+	h->copy_size = f->copy_size;
 	h->seqid = c[newest].bin.seqid;
-	memcpy(h->uuid, c[newest].bin.uuid, sizeof(h->uuid));
+	memcpy(h->uuid, f->uuid, sizeof(h->uuid));
 	h->current[newest] = true;
-	h->current[other] = same;
+	h->current[other] = f->agree;
 	h->copy[newest] = TAKE_PTR(l->data[newest]);
 	h->json = TAKE_PTR(c[newest].json);
 	if (f->copy[other].whole)
 		h->other_json = TAKE_PTR(c[other].json);
-	if (same) {
+	if (f->agree) {
 		h->copy[other] = TAKE_PTR(l->data[other]);
 		return 0;
 	}
@@ -83,25 +271,20 @@ int coffer_header_read(struct coffer_dev *d, struct coffer_copies *f, struct cof
 	*ret = NULL;
 	if (!h)
 		return coffer_err_errno(e, ENOMEM, "read the LUKS2 header of %s", d->name);
-	r = coffer_header_copies_read(d, &l, e);
+	r = read_copies(d, &l, e);
 	if (r < 0)
 		return r;
-	for (int i = 0; i < 2; i++)
-		fill_facts(&l.copy[i], &f->copy[i]);
-	/* As cryptsetup does: the higher sequence number, even of another volume. */
-	f->newest = coffer_luks2_counts(l.copy, (const bool[]){f->copy[0].whole, f->copy[1].whole});
-	f->two_volumes = are_two_volumes(f, l.copy);
+	coffer_copies_judge(l.copy, f);
 	if (f->newest < 0)
 		return 0;
-	memcpy(f->uuid, l.copy[f->newest].bin.uuid, sizeof(f->uuid));
-	f->copy_size = l.copy[f->newest].bin.copy_size;
 	r = make_header(f, &l, h, e);
 	if (r < 0)
 		return r;
-	f->agree = h->current[!f->newest];
 	*ret = TAKE_PTR(h);
 	return 0;
 }
+
+/* --- in memory --- */
 
 struct coffer_header *coffer_header_new(uint64_t copy_size)
 {
@@ -143,14 +326,12 @@ int coffer_header_memfd(struct coffer_dev *d, const struct coffer_header *h, uin
 {
 	_cleanup_close_ int fd = -1;
 	_cleanup_free_ uint8_t *buf = coffer_dev_buffer(PIECE);
-	uint64_t keyslots, size;
+	const uint64_t size = coffer_metadata_header_size(h->json, h->copy_size);
 	int r;
 
 	if (!buf)
 		return coffer_err_errno(e, ENOMEM, "copy the header to memory");
-	if (coffer_json_u64s(coffer_json_object(h->json, "config"), "keyslots_size", &keyslots) <
-			0 ||
-		!add_u64(keyslots, 2 * h->copy_size, &size) || size > limit)
+	if (size == 0 || size > limit)
 		return coffer_err_set(e, EBADMSG, "the LUKS2 header has invalid sizes");
 	r = coffer_memfd("coffer-header", size, &fd, e);
 	for (int i = 0; r == 0 && i < 2; i++)
@@ -166,6 +347,8 @@ int coffer_header_memfd(struct coffer_dev *d, const struct coffer_header *h, uin
 		*ret_fd = TAKE_FD(fd);
 	return r;
 }
+
+/* --- write --- */
 
 /* The range of blocks of copy @i that may differ from the disk. */
 static void changed_blocks(const struct coffer_header *h, int i, uint64_t *ret_at, uint64_t *ret_n)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* header.h - both LUKS2 header copies of a disk in memory, and commits to them
+/* header.h - both LUKS2 header copies of a disk: read, judge, commit
  *
  * Reading never writes: libcryptsetup would repair a torn copy whenever it loads one.
  * A commit is: one copy, flush, the other copy, flush; so one copy is whole at every instant. */
@@ -7,8 +7,27 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/json.h"
+#include "base/cleanup.h"
 #include "io/dev.h"
+#include "luks2/copy.h"
+
+/* Both copies as they are on the disk. */
+struct coffer_header_copies {
+	struct coffer_luks2_copy copy[2];
+	uint8_t *data[2]; /* a block at least; zeros beyond the end of the device */
+	bool unlocked;	  /* read without the metadata lock, to which this user has no access */
+};
+
+/* Read both from the disk instead of a cache, under the metadata lock, and let libcryptsetup judge
+ * each that is whole. Without access to the lock they are read until two reads agree. The second
+ * one begins where an accepted first one ends. Without such a first one it may be at any of nine
+ * offsets, since the size in a torn one may be wrong: an accepted copy of the same volume is
+ * preferred, then the best of the others. -EBUSY: they keep changing; or -errno of reads and of the
+ * helper. */
+int coffer_header_copies_read(
+	struct coffer_dev *d, struct coffer_header_copies *ret, struct coffer_err *e);
+void coffer_header_copies_reset(struct coffer_header_copies *l);
+#define _cleanup_header_copies_ _cleanup_(coffer_header_copies_reset)
 
 /* One header copy, judged by itself. */
 struct coffer_copy_facts {
@@ -16,7 +35,9 @@ struct coffer_copy_facts {
 	bool whole;   /* and a valid checksum and JSON, and libcryptsetup accepts it */
 	bool refused; /* it would be whole, but libcryptsetup refuses its metadata */
 	uint64_t seqid;
-	char uuid[41]; /* in the binary block, even if torn */
+	char uuid[41];			  /* in the binary block, even if torn */
+	char reason[COFFER_LUKS2_REASON]; /* "torn (...)": why it is not whole; "": it has no magic
+					   */
 };
 
 /* Both of them. */
@@ -45,7 +66,10 @@ struct coffer_header {
  * After a wrap the older copy would count. */
 #define COFFER_LAST_SEQID (UINT64_MAX - (UINT64_C(1) << 44))
 
-/* Read and judge both copies. *ret is NULL when none is whole. -errno of reads only. */
+void coffer_copies_judge(const struct coffer_luks2_copy c[2], struct coffer_copies *ret);
+
+/* Read and judge both copies, under a lock of the caller. *ret is NULL when none is whole. -errno
+ * of reads only. */
 int coffer_header_read(struct coffer_dev *d, struct coffer_copies *ret_copies,
 	struct coffer_header **ret, struct coffer_err *e);
 /* A header with copies of @copy_size zeros and no metadata; NULL: no memory. */

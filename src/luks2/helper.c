@@ -270,34 +270,16 @@ static int run(struct call *c, enum coffer_helper_job job, struct coffer_err *e)
 
 /* --- the jobs --- */
 
-/* Pointers do not cross: the texts do. */
-static bool pack(struct coffer_helper_format *to, const struct coffer_luks2_format *f,
-	const struct coffer_luks2_layout *l)
-{
-	const char **texts[COFFER_HELPER_TEXTS];
-	bool fits = true;
-
-	to->format = *f;
-	to->layout = *l;
-	coffer_helper_texts(&to->format, texts);
-	for (size_t i = 0; i < COFFER_HELPER_TEXTS; i++) {
-		fits &= snprintf(to->texts[i], sizeof(to->texts[i]), "%s",
-				*texts[i] ? *texts[i] : "") < (int)sizeof(to->texts[i]);
-		*texts[i] = NULL;
-	}
-	return fits;
-}
-
 int coffer_luks2_build(const struct coffer_luks2_format *f, const struct coffer_luks2_layout *l,
 	const struct coffer_secret *passphrase, const struct coffer_stop *stop, int *ret_fd,
 	struct coffer_err *e)
 {
-	struct call c = {.secret = passphrase, .stop = stop};
+	struct call c = {
+		.request = {.format = *f, .layout = *l}, .secret = passphrase, .stop = stop};
 	_cleanup_close_ int header = -1, data = -1;
 	int r;
 
-	if (!pack(&c.request.format, f, l))
-		return coffer_err_set(e, EINVAL, "a name in the LUKS2 options is too long");
+	c.request.format.cipher = NULL;
 	r = coffer_memfd("coffer-header", l->data_offset, &header, e);
 	if (r == 0)
 		r = coffer_memfd("coffer-no-data", l->device_size, &data, e);
@@ -311,30 +293,12 @@ int coffer_luks2_build(const struct coffer_luks2_format *f, const struct coffer_
 	return r;
 }
 
-static int judge(int fd, const struct coffer_stop *stop, struct coffer_err *e)
+int coffer_luks2_judge(int fd, const struct coffer_stop *stop, struct coffer_err *e)
 {
 	struct call c = {
 		.header = fd, .data = -1, .end = coffer_clock() + JUDGE_SECONDS, .stop = stop};
 
 	return run(&c, COFFER_HELPER_JUDGE, e);
-}
-
-int coffer_luks2_judge(int fd, struct coffer_err *e)
-{
-	return judge(fd, NULL, e);
-}
-
-int coffer_luks2_accepts(int fd, const struct coffer_stop *stop, struct coffer_err *e)
-{
-	struct coffer_err why = {0};
-	const int r = judge(fd, stop, &why);
-
-	if (r < 0)
-		return why.code ? coffer_err_pass(e, r, &why) : r;
-	if (r > 0)
-		return 0;
-	return coffer_err_set(
-		e, EINVAL, "libcryptsetup does not accept the LUKS2 header: %s", why.msg);
 }
 
 static int open_key(int fd, enum coffer_helper_job job, unsigned int number,
@@ -370,31 +334,22 @@ int coffer_luks2_open_token(int fd, unsigned int token, const struct coffer_stop
 	return open_key(fd, COFFER_HELPER_OPEN_TOKEN, token, NULL, stop, ret_key, e);
 }
 
-int coffer_luks2_check_key(int fd, const struct coffer_secret *key, const struct coffer_stop *stop,
-	struct coffer_err *e)
+static int check_key(int fd, enum coffer_helper_job job, const struct coffer_secret *key,
+	const struct coffer_stop *stop, struct coffer_err *e)
 {
 	struct call c = {.secret = key, .header = fd, .data = -1, .stop = stop};
 
-	return run(&c, COFFER_HELPER_CHECK_KEY, e);
+	return run(&c, job, e);
 }
 
-int coffer_luks2_check_digest(struct json_object *json, const struct coffer_secret *key,
+int coffer_luks2_check_key(int fd, const struct coffer_secret *key, const struct coffer_stop *stop,
+	struct coffer_err *e)
+{
+	return check_key(fd, COFFER_HELPER_CHECK_KEY, key, stop, e);
+}
+
+int coffer_luks2_check_digest(int fd, const struct coffer_secret *key,
 	const struct coffer_stop *stop, struct coffer_err *e)
 {
-	struct call c = {.secret = key, .data = -1, .stop = stop};
-	const char *text = coffer_json_text(json);
-	const size_t n = text ? strlen(text) : 0;
-	_cleanup_close_ int fd = -1;
-	int r;
-
-	if (!text)
-		return coffer_err_errno(e, ENOMEM, "copy the metadata to memory");
-	r = coffer_memfd("coffer-metadata", n, &fd, e);
-	if (r < 0)
-		return r;
-	if (pwrite(fd, text, n, 0) != (ssize_t)n)
-		return coffer_err_set(e, EIO, "copy the metadata to memory");
-	c.header = fd;
-	c.request.number = (int)n;
-	return run(&c, COFFER_HELPER_CHECK_DIGEST, e);
+	return check_key(fd, COFFER_HELPER_CHECK_DIGEST, key, stop, e);
 }

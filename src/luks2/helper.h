@@ -11,7 +11,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/json.h"
 #include "base/secret.h"
 #include "coffer/err.h"
 #include "io/child.h"
@@ -24,12 +23,9 @@ int coffer_luks2_build(const struct coffer_luks2_format *f,
 	const struct coffer_luks2_layout *layout, const struct coffer_secret *passphrase,
 	const struct coffer_stop *stop, int *ret_fd, struct coffer_err *e);
 
-/* Load the header in memfd @fd. -EINVAL: libcryptsetup does not accept it; @e has its reason. */
-int coffer_luks2_accepts(int fd, const struct coffer_stop *stop, struct coffer_err *e);
-
-/* The same, of a header whose two copies are made of one. 1: libcryptsetup accepts it; 0: it does
- * not, and @e has the reason alone; -errno: it was not asked. */
-int coffer_luks2_judge(int fd, struct coffer_err *e);
+/* Load the header in memfd @fd. 1: libcryptsetup accepts it; 0: it does not, and @e has the reason
+ * alone; -errno: it was not asked. */
+int coffer_luks2_judge(int fd, const struct coffer_stop *stop, struct coffer_err *e);
 
 /* Read the key that keyslot @slot alone holds: the volume's, or that of an unbound keyslot.
  * -EPERM: it does not open with @passphrase. */
@@ -40,9 +36,9 @@ int coffer_luks2_open_slot(int fd, unsigned int slot, const struct coffer_secret
 int coffer_luks2_check_key(int fd, const struct coffer_secret *key, const struct coffer_stop *stop,
 	struct coffer_err *e);
 
-/* Compare the digest over the reencryption's metadata in @json with @key, as
- * coffer_reencrypt_digest_verify does. */
-int coffer_luks2_check_digest(struct json_object *json, const struct coffer_secret *key,
+/* Compare the digest over the reencryption's metadata with @key, as coffer_reencrypt_digest_verify
+ * does. */
+int coffer_luks2_check_digest(int fd, const struct coffer_secret *key,
 	const struct coffer_stop *stop, struct coffer_err *e);
 
 /* Open a keyslot with token @token alone. Returns the number of the keyslot, and its key. The

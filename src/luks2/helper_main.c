@@ -12,16 +12,13 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "base/json.h"
 #include "luks2/helper_protocol.h"
 #include "luks2/libcryptsetup.h"
-#include "luks2/reencrypt_digest.h"
 
 enum {
 	JUDGE_SECONDS = 30,	/* of processor time; one header takes milliseconds */
 	JUDGE_MEMORY = 1 << 30, /* address space; the metadata have 4 MiB at most */
 	PROBE = 64 << 20,	/* what must be available of it */
-	MAX_TEXT = 4 << 20,
 };
 
 /* Otherwise the next file that is opened would become a standard stream. */
@@ -101,37 +98,6 @@ static bool give(const void *from, size_t n)
 	return true;
 }
 
-static int build(struct coffer_helper_format *h, const struct coffer_secret *passphrase,
-	struct coffer_err *e)
-{
-	const char **texts[COFFER_HELPER_TEXTS];
-
-	coffer_helper_texts(&h->format, texts);
-	for (size_t i = 0; i < COFFER_HELPER_TEXTS; i++)
-		*texts[i] = h->texts[i][0] ? h->texts[i] : NULL;
-	return coffer_cryptsetup_build(
-		COFFER_HELPER_HEADER, COFFER_HELPER_DATA, &h->format, &h->layout, passphrase, e);
-}
-
-static int check_digest(int n, const struct coffer_secret *key, struct coffer_err *e)
-{
-	_cleanup_json_ struct json_object *json = NULL;
-	_cleanup_free_ char *text = NULL;
-	int r;
-
-	if (n <= 0 || n > MAX_TEXT)
-		return coffer_err_errno(e, EPROTO, "read the metadata");
-	text = malloc((size_t)n);
-	if (!text)
-		return coffer_err_errno(e, ENOMEM, "read the metadata");
-	if (pread(COFFER_HELPER_HEADER, text, (size_t)n, 0) != n)
-		return coffer_err_errno(e, EIO, "read the metadata");
-	r = coffer_json_parse(text, (size_t)n, &json);
-	if (r < 0)
-		return coffer_err_errno(e, -r, "read the metadata");
-	return coffer_reencrypt_digest_verify(json, key->data, key->size, e);
-}
-
 static int work(struct coffer_helper_request *q, const struct coffer_secret *secret,
 	struct coffer_secret *key, struct coffer_err *e)
 {
@@ -143,7 +109,8 @@ static int work(struct coffer_helper_request *q, const struct coffer_secret *sec
 		return coffer_err_errno(e, -r, "set up libcryptsetup");
 	switch (q->job) {
 	case COFFER_HELPER_BUILD:
-		return build(&q->format, secret, e);
+		return coffer_cryptsetup_build(COFFER_HELPER_HEADER, COFFER_HELPER_DATA, &q->format,
+			&q->layout, secret, e);
 	case COFFER_HELPER_JUDGE:
 		return coffer_cryptsetup_judge(COFFER_HELPER_HEADER, e);
 	case COFFER_HELPER_OPEN_SLOT:
@@ -153,7 +120,7 @@ static int work(struct coffer_helper_request *q, const struct coffer_secret *sec
 	case COFFER_HELPER_CHECK_KEY:
 		return coffer_cryptsetup_check_key(COFFER_HELPER_HEADER, secret, e);
 	case COFFER_HELPER_CHECK_DIGEST:
-		return check_digest(q->number, secret, e);
+		return coffer_cryptsetup_check_digest(COFFER_HELPER_HEADER, secret, e);
 	default:
 		return coffer_err_errno(e, EPROTO, "coffer-helper, job %u", q->job);
 	}

@@ -14,7 +14,7 @@
 /* Descriptors of the helper. */
 enum {
 	COFFER_HELPER_SOCKET = 3,
-	COFFER_HELPER_HEADER, /* memfd: header, or text */
+	COFFER_HELPER_HEADER, /* memfd */
 	COFFER_HELPER_DATA,   /* memfd: sparse, in place of the data device */
 	COFFER_HELPER_END,    /* everything from here on is closed */
 };
@@ -25,30 +25,12 @@ enum coffer_helper_job {
 	COFFER_HELPER_OPEN_SLOT,    /* number, secret: passphrase; reply: key */
 	COFFER_HELPER_OPEN_TOKEN,   /* number; reply: keyslot and key */
 	COFFER_HELPER_CHECK_KEY,    /* secret: key */
-	COFFER_HELPER_CHECK_DIGEST, /* secret: key; the memfd has metadata of @number bytes */
+	COFFER_HELPER_CHECK_DIGEST, /* secret: key */
 };
 
 enum {
 	COFFER_HELPER_MAX_SECRET = 1 << 24, /* bytes of a passphrase; cryptsetup's limit is 8 MiB */
-	COFFER_HELPER_TEXTS = 5,
 };
-
-struct coffer_helper_format {
-	struct coffer_luks2_format format;
-	struct coffer_luks2_layout layout;
-	char texts[COFFER_HELPER_TEXTS][128]; /* in place of the pointers in @format; "": NULL */
-};
-
-/* The pointers in @f, in the order in which their texts cross. */
-static inline void coffer_helper_texts(
-	struct coffer_luks2_format *f, const char **ret[COFFER_HELPER_TEXTS])
-{
-	ret[0] = &f->cipher;
-	ret[1] = &f->hash;
-	ret[2] = &f->pbkdf;
-	ret[3] = &f->uuid;
-	ret[4] = &f->label;
-}
 
 struct coffer_helper_request {
 	uint32_t size; /* of this structure */
@@ -57,7 +39,8 @@ struct coffer_helper_request {
 	int32_t parent; /* process id: the helper ends with it */
 	int32_t number;
 	uint32_t secret_size;
-	struct coffer_helper_format format;
+	struct coffer_luks2_format format;
+	struct coffer_luks2_layout layout;
 };
 
 struct coffer_helper_reply {

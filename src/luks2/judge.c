@@ -36,7 +36,7 @@ struct coffer_judge *coffer_judge_new(int (*ask)(int fd, struct coffer_err *e))
 	struct coffer_judge *j = calloc(1, sizeof(*j));
 
 	if (j)
-		j->ask = ask ? ask : coffer_luks2_judge;
+		j->ask = ask;
 	return j;
 }
 
@@ -83,12 +83,13 @@ static int ask(struct coffer_judge *j, const struct coffer_luks2_copy *copy, str
 
 	if (r < 0)
 		return r;
-	r = j->ask(fd, &why);
+	r = j->ask ? j->ask(fd, &why) : coffer_luks2_judge(fd, NULL, &why);
 	if (r < 0)
 		return coffer_err_pass(e, r, &why);
 	ret->accepted = r > 0;
-	(void)snprintf(
-		ret->reason, sizeof(ret->reason), "%.*s", (int)sizeof(ret->reason) - 1, why.msg);
+	if (!ret->accepted)
+		(void)snprintf(ret->reason, sizeof(ret->reason), "refused by libcryptsetup: %.*s",
+			COFFER_LUKS2_REASON - 32, why.msg);
 	j->answers[j->n++ % ANSWERS] = *ret;
 	return 0;
 }

@@ -13,6 +13,6 @@
 int coffer_luks2_copy_ask(
 	struct coffer_dev *d, struct coffer_luks2_copy *copy, struct coffer_err *e);
 
-/* Answers to keep, from @ask, which has the results of coffer_luks2_judge; NULL: that one. The
- * devices of a test may share one. Free with free(); NULL: no memory. */
+/* Answers to keep, from @ask, which has the results of coffer_luks2_judge; NULL: that one. Free
+ * with free(); NULL: no memory. */
 struct coffer_judge *coffer_judge_new(int (*ask)(int fd, struct coffer_err *e));

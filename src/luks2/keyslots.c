@@ -157,7 +157,7 @@ static struct slot_name name_of(unsigned int slot)
 struct search {
 	const char *list; /* "keyslots" or "segments" */
 	const char *name;
-	struct json_object *found; /* the first */
+	struct json_object *found;
 	unsigned int n;
 };
 
@@ -166,8 +166,10 @@ static int find_digest(const char *key, struct json_object *digest, void *arg)
 	struct search *s = arg;
 
 	(void)key;
-	if (coffer_json_array_has(coffer_json_array(digest, s->list), s->name) && s->n++ == 0)
+	if (coffer_json_array_has(coffer_json_array(digest, s->list), s->name)) {
 		s->found = digest;
+		s->n++;
+	}
 	return 0;
 }
 
@@ -175,14 +177,6 @@ struct json_object *coffer_keyslot_digest(
 	struct json_object *json, const char *list, const char *name)
 {
 	struct search s = {.list = list, .name = name};
-
-	(void)coffer_json_foreach(coffer_json_object(json, "digests"), find_digest, &s);
-	return s.found;
-}
-
-struct json_object *coffer_keyslot_only_digest(struct json_object *json, const char *name)
-{
-	struct search s = {.list = "keyslots", .name = name};
 
 	(void)coffer_json_foreach(coffer_json_object(json, "digests"), find_digest, &s);
 	return s.n == 1 ? s.found : NULL;

@@ -58,11 +58,9 @@ struct json_object *coffer_keyslot_reencrypt(struct json_object *json, const cha
 /* The segment with this flag that has the lowest number; NULL: none. */
 struct json_object *coffer_segment_flagged(struct json_object *segments, const char *flag);
 
-/* The digest with @name in its @list, "keyslots" or "segments"; NULL: none. */
+/* The digest with @name in its @list, "keyslots" or "segments"; NULL: not exactly one. */
 struct json_object *coffer_keyslot_digest(
 	struct json_object *json, const char *list, const char *name);
-/* The digest of keyslot @name; NULL: not exactly one. */
-struct json_object *coffer_keyslot_only_digest(struct json_object *json, const char *name);
 /* By salt and result: digests with the same salt and result are of the same key, or forged. */
 bool coffer_digest_equal(struct json_object *a, struct json_object *b);
 

@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "io/udev.h"
+#include "luks2/reencrypt_digest.h"
 
 DEFINE_CLEANUP(struct crypt_device *, crypt, crypt_free);
 
@@ -125,7 +126,7 @@ static void set_up_once(void)
 
 const char *coffer_luks2_pbkdf(const struct coffer_luks2_format *f)
 {
-	return f->pbkdf ? f->pbkdf : crypt_get_pbkdf_default(CRYPT_LUKS2)->type;
+	return f->pbkdf[0] ? f->pbkdf : crypt_get_pbkdf_default(CRYPT_LUKS2)->type;
 }
 
 static int set_pbkdf(struct crypt_device *cd, const struct coffer_luks2_format *f)
@@ -137,7 +138,7 @@ static int set_pbkdf(struct crypt_device *cd, const struct coffer_luks2_format *
 	if (!defaults)
 		return -EINVAL;
 	pbkdf = *defaults;
-	if (f->hash)
+	if (f->hash[0])
 		pbkdf.hash = f->hash;
 	if (f->iter_time)
 		pbkdf.time_ms = f->iter_time;
@@ -170,23 +171,16 @@ int coffer_luks2_check_format(const struct coffer_luks2_format *f, struct coffer
 	return r < 0 ? complain(e, r, &log, "the key derivation") : 0;
 }
 
-static int split_cipher(const char *spec, char cipher[64], const char **mode)
-{
-	const char *dash = strchr(spec, '-');
-
-	if (!dash || dash - spec >= 64)
-		return -EINVAL;
-	memcpy(cipher, spec, (size_t)(dash - spec));
-	cipher[dash - spec] = '\0';
-	*mode = dash + 1;
-	return 0;
-}
+/* The only one that coffer converts to, see coffer_new_header_check. */
+#define CIPHER "aes"
+#define MODE   "xts-plain64"
 
 static int format(struct crypt_device *cd, const struct coffer_luks2_format *f,
-	const struct coffer_luks2_layout *l, const char *data, const char *cipher, const char *mode)
+	const struct coffer_luks2_layout *l, const char *data)
 {
-	struct crypt_params_luks2 params = {
-		.sector_size = l->sector_size, .data_device = data, .label = f->label};
+	struct crypt_params_luks2 params = {.sector_size = l->sector_size,
+		.data_device = data,
+		.label = f->label[0] ? f->label : NULL};
 	int r;
 
 	r = set_pbkdf(cd, f);
@@ -195,21 +189,20 @@ static int format(struct crypt_device *cd, const struct coffer_luks2_format *f,
 	if (r == 0)
 		r = crypt_set_metadata_size(cd, f->metadata_size, f->keyslots_size);
 	if (r == 0)
-		r = crypt_format(
-			cd, CRYPT_LUKS2, cipher, mode, f->uuid, NULL, f->key_size, &params);
+		r = crypt_format(cd, CRYPT_LUKS2, CIPHER, MODE, f->uuid[0] ? f->uuid : NULL, NULL,
+			f->key_size, &params);
 	return r;
 }
 
 static int start_reencryption(struct crypt_device *cd, const struct coffer_luks2_format *f,
-	const struct coffer_luks2_layout *l, const struct coffer_secret *pass, const char *cipher,
-	const char *mode)
+	const struct coffer_luks2_layout *l, const struct coffer_secret *pass)
 {
 	const struct crypt_params_luks2 luks2 = {.sector_size = l->sector_size};
 	const struct crypt_params_reencrypt params = {
 		.mode = CRYPT_REENCRYPT_ENCRYPT,
 		.direction = CRYPT_REENCRYPT_BACKWARD,
 		.resilience = "datashift",
-		.hash = f->hash ? f->hash : "sha256",
+		.hash = f->hash[0] ? f->hash : "sha256",
 		.data_shift = l->data_offset / COFFER_SECTOR,
 		.luks2 = &luks2,
 		.flags = CRYPT_REENCRYPT_INITIALIZE_ONLY | CRYPT_REENCRYPT_MOVE_FIRST_SEGMENT,
@@ -221,7 +214,7 @@ static int start_reencryption(struct crypt_device *cd, const struct coffer_luks2
 	if (slot < 0)
 		return slot;
 	r = crypt_reencrypt_init_by_passphrase(cd, NULL, (const char *)pass->data, pass->size,
-		CRYPT_ANY_SLOT, slot, cipher, mode, &params);
+		CRYPT_ANY_SLOT, slot, CIPHER, MODE, &params);
 	return r < 0 ? r : 0;
 }
 
@@ -248,24 +241,20 @@ int coffer_cryptsetup_build(int header, int data, const struct coffer_luks2_form
 {
 	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
 	struct log log = {0};
-	char cipher[64], data_path[32];
-	const char *mode;
+	char data_path[32];
 	int r;
 
-	r = split_cipher(f->cipher, cipher, &mode);
-	if (r < 0)
-		return coffer_err_set(e, EINVAL, "invalid cipher '%s'", f->cipher);
 	(void)snprintf(data_path, sizeof(data_path), "/proc/self/fd/%d", data);
 	r = open_device(header, data_path, &log, &cd, e);
 	if (r < 0)
 		return r;
-	if (f->pbkdf && !crypt_get_pbkdf_type_params(f->pbkdf))
+	if (f->pbkdf[0] && !crypt_get_pbkdf_type_params(f->pbkdf))
 		return coffer_err_set(e, EINVAL,
 			"unknown key derivation '%s'; use argon2id, argon2i or pbkdf2", f->pbkdf);
-	r = format(cd, f, l, data_path, cipher, mode);
+	r = format(cd, f, l, data_path);
 	if (r < 0)
 		return complain(e, r, &log, "create the LUKS2 header");
-	r = start_reencryption(cd, f, l, pass, cipher, mode);
+	r = start_reencryption(cd, f, l, pass);
 	if (r < 0)
 		return complain(e, r, &log, "prepare the LUKS2 header for encryption in place");
 	return 0;
@@ -288,25 +277,6 @@ static int load(int fd, struct log *log, struct crypt_device **ret, struct coffe
 	return 0;
 }
 
-/* Read the key of @slot, or with CRYPT_ANY_SLOT the volume key, into @key. */
-static int get_key(struct crypt_device *cd, int slot, const struct coffer_secret *passphrase,
-	struct coffer_secret *key, const struct log *log, struct coffer_err *e)
-{
-	size_t size = key->capacity;
-	const int r = crypt_volume_key_get(cd, slot, (char *)key->data, &size,
-		(const char *)passphrase->data, passphrase->size);
-
-	if (r == -EPERM || r == -ENOENT)
-		return coffer_err_id(e,
-			coffer_err_set(
-				e, EPERM, "no keyslot opens with this passphrase or key file"),
-			COFFER_FINDING_PASSPHRASE);
-	if (r < 0)
-		return complain(e, r, log, "read the volume key");
-	key->size = size;
-	return 0;
-}
-
 /* --- jobs of coffer-helper --- */
 
 int coffer_cryptsetup_judge(int fd, struct coffer_err *e)
@@ -325,10 +295,23 @@ int coffer_cryptsetup_open_slot(int fd, int slot, const struct coffer_secret *pa
 	struct coffer_secret *key, struct coffer_err *e)
 {
 	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
+	size_t size = key->capacity;
 	struct log log = {0};
-	const int r = load(fd, &log, &cd, e);
+	int r = load(fd, &log, &cd, e);
 
-	return r < 0 ? r : get_key(cd, slot, passphrase, key, &log, e);
+	if (r < 0)
+		return r;
+	r = crypt_volume_key_get(cd, slot, (char *)key->data, &size, (const char *)passphrase->data,
+		passphrase->size);
+	if (r == -EPERM || r == -ENOENT)
+		return coffer_err_id(e,
+			coffer_err_set(
+				e, EPERM, "no keyslot opens with this passphrase or key file"),
+			COFFER_FINDING_PASSPHRASE);
+	if (r < 0)
+		return complain(e, r, &log, "read the volume key");
+	key->size = size;
+	return 0;
 }
 
 int coffer_luks2_unlock(int fd, const struct coffer_secret *passphrase,
@@ -358,6 +341,24 @@ int coffer_cryptsetup_check_key(int fd, const struct coffer_secret *key, struct 
 	if (r == -EPERM)
 		return coffer_err_set(e, EPERM, "this is not the volume key");
 	return r < 0 ? complain(e, r, &log, "compare the key with its digest") : 0;
+}
+
+int coffer_cryptsetup_check_digest(int fd, const struct coffer_secret *key, struct coffer_err *e)
+{
+	_cleanup_(cleanup_crypt) struct crypt_device *cd = NULL;
+	_cleanup_json_ struct json_object *json = NULL;
+	struct log log = {0};
+	const char *text;
+	int r = load(fd, &log, &cd, e);
+
+	if (r < 0)
+		return r;
+	r = crypt_dump_json(cd, &text, 0);
+	if (r == 0)
+		r = coffer_json_parse(text, strlen(text), &json);
+	if (r < 0)
+		return complain(e, r, &log, "read the metadata");
+	return coffer_reencrypt_digest_verify(json, key->data, key->size, e);
 }
 
 DEFINE_CLEANUP(struct crypt_keyslot_context *, context, crypt_keyslot_context_free);

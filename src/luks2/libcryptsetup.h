@@ -16,18 +16,19 @@ enum {
 	COFFER_MAX_VOLUME_KEY = 4096 /* bytes */
 };
 
-/* Zero or NULL is libcryptsetup's default everywhere. */
+/* Zero or "" is libcryptsetup's default everywhere. A text is truncated to one that nothing
+ * accepts. */
 struct coffer_luks2_format {
-	const char *cipher;	   /* "aes-xts-plain64"; never NULL */
+	const char *cipher;	   /* "aes-xts-plain64"; it does not cross to the helper */
 	uint32_t key_size;	   /* bytes of the volume key; never 0 */
-	const char *hash;	   /* of AF splitter and digests */
-	const char *pbkdf;	   /* "argon2id", "argon2i", "pbkdf2" */
+	char hash[32];		   /* of AF splitter and digests */
+	char pbkdf[32];		   /* "argon2id", "argon2i", "pbkdf2" */
 	uint32_t pbkdf_memory;	   /* KiB */
 	uint32_t pbkdf_parallel;   /* threads */
 	uint32_t pbkdf_iterations; /* fixed: no benchmark */
 	uint32_t iter_time;	   /* ms, for the benchmark */
-	const char *uuid;
-	const char *label;
+	char uuid[64];
+	char label[64];
 	uint64_t metadata_size; /* bytes of one header copy; never 0 */
 	uint64_t keyslots_size; /* bytes; never 0 */
 };
@@ -66,6 +67,7 @@ int coffer_cryptsetup_open_slot(int fd, int slot, const struct coffer_secret *pa
 int coffer_cryptsetup_open_token(
 	int fd, int token, struct coffer_secret *key, struct coffer_err *e);
 int coffer_cryptsetup_check_key(int fd, const struct coffer_secret *key, struct coffer_err *e);
+int coffer_cryptsetup_check_digest(int fd, const struct coffer_secret *key, struct coffer_err *e);
 
 /* Map the finished volume of the header in memfd @fd, whose data are on @device, while @job runs:
  * read-only, as coffer-verify-PID, and private, so that udev rules ignore it and nothing mounts it.

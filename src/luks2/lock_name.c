@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,25 +34,15 @@ int coffer_lock_order(unsigned int held, enum coffer_lock_kind wanted)
 	return held >> wanted == 0 ? 0 : -EDEADLK; /* this one, or a later one */
 }
 
-/* Only digits, without leading zeros, as cryptsetup prints device numbers. */
-static bool read_number(const char **at, uint32_t *ret)
-{
-	const char *p = *at;
-	uint64_t v = 0;
-
-	while (*p >= '0' && *p <= '9' && v <= UINT32_MAX)
-		v = 10 * v + (uint64_t)(*p++ - '0');
-	if (p == *at || v > UINT32_MAX || (**at == '0' && p - *at > 1))
-		return false;
-	*at = p;
-	*ret = (uint32_t)v;
-	return true;
-}
-
+/* Only as cryptsetup prints device numbers. */
 static bool read_device(const char *text, struct coffer_lock_name *n)
 {
-	return read_number(&text, &n->major) && *text++ == ':' && read_number(&text, &n->minor) &&
-	       !*text;
+	char again[32];
+
+	if (sscanf(text, "%" SCNu32 ":%" SCNu32, &n->major, &n->minor) != 2)
+		return false;
+	(void)snprintf(again, sizeof(again), "%" PRIu32 ":%" PRIu32, n->major, n->minor);
+	return strcmp(again, text) == 0;
 }
 
 static bool read_uuid(const char *text, struct coffer_lock_name *n)
@@ -64,12 +55,6 @@ static bool read_uuid(const char *text, struct coffer_lock_name *n)
 	return true;
 }
 
-static bool read_nothing(const char *text, struct coffer_lock_name *n)
-{
-	(void)n;
-	return !*text;
-}
-
 void coffer_lock_name_parse(const char *name, struct coffer_lock_name *ret)
 {
 	static const struct {
@@ -79,7 +64,7 @@ void coffer_lock_name_parse(const char *name, struct coffer_lock_name *ret)
 	} kinds[] = {
 		{COFFER_LOCK_ENTRY_DEVICE, "L_", read_device},
 		{COFFER_LOCK_ENTRY_REENCRYPTION, COFFER_REENCRYPTION_LOCK, read_uuid},
-		{COFFER_LOCK_ENTRY_MEMORY, "LN_memory-hard-access", read_nothing},
+		{COFFER_LOCK_ENTRY_MEMORY, "LN_memory-hard-access", NULL},
 		{COFFER_LOCK_ENTRY_OPAL, "LN_OPAL_", read_device},
 	};
 
@@ -87,7 +72,8 @@ void coffer_lock_name_parse(const char *name, struct coffer_lock_name *ret)
 		const size_t n = strlen(kinds[i].prefix);
 
 		*ret = (struct coffer_lock_name){.kind = kinds[i].kind};
-		if (strncmp(name, kinds[i].prefix, n) == 0 && kinds[i].read(name + n, ret))
+		if (strncmp(name, kinds[i].prefix, n) == 0 &&
+			(kinds[i].read ? kinds[i].read(name + n, ret) : !name[n]))
 			return;
 	}
 	*ret = (struct coffer_lock_name){.kind = COFFER_LOCK_ENTRY_UNKNOWN};

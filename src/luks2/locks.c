@@ -104,24 +104,12 @@ static int take_fd(const struct coffer_lock *l, int fd, double end, struct coffe
 
 /* --- lock files --- */
 
-static int refuse_kind(struct coffer_err *e, int code, const char *path)
+static int refuse_kind(struct coffer_err *e, int code, const char *path, const char *wanted)
 {
-	static const struct {
-		int code;
-		const char *kind;
-	} kinds[] = {
-		{ELOOP, "a symbolic link"},
-		{ENOTDIR, "not a directory, or a symbolic link"},
-		{EISDIR, "a directory"},
-		{ENOENT, "missing"},
-		{ENXIO, "not a regular file"},
-		{EINVAL, "not a regular file"},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-		if (code == kinds[i].code)
-			return coffer_err_refuse(
-				e, code, "unsafe lock path: %s is %s", path, kinds[i].kind);
+	if (code == ELOOP || code == ENOTDIR || code == EISDIR || code == ENOENT || code == ENXIO ||
+		code == EINVAL)
+		return coffer_err_refuse(e, code,
+			"unsafe lock path: %s is not %s (links are not followed)", path, wanted);
 	return coffer_err_errno(e, code, "open %s", path);
 }
 
@@ -133,7 +121,7 @@ static int open_dir(int *ret_fd, struct coffer_err *e)
 	int fd;
 
 	if (run < 0)
-		return refuse_kind(e, errno, "/run");
+		return refuse_kind(e, errno, "/run", "a directory");
 	fd = openat(run, "cryptsetup", flags);
 	if (fd < 0 && errno == ENOENT) {
 		if (mkdirat(run, "cryptsetup", 0700) < 0 && errno != EEXIST)
@@ -141,7 +129,7 @@ static int open_dir(int *ret_fd, struct coffer_err *e)
 		fd = openat(run, "cryptsetup", flags);
 	}
 	if (fd < 0)
-		return refuse_kind(e, errno, COFFER_LOCK_DIR);
+		return refuse_kind(e, errno, COFFER_LOCK_DIR, "a directory");
 	*ret_fd = fd;
 	return 0;
 }
@@ -154,10 +142,10 @@ static int open_file(const struct coffer_lock *l, int dir_fd, int *ret_fd, struc
 	*ret_fd = openat(dir_fd, l->name,
 		O_CREAT | O_NOFOLLOW | O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0644);
 	if (*ret_fd < 0)
-		return refuse_kind(e, errno, l->path);
+		return refuse_kind(e, errno, l->path, "a regular file");
 	if (fstat(*ret_fd, &st) < 0)
 		return coffer_err_errno(e, errno, "stat %s", l->path);
-	return S_ISREG(st.st_mode) ? 0 : refuse_kind(e, EINVAL, l->path);
+	return S_ISREG(st.st_mode) ? 0 : refuse_kind(e, EINVAL, l->path, "a regular file");
 }
 
 /* A holder removes the file when it releases the lock, so a lock counts only while the file still

@@ -12,7 +12,6 @@
 #include "luks2/keyslots.h"
 
 enum section {
-	ACCEPTED,
 	JSON,
 	REQUIREMENT,
 	KEYSLOT,
@@ -26,7 +25,6 @@ static const struct {
 	enum coffer_finding_id id;
 	enum coffer_text ok; /* nothing was found */
 } sections[N_SECTIONS] = {
-	[ACCEPTED] = {COFFER_FINDING_METADATA, COFFER_TEXT_METADATA},
 	[JSON] = {COFFER_FINDING_JSON, COFFER_TEXT_METADATA_JSON_UNIQUE},
 	[REQUIREMENT] = {COFFER_FINDING_REQUIREMENT, COFFER_TEXT_METADATA_REQUIREMENTS},
 	[KEYSLOT] = {COFFER_FINDING_KEYSLOT, COFFER_TEXT_METADATA_KEYSLOTS},
@@ -62,18 +60,15 @@ static void name_object(struct check *c, const char *kind, const char *name)
 	(void)snprintf(c->object, sizeof(c->object), "%s %.12s", kind, name);
 }
 
-/* Add @t, with two arguments beside copy and object. */
+/* Add @t, with two arguments beside the object. */
 static void find(struct check *c, enum section section, enum coffer_text t,
 	struct coffer_argument x, struct coffer_argument y, const char *const *remedy)
 {
 	struct coffer_finding f;
-	int r = coffer_finding_make(&f, t,
-		COFFER_WITH(COFFER_ARG_TEXT("copy", c->m->copy),
-			COFFER_ARG_TEXT("object", c->object), x, y),
-		remedy);
+	int r = coffer_finding_make(
+		&f, t, COFFER_WITH(COFFER_ARG_TEXT("object", c->object), x, y), remedy);
 
-	if (r == 0 && ((c->m->only_bad && f.verdict != COFFER_VERDICT_BAD) ||
-			      c->found[section]++ >= MOST)) {
+	if (r == 0 && c->found[section]++ >= MOST) {
 		coffer_finding_reset(&f);
 		return;
 	}
@@ -214,7 +209,7 @@ static void check_reencryption(struct check *c, const char *name, struct json_ob
 	const char *type = coffer_json_string(coffer_json_object(slot, "area"), "type");
 
 	find_invalid(c, REENCRYPTION, is_one_of(type, types) ? NULL : "area.type");
-	if (c->version > 1 && !coffer_keyslot_only_digest(c->m->json, name))
+	if (c->version > 1 && !coffer_keyslot_digest(c->m->json, "keyslots", name))
 		find(c, REENCRYPTION, COFFER_TEXT_METADATA_REENCRYPTION_DIGEST, none, none,
 			COFFER_RUN("cryptsetup", "repair", c->m->device));
 }
@@ -365,11 +360,6 @@ int coffer_metadata_check(const struct coffer_metadata *m, struct coffer_finding
 	struct check c = {.m = m, .l = l};
 
 	check_text(&c);
-	if (!m->accepted) {
-		find(&c, ACCEPTED, COFFER_TEXT_METADATA_REFUSED,
-			COFFER_ARG_TEXT("reason", m->reason), none, NULL);
-		return c.r;
-	}
 	check_requirements(&c);
 	(void)coffer_json_foreach(coffer_json_object(m->json, "keyslots"), check_keyslot, &c);
 	(void)coffer_json_foreach(coffer_json_object(m->json, "digests"), check_digest, &c);
@@ -385,7 +375,7 @@ uint64_t coffer_metadata_header_size(struct json_object *json, uint64_t copy_siz
 	uint64_t size;
 
 	if (coffer_json_u64s(coffer_json_object(json, "config"), "keyslots_size", &size) < 0 ||
-		size > MAX_KEYSLOTS_SIZE)
+		size > MAX_KEYSLOTS_SIZE || size % COFFER_BLOCK)
 		return 0;
 	return size + 2 * copy_size;
 }

@@ -15,21 +15,16 @@ struct coffer_metadata {
 	struct json_object *json;
 	const char *text; /* from which it was parsed, for what parsing loses */
 	size_t text_size;
-	bool accepted;	      /* by libcryptsetup */
-	const char *reason;   /* why not */
 	uint64_t device_size; /* bytes of the data device; 0: not here */
 	const char *device;   /* its name */
-	const char *copy;     /* begins each sentence: "first header copy"; "": nothing */
-	bool only_bad;	      /* leave out OK and notes */
 };
 
-/* Check @m; the findings are added to @l under the ids "metadata" (of libcryptsetup), "json",
- * "requirement", "keyslot", "digest", "segment", "reencryption"; of metadata that are not accepted
- * only the first two. At most a few of one id, and how many more there are. -ENOMEM: the list is
- * not complete. */
+/* Check @m; the findings are added to @l under the ids "json", "requirement", "keyslot", "digest",
+ * "segment", "reencryption". At most a few of one id, and how many more there are. -ENOMEM: the
+ * list is not complete. */
 int coffer_metadata_check(const struct coffer_metadata *m, struct coffer_findings *l);
 
-/* Bytes of both header copies and the keyslots area; 0: missing or invalid. */
+/* Bytes of both header copies and the keyslots area; 0: missing or impossible. */
 uint64_t coffer_metadata_header_size(struct json_object *json, uint64_t copy_size);
 /* The lowest offset of a regular segment. 0: the data are on another device, or it is missing. */
 uint64_t coffer_metadata_data_offset(struct json_object *json);

@@ -95,7 +95,7 @@ int coffer_reencrypt_digest_verify(
 	int r;
 
 	slot = coffer_keyslot_reencrypt(json, &name);
-	digest = slot ? coffer_keyslot_only_digest(json, name) : NULL;
+	digest = slot ? coffer_keyslot_digest(json, "keyslots", name) : NULL;
 	if (!digest)
 		return coffer_err_set(e, EKEYREJECTED,
 			"the reencryption metadata has no digest; run 'cryptsetup repair' first");

@@ -58,7 +58,7 @@ static int check_metadata(struct coffer_dev *dev, struct coffer_findings *l, str
 		struct coffer_finding *f = &all.items[i];
 
 		if ((f->verdict == COFFER_VERDICT_BAD || f->verdict == COFFER_VERDICT_UNCHECKED) &&
-			f->id != COFFER_FINDING_COPIES && f->id != COFFER_FINDING_HEADER_PRIMARY &&
+			f->id != COFFER_FINDING_HEADER_PRIMARY &&
 			f->id != COFFER_FINDING_HEADER_SECONDARY)
 			r = coffer_findings_put(l, f);
 	}

@@ -61,19 +61,17 @@ int coffer_verify_copy_header(struct coffer_verifier *s, bool *ret_changed, stru
 static int check_metadata(struct coffer_verifier *s, struct coffer_err *e)
 {
 	struct coffer_err why = s->header_why;
-	const int r = why.code ? -why.code : coffer_luks2_accepts(s->header, &s->stop, &why);
-	/* It could not be asked: nothing is known to be wrong. */
-	const bool unknown = r == -ECOMM || r == -ENOMEM || r == -EIO;
+	const int r = why.code ? 0 : coffer_luks2_judge(s->header, &s->stop, &why);
 
 	if (r == -EINTR)
 		return coffer_verify_stopped(s, e);
-	s->usable = r == 0;
+	s->usable = r > 0;
 	return coffer_findings_add(&s->checks,
-		r == 0	  ? COFFER_TEXT_METADATA
-		: unknown ? COFFER_TEXT_METADATA_UNCHECKED
-			  : COFFER_TEXT_VOLUME_REFUSED,
+		r > 0	? COFFER_TEXT_METADATA
+		: r < 0 ? COFFER_TEXT_METADATA_UNCHECKED
+			: COFFER_TEXT_VOLUME_REFUSED,
 		COFFER_WITH(COFFER_ARG_TEXT("reason", why.msg)),
-		r == 0 || unknown ? NULL : COFFER_RUN("coffer", "header", "check", s->dev->name));
+		r == 0 ? COFFER_RUN("coffer", "header", "check", s->dev->name) : NULL);
 }
 
 int coffer_verify_header(struct coffer_verifier *s, struct coffer_err *e)
@@ -276,8 +274,7 @@ static int check_digest(
 	} else if (!s->key) {
 		t = COFFER_TEXT_DIGEST_NO_KEY;
 	} else {
-		r = reencryption ? coffer_luks2_check_digest(
-					   s->disk.header->json, s->key, &s->stop, &why)
+		r = reencryption ? coffer_luks2_check_digest(s->header, s->key, &s->stop, &why)
 				 : coffer_luks2_check_key(s->header, s->key, &s->stop, &why);
 		if (r == -EINTR)
 			return coffer_verify_stopped(s, e);

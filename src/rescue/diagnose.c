@@ -61,12 +61,6 @@ static void find(struct build *b, enum coffer_text t, const struct coffer_argume
 	b->r = b->r ? b->r : r;
 }
 
-static void set_id(struct build *b, enum coffer_finding_id id)
-{
-	if (b->r == 0)
-		b->l->items[b->l->n - 1].id = id;
-}
-
 /* No action is safe for the last finding. */
 static void block(struct build *b)
 {
@@ -118,7 +112,6 @@ static void diagnose_copies(struct build *b, bool recover)
 		return;
 	r = coffer_judge_copy(b->s->facts, !c->newest, NULL, b->l);
 	b->r = b->r ? b->r : r;
-	set_id(b, COFFER_FINDING_HEADER_COPIES);
 	if (recover)
 		act(b, COFFER_REPAIR_RECOVER_COPY);
 }
@@ -135,7 +128,7 @@ static void note_reason(struct build *b, const char *why)
 
 bool coffer_lost_copy_is_ours(const struct coffer_lost_copy *l)
 {
-	return l->checked && !l->foreign && (l->empty || l->same > 0);
+	return !l->foreign && (l->empty || l->same > 0);
 }
 
 /* Is the second copy this disk's, and not part of a file? Then remains of the first one or zeros
@@ -170,13 +163,14 @@ static void diagnose_content(struct build *b)
 			COFFER_WITH(COFFER_ARG_TEXT("filesystem", coffer_fs_name(v->fs.kind)),
 				COFFER_ARG_NUMBER("offset", v->fs.mirror + v->fs.super)),
 			NULL);
-	else if (b->s->unknown_content)
-		find(b,
-			b->s->facts->device_size < COFFER_SUPERBLOCK_BYTES
-				? COFFER_TEXT_REPAIR_CONTENT_SMALL
-				: COFFER_TEXT_REPAIR_CONTENT_UNKNOWN,
+	else if (b->s->unknown_content && b->s->facts->device_size < COFFER_SUPERBLOCK_BYTES)
+		find(b, COFFER_TEXT_REPAIR_CONTENT_SMALL,
 			COFFER_WITH(COFFER_ARG_SIZE("device_size", b->s->facts->device_size)),
 			NULL);
+	else if (b->s->unknown_content)
+		find(b, COFFER_TEXT_REPAIR_CONTENT_UNKNOWN, NULL,
+			COFFER_RUN("coffer", "header", "restore", b->s->device,
+				"--header-backup-file", "FILE"));
 	if (v->has_stale_record) {
 		find(b, COFFER_TEXT_REPAIR_STALE_RECORD,
 			COFFER_WITH(COFFER_ARG_NUMBER("offset",
@@ -217,12 +211,12 @@ static void diagnose_plain(struct build *b)
 	if (b->s->plain_luks2 && b->s->facts->header.newest == 1)
 		find(b, COFFER_TEXT_REPAIR_SECOND_COPY, NULL,
 			COFFER_RUN("cryptsetup", "repair", b->s->device));
-	else if (b->s->plain_luks2)
-		find(b, COFFER_TEXT_CONTENT_NO_HEADER, NULL, NULL);
-	else
+	else if (!b->s->plain_luks2)
 		diagnose_content(b);
-	if (b->s->plain_luks2)
-		set_id(b, COFFER_FINDING_HEADER_COPIES);
+	else
+		find(b, COFFER_TEXT_REPAIR_NO_HEADER, NULL,
+			COFFER_RUN("coffer", "header", "restore", b->s->device,
+				"--header-backup-file", "FILE"));
 }
 
 /* --- begun --- */

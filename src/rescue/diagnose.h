@@ -15,7 +15,6 @@ struct coffer_diagnosis {
 
 /* What is in place of the first header copy, if only the second one is whole. */
 struct coffer_lost_copy {
-	bool checked;  /* there is such a second copy */
 	bool empty;    /* zeros */
 	bool foreign;  /* the disk has a signature other than LUKS */
 	uint64_t same; /* sectors of the first copy's metadata that remain */

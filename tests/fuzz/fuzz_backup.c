@@ -30,7 +30,7 @@ static void use(const struct coffer_backup *b, uint64_t n)
 	struct coffer_header h = {
 		.json = b->json, .copy_size = b->copy_size, .copy = {(uint8_t *)b->image}};
 	struct coffer_restore_facts f = {
-		.backup = b, .device = "disk", .device_size = n, .header = &h, .content = ""};
+		.backup = b, .device = "disk", .device_size = n, .header = &h};
 	struct coffer_findings l = {0};
 	struct coffer_keyslot_placement o;
 

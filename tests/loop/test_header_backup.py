@@ -271,6 +271,7 @@ def damaged_backups():
     assert "backup" not in checked(stock_backup(img), 0)[0] | checked(img, 0)[0]
     image = len(read_at(path)) - TRAILER
     for name, at, n in ("a keyslot", areas(img)[0][0], 1), ("the date", image + 79, 1), \
+            ("the trailer's magic", image + 3, 1), \
             ("the end", image + TRAILER, 8), ("a copy", 5000, 1):
         bad = copy(path)
         write(bad, at, bytes(255 - b for b in read_at(bad, at, n).ljust(n, b"\0")))

@@ -29,6 +29,14 @@ def foreign_content(make, word):
         f.truncate(SIZE)
     make(other)
     refused(other, path, "content", word, args=("--allow", "uuid,geometry,keyslots,volume-key"))
+    c = [c for c in checks(other, path, status=(4,))["checks"] if c["id"] == "content"][0]
+    if c["remedy"][0] == "coffer":
+        assert make is torn_by_stock, c
+        return
+    force = ["--force"] if make is gpt else []  # wipefs asks for it where there is no whole disk
+    run(*c["remedy"], *force, env={**os.environ, "HOME": folder})  # wipefs --backup writes there
+    restore(other, path)
+    assert_opens(other, ["one"])
 
 
 def ext4(img):
@@ -243,7 +251,7 @@ def forged_files():
                  lambda m: m["digests"]["0"].pop("salt"),
                  lambda m: m["segments"]["0"].update(type="x")):
         judge(seal(with_json(edit), block))
-    judge(seal(with_json(lambda m: m["keyslots"]["0"].pop("af")), block), "EINVAL")
+    judge(seal(with_json(lambda m: m["keyslots"]["0"].pop("af")), block))
 
 
 def hostile_uuid():
@@ -287,6 +295,7 @@ def odd_files():
 
 
 tap.run([
+    # Bug: the way out was a repair that had nothing to do
     ("refused: a filesystem instead", foreign_content, ext4, "ext4"),
     ("refused: a partition table instead", foreign_content, gpt, "gpt"),
     ("refused: LUKS1 instead", foreign_content, luks1, "LUKS1"),

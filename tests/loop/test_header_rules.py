@@ -67,8 +67,9 @@ def check_row(base, change, level, id_, why=""):
         assert not bad and bool(notes) == (level == "note"), what
     if id_:
         assert id_ in (notes if level == "note" else bad), what
-    if id_ == "metadata":
-        assert re.fullmatch(r"libcryptsetup refuses the metadata: .{10,}", bad[id_]["text"]), bad[id_]
+    if level == "refused" and id_ == "header-primary" and not gone:
+        assert re.search(r": (refused by libcryptsetup: .{10,}|(torn|invalid) \(.*\)|missing)$",
+                         bad[id_]["text"]), bad[id_]
     if not gone:
         assert all(c.get("advice") for c in bad.values()), bad
 

@@ -309,8 +309,9 @@ IN_USE = "exclusive EBUSY"
 with stack:
     tap.run([
         ("first copy lost: a filesystem's signature", unchanged, lost_below_filesystem, 6,
-         "header-copies EUCLEAN"),
-        ("first copy lost: nothing of it is left", unchanged, overwritten, 6, "header-copies EUCLEAN"),
+         "header-primary EUCLEAN"),
+        ("first copy lost: nothing of it is left", unchanged, overwritten, 6,
+         "header-primary EUCLEAN"),
         ("Bug: two volumes: a copy of another volume, which is older", unchanged, two_volumes, 6,
          "damage EUCLEAN"),
         ("no terminal, no --yes", not_asked),

@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "header/backup_file.h"
+#include "luks2/metadata.h"
 #include "tap.h"
 
 static const struct coffer_trailer trailer = {
@@ -282,8 +283,8 @@ static void test_sizes(void)
 			rows[i].size);
 		if (coffer_json_parse(text, strlen(text), &json) < 0)
 			abort();
-		ok(coffer_image_size(json, 16384) == rows[i].want, "a keyslots area of %s bytes",
-			rows[i].size);
+		ok(coffer_metadata_header_size(json, 16384) == rows[i].want,
+			"a keyslots area of %s bytes", rows[i].size);
 	}
 }
 

@@ -147,13 +147,13 @@ static void first_lost(struct disk *d)
 	torn_copy(d, 0, false);
 	d->facts.kind = COFFER_LUKS2_ENCRYPTED;
 	d->plain_luks2 = true;
-	d->lost = (struct coffer_lost_copy){.checked = true, .same = 3};
+	d->lost = (struct coffer_lost_copy){.same = 3};
 }
 
 static void first_zeroed(struct disk *d)
 {
 	first_lost(d);
-	d->lost = (struct coffer_lost_copy){.checked = true, .empty = true};
+	d->lost = (struct coffer_lost_copy){.empty = true};
 }
 
 static void first_lost_converting(struct disk *d)
@@ -422,23 +422,23 @@ static const struct row {
 		{NONE, NONE}, GOES, ""},
 	{"plain, a magic only", COFFER_OP_START, magic_only, "header-copies", {NONE, NONE},
 		NO_SAFE_REPAIR, "coffer header restore"},
-	{"first copy lost", COFFER_OP_START, first_lost, "header-copies",
+	{"first copy lost", COFFER_OP_START, first_lost, "header-primary",
 		{COFFER_REPAIR_RECOVER_COPY, NONE}, GOES, ""},
-	{"first copy zeroed", COFFER_OP_START, first_zeroed, "header-copies",
+	{"first copy zeroed", COFFER_OP_START, first_zeroed, "header-primary",
 		{COFFER_REPAIR_RECOVER_COPY, NONE}, GOES, ""},
 	{"first copy lost, converting", COFFER_OP_START, first_lost_converting, "conversion",
 		{COFFER_REPAIR_RECOVER_COPY, COFFER_REPAIR_RESUME}, GOES, ""},
-	{"first copy lost, nothing converted", COFFER_OP_START, first_lost_placed, "header-copies",
+	{"first copy lost, nothing converted", COFFER_OP_START, first_lost_placed, "header-primary",
 		{NONE, NONE}, NO_SAFE_REPAIR, "cryptsetup repair"},
-	{"first copy lost, nothing of it is left", COFFER_OP_START, first_unlike, "header-copies",
+	{"first copy lost, nothing of it is left", COFFER_OP_START, first_unlike, "header-primary",
 		{NONE, NONE}, NO_SAFE_REPAIR, "cryptsetup repair"},
 	{"first copy lost, a filesystem's signature", COFFER_OP_START, first_under_filesystem,
-		"header-copies", {NONE, NONE}, NO_SAFE_REPAIR, "cryptsetup repair"},
+		"header-primary", {NONE, NONE}, NO_SAFE_REPAIR, "cryptsetup repair"},
 	{"first copy lost, metadata contradict themselves", COFFER_OP_START,
-		first_lost_contradicting, "header-copies", {NONE, NONE}, NO_SAFE_REPAIR,
+		first_lost_contradicting, "header-primary", {NONE, NONE}, NO_SAFE_REPAIR,
 		"cryptsetup repair"},
 	{"first copy lost, segment copy not wiped", COFFER_OP_START, first_lost_segment_copy,
-		"header-copies", {COFFER_REPAIR_RECOVER_COPY, NONE}, GOES, ""},
+		"header-primary", {COFFER_REPAIR_RECOVER_COPY, NONE}, GOES, ""},
 	{"plain, ambiguous moved segment", COFFER_OP_START, ambiguous_segment,
 		"moved-segment-ambiguous", {NONE, NONE}, NO_SAFE_REPAIR, "Ambiguous moved segment"},
 	{"plain, ambiguous, no filesystem in place", COFFER_OP_START, nothing_in_place,
@@ -450,8 +450,8 @@ static const struct row {
 		{NONE, NONE}, NO_SAFE_REPAIR, "backup superblock"},
 	{"plain, an old spare superblock", COFFER_OP_START, old_mirror, NULL, {NONE, NONE}, GOES,
 		""},
-	{"plain, something unknown", COFFER_OP_START, unknown_content, "content", {NONE, NONE},
-		GOES, ""},
+	{"Bug: plain, something unknown: no advice", COFFER_OP_START, unknown_content, "content",
+		{NONE, NONE}, GOES, "coffer header restore disk"},
 	{"plain, a record", COFFER_OP_START, stale_record, "stale-record",
 		{COFFER_REPAIR_ERASE_RECORD, NONE}, GOES, ""},
 	{"half placed", COFFER_OP_REDO_PLACEMENT, half_placed, "placement",
@@ -491,12 +491,12 @@ static const struct row {
 	{"end pending", COFFER_OP_FINALIZE, end_pending, "wipe-pending",
 		{COFFER_REPAIR_RESUME, NONE}, GOES, ""},
 	{"encrypted", COFFER_OP_ENCRYPTED, both_whole, NULL, {NONE, NONE}, GOES, ""},
-	{"encrypted, first copy torn", COFFER_OP_ENCRYPTED, first_torn, "header-copies",
+	{"encrypted, first copy torn", COFFER_OP_ENCRYPTED, first_torn, "header-primary",
 		{COFFER_REPAIR_RECOVER_COPY, NONE}, GOES, ""},
-	{"encrypted, second copy torn", COFFER_OP_ENCRYPTED, second_torn, "header-copies",
+	{"encrypted, second copy torn", COFFER_OP_ENCRYPTED, second_torn, "header-secondary",
 		{COFFER_REPAIR_RECOVER_COPY, NONE}, GOES, ""},
 	{"encrypted, a copy that converts", COFFER_OP_SYNC_FINAL, step_done_second_behind,
-		"header-copies", {COFFER_REPAIR_RECOVER_COPY, NONE}, GOES, ""},
+		"header-secondary", {COFFER_REPAIR_RECOVER_COPY, NONE}, GOES, ""},
 	{"damaged, image lost under the masked block", COFFER_OP_DAMAGED, masked_image_lost,
 		"damage", {COFFER_REPAIR_UNDO_PLACEMENT, NONE}, GOES, ""},
 	{"damaged, used under the transition block", COFFER_OP_DAMAGED, used_under_mark, "damage",

@@ -53,11 +53,8 @@ static bool judge(const char *text, struct coffer_findings *l, uint64_t device_s
 	_cleanup_json_ struct json_object *json = NULL;
 	struct coffer_metadata m = {.text = text,
 		.text_size = strlen(text),
-		.accepted = true,
-		.reason = "",
 		.device_size = device_size,
-		.device = "disk",
-		.copy = ""};
+		.device = "disk"};
 
 	if (coffer_json_parse(text, strlen(text), &json) < 0)
 		abort();
@@ -140,7 +137,7 @@ static void check_rows(void)
 static void check_right(void)
 {
 	static const char *const ids[] = {
-		"metadata", "json", "requirement", "keyslot", "digest", "segment", "reencryption"};
+		"json", "requirement", "keyslot", "digest", "segment", "reencryption"};
 	struct coffer_findings l = {0};
 
 	ok(judge(VOLUME, &l, UINT64_C(1) << 40) && l.n == ARRAY_SIZE(ids), "right ones");
@@ -153,28 +150,6 @@ static void check_right(void)
 	coffer_findings_free(&l);
 	ok(judge(VOLUME, &l, 16 << 20) && worst(&l, "segment") == COFFER_VERDICT_BAD,
 		"data that begin where the device ends");
-	coffer_findings_free(&l);
-}
-
-/* Only what is BAD, for the copy that does not count. */
-static void check_only_bad(void)
-{
-	_cleanup_free_ char *text = exchanged(VOLUME, "\"stripes\":4000", "\"stripes\":7");
-	_cleanup_json_ struct json_object *json = NULL;
-	struct coffer_metadata m = {.text = text,
-		.text_size = strlen(text),
-		.accepted = true,
-		.device = "disk",
-		.copy = "second"};
-	struct coffer_findings l = {0};
-
-	m.only_bad = true;
-	ok(coffer_json_parse(text, strlen(text), &json) == 0, "only what is bad: parsed");
-	m.json = json;
-	ok(coffer_metadata_check(&m, &l) == 0 && l.n == 1 &&
-			l.items[0].verdict == COFFER_VERDICT_BAD &&
-			strncmp(l.items[0].text, "second: keyslot 0: invalid af.stripes", 37) == 0,
-		"only what is bad is told, and of which copy");
 	coffer_findings_free(&l);
 }
 
@@ -227,30 +202,6 @@ static void check_flood(void)
 		coffer_findings_free(&l);
 		free(t.s);
 	}
-}
-
-/* What libcryptsetup refuses is said in its words, and nothing else of such metadata. */
-static void check_refused(void)
-{
-	_cleanup_free_ char *text = exchanged(VOLUME, "\"stripes\":4000", "\"stripes\":7");
-	struct coffer_metadata m = {.text = text,
-		.text_size = strlen(text),
-		.reason = "Why not.",
-		.device = "disk",
-		.copy = "first"};
-	_cleanup_json_ struct json_object *json = NULL;
-	struct coffer_findings l = {0};
-
-	if (coffer_json_parse(text, strlen(text), &json) < 0)
-		abort();
-	m.json = json;
-	if (coffer_metadata_check(&m, &l) < 0 || l.n == 0)
-		abort();
-	ok(l.n == 1 && worst(&l, "metadata") == BAD &&
-			strcmp(l.items[0].text,
-				"first: libcryptsetup refuses the metadata: Why not.") == 0,
-		"refused ones: %s", l.items[0].text);
-	coffer_findings_free(&l);
 }
 
 static void check_sizes(void)
@@ -314,9 +265,7 @@ int main(void)
 {
 	check_right();
 	check_rows();
-	check_only_bad();
 	check_flood();
-	check_refused();
 	check_sizes();
 	check_counts();
 	return done_testing();

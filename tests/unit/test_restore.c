@@ -110,7 +110,7 @@ static const struct row rows[] = {
 	{"a damaged keyslot", "", "keyslot", 0, HERE(), .damaged_slots = 1},
 	{"a damaged keyslot, a stock file", "keyslot", NULL, COFFER_ALLOW_KEYSLOTS, HERE(),
 		.damaged_slots = 1, .stock = true},
-	{"a token", "", "token", 0,
+	{"a token", "", "config", 0,
 		{"16777216", "key", "first", "", "\"0\":{\"type\":\"x\",\"keyslots\":[]}", "",
 			"1048576", "32768"}},
 	{"no header, all fits", "", NULL, 0, {0}},
@@ -199,12 +199,12 @@ static void judge(const struct row *row, unsigned int allow, struct coffer_findi
 		.header = now ? &h : NULL,
 		.torn = row->torn ? &torn : NULL,
 		.damaged_slots = row->damaged_slots,
-		.content = row->content ? row->content : "",
 		.beside = row->beside,
 		.active = row->active,
 		.active_same = row->active_same,
 		.allow = allow};
 
+	(void)snprintf(f.content, sizeof(f.content), "%s", row->content ? row->content : "");
 	if (row->converting)
 		then.require = require;
 	(void)snprintf(h.uuid, sizeof(h.uuid), "%s", row->uuid ? row->uuid : UUID);
