@@ -71,9 +71,11 @@ SAYS(RESERVE, RESERVE, OK, "{reserve} needed after the content, {available} avai
 REFUSES(RESERVE_ODD, RESERVE, EINVAL,
 	"its size, {device_bytes} bytes, is not a multiple of 512",
 	"truncate it: {remedy}")
-REFUSES(RESERVE_GIVEN, RESERVE, EINVAL,
-	"--device-size {given_bytes} is not between the end of the filesystem, {filesystem_end}, "
-	"and that of the device, {device_bytes}", NULL)
+REFUSES(RESERVE_GIVEN_LESS, RESERVE, EINVAL,
+	"--device-size {given_bytes} is too small: the filesystem ends at byte {filesystem_end}",
+	NULL)
+REFUSES(RESERVE_GIVEN_MORE, RESERVE, ENOSPC,
+	"--device-size {given_bytes} is too large: the device has {device_bytes} bytes", NULL)
 REFUSES(RESERVE_NONE, RESERVE, ENOSPC,
 	"{reserve} needed after the content, {available} available",
 	"make the filesystem smaller or the device larger[, or use --reduce-device-size "

@@ -138,14 +138,15 @@ static void render(char *ret, size_t size, const char *text, const struct coffer
 	end(&o);
 }
 
-/* @command for a sentence. */
+/* @command for a sentence. Of several commands a part is another one: all of it, or "...". */
 static void quote_command(const char *const *command, char *ret, size_t size)
 {
 	char words[512];
 	const char *around;
 
-	(void)coffer_quote_words(command, words, sizeof(words));
-	around = strchr(words, '\'') ? "" : "'";
+	if (!coffer_quote_words(command, words, sizeof(words)) && strstr(words, "&&"))
+		(void)snprintf(words, sizeof(words), "...");
+	around = strchr(words, '\'') || words[0] == '.' ? "" : "'";
 	(void)snprintf(ret, size, "%s%s%s", around, words, around);
 }
 

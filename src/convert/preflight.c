@@ -197,7 +197,9 @@ static int check_reserve(
 			COFFER_RUN("truncate", "-s", size, d->name));
 	}
 	if (given && (given < p->fs.end || given > d->size))
-		return coffer_findings_add(l, COFFER_TEXT_RESERVE_GIVEN,
+		return coffer_findings_add(l,
+			given > d->size ? COFFER_TEXT_RESERVE_GIVEN_MORE
+					: COFFER_TEXT_RESERVE_GIVEN_LESS,
 			COFFER_WITH(COFFER_ARG_NUMBER("given_bytes", given),
 				COFFER_ARG_NUMBER("filesystem_end", p->fs.end),
 				COFFER_ARG_NUMBER("device_bytes", d->size)),

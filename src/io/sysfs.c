@@ -14,17 +14,21 @@ int coffer_sysfs_read(int dir_fd, const char *path, char **ret)
 	_cleanup_close_ int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
 	_cleanup_free_ char *text = NULL;
+	char buffer[1 << 14];
 	size_t size = 1;
 	int r = 0;
 
 	if (!f)
 		return -errno;
 	(void)TAKE_FD(fd);
-	(void)setvbuf(f, NULL, _IOFBF, 1 << 16); /* the text may change between two reads */
-	text = calloc(1, size);			 /* stays as it is if the file is empty */
+	/* Few large reads: the text may change between two. */
+	(void)setvbuf(f, buffer, _IOFBF, sizeof(buffer));
+	text = calloc(1, size); /* stays as it is if the file is empty */
 	errno = text ? 0 : ENOMEM;
 	if (!text || getdelim(&text, &size, '\0', f) < 0)
 		r = -errno;
+	else if (ferror(f)) /* after a part of the text */
+		r = errno ? -errno : -EIO;
 	(void)fclose(f);
 	if (r == 0)
 		*ret = TAKE_PTR(text);

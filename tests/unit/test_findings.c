@@ -125,6 +125,12 @@ static void check_long_command(void)
 	ok(r == 0 && strcmp(f.remedy[1], name) == 0 && strstr(f.advice, "'mkswap ...'"),
 		"a name that does not fit: %s", f.advice);
 	coffer_finding_reset(&f);
+	name[300] = '\0';
+	r = coffer_finding_make(&f, COFFER_TEXT_CONTENT_SUSPENDED, NULL,
+		COFFER_RUN("resize2fs", name, "1M", "&&", "truncate", "-s", "1M", name));
+	ok(r == 0 && strstr(f.advice, ": ...") && !strstr(f.advice, "resize2fs"),
+		"Bug: several commands that do not fit: %s", f.advice);
+	coffer_finding_reset(&f);
 	r = coffer_finding_make(
 		&f, COFFER_TEXT_CONTENT_SUSPENDED, NULL, COFFER_RUN("mkswap", "a b"));
 	ok(r == 0 && strstr(f.advice, ": mkswap 'a b'"), "a name with a blank: %s", f.advice);
