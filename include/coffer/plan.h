@@ -67,7 +67,7 @@ struct coffer_plan_options {
 	/* Options of the run, required. Of its callbacks only stop is used. */
 	const struct coffer_encrypt_options *encrypt;
 	const char *scratch; /* directory of the scratch file; NULL: that of the image file; for a
-			      * block device, or if that fails, $TMPDIR or /var/tmp */
+			      * block device $TMPDIR or /var/tmp */
 	bool no_speed;	     /* do not measure the speed */
 };
 

@@ -172,16 +172,11 @@ SAYS(LOCK_DIRECTORY_ROOT_ONLY, LOCK_DIRECTORY, NOTE,
 	"no block devices", NULL)
 SAYS(LOCKS_HIDDEN, LOCKS, UNCHECKED, "only root can see which locks are held", NULL)
 SAYS(LOCKS_UNREAD, LOCKS, UNCHECKED, "{reason}", NULL)
-SAYS(LOCKS_NONE, LOCKS, OK, "no locks are held, and there are no stale lock files", NULL)
-SAYS(LOCKS_STALE, LOCKS, NOTE,
-	"{files} lock files, such as {lock}: no[ {visible}] process holds them", NULL)
+SAYS(LOCKS_NONE, LOCKS, OK, "no locks are held[ by {visible} processes]", NULL)
 SAYS(LOCK_HELD, LOCK, NOTE,
-	"{holder} holds the lock of {object}[, with {others} other processes]", NULL)
-SAYS(LOCK_AWAITED, LOCK, NOTE,
-	"{holder} holds the lock of {object}[, with {others} other processes]; {waiters} waiting: "
-	"{waiter}",
-	"metadata locks are held for seconds only: if this one stays, find out what its holder "
-	"is doing")
+	"{holder} holds the lock of {object}[, with {others} other processes][; {waiters} "
+	"waiting: {waiter}]",
+	"[if {waiter} waits longer than seconds, find out what its holder is doing]")
 SAYS(LOCK_STOPPED, LOCK, BAD,
 	"{holder} holds the lock of {object} and is stopped[; {others} other holders][; {waiters} "
 	"waiting: {waiter}]",

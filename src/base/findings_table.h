@@ -43,7 +43,7 @@ REFUSES(CONTENT_SUSPENDED, CONTENT, EBUSY,
 	"resume that system and shut it down, or discard it: {remedy}")
 REFUSES(CONTENT_PARTITIONS, CONTENT, EINVAL,
 	"holds a partition table ({table})",
-	"name one of its partitions")
+	"name one of its partitions[: {remedy} makes a loop device with them]")
 SAYS(FILESYSTEM, FILESYSTEM, OK, "{filesystem}, {filesystem_size}", NULL)
 REFUSES(FILESYSTEM_TOO_SMALL, FILESYSTEM, ENOSPC,
 	"{device_size} is too small for a filesystem", NULL)
@@ -80,7 +80,7 @@ REFUSES(RESERVE_NONE, RESERVE, ENOSPC,
 	"{reserve} needed after the content, {available} available",
 	"make the filesystem smaller or the device larger[, or use --reduce-device-size "
 	"{fitting_reserve}]")
-REFUSES(RESERVE_NONE_EXT, RESERVE, ENOSPC,
+REFUSES(RESERVE_NONE_SHRINK, RESERVE, ENOSPC,
 	"{reserve} needed after the filesystem, {available} available",
 	"make the filesystem smaller[: {remedy}][, or use --reduce-device-size {fitting_reserve}]")
 REFUSES(RESERVE_NONE_XFS, RESERVE, ENOSPC,

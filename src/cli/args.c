@@ -88,15 +88,16 @@ static struct text limits(const struct coffer_option *o, uint64_t most)
 	return t;
 }
 
-static int set_number(const struct coffer_option *o, const char *value, const char *kind,
-	uint64_t *ret, struct coffer_err *e)
+static int set_number(
+	const struct coffer_option *o, const char *value, uint64_t *ret, struct coffer_err *e)
 {
 	const bool is_size = o->type == COFFER_OPTION_SIZE;
 	const uint64_t most = o->max ? o->max : is_size ? UINT64_MAX : UINT32_MAX;
 	uint64_t v;
 
 	if (coffer_size_parse(value, &v) < 0 || (!is_size && value[strspn(value, "0123456789")]))
-		return coffer_err_usage(e, "--%s: invalid %s '%s'", o->name, kind, value);
+		return coffer_err_usage(
+			e, "--%s: invalid %s '%s'", o->name, is_size ? "size" : "number", value);
 	if (v < o->min || v > most || (o->multiple && v % o->multiple) ||
 		(o->power_of_two && (v & (v - 1))))
 		return refuse(o, value, limits(o, most).s, e);
@@ -141,12 +142,12 @@ static int set_option(
 	case COFFER_OPTION_LIST:
 		return set_list(o, value, target, e);
 	case COFFER_OPTION_SIZE:
-		return set_number(o, value, "size", target, e);
+		return set_number(o, value, target, e);
 	case COFFER_OPTION_NUMBER:
 	case COFFER_OPTION_FD:
 		break;
 	}
-	r = set_number(o, value, o->type == COFFER_OPTION_FD ? "file descriptor" : "number", &v, e);
+	r = set_number(o, value, &v, e);
 	if (r < 0)
 		return r;
 	if (o->type == COFFER_OPTION_FD)

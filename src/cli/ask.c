@@ -13,7 +13,6 @@
 #include "base/err.h"
 #include "base/secret.h"
 #include "cli/cli.h"
-#include "cli/show.h"
 
 enum {
 	MAX_TYPED = 512 /* as in cryptsetup */
@@ -53,30 +52,21 @@ static int read_all(int fd, uint8_t *buf, size_t size, uint64_t want, bool line,
 		size - 1);
 }
 
-static int read_key_fd(const struct coffer_key_options *k, int fd, const char *name, uint8_t *buf,
-	size_t size, struct coffer_err *e)
+static int read_key_fd(const struct coffer_key_options *k, int fd, const char *name,
+	enum coffer_ask why, uint8_t *buf, size_t size, struct coffer_err *e)
 {
 	uint8_t byte;
+	int r;
 
 	if (k->offset > 0 && lseek(fd, (off_t)k->offset, SEEK_CUR) < 0)
 		for (uint64_t n = k->offset; n > 0; n--)
 			if (coffer_signals_read(fd, &byte, 1) != 1)
 				return coffer_err_set(
 					e, EIO, "%s ends before --keyfile-offset", name);
-	return read_all(fd, buf, size, k->size, false, name, e);
-}
-
-static int read_key_file(
-	const struct coffer_key_options *k, uint8_t *buf, size_t size, struct coffer_err *e)
-{
-	_cleanup_close_ int fd = -1;
-
-	if (strcmp(k->file, "-") == 0)
-		return read_key_fd(k, STDIN_FILENO, "standard input", buf, size, e);
-	fd = open(k->file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	if (fd < 0)
-		return coffer_err_errno(e, errno, "open key file %s", k->file);
-	return read_key_fd(k, fd, k->file, buf, size, e);
+	r = read_all(fd, buf, size, k->size, false, name, e);
+	return r == 0 && why == COFFER_ASK_NEW
+		       ? coffer_err_set(e, EINVAL, "the key from %s is empty", name)
+		       : r;
 }
 
 static int prompt(int tty, const char *text, uint8_t *buf, size_t size, struct coffer_err *e)
@@ -143,16 +133,20 @@ bool coffer_confirm(const char *question)
 int coffer_read_key(const struct coffer_key_options *k, const char *device, enum coffer_ask why,
 	uint8_t *buf, size_t size, struct coffer_err *e)
 {
-	_cleanup_close_ int tty = -1;
+	_cleanup_close_ int fd = -1;
 
 	if (k->fd >= 0)
-		return read_key_fd(k, k->fd, "--key-fd", buf, size, e);
-	if (k->file)
-		return read_key_file(k, buf, size, e);
-	if (!isatty(STDIN_FILENO)) /* a pipe: its first line, as cryptsetup takes it */
+		return read_key_fd(k, k->fd, "--key-fd", why, buf, size, e);
+	if (k->file && strcmp(k->file, "-") == 0)
+		return read_key_fd(k, STDIN_FILENO, "standard input", why, buf, size, e);
+	if (!k->file && !isatty(STDIN_FILENO)) /* a pipe: its first line, as cryptsetup takes it */
 		return read_all(STDIN_FILENO, buf, size, 0, true, "standard input", e);
-	tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
-	if (tty < 0)
+	fd = open(k->file ? k->file : "/dev/tty",
+		(k->file ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0 && k->file)
+		return coffer_err_errno(e, errno, "open key file %s", k->file);
+	if (fd < 0)
 		return coffer_err_errno(e, errno, "open the terminal to ask for a passphrase");
-	return ask_on_terminal(tty, device, why, buf, size, e);
+	return k->file ? read_key_fd(k, fd, k->file, why, buf, size, e)
+		       : ask_on_terminal(fd, device, why, buf, size, e);
 }

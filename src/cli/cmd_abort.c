@@ -12,8 +12,7 @@ static int run_abort(void *options)
 	struct coffer_err e = {0};
 	int r;
 
-	coffer_report_begin(&report, call, NULL);
-	o.callbacks = coffer_report_callbacks(&report);
+	o.callbacks = coffer_report_begin(&report, call, NULL);
 	r = coffer_abort(&o, &result, &e);
 	return coffer_report_end(&report, r, &result, &e);
 }

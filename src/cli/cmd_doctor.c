@@ -3,7 +3,6 @@
 #include "base/err.h"
 #include "base/findings.h"
 #include "cli/cli.h"
-#include "cli/show.h"
 #include "coffer/doctor.h"
 
 DEFINE_CLEANUP(struct coffer_doctor_report *, report, coffer_doctor_free);

@@ -39,8 +39,6 @@ static int try_key(
 		return r;
 	r = coffer_read_key(&o->key, o->call.device, is_new ? COFFER_ASK_NEW : COFFER_ASK_EXISTING,
 		key->data, key->capacity, e);
-	if (r == 0 && is_new)
-		r = coffer_err_set(e, EINVAL, "key file %s is empty", o->key.file);
 	return r < 0 ? r : 0;
 }
 
@@ -52,10 +50,9 @@ static int run_encrypt(void *options)
 	struct coffer_err e = {0};
 	int r;
 
-	coffer_report_begin(&report, &o->call, &o->key);
 	o->encrypt.device = o->call.device;
 	o->encrypt.dry_run = o->call.dry_run;
-	o->encrypt.callbacks = coffer_report_callbacks(&report);
+	o->encrypt.callbacks = coffer_report_begin(&report, &o->call, &o->key);
 	r = coffer_encrypt(&o->encrypt, &result, &e);
 	if (r == 0)
 		r = try_key(o, &result, &e);

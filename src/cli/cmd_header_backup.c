@@ -3,8 +3,6 @@
 #include "base/err.h"
 #include "base/size.h"
 #include "cli/cli.h"
-#include "cli/show.h"
-#include "coffer/backup.h"
 
 DEFINE_CLEANUP(struct coffer_header_backup_result *, result, coffer_header_backup_free);
 

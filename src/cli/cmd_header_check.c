@@ -4,7 +4,6 @@
 
 #include "base/err.h"
 #include "cli/cli.h"
-#include "cli/show.h"
 #include "coffer/header.h"
 
 DEFINE_CLEANUP(struct coffer_header_report *, header_report, coffer_header_report_free);

@@ -5,8 +5,6 @@
 
 #include "base/err.h"
 #include "cli/cli.h"
-#include "cli/show.h"
-#include "coffer/backup.h"
 
 DEFINE_CLEANUP(struct coffer_header_restore_result *, result, coffer_header_restore_free);
 
@@ -89,8 +87,6 @@ static int end_json(const struct options *o, int code, const struct coffer_heade
 static int end_text(struct options *o, int code, const struct coffer_header_restore_result *r,
 	const struct coffer_err *e)
 {
-	const bool only_checks = r && (r->same || o->call.dry_run);
-
 	if (code != COFFER_DONE) {
 		if (r && code == COFFER_REFUSED)
 			show(stderr, o, r);
@@ -101,7 +97,7 @@ static int end_text(struct options *o, int code, const struct coffer_header_rest
 	}
 	if (o->call.quiet && !o->call.dry_run)
 		return code;
-	if (only_checks)
+	if (r->same || o->call.dry_run)
 		show(stdout, o, r);
 	(void)fflush(stdout); /* the checks come first, also in "2>&1 | less" */
 	coffer_show_line(stderr, "%s: %s", o->call.device,

@@ -8,10 +8,8 @@
 #include "base/findings.h"
 #include "base/size.h"
 #include "cli/cli.h"
-#include "cli/show.h"
 
 DEFINE_CLEANUP(struct coffer_plan *, plan, coffer_plan_free);
-#define _cleanup_plan_ _cleanup_(cleanup_plan)
 
 struct options {
 	struct coffer_call call;
@@ -21,7 +19,7 @@ struct options {
 
 static const struct coffer_option rows[] = {
 	{"scratch", 0, "DIR", COFFER_STRING(struct options, plan.scratch),
-		"scratch directory [an image's, else /var/tmp]"},
+		"scratch directory [the image's, or /var/tmp]"},
 	{"no-speed", 0, NULL, COFFER_FLAG(struct options, plan.no_speed),
 		"do not measure the speed; show no time"},
 	{0},
@@ -62,7 +60,9 @@ static void show_title(const struct coffer_plan *p)
 	const size_t problems = coffer_findings_count(&p->preflight, COFFER_VERDICT_BAD);
 	const struct coffer_status *s = p->status;
 
-	if (!p->possible)
+	if (!p->possible && s->stage == COFFER_STAGE_ENCRYPTED)
+		coffer_show_line(stdout, "%s: encrypted already", s->device);
+	else if (!p->possible)
 		coffer_show_line(stdout, "%s: cannot be encrypted yet (%zu problem%s)", s->device,
 			problems, problems == 1 ? "" : "s");
 	else if (s->stage == COFFER_STAGE_UNDOING)
@@ -115,6 +115,8 @@ static void show_plan(const struct coffer_plan *p)
 	show_title(p);
 	show_work(p);
 	coffer_show_findings(stdout, &p->preflight, true);
+	if (p->status->stage == COFFER_STAGE_ENCRYPTED && p->status->next[0])
+		coffer_show_field(stdout, "next", "%s", p->status->next);
 	if (p->n_phases > 0)
 		coffer_show_line(stdout, "phases, and the worst effect of a power cut:");
 	for (size_t i = 0; i < p->n_phases; i++) {
@@ -128,13 +130,13 @@ static void show_plan(const struct coffer_plan *p)
 
 /* --- for programs --- */
 
-static struct json_object *rates_json(double low, double median, double high)
+static struct json_object *seconds_json(const struct coffer_plan *p)
 {
 	struct json_object *o = coffer_json_object_new();
 
-	COFFER_PUT(o, "low", low);
-	COFFER_PUT(o, "median", median);
-	COFFER_PUT(o, "high", high);
+	COFFER_PUT(o, "low", p->seconds_low);
+	COFFER_PUT(o, "median", p->seconds);
+	COFFER_PUT(o, "high", p->seconds_high);
 	return o;
 }
 
@@ -201,7 +203,7 @@ static int end_json(const struct coffer_call *call, int code, const struct coffe
 	if (p->data_size > 0)
 		put_work(o, p);
 	if (p->speed.measured)
-		COFFER_PUT(o, "seconds", rates_json(p->seconds_low, p->seconds, p->seconds_high));
+		COFFER_PUT(o, "seconds", seconds_json(p));
 	COFFER_PUT(o, "speed", speed_json(&p->speed));
 	COFFER_PUT(o, "phases", phases_json(p));
 	return coffer_json_finish(o, code, e);
@@ -210,7 +212,7 @@ static int end_json(const struct coffer_call *call, int code, const struct coffe
 static int run_plan(void *options)
 {
 	struct options *o = options;
-	_cleanup_plan_ struct coffer_plan *p = NULL;
+	_cleanup_(cleanup_plan) struct coffer_plan *p = NULL;
 	struct coffer_err e = {0};
 	int r, code;
 

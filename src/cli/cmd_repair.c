@@ -4,7 +4,6 @@
 
 #include "base/err.h"
 #include "cli/cli.h"
-#include "cli/show.h"
 #include "coffer/repair.h"
 
 DEFINE_CLEANUP(struct coffer_repair_result *, result, coffer_repair_free);
@@ -140,8 +139,7 @@ static int run_repair(void *options)
 	struct coffer_err e = {0};
 	int r, code;
 
-	coffer_report_begin(&run.report, &o->call, &o->key);
-	repair.callbacks = coffer_report_callbacks(&run.report);
+	repair.callbacks = coffer_report_begin(&run.report, &o->call, &o->key);
 	r = coffer_repair(&repair, &result, &e);
 	coffer_report_clear(&run.report);
 	code = coffer_err_exit_code(&e, r);

@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* cmd_status.c - coffer status */
 #include <inttypes.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/quote.h"
 #include "base/size.h"
 #include "cli/cli.h"
-#include "cli/show.h"
 
 DEFINE_CLEANUP(struct coffer_status *, status, coffer_status_free);
-#define _cleanup_status_ _cleanup_(cleanup_status)
 
 struct stage_text {
 	char s[48];
@@ -30,32 +27,36 @@ static struct stage_text stage_text(const struct coffer_status *s)
 	return t;
 }
 
+/* The next command; without one, the reason for the stage may say what to do. */
+static const char *next_text(const struct coffer_status *s)
+{
+	return s->next[0]			 ? s->next
+	       : s->stage == COFFER_STAGE_SHRUNK ? "enlarge the device to its old size"
+	       : s->why[0]			 ? "-"
+						 : "nothing";
+}
+
 static void show_holder(const struct coffer_holder *h)
 {
-	static const char *const texts[] = {
+	static const char *const texts[COFFER_N_HOLDER_KINDS] = {
 		[COFFER_HOLDER_MOUNT] = "mounted on ",
 		[COFFER_HOLDER_DEVICE] = "block device ",
 		[COFFER_HOLDER_LOOP] = "attached to ",
 		[COFFER_HOLDER_SWAP] = "swap ",
 	};
-	const char *colon = h->on[0] ? ": " : "";
-	char where[64] = "";
+	char what[384];
 
-	if (h->kind == COFFER_HOLDER_REENCRYPTION) {
-		coffer_show_field(
-			stdout, "holder", "process %d (%s) is converting it", (int)h->pid, h->name);
-		return;
-	}
-	if (h->kind == COFFER_HOLDER_PROCESS) {
-		coffer_show_field(stdout, "holder", "%s%sprocess %d (%s)%s", h->on, colon,
-			(int)h->pid, h->name, h->writes ? ", open for writing" : "");
-		return;
-	}
-	if (h->pid > 0)
-		(void)snprintf(
-			where, sizeof(where), " in the mount namespace of process %d", (int)h->pid);
-	coffer_show_field(
-		stdout, "holder", "%s%s%s%s%s", h->on, colon, texts[h->kind], h->name, where);
+	if (texts[h->kind] && h->pid > 0)
+		(void)snprintf(what, sizeof(what), "%s%s in the mount namespace of process %d",
+			texts[h->kind], h->name, (int)h->pid);
+	else if (texts[h->kind])
+		(void)snprintf(what, sizeof(what), "%s%s", texts[h->kind], h->name);
+	else
+		(void)snprintf(what, sizeof(what), "process %d (%s)%s", (int)h->pid, h->name,
+			h->kind == COFFER_HOLDER_REENCRYPTION ? " is converting it"
+			: h->writes			      ? ", open for writing"
+							      : "");
+	coffer_show_field(stdout, "holder", "%s%s%s", h->on, h->on[0] ? ": " : "", what);
 }
 
 static void show_status(const struct coffer_status *s)
@@ -86,7 +87,7 @@ static void show_status(const struct coffer_status *s)
 	if (s->can_abort)
 		coffer_show_field(stdout, "abort", "%s restores the plain filesystem",
 			coffer_command("coffer abort", s->device).s);
-	coffer_show_field(stdout, "next", "%s", s->next[0] ? s->next : "nothing");
+	coffer_show_field(stdout, "next", "%s", next_text(s));
 }
 
 /* A line of the table of all disks. */
@@ -98,19 +99,15 @@ static void show_row(const struct coffer_status *s)
 						     : "-";
 
 	coffer_show_line(stdout, "%-22s %10s  %-16s %-12s %s", s->device,
-		coffer_size_format(s->size).s, stage_text(s).s, content,
-		s->next[0] ? s->next : "-");
+		coffer_size_format(s->size).s, stage_text(s).s, content, next_text(s));
 }
 
 struct listing {
 	const struct coffer_call *call;
 	struct json_object *devices;
 	struct json_object *unchecked;
-	bool all;	   /* no operand: all disks of this machine */
-	bool table;	   /* its heading was printed */
-	char unread[4096]; /* with all: devices that could not be read, with commas between */
-	size_t n_unread;
-	struct coffer_err why; /* of the first of them */
+	bool all;   /* no operand: all disks of this machine */
+	bool table; /* its heading was printed */
 	int code;
 	struct coffer_err e; /* the first that failed */
 };
@@ -123,15 +120,14 @@ static void list_status(struct listing *l, const struct coffer_status *s)
 		(void)coffer_json_append(l->devices, coffer_json_status(s));
 		return;
 	}
-	if (!l->all) {
-		show_status(s);
-		return;
-	}
-	if (!l->table)
+	if (l->all && !l->table)
 		coffer_show_line(stdout, "%-22s %10s  %-16s %-12s %s", "DEVICE", "SIZE", "STAGE",
 			"CONTENT", "NEXT");
-	l->table = true;
-	show_row(s);
+	l->table = l->all;
+	if (l->all)
+		show_row(s);
+	else
+		show_status(s);
 }
 
 /* Some of all disks cannot be read: a drive without a medium, or any disk by an ordinary user. This
@@ -139,15 +135,12 @@ static void list_status(struct listing *l, const struct coffer_status *s)
 static void note_unread(struct listing *l, const char *device, const struct coffer_err *e)
 {
 	struct json_object *o = coffer_json_object_new();
-	const size_t used = strlen(l->unread);
 
 	COFFER_PUT(o, "device", device);
 	coffer_json_put_error(o, e);
 	(void)coffer_json_append(l->unchecked, o);
-	(void)snprintf(
-		l->unread + used, sizeof(l->unread) - used, "%s%s", used ? ", " : "", device);
-	if (l->n_unread++ == 0)
-		l->why = *e;
+	if (!l->call->json)
+		coffer_show_line(stderr, "coffer: not checked: %s", e->msg);
 }
 
 static void fail(struct listing *l, int r, const struct coffer_err *e)
@@ -162,7 +155,7 @@ static void fail(struct listing *l, int r, const struct coffer_err *e)
 
 static void report_one(struct listing *l, const char *device)
 {
-	_cleanup_status_ struct coffer_status *s = NULL;
+	_cleanup_(cleanup_status) struct coffer_status *s = NULL;
 	struct coffer_err e = {0};
 	const int r = coffer_status(device, &s, &e);
 
@@ -187,14 +180,8 @@ static void report_all(struct listing *l)
 	for (char **name = list; *name; name++)
 		report_one(l, *name);
 	coffer_device_list_free(list);
-	if (l->call->json)
-		return;
-	if (!l->table)
+	if (!l->call->json && !l->table)
 		coffer_show_error("no disks found");
-	if (l->n_unread > 0)
-		coffer_show_line(stderr, "coffer: %zu device%s could not be read: %s (%s)",
-			l->n_unread, l->n_unread == 1 ? "" : "s", l->unread,
-			geteuid() == 0 ? l->why.msg : "run it as root");
 }
 
 static int run_status(void *options)

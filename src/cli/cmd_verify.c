@@ -6,7 +6,6 @@
 #include "base/err.h"
 #include "base/findings.h"
 #include "cli/cli.h"
-#include "cli/show.h"
 #include "coffer/verify.h"
 
 struct options {

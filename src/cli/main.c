@@ -9,7 +9,6 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "cli/cli.h"
-#include "cli/show.h"
 
 /* The verbs, in the order of the help: coffer_cmd_NAME, which the verb's own file defines. */
 #define VERBS(X)                                                                                   \
@@ -45,43 +44,30 @@ static const struct coffer_cmd *find_cmd(char **words, int *ret_n)
 	return NULL;
 }
 
-/* Does the verb's name begin with the word @group? "": any does. */
-static bool in_group(const struct coffer_cmd *cmd, const char *group)
-{
-	const size_t n = strlen(group);
-
-	return n == 0 || (strncmp(cmd->name, group, n) == 0 && cmd->name[n] == ' ');
-}
-
+/* Is @word the first one of a verb of two? */
 static bool is_group(const char *word)
 {
+	const size_t n = strlen(word);
+
 	for (size_t i = 0; i < ARRAY_SIZE(cmds); i++)
-		if (*word && in_group(cmds[i], word))
+		if (n > 0 && strncmp(cmds[i]->name, word, n) == 0 && cmds[i]->name[n] == ' ')
 			return true;
 	return false;
 }
 
-/* The help of coffer, or with @group that of "header". */
-static void print_usage(FILE *f, const char *group)
+static void print_usage(FILE *f)
 {
-	const char *blank = *group ? " " : "";
-
-	(void)fprintf(f, "Usage: coffer %s%sVERB [OPTION...] DEVICE|IMAGE\n\n", group, blank);
-	if (!*group)
-		(void)fputs("Encrypt a filesystem in place as a LUKS2 volume, safe against power "
-			    "cuts.\n\n",
-			f);
-	(void)fputs("Verbs:\n", f);
+	(void)fputs("Usage: coffer VERB [OPTION...] DEVICE|IMAGE\n\n"
+		    "Encrypt a filesystem in place as a LUKS2 volume, safe against power cuts.\n\n"
+		    "Verbs:\n",
+		f);
 	for (size_t i = 0; i < ARRAY_SIZE(cmds); i++)
-		if (in_group(cmds[i], group))
-			(void)fprintf(f, "  %-14s  %s\n", cmds[i]->name, cmds[i]->summary);
-	(void)fprintf(
-		f, "\nSee 'coffer %s%sVERB --help' for the options of a verb.\n", group, blank);
-	if (!*group)
-		(void)fputs("\nExit status: 0 done, 1 failed, 2 wrong usage, 3 negative answer, 4 "
-			    "refused\nas unsafe, 5 interrupted and resumable, 6 needs repair.\n\n"
-			    "See coffer(8).\n",
-			f);
+		(void)fprintf(f, "  %-14s  %s\n", cmds[i]->name, cmds[i]->summary);
+	(void)fputs("\nSee 'coffer VERB --help' for the options of a verb.\n\n"
+		    "Exit status: 0 done, 1 failed, 2 wrong usage, 3 negative answer, 4 refused\n"
+		    "as unsafe, 5 interrupted and resumable, 6 needs repair.\n\n"
+		    "See coffer(8).\n",
+		f);
 }
 
 /* Open closed standard streams as /dev/null. Otherwise the disk could become standard output, and a
@@ -151,21 +137,16 @@ static bool is_option(const char *word, const char *name, char letter)
 static int run_unknown(char **words, bool help)
 {
 	const char *first = words[0], *second = words[1];
-	const bool group = is_group(first);
+	const bool group = is_group(first), two = group && second && second[0] != '-';
 	struct coffer_err e = {0};
 
-	if (group && (!second ? help : is_option(second, "--help", 'h'))) {
-		print_usage(stdout, first);
+	if (group && (second ? is_option(second, "--help", 'h') : help)) {
+		print_usage(stdout);
 		return coffer_show_end(COFFER_DONE);
 	}
-	if (first[0] == '-')
-		(void)coffer_err_usage(&e, "expected a verb before '%s'", first);
-	else if (group && (!second || second[0] == '-'))
-		(void)coffer_err_usage(&e, "incomplete verb '%s'", first);
-	else
-		(void)coffer_err_usage(
-			&e, "unknown verb '%s%s%s'", first, group ? " " : "", group ? second : "");
-	coffer_err_append(&e, "; see 'coffer%s%s --help'", group ? " " : "", group ? first : "");
+	(void)coffer_err_usage(&e, "%s '%s%s%s'; see 'coffer --help'",
+		first[0] == '-' ? "expected a verb before" : "unknown verb", first, two ? " " : "",
+		two ? second : "");
 	return wrong_usage(first[0] == '-' ? NULL : first, words, &e);
 }
 
@@ -180,7 +161,7 @@ static int run_help(char **words)
 	if (cmd)
 		coffer_print_help(cmd);
 	else
-		print_usage(stdout, "");
+		print_usage(stdout);
 	return coffer_show_end(COFFER_DONE);
 }
 
@@ -193,7 +174,7 @@ int main(int argc, char **argv)
 		return COFFER_FAILED;
 	coffer_memory_protect();
 	if (argc < 2) {
-		print_usage(stderr, "");
+		print_usage(stderr);
 		return COFFER_USAGE;
 	}
 	if (strcmp(argv[1], "help") == 0)

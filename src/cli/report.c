@@ -11,7 +11,6 @@
 #include "base/err.h"
 #include "base/size.h"
 #include "cli/cli.h"
-#include "cli/show.h"
 
 static double now(void)
 {
@@ -19,14 +18,6 @@ static double now(void)
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &t);
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-void coffer_report_begin(struct coffer_report *r, const struct coffer_call *call,
-	const struct coffer_key_options *key)
-{
-	*r = (struct coffer_report){.call = call, .key = key, .started = now()};
-	r->terminal = isatty(STDERR_FILENO);
-	coffer_signals_install();
 }
 
 /* --- progress --- */
@@ -91,7 +82,7 @@ static bool is_due(struct coffer_report *r, const struct coffer_progress *p)
 {
 	const double t = now();
 
-	if (r->last.total > 0 && p->done != p->total &&
+	if (r->last_shown > 0 && p->done != p->total &&
 		(r->terminal ? t - r->last_shown < 0.1 : percent(p) < r->percent + 5))
 		return false;
 	r->last_shown = t;
@@ -137,8 +128,6 @@ static void progress(void *userdata, const struct coffer_progress *p)
 		redraw(r, "deriving the key, which takes seconds ...");
 	else if (!r->call->quiet && converts)
 		progress_text(r, p);
-	if (converts)
-		r->last = *p;
 }
 
 static int ask(void *userdata, enum coffer_ask why, uint8_t *buf, size_t size, struct coffer_err *e)
@@ -150,9 +139,13 @@ static int ask(void *userdata, enum coffer_ask why, uint8_t *buf, size_t size, s
 	return n;
 }
 
-struct coffer_encrypt_callbacks coffer_report_callbacks(struct coffer_report *r)
+struct coffer_encrypt_callbacks coffer_report_begin(struct coffer_report *r,
+	const struct coffer_call *call, const struct coffer_key_options *key)
 {
-	return (struct coffer_encrypt_callbacks){.passphrase = r->key ? ask : NULL,
+	*r = (struct coffer_report){
+		.call = call, .key = key, .started = now(), .terminal = isatty(STDERR_FILENO)};
+	coffer_signals_install();
+	return (struct coffer_encrypt_callbacks){.passphrase = key ? ask : NULL,
 		.progress = progress,
 		.stop = coffer_signals_stop,
 		.userdata = r};
@@ -222,29 +215,21 @@ bool coffer_report_key_failed(const struct coffer_report *r, const struct coffer
 	return r->no_key || e->id == COFFER_FINDING_PASSPHRASE;
 }
 
-/* Every step is committed, and the final header is not. */
-static bool is_wipe_pending(const struct coffer_encrypt_result *res)
-{
-	return !res->finished && res->used > 0 && res->converted == res->used;
-}
-
 static void show_failure(const struct coffer_report *r, int code,
 	const struct coffer_encrypt_result *res, const struct coffer_err *e)
 {
-	const uint64_t done = r->last.total > 0 ? r->last.done : res->converted;
-	const uint64_t total = r->last.total > 0 ? r->last.total : res->used;
 	char at[128] = "";
 
 	if (e->id != COFFER_FINDING_STOPPED || !res->changed)
 		coffer_show_error(e->msg);
 	if (code != COFFER_INTERRUPTED)
 		return;
-	if (is_wipe_pending(res))
+	if (!res->finished && res->used > 0 && res->converted == res->used)
 		(void)snprintf(at, sizeof(at), " before the plain copy of the first %s was wiped",
 			coffer_size_format(res->data_offset).s);
 	else if (res->converted > 0)
-		(void)snprintf(at, sizeof(at), " at %s of %s", coffer_size_format(done).s,
-			coffer_size_format(total).s);
+		(void)snprintf(at, sizeof(at), " at %s of %s", coffer_size_format(res->converted).s,
+			coffer_size_format(res->used).s);
 	coffer_report_resume(r->call, at, coffer_report_key_failed(r, e));
 }
 
@@ -266,19 +251,18 @@ void coffer_report_unused(FILE *f, enum coffer_free_space free_space, const char
 
 static void show_dry_run(const struct coffer_report *r, const struct coffer_encrypt_result *res)
 {
+	static const char *const texts[COFFER_N_OPERATIONS] = {
+		[COFFER_OP_FINISH_UNDO] = "finish an interrupted abort, then encrypt",
+		[COFFER_OP_REDO_PLACEMENT] = "place the header again, then encrypt",
+		[COFFER_OP_FINALIZE] = "wipe the plain copy of the first bytes",
+		[COFFER_OP_SYNC_FINAL] = "write the final header to both copies",
+	};
+	const char *text =
+		strcmp(r->call->verb, "abort") == 0 ? "undo the conversion" : texts[res->operation];
 	char what[256];
 
-	if (strcmp(r->call->verb, "abort") == 0)
-		(void)snprintf(what, sizeof(what), "undo the conversion");
-	else if (res->operation == COFFER_OP_FINISH_UNDO)
-		(void)snprintf(what, sizeof(what), "finish an interrupted abort, then encrypt");
-	else if (res->resumed && is_wipe_pending(res))
-		(void)snprintf(what, sizeof(what), "wipe the plain copy of the first %s",
-			coffer_size_format(res->data_offset).s);
-	else if (res->resumed && res->data_size == 0)
-		(void)snprintf(what, sizeof(what), "write the final header to both copies");
-	else if (res->operation == COFFER_OP_REDO_PLACEMENT)
-		(void)snprintf(what, sizeof(what), "place the header again, then encrypt");
+	if (text)
+		(void)snprintf(what, sizeof(what), "%s", text);
 	else if (res->resumed)
 		(void)snprintf(what, sizeof(what), "resume at %s of %s",
 			coffer_size_format(res->converted).s, coffer_size_format(res->used).s);
@@ -322,14 +306,6 @@ static void show_encrypted(const struct coffer_report *r, const struct coffer_en
 	(void)fputc('\n', stderr);
 }
 
-static void show_aborted(const struct coffer_report *r, const struct coffer_encrypt_result *res)
-{
-	coffer_show_line(
-		stderr, "%s: not encrypted; the plain filesystem is back", r->call->device);
-	if (res->unlocked_run)
-		coffer_show_unlocked(stderr);
-}
-
 int coffer_report_end(struct coffer_report *r, int status,
 	const struct coffer_encrypt_result *result, const struct coffer_err *e)
 {
@@ -341,12 +317,15 @@ int coffer_report_end(struct coffer_report *r, int status,
 	else if (code != COFFER_DONE)
 		show_failure(r, code, result, e);
 	else if (r->call->quiet)
-		;
+		return code;
 	else if (r->call->dry_run)
 		show_dry_run(r, result);
-	else if (result->aborted)
-		show_aborted(r, result);
-	else
+	else if (!result->aborted)
 		show_encrypted(r, result);
+	else
+		coffer_show_line(
+			stderr, "%s: not encrypted; the plain filesystem is back", r->call->device);
+	if (result->aborted && result->unlocked_run && !r->call->json)
+		coffer_show_unlocked(stderr);
 	return code;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* show.c - print reports: lines for people, JSON for programs */
-#include "cli/show.h"
+#include "cli/cli.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -9,7 +9,6 @@
 #include "base/cleanup.h"
 #include "base/findings.h"
 #include "base/quote.h"
-#include "cli/cli.h"
 
 enum {
 	SCHEMA_VERSION = 2, /* of docs/report.schema.json */

@@ -76,6 +76,8 @@ int coffer_abort_run(struct coffer_session *s, struct coffer_err *e)
 	r = coffer_session_lock_volume(s, coffer_volume_uuid(&disk->facts), e);
 	if (r < 0)
 		return r;
+	s->result->operation = disk->operation;
+	s->result->resumed = disk->operation == COFFER_OP_FINISH_UNDO;
 	if (!coffer_can_abort(disk->operation, &disk->facts))
 		return too_late(disk, e);
 	if (disk->operation == COFFER_OP_CONVERT) {

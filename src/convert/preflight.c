@@ -17,6 +17,10 @@
 #include "convert/volume.h"
 #include "luks2/locks.h"
 
+enum {
+	LEAST_BTRFS = 256 << 20 /* btrfs shrinks to no smaller size */
+};
+
 /* Does libblkid name the same kind as our reader? ext2 and ext3 are one kind here, and so is a
  * journal that lies alone. */
 static bool same_kind(const char *type, enum coffer_fs_kind kind)
@@ -67,7 +71,8 @@ static int check_content(
 			l, COFFER_TEXT_CONTENT_SUSPENDED, NULL, COFFER_RUN("mkswap", d->name));
 	if (c->partitions[0])
 		return coffer_findings_add(l, COFFER_TEXT_CONTENT_PARTITIONS,
-			COFFER_WITH(COFFER_ARG_TEXT("table", c->partitions)), NULL);
+			COFFER_WITH(COFFER_ARG_TEXT("table", c->partitions)),
+			d->is_block ? NULL : COFFER_RUN("losetup", "-fP", "--show", d->name));
 	return coffer_findings_add(l, COFFER_TEXT_CONTENT, NULL, NULL);
 }
 
@@ -164,16 +169,20 @@ static int no_space(
 		fitting(p, end));
 	char blocks[32], size[32];
 
-	if (p->fs.kind != COFFER_FS_EXT || d->size <= reserve)
-		return coffer_findings_add(l,
-			p->fs.kind == COFFER_FS_XFS ? COFFER_TEXT_RESERVE_NONE_XFS
-						    : COFFER_TEXT_RESERVE_NONE,
-			arguments, NULL);
-	/* An image that shrinks with its ext4 gets its size back. */
+	if (p->fs.kind == COFFER_FS_XFS)
+		return coffer_findings_add(l, COFFER_TEXT_RESERVE_NONE_XFS, arguments, NULL);
+	if (d->size < reserve + (p->fs.kind == COFFER_FS_BTRFS ? LEAST_BTRFS : 1) ||
+		p->fs.kind == COFFER_FS_NONE)
+		return coffer_findings_add(l, COFFER_TEXT_RESERVE_NONE, arguments, NULL);
 	(void)snprintf(blocks, sizeof(blocks), "%" PRIu64 "K",
 		round_down_u64(d->size - reserve, 65536) / 1024);
+	if (p->fs.kind == COFFER_FS_BTRFS)
+		return coffer_findings_add(l, COFFER_TEXT_RESERVE_NONE_SHRINK, arguments,
+			COFFER_RUN("mount", d->name, "/mnt", "&&", "btrfs", "filesystem", "resize",
+				blocks, "/mnt", "&&", "umount", "/mnt"));
+	/* An image that shrinks with its ext4 gets its size back. */
 	(void)snprintf(size, sizeof(size), "%" PRIu64, d->size);
-	return coffer_findings_add(l, COFFER_TEXT_RESERVE_NONE_EXT, arguments,
+	return coffer_findings_add(l, COFFER_TEXT_RESERVE_NONE_SHRINK, arguments,
 		COFFER_RUN("e2fsck", "-f", "-p", d->name, "&&", "resize2fs", d->name, blocks,
 			d->is_block ? NULL : "&&", "truncate", "-s", size, d->name));
 }

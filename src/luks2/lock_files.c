@@ -145,7 +145,6 @@ static void find_device(struct coffer_lock_entry *f)
 	struct coffer_lock_name name;
 
 	coffer_lock_name_parse(f->name, &name);
-	f->devices_known = access("/sys/dev/block", F_OK) == 0;
 	if (name.kind == COFFER_LOCK_ENTRY_DEVICE || name.kind == COFFER_LOCK_ENTRY_OPAL)
 		coffer_device_name(makedev(name.major, name.minor), f->device, sizeof(f->device));
 }

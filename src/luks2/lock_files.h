@@ -47,8 +47,7 @@ struct coffer_lock_process {
 struct coffer_lock_entry {
 	char name[256];
 	enum coffer_entry entry;
-	bool devices_known; /* sysfs is there */
-	char device[32];    /* DEVICE and OPAL: which one has that number now; "": none */
+	char device[32]; /* DEVICE and OPAL: which one has that number now; "": none */
 	size_t holders, waiters;
 	struct coffer_lock_process holder; /* the stopped one of several */
 	struct coffer_lock_process waiter; /* the first */

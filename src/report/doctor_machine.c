@@ -1,26 +1,96 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* doctor_machine.c - check the machine: locks, kernel, udev, swap, memory */
 #include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/err.h"
 #include "base/findings.h"
 #include "base/secret.h"
-#include "block/dm_scan.h"
+#include "block/proc.h"
 #include "convert/session.h"
 #include "fs/signatures.h"
-#include "io/udev.h"
-#include "luks2/lock_files.h"
+#include "io/sysfs.h"
 #include "report/doctor.h"
-#include "report/judge_locks.h"
-#include "report/kernel.h"
+#include "report/judge.h"
+
+/* The initial pid namespace: PROC_PID_INIT_INO. */
+#define INIT_PID_NS 0xEFFFFFFCU
 
 enum {
 	/* What a run locks at a time, each in pages of its own: the passphrase, a keyslot's key and
 	 * the volume key. */
 	LOCKED = COFFER_MAX_PASSPHRASE + (16 << 10)
 };
+
+/* --- kernel --- */
+
+/* Is dm-crypt in this list? By lines, since modules.dep may be large. *@readable stays as it is if
+ * there is no list. */
+static bool is_listed(const char *release, const char *list, bool *readable)
+{
+	char path[256];
+	char *line = NULL;
+	size_t size = 0;
+	bool found = false;
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "/lib/modules/%s/%s", release, list);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	*readable = true;
+	while (!found && getline(&line, &size, f) > 0)
+		found = coffer_module_line(line, "dm-crypt");
+	free(line);
+	(void)fclose(f);
+	return found;
+}
+
+static void read_kernel(struct coffer_kernel_facts *ret)
+{
+	bool readable = false;
+	struct utsname u;
+	struct stat st;
+	char own[256];
+	glob_t others;
+
+	*ret = (struct coffer_kernel_facts){
+		.container = stat("/proc/self/ns/pid", &st) == 0 && st.st_ino != INIT_PID_NS};
+	if (uname(&u) == 0)
+		(void)snprintf(ret->release, sizeof(ret->release), "%s", u.release);
+	if (access("/sys/module/dm_crypt", F_OK) == 0 ||
+		is_listed(ret->release, "modules.builtin", &readable) ||
+		is_listed(ret->release, "modules.dep", &readable))
+		ret->dm_crypt = COFFER_MODULE_AVAILABLE;
+	else if (readable)
+		ret->dm_crypt = COFFER_MODULE_ABSENT;
+	(void)snprintf(own, sizeof(own), "/lib/modules/%s", ret->release);
+	if (access(own, F_OK) == 0 || glob("/lib/modules/*", GLOB_NOSORT, NULL, &others) != 0)
+		return;
+	ret->other_modules = true;
+	globfree(&others);
+}
+
+uint64_t coffer_doctor_memory(void)
+{
+	_cleanup_free_ char *text = NULL;
+	uint64_t memory = 0, swap = 0;
+
+	if (coffer_sysfs_read(AT_FDCWD, "/proc/meminfo", &text) < 0 ||
+		coffer_proc_number(text, "MemAvailable:", &memory) < 0)
+		return 0;
+	(void)coffer_proc_number(text, "SwapFree:", &swap);
+	return memory + swap;
+}
+
+/* --- all of it --- */
 
 static int check_locks(struct coffer_findings *l)
 {
@@ -82,7 +152,7 @@ int coffer_doctor_machine(struct coffer_findings *l)
 	struct coffer_kernel_facts kernel;
 	int r;
 
-	coffer_kernel_read(&kernel);
+	read_kernel(&kernel);
 	r = check_locks(l);
 	if (r == 0)
 		r = coffer_judge_dm_crypt(&kernel, l);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* judge_disk.c - the state of one disk, from facts that need no key */
-#include "report/judge_disk.h"
+/* judge_disk.c - the state of one disk, and of the volume on it */
+#include "report/judge.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -28,20 +28,21 @@ const struct coffer_holder *coffer_status_holder(
 	return NULL;
 }
 
+/* What an unfinished conversion is; NULL: the stage is none. */
+static const char *const meanings[COFFER_N_STAGES] = {
+	[COFFER_STAGE_PLACING] = "the LUKS2 header is partly placed; nothing is encrypted yet",
+	[COFFER_STAGE_PLACED] = "the LUKS2 header is placed; nothing is encrypted yet",
+	[COFFER_STAGE_CONVERTING] = "the conversion is not finished",
+	[COFFER_STAGE_WIPE_PENDING] =
+		"all data is encrypted; the plain copy of the first bytes is not wiped yet",
+	[COFFER_STAGE_UNDOING] = "an abort is not finished",
+	[COFFER_STAGE_OTHER] = "a reencryption by cryptsetup is not finished",
+};
+
 static int judge_unfinished(
 	const struct coffer_status *s, bool locked, bool complete, struct coffer_findings *l)
 {
 	const struct coffer_holder *worker = coffer_status_holder(s, COFFER_HOLDER_REENCRYPTION);
-	static const char *const meanings[COFFER_N_STAGES] = {
-		[COFFER_STAGE_PLACING] =
-			"the LUKS2 header is partly placed; nothing is encrypted yet",
-		[COFFER_STAGE_PLACED] = "the LUKS2 header is placed; nothing is encrypted yet",
-		[COFFER_STAGE_CONVERTING] = "the conversion is not finished",
-		[COFFER_STAGE_WIPE_PENDING] =
-			"all data is encrypted; the plain copy of the first bytes is not wiped yet",
-		[COFFER_STAGE_UNDOING] = "an abort is not finished",
-		[COFFER_STAGE_OTHER] = "a reencryption by cryptsetup is not finished",
-	};
 	const struct coffer_argument stage = COFFER_ARG_TEXT("meaning", meanings[s->stage]);
 
 	if (worker)
@@ -61,6 +62,8 @@ static int judge_unfinished(
 int coffer_judge_stage(
 	const struct coffer_status *s, bool locked, bool complete, struct coffer_findings *l)
 {
+	if (meanings[s->stage])
+		return judge_unfinished(s, locked, complete, l);
 	switch (s->stage) {
 	case COFFER_STAGE_PLAIN:
 	case COFFER_STAGE_RESERVED:
@@ -74,24 +77,16 @@ int coffer_judge_stage(
 			s->luks_version == 1 ? COFFER_TEXT_CONVERSION_LUKS1
 					     : COFFER_TEXT_CONVERSION_NONE,
 			NULL, NULL);
-	case COFFER_STAGE_PLACING:
-	case COFFER_STAGE_PLACED:
-	case COFFER_STAGE_CONVERTING:
-	case COFFER_STAGE_WIPE_PENDING:
-	case COFFER_STAGE_UNDOING:
-	case COFFER_STAGE_OTHER:
-		return judge_unfinished(s, locked, complete, l);
 	case COFFER_STAGE_SHRUNK:
 		return coffer_findings_add(l, COFFER_TEXT_SHRUNK,
 			COFFER_WITH(COFFER_ARG_NUMBER("device_bytes", s->size),
 				COFFER_ARG_NUMBER("conversion_bytes", s->device_size)),
 			NULL);
-	case COFFER_STAGE_DAMAGED:
-	case COFFER_N_STAGES:
-		break;
+	default:
+		return coffer_findings_add(l, COFFER_TEXT_DAMAGED,
+			COFFER_WITH(COFFER_ARG_TEXT("reason", s->why)),
+			(const char *const *)s->command);
 	}
-	return coffer_findings_add(l, COFFER_TEXT_DAMAGED,
-		COFFER_WITH(COFFER_ARG_TEXT("reason", s->why)), (const char *const *)s->command);
 }
 
 /* --- keyslots --- */
@@ -208,4 +203,105 @@ int coffer_judge_keyslots(
 	if (r == 0)
 		r = judge_space(json, &k, s, l);
 	return r < 0 ? r : judge_memory(&k, s, l);
+}
+
+/* --- the volume --- */
+
+int coffer_judge_filesystem(const struct coffer_filesystem_facts *s, struct coffer_findings *l)
+{
+	enum coffer_text t = COFFER_TEXT_FILESYSTEM_END;
+	int r;
+
+	r = coffer_findings_add(l,
+		s->type[0] ? COFFER_TEXT_FILESYSTEM_FOUND : COFFER_TEXT_FILESYSTEM_NONE,
+		COFFER_WITH(COFFER_ARG_TEXT("filesystem", s->type),
+			COFFER_ARG_TEXT("uuid", s->uuid), COFFER_ARG_TEXT("label", s->label)),
+		NULL);
+	if (r < 0)
+		return r;
+	/* A contradiction proves nothing if it was read while it changed. */
+	if (s->invalid)
+		t = s->in_use ? COFFER_TEXT_FILESYSTEM_END_IN_USE : COFFER_TEXT_FILESYSTEM_INVALID;
+	else if (s->fs.kind == COFFER_FS_NONE)
+		t = COFFER_TEXT_FILESYSTEM_END_UNKNOWN;
+	else if (s->fs.end > s->available)
+		t = s->in_use ? COFFER_TEXT_FILESYSTEM_END_IN_USE
+			      : COFFER_TEXT_FILESYSTEM_END_MISSING;
+	return coffer_findings_add(l, t,
+		COFFER_WITH(COFFER_ARG_NUMBER("filesystem_end", s->fs.end),
+			COFFER_ARG_NUMBER("available", s->available),
+			COFFER_ARG_TEXT("filesystem", s->type[0] ? s->type : "the content"),
+			COFFER_ARG_TEXT("reason", s->invalid ? s->invalid : "")),
+		NULL);
+}
+
+/* --- remains of a conversion --- */
+
+static int judge_records(const struct coffer_remnants *s, struct coffer_findings *l)
+{
+	static const char *const names[] = {
+		[COFFER_RECORD_PLACE] = "placement", [COFFER_RECORD_UNDO] = "undo"};
+	bool found = false;
+
+	for (int kind = COFFER_RECORD_PLACE; kind <= COFFER_RECORD_UNDO; kind++) {
+		const bool own = strcmp(s->record[kind].uuid, s->uuid) == 0;
+		int r;
+
+		if (!s->has_record[kind])
+			continue;
+		found = true;
+		r = coffer_findings_add(l,
+			own ? COFFER_TEXT_RECORD_OWN : COFFER_TEXT_RECORD_FOREIGN,
+			COFFER_WITH(COFFER_ARG_TEXT("kind", names[kind]),
+				COFFER_ARG_NUMBER(
+					"offset", coffer_record_offset(&s->geometry, kind))),
+			NULL);
+		if (r < 0)
+			return r;
+	}
+	return found ? 0 : coffer_findings_add(l, COFFER_TEXT_RECORD_NONE, NULL, NULL);
+}
+
+static int judge_image(const struct coffer_remnants *s, struct coffer_findings *l)
+{
+	const struct coffer_record *rec = &s->record[COFFER_RECORD_PLACE];
+	const bool own = strcmp(rec->uuid, s->uuid) == 0;
+
+	if (!s->has_record[COFFER_RECORD_PLACE])
+		return 0;
+	return coffer_findings_add(l,
+		!s->image_intact ? COFFER_TEXT_IMAGE_GONE
+		: own		 ? COFFER_TEXT_IMAGE_OWN
+				 : COFFER_TEXT_IMAGE_FOREIGN,
+		COFFER_WITH(COFFER_ARG_NUMBER("offset", coffer_image_offset(&s->geometry)),
+			COFFER_ARG_TEXT("uuid", rec->uuid)),
+		NULL);
+}
+
+static int judge_copy(const struct coffer_remnants *s, struct coffer_findings *l)
+{
+	enum coffer_text t = COFFER_TEXT_SEGMENT_COPY_OTHER;
+
+	if (!s->copy_type[0])
+		t = COFFER_TEXT_SEGMENT_COPY_NONE;
+	else if (!s->fs_uuid)
+		t = COFFER_TEXT_SEGMENT_COPY_UNKNOWN;
+	else if (s->fs_uuid[0] && strcmp(s->fs_uuid, s->copy_uuid) == 0)
+		t = COFFER_TEXT_SEGMENT_COPY_LEFT;
+	return coffer_findings_add(l, t,
+		COFFER_WITH(COFFER_ARG_NUMBER("offset", coffer_segment_copy_offset(&s->geometry)),
+			COFFER_ARG_NUMBER("size", s->geometry.shift),
+			COFFER_ARG_TEXT("filesystem", s->copy_type),
+			COFFER_ARG_TEXT("uuid", s->copy_uuid)),
+		NULL);
+}
+
+int coffer_judge_remnants(const struct coffer_remnants *s, struct coffer_findings *l)
+{
+	int r;
+
+	r = judge_records(s, l);
+	if (r == 0)
+		r = judge_image(s, l);
+	return r < 0 ? r : judge_copy(s, l);
 }

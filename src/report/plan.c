@@ -22,7 +22,6 @@
 #include "report/status.h"
 
 DEFINE_CLEANUP(struct coffer_plan *, plan, coffer_plan_free);
-#define _cleanup_plan_ _cleanup_(cleanup_plan)
 
 struct draft {
 	const struct coffer_plan_options *o;
@@ -32,6 +31,8 @@ struct draft {
 	struct coffer_moved_segment segment;
 	struct coffer_plan *plan;
 	struct coffer_work_facts facts; /* device size 0: nothing is planned */
+	struct coffer_used_map map;	/* an estimate of the used blocks, if they are not known */
+	struct coffer_range used;	/* its only one */
 	struct coffer_works works;
 	size_t key_size; /* bytes */
 	/* of a run that does not follow */
@@ -143,14 +144,18 @@ static int measure_image(
 }
 
 /* A run asks the kernel, which takes a mount and so is not for a plan: the filesystem's own count
- * replaces the map. */
+ * replaces the map, as if all used bytes were at the start. */
 static int estimate_used(struct draft *d, const struct coffer_preflight *g)
 {
-	const uint64_t used =
-		g->fs.used > 0 ? min_u64(g->fs.used, g->geometry.length) : g->geometry.length;
+	const uint64_t length = g->geometry.length;
+	const uint64_t used = g->fs.used > 0 ? min_u64(g->fs.used, length) : length;
 
-	d->facts.estimate = used;
-	d->facts.fill = d->encrypt.free_space == COFFER_FREE_FILL;
+	d->used = (struct coffer_range){0, min_u64(round_up_u64(used, COFFER_BLOCK), length)};
+	d->map = (struct coffer_used_map){.length = length,
+		.used = &d->used,
+		.n = 1,
+		.fill = d->encrypt.free_space == COFFER_FREE_FILL};
+	d->facts.map = &d->map;
 	d->plan->exact = false;
 	d->plan->used_only = true;
 	d->plan->free_space = d->encrypt.free_space ? d->encrypt.free_space : COFFER_FREE_KEEP;
@@ -233,22 +238,6 @@ static int plan_start(struct draft *d, struct coffer_err *e)
 	return r;
 }
 
-/* Has the disk a used map for the rest? Whether it is valid, only the key can show. */
-static bool has_map(const struct draft *d)
-{
-	const struct coffer_geometry *g = &d->disk.facts.conversion.geometry;
-	_cleanup_free_ uint8_t *block = coffer_dev_buffer(COFFER_BLOCK);
-	const struct coffer_header *h = d->disk.header;
-	uint64_t at;
-
-	return block && h && d->disk.operation == COFFER_OP_CONVERT &&
-	       d->encrypt.used_only != COFFER_USED_NO &&
-	       coffer_used_map_place(h->json, h->copy_size, g->shift, &at) == 0 &&
-	       at + COFFER_BLOCK <= g->shift &&
-	       coffer_dev_read(d->dev, block, COFFER_BLOCK, at, NULL) == 0 &&
-	       coffer_stored_map_trace(block);
-}
-
 /* The disk determines how its conversion is resumed; options for a new volume do not count.
  * Everything below the pointer is counted, which is the upper limit. */
 static void plan_rest(struct draft *d)
@@ -259,7 +248,10 @@ static void plan_rest(struct draft *d)
 
 	d->key_size = 64;
 	d->facts.n_masked = 1;
-	d->plan->exact = !has_map(d);
+	/* Whether its used map is valid, only the key can show. */
+	d->plan->exact = d->disk.operation != COFFER_OP_CONVERT ||
+			 d->encrypt.used_only == COFFER_USED_NO ||
+			 d->plan->status->total == c->geometry.length;
 	if (d->disk.header) {
 		d->facts.geometry = c->geometry;
 		d->facts.pointer = c->pointer;
@@ -326,7 +318,7 @@ static int add_work(struct draft *d)
 		if (written == 0)
 			continue;
 		p->to_move += w->moved;
-		p->to_commit += coffer_work_committed(w, copy_size);
+		p->to_commit += w->commits * 2 * copy_size;
 		p->to_write += written;
 		p->flushes += w->flushes;
 		p->phases[p->n_phases++] = (struct coffer_plan_phase){
@@ -406,7 +398,7 @@ static int fill(struct draft *d, struct coffer_err *e)
 int coffer_plan_dev(struct coffer_dev *dev, const struct coffer_plan_options *o,
 	struct coffer_plan **ret, struct coffer_err *e)
 {
-	_cleanup_plan_ struct coffer_plan *plan = calloc(1, sizeof(*plan));
+	_cleanup_(cleanup_plan) struct coffer_plan *plan = calloc(1, sizeof(*plan));
 	struct draft d = {.o = o, .encrypt = *o->encrypt, .dev = dev, .plan = plan};
 	int r;
 

@@ -145,24 +145,18 @@ static int time_steps(struct bench *b, struct coffer_timing *ret, struct coffer_
 	return r;
 }
 
-/* In the folder that was asked for and in no other; or beside the image, else where large temporary
- * files go. */
+/* In the folder that was asked for; else beside the image, or where large temporary files go. */
 static int open_scratch(const struct coffer_speed_question *q, uint64_t bytes,
 	struct coffer_dev **ret, struct coffer_speed *speed, struct coffer_err *e)
 {
-	const uint64_t least = scratch_size(q, PIECE), most = scratch_size(q, bytes);
+	const char *folder = q->folder ? q->folder : coffer_temp_folder();
 	char image[PATH_MAX];
-	const char *folder = q->folder;
-	int r = -ENOENT;
+	int r;
 
-	if (!folder && !q->disk->is_block && coffer_image_folder(q->disk, image) == 0) {
-		r = coffer_scratch_open(image, least, most, q->disk, ret, e);
+	if (!q->folder && !q->disk->is_block && coffer_image_folder(q->disk, image) == 0)
 		folder = image;
-	}
-	if (r < 0) {
-		folder = q->folder ? q->folder : coffer_temp_folder();
-		r = coffer_scratch_open(folder, least, most, q->disk, ret, e);
-	}
+	r = coffer_scratch_open(
+		folder, scratch_size(q, PIECE), scratch_size(q, bytes), q->disk, ret, e);
 	if (r < 0)
 		return r;
 	(void)snprintf(speed->where, sizeof(speed->where), "%s", folder);
@@ -205,18 +199,17 @@ int coffer_speed_measure(const struct coffer_speed_question *q, struct coffer_ti
 	int r;
 
 	*ret = (struct coffer_timing){0};
-	*speed = (struct coffer_speed){0};
+	*speed = (struct coffer_speed){.measured = true};
 	r = measure(q, ret, speed, &why);
 	if (coffer_stop_wanted(&q->stop)) {
 		(void)coffer_err_set(e, EINTR, "stopped on request");
 		coffer_err_outcome(e, COFFER_INTERRUPTED);
 		return -EINTR;
 	}
-	speed->measured = r == 0;
-	if (r < 0) {
-		*ret = (struct coffer_timing){0};
-		*speed = (struct coffer_speed){0};
-		(void)snprintf(speed->why, sizeof(speed->why), "%s", why.msg);
-	}
+	if (r == 0)
+		return 0;
+	*ret = (struct coffer_timing){0};
+	*speed = (struct coffer_speed){0};
+	(void)snprintf(speed->why, sizeof(speed->why), "%s", why.msg);
 	return 0;
 }

@@ -16,7 +16,8 @@ enum {
 /* The run that is to be estimated. */
 struct coffer_speed_question {
 	const struct coffer_dev *disk;
-	const char *folder; /* of the scratch file; NULL: the image's, else /var/tmp */
+	const char *folder; /* of the scratch file; NULL: the image's, or for a disk $TMPDIR or
+			       /var/tmp */
 	uint64_t shift;
 	uint64_t copy_size; /* of a header copy */
 	uint32_t sector_size;

@@ -28,7 +28,6 @@ enum {
 };
 
 DEFINE_CLEANUP(struct coffer_status *, status, coffer_status_free);
-#define _cleanup_status_ _cleanup_(cleanup_status)
 
 /* What was read of one and the same disk. */
 struct reading {
@@ -63,13 +62,6 @@ static void set_why(struct coffer_status *s, const char *text)
 
 /* --- a plain disk --- */
 
-static bool is_bad(const struct coffer_findings *l, enum coffer_finding_id id)
-{
-	const struct coffer_finding *f = coffer_findings_find(l, id);
-
-	return f && f->verdict == COFFER_VERDICT_BAD;
-}
-
 /* The preflight checks with the default reserve, and with smaller ones if nothing else fails. The
  * first refusal is the reason. */
 static int run_preflight(struct coffer_dev *dev, struct coffer_status *s, struct reading *f,
@@ -78,6 +70,7 @@ static int run_preflight(struct coffer_dev *dev, struct coffer_status *s, struct
 	for (uint64_t reserve = COFFER_RESERVE; reserve >= 2 * COFFER_MIN_SHIFT; reserve /= 2) {
 		const struct coffer_encrypt_options o = {.device = dev->name, .reserve = reserve};
 		_cleanup_(coffer_findings_free) struct coffer_findings l = {0};
+		const struct coffer_finding *too_large;
 		int r;
 
 		*g = (struct coffer_preflight){.dev = dev, .o = &o};
@@ -94,7 +87,8 @@ static int run_preflight(struct coffer_dev *dev, struct coffer_status *s, struct
 			f->reserve = reserve < COFFER_RESERVE ? reserve : 0;
 			return 0;
 		}
-		if (!is_bad(&l, COFFER_FINDING_RESERVE))
+		too_large = coffer_findings_find(&l, COFFER_FINDING_RESERVE);
+		if (!too_large || too_large->verdict != COFFER_VERDICT_BAD)
 			return 0;
 	}
 	return 0;
@@ -135,11 +129,10 @@ static int read_plain(
  * facts to them. */
 static int has_begun(struct coffer_dev *dev, bool *ret, struct coffer_err *e)
 {
-	struct coffer_disk now = {0};
+	_cleanup_(coffer_disk_reset) struct coffer_disk now = {0};
 	const int r = coffer_disk_examine(dev, &now, e);
 
 	*ret = r == 0 && now.operation != COFFER_OP_START;
-	coffer_disk_reset(&now);
 	return r;
 }
 
@@ -321,28 +314,22 @@ static int set_blocker(struct coffer_status *s, const struct coffer_holder *u)
 		const char *text, *command, *option;
 	} kinds[COFFER_N_HOLDER_KINDS] = {
 		[COFFER_HOLDER_MOUNT] = {"mounted on ", "umount", NULL},
-		[COFFER_HOLDER_SWAP] = {"in use as swap", "swapoff", NULL},
+		[COFFER_HOLDER_SWAP] = {"in use as swap ", "swapoff", NULL},
 		[COFFER_HOLDER_DEVICE] = {"in use by ", NULL, NULL},
 		[COFFER_HOLDER_LOOP] = {"attached to ", "losetup", "-d"},
 	};
 	const bool elsewhere = u->kind == COFFER_HOLDER_MOUNT && u->pid > 0;
-	const char *words[8] = {NULL};
-	char suffix[64] = "", why[sizeof(s->why)], pid[16];
-	size_t n = 0;
+	char pid[16], why[sizeof(s->why)];
+	const char *words[8] = {"nsenter", "--target", pid, "--mount"};
+	size_t n = elsewhere ? 4 : 0;
 
 	(void)snprintf(pid, sizeof(pid), "%d", (int)u->pid);
-	if (elsewhere) {
-		(void)snprintf(
-			suffix, sizeof(suffix), " in the mount namespace of process %s", pid);
-		n = 4;
-		memcpy(words, COFFER_RUN("nsenter", "--target", pid, "--mount"),
-			n * sizeof(*words));
-	}
 	if (u->kind == COFFER_HOLDER_REENCRYPTION)
 		(void)snprintf(why, sizeof(why), "process %s (%s) is converting it", pid, u->name);
 	else
-		(void)snprintf(why, sizeof(why), "%s%s%s", kinds[u->kind].text,
-			u->kind == COFFER_HOLDER_SWAP ? "" : u->name, suffix);
+		(void)snprintf(why, sizeof(why), "%s%s%s%s", kinds[u->kind].text, u->name,
+			elsewhere ? " in the mount namespace of process " : "",
+			elsewhere ? pid : "");
 	if (!s->why[0])
 		set_why(s, why);
 	if (!kinds[u->kind].command)
@@ -350,7 +337,8 @@ static int set_blocker(struct coffer_status *s, const struct coffer_holder *u)
 	words[n++] = kinds[u->kind].command;
 	if (kinds[u->kind].option)
 		words[n++] = kinds[u->kind].option;
-	words[n] = u->name;
+	words[n++] = u->name;
+	words[n] = NULL;
 	return set_next(s, words, strlen(u->name) >= sizeof(u->name) - 1);
 }
 
@@ -410,7 +398,7 @@ int coffer_status_of(struct coffer_dev *dev, struct coffer_status **ret,
 	struct coffer_disk *ret_disk, struct coffer_moved_segment *ret_segment,
 	struct coffer_err *e)
 {
-	_cleanup_status_ struct coffer_status *s = calloc(1, sizeof(*s));
+	_cleanup_(cleanup_status) struct coffer_status *s = calloc(1, sizeof(*s));
 	struct reading f = {0};
 	int r;
 

@@ -4,7 +4,7 @@
 #include "coffer/status.h"
 #include "convert/disk.h"
 #include "convert/moved_segment.h"
-#include "report/judge_disk.h"
+#include "report/judge.h"
 
 /* Examine @dev, opened for reading or for a run. @ret_disk, for coffer_disk_reset, and @ret_segment
  * get the facts; either may be NULL. Without a lock the status may be out of date at once. */

@@ -3,14 +3,23 @@
 #include "report/verify.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/err.h"
 #include "base/findings.h"
+#include "header/judge_copies.h"
+#include "luks2/copy.h"
+#include "luks2/helper.h"
+#include "luks2/locks.h"
 #include "report/status.h"
 
+/* Two header copies and the keyslots area, of the largest size that LUKS2 has. */
+#define MAX_AREA ((UINT64_C(128) << 20) + 2 * COFFER_LUKS2_MAX_COPY)
+
 enum {
-	MAX_READS = 20 /* of a disk that changes meanwhile */
+	MAX_READS = 100 /* of a disk that changes meanwhile */
 };
 
 void coffer_verification_free(struct coffer_verification *v)
@@ -31,47 +40,100 @@ int coffer_verify_stopped(struct coffer_verifier *s, struct coffer_err *e)
 	return -EINTR;
 }
 
-/* The header of the examined disk in memory. *ret_again: the disk is at another stage by now. */
-static int copy_header(struct coffer_verifier *s, bool *ret_again, struct coffer_err *e)
+/* Is the newest copy on the disk another one than was examined? */
+static int header_changed(struct coffer_verifier *s, bool *ret, struct coffer_err *e)
 {
-	const enum coffer_operation operation = s->disk.operation;
+	const struct coffer_header *h = s->disk.header;
+	const int newest = s->disk.facts.header.newest;
+	_cleanup_free_ uint8_t *block = coffer_dev_buffer(COFFER_LUKS2_BIN);
+	int r;
+
+	if (!block)
+		return coffer_err_errno(e, ENOMEM, "read the LUKS2 header of %s", s->dev->name);
+	r = coffer_dev_read(s->dev, block, COFFER_LUKS2_BIN, newest ? h->copy_size : 0, e);
+	*ret = r == 0 && memcmp(block, h->copy[newest], COFFER_LUKS2_BIN) != 0;
+	return r;
+}
+
+/* Copy the header of the examined disk to memory, under the metadata lock where the user has access
+ * to it. *ret_changed: the disk has another header by now, and must be examined again. */
+static int copy_header(struct coffer_verifier *s, bool *ret_changed, struct coffer_err *e)
+{
+	_cleanup_lock_ struct coffer_lock *lock = NULL;
+	struct coffer_err why = {0};
+	int r;
+
+	cleanup_close(&s->header);
+	s->header = -1;
+	s->header_why = (struct coffer_err){0};
+	*ret_changed = false;
+	r = coffer_lock_metadata(s->dev, false, &lock, &why);
+	if (r == 0 || coffer_err_is_no_access(r))
+		r = coffer_header_memfd(
+			s->dev, s->disk.header, min_u64(s->dev->size, MAX_AREA), &s->header, &why);
+	if (r == -EBADMSG) {
+		s->header_why = why;
+		return 0;
+	}
+	if (r < 0)
+		return coffer_err_pass(e, r, &why);
+	return header_changed(s, ret_changed, e);
+}
+
+/* The disk, and a copy of its header in memory that is of the same moment. The status takes longer
+ * than a step of a conversion: while the stage stays, only the header is read again. */
+static int read_disk(struct coffer_verifier *s, struct coffer_err *e)
+{
+	enum coffer_operation operation = COFFER_N_OPERATIONS;
 
 	for (int i = 0; i < MAX_READS; i++) {
 		bool changed = false;
-		int r = i > 0 ? coffer_disk_examine(s->dev, &s->disk, e) : 0;
-
-		if (r < 0)
-			return r;
-		*ret_again = s->disk.operation != operation || !s->disk.header;
-		if (*ret_again)
-			return 0;
-		r = coffer_verify_copy_header(s, &changed, e);
-		if (r < 0 || !changed)
-			return r;
-	}
-	return coffer_err_set(
-		e, EBUSY, "the LUKS2 header of %s keeps changing while it is read", s->dev->name);
-}
-
-/* The disk, and a copy of its header in memory that is of the same moment. */
-static int read_disk(struct coffer_verifier *s, struct coffer_err *e)
-{
-	for (int i = 0; i < MAX_READS; i++) {
-		bool again = false;
 		int r;
 
-		coffer_status_free(TAKE_PTR(s->status));
-		coffer_disk_reset(&s->disk);
 		/* Not what was cached before a write through a device on top of it. */
 		if (s->dev->is_block)
 			coffer_dev_forget(s->dev, 0, s->dev->size);
-		r = coffer_status_of(s->dev, &s->status, &s->disk, &s->segment, e);
+		r = i > 0 ? coffer_disk_examine(s->dev, &s->disk, e) : 0;
+		if (r == 0 && s->disk.operation != operation) {
+			coffer_status_free(TAKE_PTR(s->status));
+			coffer_disk_reset(&s->disk);
+			r = coffer_status_of(s->dev, &s->status, &s->disk, &s->segment, e);
+			operation = s->disk.operation;
+		}
 		if (r == 0 && s->disk.header)
-			r = copy_header(s, &again, e);
-		if (r < 0 || !again)
+			r = copy_header(s, &changed, e);
+		if (r < 0 || !changed)
 			return r;
 	}
 	return coffer_err_set(e, EBUSY, "%s keeps changing while it is read", s->dev->name);
+}
+
+static int check_metadata(struct coffer_verifier *s, struct coffer_err *e)
+{
+	struct coffer_err why = s->header_why;
+	const int r = why.code ? 0 : coffer_luks2_judge(s->header, &s->stop, &why);
+
+	if (r == -EINTR)
+		return coffer_verify_stopped(s, e);
+	s->usable = r > 0;
+	return coffer_findings_add(&s->checks,
+		r > 0	? COFFER_TEXT_METADATA
+		: r < 0 ? COFFER_TEXT_METADATA_UNCHECKED
+			: COFFER_TEXT_VOLUME_REFUSED,
+		COFFER_WITH(COFFER_ARG_TEXT("reason", why.msg)),
+		r == 0 ? COFFER_RUN("coffer", "header", "check", s->dev->name) : NULL);
+}
+
+static int check_header(struct coffer_verifier *s, struct coffer_err *e)
+{
+	const struct coffer_facts *f = &s->disk.facts;
+	const bool torn = s->status->stage == COFFER_STAGE_DAMAGED && f->transition_error < 0 &&
+			  (f->header.copy[0].magic || f->header.copy[1].magic);
+	int r = 0;
+
+	if (s->disk.header || torn)
+		r = coffer_judge_copies(f, s->dev->name, &s->checks);
+	return r < 0 || !s->disk.header ? r : check_metadata(s, e);
 }
 
 static int run(struct coffer_verifier *s, struct coffer_err *e)
@@ -89,7 +151,7 @@ static int run(struct coffer_verifier *s, struct coffer_err *e)
 	r = coffer_judge_stage(s->status, coffer_dev_is_locked(s->dev),
 		s->status->holders_complete || geteuid() == 0, &s->checks);
 	if (r == 0)
-		r = coffer_verify_header(s, e);
+		r = check_header(s, e);
 	if (r == 0)
 		r = coffer_verify_keys(s, e);
 	if (r == 0)

@@ -36,12 +36,6 @@ struct coffer_verifier {
 /* -EINTR, outcome INTERRUPTED: the caller wants to stop. */
 int coffer_verify_stopped(struct coffer_verifier *s, struct coffer_err *e);
 
-/* Copy the header of the examined disk to memory, under the metadata lock where the user has access
- * to it. *ret_changed: the disk has another header by now, and must be examined again. */
-int coffer_verify_copy_header(struct coffer_verifier *s, bool *ret_changed, struct coffer_err *e);
-
-/* "header-primary", "header-secondary", "metadata": without a key */
-int coffer_verify_header(struct coffer_verifier *s, struct coffer_err *e);
 /* "keyslot", "token", "digest", "volume-key": sets s->key if one is confirmed */
 int coffer_verify_keys(struct coffer_verifier *s, struct coffer_err *e);
 /* "segment", "filesystem", "filesystem-end", "record", "image", "moved-segment-copy" */

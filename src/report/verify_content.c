@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* verify_content.c - the filesystem in the volume, and the remains of a conversion */
+/* verify_content.c - the filesystem, its own checker, and the remains of a conversion */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,8 +7,10 @@
 #include "base/bytes.h"
 #include "base/err.h"
 #include "base/findings.h"
+#include "base/quote.h"
+#include "fs/fsck.h"
 #include "luks2/libcryptsetup.h"
-#include "report/judge_volume.h"
+#include "report/judge.h"
 #include "report/status.h"
 #include "report/verify.h"
 
@@ -60,31 +62,6 @@ static int add_reason(struct coffer_verifier *s, enum coffer_text t, const char 
 		&s->checks, t, COFFER_WITH(COFFER_ARG_TEXT("reason", reason)), NULL);
 }
 
-/* Where the volume's bytes are. *ret_fits: they can be read; otherwise a finding says why not. */
-static int find_volume(struct coffer_verifier *s, struct coffer_mapping *ret, bool *ret_fits)
-{
-	const struct coffer_facts *f = &s->disk.facts;
-	struct coffer_err why = {0};
-	int r = 0;
-
-	*ret_fits = false;
-	if (s->disk.operation == COFFER_OP_SHRUNK)
-		return 0; /* the stage's finding */
-	if (f->kind_error < 0 || f->kind == COFFER_LUKS2_OTHER)
-		return add_reason(s, COFFER_TEXT_VOLUME_UNKNOWN, f->kind_reason.msg);
-	if (f->kind == COFFER_LUKS2_CONVERTING)
-		coffer_mapping_converting(&f->conversion, s->dev->size, ret);
-	else
-		r = coffer_mapping_finished(s->disk.header->json, s->dev->size, ret, &why);
-	if (r < 0)
-		return add_reason(s,
-			r == -EOPNOTSUPP ? COFFER_TEXT_VOLUME_UNKNOWN : COFFER_TEXT_VOLUME_INVALID,
-			why.msg);
-	*ret_fits = true;
-	return coffer_findings_add(&s->checks, COFFER_TEXT_VOLUME,
-		COFFER_WITH(COFFER_ARG_SIZE("volume_size", ret->size)), NULL);
-}
-
 static int judge_filesystem(struct coffer_verifier *s, uint64_t available, const char *invalid)
 {
 	const struct coffer_filesystem_facts facts = {
@@ -118,14 +95,29 @@ static int read_volume(
 	return judge_filesystem(s, map->size, r == -EUCLEAN ? why.msg : NULL);
 }
 
+/* Where the volume's bytes are, and with a key the filesystem that they hold. */
 static int check_volume(struct coffer_verifier *s, struct coffer_err *e)
 {
+	const struct coffer_facts *f = &s->disk.facts;
 	struct coffer_mapping map = {0};
-	bool fits;
-	int r;
+	struct coffer_err why = {0};
+	int r = 0;
 
-	r = find_volume(s, &map, &fits);
-	if (r < 0 || !fits)
+	if (s->disk.operation == COFFER_OP_SHRUNK)
+		return 0; /* the stage's finding */
+	if (f->kind_error < 0 || f->kind == COFFER_LUKS2_OTHER)
+		return add_reason(s, COFFER_TEXT_VOLUME_UNKNOWN, f->kind_reason.msg);
+	if (f->kind == COFFER_LUKS2_CONVERTING)
+		coffer_mapping_converting(&f->conversion, s->dev->size, &map);
+	else
+		r = coffer_mapping_finished(s->disk.header->json, s->dev->size, &map, &why);
+	if (r < 0)
+		return add_reason(s,
+			r == -EOPNOTSUPP ? COFFER_TEXT_VOLUME_UNKNOWN : COFFER_TEXT_VOLUME_INVALID,
+			why.msg);
+	r = coffer_findings_add(&s->checks, COFFER_TEXT_VOLUME,
+		COFFER_WITH(COFFER_ARG_SIZE("volume_size", map.size)), NULL);
+	if (r < 0)
 		return r;
 	if (!s->key)
 		return coffer_findings_add(&s->checks, COFFER_TEXT_FILESYSTEM_NO_KEY, NULL, NULL);
@@ -244,4 +236,72 @@ int coffer_verify_content(struct coffer_verifier *s, struct coffer_err *e)
 	}
 	r = check_volume(s, e);
 	return r < 0 || stage != COFFER_STAGE_ENCRYPTED ? r : check_remnants(s, e);
+}
+
+/* --- the filesystem's checker --- */
+
+static int check_mapped(
+	void *type, const char *path, const struct coffer_stop *stop, struct coffer_err *e)
+{
+	return coffer_fsck(type, path, stop, e);
+}
+
+/* Why the checker cannot run; NULL: it can. */
+static const char *find_obstacle(const struct coffer_verifier *s)
+{
+	switch (s->status->stage) {
+	case COFFER_STAGE_PLAIN:
+	case COFFER_STAGE_RESERVED:
+		break;
+	case COFFER_STAGE_ENCRYPTED:
+		if (!s->key)
+			return "a key is needed";
+		if (!s->have_content)
+			return "the volume could not be read";
+		break;
+	default:
+		return "the conversion is not finished";
+	}
+	if (!s->content.type[0])
+		return "no known filesystem";
+	if (s->busy)
+		return "the filesystem is in use";
+	if (!coffer_fsck_command(s->content.type))
+		return "no checker known for this filesystem";
+	return NULL;
+}
+
+static int run_checker(struct coffer_verifier *s, struct coffer_err *e)
+{
+	if (s->status->stage != COFFER_STAGE_ENCRYPTED)
+		return coffer_fsck(s->content.type, s->dev->name, &s->stop, e);
+	return coffer_luks2_map(
+		s->header, s->dev->name, s->key, check_mapped, s->content.type, &s->stop, e);
+}
+
+int coffer_verify_checker(struct coffer_verifier *s, struct coffer_err *e)
+{
+	const char *obstacle = find_obstacle(s);
+	enum coffer_text t = COFFER_TEXT_CHECKER_NOT_RUN;
+	const char *command = "";
+	struct coffer_err why = {0};
+	char path[512];
+	int r;
+
+	if (!obstacle) {
+		command = coffer_fsck_command(s->content.type);
+		r = run_checker(s, &why);
+		if (r == -EINTR)
+			return coffer_verify_stopped(s, e);
+		t = r == 0	    ? COFFER_TEXT_CHECKER
+		    : r == -EBADMSG ? COFFER_TEXT_CHECKER_ERRORS
+				    : COFFER_TEXT_CHECKER_NOT_RUN;
+		obstacle = why.msg;
+	}
+	(void)coffer_quote(s->dev->name, path, sizeof(path));
+	return coffer_findings_add(&s->checks, t,
+		COFFER_WITH(COFFER_ARG_TEXT("checker", command),
+			COFFER_ARG_TEXT("reason", obstacle),
+			COFFER_ARG_TEXT("path", s->disk.header ? "/dev/mapper/NAME" : path)),
+		NULL);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* verify_keys.c - the header's two copies, and every key that can be confirmed */
+/* verify_keys.c - every key that can be confirmed */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,82 +9,9 @@
 #include "base/err.h"
 #include "base/findings.h"
 #include "convert/session.h"
-#include "header/judge_copies.h"
-#include "luks2/copy.h"
 #include "luks2/helper.h"
 #include "luks2/locks.h"
 #include "report/verify.h"
-
-/* Two header copies and the keyslots area, of the largest size that LUKS2 has. */
-#define MAX_AREA ((UINT64_C(128) << 20) + 2 * COFFER_LUKS2_MAX_COPY)
-
-/* --- the header --- */
-
-/* Is the newest copy on the disk another one than was examined? */
-static int header_changed(struct coffer_verifier *s, bool *ret, struct coffer_err *e)
-{
-	const struct coffer_header *h = s->disk.header;
-	const int newest = s->disk.facts.header.newest;
-	_cleanup_free_ uint8_t *block = coffer_dev_buffer(COFFER_LUKS2_BIN);
-	int r;
-
-	if (!block)
-		return coffer_err_errno(e, ENOMEM, "read the LUKS2 header of %s", s->dev->name);
-	r = coffer_dev_read(s->dev, block, COFFER_LUKS2_BIN, newest ? h->copy_size : 0, e);
-	*ret = r == 0 && memcmp(block, h->copy[newest], COFFER_LUKS2_BIN) != 0;
-	return r;
-}
-
-int coffer_verify_copy_header(struct coffer_verifier *s, bool *ret_changed, struct coffer_err *e)
-{
-	_cleanup_lock_ struct coffer_lock *lock = NULL;
-	struct coffer_err why = {0};
-	int r;
-
-	cleanup_close(&s->header);
-	s->header = -1;
-	s->header_why = (struct coffer_err){0};
-	*ret_changed = false;
-	r = coffer_lock_metadata(s->dev, false, &lock, &why);
-	if (r == 0 || coffer_err_is_no_access(r))
-		r = coffer_header_memfd(
-			s->dev, s->disk.header, min_u64(s->dev->size, MAX_AREA), &s->header, &why);
-	if (r == -EBADMSG) {
-		s->header_why = why;
-		return 0;
-	}
-	if (r < 0)
-		return coffer_err_pass(e, r, &why);
-	return header_changed(s, ret_changed, e);
-}
-
-static int check_metadata(struct coffer_verifier *s, struct coffer_err *e)
-{
-	struct coffer_err why = s->header_why;
-	const int r = why.code ? 0 : coffer_luks2_judge(s->header, &s->stop, &why);
-
-	if (r == -EINTR)
-		return coffer_verify_stopped(s, e);
-	s->usable = r > 0;
-	return coffer_findings_add(&s->checks,
-		r > 0	? COFFER_TEXT_METADATA
-		: r < 0 ? COFFER_TEXT_METADATA_UNCHECKED
-			: COFFER_TEXT_VOLUME_REFUSED,
-		COFFER_WITH(COFFER_ARG_TEXT("reason", why.msg)),
-		r == 0 ? COFFER_RUN("coffer", "header", "check", s->dev->name) : NULL);
-}
-
-int coffer_verify_header(struct coffer_verifier *s, struct coffer_err *e)
-{
-	const struct coffer_facts *f = &s->disk.facts;
-	const bool torn = s->status->stage == COFFER_STAGE_DAMAGED && f->transition_error < 0 &&
-			  (f->header.copy[0].magic || f->header.copy[1].magic);
-	int r = 0;
-
-	if (s->disk.header || torn)
-		r = coffer_judge_copies(f, s->dev->name, &s->checks);
-	return r < 0 || !s->disk.header ? r : check_metadata(s, e);
-}
 
 /* --- keyslots --- */
 
@@ -189,8 +116,6 @@ static int check_slots(struct coffer_verifier *s, struct coffer_err *e)
 		r = check_area(s, slot, &sound);
 		if (r == 0 && sound)
 			r = try_slot(s, slot, &opened, e);
-		if (r == 0)
-			r = coffer_verify_stopped(s, e);
 		if (r < 0)
 			return r;
 	}
@@ -317,11 +242,8 @@ int coffer_verify_keys(struct coffer_verifier *s, struct coffer_err *e)
 	r = read_passphrase(s, e);
 	if (r == 0)
 		r = check_slots(s, e);
-	for (size_t i = 0; i < s->keys.n_tokens && r == 0; i++) {
+	for (size_t i = 0; i < s->keys.n_tokens && r == 0; i++)
 		r = check_token(s, &s->keys.tokens[i], e);
-		if (r == 0)
-			r = coffer_verify_stopped(s, e);
-	}
 	for (size_t i = 0; i < s->keys.n_digests && r == 0; i++)
 		r = check_digest(s, &s->keys.digests[i], e);
 	if (r < 0)

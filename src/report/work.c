@@ -56,39 +56,16 @@ static uint64_t overwritten_by(const struct coffer_work_facts *f, uint64_t from,
 	return n;
 }
 
-/* As if all used bytes were at one end. */
-static void estimate_steps(
-	const struct coffer_work_facts *f, struct coffer_work *w, uint64_t *ret_steps)
+static void count_convert(const struct coffer_work_facts *f, struct coffer_works *ret)
 {
-	const uint64_t used = min_u64(f->estimate, f->pointer);
-	struct coffer_range range = {0, min_u64(round_up_u64(used, COFFER_BLOCK), f->pointer)};
-	const struct coffer_used_map map = {
-		.length = f->pointer, .used = &range, .n = 1, .fill = f->fill};
+	struct coffer_work *w = &ret->phases[COFFER_WORK_CONVERT];
 
-	*ret_steps = coffer_count_steps(&f->geometry, &map, f->pointer);
-	w->moved = used;
-	w->written = f->fill ? f->pointer - used : 0;
-}
-
-static void count_steps(
-	const struct coffer_work_facts *f, struct coffer_work *w, uint64_t *ret_steps)
-{
-	*ret_steps = coffer_count_steps(&f->geometry, f->map, f->pointer);
+	ret->steps = coffer_count_steps(&f->geometry, f->map, f->pointer);
 	w->moved = coffer_used_map_bytes(f->map, 0, f->pointer);
 	for (uint64_t p = f->pointer, q; f->map && p > 0; p = q) {
 		q = coffer_next_step(&f->geometry, f->map, p);
 		w->written += overwritten_by(f, q, p);
 	}
-}
-
-static void count_convert(const struct coffer_work_facts *f, struct coffer_works *ret)
-{
-	struct coffer_work *w = &ret->phases[COFFER_WORK_CONVERT];
-
-	if (!f->map && f->estimate > 0)
-		estimate_steps(f, w, &ret->steps);
-	else
-		count_steps(f, w, &ret->steps);
 	w->read = f->verify ? w->moved + w->written : 0;
 	add_commits(w, 1 + ret->steps); /* the first commit is that of the state as it is */
 	w->flushes += ret->steps;
@@ -176,14 +153,9 @@ void coffer_work_count(
 	count_finalize(f, a == COFFER_OP_FINALIZE, &phases[COFFER_WORK_FINALIZE]);
 }
 
-uint64_t coffer_work_committed(const struct coffer_work *w, uint64_t copy_size)
-{
-	return w->commits * 2 * copy_size;
-}
-
 uint64_t coffer_work_written(const struct coffer_work *w, uint64_t copy_size)
 {
-	return w->moved + w->written + coffer_work_committed(w, copy_size);
+	return w->moved + w->written + w->commits * 2 * copy_size;
 }
 
 /* A moved byte is read and written once, so one that is only read or only written costs half of it.

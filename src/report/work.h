@@ -35,18 +35,15 @@ struct coffer_works {
 
 struct coffer_work_facts {
 	struct coffer_geometry geometry;
-	uint64_t pointer; /* where the steps begin: L on a plain disk */
-	/* NULL: everything is used, or @estimate bytes if that is not 0. */
-	const struct coffer_used_map *map;
-	uint64_t estimate;
-	uint64_t fingerprint; /* bytes that the map's fingerprint covers */
-	uint64_t map_size;    /* of the stored map, which is overwritten at the end; 0: none */
-	bool fill;	      /* with @estimate: free space is filled; a map has its own flag */
-	bool verify;	      /* each step is read back */
-	uint64_t copy_size;   /* of one header copy */
-	uint64_t image_size;  /* of the placement */
-	uint32_t n_masked;    /* likewise */
-	bool locked;	      /* without the reencryption lock a run examines the disk twice */
+	uint64_t pointer;		   /* where the steps begin: L on a plain disk */
+	const struct coffer_used_map *map; /* NULL: everything is used */
+	uint64_t fingerprint;		   /* bytes that the map's fingerprint covers */
+	uint64_t map_size;   /* of the stored map, which is overwritten at the end; 0: none */
+	bool verify;	     /* each step is read back */
+	uint64_t copy_size;  /* of one header copy */
+	uint64_t image_size; /* of the placement */
+	uint32_t n_masked;   /* likewise */
+	bool locked;	     /* without the reencryption lock a run examines the disk twice */
 };
 
 /* The work from operation @a to the end; none for operations that end a run. For FINISH_UNDO only
@@ -55,11 +52,7 @@ struct coffer_work_facts {
 void coffer_work_count(
 	enum coffer_operation a, const struct coffer_work_facts *f, struct coffer_works *ret);
 
-/* Bytes that the commits of @w write, at most: later commits of a run leave out what is the same.
- */
-uint64_t coffer_work_committed(const struct coffer_work *w, uint64_t copy_size);
-
-/* All bytes that @w writes, at most; exact but for the commits. */
+/* All bytes that @w writes, at most: later commits of a run leave out what is the same. */
 uint64_t coffer_work_written(const struct coffer_work *w, uint64_t copy_size);
 
 /* One step of a conversion on this machine. */

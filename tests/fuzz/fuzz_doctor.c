@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "block/proc.h"
-#include "report/judge_locks.h"
+#include "report/judge.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -56,7 +56,10 @@ def abort_killed(call, n, then):
     run("cp", placed_image, img)
     coffer.kill_at(call, n, coffer.command("abort", img))
     if then == "abort":
-        coffer.abort(img, status=(0, 3))
+        last = coffer.events(coffer.abort(img, "--json", status=(0, 3)))[-1]
+        # Bug: the second abort's operation was missing, and it had resumed nothing
+        assert last["operation"] in ("start", "convert", "finish-undo"), last
+        assert last["resumed"] == (last["operation"] == "finish-undo"), last
         assert_plain(img)
         check_fs(img, "ext4")
     else:

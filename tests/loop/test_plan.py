@@ -214,6 +214,12 @@ def others(make, stage, status, command=""):
     assert bad["text"] in p.stderr and command in p.stderr, f"{bad['text']}\n{p.stderr}"
 
 
+def encrypted_text():
+    img = box.encrypted()
+    p = run(*command(img, "--no-speed"), status=(4,))
+    assert "yet" not in p.stdout and f"coffer verify {img}" in p.stdout, p.stdout
+
+
 def shrunk():
     img = box.copy("shrunk")
     cut_after(img, 17)
@@ -304,6 +310,7 @@ with stack:
         *[("cut: " + name, cut, *rest) for name, *rest in few(CUTS, 7)],
         ("cut: an abort", restoring),
         ("state: encrypted", others, box.encrypted, "encrypted", 4, "coffer status"),
+        ("Bug: state: encrypted: 'cannot be encrypted yet'", encrypted_text),
         ("state: shrunk", others, shrunk, "shrunk", 4),
         ("state: another's reencryption", others, foreign, "other", 4,
          "cryptsetup reencrypt --resume-only --force-offline-reencrypt "),

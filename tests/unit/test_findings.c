@@ -82,7 +82,7 @@ static void check_sentences(void)
 	struct coffer_err e = {0};
 	int r;
 
-	r = coffer_finding_make(&f, COFFER_TEXT_RESERVE_NONE_EXT,
+	r = coffer_finding_make(&f, COFFER_TEXT_RESERVE_NONE_SHRINK,
 		COFFER_WITH(COFFER_ARG_SIZE("reserve", 2 << 20), COFFER_ARG_SIZE("available", 512),
 			COFFER_ARG_TEXT("fitting_reserve", "")),
 		COFFER_RUN("e2fsck", "-f", "x", "&&", "resize2fs", "x"));

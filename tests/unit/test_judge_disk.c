@@ -8,7 +8,7 @@
 #include "base/cleanup.h"
 #include "base/findings.h"
 #include "one_finding.h"
-#include "report/judge_disk.h"
+#include "report/judge.h"
 #include "tap.h"
 
 #define STAGE(s) .stage = COFFER_STAGE_##s, .command = (char **)COFFER_RUN("coffer", "encrypt", "x")

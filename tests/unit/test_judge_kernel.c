@@ -8,7 +8,7 @@
 #include "base/cleanup.h"
 #include "base/findings.h"
 #include "one_finding.h"
-#include "report/judge_kernel.h"
+#include "report/judge.h"
 #include "tap.h"
 
 static void check_dm_crypt(void)

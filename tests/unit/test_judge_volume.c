@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* test_judge_volume.c - verdicts on header copies, filesystem and remains of a conversion */
 #include "header/judge_copies.h"
-#include "report/judge_volume.h"
+#include "report/judge.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -143,37 +143,6 @@ static void check_maps(void)
 	}
 }
 
-static void check_estimates(void)
-{
-	static const struct {
-		const char *name;
-		uint64_t estimate; /* bytes */
-		bool fill;
-		uint64_t moved, steps, written;
-	} rows[] = {
-		{"not known", 0, false, 10 * MiB, 10, 0},
-		{"a little", 1234567, false, 1234567, 2, 0},
-		{"more than there is", 11 * MiB, false, 10 * MiB, 10, 0},
-		{"filled", 2 * MiB, true, 2 * MiB, 4, 8 * MiB},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct coffer_work_facts f = facts;
-		struct coffer_works w;
-
-		f.estimate = rows[i].estimate;
-		f.fill = rows[i].fill;
-		coffer_work_count(COFFER_OP_START, &f, &w);
-		if (!ok(w.phases[COFFER_WORK_CONVERT].moved == rows[i].moved &&
-				    w.steps == rows[i].steps &&
-				    w.phases[COFFER_WORK_CONVERT].written == rows[i].written,
-			    "estimate: %s", rows[i].name))
-			note("moved %" PRIu64 " steps %" PRIu64 " written %" PRIu64,
-				w.phases[COFFER_WORK_CONVERT].moved, w.steps,
-				w.phases[COFFER_WORK_CONVERT].written);
-	}
-}
-
 /* A machine that moves 50 MiB/s, with a flush of 10 ms, seen through steps of any size. */
 static void check_time(void)
 {
@@ -224,6 +193,5 @@ int main(void)
 	check_time();
 	check_actions();
 	check_maps();
-	check_estimates();
 	return done_testing();
 }

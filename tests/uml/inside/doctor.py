@@ -165,7 +165,7 @@ def stopped_on_a_mapping():
             process.kill()
             process.wait()
         d = Doctor()
-        d.finds(d.machine, "locks", "note")
+        d.finds(d.machine, "locks", "ok")
         d.finds(d.disks[device], "conversion", "bad")
         assert d.bad() == ["conversion"], d.bad()
         run("coffer_run", device)

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* judge_locks.c - what is wrong with cryptsetup's lock directory and the locks in it */
-#include "report/judge_locks.h"
-
+/* judge_machine.c - can this machine take locks, open volumes, and keep their secrets */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/findings.h"
+#include "report/judge.h"
 
 #define DIR	"/run/cryptsetup"
 #define REMOUNT COFFER_RUN("mount", "-o", "remount,rw", "/run")
@@ -83,35 +82,24 @@ static void print_process(const struct coffer_lock_process *p, char *ret, size_t
 			p->state == 't' ? ", traced" : "");
 }
 
-/* What the lock protects. */
+/* What the lock protects; its name if that is not known. */
 static void print_object(const struct coffer_lock_entry *f, char *ret, size_t size)
 {
+	static const char *const texts[] = {
+		[COFFER_LOCK_ENTRY_DEVICE] = "the LUKS2 metadata of /dev/",
+		[COFFER_LOCK_ENTRY_OPAL] = "the OPAL drive of /dev/",
+		[COFFER_LOCK_ENTRY_REENCRYPTION] = "the reencryption of ",
+		[COFFER_LOCK_ENTRY_MEMORY] = "memory-hard key derivations",
+	};
 	struct coffer_lock_name n;
-	char device[64];
 
 	coffer_lock_name_parse(f->name, &n);
-	(void)snprintf(device, sizeof(device), "%s%s",
-		f->device[0]	   ? "/dev/"
-		: f->devices_known ? "a removed device"
-				   : "a device",
-		f->device);
-	switch (n.kind) {
-	case COFFER_LOCK_ENTRY_DEVICE:
-		(void)snprintf(ret, size, "the LUKS2 metadata of %s", device);
-		return;
-	case COFFER_LOCK_ENTRY_OPAL:
-		(void)snprintf(ret, size, "the OPAL drive of %s", device);
-		return;
-	case COFFER_LOCK_ENTRY_REENCRYPTION:
-		(void)snprintf(ret, size, "the reencryption of %s", n.uuid);
-		return;
-	case COFFER_LOCK_ENTRY_MEMORY:
-		(void)snprintf(ret, size, "memory-hard key derivations");
-		return;
-	case COFFER_LOCK_ENTRY_UNKNOWN:
-		break;
-	}
-	(void)snprintf(ret, size, "'%.64s'", f->name);
+	if (n.kind == COFFER_LOCK_ENTRY_REENCRYPTION || n.kind == COFFER_LOCK_ENTRY_MEMORY)
+		(void)snprintf(ret, size, "%s%s", texts[n.kind], n.uuid);
+	else if (f->device[0])
+		(void)snprintf(ret, size, "%s%s", texts[n.kind], f->device);
+	else
+		(void)snprintf(ret, size, "'%.64s'", f->name);
 }
 
 static int judge_held(const struct coffer_lock_entry *f, struct coffer_findings *l)
@@ -126,31 +114,22 @@ static int judge_held(const struct coffer_lock_entry *f, struct coffer_findings 
 	(void)snprintf(pid, sizeof(pid), "%" PRId32, f->holder.pid);
 	if (f->holders > 1)
 		(void)snprintf(others, sizeof(others), "%zu", f->holders - 1);
-	return coffer_findings_add(l,
-		stopped		 ? COFFER_TEXT_LOCK_STOPPED
-		: f->waiters > 0 ? COFFER_TEXT_LOCK_AWAITED
-				 : COFFER_TEXT_LOCK_HELD,
+	return coffer_findings_add(l, stopped ? COFFER_TEXT_LOCK_STOPPED : COFFER_TEXT_LOCK_HELD,
 		COFFER_WITH(COFFER_ARG_TEXT("holder", holder), COFFER_ARG_TEXT("others", others),
 			COFFER_ARG_TEXT("object", object), COFFER_ARG_TEXT("waiter", waiter),
 			COFFER_ARG_NUMBER("waiters", f->waiters)),
 		stopped ? COFFER_RUN("kill", "-CONT", pid) : NULL);
 }
 
-static bool is_known(const struct coffer_lock_entry *f)
-{
-	struct coffer_lock_name n;
-
-	coffer_lock_name_parse(f->name, &n);
-	return n.kind != COFFER_LOCK_ENTRY_UNKNOWN;
-}
-
 static int judge_lock(const struct coffer_lock_entry *f, struct coffer_findings *l)
 {
 	char path[sizeof(DIR) + sizeof(f->name)];
+	struct coffer_lock_name n;
 
 	if (f->entry == COFFER_ENTRY_FILE && f->holders > 0)
 		return judge_held(f, l);
-	if (!is_known(f))
+	coffer_lock_name_parse(f->name, &n);
+	if (n.kind == COFFER_LOCK_ENTRY_UNKNOWN)
 		return coffer_findings_add(l, COFFER_TEXT_LOCK_UNKNOWN,
 			COFFER_WITH(COFFER_ARG_TEXT("lock", f->name)), NULL);
 	if (f->entry == COFFER_ENTRY_FILE || f->entry == COFFER_ENTRY_MISSING ||
@@ -165,26 +144,78 @@ static int judge_lock(const struct coffer_lock_entry *f, struct coffer_findings 
 
 int coffer_judge_locks(const struct coffer_lock_entry *files, size_t n, struct coffer_findings *l)
 {
-	const char *first = NULL;
+	const size_t before = l->n;
 	bool complete = true;
-	size_t stale = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		const struct coffer_lock_entry *f = &files[i];
-		const int r = judge_lock(f, l);
+		const int r = judge_lock(&files[i], l);
 
 		if (r < 0)
 			return r;
-		complete &= f->complete;
-		if (f->entry == COFFER_ENTRY_FILE && f->holders == 0 && is_known(f) && stale++ == 0)
-			first = f->name;
+		complete &= files[i].complete;
 	}
-	if (n == 0)
-		return coffer_findings_add(l, COFFER_TEXT_LOCKS_NONE, NULL, NULL);
-	if (stale == 0)
+	if (l->n > before)
 		return 0;
-	return coffer_findings_add(l, COFFER_TEXT_LOCKS_STALE,
-		COFFER_WITH(COFFER_ARG_NUMBER("files", stale), COFFER_ARG_TEXT("lock", first),
-			COFFER_ARG_TEXT("visible", complete ? "" : "visible")),
-		NULL);
+	return coffer_findings_add(l, COFFER_TEXT_LOCKS_NONE,
+		COFFER_WITH(COFFER_ARG_TEXT("visible", complete ? "" : "visible")), NULL);
+}
+
+/* --- kernel, udev, swap, memory --- */
+
+int coffer_judge_dm_crypt(const struct coffer_kernel_facts *f, struct coffer_findings *l)
+{
+	enum coffer_text t = COFFER_TEXT_DM_CRYPT_ABSENT;
+
+	if (f->dm_crypt == COFFER_MODULE_AVAILABLE)
+		t = COFFER_TEXT_DM_CRYPT;
+	else if (f->container)
+		t = COFFER_TEXT_DM_CRYPT_CONTAINER;
+	else if (f->dm_crypt == COFFER_MODULE_UNKNOWN)
+		t = f->other_modules ? COFFER_TEXT_DM_CRYPT_NO_MODULES
+				     : COFFER_TEXT_DM_CRYPT_UNKNOWN;
+	return coffer_findings_add(l, t, COFFER_WITH(COFFER_ARG_TEXT("release", f->release)), NULL);
+}
+
+int coffer_judge_udev(enum coffer_udev u, struct coffer_findings *l)
+{
+	static const enum coffer_text texts[] = {
+		[COFFER_UDEV_ANSWERS] = COFFER_TEXT_UDEV,
+		[COFFER_UDEV_NONE] = COFFER_TEXT_UDEV_NONE,
+		[COFFER_UDEV_HIDDEN] = COFFER_TEXT_UDEV_HIDDEN,
+		[COFFER_UDEV_SILENT] = COFFER_TEXT_UDEV_SILENT,
+	};
+
+	return coffer_findings_add(l, texts[u], NULL, NULL);
+}
+
+int coffer_judge_swaps(
+	const struct coffer_swap *swaps, size_t n, size_t volumes, struct coffer_findings *l)
+{
+	const size_t before = l->n;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct coffer_argument *swap =
+			COFFER_WITH(COFFER_ARG_TEXT("swap", swaps[i].name));
+		int r = 0;
+
+		if (swaps[i].kind == COFFER_SWAP_UNKNOWN)
+			r = coffer_findings_add(l, COFFER_TEXT_SWAP_UNKNOWN, swap, NULL);
+		else if (swaps[i].kind == COFFER_SWAP_PLAIN && volumes > 0)
+			r = coffer_findings_add(l, COFFER_TEXT_SWAP_PLAIN, swap, NULL);
+		if (r < 0)
+			return r;
+	}
+	return l->n > before ? 0 : coffer_findings_add(l, COFFER_TEXT_SWAP, NULL, NULL);
+}
+
+int coffer_judge_memory_lock(uint64_t bytes, int error, struct coffer_findings *l)
+{
+	char kib[32];
+
+	(void)snprintf(kib, sizeof(kib), "%" PRIu64, bytes / 1024);
+	return coffer_findings_add(l,
+		error ? COFFER_TEXT_MEMORY_LOCK_FAILED : COFFER_TEXT_MEMORY_LOCK,
+		COFFER_WITH(COFFER_ARG_SIZE("size", bytes),
+			COFFER_ARG_TEXT("error", error ? strerror(error) : "")),
+		error ? COFFER_RUN("ulimit", "-l", kib) : NULL);
 }
