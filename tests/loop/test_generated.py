@@ -23,6 +23,7 @@ import traceback
 if "COFFER" not in os.environ:  # tests/run sets these
     top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     sys.path.insert(0, os.path.join(top, "tests/lib"))
+    os.environ["PYTHONPATH"] = sys.path[0]  # this program starts itself again
     os.environ["COFFER_BUILD"] = os.path.join(top, "build")
     os.environ["COFFER"] = os.path.join(top, "build/coffer")
     os.environ["COFFER_ASAN"] = os.path.join(top, "build-asan/coffer")
