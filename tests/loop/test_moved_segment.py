@@ -388,7 +388,7 @@ def no_copy(data):
 
 
 def half_a_copy():
-    """Head and copy were both cut in their middle."""
+    """Moved segment and copy were both torn in their middle."""
     img = begun()
     half = 600 * KiB
     plain = bytearray(read_at(small.plain, 0, MiB))

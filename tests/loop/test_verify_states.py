@@ -218,7 +218,7 @@ def stale_record():
 
 
 def torn_by_stock():
-    """Stock's first write, cut: half a header over the head."""
+    """Stock's first write, cut: half a header over the moved segment."""
     img = small.copy()
     coffer.stock_init(img, small.key)
     header = read_at(img, 0, 16384)
