@@ -3,8 +3,8 @@
  *
  * mover move|read|write [OPTION...] FILE
  *
- * move does to FILE what a conversion does to a disk, without the crypto: the head goes to the end,
- * a header's room is written over it, then the data moves up by S in steps from its end to its
+ * move does to FILE what a conversion does to a disk, without the crypto: the first bytes go to the
+ * end, a header's room is written over it, then the data moves up by S in steps from its end to its
  * start. A step is durable before two small commits, each with a flush, and only after them may the
  * next step write. Reading goes on all the time. It shares no code with coffer, knows no key and no
  * format, and what it leaves is of no use to anybody.
@@ -73,7 +73,7 @@ static uint64_t plain(const struct mover *m, uint64_t i)
 	return m->length - (step + 1) * m->shift + i % m->per_step * m->piece;
 }
 
-/* The plain bytes of the head are in its copy at the end. */
+/* The plain bytes of the moved segment are in its copy at the end. */
 uint64_t piece_from(const struct mover *m, uint64_t i)
 {
 	const uint64_t x = plain(m, i);
@@ -148,7 +148,7 @@ void commit(struct mover *m, const void *header)
 	}
 }
 
-/* Head copy, read back; record; body and both copies of a header: as a placement does. */
+/* Moved-segment copy, read back; record; body and both copies of a header: as a placement does. */
 static void place(struct mover *m, unsigned char *buf)
 {
 	must_read(m->fd, buf, m->shift, 0);
@@ -219,7 +219,8 @@ static void move(struct mover *m, bool fixed)
 #endif
 	if (!m->uring)
 		move_by_threads(m, big);
-	must_write(m->fd, big, m->shift, m->end - m->shift); /* the wipe of the head copy */
+	must_write(
+		m->fd, big, m->shift, m->end - m->shift); /* the wipe of the moved-segment copy */
 	m->writes++;
 	must_flush(m);
 	commit(m, big);

@@ -25,7 +25,7 @@ struct mover {
 	bool *full;
 	uint64_t slots, per_step, n;
 
-	pthread_mutex_t mutex; /* guards full and what follows */
+	pthread_mutex_t mutex; /* protects full and what follows */
 	pthread_cond_t emptied, filled, allowed, moved;
 	uint64_t next_read, next_write, done, limit;
 };

@@ -2,7 +2,7 @@
 /* fuzz_luks2.c - fuzz target: one LUKS2 header copy
  *
  * Input: the first 512 bytes of a LUKS2 header copy, then its JSON text. The zeros between and
- * behind them are put in here, and a right checksum: else nothing would get past it. */
+ * after them are put in here, and a right checksum: else nothing would get past it. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,7 +57,7 @@ static void walk(struct json_object *json, struct coffer_conversion c)
 		abort();
 }
 
-/* Whatever the numbers are, nothing behind the device's end is read. */
+/* Whatever the numbers are, nothing beyond the device's end is read. */
 static void check_mapping(struct json_object *json)
 {
 	static const uint64_t sizes[] = {0, 4096, 1 << 24, INT64_MAX};

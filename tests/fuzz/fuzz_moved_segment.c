@@ -3,7 +3,7 @@
  *
  * Input: how the copies of a header are long, where a sector lies, and what it holds; then changes
  * to a disk of 4 MiB whose moved segment is half overwritten with such sectors, with the
- * moved-segment copy behind its end. What is taken for a header's trace is held against the words
+ * moved-segment copy beyond its end. What is taken for a header's trace is held against the words
  * of convert/moved_segment.h, and the search on that disk must neither write nor find what is not
  * there. */
 #include <stdio.h>

@@ -157,7 +157,7 @@ static void check_quote(const char *word, size_t n)
 	demand(whole && back);
 	demand(coffer_quote(word, whole, size) && unquote(whole, back) == (ssize_t)strlen(word) &&
 		strcmp(back, word) == 0);
-	/* All of it or dots, and never longer than its room. */
+	/* All of it or dots, and never longer than its space. */
 	for (size_t k = 0; k < 24; k++) {
 		char *cut = malloc(k ? k : 1);
 

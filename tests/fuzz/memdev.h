@@ -28,7 +28,7 @@ static int memdev_read(
 	if (off % 512 || n % 512)
 		abort();
 	if (off > d->size || n > d->size - off)
-		return coffer_err_set(e, EIO, "read behind the end");
+		return coffer_err_set(e, EIO, "read beyond the end");
 	memcpy(buf, m->mem + (there ? off : 0), there);
 	memset((uint8_t *)buf + there, 0, n - there);
 	return 0;
@@ -88,7 +88,7 @@ static inline struct memdev memdev_over(const uint8_t *mem, uint64_t n, uint64_t
 		.n = n};
 }
 
-/* --- the input, byte by byte; behind its end are zeros --- */
+/* --- the input, byte by byte; beyond its end are zeros --- */
 
 struct input {
 	const uint8_t *p;

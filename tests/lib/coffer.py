@@ -38,7 +38,7 @@ OWN_RUN = ["unshare", "--mount", "--propagation", "private", "sh", "-c",
 class Box:
     """A folder with a key and a plain image, from which every row takes a fresh copy.
 
-    The filesystem is full of random bytes and so is the reserve behind it: a block that is lost,
+    The filesystem is full of random bytes and so is the reserve after it: a block that is lost,
     moved or left over is seen."""
 
     def __init__(self, folder, size=12 * MiB, fs="ext4", end=None, name="plain", options=(),

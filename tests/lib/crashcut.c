@@ -53,7 +53,7 @@ static void add_set(struct list *l, uint32_t epoch, uint64_t writes)
 }
 
 /* Whole writes: all choices where they are few; else the first ones, the last ones, one, all but
- * one. The bits of a choice stand for the first 64 writes, and the last bit for all behind too. */
+ * one. The bits of a choice stand for the first 64 writes, and the last bit for all after too. */
 static void add_sets(struct list *l, uint32_t epoch, size_t n, unsigned int bound)
 {
 	const size_t bits = n < 64 ? n : 63;
@@ -76,7 +76,7 @@ static void add_sets(struct list *l, uint32_t epoch, size_t n, unsigned int boun
 	}
 }
 
-/* Where a write is torn: behind its first sector or block, in its middle, before its last ones. A
+/* Where a write is torn: after its first sector or block, in its middle, before its last ones. A
  * block is torn at each sector. */
 static size_t tear_points(size_t n, size_t points[8])
 {
@@ -100,7 +100,7 @@ static size_t tear_points(size_t n, size_t points[8])
 	return count;
 }
 
-/* A torn write, alone or with those before it; in all orders: also with those behind it. */
+/* A torn write, alone or with those before it; in all orders: also with those after it. */
 static void add_beside(struct list *l, struct crash_cut c, size_t n, bool all_orders)
 {
 	const int earlier = c.write > 0, later = all_orders && c.write + 1 < n;
@@ -235,7 +235,7 @@ void crash_cut_name(const struct crash_log *log, const struct crash_cut *c, char
 {
 	static const char *const kinds[] = {[CUT_SET] = "writes (by bits)",
 		[CUT_FRONT] = "the first bytes",
-		[CUT_BACK] = "all behind the first bytes",
+		[CUT_BACK] = "all after the first bytes",
 		[CUT_SECTORS] = "sectors (by bits)",
 		[CUT_RANDOM] = "random, seed"};
 	struct crash_epoch e = {0};
@@ -250,5 +250,5 @@ void crash_cut_name(const struct crash_log *log, const struct crash_cut *c, char
 			"%s%s",
 			c->epoch, c->write + 1, e.n, log->ops[e.first + c->write].n,
 			log->ops[e.first + c->write].off, kinds[c->kind], c->detail,
-			c->earlier ? ", those before it" : "", c->later ? ", those behind it" : "");
+			c->earlier ? ", those before it" : "", c->later ? ", those after it" : "");
 }

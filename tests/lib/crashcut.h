@@ -20,7 +20,7 @@ struct crash_cut {
 	uint32_t epoch;	 /* number of the flush, counted from 0, that never returned */
 	uint32_t write;	 /* of the epoch, the one that is torn */
 	bool earlier;	 /* those before it arrived ... */
-	bool later;	 /* ... and those behind it */
+	bool later;	 /* ... and those after it */
 	uint64_t detail; /* writes or sectors, bit by bit; bytes; the seed */
 };
 
@@ -28,7 +28,7 @@ struct crash_cut {
 struct crash_depth {
 	unsigned int subsets; /* all subsets of an epoch's writes, up to so many writes */
 	bool all_sectors;     /* all subsets of the sectors of a block, else one in and one out */
-	bool all_orders;      /* a torn write also with those behind it, else never */
+	bool all_orders;      /* a torn write also with those after it, else never */
 	bool systematic;      /* false: the random ones only */
 	uint64_t seeds, seed; /* random ones for each epoch, and the seed of the first */
 };

@@ -67,7 +67,7 @@ static int mem_read(struct coffer_dev *dev, void *buf, size_t n, uint64_t off, s
 
 	begin(d, CRASH_READ);
 	if (off > dev->size || n > dev->size - off)
-		r = coffer_err_set(e, EIO, "test: read behind the end");
+		r = coffer_err_set(e, EIO, "test: read beyond the end");
 	else if ((failed = fails(d, CRASH_READ)))
 		r = coffer_err_set(e, EIO, "test: injected read error");
 	else

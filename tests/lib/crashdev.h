@@ -46,7 +46,7 @@ struct crashdev {
 	 * epoch of the log. */
 	enum crash_call fail_call;
 	uint64_t fail_at;
-	/* What is under way with the call that fails, or comes behind it, returns so many
+	/* What is under way with the call that fails, or comes after it, returns so many
 	 * milliseconds later: by then whoever got the failure has told the others. */
 	unsigned int hold;
 	bool failing, failed;	       /* that call has begun, has returned */

@@ -239,9 +239,9 @@ uint64_t lab_stray_keyslot(const struct lab *l, const uint8_t *disk)
 	return 0;
 }
 
-/* A torn one may stay where a placement that was cut put it, at the former end of a device that has
- * grown since: nothing leads there, and it decodes as nothing; or one of saving, which says nothing
- * but a hash. */
+/* A torn one may stay where a placement that was interrupted put it, at the former end of a device
+ * that has grown since: nothing leads there, and it decodes as nothing; or one of saving, which
+ * says nothing but a hash. */
 static bool has_record(const struct lab *l, const uint8_t *disk)
 {
 	struct coffer_record record;

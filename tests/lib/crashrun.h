@@ -17,7 +17,7 @@ enum crash_content {
 	CRASH_BTRFS,
 };
 
-/* A disk to encrypt: content of @length bytes, and behind it the reserve. */
+/* A disk to encrypt: content of @length bytes, and after it the reserve. */
 struct row {
 	const char *name;
 	uint64_t length;

@@ -50,7 +50,7 @@ def run(*cmd, status=(0,), timeout=HANG, input=None, **kw):
 # --- files and folders -------------------------------------------------------------------------
 
 def tempdir():
-    """A folder on a real disk: /tmp may be memory, which has no O_DIRECT and little room."""
+    """A folder on a real disk: /tmp may be memory, which has no O_DIRECT and little space."""
     return tempfile.TemporaryDirectory(prefix="coffer-test-",
                                        dir=os.environ.get("TMPDIR", "/var/tmp"))
 

@@ -84,9 +84,7 @@ def find(checks, id_, verdict=None):
 
 def command_of(c):
     """The command that helps, for a shell."""
-    if words := c.get("remedy"):
-        return " ".join(w if w == "&&" else shlex.quote(w) for w in words)
-    return c["advice"].rpartition("then: ")[2]
+    return " ".join(w if w == "&&" else shlex.quote(w) for w in c["remedy"])
 
 
 def machine(id_, verdict, facts="", advice="", status=None, **kw):
@@ -118,7 +116,7 @@ def disk(img, id_, verdict, facts="", advice="", status=None, **kw):
 
 def follow(finding):
     """Run the command that the finding names."""
-    run("sh", "-c", " ".join(w if w == "&&" else shlex.quote(w) for w in finding["remedy"]))
+    run("sh", "-c", command_of(finding))
 
 
 def waits_for_state(pid, state):

@@ -10,7 +10,7 @@ from disk import KiB, MiB, run
 
 
 def free_ranges(path, kind, end):
-    """[(start, end)] in bytes, ascending and merged; what lies behind the filesystem's end is free,
+    """[(start, end)] in bytes, ascending and merged; what lies after the filesystem's end is free,
     too. end is the end of the filesystem as mkfs was told."""
     found = {"ext4": _ext4, "xfs": _xfs, "btrfs": _btrfs}[kind](path)
     merged = []

@@ -47,7 +47,7 @@ class Fs:
 # --- mkfs --------------------------------------------------------------------------------------
 
 def make(path, seed, kind=None, reserve=2 * MiB):
-    """A filesystem that leaves the reserve free behind it."""
+    """A filesystem that leaves the reserve free after it."""
     rnd = random.Random(f"fs {seed}")
     kind = kind or rnd.choice(KINDS)
     size, options, mounting = {"ext4": _ext4, "xfs": _xfs, "btrfs": _btrfs}[kind](rnd)
@@ -508,7 +508,7 @@ class History:
         os.close(fd)
 
     def fill(self):
-        """Until no block is left, then some room is made again."""
+        """Until no block is left, then some space is made again."""
         mine = []
         try:
             for n in range(2000):

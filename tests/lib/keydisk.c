@@ -82,7 +82,8 @@ uint8_t *keydisk_new(uint64_t keyslots_size, const char *uuid, uint8_t key[64])
 	struct crypt_device *cd;
 	int fd;
 
-	must(disk && coffer_random(disk, KEYDISK_SIZE) == 0 && coffer_random(key, 64) == 0, "room");
+	must(disk && coffer_random(disk, KEYDISK_SIZE) == 0 && coffer_random(key, 64) == 0,
+		"space");
 	fd = fd_of(disk);
 	cd = device_of(fd);
 	must(crypt_set_metadata_size(cd, KEYDISK_COPY, keyslots_size) == 0, "sizes");

@@ -50,7 +50,7 @@ class Disk:
     """What must be known of a disk: where its header is and what its locks are called.
 
     name is the image or the block device, numbers "7:0" for the latter. header is two copies, 2C
-    bytes; keyslots the end of the area behind them; data the range in which only bytes of the
+    bytes; keyslots the end of the area after them; data the range in which only bytes of the
     volume lie, all bytes from 0."""
 
     def __init__(self, name, uuid, header, keyslots, data, numbers=None):

@@ -93,7 +93,7 @@ class Header:
         return bytes(self.all[at:at + self.size - 4096]).split(b"\0")[0]
 
     def put_area(self, data, copies=(0, 1)):
-        """The JSON area, of exactly these bytes and zeros behind them."""
+        """The JSON area, of exactly these bytes and zeros after them."""
         assert len(data) <= self.size - 4096, f"{len(data)} bytes of metadata"
         for i in copies:
             at = i * self.size + 4096

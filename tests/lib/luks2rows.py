@@ -101,7 +101,7 @@ VOLUME = [
     ("json_size is missing", drop("config/json_size"), "refused", "header-primary"),
     ("json_size is a number", put("config/json_size", AREA), "refused", "header-primary"),
     ("json_size of another area", put("config/json_size", "28672"), "refused", "header-primary"),
-    ("json_size is no size", put("config/json_size", "12289"), "refused", "header-primary"),
+    ("json_size is not a size", put("config/json_size", "12289"), "refused", "header-primary"),
     ("json_size is empty", put("config/json_size", ""), "refused", "header-primary"),
     ("json_size with leading zeros", put("config/json_size", "00012288"), "ok", ""),
     ("json_size with a plus", put("config/json_size", "+12288"), "ok", ""),
@@ -179,7 +179,7 @@ VOLUME = [
     ("salt of 31 bytes", put("keyslots/0/kdf/salt", b64(31)), "bad", "keyslot"),
     ("salt of 200 bytes", put("keyslots/0/kdf/salt", b64(200)), "bad", "keyslot"),
     ("salt of 2000 bytes", put("keyslots/0/kdf/salt", b64(2000)), "bad", "keyslot"),
-    ("salt is no base64", put("keyslots/0/kdf/salt", "*" * 44), "bad", "keyslot"),
+    ("salt is not base64", put("keyslots/0/kdf/salt", "*" * 44), "bad", "keyslot"),
     ("salt is a number", put("keyslots/0/kdf/salt", 3), "refused", "header-primary"),
     # af
     ("no af", drop("keyslots/0/af"), "refused", "header-primary"),
@@ -204,7 +204,7 @@ VOLUME = [
      "header-primary"),
     ("area at no multiple of 512", put("keyslots/1/area/offset", str(290816 + 256)), "ok", ""),
     ("area up to the end", put("keyslots/1/area/offset", str(END - 258048)), "ok", ""),
-    ("area behind the end", put("keyslots/1/area/offset", str(END - 258048 + 512)), "refused",
+    ("area beyond the end", put("keyslots/1/area/offset", str(END - 258048 + 512)), "refused",
      "header-primary"),
     ("area that wraps", put("keyslots/1/area/offset", str((1 << 64) - 4096)), "refused", "header-primary"),
     ("area.size 0", put("keyslots/0/area/size", "0"), "refused", "header-primary"),
@@ -255,7 +255,7 @@ VOLUME = [
     ("sha512 digest of 64 bytes", both(put("digests/0/digest", b64(64)),
      put("digests/0/hash", "sha512")), "ok", ""),
     ("digest of 65 bytes", put("digests/0/digest", b64(65)), "bad", "digest"),
-    ("digest is no base64", put("digests/0/digest", "?"), "bad", "digest"),
+    ("digest is not base64", put("digests/0/digest", "?"), "bad", "digest"),
     # segments
     ("no segment", both(put("segments", {}), put("digests/0/segments", [])), "refused", "header-primary"),
     ("segment is a list", put("segments/0", []), "refused", "header-primary"),
@@ -277,9 +277,9 @@ VOLUME = [
     ("size 0", put("segments/0/size", "0"), "refused", "header-primary"),
     ("size Dynamic", put("segments/0/size", "Dynamic"), "refused", "header-primary"),
     ("size up to the end", put("segments/0/size", "1048576"), "ok", ""),
-    ("size behind the end", put("segments/0/size", "1049088"), "bad", "segment"),
+    ("size beyond the end", put("segments/0/size", "1049088"), "bad", "segment"),
     ("size that wraps", put("segments/0/size", str((1 << 64) - 512)), "bad", "segment"),
-    ("offset behind the end of a file, which has no data then",
+    ("offset beyond the end of a file, which has no data then",
      put("segments/0/offset", "2097152"), "ok", ""),
     ("iv_tweak of 2^64 - 1", put("segments/0/iv_tweak", str((1 << 64) - 1)), "ok", ""),
     ("iv_tweak of 2^64", put("segments/0/iv_tweak", str(1 << 64)), "refused", "header-primary"),
@@ -365,7 +365,7 @@ REENCRYPTING = [
      put("keyslots/2/area/shift_size", "1048576")), "note", "reencryption"),
     ("no backup-final", put("segments/2/flags", ["backup-more"]), "refused", "header-primary"),
     ("no backup-previous", put("segments/1/flags", ["backup-more"]), "refused", "header-primary"),
-    ("a regular segment behind the backups", drop("segments/2/flags"), "refused", "header-primary"),
+    ("a regular segment after the backups", drop("segments/2/flags"), "refused", "header-primary"),
     ("segment of another cipher", put("segments/0/encryption", "twofish-xts-plain64"), "refused",
      "header-primary"),
     ("segment of other sectors", put("segments/0/sector_size", 4096), "refused", "header-primary"),
@@ -383,7 +383,7 @@ ENCRYPTING = [
     ("no shift_size", drop("keyslots/1/area/shift_size"), "refused", "header-primary"),
     ("shift_size is a number", put("keyslots/1/area/shift_size", 1048576), "refused",
      "header-primary"),
-    ("the moved segment behind the end", put("segments/0/offset", str(12 * luks2hdr.MiB)), "bad",
+    ("the moved segment beyond the end", put("segments/0/offset", str(12 * luks2hdr.MiB)), "bad",
      "segment"),
     ("a backup at byte 0", lambda o: None, "note", "reencryption"),
     ("two that overlap", put("segments/1/size", str(11 * luks2hdr.MiB)), "refused", "header-primary"),
@@ -392,7 +392,7 @@ ENCRYPTING = [
 DETACHED = [
     ("as it is", lambda o: None, "ok", ""),
     ("keyslots_size of no limit", put("config/keyslots_size", str(16 << 20)), "refused", "size"),
-    ("size behind the end of nothing", put("segments/0/size", str(1 << 40)), "ok", ""),
+    ("size beyond the end of nothing", put("segments/0/size", str(1 << 40)), "ok", ""),
 ]
 
 DECRYPTING = [
@@ -419,7 +419,7 @@ TEXT = [
     ("a blank in front", lambda t: b" " + t, "refused", "header-primary"),
     ("a blank and a newline behind", lambda t: t + b" \n", "ok", ""),
     ("blanks within", lambda t: t.replace(b":", b" :\t\n "), "ok", ""),
-    ("a byte behind the NUL", lambda t: t + b"\0x", "refused", "header-primary"),
+    ("a byte after the NUL", lambda t: t + b"\0x", "refused", "header-primary"),
     ("a byte at the very end", lambda t: t.ljust(AREA - 1, b"\0") + b"x", "refused",
      "header-primary"),
     ("two objects", lambda t: t + b"{}", "refused", "header-primary"),
@@ -463,7 +463,7 @@ TEXT = [
      "bad", "digest"),
     ("a number with an exponent", lambda t: t.replace(b'"iterations":1000', b'"iterations":1e3'),
      "refused", "header-primary"),
-    ("bytes that are no UTF-8", lambda t: t.replace(b"coffer:test", b"c\xff\xfe"), "ok", ""),
+    ("bytes that are not UTF-8", lambda t: t.replace(b"coffer:test", b"c\xff\xfe"), "ok", ""),
 ]
 
 

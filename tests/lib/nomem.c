@@ -76,7 +76,7 @@ void nomem_where(char *ret, size_t size)
 	(void)snprintf(ret, size, "unknown");
 #ifdef __SANITIZE_ADDRESS__
 	if (atomic_load(&shared->where))
-		/* the call, not what comes behind it */
+		/* the call, not what comes after it */
 		__sanitizer_symbolize_pc(
 			(void *)(atomic_load(&shared->where) - 1), "%f", ret, size);
 #endif

@@ -88,7 +88,7 @@ class Job:
         zones = [i for i, e in enumerate(self.recording.epochs)
                  if len(e) == 1 and S <= e[0][0] < self.copy_at]
         assert len(zones) == -(-length // S), "stock moves its zones in another way now"
-        # the placement and the first zones; the last zone and what is behind it
+        # the placement and the first zones; the last zone and what is after it
         self.begin = range(zones[2 if fine else 0] + 3)
         self.end = range(zones[-1] - 2, len(self.recording.epochs))
 

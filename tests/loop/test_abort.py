@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Before the first step is committed, abort gives the plain filesystem back, byte by byte, whatever
-was cut and however often; and a device that grew or shrank between two runs loses nothing.
+was interrupted and however often; and a device that grew or shrank between two runs loses nothing.
 COFFER_DEEP=1 takes every call, and both sizes at every stage."""
 import contextlib
 import os
@@ -158,7 +158,7 @@ def shrunk(name, less):
 
 
 def grown_and_used(name):
-    """What was put behind the old end meanwhile stays."""
+    """What was put after the old end meanwhile stays."""
     img = stage(name)
     with open(img, "ab") as f:
         f.write(b"new content " * 1000)
@@ -166,7 +166,7 @@ def grown_and_used(name):
     tail = sha256(img, small.size, 12288)
     coffer.finish(img, small.key)
     small.check(img)
-    assert sha256(img, small.size, 12288) == tail, "what lies behind the old end was changed"
+    assert sha256(img, small.size, 12288) == tail, "what lies after the old end was changed"
 
 
 with stack:
@@ -175,7 +175,7 @@ with stack:
     moments = coffer.phases(small)
     steps, end = moments["steps"], moments["end"]
     transition = next(i for i, m in enumerate(moments["placement"]) if "at 0)" in m[2])
-    stages = {"half placed": moments["placement"][transition + 3][:2],
+    stages = {"partly placed": moments["placement"][transition + 3][:2],
               "between the copies": moments["placement"][-4][:2],
               "placed": moments["commit"][0][:2],
               "converting": steps[len(steps) // 2][:2], "before the last step": steps[-6][:2],
@@ -209,7 +209,7 @@ with stack:
                  for less in (512, 3 * MiB)[which]]
     rows += [(f"grown and used, {name}", grown_and_used, name) for name in few(stages, 4)]
     rows += [(f"grown, aborted, {name}", grown_abort, name, more)
-             for name in ("half placed", "between the copies", "placed")
+             for name in ("partly placed", "between the copies", "placed")
              for more in few((5 * MiB, 512), 1)]
     tap.run(rows)
 tap.done()

@@ -189,7 +189,7 @@ def change_keys(index):
 
 
 def convert(r, rnd):
-    """coffer goes on, or stock does; whoever comes second is refused. Until it is done."""
+    """coffer resumes, or stock does; whoever comes second is refused. Until it is done."""
     with open(r.img, "rb") as f:
         block = f.read(6)
     begun = block == b"LUKS\xba\xbe"

@@ -292,7 +292,7 @@ with stack:
         ("within a commit", within_a_commit),
         ("a conversion that perhaps somebody does", whoever_cannot_see_everybody, killed(middle)),
         ("keyslots", keyslots),
-        ("no room for keyslots", few_keyslots),
+        ("no space for keyslots", few_keyslots),
         ("a keyslot of a token", of_a_token),
         ("a device that was cut off", cut_off),
         ("plain, LUKS1, empty", other_disks),

@@ -286,7 +286,7 @@ with stack:
             "modules.builtin": ""}, "ok"),
         ("dm-crypt: built in", modules, {
             "modules.dep": "", "modules.builtin": "kernel/drivers/md/dm-crypt.ko\n"}, "ok"),
-        ("dm-crypt: behind a MiB of others", modules, {
+        ("dm-crypt: after a MiB of others", modules, {
             "modules.dep": "kernel/a.ko: kernel/b.ko\n" * 60000 + "kernel/dm-crypt.ko:\n"}, "ok"),
         ("dm-crypt: no module", modules, {
             "modules.dep": "kernel/x.ko: kernel/drivers/md/dm-crypt.ko\n"}, "bad"),

@@ -105,7 +105,7 @@ def header_short(unit):
     run(coffer.COFFER, "header", "restore", img, "--header-backup-file", saved, "--yes",
         env=short(unit, img))
     box.check(img)
-    assert sha256(img, MiB) == behind, "what lies behind the header was changed"
+    assert sha256(img, MiB) == behind, "what lies after the header was changed"
 
 
 def breaks(kind, n):

@@ -25,7 +25,7 @@ def limited(room, cmd):
 
 
 def started(p):
-    """Without room for its libraries the loader ends a program before it begins."""
+    """Without space for its libraries the loader ends a program before it begins."""
     return not (p.returncode == 127 and "shared" in p.stderr)
 
 

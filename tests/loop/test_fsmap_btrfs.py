@@ -141,7 +141,7 @@ def patched(offset, value, code):
 
 
 def log_to_replay():
-    """The image as a power cut would leave it behind an fsync."""
+    """The image as a power cut would leave it after an fsync."""
     with image(128 * MiB) as path:
         run("mkfs.btrfs", "-q", "-f", path)
         with loop(path) as dev, mounted(dev, "btrfs") as where:

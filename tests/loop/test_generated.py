@@ -23,6 +23,7 @@ import traceback
 if "COFFER" not in os.environ:  # tests/run sets these
     top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     sys.path.insert(0, os.path.join(top, "tests/lib"))
+    os.environ["PYTHONPATH"] = sys.path[0]  # this program starts itself again
     os.environ["COFFER_BUILD"] = os.path.join(top, "build")
     os.environ["COFFER"] = os.path.join(top, "build/coffer")
     os.environ["COFFER_ASAN"] = os.path.join(top, "build-asan/coffer")
@@ -39,7 +40,7 @@ COUNT = 4000 if DEEP else 48
 WAYS = {
     "in one go": 5,
     "killed": 4,
-    "killed, stock goes on": 4,
+    "killed, stock resumes": 4,
     "killed twice": 2,
     "killed, stock killed": 2,
     "killed, aborted": 1,
@@ -154,7 +155,7 @@ class Case:
         return f"header {self.rnd.randrange(1, 3 + steps)}{torn}"
 
     def _finish(self):
-        """coffer goes on until it is done."""
+        """coffer resumes until it is done."""
         program = ASAN if self.rnd.random() < 0.15 and self.target != "nobody" else COFFER
         p = self._coffer("--json", status=(0, 4), program=program)
         last = coffer.events(p)[-1]

@@ -198,7 +198,7 @@ def cut_backups():
     full = len(read_at(backup(img)))
     seen = set()
     for call in "openat", "write", "fsync", "renameat2", "close":
-        for n in range(1, 200, 17 if not DEEP and call in ("openat", "close") else 1):
+        for n in range(1, 200, 1 if DEEP or call in ("fsync", "renameat2") else 17):
             path = path_of("cut")
             where = path + ".d"
             os.mkdir(where)

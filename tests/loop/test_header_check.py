@@ -444,7 +444,7 @@ def write(data):
 
 
 def half_placed():
-    """Where coffer was cut while it put the header there, the way on is told."""
+    """Where coffer was interrupted while it put the header there, the way on is told."""
     box = Box(folder, name="half")
     img = box.copy("half-placed")
     seen = set()
@@ -535,7 +535,7 @@ with stack:
         ("no header: an empty file", no_header, "empty", write(b""), "no LUKS2 header found"),
         ("no header: 100 bytes", no_header, "short", write(b"LUKS" * 25), "no LUKS2 header"),
         ("no header: random bytes", no_header, "random", write(os.urandom(MiB)), "no LUKS2 header"),
-        ("a placement that was cut", half_placed),
+        ("a placement that was interrupted", half_placed),
         ("what cannot be read", cannot_be_read),
         ("as text", as_text),
         ("control characters", control_characters),

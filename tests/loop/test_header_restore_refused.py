@@ -311,7 +311,7 @@ tap.run([
                                                           (OFFSET + MiB) // 512]),
     ("refused: another keyslots area", other_layout, ["--luks2-keyslots-size", 2 * MiB, "--offset",
                                                       OFFSET // 512]),
-    ("refused: no room for the keyslots", no_room),
+    ("refused: no space for the keyslots", no_room),
     ("refused: damaged files", bad_files),
     ("refused: damaged stock files", bad_stock_files),
     ("refused: forged files", forged_files),

@@ -144,7 +144,7 @@ def last_number(n):
 
 
 def no_number_left(base):
-    """header.c once committed to the number 0 behind the last one, which is older than all others."""
+    """header.c once committed to the number 0 after the last one, which is older than all others."""
     for n, left in (((1 << 64) - 1, False), ((1 << 64) - 2, False), (1 << 62, True)):
         header = Header(BASES[base])
         last_number(n)(header)
@@ -166,7 +166,7 @@ def no_number_left(base):
 
 
 def make_half(img):
-    """coffer goes on where stock began, and dies behind its first steps."""
+    """coffer resumes where stock began, and dies after its first steps."""
     half = os.path.join(folder, "half")
     shutil.copyfile(img, half)
     cmd = [COFFER, "encrypt", "--resume-only", "--key-file", key, "--threads", "1", half]

@@ -227,14 +227,14 @@ with contextlib.ExitStack() as stack:
     rows += [("encrypt and abort", encrypt_and_abort)]
     rows += [(f"status: {name}", both, "status", (0,), img) for name, img in disks.items()]
     rows += [("status: all disks", as_json, "status", (0,)),
-             ("status: a name that is no UTF-8", as_json, "status", (0,), strange),
+             ("status: a name that is not UTF-8", as_json, "status", (0,), strange),
              ("status: missing", both, "status", (1,), missing),
              ("status: who is at work", who_is_at_work)]
     rows += [(f"doctor: {name}", both, "doctor", status, disks[name]) for name, status in (
         ("plain", (0,)), ("placing", (3,)), ("converting", (3,)), ("wiping", (3,)),
         ("encrypted", (0,)), ("torn", (3,)), ("damaged", (3,)), ("garbage", (0,)))]
     rows += [("doctor: all disks", as_json, "doctor", (0, 3)),
-             ("doctor: a name that is no UTF-8", as_json, "doctor", (3,), strange),
+             ("doctor: a name that is not UTF-8", as_json, "doctor", (3,), strange),
              ("doctor: missing", both, "doctor", (1,), missing)]
     rows += [(f"repair: {name}", repair, name, status) for name, status in (
         ("plain", (0,)), ("placing", (0,)), ("converting", (0,)), ("wiping", (0,)),

@@ -290,7 +290,7 @@ def without_locks_is_said(kind, what, stock_refuses, as_nobody, p, told):
         status = report["devices"][0] if "devices" in report else report["status"]
         assert status["locked"] is False, f"it does not say that it had no lock: {told}"
     else:
-        assert kind == "image" and no_access(as_nobody), f"stock refuses, and coffer goes on: {told}"
+        assert kind == "image" and no_access(as_nobody), f"stock refuses, and coffer resumes: {told}"
         assert "no access to /run/cryptsetup" in p.stderr, told
 
 

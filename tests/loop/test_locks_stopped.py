@@ -59,7 +59,7 @@ def refused_by(pid, cmd):
 
 def calls_of(kind):
     """The calls of a resume: [(name, n, offset)] inside its second commit, and the data write
-    behind that."""
+    after that."""
     img = half()
     with target(kind, img) as where:
         calls = coffer.trace(resume(where))
@@ -220,16 +220,17 @@ def deadline():
                 "fsync", 3, coffer.stock_resume(where, small.key), log + kind))
             before = open(img, "rb").read()
             waiting += [(img, before, holder, start(*cmd)) for cmd in (
-                [COFFER, "status", where], [COFFER, "verify", where],
-                [COFFER, "repair", "--dry-run", where])]
+                [COFFER, "status", "--json", where], [COFFER, "verify", "--json", where],
+                [COFFER, "repair", "--dry-run", "--json", where])]
             if kind == "image":  # stock has a block device for itself
                 waiting.append((img, before, holder,
-                                start(*coffer.command("encrypt", where, small.key))))
+                                start(*coffer.command("encrypt", where, small.key, "--json"))))
             holders.append((img, holder))
         for img, before, holder, p in waiting:
             status, said = p.wait()
-            assert status == 4 and "metadata lock" in said, (p.cmd, status, said)
-            assert f"(cryptsetup, process {holder.pid})" in said, (p.cmd, said)
+            last = json.loads(said.splitlines()[-1])
+            assert status == 4 and coffer.why(last) == "lock EBUSY", (p.cmd, status, said)
+            assert re.search(rf"\b{holder.pid}\b", last["message"]), (p.cmd, said)
             assert p.seconds > 2, f"{p.cmd} has not waited"
             assert open(img, "rb").read() == before, f"{p.cmd} changed the disk"
         for img, holder in holders:
@@ -250,7 +251,7 @@ def stock_between(kind):
         before = coffer.header(img)["seqids"]
         for verb, args in ("encrypt", ()), ("encrypt", ("--resume-only",)), ("repair", ("--yes",)):
             refused_by(converting.pid, coffer.command(verb, where, small.key, *args))
-            # with another file behind the name the next one would believe itself alone
+            # with another file under the name the next one would believe itself alone
             assert os.stat(run_lock_path(coffer.header(img)["uuid"])).st_ino == lock
         assert coffer.header(img)["seqids"] == before
         status, said = converting.go_on()
@@ -259,7 +260,7 @@ def stock_between(kind):
 
 
 def stock_killed(kind, call, n):
-    """coffer goes on at once where stock was killed with the lock in its hand."""
+    """coffer resumes at once where stock was killed with the lock in its hand."""
     img = begun_by_stock()
     with target(kind, img) as where, programs() as start, \
             stopped(call, n, coffer.stock_resume(where, small.key), log) as converting:
@@ -275,7 +276,7 @@ def stock_killed(kind, call, n):
     small.check(img)
 
 
-# --- the file behind the name changes while somebody waits ------------------------------
+# --- the file under the name changes while somebody waits ------------------------------
 
 def replaced(cmd_of, polls):
     """Whoever waits gets the lock of a file that has no name any more, must see that, and wait for
@@ -321,9 +322,9 @@ with stack:
             (f"killed in the first copy, readers wait, {kind}", killed_inside, kind, "first copy"),
             (f"killed in the last flush, readers wait, {kind}", killed_inside, kind,
              "flush of the second copy"),
-            (f"killed between two commits, stock goes on, {kind}", killed_between, kind,
+            (f"killed between two commits, stock resumes, {kind}", killed_between, kind,
              lambda where: coffer.stock_resume(where, small.key)),
-            (f"killed between two commits, coffer goes on, {kind}", killed_between, kind,
+            (f"killed between two commits, coffer resumes, {kind}", killed_between, kind,
              lambda where: coffer.command("encrypt", where, small.key)),
             (f"stock stopped inside a commit, {kind}", stock_inside, kind),
             (f"stock stopped between two commits, {kind}", stock_between, kind),

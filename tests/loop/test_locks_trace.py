@@ -404,7 +404,7 @@ def stock_rows():
               "--force-offline-reencrypt", *key, "{}"]
     return [
         ("luksDump", "half", ["cryptsetup", "luksDump", "{}"], LOOKS),
-        ("luksDump that mends", "torn final", ["cryptsetup", "luksDump", "{}"],
+        ("luksDump that repairs", "torn final", ["cryptsetup", "luksDump", "{}"],
          ("header reads", "header writes", "exclusive locks")),
         ("luksAddKey", "final", ["cryptsetup", "luksAddKey", *fast, *key, "{}", small.key],
          ("header reads", "header writes", "exclusive locks", "shared locks")),

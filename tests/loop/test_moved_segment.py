@@ -268,7 +268,7 @@ def stock_half(img):
 
 
 def stale_record():
-    """A record of coffer's is left, and then cryptsetup was cut: the record's hash is another one."""
+    """A record of coffer's is left, and then cryptsetup was interrupted: the record's hash is another one."""
     img = saving(20)  # all of the copy is there
     write_at(img, 12 * MiB, os.urandom(MiB))
     refused(img, "moved-segment-ambiguous")
@@ -388,7 +388,7 @@ def no_copy(data):
 
 
 def half_a_copy():
-    """Head and copy were both cut in their middle."""
+    """Moved segment and copy were both torn in their middle."""
     img = begun()
     half = 600 * KiB
     plain = bytearray(read_at(small.plain, 0, MiB))
@@ -400,7 +400,7 @@ def half_a_copy():
 
 def used_behind_header():
     """A volume whose header is short was opened and used: that changes the copy, and the old bytes
-    behind the header stay. A copy that was cut looks alike, so nothing goes on; but both is said."""
+    after the header stay. A copy that was interrupted looks alike, so nothing goes on; but both is said."""
     img = small.copy()
     write_at(img, 700 * KiB, b"text" * 256)
     coffer.stock_init(img, small.key, "--luks2-keyslots-size", "512k")
@@ -493,7 +493,7 @@ with contextlib.ExitStack() as stack:
         ("coffer's abort cut while it erases the copy", abort_cut),
         ("Bug: a record torn over another one", torn_record),
         ("Bug: a larger copy over the record of a smaller one", larger_copy),
-        ("used since coffer was cut", used_since),
+        ("used since coffer was interrupted", used_since),
         *((f"Bug: coffer cut at the first {what} of what nobody knows", first_step_cut, what)
           for what in ("commit", "steps")),
         ("a part of a copy, nothing tells whose", no_record),

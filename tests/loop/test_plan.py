@@ -12,8 +12,8 @@ from coffer import COFFER
 from disk import HANG, MiB, block_devices, loop, make_image, run, write_at
 from plans import (ALL, AUTO, PREFLIGHT, all_ok, box, command, cut_after, holes, plan, refusal,
                    tap, verdicts)
-from tap import few
 from scratch import folder, image, path_of, raw, stack
+from tap import few
 
 
 def written(img, cmd, placing):
@@ -194,7 +194,7 @@ def cut(flushes, stage, found, stages):
 
 
 def restoring():
-    """An abort that was cut: it is finished first, and what comes then is not promised."""
+    """An abort that was interrupted: it is finished first, and what comes then is not promised."""
     img = box.copy("undoing")
     cut_after(img, 13)
     coffer.kill_at("fdatasync", 6, coffer.command("abort", img))
@@ -288,7 +288,7 @@ def full_stdout():
 with stack:
     tap.run([
         ("ext4: bytes and flushes of a run", fresh, "ext4", 12 * MiB, 10 * MiB),
-        ("ext4 with room to spare", fresh, "ext4", 16 * MiB + 4096 * 3, 10 * MiB),
+        ("ext4 with space to spare", fresh, "ext4", 16 * MiB + 4096 * 3, 10 * MiB),
         ("ext4 of 1 KiB blocks, unaligned", lambda: fresh(
             "ext4", 12 * MiB + 512, 8 * MiB, block_size=1024)),
         ("ext4, a large reserve", fresh, "ext4", 96 * MiB, 64 * MiB, "--reduce-device-size", "32M"),

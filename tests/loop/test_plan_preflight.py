@@ -172,11 +172,11 @@ with stack:
         ("preflight filesystem: too small", lambda: bad(
             "filesystem", lambda: raw(512),
             unchecked=["single-device", "reserve", "sector-size"])),
-        ("preflight one-device", lambda: bad("single-device", two_devices)),
-        ("preflight room: no reserve", lambda: bad(
+        ("preflight single-device", lambda: bad("single-device", two_devices)),
+        ("preflight reserve: none", lambda: bad(
             "reserve", lambda: image(12 * MiB, "ext4", 12 * MiB), words=["resize2fs"],
             unchecked=["sector-size"])),
-        ("preflight room: odd size", lambda: bad(
+        ("preflight reserve: odd size", lambda: bad(
             "reserve", lambda: raw(12 * MiB + 100, (0, b"x")), "--device-size", "8M", words=["truncate"],
             unchecked=["single-device", "sector-size"])),
         ("preflight sector-size", lambda: bad(
@@ -187,10 +187,10 @@ with stack:
         ("preflight new-header: what libcryptsetup does not take", lambda: bad(
             "new-header", lambda: box.copy("c"), "--luks2-keyslots-size", "4K")),
         ("preflight hibernation", hibernated_elsewhere),
-        ("preflight alone: block device, mounted", block_device),
-        ("preflight alone: image attached to a loop device", attached),
-        ("preflight alone: a coffer at work, image", at_work, False),
-        ("preflight alone: a coffer at work, block device", at_work, True),
+        ("preflight exclusive: block device, mounted", block_device),
+        ("preflight exclusive: image attached to a loop device", attached),
+        ("preflight exclusive: a coffer at work, image", at_work, False),
+        ("preflight exclusive: a coffer at work, block device", at_work, True),
         ("preflight writable: block device", read_only_device),
         ("preflight writable: an image that nobody may write", lambda: as_nobody(
             0o444, refused_by="writable")),

@@ -141,7 +141,7 @@ with stack:
         ("speed: elsewhere", elsewhere),
         ("speed: a file with a name", with_a_name),
         ("speed: no folder", unmeasured, missing),
-        ("speed: no room", unmeasured, small_filesystem),
+        ("speed: no space", unmeasured, small_filesystem),
         ("speed: read-only filesystem", unmeasured, read_only_filesystem),
         ("speed: in memory", unmeasured, memory),
         ("speed: a limit on files", quota),

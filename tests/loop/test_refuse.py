@@ -537,7 +537,7 @@ rows = [
     ("resume-only of a plain filesystem", resume_only, lambda: box.copy("r"),
      "coffer encrypt"),
     ("resume-only of zeros", resume_only, lambda: raw(12 * MiB)),
-    ("resume-only of a filesystem without room", resume_only,
+    ("resume-only of a filesystem without a reserve", resume_only,
      lambda: image(12 * MiB, "ext4", 12 * MiB)),
     ("resume-only of a finished volume", resume_only, box.encrypted),
     ("resume-only of a finished volume of somebody else", resume_only, somebodys_luks),

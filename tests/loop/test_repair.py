@@ -113,7 +113,7 @@ def plain_by(make, *actions):
 
 
 def killed_everywhere():
-    """Wherever a conversion was cut, repair takes it to an end that is right."""
+    """Wherever a conversion was interrupted, repair takes it to an end that is right."""
     for phase in coffer.PHASES:
         for call, n, what in few(coffer.kills(moments[phase]), 3):
             img = killed_at((call, n))
@@ -130,7 +130,7 @@ def killed_everywhere():
 
 
 def grown_over_record():
-    """The record of a placement that never began is no longer in unused room."""
+    """The record of a placement that never began is no longer in unused space."""
     img = record_left()
     run("e2fsck", "-fy", img, status=(0, 1))
     run("resize2fs", img, "6M")
@@ -193,7 +193,7 @@ with stack:
           for what, n in (("a sector", 512), ("a block", 4096), ("all", COPY))),
         ("recover-header-copy: a block of the first copy zeroed, converting", encrypted_by,
          lambda: zeroed(4096, middle), "recover-header-copy", "resume"),
-        ("Bug: a change of the UUID that was cut is not two volumes", encrypted_by,
+        ("Bug: a change of the UUID that was interrupted is not two volumes", encrypted_by,
          uuid_half_changed, "recover-header-copy"),
         ("Bug: changed while the lock was waited for", changed_meanwhile),
         ("Bug: a key added while the lock was waited for", key_added_meanwhile),

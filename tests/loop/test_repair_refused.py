@@ -335,7 +335,7 @@ with stack:
         # Bug: only status and verify named the option that cryptsetup needs for an image
         ("foreign: cryptsetup's", unchanged, of_stock, 4, "conversion EOPNOTSUPP",
          "cryptsetup reencrypt --resume-only --force-offline-reencrypt"),
-        ("foreign: smaller, half placed", unchanged, lambda: shrunk(half_placed), 4,
+        ("foreign: smaller, partly placed", unchanged, lambda: shrunk(half_placed), 4,
          "size ENOSPC", small.size - 4096, small.size),
         ("foreign: smaller, converting", unchanged, lambda: shrunk(lambda: killed_at(middle)), 4,
          "size ENOSPC", small.size - 4096, small.size),
@@ -346,7 +346,7 @@ with stack:
         ("only to be read", only_readable),
         ("wrong key: converting", wrong_key, lambda: killed_at(middle)),
         ("wrong key: a copy torn", wrong_key, lambda: torn(1, middle), "recover-header-copy"),
-        ("wrong key: half placed", wrong_key, half_placed, "redo-placement"),
+        ("wrong key: partly placed", wrong_key, half_placed, "redo-placement"),
         ("wrong key: stock inside a step", wrong_key, stock_hot),
         ("no key", no_key),
         ("SIGTERM", stopped, []),

@@ -29,7 +29,7 @@ def goes_on(cmd):
 # --- SIGKILL --------------------------------------------------------------------------------------
 
 def killed(call, n, phase):
-    """Then coffer goes on, and on a copy stock does, where it can."""
+    """Then coffer resumes, and on a copy stock does, where it can."""
     img, other = small.copy(), os.path.join(folder, "other")
     coffer.kill_at(call, n, one_thread(img, small.key))
     run("cp", img, other)
@@ -42,7 +42,7 @@ def killed(call, n, phase):
 
 def killed_explicit(call, n, undo):
     """With an explicit size, on a device much larger; what goes on needs no option, for the disk
-    tells all of it, and what lies behind stays as it is."""
+    tells all of it, and what lies after it stays as it is."""
     img = unknown.copy()
     tail = sha256(img, 6 * MiB, unknown.size - 6 * MiB)
     coffer.kill_at(call, n, one_thread(img, unknown.key, "--device-size", "4M"))
@@ -52,7 +52,7 @@ def killed_explicit(call, n, undo):
     else:
         run(*coffer.command("encrypt", img, unknown.key, program=ASAN))
         unknown.check(img)
-    assert sha256(img, 6 * MiB, unknown.size - 6 * MiB) == tail, "what lies behind was changed"
+    assert sha256(img, 6 * MiB, unknown.size - 6 * MiB) == tail, "what lies after it was changed"
 
 
 def killed_twice(call, n):
@@ -116,7 +116,7 @@ def resume_only_of_stock():
 
 
 def resume_only_of_abort(n):
-    """An abort that was cut is finished, and then there is nothing to go on with. Bug: the message
+    """An abort that was interrupted is finished, and then there is nothing to go on with. Bug: the message
     said only that there was no conversion."""
     img = small.copy()
     coffer.kill_at(*moments["commit"][0][:2], one_thread(img, small.key))
@@ -148,7 +148,7 @@ def resume_only_stopped():
 # --- signals that ask ------------------------------------------------------------------------------
 
 def stopped(sig, call, n):
-    """Status 5, a line that says how to go on, and a state in which stock goes on as well."""
+    """Status 5, a line that says how to go on, and a state in which stock resumes as well."""
     img, other = small.copy(), os.path.join(folder, "other")
     cmd = one_thread(img, small.key)
     p = coffer.inject(call, f"signal={sig}:when={n}", cmd)
@@ -219,7 +219,7 @@ def stopped_with_options(call, n, changed):
 
 
 def dry_run_tells(call, n, operation):
-    """Bug: of a half placed header it told "0 B of 0 B", of the end that something would go on."""
+    """Bug: of a partly placed header it told "0 B of 0 B", of the end that something would go on."""
     img = small.copy()
     coffer.kill_at(call, n, one_thread(img, small.key))
     before = sha256(img)
@@ -371,7 +371,7 @@ with stack:
                                        *moments["end"][:3]), 5)]
     rows += [(f"explicit size, aborted: {what}", killed_explicit, call, n, True)
              for call, n, what in few((*begun, moments["commit"][0]), 4)]
-    # From the write behind the transition block's on, a killed run is one that has begun.
+    # From the write after the transition block's on, a killed run is one that has begun.
     mark = 1 + next(i for i, m in enumerate(moments["placement"]) if "(4096 at 0)" in m[2])
     rows += [(f"resume-only, killed: {what}", resume_only, call, n, True)
              for call, n, what in (*few(coffer.kills(moments["placement"][mark:]), 3),
@@ -393,7 +393,7 @@ with stack:
         ("SIGTERM before the first write", stopped_before_the_start),
         ("all options, stopped before the first write", stopped_with_options, "wait4", 1, False),
         ("all options, stopped half way", stopped_with_options, *middle, True),
-        ("dry run, half placed", dry_run_tells, *moments["placement"][-3][:2],
+        ("dry run, partly placed", dry_run_tells, *moments["placement"][-3][:2],
          "finish-placement"),
         ("dry run, half way", dry_run_tells, *middle,
          "convert"),

@@ -58,7 +58,7 @@ def marked_raw():
 
 
 def no_content_left(make, *args, before=None):
-    """Nowhere in the image; the reserve's own old bytes in front of the head copy included, for
+    """Nowhere in the image; the reserve's own old bytes in front of the moved-segment copy included, for
     the conversion writes there."""
     box = make()
     img = box.copy()
@@ -72,7 +72,7 @@ def no_content_left(make, *args, before=None):
 
 
 def head_copy_wiped():
-    """Its place holds bytes that are neither zero nor the head, different in every run."""
+    """Its place holds bytes that are neither zero nor the moved segment, different in every run."""
     img, digests = box.copy(), set()
     for _ in range(2):
         img = box.copy()
@@ -95,7 +95,7 @@ def gap_is_content():
 
 
 def stock_leftover():
-    """A conversion that stock has all but finished: its head copy goes as well."""
+    """A conversion that stock has all but finished: its moved-segment copy goes as well."""
     b = marked_raw()
     img = b.copy()
     coffer.stock_init(img, b.key)
@@ -371,7 +371,7 @@ with stack:
         rows.append((f"no content left: killed {name}", lambda moment=moment: no_content_left(
             marked_ext4, before=moment)))
     rows += [
-        ("head copy is random bytes", head_copy_wiped),
+        ("moved-segment copy is random bytes", head_copy_wiped),
         ("the gap holds the content's end", gap_is_content),
         ("no content left: begun by stock", stock_leftover),
     ]

@@ -58,7 +58,7 @@ def unknown(size, content, reserve, given=None):
     end = -(-content // 512) * 512 + reserve
     tail = sha256(img, end, size - end)
     convert(box, img, img, "--device-size", str(given or content), reserve=reserve)
-    assert sha256(img, end, size - end) == tail, "what lies behind the content was changed"
+    assert sha256(img, end, size - end) == tail, "what lies after the content was changed"
     os.unlink(img)
     os.unlink(box.plain)
 
@@ -106,7 +106,7 @@ def on_loop(fs, size, end, sector, *options, **make):
 
 
 def on_partition():
-    """Its neighbours before and behind stay as they are."""
+    """Its neighbours before and after stay as they are."""
     img = os.path.join(folder, "disk-image")
     with open(img, "wb") as f:
         f.write(os.urandom(MiB))

@@ -479,7 +479,7 @@ with stack:
     erase = [m for m in placement if m[0] == "pwrite64"][-1][:2]
     placed = moments["commit"][0][:2]
     tap.run([
-        ("plain, without room", without_room),
+        ("plain, without a reserve", without_room),
         ("plain, of zeros", of_nothing, 8 * MiB),
         ("plain, of zeros, 4 KiB", of_nothing, 4096),
         ("reserved, ext4", reserved, large, None),
@@ -501,7 +501,7 @@ with stack:
         ("other, killed", of_stock, "killed"),
         ("placed by stock", begun_by_stock),
         ("shrunk, placed", shrunk, placed),
-        ("shrunk, half placed", shrunk, placement[mark + 3][:2]),
+        ("shrunk, partly placed", shrunk, placement[mark + 3][:2]),
         ("shrunk, converting", shrunk, middle),
         ("damaged", damaged),
         ("encrypted, second copy torn", torn_copy, 1, None),

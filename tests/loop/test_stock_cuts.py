@@ -21,8 +21,8 @@ from tap import DEEP, Tap, few
 # name: filesystem, its size, further options of a Job; seeds, and those of the deep run
 JOBS = {
     "ext4": ("ext4", 10 * MiB, {"block_size": 1024}, 1, 20),
-    "ext4, one group, zeros behind": ("ext4", 6 * MiB, {"reserve": "zeros"}, 1, 20),
-    "xfs, stale copy behind": ("xfs", 16 * MiB, {"reserve": "stale"}, 1, 20),
+    "ext4, one group, zeros in the reserve": ("ext4", 6 * MiB, {"reserve": "zeros"}, 1, 20),
+    "xfs, stale copy in the reserve": ("xfs", 16 * MiB, {"reserve": "stale"}, 1, 20),
     "btrfs": ("btrfs", 110 * MiB, {"S": 16 * MiB, "fill": 4 * MiB}, 1, 5),
 }
 # States in which no program can know what the truth is.

@@ -120,7 +120,7 @@ def one_measure(used_only, spoil=None):
 
 
 def tear_map(img):
-    """One byte of the used map's second block, which lies behind the keyslots area."""
+    """One byte of the used map's second block, which lies after the keyslots area."""
     with open(img, "r+b") as f:
         head = f.read(MiB)
         at = head.index(b"COFFER-USEDMAP") + 4096

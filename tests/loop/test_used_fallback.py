@@ -118,7 +118,7 @@ def twin(s):
 
 
 def much_smaller(folder, kind):
-    """A device of three times the size: what lies behind the filesystem's end is free."""
+    """A device of three times the size: what lies after the filesystem's end is free."""
     s = Subject(folder, kind, 3 * KINDS[kind][0])
     img = s.copy()
     last = s.encrypt(img, "yes")

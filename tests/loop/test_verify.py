@@ -452,7 +452,7 @@ with stack:
          "damaged"),
         ("right checksum, a digest of no keyslot", no_metadata,
          lambda m: m["digests"]["0"].update(keyslots=["17"])),
-        ("right checksum, a keyslot behind its area", no_metadata,
+        ("right checksum, a keyslot beyond its area", no_metadata,
          lambda m: m["keyslots"]["0"]["area"].update(offset="999424000")),
         ("right checksum, an absurd keyslots area", no_metadata,
          lambda m: m["config"].update(keyslots_size="9223372036854771712")),

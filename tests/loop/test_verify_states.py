@@ -209,7 +209,7 @@ def content(data):
 
 
 def stale_record():
-    """Cut before the first changed byte: the filesystem lives, the record lies behind it."""
+    """Cut before the first changed byte: the filesystem lives, the record lies after it."""
     img = small.copy()
     n = [m for m in moments["placement"] if m[0] == "pwrite64"][4][1]
     coffer.kill_at("pwrite64", n, one_thread(img, small.key))
@@ -218,7 +218,7 @@ def stale_record():
 
 
 def torn_by_stock():
-    """Stock's first write, cut: half a header over the head."""
+    """Stock's first write, cut: half a header over the moved segment."""
     img = small.copy()
     coffer.stock_init(img, small.key)
     header = read_at(img, 0, 16384)
@@ -365,7 +365,7 @@ with stack:
         ("zeros", plain, content(bytes(5 * MiB)), "plain", 3, dict(filesystem="note")),
         ("one byte", plain, content(b"x"), "plain", 3, dict(filesystem="note")),
         ("an empty file", plain, content(b""), "plain", 3, dict(filesystem="note")),
-        ("a record behind a filesystem that lives", stale_record),
+        ("a record after a filesystem that lives", stale_record),
         ("a moved segment that stock's first write has torn", torn_by_stock),
         ("a folder", refused, folder, 4, "ENOTBLK"),
         ("a character device", refused, "/dev/null", 4, "ENOTBLK"),

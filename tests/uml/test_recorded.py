@@ -3,7 +3,7 @@
 """As test_logwrites.py, for more runs: all three filesystems, used blocks only or all of them, an
 encryption, one that goes on, and an abort, with the usual threads. dm-log-writes records in a guest
 what the kernel's block layer got; what its prefixes are is judged on the host, where programs start
-faster: coffer goes on, or gives the filesystem back, or stock cryptsetup goes on (repair, then
+faster: coffer resumes, or gives the filesystem back, or stock cryptsetup resumes (repair, then
 resume).
 
 COFFER_DEEP=1 takes more runs and more of each."""

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A conversion that follows a used map is interrupted; stock opens the half-done volume, and files are
 written to what was free and others deleted; the volume is closed, or the power fails again; then
-coffer goes on. The map is not believed any more, and nothing is lost. Untouched, it still counts."""
+coffer resumes. The map is not believed any more, and nothing is lost. Untouched, it still counts."""
 
 import os
 import shutil
@@ -29,7 +29,7 @@ ROWS = [
 
 
 def half_done(tap, fs, mib, disk):
-    """A filesystem with holes whose conversion was cut: it was told to follow the map or to refuse,
+    """A filesystem with holes whose conversion was interrupted: it was told to follow the map or to refuse,
     so there is one."""
     uml.blank(disk, mib)
     half_way = guest.when(lambda: 0.05 <= (cut.share_done(disk) or 0.0) < 1.0)
@@ -38,7 +38,7 @@ def half_done(tap, fs, mib, disk):
     part = cut.share_done(disk)
     told = "" if part is None else f", {part:.0%} done"
     good = boot.cut and part is not None and all(held for held, _, _ in boot.checks)
-    tap.ok(good, f"{fs}: a conversion by the map was cut{told}", f"{boot.checks}\n{boot.tail()}")
+    tap.ok(good, f"{fs}: a conversion by the map was interrupted{told}", f"{boot.checks}\n{boot.tail()}")
     return boot.values.get("manifest", "none")
 
 

@@ -202,7 +202,7 @@ static void check_steps_of_stock(
 		equal &= says_the_same(disk, json);
 	}
 	ok(runs && equal, "%s: after each step libcryptsetup writes what coffer would", l->name);
-	/* It counts the keyslot area anew; coffer leaves that to the next tool that wants room. */
+	/* It counts the keyslot area anew; coffer leaves that to the next tool that wants space. */
 	(void)coffer_conversion_finish(json, &c, NULL);
 	runs = stock_resume(disk, l->g.device, 0);
 	ok(runs && says_the_same(disk, json), "%s: and in the end too", l->name);
@@ -238,7 +238,7 @@ static void check_handover(const struct layout *l, const uint8_t *header, const 
 		if (!good)
 			note("p %" PRIu64, p[i]);
 	}
-	ok(good, "%s: from every pointer libcryptsetup goes on, and no byte is lost", l->name);
+	ok(good, "%s: from every pointer libcryptsetup resumes, and no byte is lost", l->name);
 }
 
 /* Every layout's own digest, at every pointer. */
@@ -289,7 +289,7 @@ static void check_every_pointer(const uint8_t *header)
 		judged);
 }
 
-/* Data shorter than the room, as stock makes it with --device-size: nothing begins that way
+/* Data shorter than the space, as stock makes it with --device-size: nothing begins that way
  * here, but it can be resumed. */
 static void check_short(const uint8_t *header)
 {
@@ -309,7 +309,7 @@ static void check_short(const uint8_t *header)
 			conversion_reads_as(json, &c) &&
 			judge_metadata(header, &l.g, json) == STOCK_CLEAN;
 	}
-	ok(good, "data shorter than the room: written, read back and loaded");
+	ok(good, "data shorter than the space: written, read back and loaded");
 }
 
 int main(void)

@@ -91,7 +91,7 @@ static void killed_and_run_again(const struct row *row, const uint8_t *disk, str
 	trails_free(&t);
 }
 
-/* cryptsetup's first second: the moved-segment copy and the header with random bytes behind it, and
+/* cryptsetup's first second: the moved-segment copy and the header with random bytes after it, and
  * one flush after both. */
 static void stock_begins(const struct row *row, const uint8_t *disk, struct traces *ret)
 {

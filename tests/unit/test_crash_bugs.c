@@ -37,7 +37,7 @@ static void test_second_copy_in_a_file(const struct row *row)
 	memcpy(state + 2 * copy, content + 2 * copy, MIB - 2 * copy);
 	f = facts_of(row, state, &operation);
 	ok(operation == COFFER_OP_START && !coffer_can_abort(operation, &f),
-		"a second header copy over a living filesystem is no header (%s)",
+		"a second header copy over a living filesystem is not a header (%s)",
 		coffer_operation_name(operation));
 	ok(undo(row, state, true, &undone, &e) == -EALREADY && undone.n <= 1,
 		"and abort writes nothing");

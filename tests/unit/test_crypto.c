@@ -347,7 +347,7 @@ static void check_base64(void)
 			note("it gave %d, %zu bytes", r, n);
 	}
 	ok(coffer_base64_decode(NULL, buf, sizeof(buf), &n) == -EBADMSG, "base64: no text");
-	ok(coffer_base64_decode("Zm9v", buf, 2, &n) == -ENOSPC, "base64: no room");
+	ok(coffer_base64_decode("Zm9v", buf, 2, &n) == -ENOSPC, "base64: no space");
 }
 
 static void check_random(void)

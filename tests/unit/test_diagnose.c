@@ -123,7 +123,7 @@ static void segment_lost(struct disk *d)
 	d->segment.fs = (struct coffer_fs){.kind = COFFER_FS_EXT, .mirror = 4096, .super = 1024};
 }
 
-/* An old filesystem's spare superblock, behind something that is known. */
+/* An old filesystem's spare superblock, after something that is known. */
 static void old_mirror(struct disk *d)
 {
 	segment_lost(d);
@@ -418,7 +418,7 @@ static const struct row {
 		{COFFER_REPAIR_UNDO_STOCK_PLACEMENT, NONE}, GOES, ""},
 	{"plain, torn moved segment, a magic", COFFER_OP_START, torn_with_magic,
 		"moved-segment-torn", {COFFER_REPAIR_UNDO_STOCK_PLACEMENT, NONE}, GOES, ""},
-	{"plain, another one behind it", COFFER_OP_START, no_trace, "moved-segment-copy",
+	{"plain, another one after it", COFFER_OP_START, no_trace, "moved-segment-copy",
 		{NONE, NONE}, GOES, ""},
 	{"plain, a magic only", COFFER_OP_START, magic_only, "header-copies", {NONE, NONE},
 		NO_SAFE_REPAIR, "coffer header restore"},
@@ -454,7 +454,7 @@ static const struct row {
 		{NONE, NONE}, GOES, "coffer header restore disk"},
 	{"plain, a record", COFFER_OP_START, stale_record, "stale-record",
 		{COFFER_REPAIR_ERASE_RECORD, NONE}, GOES, ""},
-	{"half placed", COFFER_OP_REDO_PLACEMENT, half_placed, "placement",
+	{"partly placed", COFFER_OP_REDO_PLACEMENT, half_placed, "placement",
 		{COFFER_REPAIR_REDO_PLACEMENT, COFFER_REPAIR_RESUME}, GOES, ""},
 	{"placed, its record left", COFFER_OP_FINISH_PLACEMENT, both_whole, "placement",
 		{COFFER_REPAIR_FINISH_PLACEMENT, COFFER_REPAIR_RESUME}, GOES, ""},
@@ -478,7 +478,7 @@ static const struct row {
 		{NONE, NONE}, NO_SAFE_REPAIR, "Incomplete copy"},
 	{"placed, segment copy not complete", COFFER_OP_CONVERT, copy_incomplete,
 		"moved-segment-copy", {NONE, NONE}, NO_SAFE_REPAIR, "Incomplete copy"},
-	{"placed, segment copy differs behind the header", COFFER_OP_CONVERT, copy_differs_behind,
+	{"placed, segment copy differs after the header", COFFER_OP_CONVERT, copy_differs_behind,
 		"moved-segment-copy", {NONE, NONE}, NO_SAFE_REPAIR, "Incomplete copy"},
 	{"placed, segment copy lost", COFFER_OP_CONVERT, copy_lost, "moved-segment-copy",
 		{NONE, NONE}, NO_SAFE_REPAIR, "Incomplete copy"},
@@ -486,8 +486,8 @@ static const struct row {
 		{COFFER_REPAIR_RESUME, NONE}, GOES, ""},
 	{"converting, second copy torn", COFFER_OP_CONVERT, step_done_second_torn, "conversion",
 		{COFFER_REPAIR_RECOVER_COPY, COFFER_REPAIR_RESUME}, GOES, ""},
-	{"converting, second copy behind", COFFER_OP_CONVERT, step_done_second_behind, "conversion",
-		{COFFER_REPAIR_RECOVER_COPY, COFFER_REPAIR_RESUME}, GOES, ""},
+	{"converting, second copy out of date", COFFER_OP_CONVERT, step_done_second_behind,
+		"conversion", {COFFER_REPAIR_RECOVER_COPY, COFFER_REPAIR_RESUME}, GOES, ""},
 	{"end pending", COFFER_OP_FINALIZE, end_pending, "wipe-pending",
 		{COFFER_REPAIR_RESUME, NONE}, GOES, ""},
 	{"encrypted", COFFER_OP_ENCRYPTED, both_whole, NULL, {NONE, NONE}, GOES, ""},
@@ -501,7 +501,7 @@ static const struct row {
 		"damage", {COFFER_REPAIR_UNDO_PLACEMENT, NONE}, GOES, ""},
 	{"damaged, used under the transition block", COFFER_OP_DAMAGED, used_under_mark, "damage",
 		{COFFER_REPAIR_UNDO_BLOCK_0, NONE}, GOES, ""},
-	{"damaged, used, but half placed", COFFER_OP_DAMAGED, used_but_placed, "damage",
+	{"damaged, used, but partly placed", COFFER_OP_DAMAGED, used_but_placed, "damage",
 		{NONE, NONE}, NO_SAFE_REPAIR, "copy the disk"},
 	{"damaged, used, segment copy gone", COFFER_OP_DAMAGED, used_segment_gone, "damage",
 		{NONE, NONE}, NO_SAFE_REPAIR, "copy the disk"},

@@ -4,7 +4,7 @@
  * Law 4: a read, write or flush that fails stops the run: an error comes out that says whether the
  * disk was changed, nothing is written or flushed any more, and another run gets all of it back;
  * also if the power fails then and takes what was not flushed. A flush that failed has made nothing
- * durable, so behind one any of its writes may be lost or torn.
+ * durable, so after one any of its writes may be lost or torn.
  *
  * COFFER_DEEP=1 lets each call fail, and takes more of those cuts. */
 #include <inttypes.h>

@@ -20,7 +20,7 @@ static const struct {
 	{"empty lines", "\n\n\n", ""},
 	{"one line", "broken", "broken"},
 	{"routine only: the last", "Pass 1\nPass 2\n", "Pass 2"},
-	{"behind routine", "Pass 1\n  - scan\n\nbroken\nmore\n", "broken"},
+	{"after routine", "Pass 1\n  - scan\n\nbroken\nmore\n", "broken"},
 	{"no end of line", "Pass 1\nbroken", "broken"},
 };
 

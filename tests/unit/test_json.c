@@ -153,7 +153,7 @@ static void check_getters(void)
 	ok(!coffer_json_string(o, "nul"), "a string with an embedded NUL is none");
 	ok(!coffer_json_string(o, "o") && !coffer_json_string(o, "a") &&
 			!coffer_json_string(o, "null") && !coffer_json_string(o, "missing"),
-		"other things are no string");
+		"other things are not strings");
 	ok(coffer_json_object(o, "o") && !coffer_json_object(o, "a") &&
 			!coffer_json_object(o, "null") && !coffer_json_object(o, "missing"),
 		"an object");

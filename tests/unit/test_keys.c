@@ -166,7 +166,7 @@ static const struct {
 } odd_rows[] = {
 	{"nothing", "{}", 0, 0, 0},
 	{"other types", "{\"keyslots\":[],\"tokens\":7,\"digests\":\"x\"}", 0, 0, 0},
-	{"names that are no numbers",
+	{"names that are not numbers",
 		"{\"keyslots\":{\"\":{},\"-1\":{},\"32\":{},\"0x1\":{},\"007\":{},\"1\":{}}}", 1, 0,
 		0},
 	{"members that are missing",

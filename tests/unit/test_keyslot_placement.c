@@ -126,19 +126,19 @@ static void test_all(bool wide, unsigned int n_places)
 		else if (r < 0)
 			why = "an error of another kind";
 		if (!wide && (r == 0) != (needed(&now, &then, differ) <= free_places(&now, &then)))
-			why = "room was not found, or found where there is none";
+			why = "space was not found, or found where there is none";
 		moved += r == 0 && o.moved;
 		if (why[0] && bad++ < 5)
 			note("state %u: %s", c, why);
 	}
-	note("%u places, %u states, %u move a keyslot, %u have no room", places, states, moved,
+	note("%u places, %u states, %u move a keyslot, %u have no space", places, states, moved,
 		full);
 	ok(bad == 0 && states > 200 && moved > 10,
 		"%s keyslots, %u places: every state has a safe order",
 		wide ? "wide and narrow" : "equal", places);
 }
 
-/* With five of six places taken there is no room for two. */
+/* With five of six places taken there is no space for two. */
 static void test_full(void)
 {
 	struct coffer_areas now = {0}, then;
@@ -152,7 +152,7 @@ static void test_full(void)
 			o.interim[0] == FROM + 5 * 4096,
 		"one free place: one keyslot moves there");
 	ok(coffer_keyslot_placement_find(&now, &then, 3, FROM, to(), &o) == -ENOSPC,
-		"one free place: two have no room");
+		"one free place: two have no space");
 	ok(coffer_keyslot_placement_find(&now, &then, 0, FROM, to(), &o) == 0 && !o.moved &&
 			!o.direct,
 		"nothing differs: nothing is written");

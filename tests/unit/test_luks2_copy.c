@@ -84,7 +84,7 @@ static void check_flips(void)
 		{"checksum", 448, 480},
 		{"padding to 4096", 512, 4096},
 		{"text", 4096, 5000},
-		{"zeros behind the text", 10000, COPY},
+		{"zeros after the text", 10000, COPY},
 	};
 	uint8_t copy[COPY];
 
@@ -141,10 +141,10 @@ static void check_hostile(void)
 		{"no checksum", 72, "\0", 1, -EOPNOTSUPP},
 		{"another checksum's name", 72, "sha512\0", 7, -EBADMSG},
 		{"no text", 4096, "\0", 1, -EBADMSG},
-		{"text is no object", 4096, "[", 1, -EBADMSG},
+		{"text is not an object", 4096, "[", 1, -EBADMSG},
 		{"a blank before the text", 4096, " ", 1, -EBADMSG},
 		{"a NUL in the text", 4200, "\0", 1, -EBADMSG},
-		{"a byte behind the text", COPY - 2, "x", 1, -EBADMSG},
+		{"a byte after the text", COPY - 2, "x", 1, -EBADMSG},
 		{"a byte at the very end", COPY - 1, "x", 1, -EBADMSG},
 		{"another seqid, label, salt", 16, "\1\2\3\4\5\6\7\10label", 13, 0},
 		{"not zero in the padding", 300, "x", 1, 0},

@@ -80,7 +80,7 @@ static void check_rows(void)
 		enum coffer_verdict verdict;
 	} rows[] = {
 		{"an area too small for its key", "\"258048\"", "\"253952\"", "keyslot", BAD},
-		{"an area size that is no number", "\"258048\"", "\"x\"", "keyslot", BAD},
+		{"an area size that is not a number", "\"258048\"", "\"x\"", "keyslot", BAD},
 		{"a key of no bytes", "\"key_size\":64,\"af\"", "\"key_size\":0,\"af\"", "keyslot",
 			BAD},
 		{"other stripes", "\"stripes\":4000", "\"stripes\":4001", "keyslot", BAD},
@@ -100,8 +100,8 @@ static void check_rows(void)
 		{"a sector of 8192 bytes", "\"sector_size\":512", "\"sector_size\":8192", "segment",
 			BAD},
 		{"an unknown segment", "\"type\":\"crypt\"", "\"type\":\"zip\"", "segment", BAD},
-		{"a segment behind the device", "\"dynamic\"", "\"1024\"", "segment", BAD},
-		{"a segment whose end is no number", "\"dynamic\"", "\"18446744073709551615\"",
+		{"a segment beyond the device", "\"dynamic\"", "\"1024\"", "segment", BAD},
+		{"a segment whose end is not a number", "\"dynamic\"", "\"18446744073709551615\"",
 			"segment", BAD},
 		{"an unknown requirement", "\"config\":{",
 			"\"config\":{\"requirements\":{\"mandatory\":[\"x\"]},", "requirement",

@@ -57,7 +57,7 @@ static void check_lock(void)
 		{"no file", "1: FLOCK  ADVISORY  WRITE 3099 <none>:0 0 EOF", -EBADMSG, {0}},
 		{"no inode", "1: POSIX  *NOINODE* UNKNOWN READ 3099 00:27:257 0 EOF", -EBADMSG,
 			{0}},
-		{"cut behind the inode", "1: FLOCK  ADVISORY  WRITE 3099 00:27:257", -EBADMSG, {0}},
+		{"cut after the inode", "1: FLOCK  ADVISORY  WRITE 3099 00:27:257", -EBADMSG, {0}},
 		{"cut within the range", "1: FLOCK  ADVISORY  WRITE 3099 00:27:257 0", -EBADMSG,
 			{0}},
 		{"pid too large", "1: FLOCK  ADVISORY  WRITE 2147483648 00:27:257 0 EOF", -EBADMSG,

@@ -20,11 +20,11 @@ static void check_word(void)
 		{"empty", "", 32, "''"},
 		{"a quote", "it's", 32, "'it'\\''s'"},
 		{"it just fits", "abc", 4, "abc"},
-		{"Bug: a name that was cut named another file", "abcdef", 6, "..."},
+		{"Bug: a truncated name named another file", "abcdef", 6, "..."},
 		{"quoted, it just fits", "a b", 6, "'a b'"},
-		{"quoted, no room for the last quote", "a b", 5, "..."},
-		{"no room for a quote's four", "a'", 6, "..."},
-		{"no room for anything", "abc", 3, ""},
+		{"quoted, no space for the last quote", "a b", 5, "..."},
+		{"no space for a quote's four", "a'", 6, "..."},
+		{"no space for anything", "abc", 3, ""},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -47,10 +47,10 @@ static void check_words(void)
 		{"a blank", {"see", "a b", "c"}, 32, "see 'a b' c"},
 		{"two commands", {"a", "&&", "b"}, 32, "a && b"},
 		{"they just fit", {"abc", "de"}, 7, "abc de"},
-		{"no room for the last", {"abc", "def ghi"}, 8, "abc ..."},
-		{"no room for its dots", {"abc", "def ghi"}, 7, "..."},
+		{"no space for the last", {"abc", "def ghi"}, 8, "abc ..."},
+		{"no space for its dots", {"abc", "def ghi"}, 7, "..."},
 		{"the first fits, without a blank after it", {"abc", "de"}, 4, "..."},
-		{"no room for the second command", {"a", "&&", "b"}, 4, "..."},
+		{"no space for the second command", {"a", "&&", "b"}, 4, "..."},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {

@@ -110,7 +110,7 @@ static void check_damage(void)
 	memset(block, 0, sizeof(block));
 	ok(coffer_record_decode(block, &back) == -ENODATA, "zeros are no record");
 	(void)coffer_transition_encode(&r, block);
-	ok(coffer_record_decode(block, &back) == -ENODATA, "a transition block is no record");
+	ok(coffer_record_decode(block, &back) == -ENODATA, "a transition block is not a record");
 }
 
 static void set_kind0(struct coffer_record *r)
@@ -270,13 +270,13 @@ static void check_hostile(void)
 		{"extent of half a block", set_extent_odd_length},
 		{"extents overlap", set_extent_overlap},
 		{"extents in the wrong order", set_extent_order},
-		{"extent behind S", set_extent_at_end},
+		{"extent beyond S", set_extent_at_end},
 		{"extent across S", set_extent_over_end},
 		{"extent around 2^64", set_extent_wrap},
 		{"extent near 2^64", set_extent_offset_wrap},
 		{"masked block at half a block", set_mask_odd},
 		{"masked block over the transition block", set_mask_zero},
-		{"masked block behind S", set_mask_behind},
+		{"masked block beyond S", set_mask_behind},
 		{"masked block near 2^64", set_mask_wrap},
 	};
 	uint8_t block[COFFER_BLOCK];

@@ -29,7 +29,7 @@
 #define UUID_2 "5a8f2b16-9d0c-4a57-8f0e-0b4d1c9e7a02"
 
 enum {
-	SMALL_AREA = (1 << 20) - 2 * KEYDISK_COPY, /* room for three keyslots */
+	SMALL_AREA = (1 << 20) - 2 * KEYDISK_COPY, /* space for three keyslots */
 	LARGE_AREA = 2 << 20
 };
 
@@ -139,7 +139,7 @@ static void make_another_volume(struct scene *s)
 	s->now[0] = "gamma";
 }
 
-/* The same UUID with a larger keyslots area, and a keyslot behind the end of the backup's. */
+/* The same UUID with a larger keyslots area, and a keyslot beyond the end of the backup's. */
 static void make_larger(struct scene *s)
 {
 	begin(s, SMALL_AREA, "alpha", "beta");
@@ -255,7 +255,7 @@ static bool is_restored(const struct scene *s, const uint8_t *disk, const char *
 	*why = "something of the old header is left";
 	if (end > s->n && !bytes_are_zero(disk + s->n, end - s->n))
 		return false;
-	*why = "something behind the header changed";
+	*why = "something after the header changed";
 	if (memcmp(disk + end, s->disk + end, KEYDISK_SIZE - end) != 0)
 		return false;
 	*why = "it does not open";
@@ -524,7 +524,7 @@ static void test_rot(bool asked)
 	scene_free(&s);
 }
 
-/* A full keyslots area has no room for those of today beside those of then. */
+/* A full keyslots area has no space for those of today beside those of then. */
 static void test_no_room(void)
 {
 	struct crash_log log = {0};
@@ -538,8 +538,8 @@ static void test_no_room(void)
 	keydisk_add(s.disk, 1, "delta", s.key);
 	r = restore(&s, s.disk, true, CRASH_READ, 0, &log);
 	ok(r.status < 0 && r.e.outcome == COFFER_REFUSED && log.calls[CRASH_WRITE] == 0,
-		"no room: refused, nothing written (%s)", r.e.msg);
-	ok(strstr(r.e.msg, "room") || strstr(r.e.msg, "full"), "no room: it says so");
+		"no space: refused, nothing written (%s)", r.e.msg);
+	ok(strstr(r.e.msg, "space") || strstr(r.e.msg, "full"), "no space: it says so");
 	crash_log_free(&log);
 	scene_free(&s);
 }
@@ -554,7 +554,7 @@ static const struct row rows[] = {
 	{"a larger header", make_larger, WHOLE, 2, false, true},
 	{"a key changed, first copy torn", make_changed, FIRST_TORN, 3, false, false},
 	{"a key changed, second copy torn", make_changed, SECOND_TORN, 3, false, false},
-	{"a key changed, second copy behind", make_changed, SECOND_BEHIND, 3, false, false},
+	{"a key changed, second copy out of date", make_changed, SECOND_BEHIND, 3, false, false},
 	{"all the same, first copy torn", make_same, FIRST_TORN, 2, false, false},
 	{"all the same, second copy torn", make_same, SECOND_TORN, 2, false, false},
 	{"a key changed, header dead", make_changed, DEAD, 3, false, false},

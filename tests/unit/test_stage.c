@@ -102,7 +102,7 @@ static void every_combination(void)
 	ok(seen_nexts == (1u << COFFER_N_NEXTS) - 1, "every next comes after some disk");
 	ok(coffer_stage_of(COFFER_N_OPERATIONS, &(struct coffer_facts){0},
 		   &(struct coffer_plain_facts){0}) == COFFER_STAGE_DAMAGED,
-		"what is no action is damage");
+		"what is not an action is damage");
 }
 
 static void names_and_commands(void)
@@ -113,7 +113,7 @@ static void names_and_commands(void)
 				ok(false, "two stages are called %s", coffer_stage_name(s));
 	ok(strcmp(coffer_stage_name(COFFER_N_STAGES), "unknown") == 0 &&
 			strcmp(coffer_stage_name((enum coffer_stage) - 1), "unknown") == 0,
-		"what is no stage has no name");
+		"what is not a stage has no name");
 	for (enum coffer_next n = 0; n < COFFER_N_NEXTS; n++) {
 		const char *words[COFFER_NEXT_WORDS];
 		const size_t count = coffer_next_words(n, words);

@@ -105,7 +105,7 @@ static void check_round_trips(void)
 	}
 }
 
-/* What fits is what has a size of no more than the room, and one more would not fit. */
+/* What fits is what has a size of no more than the space, and one more would not fit. */
 static void check_fits(void)
 {
 	unsigned int wrong = 0;
@@ -120,7 +120,7 @@ static void check_fits(void)
 				wrong++;
 		}
 	}
-	ok(wrong == 0, "what fits into a room is as much as fits (%u wrong)", wrong);
+	ok(wrong == 0, "what fits into a space is as much as fits (%u wrong)", wrong);
 }
 
 /* --- damage ------------------------------------------------------------------------------------
@@ -183,17 +183,17 @@ static const struct {
 	{"a size of one block", 112, 8, 4096, -EBADMSG},
 	{"one block more", 112, 8, 20480, -EBADMSG},
 	{"a size of 2^64 - 4096", 112, 8, UINT64_MAX - 4095, -EBADMSG},
-	{"a size that is no multiple", 112, 8, 12287, -EBADMSG},
+	{"a size that is not a multiple", 112, 8, 12287, -EBADMSG},
 	{"an empty print", 4096 + 8, 8, 1024, -EBADMSG},
 	{"a print that ends before it begins", 4096 + 8, 8, 512, -EBADMSG},
 	{"a print of half a sector", 4096 + 8, 8, 1025, -EBADMSG},
-	{"a print behind L", 4096 + 8, 8, 62 * MIB + 512, -EBADMSG},
+	{"a print beyond L", 4096 + 8, 8, 62 * MIB + 512, -EBADMSG},
 	{"more bytes of prints than there are", 4096 + 8, 8, 62 * MIB, -EBADMSG},
 	{"a range that begins in a block", 4096 + 48, 8, 512, -EBADMSG},
 	{"a range that ends in a block", 4096 + 48 + 8, 8, 4608, -EBADMSG},
 	{"a range that reaches the next", 4096 + 48 + 8, 8, 12288, -EBADMSG},
 	{"an empty range", 4096 + 48 + 8, 8, 0, -EBADMSG},
-	{"a last range behind L", 4096 + 48 + 499 * 16 + 8, 8, 62 * MIB + 4096, -EBADMSG},
+	{"a last range beyond L", 4096 + 48 + 499 * 16 + 8, 8, 62 * MIB + 4096, -EBADMSG},
 	{"a last range of 2^64 - 4096", 4096 + 48 + 499 * 16 + 8, 8, UINT64_MAX - 4095, -EBADMSG},
 	{"a last range up to L", 4096 + 48 + 499 * 16 + 8, 8, 62 * MIB, 0},
 };
@@ -229,7 +229,7 @@ static void check_hostile(void)
 	ok(coffer_stored_map_decode(p, size, &(struct coffer_stored_map){0}) == -ENODATA,
 		"zeros are no map");
 	ok(coffer_stored_map_decode(good, 512, &(struct coffer_stored_map){0}) == -EBADMSG,
-		"a sector is no map");
+		"a sector is not a map");
 	coffer_stored_map_reset(&m);
 	free(good);
 	free(p);
@@ -312,7 +312,7 @@ static void check_torn_sectors(void)
 			coffer_stored_map_reset(&back);
 		}
 	}
-	ok(believed == 0 && wrong == 0, "a first sector that is torn anywhere is no map");
+	ok(believed == 0 && wrong == 0, "a first sector that is torn anywhere is not a map");
 	for (uint64_t i = 0; i < COFFER_SECTOR; i++) {
 		struct coffer_stored_map back = {0};
 

@@ -21,7 +21,7 @@ static uint8_t head[COFFER_SUPERBLOCK_BYTES];
 /* --- what the real tools make --- */
 
 /* A sparse file "a" of @size bytes (and "b" likewise, for filesystems that want two), @command
- * in their folder, and the head of "a". */
+ * in their folder, and the first bytes of "a". */
 static bool make(const char *command, uint64_t size)
 {
 	_cleanup_close_ int fd = -1;
@@ -130,7 +130,7 @@ enum {
 	BTRFS = 65536
 };
 
-/* The smallest heads the reader takes, as a start for the rows below. */
+/* The smallest superblocks the reader takes, as a start for the rows below. */
 static void good_head(enum coffer_fs_kind kind)
 {
 	memset(head, 0, sizeof(head));

@@ -68,7 +68,7 @@ static uint8_t *half_converted(const struct row *row, const uint8_t *content)
 	return state_for(row, content, COFFER_OP_CONVERT);
 }
 
-/* Where the map lies: behind header copies of 16 KiB and keyslots of half of S. */
+/* Where the map lies: after header copies of 16 KiB and keyslots of half of S. */
 enum {
 	MAP = 32768 + (1 << 19)
 };

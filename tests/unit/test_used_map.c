@@ -65,7 +65,7 @@ static const char *const law_names[] = {
 		"jobs ascend, are no longer than asked, stay in their step and on their side of S",
 	[LAW_WHOLE] = "after every write each used byte is where the pointer says",
 	[LAW_NO_PLAIN] = "before a commit no used plaintext is left in [q+S, D-S)",
-	[LAW_ENDS] = "at the end each used byte is encrypted at x + S, and none is plain behind S",
+	[LAW_ENDS] = "at the end each used byte is encrypted at x + S, and none is plain beyond S",
 	[LAW_FILLED] = "with fill nothing of the old content is left",
 	[LAW_COUNT] = "the steps are as many as were counted",
 	[LAW_FREE] = "what may be discarded after a commit is nothing that is needed",

@@ -218,8 +218,8 @@ static const struct {
 		MIB, 4096},
 	{"one byte too long", SEGMENT("crypt", "4194304", "2099201", "0", XTS, "512", ""),
 		-EBADMSG},
-	{"behind the end", SEGMENT("crypt", "4194304", "3145728", "0", XTS, "512", ""), -ENOSPC},
-	{"begins behind the end", SEGMENT("crypt", "16777216", "dynamic", "0", XTS, "512", ""),
+	{"beyond the end", SEGMENT("crypt", "4194304", "3145728", "0", XTS, "512", ""), -ENOSPC},
+	{"begins beyond the end", SEGMENT("crypt", "16777216", "dynamic", "0", XTS, "512", ""),
 		-ENOSPC},
 	{"begins near 2^64", SEGMENT("crypt", "18446744073709551104", "512", "0", XTS, "512", ""),
 		-EBADMSG},
@@ -292,7 +292,7 @@ static void test_behind_the_end(void)
 			coffer_volume_read(&v, MIB - 512, buf, 512, NULL) == 0 &&
 			coffer_volume_read(&v, MIB - 512, buf, 1024, NULL) == -EINVAL &&
 			coffer_volume_read(&v, UINT64_MAX - 511, buf, 512, NULL) == -EINVAL,
-		"the last sector reads, the one behind it does not");
+		"the last sector reads, the one after it does not");
 	coffer_volume_close(&v);
 	key->size = 48;
 	ok(coffer_volume_open(&d->dev, &map, key, &v, NULL) == -EINVAL,

@@ -57,7 +57,7 @@ static void check_actions(void)
 			10 * MiB, save + place + 10 * MiB + 12 * commit + MiB},
 		{"without locks", COFFER_OP_START, 10 * MiB, true, 10, 6 + 10 + 2 + 30 + 3,
 			10 * MiB, save + place + 10 * MiB + 12 * commit + MiB},
-		{"half placed", COFFER_OP_REDO_PLACEMENT, 10 * MiB, false, 10, 5 + 6 + 2 + 30 + 3,
+		{"partly placed", COFFER_OP_REDO_PLACEMENT, 10 * MiB, false, 10, 5 + 6 + 2 + 30 + 3,
 			10 * MiB, place + 10 * MiB + 12 * commit + MiB},
 		{"placed", COFFER_OP_FINISH_PLACEMENT, 10 * MiB, false, 10, 5 + 3 + 2 + 30 + 3,
 			10 * MiB, commit + erase + 10 * MiB + 12 * commit + MiB},

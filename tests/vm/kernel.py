@@ -33,7 +33,7 @@ def _cache():
 
 
 def _package():
-    """(name, version) of the package behind linux-image-amd64."""
+    """(name, version) of the package that linux-image-amd64 names."""
     for attempt in range(2):
         _, depends = _say("apt-cache", "depends", "linux-image-amd64")
         if name := re.search(r"Depends: (linux-image-\S+)", depends):
