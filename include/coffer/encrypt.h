@@ -46,7 +46,8 @@ enum coffer_ask {
 	COFFER_ASK_EXISTING, /* to open the volume, in order to resume */
 };
 
-/* Each may be NULL, except passphrase in coffer_encrypt and coffer_resume without dry_run. */
+/* Each may be NULL. Without passphrase, coffer_encrypt and coffer_resume fail with -EINVAL, except
+ * with dry_run. */
 struct coffer_encrypt_callbacks {
 	/* Write a passphrase or key of at most @size bytes (32 KiB) to @buf, and return its length,
 	 * or -errno with @e set. @buf is locked memory, which the library wipes. */
@@ -95,7 +96,7 @@ enum {
  * cannot be used is refused, with outcome REFUSED or USAGE, before anything is written. */
 struct coffer_encrypt_options {
 	const char *device;	 /* block device or image file; symlinks are followed; required */
-	uint64_t reserve;	 /* 2S: a multiple of 8192, 2 MiB to 512 MiB [32 MiB] */
+	uint64_t reserve;	 /* 2S: a multiple of 8192, 2 MiB to 2 GiB [32 MiB] */
 	uint64_t device_size;	 /* size of the content; required if it is not recognized [up to the
 				  * reserve at the end of the device] */
 	const char *cipher;	 /* [aes-xts-plain64], the only one */

@@ -10,7 +10,7 @@ extern "C" {
 #endif
 
 enum coffer_repair_kind {
-	COFFER_REPAIR_RECOVER_COPY,	/* rewrite a header copy from the newest usable one */
+	COFFER_REPAIR_RECOVER_COPY,	/* rewrite both header copies from the newest usable one */
 	COFFER_REPAIR_REDO_PLACEMENT,	/* place the header again */
 	COFFER_REPAIR_FINISH_PLACEMENT, /* the header is placed: erase record and image */
 	COFFER_REPAIR_FINISH_UNDO,	/* finish an abort */

@@ -180,7 +180,7 @@ SAYS(LOCK_HELD, LOCK, NOTE,
 SAYS(LOCK_STOPPED, LOCK, BAD,
 	"{holder} holds the lock of {object} and is stopped[; {others} other holders][; {waiters} "
 	"waiting: {waiter}]",
-	"{remedy}")
+	"let it continue: {remedy}")
 SAYS(LOCK_UNKNOWN, LOCK, NOTE, "/run/cryptsetup/{lock} is not a known lock", NULL)
 SAYS(LOCK_TYPE, LOCK, BAD,
 	"/run/cryptsetup/{lock} is {type}: this lock cannot be taken, and its volume not opened",

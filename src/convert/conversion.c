@@ -181,8 +181,8 @@ static int read_pointer(struct json_object *segments, struct coffer_conversion *
 	return 0;
 }
 
-/* The layout; false: the reencryption is not of the kind that coffer does. */
-static bool read_geometry(struct json_object *json, struct coffer_conversion *c)
+/* The layout. NULL, or the reason why the reencryption is not of the kind that coffer does. */
+static const char *read_geometry(struct json_object *json, struct coffer_conversion *c)
 {
 	struct coffer_geometry *g = &c->geometry;
 	struct json_object *segments = coffer_json_object(json, "segments");
@@ -194,15 +194,22 @@ static bool read_geometry(struct json_object *json, struct coffer_conversion *c)
 	struct json_object *area = coffer_json_object(slot, "area");
 	uint64_t segment_copy, shift;
 
-	return coffer_json_u64s(final, "offset", &g->shift) == 0 &&
-	       coffer_json_u32(final, "sector_size", &g->sector_size) == 0 &&
-	       coffer_json_u64s(previous, "size", &g->length) == 0 &&
-	       coffer_json_u64s(moved, "offset", &segment_copy) == 0 &&
-	       add_u64(segment_copy, g->shift, &g->device) && coffer_geometry_check(g, NULL) == 0 &&
-	       text_is(slot, "mode", "encrypt") && text_is(slot, "direction", "backward") &&
-	       text_is(area, "type", "datashift") &&
-	       coffer_json_u64s(area, "shift_size", &shift) == 0 && shift == g->shift &&
-	       text_is(final, "encryption", COFFER_CIPHER);
+	if (!slot)
+		return "it has not one reencryption keyslot";
+	if (!text_is(slot, "mode", "encrypt"))
+		return "it is a decryption or a change of key";
+	if (!text_is(slot, "direction", "backward") || !text_is(area, "type", "datashift") ||
+		coffer_json_u64s(final, "offset", &g->shift) < 0 ||
+		coffer_json_u32(final, "sector_size", &g->sector_size) < 0 ||
+		coffer_json_u64s(previous, "size", &g->length) < 0 ||
+		coffer_json_u64s(moved, "offset", &segment_copy) < 0 ||
+		!add_u64(segment_copy, g->shift, &g->device))
+		return "it does not shift the data";
+	if (coffer_json_u64s(area, "shift_size", &shift) < 0 || shift != g->shift)
+		return "its shift is not its data offset";
+	if (!text_is(final, "encryption", COFFER_CIPHER))
+		return "its cipher is not " COFFER_CIPHER;
+	return NULL;
 }
 
 /* The digest of the volume key: the one that covers the segment flagged backup-final. */
@@ -261,6 +268,7 @@ int coffer_conversion_read(struct json_object *json, enum coffer_luks2_kind *ret
 	struct json_object *segments = coffer_json_object(json, "segments");
 	const char *first = coffer_json_item_string(mandatory, 0);
 	struct coffer_conversion c = {0};
+	const char *why;
 	int r;
 
 	if (coffer_json_length(mandatory) == 0) {
@@ -279,10 +287,12 @@ int coffer_conversion_read(struct json_object *json, enum coffer_luks2_kind *ret
 			coffer_json_length(mandatory) > 1 ? " and more" : "");
 		return 0;
 	}
-	if (!read_geometry(json, &c)) {
-		(void)coffer_err_set(e, EOPNOTSUPP,
-			"a reencryption that coffer does not support is in progress: not an "
-			"encryption in place with " COFFER_CIPHER);
+	why = read_geometry(json, &c);
+	if (why)
+		(void)coffer_err_set(e, EOPNOTSUPP, "%s", why);
+	if (why || coffer_geometry_check(&c.geometry, e) < 0) {
+		(void)coffer_err_wrap(e, -EOPNOTSUPP,
+			"a reencryption that coffer does not support is in progress");
 		return 0;
 	}
 	r = read_state(json, &c, e);

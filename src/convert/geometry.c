@@ -23,14 +23,20 @@ int coffer_geometry_check(const struct coffer_geometry *g, struct coffer_err *e)
 			"data shift %" PRIu64 " is not a multiple of 4096 between 1 MiB and 1 GiB",
 			g->shift);
 	/* No sum can wrap: S is small, and D >= 3S is checked before it is subtracted from. */
-	if (g->device > INT64_MAX || g->device < 3 * g->shift || g->length < g->shift ||
-		g->length > g->device - 2 * g->shift || g->device % COFFER_SECTOR ||
-		g->length % g->sector_size)
+	if (g->device > INT64_MAX || g->device < 3 * g->shift)
 		return coffer_err_set(e, EINVAL,
-			"%" PRIu64 " bytes of data do not fit on a device of %" PRIu64
-			" bytes, in whole sectors and with %" PRIu64
-			" bytes each for a header area, a gap and a moved-segment copy",
-			g->length, g->device, g->shift);
+			"a device of %" PRIu64 " bytes is too small for a header area, a gap and a "
+			"moved-segment copy of %" PRIu64 " bytes each",
+			g->device, g->shift);
+	if (g->length < g->shift || g->length > g->device - 2 * g->shift)
+		return coffer_err_set(e, EINVAL,
+			"%" PRIu64 " bytes of data do not fit between %" PRIu64 " and %" PRIu64,
+			g->length, g->shift, g->device - 2 * g->shift);
+	if (g->device % COFFER_SECTOR || g->length % g->sector_size)
+		return coffer_err_set(e, EINVAL,
+			"device size %" PRIu64 " or data size %" PRIu64
+			" is not a multiple of the sector size",
+			g->device, g->length);
 	return 0;
 }
 

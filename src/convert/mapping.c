@@ -49,13 +49,17 @@ static int check_kind(struct json_object *segments, struct coffer_mapping *m, st
 
 	if (!type)
 		return coffer_err_set(e, EBADMSG, "the metadata has no data segment");
-	if (coffer_json_length(segments) != 1 || strcmp(type, "crypt") != 0 ||
-		coffer_json_object(s, "integrity") ||
-		(cipher && strcmp(cipher, COFFER_CIPHER) != 0))
+	if (coffer_json_length(segments) != 1 || strcmp(type, "crypt") != 0)
 		return coffer_err_set(e, EOPNOTSUPP,
-			"%zu segments, the first one '%.64s' with '%.64s'; coffer reads only one "
-			"'crypt' segment with " COFFER_CIPHER " and no integrity tags",
-			coffer_json_length(segments), type, cipher ? cipher : "no cipher");
+			"the volume has %zu segments, the first of type '%.64s'; coffer reads only "
+			"one of type 'crypt'",
+			coffer_json_length(segments), type);
+	if (coffer_json_object(s, "integrity"))
+		return coffer_err_set(
+			e, EOPNOTSUPP, "coffer does not read data with integrity tags");
+	if (cipher && strcmp(cipher, COFFER_CIPHER) != 0)
+		return coffer_err_set(e, EOPNOTSUPP,
+			"it is encrypted with '%.64s'; coffer reads only " COFFER_CIPHER, cipher);
 	if (!cipher || coffer_json_u32(s, "sector_size", &m->sector_size) < 0 ||
 		m->sector_size < 512 || m->sector_size > 4096 ||
 		(m->sector_size & (m->sector_size - 1)))

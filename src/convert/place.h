@@ -6,7 +6,8 @@
 #pragma once
 #include "convert/disk.h"
 
-/* Save the first S bytes, write record and image of coffer_image_load, then coffer_place_redo. */
+/* Save the first S bytes, write record and image of coffer_image_load, then coffer_place_redo.
+ * Preflight has passed: the reserve is free. */
 int coffer_place_begin(struct coffer_dev *d, struct coffer_record *rec, const uint8_t *image,
 	struct coffer_err *e);
 

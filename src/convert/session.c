@@ -52,6 +52,8 @@ int coffer_session_ask(struct coffer_session *s, enum coffer_ask why, struct cof
 
 	if (s->own.passphrase)
 		return 0;
+	if (!ask->passphrase)
+		return coffer_err_set(e, EINVAL, "no passphrase callback");
 	r = coffer_secret_new(COFFER_MAX_PASSPHRASE, &pass, e);
 	if (r < 0)
 		return r;

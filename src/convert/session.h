@@ -57,7 +57,8 @@ int coffer_session_lock(struct coffer_session *s, const char *uuid, struct coffe
 /* The same, and examine the disk again unless it was held: the run that held it until now may have
  * moved the pointer. Without @uuid there is nothing to lock. */
 int coffer_session_lock_volume(struct coffer_session *s, const char *uuid, struct coffer_err *e);
-/* This machine's lock for key derivations if the options ask for it; else *ret is NULL. */
+/* This machine's lock for key derivations if the options ask for it; else *ret is NULL. No other
+ * lock may be held. */
 int coffer_session_lock_derivation(
 	struct coffer_session *s, struct coffer_lock **ret, struct coffer_err *e);
 /* Unlock the header of the examined disk, and verify its reencryption metadata with the key. */

@@ -74,5 +74,11 @@ int coffer_volume_fs(struct coffer_volume *v, struct coffer_fs *ret, struct coff
 	if (!head)
 		return coffer_err_errno(e, ENOMEM, "read the filesystem");
 	r = coffer_volume_read(v, 0, head, n, e);
+	/* To callers, EUCLEAN is damage of this filesystem, not of the one that has the image. */
+	if (r == -EUCLEAN) {
+		r = -EIO;
+		if (e)
+			e->code = EIO;
+	}
 	return r < 0 ? r : coffer_superblock_read(head, n, ret, e);
 }

@@ -13,8 +13,9 @@ static const struct {
 	const char *name, *text;
 } kinds[] = {
 	[COFFER_REPAIR_RECOVER_COPY] = {"recover-header-copy",
-		"rewrite one header copy from the other one, which stays untouched until the first "
-		"is durable"},
+		"rewrite both header copies from the newest usable one, which stays untouched "
+		"until "
+		"the other is durable"},
 	[COFFER_REPAIR_REDO_PLACEMENT] = {"redo-placement",
 		"place the header again from its image; the moved segment is safe in its copy"},
 	[COFFER_REPAIR_FINISH_PLACEMENT] = {"finish-placement",

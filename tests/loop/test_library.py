@@ -130,6 +130,20 @@ def readme():
     assert p.stderr == "the name of the device or image is empty\n", p.stderr
 
 
+def no_passphrase():
+    """Bug: a NULL passphrase callback was called. It is an error, and nothing is written."""
+    with open(os.path.join(folder, "first.c")) as f:
+        text = f.read()
+    source = os.path.join(folder, "none.c")
+    with open(source, "w") as f:
+        f.write(text.replace(".passphrase = passphrase", ".passphrase = passphrase ? NULL : NULL"))
+    run(CC, "-o", os.path.join(folder, "without"), source, *pkg_config("--cflags", "--libs").split())
+    img = copy("none")
+    before = sha256(img)
+    run(os.path.join(folder, "without"), img, status=(1,), env=environment())
+    assert sha256(img) == before
+
+
 def program(name, *args, status=(0,), **kw):
     return run(programs[name], *args, status=status, env=environment(), **kw)
 
@@ -348,6 +362,7 @@ with stack:
            os.path.splitext(os.path.basename(path))[0])
           for path in sorted(glob.glob(os.path.join(TOP, "examples/*.c")))),
         ("build the program of docs/library.md", readme),
+        ("Bug: no passphrase callback", no_passphrase),
         ("internal calls cannot be linked", out_of_the_library, "encrypt"),
         ("example encrypt: begins and ends", encrypt),
         ("example encrypt: goes on, begins nothing", resume),

@@ -244,6 +244,17 @@ def begun_by_stock():
     small.check(img)
 
 
+def too_small():
+    """Bug: cryptsetup encrypts in place where the data is less than the shift; status said that this
+    was no encryption in place."""
+    with open(work(), "wb") as f:
+        f.truncate(40 * MiB)
+    run("cryptsetup", "reencrypt", "--encrypt", "--init-only", "--batch-mode", *FAST,
+        "--reduce-device-size", "32M", "--key-file", small.key, work(), cwd=folder)
+    says(work(), "other", "cryptsetup reencrypt --resume-only --force-offline-reencrypt", "too small",
+         operation="other-reencryption")
+
+
 def shrunk(moment):
     img = small.copy()
     coffer.kill_at(*moment, one_thread(img, small.key))
@@ -500,6 +511,7 @@ with stack:
         ("other, begun", of_stock, "begun"),
         ("other, killed", of_stock, "killed"),
         ("placed by stock", begun_by_stock),
+        ("Bug: other, too small for coffer", too_small),
         ("shrunk, placed", shrunk, placed),
         ("shrunk, partly placed", shrunk, placement[mark + 3][:2]),
         ("shrunk, converting", shrunk, middle),

@@ -259,9 +259,9 @@ static void check_words(void)
 	} rows[] = {
 		{"sector size", {64 << 20, 1 << 20, 32 << 20, 2048}, "sector size"},
 		{"shift", {64 << 20, 1 << 19, 32 << 20, 512}, "data shift"},
-		{"device", {2 << 20, 1 << 20, 1 << 20, 512}, "do not fit"},
+		{"device", {2 << 20, 1 << 20, 1 << 20, 512}, "too small"},
 		{"length", {64 << 20, 1 << 20, 63 << 20, 512}, "do not fit"},
-		{"alignment", {64 << 20, 1 << 20, (32 << 20) + 512, 4096}, "do not fit"},
+		{"alignment", {64 << 20, 1 << 20, (32 << 20) + 512, 4096}, "not a multiple"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
