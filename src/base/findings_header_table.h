@@ -46,6 +46,9 @@ SAYS(COPY_OTHER_VOLUME, HEADER_PRIMARY, BAD,
 	"{copy} header copy: intact, sequence number {sequence}, but of another volume than the "
 	"other one",
 	"[if {uuid} is the right volume: rewrite both copies: {remedy}]")
+SAYS(COPY_TWO_VOLUMES, HEADER_PRIMARY, BAD,
+	"{copy} header copy: intact, but of another volume than the other one, and no newer",
+	"copy the disk before another program opens it")
 SAYS(COPY_OLD, HEADER_PRIMARY, BAD,
 	"{copy} header copy: out of date, sequence number {sequence}, the other one has {newest}",
 	"[run {remedy}]")
@@ -100,7 +103,8 @@ REFUSES(RESTORE_BESIDE, CONTENT, EPERM,
 	"how to erase it")
 REFUSES(RESTORE_INSTEAD, CONTENT, EPERM,
 	"{content} in place of the first header copy: the backup may not belong here",
-	"if that content is worthless, erase its signature first: {remedy}")
+	"{remedy} lists what is on the disk, which may be the wrong one; if all of that is "
+	"worthless, erase its signatures first ('wipefs --all')")
 REFUSES(RESTORE_UNFINISHED, CONTENT, EPERM,
 	"{content} in place of the first header copy: the backup may not belong here",
 	"run {remedy}")

@@ -7,7 +7,8 @@ static enum coffer_text choose(const struct coffer_facts *f, int i)
 	const struct coffer_copy_facts *c = &f->header.copy[i], *other = &f->header.copy[!i];
 
 	if (f->header.two_volumes)
-		return COFFER_TEXT_COPY_OTHER_VOLUME;
+		return c->seqid != other->seqid ? COFFER_TEXT_COPY_OTHER_VOLUME
+						: COFFER_TEXT_COPY_TWO_VOLUMES;
 	if (c->whole && (f->header.agree || !other->whole || f->header.newest == i))
 		return COFFER_TEXT_HEADER_COPY;
 	if (c->whole)
@@ -31,11 +32,12 @@ int coffer_judge_copy(
 			COFFER_ARG_NUMBER("newest", other->seqid),
 			COFFER_ARG_TEXT("reason", c->reason),
 			COFFER_ARG_TEXT("uuid", f->header.uuid)),
-		!device || f->header.newest < 0 || t == COFFER_TEXT_HEADER_COPY ? NULL
-		: t != COFFER_TEXT_COPY_OTHER_VOLUME
-			? COFFER_RUN("coffer", "repair", "--dry-run", device)
-		: c->seqid != other->seqid ? COFFER_RUN("cryptsetup", "repair", device)
-					   : NULL);
+		!device || f->header.newest < 0 || t == COFFER_TEXT_HEADER_COPY ||
+				t == COFFER_TEXT_COPY_TWO_VOLUMES
+			? NULL
+		: t == COFFER_TEXT_COPY_OTHER_VOLUME
+			? COFFER_RUN("cryptsetup", "repair", device)
+			: COFFER_RUN("coffer", "repair", "--dry-run", device));
 	if (r == 0)
 		l->items[l->n - 1].id =
 			i ? COFFER_FINDING_HEADER_SECONDARY : COFFER_FINDING_HEADER_PRIMARY;

@@ -142,18 +142,21 @@ static int judge_file(const struct coffer_restore_facts *f, struct coffer_findin
 		NULL);
 }
 
+/* No command that erases: the disk may be another one, and the second header copy may be usable. */
 static int judge_content(const struct coffer_restore_facts *f, struct coffer_findings *l)
 {
+	const bool repairs = f->unfinished || f->header;
+
 	if (!f->content[0])
 		return 0;
 	return coffer_findings_add(l,
-		f->beside	? COFFER_TEXT_RESTORE_BESIDE
-		: f->unfinished ? COFFER_TEXT_RESTORE_UNFINISHED
-				: COFFER_TEXT_RESTORE_INSTEAD,
+		f->beside ? COFFER_TEXT_RESTORE_BESIDE
+		: repairs ? COFFER_TEXT_RESTORE_UNFINISHED
+			  : COFFER_TEXT_RESTORE_INSTEAD,
 		COFFER_WITH(TEXT("content", f->content)),
-		f->beside	? COFFER_RUN("coffer", "header", "check", f->device)
-		: f->unfinished ? COFFER_RUN("coffer", "repair", "--dry-run", f->device)
-				: COFFER_RUN("wipefs", "--all", "--backup", f->device));
+		f->beside ? COFFER_RUN("coffer", "header", "check", f->device)
+		: repairs ? COFFER_RUN("coffer", "repair", "--dry-run", f->device)
+			  : COFFER_RUN("wipefs", f->device));
 }
 
 /* Two points of a conversion are never compatible: each commit outdates the one before. */

@@ -144,6 +144,7 @@ static bool is_same(const struct coffer_header_copies *a, const struct coffer_he
 	for (int i = 0; i < 2; i++)
 		if (a->copy[i].offset != b->copy[i].offset ||
 			!a->copy[i].copy != !b->copy[i].copy ||
+			a->copy[i].bin.copy_size != b->copy[i].bin.copy_size ||
 			memcmp(a->data[i], b->data[i],
 				a->copy[i].copy ? a->copy[i].bin.copy_size : COFFER_LUKS2_BIN) != 0)
 			return false;

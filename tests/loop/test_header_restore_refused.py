@@ -13,7 +13,7 @@ from backups import (AREA, OFFSET, SIZE, TRAILER, add, areas, assert_opens, back
                      copy, cryptsetup, key, kill, path_of_folder, refused, restore, stock_backup,
                      unchanged, volume, why_of, write)
 from coffer import COFFER, FAST, Box, header
-from disk import MiB, luks_metadata, read_at, run
+from disk import MiB, luks_metadata, read_at, run, sha256
 from scratch import folder, path_of, stack
 from tap import Tap
 
@@ -33,10 +33,27 @@ def foreign_content(make, word):
     if c["remedy"][0] == "coffer":
         assert make is torn_by_stock, c
         return
-    force = ["--force"] if make is gpt else []  # wipefs asks for it where there is no whole disk
-    run(*c["remedy"], *force, env={**os.environ, "HOME": folder})  # wipefs --backup writes there
+    before = sha256(other)
+    assert word[:4].lower() in run(*c["remedy"]).stdout.lower() and sha256(other) == before, c
+    run("wipefs", "--all", "--force", other)
     restore(other, path)
     assert_opens(other, ["one"])
+
+
+def second_copy_intact():
+    """Bug: the advice was to erase all signatures: with them went the last usable header copy, and
+    what it says against the backup."""
+    img = volume("one")
+    path = backup(img)
+    change(img, "one", "two")
+    other = path_of("other")
+    with open(other, "wb") as f:
+        f.truncate(SIZE)
+    ext4(other)
+    with open(img, "r+b") as f, open(other, "rb") as g:
+        f.write(g.read(16384))
+    c = [c for c in checks(img, path, status=(4,))["checks"] if c["id"] == "content"][0]
+    assert c["remedy"] == ["coffer", "repair", "--dry-run", img], c
 
 
 def ext4(img):
@@ -299,6 +316,7 @@ tap.run([
     ("refused: a filesystem instead", foreign_content, ext4, "ext4"),
     ("refused: a partition table instead", foreign_content, gpt, "gpt"),
     ("refused: LUKS1 instead", foreign_content, luks1, "LUKS1"),
+    ("Bug: a filesystem over the first copy only", second_copy_intact),
     ("refused: a moved segment torn by stock", foreign_content, torn_by_stock, "moved segment"),
     ("refused: another volume", other_volume),
     ("refused: one word of --allow missing", one_by_one),
