@@ -123,7 +123,7 @@ struct command {
 /* Find @name in $PATH, then in the system's folders: sbin is not in the path of ordinary users. */
 static bool find_program(const char *name, char *ret, size_t size)
 {
-	const char *own = getenv("PATH");
+	const char *own = secure_getenv("PATH");
 	const char *const paths[] = {
 		own ? own : "", "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"};
 

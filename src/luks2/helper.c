@@ -59,7 +59,7 @@ static const char *job_of(const struct call *c)
 
 /* --- starting it --- */
 
-/* It gets keys: only root and this user may write to it. */
+/* It gets keys: it belongs to root or this user, and not everybody may write to it. */
 static bool is_trusted(const char *path)
 {
 	struct stat st;

@@ -306,7 +306,7 @@ static const struct coffer_holder *find_blocker(const struct coffer_status *s)
 	return u;
 }
 
-/* The holder @u must go before coffer can run: in the words of block/open.c, and with the command
+/* The holder @u must go before coffer can run: as block/open.c says it, and with the command
  * that removes it, if there is one. */
 static int set_blocker(struct coffer_status *s, const struct coffer_holder *u)
 {

@@ -103,7 +103,7 @@ static int check_slots(struct coffer_verifier *s, struct coffer_err *e)
 {
 	const size_t unchecked = coffer_findings_count(&s->checks, COFFER_VERDICT_UNCHECKED);
 	size_t slots = 0, opened = 0;
-	const char *tried;
+	size_t untried;
 
 	for (size_t i = 0; i < s->keys.n_slots; i++) {
 		const struct coffer_keyslot *slot = &s->keys.slots[i];
@@ -116,6 +116,9 @@ static int check_slots(struct coffer_verifier *s, struct coffer_err *e)
 		r = check_area(s, slot, &sound);
 		if (r == 0 && sound)
 			r = try_slot(s, slot, &opened, e);
+		/* A signal does not end the wait for the lock of key derivations. */
+		if (r == 0)
+			r = coffer_verify_stopped(s, e);
 		if (r < 0)
 			return r;
 	}
@@ -123,11 +126,17 @@ static int check_slots(struct coffer_verifier *s, struct coffer_err *e)
 		return coffer_findings_add(&s->checks, COFFER_TEXT_KEYSLOTS_NONE, NULL, NULL);
 	if (opened > 0 || !s->passphrase)
 		return 0;
-	tried = coffer_findings_count(&s->checks, COFFER_VERDICT_UNCHECKED) > unchecked
-			? "that could be tried"
-			: "";
+	untried = coffer_findings_count(&s->checks, COFFER_VERDICT_UNCHECKED) - unchecked;
+	if (untried == slots)
+		return 0;
 	return coffer_findings_add(&s->checks, COFFER_TEXT_KEYSLOTS_CLOSED,
-		COFFER_WITH(COFFER_ARG_TEXT("tried", tried)), NULL);
+		COFFER_WITH(COFFER_ARG_TEXT("tried", untried ? "that could be tried" : "")), NULL);
+}
+
+/* Could libcryptsetup be asked? If not, its helper says so, or has ended. */
+static bool was_asked(int r)
+{
+	return r != -ECOMM && r != -EIO && r != -ENOMEM;
 }
 
 /* --- tokens --- */
@@ -161,8 +170,8 @@ static int check_token(
 		if (r < 0)
 			t = r == -ENOENT   ? COFFER_TEXT_TOKEN_NO_HANDLER
 			    : r == -ENOANO ? COFFER_TEXT_TOKEN_PIN
-			    : r == -ECOMM  ? COFFER_TEXT_TOKEN_UNTRIED
-					   : COFFER_TEXT_TOKEN_CLOSED;
+			    : was_asked(r) ? COFFER_TEXT_TOKEN_CLOSED
+					   : COFFER_TEXT_TOKEN_UNTRIED;
 		else if (!take_key(s, find_slot(&s->keys, (unsigned int)r), &key))
 			t = COFFER_TEXT_TOKEN_OTHER_KEY;
 	}
@@ -204,7 +213,7 @@ static int check_digest(
 		if (r == -EINTR)
 			return coffer_verify_stopped(s, e);
 		if (r < 0)
-			t = r == -ECOMM ? COFFER_TEXT_DIGEST_UNCHECKED : COFFER_TEXT_DIGEST_FAILED;
+			t = was_asked(r) ? COFFER_TEXT_DIGEST_FAILED : COFFER_TEXT_DIGEST_UNCHECKED;
 	}
 	return coffer_findings_add(&s->checks, t,
 		COFFER_WITH(COFFER_ARG_NUMBER("digest", d->number),

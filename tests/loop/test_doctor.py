@@ -208,8 +208,9 @@ def cut_off():
 
 def other_disks():
     disk(box.plain, "conversion", "note")
-    disk(luks_format("luks1", "--type", "luks1", "--pbkdf-force-iterations", "1000"), "conversion",
-         "note")
+    img = luks_format("luks1", "--type", "luks1", "--pbkdf-force-iterations", "1000")
+    disk(img, "conversion", "note")
+    assert doctor(img)["disks"][0]["status"]["luks_version"] == 1
     os.truncate(luks_format("nothing", *FAST), 0)
     doctor(path("nothing"))
 

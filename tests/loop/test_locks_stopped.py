@@ -194,6 +194,8 @@ def stock_inside(kind):
         own = start(*coffer.command("encrypt", where, small.key))
         time.sleep(1)
         # stock has a block device for itself, so coffer need not wait to be refused
+        if kind != "image":
+            own.wait()
         assert looks.is_alive() and own.is_alive() == (kind == "image"), (looks.said(), own.said())
         status, said = converting.go_on()
         assert status == 0, said

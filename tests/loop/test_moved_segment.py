@@ -287,7 +287,8 @@ def not_replayed():
     img = box.copy()
     run("debugfs", "-w", "-R", "feature needs_recovery", img)
     run("debugfs", "-w", "-R", "clri <2>", img)
-    finding(repair(img), "filesystem", "unchecked")
+    f = finding(repair(img), "filesystem", "unchecked")
+    assert "journal" in f["arguments"]["reason"], f
 
 
 def named_so():
@@ -357,7 +358,8 @@ def mounted_one(fs):
             f.write(os.urandom(MiB))
         for target, how in (dev, "--dry-run"), (dev, "--yes"), (img, "--dry-run"):
             said = coffer.events(run(COFFER, "repair", "--json", how, target))[-1]
-            finding(said, "filesystem", "unchecked")
+            f = finding(said, "filesystem", "unchecked")
+            assert "in use" in f["arguments"]["reason"], f
 
 
 # --- stock's header -----------------------------------------------------------------------------------

@@ -413,7 +413,7 @@ with stack:
         ("stock killed at its last step", begun_by_stock, "fdatasync", f"signal=KILL:when={n}",
          is_hot),
         ("stock in the state it cannot leave", stuck),
-        ("stock killed at each fsync", killed_stock, "fsync",
+        ("stock killed at an fsync", killed_stock, "fsync",
          few(range(1, calls_of_stock["fsync"] + 1), 6)),
         ("stock killed at writes of its first steps", killed_stock, "write",
          few(range(1, 30), 8)),

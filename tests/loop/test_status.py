@@ -64,7 +64,7 @@ def look(target, img=None, status=0):
     s, = report["devices"]
     head = text.stdout.splitlines()[0]
     assert head.startswith(f"{target}: {s['stage']}"), head
-    assert s.get("next", "") in text.stdout, text.stdout
+    assert re.search(r"^ *next +\S", text.stdout, re.M) and s.get("next", "") in text.stdout, text.stdout
     assert s["stage"] in STAGES and s["device"] == str(target), s
     seen.add(s["stage"])
     return s

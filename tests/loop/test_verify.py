@@ -256,6 +256,31 @@ def endless():
     assert state_of(img) == before
 
 
+def helper_dies():
+    """Bug: a helper that was killed was a BAD digest. It could not be asked: unchecked."""
+    img = by_coffer()(small)
+    helper = os.environ.get("COFFER_HELPER") or os.path.join(os.path.dirname(ASAN), "coffer-helper")
+    script, calls = os.path.join(folder, "helper"), os.path.join(folder, "calls")
+    with open(script, "w") as f:
+        f.write(f"#!/bin/sh\necho >>{calls}\n[ $(wc -l <{calls}) = $DIES ] && kill -KILL $$\n"
+                f'exec {helper} "$@"\n')
+    os.chmod(script, 0o755)
+    dead = set()
+    for n in range(1, 9):
+        with open(calls, "w"):
+            pass
+        p = run(ASAN, "verify", "--json", "--key-file", small.key, img, status=(0, 1, 3),
+                env={**os.environ, "COFFER_HELPER": script, "DIES": str(n)})
+        with open(calls) as f:
+            called = len(f.readlines())
+        report = json.loads(p.stdout)
+        for c in report.get("checks", ()):
+            assert c["verdict"] != "bad" or called < n, c
+            if c["verdict"] == "unchecked" and called >= n:
+                dead.add(c["id"])
+    assert "digest" in dead and "keyslot" in dead, dead
+
+
 # --- damaged headers ---------------------------------------------------------------------------------
 
 
@@ -423,6 +448,7 @@ with stack:
              type="argon2id", time=4, cpus=1, memory=4294967295, salt="A" * 43 + "=")),
          "keyslot", "unchecked bad", 3),
         ("a keyslot that takes days", endless),
+        ("Bug: the helper dies", helper_dies),
 
         ("first copy: one bit of text", damaged_header,
          lambda img, n, old: xor(img, 4200), "bad", "ok", 3),
