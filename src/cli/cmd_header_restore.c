@@ -75,7 +75,7 @@ static int end_json(const struct options *o, int code, const struct coffer_heade
 	if (r) {
 		COFFER_PUT(j, "backup", coffer_json_backup(&r->info));
 		COFFER_PUT(j, "checks", coffer_json_findings(&r->checks));
-		COFFER_PUT(j, "header_whole", r->header_whole);
+		COFFER_PUT(j, "header_usable", r->header_usable);
 		COFFER_PUT(j, "same", r->same);
 		COFFER_PUT(j, "changed", r->changed);
 		if (r->changed && code == COFFER_DONE)

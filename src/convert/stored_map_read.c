@@ -29,7 +29,7 @@ static int read_map(struct coffer_dev *d, struct coffer_map_on_disk *m, struct c
 	if (r < 0)
 		return r;
 	r = coffer_stored_map_decode(m->bytes, m->size, m->map);
-	m->whole = r == 0;
+	m->valid = r == 0;
 	return r == 0 || r == -EBADMSG ? 0 : coffer_err_errno(e, -r, "read the used map");
 }
 
@@ -64,7 +64,7 @@ const char *coffer_map_on_disk_objection(
 {
 	if (!m->trace)
 		return "its header has no used map";
-	if (!m->whole)
+	if (!m->valid)
 		return "the used map is damaged";
 	if (strcmp(m->map->uuid, disk->header->uuid) != 0)
 		return "the used map is of another volume";

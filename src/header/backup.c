@@ -105,7 +105,7 @@ static int check_disk(struct backup *b, struct coffer_err *e)
 	return r;
 }
 
-/* Read the header and its image, with space for the trailer. *ret is NULL if no copy is whole. */
+/* Read the header and its image, with space for the trailer. *ret is NULL if no copy is usable. */
 static int read_once(
 	struct backup *b, struct coffer_header **ret, uint8_t **ret_file, struct coffer_err *e)
 {

@@ -56,7 +56,7 @@ static const struct {
 	bool empty;
 	bool two_volumes;
 } copy_rows[] = {
-	{"both whole", {{true, true, 7}, {true, true, 7}}, 0, true, "ok", "ok", ""},
+	{"both usable", {{true, true, 7}, {true, true, 7}}, 0, true, "ok", "ok", ""},
 	{"second torn", {{true, true, 7}, {true, false, 7}}, 0, false, "ok", "bad", LOOK},
 	{"second gone", {{true, true, 7}, {false, false, 0}}, 0, false, "ok", "bad", LOOK},
 	{"second out of date", {{true, true, 7}, {true, true, 6}}, 0, false, "ok", "bad", LOOK},
