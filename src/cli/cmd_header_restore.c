@@ -20,7 +20,8 @@ static const char *const allow_words[] = {"uuid", "geometry", "keyslots", "volum
 
 static const struct coffer_option rows[] = {
 	{"header-backup-file", 0, "FILE", COFFER_STRING(struct options, file),
-		"read the header from FILE", .required = true, .expect = coffer_expect_file},
+		"read the header from FILE (required)", .required = true,
+		.expect = coffer_expect_file},
 	{"allow", 0, "LIST", COFFER_LIST(struct options, allow),
 		"override: uuid, geometry, keyslots, volume-key", .words = allow_words},
 	{0},
@@ -101,7 +102,7 @@ static int end_text(struct options *o, int code, const struct coffer_header_rest
 		show(stdout, o, r);
 	(void)fflush(stdout); /* the checks come first, also in "2>&1 | less" */
 	coffer_show_line(stderr, "%s: %s", o->call.device,
-		r->same		  ? "the disk has this header already; nothing to do"
+		r->same		  ? "the disk already has this header; nothing to do"
 		: o->call.dry_run ? "nothing was written (--dry-run)"
 				  : "header restored");
 	/* With --yes the checks were not shown. */

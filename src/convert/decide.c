@@ -122,7 +122,7 @@ static enum coffer_operation decide_no_header(
 		return DAMAGED("libcryptsetup refuses its LUKS2 header; 'coffer header check' has "
 			       "the reason");
 	if (copy[0].magic || copy[1].magic)
-		return DAMAGED("there is a LUKS2 header, but neither copy is intact");
+		return DAMAGED("there is a LUKS2 header, but neither copy is usable");
 	return COFFER_OP_START;
 }
 

@@ -373,7 +373,7 @@ int coffer_disk_refuse(const struct coffer_disk *disk, struct coffer_err *e)
 int coffer_disk_refuse_encrypted(const struct coffer_dev *d, struct coffer_err *e)
 {
 	const int r = coffer_err_refuse(
-		e, EEXIST, "%s: already a LUKS volume, nothing to encrypt", d->name);
+		e, EEXIST, "%s is already a LUKS volume: nothing to encrypt", d->name);
 
 	(void)coffer_err_advise(e, r, "see %s", coffer_command("coffer status", d->name).s);
 	return coffer_err_id(e, r, COFFER_FINDING_CONTENT);

@@ -63,15 +63,15 @@ const char *coffer_map_on_disk_objection(
 	const struct coffer_map_on_disk *m, const struct coffer_disk *disk)
 {
 	if (!m->trace)
-		return "its header has no used map";
+		return "the header has no used map";
 	if (!m->valid)
 		return "the used map is damaged";
 	if (strcmp(m->map->uuid, disk->header->uuid) != 0)
-		return "the used map is of another volume";
+		return "the used map belongs to another volume";
 	if (m->map->void_)
 		return "an earlier run has invalidated the used map";
 	if (!coffer_geometry_equal(&m->map->geometry, &disk->facts.conversion.geometry))
-		return "the used map is of another layout";
+		return "the used map has another layout";
 	return NULL;
 }
 

@@ -77,7 +77,7 @@ static int refuse_no_header(const struct coffer_disk *disk, struct coffer_err *e
 		(f->header.copy[1].magic && f->block_0_is_ours))
 		return coffer_err_id(e,
 			coffer_err_needs_repair(e, EUCLEAN,
-				"%s: neither header copy is intact; run %s", name,
+				"%s: neither header copy is usable; run %s", name,
 				coffer_command("coffer repair --dry-run", name).s),
 			COFFER_FINDING_HEADER_COPIES);
 	return coffer_err_id(e, coffer_err_no(e, ENODATA, "%s: no LUKS2 header found", name),

@@ -318,7 +318,7 @@ static int conclude(const struct checker *c, struct coffer_err *e)
 		return coffer_err_id(e,
 			coffer_err_needs_repair(e, EUCLEAN,
 				"%s: truncated: header and keyslots need %" PRIu64
-				" bytes, there are %" PRIu64,
+				" bytes, but there are only %" PRIu64,
 				name, c->header_size, c->dev->size),
 			COFFER_FINDING_SIZE);
 	if (c->report->counts < 0)
