@@ -229,7 +229,8 @@ SAYS(STATE_CONVERSION, STATE, OK, "a conversion is in progress; 'coffer encrypt'
 SAYS(STATE_UNDOING, STATE, OK,
 	"an interrupted abort is finished first; after 'coffer abort', plan again", NULL)
 SAYS(NEW_HEADER, NEW_HEADER, OK,
-	"a trial header with these options was built in memory, and a conversion with it can be resumed", NULL)
+	"a trial header with these options was built in memory, and a conversion with it can be "
+	"resumed", NULL)
 SAYS(USED_ONLY, USED_ONLY, OK, "{used} of {data_size} are used", NULL)
 SAYS(USED_ONLY_ESTIMATE, USED_ONLY, NOTE,
 	"the run asks the kernel which blocks are free; the {filesystem} superblock counts "
