@@ -3,7 +3,7 @@
  *
  *	cc -o encrypt encrypt.c $(pkg-config --cflags --libs libcoffer)
  *	./encrypt /dev/vda2 /run/key		# run it again after a power cut
- *	./encrypt -r /dev/vda2 /run/key		# resume an interrupted run, never start one
+ *	./encrypt -r /dev/vda2 /run/key		# resume an interrupted run, never start a new one
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -78,7 +78,7 @@ enum coffer_restore_allow {
 struct coffer_header_restore_result {
 	struct coffer_backup_info info;
 	struct coffer_findings checks; /* a BAD one is a reason to refuse */
-	bool header_whole;	       /* the disk had a usable header */
+	bool header_usable;	       /* the disk had a usable header */
 	bool same;		       /* it was that of the backup: nothing to do */
 	bool changed;		       /* this call has written to the device */
 	uint64_t seqid;		       /* sequence number of the header that was written */

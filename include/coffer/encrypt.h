@@ -22,7 +22,7 @@ extern "C" {
 
 enum coffer_phase {
 	COFFER_PHASE_PREPARE,  /* examine the disk; nothing is written */
-	COFFER_PHASE_DERIVE,   /* derive the key: takes seconds on purpose */
+	COFFER_PHASE_DERIVE,   /* derive the key: takes a few seconds, on purpose */
 	COFFER_PHASE_PLACE,    /* save the first bytes, write the header over them */
 	COFFER_PHASE_CONVERT,  /* move and encrypt the data, step by step */
 	COFFER_PHASE_FINALIZE, /* wipe the moved-segment copy, write the final header */
@@ -102,7 +102,7 @@ struct coffer_encrypt_options {
 	const char *cipher;	 /* [aes-xts-plain64], the only one */
 	uint32_t key_size;	 /* of the volume key, in bits: 256 or 512 [512] */
 	uint32_t sector_size;	 /* 512 or 4096 [4096 if device, data and filesystem allow it] */
-	const char *hash;	 /* of key derivation and digests [sha256] */
+	const char *hash;	 /* for keyslots and digests [sha256] */
 	const char *pbkdf;	 /* argon2id, argon2i or pbkdf2 [argon2id] */
 	uint32_t pbkdf_memory;	 /* of argon2, in KiB [libcryptsetup's choice] */
 	uint32_t pbkdf_parallel; /* threads of argon2 [libcryptsetup's choice] */
@@ -122,7 +122,7 @@ struct coffer_encrypt_options {
 					   * to two minutes for cryptsetup's lock */
 	bool verify;	  /* read each step back and compare it before committing it */
 	bool dry_run;	  /* check everything, ask for no passphrase, write nothing */
-	bool resume_only; /* resume an interrupted run; never start one */
+	bool resume_only; /* resume an interrupted run; never start a new one */
 	struct coffer_encrypt_callbacks callbacks;
 };
 
@@ -144,7 +144,7 @@ struct coffer_encrypt_result {
 	uint64_t scrubbed;  /* bytes overwritten by this call where used ones had been moved away */
 	uint64_t filled;    /* free bytes overwritten by this call (COFFER_FREE_FILL) */
 	uint64_t discarded; /* free bytes discarded by this call (COFFER_FREE_DISCARD) */
-	enum coffer_free_space free_space; /* how unused blocks were handled in all of the volume:
+	enum coffer_free_space free_space; /* how unused blocks were handled in the entire volume:
 					    * the weakest of all calls; DEFAULT: none was skipped */
 	bool used_only;			   /* this call followed a used map */
 	char all_because[256];		   /* why everything counts as used, if not asked for */
@@ -171,15 +171,15 @@ struct coffer_encrypt_result {
 COFFER_API int coffer_encrypt(const struct coffer_encrypt_options *o,
 	struct coffer_encrypt_result *ret, struct coffer_err *e);
 
-/* The same with resume_only: resume an interrupted run, never start one. An interrupted abort is
- * finished, too. Outcome NO with -ENOENT: there is nothing to resume; ret->aborted is true if this
- * call has finished an abort. */
+/* The same with resume_only: resume an interrupted run, never start a new one. An interrupted abort
+ * is finished, too. Outcome NO with -ENOENT: there is nothing to resume; ret->aborted is true if
+ * this call has finished an abort. */
 COFFER_API int coffer_resume(const struct coffer_encrypt_options *o,
 	struct coffer_encrypt_result *ret, struct coffer_err *e);
 
 /* Undo the conversion as long as no step is committed: restore every byte that the plain filesystem
- * uses. Free space may hold other bytes than before, those of an interrupted first step. Of @o only
- * device, dry_run and the callbacks progress and stop apply. @ret as in coffer_encrypt.
+ * uses. Free space may hold different bytes than before, those of an interrupted first step. Of @o
+ * only device, dry_run and the callbacks progress and stop apply. @ret as in coffer_encrypt.
  * Returns 0, or a negative errno. Outcome NO with -EALREADY: there is no conversion; REFUSED with
  * -EINVAL: a step is committed; NEEDS_REPAIR with -EUCLEAN: the moved-segment copy that cryptsetup
  * made is incomplete, and nothing was changed; or the undo is done, and the filesystem's checker

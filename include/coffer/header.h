@@ -25,8 +25,8 @@ struct coffer_header_check_options {
 struct coffer_header_copy {
 	uint64_t offset; /* where it is, or was expected */
 	bool found;	 /* it has a LUKS magic */
-	bool whole;	 /* intact: checksum and format are right */
-	bool usable;	 /* whole, and libcryptsetup accepts the metadata */
+	bool intact;	 /* checksum and format are right */
+	bool usable;	 /* intact, and libcryptsetup accepts the metadata */
 	/* The rest is 0 or "" if the sizes in the copy are impossible. */
 	uint64_t size;	   /* with the JSON area */
 	uint64_t sequence; /* sequence number: the higher one counts */
@@ -34,7 +34,7 @@ struct coffer_header_copy {
 	char uuid[41];
 	char label[49];
 	char subsystem[49];
-	uint64_t text_size; /* of the metadata; 0: the copy is not whole */
+	uint64_t text_size; /* of the metadata; 0: the copy is not intact */
 };
 
 struct coffer_header_report {

@@ -43,11 +43,12 @@ SAYS(METADATA_REENCRYPTION_DIGEST, REENCRYPTION, BAD,
 SAYS(METADATA_REENCRYPTION_BACKUP, REENCRYPTION, BAD,
 	"{object}: belongs to a reencryption, but none is in progress", NULL)
 SAYS(COPY_OTHER_VOLUME, HEADER_PRIMARY, BAD,
-	"{copy} header copy: intact, sequence number {sequence}, but of another volume than the "
+	"{copy} header copy: intact, sequence number {sequence}, but of a different volume than the "
 	"other one",
-	"[if {uuid} is the right volume: rewrite both copies: {remedy}]")
+	"[if {uuid} is the right volume, rewrite both copies: {remedy}]")
 SAYS(COPY_TWO_VOLUMES, HEADER_PRIMARY, BAD,
-	"{copy} header copy: intact, but of another volume than the other one, and no newer",
+	"{copy} header copy: intact, but of a different volume than the other one, with the same "
+	"sequence number",
 	"copy the disk before another program opens it")
 SAYS(COPY_OLD, HEADER_PRIMARY, BAD,
 	"{copy} header copy: out of date, sequence number {sequence}, the other one has {newest}",
@@ -59,7 +60,7 @@ SAYS(COPY_BAD, HEADER_PRIMARY, BAD, "{copy} header copy: {reason}", "[run {remed
 SAYS(COPY_MISSING, HEADER_PRIMARY, BAD, "{copy} header copy: missing", "[run {remedy}]")
 SAYS(COPY_REPLACED, HEADER_PRIMARY, BAD,
 	"{copy} header copy: missing, and other content is in its place",
-	"[run {remedy}; the disk may now be used for something else]")
+	"[unless the disk is now used for something else, run {remedy}]")
 SAYS(HEADER_UNLOCKED, LOCKS, NOTE,
 	"read without cryptsetup's locks, to which this user has no access", NULL)
 SAYS(CHECK_SIZE, SIZE, OK, "header and keyslots take {needed} of {size} bytes", NULL)
@@ -103,13 +104,13 @@ REFUSES(RESTORE_BESIDE, CONTENT, EPERM,
 	"how to erase it")
 REFUSES(RESTORE_INSTEAD, CONTENT, EPERM,
 	"{content} in place of the first header copy: the backup may not belong here",
-	"{remedy} lists what is on the disk, which may be the wrong one; if all of that is "
+	"{remedy} lists what is on the disk, which may be the wrong one; if all of it is "
 	"worthless, erase its signatures first ('wipefs --all')")
 REFUSES(RESTORE_UNFINISHED, CONTENT, EPERM,
 	"{content} in place of the first header copy: the backup may not belong here",
 	"run {remedy}")
 FORBIDS(RESTORE_CONVERSION_UNKNOWN, CONVERSION,
-	"the backup was made during a conversion: if a step was committed since, restoring it "
+	"the backup was made during a conversion: if a step has been committed since, restoring it "
 	"destroys data")
 SAYS(RESTORE_CONVERSION_SAME, CONVERSION, NOTE,
 	"a conversion is in progress, at the same point as in the backup", NULL)
@@ -148,7 +149,7 @@ FORBIDS(RESTORE_KEY_OTHER, VOLUME_KEY,
 	"the backup has another volume key: data encrypted with the present one would be lost")
 FORBIDS(RESTORE_KEYSLOTS_LATER, KEYSLOTS,
 	"the torn header on the disk has sequence number {disk}, the backup {backup}: a key that "
-	"was removed since would open the volume again")
+	"has been removed since would open the volume again")
 SAYS(RESTORE_KEYSLOTS_UNKNOWN, KEYSLOTS, UNCHECKED,
 	"the disk has no usable header: keyslots cannot be compared", NULL)
 SAYS(RESTORE_KEYSLOTS_SAME, KEYSLOTS, OK, "backup and disk have the same keyslots", NULL)
@@ -188,8 +189,8 @@ DAMAGED(REPAIR_SECOND_COPY, HEADER_PRIMARY,
 	"copy the disk first; if the second copy belongs to this disk, rewrite the first one from "
 	"it: {remedy}")
 DAMAGED(REPAIR_NO_HEADER, HEADER_COPIES,
-	"LUKS2 magic found, but neither header copy is intact",
-	"copy the disk first; restore a backup of the header: {remedy}; or, if the disk never held a "
+	"LUKS2 magic found, but neither header copy is usable",
+	"copy the disk first; then restore a backup of the header: {remedy}; or, if the disk never held a "
 	"LUKS2 volume, erase the magic ('wipefs')")
 SAYS(REPAIR_SEGMENT_TORN, MOVED_SEGMENT_TORN, BAD,
 	"{sectors} sectors of the first {bytes} bytes were overwritten with a LUKS2 header "

@@ -44,13 +44,13 @@ SAYS(KEYSLOT_OTHER_KEY, KEYSLOT, BAD,
 SAYS(KEYSLOT_OVERWRITTEN, KEYSLOT, BAD,
 	"keyslot {keyslot} is overwritten: {sectors} sectors, the first at byte {offset}, are not "
 	"key material",
-	"if another keyslot opens: {remedy}; otherwise restore a backup of the header ('coffer "
+	"if another keyslot opens, run {remedy}; otherwise restore a backup of the header ('coffer "
 	"header restore')")
 SAYS(KEYSLOTS_CLOSED, KEYSLOT, BAD, "no keyslot[ {tried}] opens with the given key", NULL)
 SAYS(PBKDF_WEAK, PBKDF, NOTE,
 	"keyslot {keyslot} uses pbkdf2 with only {iterations} iterations: a memorable passphrase "
 	"can be guessed",
-	"[unless its key is random: {remedy}]")
+	"[unless the passphrase is a random key, run {remedy}]")
 SAYS(KEYSLOT_SPACE, KEYSLOT_ROOM, NOTE,
 	"no space for another keyslot: to change a key, remove one first", NULL)
 SAYS(KEY_MEMORY, KEY_MEMORY, OK,
@@ -65,7 +65,7 @@ SAYS(KEY_MEMORY_NONE, KEY_MEMORY, BAD,
 	"luksConvertKey --pbkdf-memory')")
 SAYS(TOKEN_OPENS, TOKEN, OK, "token {token} opens keyslot {keyslot}", NULL)
 SAYS(TOKEN_UNBOUND, TOKEN, NOTE, "token {token} belongs to no keyslot", NULL)
-SAYS(TOKEN_NOT_ASKED, TOKEN, UNCHECKED, "token {token} was not tried (--tokens)", NULL)
+SAYS(TOKEN_NOT_ASKED, TOKEN, UNCHECKED, "token {token} was not tried (use --tokens)", NULL)
 SAYS(TOKEN_NO_HANDLER, TOKEN, UNCHECKED, "token {token}: no handler on this machine", NULL)
 SAYS(TOKEN_PIN, TOKEN, UNCHECKED, "token {token} needs a PIN", NULL)
 SAYS(TOKEN_UNTRIED, TOKEN, UNCHECKED, "token {token} could not be tried: {reason}", NULL)
@@ -134,7 +134,7 @@ SAYS(SEGMENT_COPY_UNKNOWN, MOVED_SEGMENT_COPY, NOTE,
 	"compare it with the volume", NULL)
 SAYS(SEGMENT_COPY_LEFT, MOVED_SEGMENT_COPY, BAD,
 	"the plain copy of the first {size} bytes is still at byte {offset}",
-	"overwrite it as docs/recovery.md describes, under \"Moved-segment copy not wiped\"")
+	"overwrite it: see 'Moved-segment copy not wiped' in docs/recovery.md")
 SAYS(LOCK_DIRECTORY, LOCK_DIRECTORY, OK, "/run/cryptsetup is accessible to root only", NULL)
 SAYS(LOCK_DIRECTORY_NO_RUN, LOCK_DIRECTORY, BAD,
 	"/run does not exist: no lock can be taken",
@@ -176,7 +176,7 @@ SAYS(LOCKS_NONE, LOCKS, OK, "no locks are held[ by {visible} processes]", NULL)
 SAYS(LOCK_HELD, LOCK, NOTE,
 	"{holder} holds the lock of {object}[, with {others} other processes][; {waiters} "
 	"waiting: {waiter}]",
-	"[if {waiter} waits longer than seconds, find out what its holder is doing]")
+	"[if {waiter} waits longer than a few seconds, find out what the holder is doing]")
 SAYS(LOCK_STOPPED, LOCK, BAD,
 	"{holder} holds the lock of {object} and is stopped[; {others} other holders][; {waiters} "
 	"waiting: {waiter}]",
@@ -229,7 +229,8 @@ SAYS(STATE_CONVERSION, STATE, OK, "a conversion is in progress; 'coffer encrypt'
 SAYS(STATE_UNDOING, STATE, OK,
 	"an interrupted abort is finished first; after 'coffer abort', plan again", NULL)
 SAYS(NEW_HEADER, NEW_HEADER, OK,
-	"a trial header with these options was built in memory, and can be resumed", NULL)
+	"a trial header with these options was built in memory, and a conversion with it can be "
+	"resumed", NULL)
 SAYS(USED_ONLY, USED_ONLY, OK, "{used} of {data_size} are used", NULL)
 SAYS(USED_ONLY_ESTIMATE, USED_ONLY, NOTE,
 	"the run asks the kernel which blocks are free; the {filesystem} superblock counts "

@@ -16,7 +16,7 @@ SAYS(EXCLUSIVE_NOT_ALL, EXCLUSIVE, NOTE,
 	"no holders found (not all processes are visible[ without {missing}])", NULL)
 SAYS(EXCLUSIVE_WRITER, EXCLUSIVE, NOTE,
 	"process {pid} ({program}) has it open for writing",
-	"it must not write during the run")
+	"make sure that it does not write during the run")
 REFUSES(EXCLUSIVE_CONVERTING, EXCLUSIVE, EBUSY,
 	"process {pid} ({program}) is converting it",
 	"wait until it ends")
@@ -35,8 +35,8 @@ DAMAGED(CONTENT_FIRST_COPY_LOST, CONTENT,
 	"the first LUKS2 header copy is lost, the second one is intact",
 	"run {remedy}")
 DAMAGED(CONTENT_NO_HEADER, CONTENT,
-	"LUKS2 magic found, but neither header copy is intact",
-	"copy the disk first; restore a backup of the header ('coffer header restore'), or, if the "
+	"LUKS2 magic found, but neither header copy is usable",
+	"copy the disk first; then restore a backup of the header ('coffer header restore'), or, if the "
 	"disk never held a LUKS2 volume, erase the magic ('wipefs')")
 REFUSES(CONTENT_SUSPENDED, CONTENT, EBUSY,
 	"holds a hibernated system",

@@ -19,7 +19,7 @@ int coffer_json_parse(const char *text, size_t n, struct json_object **ret)
 {
 	struct json_tokener *tok;
 	struct json_object *o;
-	bool whole, no_memory;
+	bool complete, no_memory;
 
 	if (n == 0 || n > INT_MAX)
 		return -EBADMSG;
@@ -31,10 +31,10 @@ int coffer_json_parse(const char *text, size_t n, struct json_object **ret)
 	o = json_tokener_parse_ex(tok, text, (int)n);
 	/* json-c has no error of its own for this. */
 	no_memory = errno == ENOMEM;
-	whole = json_tokener_get_error(tok) == json_tokener_success &&
-		json_tokener_get_parse_end(tok) == n;
+	complete = json_tokener_get_error(tok) == json_tokener_success &&
+		   json_tokener_get_parse_end(tok) == n;
 	json_tokener_free(tok);
-	if (no_memory || !whole || !json_object_is_type(o, json_type_object)) {
+	if (no_memory || !complete || !json_object_is_type(o, json_type_object)) {
 		json_object_put(o);
 		return no_memory ? -ENOMEM : -EBADMSG;
 	}

@@ -18,7 +18,7 @@ static const struct coffer_option rows[] = {
 		COFFER_FLAG(struct options, encrypt.serialize_memory_hard_pbkdf),
 		"one key derivation at a time on this machine"},
 	{"resume-only", 0, NULL, COFFER_FLAG(struct options, encrypt.resume_only),
-		"resume an interrupted run; never start one"},
+		"resume an interrupted run; never start a new one"},
 	{0},
 };
 

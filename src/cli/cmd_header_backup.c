@@ -13,7 +13,7 @@ struct options {
 
 static const struct coffer_option rows[] = {
 	{"header-backup-file", 0, "FILE", COFFER_STRING(struct options, file),
-		"write the backup to FILE, which must not exist", .required = true,
+		"write the backup to a new FILE (required)", .required = true,
 		.expect = coffer_expect_file},
 	{0},
 };
@@ -53,9 +53,9 @@ static int run_backup(void *options)
 		coffer_show_field(stderr, "volume", "LUKS2 %s", r->info.uuid);
 		coffer_show_field(stderr, "size", "%s", coffer_size_format(r->info.image_size).s);
 		coffer_show_field(stderr, "note",
-			"store it away from this disk, as safe as the passphrases: with it, each "
-			"of "
-			"today's passphrases opens the volume, even after it is removed");
+			"store it away from this disk, as safely as the passphrases: with this "
+			"backup, each of today's passphrases opens the volume, even one that is "
+			"removed later");
 	}
 	coffer_show_findings(stderr, &r->notes, false);
 	return code;

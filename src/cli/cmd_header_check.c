@@ -16,7 +16,7 @@ static struct json_object *copy_json(const struct coffer_header_copy *c)
 
 	COFFER_PUT(o, "offset", c->offset);
 	COFFER_PUT(o, "found", c->found);
-	COFFER_PUT(o, "whole", c->whole);
+	COFFER_PUT(o, "intact", c->intact);
 	COFFER_PUT(o, "usable", c->usable);
 	if (!c->size)
 		return o;

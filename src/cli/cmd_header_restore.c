@@ -20,7 +20,8 @@ static const char *const allow_words[] = {"uuid", "geometry", "keyslots", "volum
 
 static const struct coffer_option rows[] = {
 	{"header-backup-file", 0, "FILE", COFFER_STRING(struct options, file),
-		"read the header from FILE", .required = true, .expect = coffer_expect_file},
+		"read the header from FILE (required)", .required = true,
+		.expect = coffer_expect_file},
 	{"allow", 0, "LIST", COFFER_LIST(struct options, allow),
 		"override: uuid, geometry, keyslots, volume-key", .words = allow_words},
 	{0},
@@ -75,7 +76,7 @@ static int end_json(const struct options *o, int code, const struct coffer_heade
 	if (r) {
 		COFFER_PUT(j, "backup", coffer_json_backup(&r->info));
 		COFFER_PUT(j, "checks", coffer_json_findings(&r->checks));
-		COFFER_PUT(j, "header_whole", r->header_whole);
+		COFFER_PUT(j, "header_usable", r->header_usable);
 		COFFER_PUT(j, "same", r->same);
 		COFFER_PUT(j, "changed", r->changed);
 		if (r->changed && code == COFFER_DONE)
@@ -101,7 +102,7 @@ static int end_text(struct options *o, int code, const struct coffer_header_rest
 		show(stdout, o, r);
 	(void)fflush(stdout); /* the checks come first, also in "2>&1 | less" */
 	coffer_show_line(stderr, "%s: %s", o->call.device,
-		r->same		  ? "the disk has this header already; nothing to do"
+		r->same		  ? "the disk already has this header; nothing to do"
 		: o->call.dry_run ? "nothing was written (--dry-run)"
 				  : "header restored");
 	/* With --yes the checks were not shown. */

@@ -61,7 +61,7 @@ static void show_title(const struct coffer_plan *p)
 	const struct coffer_status *s = p->status;
 
 	if (!p->possible && s->stage == COFFER_STAGE_ENCRYPTED)
-		coffer_show_line(stdout, "%s: encrypted already", s->device);
+		coffer_show_line(stdout, "%s: already encrypted", s->device);
 	else if (!p->possible)
 		coffer_show_line(stdout, "%s: cannot be encrypted yet (%zu problem%s)", s->device,
 			problems, problems == 1 ? "" : "s");

@@ -125,7 +125,7 @@ static void progress(void *userdata, const struct coffer_progress *p)
 	if (r->call->json)
 		progress_json(r, p);
 	else if (!r->call->quiet && r->terminal && p->phase == COFFER_PHASE_DERIVE)
-		redraw(r, "deriving the key, which takes seconds ...");
+		redraw(r, "deriving the key, which takes a few seconds ...");
 	else if (!r->call->quiet && converts)
 		progress_text(r, p);
 }
@@ -237,9 +237,9 @@ void coffer_report_unused(FILE *f, enum coffer_free_space free_space, const char
 {
 	static const char *const texts[] = {
 		[COFFER_FREE_KEEP] = "kept; deleted files may still be readable "
-				     "(--free-space=fill)",
+				     "(see --free-space)",
 		[COFFER_FREE_DISCARD] = "discarded; the device may keep deleted files readable "
-					"(--free-space=fill)",
+					"(see --free-space)",
 		[COFFER_FREE_FILL] = "overwritten with ciphertext",
 	};
 

@@ -34,10 +34,11 @@ static int too_late(const struct coffer_disk *disk, struct coffer_err *e)
 		r = coffer_progress_read(disk, &done, &total, e);
 		if (r < 0)
 			return r;
-		r = coffer_err_refuse(e, EINVAL, "%s: too late to abort, %s of %s are converted",
-			name, coffer_size_format(done).s, coffer_size_format(total).s);
-		(void)coffer_err_advise(
-			e, r, "finish it with %s", coffer_command("coffer encrypt", name).s);
+		r = coffer_err_refuse(e, EINVAL,
+			"%s: too late to abort, because %s of %s are converted", name,
+			coffer_size_format(done).s, coffer_size_format(total).s);
+		(void)coffer_err_advise(e, r, "finish the conversion with %s",
+			coffer_command("coffer encrypt", name).s);
 		return coffer_err_id(e, r, COFFER_FINDING_COMMITTED);
 	default:
 		return coffer_disk_refuse(disk, e);

@@ -31,7 +31,7 @@ static bool record_counts(const struct coffer_facts *f, enum coffer_placement_ki
 }
 
 /* The transition block of an undo is written after its record is durable, and before the second
- * header copy is masked. With that copy whole and no record the medium has lost the record. */
+ * header copy is masked. With that copy usable and no record the medium has lost the record. */
 static bool is_undo_without_record(const struct coffer_facts *f)
 {
 	const struct coffer_conversion *c = &f->conversion;
@@ -52,7 +52,7 @@ static enum coffer_operation decide_converting(
 		return COFFER_OP_FINALIZE;
 	if (c->pointer < c->geometry.length || c->hot)
 		return COFFER_OP_CONVERT;
-	/* While the header is whole the volume may have been opened and written to: then the undo
+	/* While the header is usable the volume may have been opened and written to: then the undo
 	 * begins again with what is there now. To resume the conversion would be as safe: nothing
 	 * of [0,S) counts, all of it is at D-S. */
 	if (record_counts(f, COFFER_RECORD_UNDO))
@@ -68,7 +68,7 @@ static enum coffer_operation decide_converting(
 						     : COFFER_OP_CONVERT;
 }
 
-/* No header copy is whole, and block 0 says that a placement or an undo is under way. */
+/* No header copy is usable, and block 0 says that a placement or an undo is under way. */
 static enum coffer_operation decide_transition(
 	const struct coffer_facts *f, char *why, size_t why_size)
 {
@@ -108,7 +108,7 @@ static enum coffer_operation decide_transition(
 	return COFFER_OP_REDO_PLACEMENT;
 }
 
-/* No header copy is whole. */
+/* No header copy is usable. */
 static enum coffer_operation decide_no_header(
 	const struct coffer_facts *f, char *why, size_t why_size)
 {
@@ -122,7 +122,7 @@ static enum coffer_operation decide_no_header(
 		return DAMAGED("libcryptsetup refuses its LUKS2 header; 'coffer header check' has "
 			       "the reason");
 	if (copy[0].magic || copy[1].magic)
-		return DAMAGED("there is a LUKS2 header, but neither copy is intact");
+		return DAMAGED("there is a LUKS2 header, but neither copy is usable");
 	return COFFER_OP_START;
 }
 
@@ -176,7 +176,7 @@ bool coffer_can_abort(enum coffer_operation a, const struct coffer_facts *f)
 		 * only if the filesystem cannot have been used since it was saved. */
 		return (is_undo_without_record(f) && !f->header.two_volumes) ||
 		       (f->header.newest < 0 && f->transition_error == 0 && f->segment_intact &&
-			       f->masks_whole && f->transition.kind == COFFER_RECORD_PLACE &&
+			       f->masks_complete && f->transition.kind == COFFER_RECORD_PLACE &&
 			       f->has_record[COFFER_RECORD_PLACE] &&
 			       f->device_size >= f->transition.geometry.device);
 	default:

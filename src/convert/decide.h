@@ -19,7 +19,7 @@ struct coffer_facts {
 	struct coffer_copies header;
 	bool block_0_is_ours;	       /* a LUKS magic, or a transition block of the header found */
 	bool block_0_is_empty;	       /* zeros */
-	bool other_converting;	       /* the other copy is whole and describes a conversion */
+	bool other_converting;	       /* the other copy is usable and describes a conversion */
 	enum coffer_luks2_kind kind;   /* of the newest copy */
 	int kind_error;		       /* its metadata contradicts itself: -errno */
 	struct coffer_err kind_reason; /* why kind is OTHER, or what contradicts */
@@ -32,7 +32,7 @@ struct coffer_facts {
 	struct coffer_record record[COFFER_RECORD_UNDO + 1];
 	bool segment_intact; /* the moved-segment copy has the hash in the deciding record */
 	bool image_intact;   /* likewise the image */
-	bool masks_whole;    /* block 0 and masked blocks are such that nothing can mount it */
+	bool masks_complete; /* block 0 and masked blocks are such that nothing can mount it */
 	struct coffer_placed body;
 };
 

@@ -142,7 +142,7 @@ static int check_masked(
 	struct coffer_disk *disk, const struct coffer_record *rec, struct coffer_err *e)
 {
 	_cleanup_free_ uint8_t *block = coffer_dev_buffer(2 * COFFER_BLOCK);
-	bool whole;
+	bool complete;
 	int r;
 
 	if (!block || coffer_transition_encode(rec, block + COFFER_BLOCK) < 0)
@@ -150,14 +150,14 @@ static int check_masked(
 	r = coffer_dev_read(disk->dev, block, COFFER_BLOCK, 0, e);
 	if (r < 0)
 		return r;
-	whole = memcmp(block, block + COFFER_BLOCK, COFFER_BLOCK) == 0;
+	complete = memcmp(block, block + COFFER_BLOCK, COFFER_BLOCK) == 0;
 	for (uint32_t i = 0; i < rec->n_masked; i++) {
 		r = coffer_dev_read(disk->dev, block, COFFER_BLOCK, rec->masked[i], e);
 		if (r < 0)
 			return r;
-		whole = whole && bytes_are_zero(block, COFFER_BLOCK);
+		complete = complete && bytes_are_zero(block, COFFER_BLOCK);
 	}
-	disk->facts.masks_whole = whole;
+	disk->facts.masks_complete = complete;
 	return 0;
 }
 
@@ -224,7 +224,7 @@ static int examine_transition(struct coffer_disk *disk, struct coffer_err *e)
 	return compare_segment(disk, rec, e);
 }
 
-/* Records count beside a whole header as long as nothing was committed; the gap is the
+/* Records count beside a usable header as long as nothing was committed; the gap is the
  * conversion's afterwards, and what looks like a record there is ciphertext. */
 static int examine_records(struct coffer_disk *disk, struct coffer_err *e)
 {
@@ -373,7 +373,7 @@ int coffer_disk_refuse(const struct coffer_disk *disk, struct coffer_err *e)
 int coffer_disk_refuse_encrypted(const struct coffer_dev *d, struct coffer_err *e)
 {
 	const int r = coffer_err_refuse(
-		e, EEXIST, "%s: already a LUKS volume, nothing to encrypt", d->name);
+		e, EEXIST, "%s is already a LUKS volume: nothing to encrypt", d->name);
 
 	(void)coffer_err_advise(e, r, "see %s", coffer_command("coffer status", d->name).s);
 	return coffer_err_id(e, r, COFFER_FINDING_CONTENT);

@@ -12,21 +12,21 @@
 struct coffer_disk {
 	struct coffer_dev *dev; /* borrowed */
 	struct coffer_facts facts;
-	struct coffer_header *header; /* NULL: no copy is whole */
+	struct coffer_header *header; /* NULL: no copy is usable */
 	uint8_t *image;		      /* bytes of the PLACE record's image, if it was needed */
 	enum coffer_operation operation;
 	char why[512]; /* for DAMAGED */
 	bool unlocked; /* read without the metadata lock, which this user has no access to */
 };
 
-/* Does a whole header describe a conversion that coffer can resume? */
+/* Does a usable header describe a conversion that coffer can resume? */
 static inline bool coffer_disk_is_converting(const struct coffer_disk *disk)
 {
 	return disk->header && disk->facts.kind_error == 0 &&
 	       disk->facts.kind == COFFER_LUKS2_CONVERTING;
 }
 
-/* Read both header copies and the conversion that they describe. *ret is NULL when none is whole.
+/* Read both header copies and the conversion that they describe. *ret is NULL when none is usable.
  * -errno of reads only. */
 int coffer_facts_read_header(struct coffer_dev *d, struct coffer_facts *f,
 	struct coffer_header **ret, struct coffer_err *e);
@@ -42,7 +42,7 @@ int coffer_dev_hash(struct coffer_dev *d, uint64_t off, uint64_t n, uint8_t ret[
 /* Is it @want? */
 int coffer_dev_check_hash(struct coffer_dev *d, uint64_t off, uint64_t n,
 	const uint8_t want[COFFER_SHA256_SIZE], bool *ret, struct coffer_err *e);
-/* The record in the block at byte @off. No whole one: *ret_found is false. */
+/* The record in the block at byte @off. No valid one: *ret_found is false. */
 int coffer_record_read(struct coffer_dev *d, uint64_t off, struct coffer_record *ret,
 	bool *ret_found, struct coffer_err *e);
 /* [at, at + n) of the first S bytes, and the same of the moved-segment copy. */

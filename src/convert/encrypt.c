@@ -129,11 +129,11 @@ static int nothing_to_resume(const struct coffer_session *s, struct coffer_err *
 	else if (op == COFFER_OP_FINISH_UNDO)
 		why = "an abort is not finished: this would finish it";
 	else if (op == COFFER_OP_ENCRYPTED)
-		why = "encrypted already";
+		why = "already encrypted";
 	(void)coffer_err_set(e, ENOENT, "%s: %s; nothing to resume", name, why);
 	if (op == COFFER_OP_START && !s->result->aborted)
 		(void)coffer_err_advise(
-			e, 0, "start one with %s", coffer_command("coffer encrypt", name).s);
+			e, 0, "start a run with %s", coffer_command("coffer encrypt", name).s);
 	coffer_err_outcome(e, COFFER_NO);
 	return coffer_err_id(e, -ENOENT, COFFER_FINDING_NO_CONVERSION);
 }

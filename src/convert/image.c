@@ -66,7 +66,7 @@ static int add_keyslots(struct coffer_record *rec, struct json_object *json)
 	return 0;
 }
 
-/* The first header copy in memfd @fd, judged whole, and its metadata. */
+/* The first header copy in memfd @fd, judged intact, and its metadata. */
 static int read_first_copy(int fd, uint64_t shift, struct coffer_luks2_bin *ret_bin,
 	struct json_object **ret, struct coffer_err *e)
 {

@@ -13,12 +13,12 @@ int coffer_image_check(int fd, const struct coffer_geometry *g, const struct cof
 
 /* Fill @rec's extents, image_size, image_hash, uuid, seqid and copy_size from the header in memfd
  * @fd, and read the extents: both header copies, the keyslots in use, and the used map. All else
- * becomes zero on the disk. The caller frees *ret. -EBADMSG: no whole header; -E2BIG: it does not
+ * becomes zero on the disk. The caller frees *ret. -EBADMSG: no intact header; -E2BIG: it does not
  * fit the gap. */
 int coffer_image_load(int fd, struct coffer_record *rec, uint8_t **ret, struct coffer_err *e);
 
-/* Did coffer place the header @h that is on the disk? Then its moved-segment copy is whole. coffer
- * writes zeros wherever no keyslot and no used map is, libcryptsetup random bytes. */
+/* Did coffer place the header @h that is on the disk? Then its moved-segment copy is complete.
+ * coffer writes zeros wherever no keyslot and no used map is, libcryptsetup random bytes. */
 int coffer_image_is_placed(struct coffer_dev *d, const struct coffer_header *h,
 	const struct coffer_geometry *g, bool *ret, struct coffer_err *e);
 

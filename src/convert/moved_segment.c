@@ -183,7 +183,7 @@ static const char *reason_against(const struct coffer_moved_segment *v)
 		return "some of the first bytes are neither a header's nor the copy's";
 	if (mirror_disagrees(v))
 		return "the backup superblock belongs to another filesystem";
-	return v->unconverted ? NULL : "the data may be encrypted already";
+	return v->unconverted ? NULL : "the data may already be encrypted";
 }
 
 bool coffer_moved_segment_is_torn(const struct coffer_moved_segment *v, char *why, size_t why_size)

@@ -33,7 +33,7 @@ struct coffer_moved_segment {
 	uint64_t copy_size;	/* of that header's copies, from the traces; or the smallest */
 	bool saved;		/* a record of coffer proves that [0,S) is complete */
 	bool used_map;		/* one of the differing sectors begins a used map */
-	/* The header is whole, and no step is committed. */
+	/* The header is usable, and no step is committed. */
 	bool own;		 /* coffer placed the header, after it had verified the copy */
 	bool keyslot_torn;	 /* sectors of a keyslot's area are still the filesystem's */
 	bool copy_lost;		 /* no superblock in the copy, but a spare one further on */
@@ -69,7 +69,7 @@ bool coffer_moved_segment_is_torn(const struct coffer_moved_segment *v, char *wh
 bool coffer_moved_segment_is_ambiguous(
 	const struct coffer_moved_segment *v, char *text, size_t text_size);
 
-/* A whole header, no step committed: is the copy certainly missing or incomplete? To resume would
+/* A usable header, no step committed: is the copy certainly missing or incomplete? To resume would
  * encrypt something else, and to undo would overwrite what is left of the moved segment. */
 bool coffer_moved_segment_copy_is_incomplete(
 	const struct coffer_moved_segment *v, char *text, size_t text_size);

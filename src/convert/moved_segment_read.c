@@ -247,7 +247,7 @@ static int weight(const struct coffer_moved_segment *v)
 static int search_copy(struct search *s, struct coffer_err *e)
 {
 	struct coffer_moved_segment best = *s->v;
-	uint64_t n = 0, whole = 0; /* a record proves that so many bytes are complete */
+	uint64_t n = 0, complete = 0; /* a record proves that so many bytes are complete */
 
 	for (uint64_t mib = 1; mib <= MAX_MIB; mib = mib < MAX_STEP_MIB ? mib + 1 : mib * 2) {
 		const uint64_t shift = mib << 20;
@@ -264,12 +264,12 @@ static int search_copy(struct search *s, struct coffer_err *e)
 		if (r < 0)
 			return r;
 		if (s->v->saved)
-			whole = shift;
+			complete = shift;
 		if (s->v->has_copy && (n++ == 0 || weight(s->v) > weight(&best)))
 			best = *s->v;
 	}
 	/* A larger copy may overwrite the record of a smaller one, before its own begins. */
-	best.saved = best.has_copy && whole >= best.geometry.shift;
+	best.saved = best.has_copy && complete >= best.geometry.shift;
 	best.several = n > 1;
 	*s->v = best;
 	return 0;
@@ -328,7 +328,7 @@ static int find_spare(
 	return 0;
 }
 
-/* --- a whole header, and no step committed ---------------------------------------------------- */
+/* --- a usable header, and no step committed --------------------------------------------------- */
 
 static void note_torn_keyslot(
 	struct search *s, const uint8_t *sector, const uint8_t *in_copy, uint64_t at)

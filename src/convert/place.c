@@ -143,7 +143,7 @@ static int place_locked(struct coffer_dev *d, const struct coffer_record *rec, c
 	if (r < 0)
 		return r;
 	/* The keyslots are durable before the first copy that names them; the copies one after the
-	 * other, so that from the first flush on one of them is whole. Block 0 is in the last. */
+	 * other, so that from the first flush on one of them is usable. Block 0 is in the last. */
 	r = write_and_flush(d, rec, image, copy, 2 * copy, e);
 	if (r < 0)
 		return r;
@@ -166,8 +166,9 @@ int coffer_place_redo(struct coffer_dev *d, const struct coffer_record *rec, con
 
 /* Copy the first S bytes to the end of the disk. A SAVE record goes first: it says that coffer
  * makes this copy, and of what. Without it, an interruption here looks like one where cryptsetup
- * had written a part of its header over the moved segment, with the whole copy at the end, and then
- * nothing may be overwritten. It takes the place of an UNDO record, which would be read later. */
+ * had written a part of its header over the moved segment, with the complete copy at the end, and
+ * then nothing may be overwritten. It takes the place of an UNDO record, which would be read later.
+ */
 static int save_segment(struct coffer_dev *d, struct coffer_record *rec, struct coffer_err *e)
 {
 	const uint64_t shift = rec->geometry.shift,
@@ -176,7 +177,7 @@ static int save_segment(struct coffer_dev *d, struct coffer_record *rec, struct 
 	int r;
 
 	/* Like an UNDO record it lies in the first sector alone: where it takes the place of one,
-	 * or of an older SAVE record, there is always a whole one. */
+	 * or of an older SAVE record, there is always a valid one. */
 	saving.kind = COFFER_RECORD_SAVE;
 	saving.image_size = saving.n_extents = 0;
 	memset(saving.image_hash, 0, sizeof(saving.image_hash));
@@ -237,7 +238,7 @@ int coffer_place_finish(struct coffer_disk *disk, struct coffer_err *e)
 	int r;
 
 	r = coffer_lock_header(disk->dev, &lock, e);
-	/* The body was durable before the first copy was written, so a whole copy proves it. */
+	/* The body was durable before the first copy was written, so a usable copy proves it. */
 	if (r == 0)
 		r = coffer_header_rewrite(disk->dev, disk->header, e);
 	if (r == 0)

@@ -16,7 +16,7 @@ enum {
 };
 
 /* The record of an undo, written durably: from here on every run knows that it is under way. While
- * a header is whole the volume may have been opened and written to, and its first S bytes lie in
+ * a header is usable the volume may have been opened and written to, and its first S bytes lie in
  * the moved-segment copy: so what is there now is taken.
  * @stock: the layout, where cryptsetup moved the segment and no header copy counts, or only the
  * second. Then the record has that header's UUID, so that the transition block is known for its
@@ -106,7 +106,7 @@ static int mask_for_undo(
 	int r;
 
 	/* The moved-segment copy and its record are durable: [0,S) is not needed any more. While
-	 * the second header copy is whole, stock would bring the first one back: harmless. */
+	 * the second header copy is usable, stock would bring the first one back: harmless. */
 	r = coffer_write_transition(d, rec, e);
 	if (r < 0)
 		return r;
@@ -117,7 +117,7 @@ static int mask_for_undo(
 }
 
 /* Zero again what of the reserve was used, the record last: as long as a part of the copy is left,
- * it says that the moved segment is whole, and that the copy is not cryptsetup's. Only called by
+ * it says that the moved segment is complete, and that the copy is not cryptsetup's. Only called by
  * the run that wrote the moved segment, with exclusive access: so the filesystem has not grown into
  * the reserve. */
 static int erase_reserve(
@@ -280,13 +280,13 @@ int coffer_place_undo(struct coffer_disk *disk, struct coffer_err *e)
 /* cryptsetup's copy may have holes: it does not flush it before it overwrites the moved segment.
  * Where the copy has one and the bytes are still in their place, they would be lost. Block 0 is
  * left out, for the record needs as much space: if a sector of it is overwritten, it is a header's.
- * So are both header copies where they are whole. */
+ * So are both header copies where they are usable. */
 static int keep_torn_segment(
 	const struct coffer_disk *disk, const struct coffer_geometry *g, struct coffer_err *e)
 {
 	const struct coffer_facts *f = &disk->facts;
-	const bool whole = f->header.copy[0].whole && f->header.copy[1].whole;
-	const uint64_t from = whole ? 2 * f->header.copy_size : COFFER_BLOCK;
+	const bool usable = f->header.copy[0].usable && f->header.copy[1].usable;
+	const uint64_t from = usable ? 2 * f->header.copy_size : COFFER_BLOCK;
 
 	return coffer_dev_copy_verified(
 		disk->dev, from, coffer_gap_offset(g) + from - COFFER_BLOCK, g->shift - from, e);
@@ -331,8 +331,8 @@ int coffer_place_undo_stock(
 static int undo_transition_locked(struct coffer_disk *disk, struct coffer_err *e)
 {
 	const struct coffer_record *rec = &disk->facts.record[COFFER_RECORD_PLACE];
-	const bool whole = disk->facts.transition.sectors == 0xff;
-	const int r = whole ? unmask(disk->dev, rec, e) : undo_block_0(disk->dev, rec, e);
+	const bool complete = disk->facts.transition.sectors == 0xff;
+	const int r = complete ? unmask(disk->dev, rec, e) : undo_block_0(disk->dev, rec, e);
 
 	return r < 0 ? r : erase_records(disk, e);
 }

@@ -30,7 +30,7 @@ static bool same_kind(const char *type, enum coffer_fs_kind kind)
 	return strcmp(type, coffer_fs_name(kind)) == 0;
 }
 
-/* LUKS2 on a disk on which nothing was begun when it was examined: a header that is not whole, or
+/* LUKS2 on a disk on which nothing was begun when it was examined: a header that is not usable, or
  * one that another program has placed since. */
 static int check_luks2(struct coffer_dev *d, struct coffer_findings *l, struct coffer_err *e)
 {

@@ -18,7 +18,7 @@ struct coffer_preflight {
 	const struct coffer_encrypt_options *o; /* may be all zeros but for the device */
 	struct coffer_content content;
 	struct coffer_fs fs;
-	struct coffer_geometry geometry; /* whole once all checks have passed */
+	struct coffer_geometry geometry; /* complete once all checks have passed */
 	struct coffer_luks2_format format;
 	enum coffer_outcome outcome; /* DONE, or the worst refusal's */
 };

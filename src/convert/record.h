@@ -74,7 +74,7 @@ int coffer_transition_encode(const struct coffer_record *r, uint8_t block[COFFER
 int coffer_record_decode(const uint8_t block[COFFER_BLOCK], struct coffer_record *ret);
 
 /* Read all eight sectors of block 0; of kinds under one id the later one counts. @ret gets what is
- * common to record and transition block, and sectors. -ENODATA: none is a whole transition sector;
+ * common to record and transition block, and sectors. -ENODATA: none is a valid transition sector;
  * -EBADMSG: two of them contradict each other; -ENOMEM, -EIO (libcrypto): unknown. */
 int coffer_transition_find(const uint8_t block[COFFER_BLOCK], struct coffer_record *ret);
 

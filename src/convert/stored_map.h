@@ -63,10 +63,10 @@ struct coffer_disk;
 struct coffer_map_on_disk {
 	uint64_t at;		       /* where */
 	bool trace;		       /* something with the map's magic lies there */
-	bool whole;		       /* it can be read; it may be void */
+	bool valid;		       /* it can be read; it may be void */
 	uint64_t size;		       /* its bytes, as far as known; else all up to S */
-	struct coffer_stored_map *map; /* if whole */
-	uint8_t *bytes;		       /* if whole: @size of them */
+	struct coffer_stored_map *map; /* if valid */
+	uint8_t *bytes;		       /* if valid: @size of them */
 };
 
 /* Of an examined disk with a header that is converting (stored_map_read.c). */

@@ -29,7 +29,7 @@ static int read_map(struct coffer_dev *d, struct coffer_map_on_disk *m, struct c
 	if (r < 0)
 		return r;
 	r = coffer_stored_map_decode(m->bytes, m->size, m->map);
-	m->whole = r == 0;
+	m->valid = r == 0;
 	return r == 0 || r == -EBADMSG ? 0 : coffer_err_errno(e, -r, "read the used map");
 }
 
@@ -63,15 +63,15 @@ const char *coffer_map_on_disk_objection(
 	const struct coffer_map_on_disk *m, const struct coffer_disk *disk)
 {
 	if (!m->trace)
-		return "its header has no used map";
-	if (!m->whole)
+		return "the header has no used map";
+	if (!m->valid)
 		return "the used map is damaged";
 	if (strcmp(m->map->uuid, disk->header->uuid) != 0)
-		return "the used map is of another volume";
+		return "the used map belongs to another volume";
 	if (m->map->void_)
 		return "an earlier run has invalidated the used map";
 	if (!coffer_geometry_equal(&m->map->geometry, &disk->facts.conversion.geometry))
-		return "the used map is of another layout";
+		return "the used map has another layout";
 	return NULL;
 }
 

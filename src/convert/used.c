@@ -323,7 +323,7 @@ static enum coffer_free_space passed_with(
 
 	if (!f->trace || c->pointer == c->geometry.length)
 		return COFFER_FREE_DEFAULT;
-	if (!f->whole || f->map->free_space >= COFFER_N_FREE_SPACE)
+	if (!f->valid || f->map->free_space >= COFFER_N_FREE_SPACE)
 		return COFFER_FREE_KEEP;
 	return (enum coffer_free_space)f->map->free_space;
 }
@@ -359,7 +359,7 @@ static int make_void(
 {
 	_cleanup_free_ uint8_t *block = coffer_dev_buffer(COFFER_BLOCK);
 
-	if (!f->trace || (f->whole && f->map->void_))
+	if (!f->trace || (f->valid && f->map->void_))
 		return 0;
 	if (!block || coffer_stored_map_encode_void(
 			      s->disk.header->uuid, passed_with(&s->disk, f), f->size, block) < 0)

@@ -20,7 +20,7 @@ int coffer_used_confirm(struct coffer_session *s, struct coffer_err *e);
 int coffer_used_store(struct coffer_session *s, int fd, struct coffer_err *e);
 
 /* Before a conversion is resumed, with the key: follow the map of the examined disk, if it is
- * whole, of this volume, and the filesystem has not been used since. Else everything counts, and
+ * valid, of this volume, and the filesystem has not been used since. Else everything counts, and
  * the map on the disk is made void, durably. REFUSED as above. */
 int coffer_used_load(struct coffer_session *s, struct coffer_err *e);
 

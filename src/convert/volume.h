@@ -26,7 +26,7 @@ struct coffer_mapping {
 };
 
 /* Of the conversion @c, on a device that has @device bytes now (D or more).
- * Where stock was interrupted inside a step, the step's source is still whole, so the bytes from
+ * Where stock was interrupted inside a step, the step's source is still intact, so the bytes from
  * before it are the right ones. At pointer 0 the volume ends with the device, as a finished one. */
 void coffer_mapping_converting(
 	const struct coffer_conversion *c, uint64_t device, struct coffer_mapping *ret);

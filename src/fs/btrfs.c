@@ -79,8 +79,8 @@ static int check_super(const uint8_t *s, struct coffer_err *e)
 	const uint64_t flags = get_le64(s + 56);
 
 	if (get_le64(s + 96) != 0)
-		return coffer_err_set(
-			e, EUCLEAN, "its log has not been replayed (mount and unmount it first)");
+		return coffer_err_set(e, EUCLEAN,
+			"its log has not been replayed (mount and unmount the filesystem first)");
 	/* errors, seed devices, copies without data, unfinished conversions */
 	if (flags != SUPER_WRITTEN)
 		return coffer_err_set(e, EUCLEAN,

@@ -202,7 +202,7 @@ static int take_dev_extent(struct btrfs *b, const struct item *i)
 	if (i->type != BTRFS_DEV_EXTENT_KEY)
 		return 0;
 	if (i->id != b->fs->device || i->size < sizeof(*disk))
-		return damaged(b, "a device extent is of another device");
+		return damaged(b, "a device extent belongs to another device");
 	length = le64toh(disk->length);
 	/* With two chunks in one place, free bytes of one could be used bytes of the other. */
 	if (i->offset < b->dev_end || i->offset > b->fs->end || length > b->fs->end - i->offset)

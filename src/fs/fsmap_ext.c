@@ -198,7 +198,8 @@ static int check_super(struct ext *x)
 
 	if ((s->s_feature_incompat & EXT3_FEATURE_INCOMPAT_RECOVER) != 0)
 		return coffer_err_set(x->e, EUCLEAN,
-			"its journal has not been replayed (mount and unmount it first)");
+			"its journal has not been replayed (mount and unmount the filesystem "
+			"first)");
 	if ((s->s_state & EXT2_ERROR_FS) != 0)
 		return coffer_err_set(x->e, EUCLEAN, "it has errors");
 	if ((s->s_state & EXT2_VALID_FS) == 0)
@@ -241,7 +242,8 @@ static int check_journal(struct ext *x, uint64_t at)
 		return damaged(x, "its journal has no superblock");
 	if (get_be32(super + 28) != 0)
 		return coffer_err_set(x->e, EUCLEAN,
-			"its journal has not been replayed (mount and unmount it first)");
+			"its journal has not been replayed (mount and unmount the filesystem "
+			"first)");
 	if (get_be32(super + 32) != 0)
 		return coffer_err_set(x->e, EUCLEAN, "its journal was stopped by an error");
 	return 0;

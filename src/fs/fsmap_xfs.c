@@ -147,8 +147,8 @@ int coffer_fsmap_xfs(struct coffer_dev *d, const struct coffer_fs *fs, bool moun
 	if (r == 0)
 		r = coffer_fsmap_ask_kernel(&h, fs->end, &ret->free, e);
 	if (r == -EROFS)
-		return coffer_err_set(
-			e, EUCLEAN, "its log has not been replayed (mount and unmount it first)");
+		return coffer_err_set(e, EUCLEAN,
+			"its log has not been replayed (mount and unmount the filesystem first)");
 	if (r == -EBADMSG) /* xfs finds a wrong checksum */
 		return coffer_err_set(e, EUCLEAN, "the kernel finds it damaged");
 	return r;

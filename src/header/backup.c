@@ -77,7 +77,7 @@ static int refuse_no_header(const struct coffer_disk *disk, struct coffer_err *e
 		(f->header.copy[1].magic && f->block_0_is_ours))
 		return coffer_err_id(e,
 			coffer_err_needs_repair(e, EUCLEAN,
-				"%s: neither header copy is intact; run %s", name,
+				"%s: neither header copy is usable; run %s", name,
 				coffer_command("coffer repair --dry-run", name).s),
 			COFFER_FINDING_HEADER_COPIES);
 	return coffer_err_id(e, coffer_err_no(e, ENODATA, "%s: no LUKS2 header found", name),
@@ -105,7 +105,7 @@ static int check_disk(struct backup *b, struct coffer_err *e)
 	return r;
 }
 
-/* Read the header and its image, with space for the trailer. *ret is NULL if no copy is whole. */
+/* Read the header and its image, with space for the trailer. *ret is NULL if no copy is usable. */
 static int read_once(
 	struct backup *b, struct coffer_header **ret, uint8_t **ret_file, struct coffer_err *e)
 {

@@ -258,7 +258,7 @@ static int read_copies(
 			return failed(e, r);
 		if (i == 0 && (!c[i].magic || c[i].luks1))
 			return coffer_err_set(e, ENODATA, "not a backup of a LUKS2 header");
-		if (!c[i].whole)
+		if (!c[i].intact)
 			return coffer_err_set(e, EBADMSG,
 				"the backup is damaged: its %s header copy is %s",
 				i ? "second" : "first", c[i].magic ? c[i].reason : "missing");

@@ -66,7 +66,7 @@ struct coffer_backup {
 	struct coffer_areas areas;
 };
 
-/* Check a file of @n bytes at @file. Nothing in it is trusted; what is returned is whole and
+/* Check a file of @n bytes at @file. Nothing in it is trusted; what is returned is intact and
  * consistent: both copies, their metadata, and the places of the keyslots.
  * -EBADMSG: it is damaged; -ENODATA: it is not a backup; -EOPNOTSUPP: it needs a newer coffer. */
 int coffer_backup_read(

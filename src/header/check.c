@@ -24,7 +24,7 @@ struct checker {
 	struct coffer_header_copies on_disk;
 	bool is_luks2;
 	bool truncated; /* an accepted copy describes more than there is */
-	int reference;	/* the copy that counts, or else one that is whole; -1: none */
+	int reference;	/* the copy that counts, or else one that is intact; -1: none */
 	uint64_t header_size, data_offset; /* as the reference says */
 };
 
@@ -60,7 +60,7 @@ static void choose_copy(struct checker *c)
 	report->counts = coffer_luks2_counts(copy, usable);
 	c->reference = report->counts;
 	for (int i = 1; i >= 0 && report->counts < 0; i--)
-		if (copy[i].whole)
+		if (copy[i].intact)
 			c->reference = i;
 	if (c->reference < 0)
 		return;
@@ -247,7 +247,7 @@ static void fill_copies(struct checker *c)
 
 		to->offset = from->offset;
 		to->found = from->magic && !from->luks1;
-		to->whole = from->whole;
+		to->intact = from->intact;
 		to->size = from->bin.copy_size;
 		to->sequence = from->bin.seqid;
 		memcpy(to->checksum, from->bin.checksum, sizeof(to->checksum));
@@ -318,7 +318,7 @@ static int conclude(const struct checker *c, struct coffer_err *e)
 		return coffer_err_id(e,
 			coffer_err_needs_repair(e, EUCLEAN,
 				"%s: truncated: header and keyslots need %" PRIu64
-				" bytes, there are %" PRIu64,
+				" bytes, but there are only %" PRIu64,
 				name, c->header_size, c->dev->size),
 			COFFER_FINDING_SIZE);
 	if (c->report->counts < 0)

@@ -9,9 +9,9 @@ static enum coffer_text choose(const struct coffer_facts *f, int i)
 	if (f->header.two_volumes)
 		return c->seqid != other->seqid ? COFFER_TEXT_COPY_OTHER_VOLUME
 						: COFFER_TEXT_COPY_TWO_VOLUMES;
-	if (c->whole && (f->header.agree || !other->whole || f->header.newest == i))
+	if (c->usable && (f->header.agree || !other->usable || f->header.newest == i))
 		return COFFER_TEXT_HEADER_COPY;
-	if (c->whole)
+	if (c->usable)
 		return c->seqid < other->seqid ? COFFER_TEXT_COPY_OLD : COFFER_TEXT_COPY_DIFFERS;
 	if (c->magic || c->reason[0])
 		return COFFER_TEXT_COPY_BAD;

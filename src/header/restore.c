@@ -23,7 +23,7 @@
 
 /* --- read the disk --- */
 
-/* Find content that is not LUKS2: in place of the first copy, or beside a whole one. @ret is "" if
+/* Find content that is not LUKS2: in place of the first copy, or beside a usable one. @ret is "" if
  * there is none. */
 static int read_content(struct coffer_restore *s, char *ret, size_t size, struct coffer_err *e)
 {
@@ -34,11 +34,11 @@ static int read_content(struct coffer_restore *s, char *ret, size_t size, struct
 	r = coffer_signatures_read(s->dev, 0, s->dev->size, &c, e);
 	if (r < 0)
 		return r;
-	/* Each disk of a RAID with its metadata at the end has a whole header at its start. */
-	if (s->facts.header.copy[0].whole && c.foreign[0])
+	/* Each disk of a RAID with its metadata at the end has a usable header at its start. */
+	if (s->facts.header.copy[0].usable && c.foreign[0])
 		(void)snprintf(
 			ret, size, "a signature of %s at byte %" PRIu64, c.foreign, c.foreign_at);
-	else if (s->facts.header.copy[0].whole)
+	else if (s->facts.header.copy[0].usable)
 		return 0;
 	else if (c.type[0] && strcmp(c.type, "crypto_LUKS") != 0)
 		(void)snprintf(ret, size, "a signature of %s", c.type);
@@ -51,7 +51,7 @@ static int read_content(struct coffer_restore *s, char *ret, size_t size, struct
 	return 0;
 }
 
-/* Find the traces of a conversion although no header is whole. */
+/* Find the traces of a conversion although no header is usable. */
 static int find_traces(struct coffer_restore *s, struct coffer_err *e)
 {
 	struct coffer_moved_segment v = {0};
@@ -155,7 +155,7 @@ static int read_disk(struct coffer_restore *s, struct coffer_err *e)
 	if (r < 0 && !(s->dev->read_only && coffer_err_is_no_access(r)))
 		return coffer_err_pass(e, r, &why);
 	r = read_header(s, e);
-	if (r == 0 && (s->facts.header.copy[0].whole || !s->now.content[0]))
+	if (r == 0 && (s->facts.header.copy[0].usable || !s->now.content[0]))
 		r = read_content(s, s->now.content, sizeof(s->now.content), e);
 	return r;
 }
@@ -247,7 +247,7 @@ static int judge(struct coffer_restore *s, struct coffer_err *e)
 	f->device = s->dev->name;
 	f->device_size = s->dev->size;
 	f->torn = coffer_restore_torn(&s->facts);
-	f->beside = s->facts.header.copy[0].whole;
+	f->beside = s->facts.header.copy[0].usable;
 	f->allow = s->o->allow;
 
 	/* A mapping of the backup's volume proves whose header it was. Any other holder, such as a
@@ -258,7 +258,7 @@ static int judge(struct coffer_restore *s, struct coffer_err *e)
 	if (r < 0)
 		return r;
 	s->same = is_same(s);
-	s->result->header_whole = s->now.header != NULL;
+	s->result->header_usable = s->now.header != NULL;
 	s->result->same = s->same && !s->differ && !s->remnants && s->now.header->current[0] &&
 			  s->now.header->current[1];
 	if (coffer_restore_judge(f, &s->result->checks) < 0)
@@ -271,7 +271,8 @@ static int judge(struct coffer_restore *s, struct coffer_err *e)
 static bool same_copies(const struct coffer_copies *a, const struct coffer_copies *b)
 {
 	for (int i = 0; i < 2; i++)
-		if (a->copy[i].magic != b->copy[i].magic || a->copy[i].whole != b->copy[i].whole ||
+		if (a->copy[i].magic != b->copy[i].magic ||
+			a->copy[i].usable != b->copy[i].usable ||
 			a->copy[i].seqid != b->copy[i].seqid ||
 			strcmp(a->copy[i].uuid, b->copy[i].uuid) != 0)
 			return false;

@@ -21,7 +21,7 @@ struct coffer_restore {
 	bool remnants;	 /* the keyslots area has data outside of keyslots */
 	uint32_t differ; /* keyslots of the backup whose bytes are not in place */
 	struct coffer_keyslot_placement order;
-	uint64_t old_end; /* of a header that cannot be exchanged copy by copy; 0: none is whole */
+	uint64_t old_end; /* of a header that cannot be exchanged copy by copy; 0: none is usable */
 	uint64_t seqid;	  /* higher than those of disk and backup */
 };
 

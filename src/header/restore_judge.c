@@ -230,7 +230,7 @@ static int judge_size(const struct coffer_restore_facts *f, struct coffer_findin
 		return add(f, l, COFFER_TEXT_RESTORE_GROWN,
 			COFFER_WITH(
 				NUMBER("backup", b->device_size), NUMBER("size", f->device_size)));
-	/* The segments of a whole header say more, and a file without a trailer says nothing. */
+	/* The segments of a usable header say more, and a file without a trailer says nothing. */
 	return f->header || !b->sealed ? 0 : add(f, l, COFFER_TEXT_RESTORE_SIZE_SAME, NULL);
 }
 

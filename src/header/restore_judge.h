@@ -13,12 +13,12 @@ struct coffer_restore_facts {
 	const struct coffer_backup *backup;
 	const char *device;
 	uint64_t device_size;
-	struct coffer_header *header;	      /* NULL: no copy is whole */
+	struct coffer_header *header;	      /* NULL: no copy is usable */
 	const struct coffer_copy_facts *torn; /* see coffer_restore_torn */
 	uint32_t damaged_slots; /* keyslots with the backup's metadata, but other bytes */
 	char content[128];	/* found in place of the first copy, or beside it; "": nothing */
 	bool unfinished;	/* it is what a conversion left, which repair knows */
-	bool beside;		/* the first copy is whole */
+	bool beside;		/* the first copy is usable */
 	bool active;		/* the device has holders */
 	bool active_same;	/* all of them are mappings with the backup's UUID */
 	unsigned int allow;	/* enum coffer_restore_allow */
@@ -33,11 +33,11 @@ int coffer_restore_judge(const struct coffer_restore_facts *f, struct coffer_fin
 int coffer_restore_refuse(
 	struct coffer_findings *l, const char *device, unsigned int allow, struct coffer_err *e);
 
-/* What is left of a header without a whole copy: binary headers are small, and survive their
+/* What is left of a header without a usable copy: binary headers are small, and survive their
  * metadata. The newer of two of one volume, the first of two volumes. NULL: nothing, or a copy is
- * whole. */
+ * usable. */
 const struct coffer_copy_facts *coffer_restore_torn(const struct coffer_facts *f);
 
-/* Can the header be exchanged copy by copy, so that one is whole at every instant? Only if the
+/* Can the header be exchanged copy by copy, so that one is usable at every instant? Only if the
  * sizes are equal. */
 bool coffer_restore_by_copy(const struct coffer_restore_facts *f);

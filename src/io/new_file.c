@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* new_file.c - create a file whole and durable or not at all; read a whole file */
+/* new_file.c - create a file complete and durable or not at all; read an entire file */
 #include "io/new_file.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* new_file.h - create a file whole and durable or not at all; read a whole file */
+/* new_file.h - create a file complete and durable or not at all; read an entire file */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>

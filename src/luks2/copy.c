@@ -208,7 +208,7 @@ static int examine_content(const uint8_t *bytes, struct coffer_luks2_copy *copy)
 		return refuse(copy, "invalid", "malformed JSON area");
 	if (r < 0)
 		return r;
-	copy->whole = true;
+	copy->intact = true;
 	copy->text = text;
 	copy->text_size = n;
 	return 0;
@@ -253,7 +253,7 @@ bool coffer_luks2_copies_agree(const struct coffer_luks2_copy copies[2])
 {
 	const struct coffer_luks2_copy *a = &copies[0], *b = &copies[1];
 
-	return a->whole && b->whole &&
+	return a->intact && b->intact &&
 	       memcmp(a->copy + AT_VERSION, b->copy + AT_VERSION, AT_SALT - AT_VERSION) == 0 &&
 	       memcmp(a->copy + AT_UUID, b->copy + AT_UUID, AT_COPY_OFFSET - AT_UUID) == 0 &&
 	       a->text_size == b->text_size && memcmp(a->text, b->text, a->text_size) == 0;

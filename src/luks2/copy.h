@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* copy.h - one copy of a LUKS2 header: binary block and JSON area
  *
- * Reading never repairs, as libcryptsetup would. A copy that is whole here counts only if
+ * Reading never repairs, as libcryptsetup would. A copy that is intact here counts only if
  * libcryptsetup accepts its metadata, too (luks2/judge.h). Source: LUKS2 on-disk format 1.1,
  * chapter 2. Numbers on disk are big-endian. */
 #pragma once
@@ -50,7 +50,7 @@ bool coffer_luks2_labels_equal(const uint8_t *a, const uint8_t *b);
 
 /* Check the checksum of a copy of @bin->copy_size bytes, and the form of its JSON area: text from
  * its first byte, then NULs to the end. The text is *ret_json, inside @copy.
- * -EBADMSG: not whole; -EOPNOTSUPP: unknown checksum; -ENOMEM, -EIO (libcrypto). */
+ * -EBADMSG: not intact; -EOPNOTSUPP: unknown checksum; -ENOMEM, -EIO (libcrypto). */
 int coffer_luks2_copy_check(const uint8_t *copy, const struct coffer_luks2_bin *bin,
 	const char **ret_json, size_t *ret_json_size);
 
@@ -68,16 +68,16 @@ struct coffer_luks2_copy {
 	uint64_t offset;	     /* of the device */
 	bool magic;		     /* a LUKS magic of this copy; the rest may be anything */
 	bool luks1;		     /* of the first one: it is version 1, and not examined */
-	bool whole;		     /* checksum and form are right, and the text is JSON */
+	bool intact;		     /* checksum and form are right, and the text is JSON */
 	bool accepted;		     /* and libcryptsetup accepts it: luks2/judge.h */
 	bool foreign;		     /* the second one: of another volume than the torn first one */
 	struct coffer_luks2_bin bin; /* zeros without a valid binary block */
 	char label[COFFER_LUKS2_LABEL + 1], subsystem[COFFER_LUKS2_LABEL + 1];
 	const uint8_t *copy; /* borrowed; NULL where the sizes are invalid */
-	const char *text;    /* in it, if whole */
+	const char *text;    /* in it, if intact */
 	size_t text_size;
-	struct json_object *json;	  /* if whole */
-	char reason[COFFER_LUKS2_REASON]; /* "torn (...)": why it is not whole, or not accepted */
+	struct json_object *json;	  /* if intact */
+	char reason[COFFER_LUKS2_REASON]; /* "torn (...)": why it is not intact, or not accepted */
 };
 void coffer_luks2_copy_reset(struct coffer_luks2_copy *copy);
 
@@ -88,5 +88,5 @@ int coffer_luks2_copy_judge(const uint8_t *bytes, size_t n, struct coffer_luks2_
 /* Which of the @usable copies libcryptsetup uses: 0, 1, or -1 for none. */
 int coffer_luks2_counts(const struct coffer_luks2_copy copies[2], const bool usable[2]);
 
-/* Are both whole and the same, but for what always differs: magic, salt, offset, checksum? */
+/* Are both intact and the same, but for what always differs: magic, salt, offset, checksum? */
 bool coffer_luks2_copies_agree(const struct coffer_luks2_copy copies[2]);

@@ -69,7 +69,7 @@ static int read_copy(struct coffer_dev *d, struct coffer_header_copies *l, int i
 		bin.copy_size > 0 ? min_u64(there, bin.copy_size) : COFFER_LUKS2_BIN, &l->copy[i]);
 	if (r < 0)
 		return coffer_err_errno(e, -r, "read the LUKS2 header of %s", d->name);
-	return l->copy[i].whole ? coffer_luks2_copy_ask(d, &l->copy[i], e) : 0;
+	return l->copy[i].intact ? coffer_luks2_copy_ask(d, &l->copy[i], e) : 0;
 }
 
 /* How good a second copy is. A foreign one, of an earlier volume, is reported but never counts. */
@@ -199,8 +199,8 @@ static void fill_facts(const struct coffer_luks2_copy *c, struct coffer_copy_fac
 {
 	*f = (struct coffer_copy_facts){
 		.magic = c->bin.copy_size > 0,
-		.whole = c->accepted && !c->foreign,
-		.refused = c->whole && !c->accepted,
+		.usable = c->accepted && !c->foreign,
+		.refused = c->intact && !c->accepted,
 		.seqid = c->bin.seqid,
 	};
 	memcpy(f->uuid, c->bin.uuid, sizeof(f->uuid));
@@ -211,7 +211,8 @@ static void fill_facts(const struct coffer_luks2_copy *c, struct coffer_copy_fac
 /* With the same digests and segments it is one volume whose UUID cryptsetup was changing. */
 static bool are_two_volumes(const struct coffer_copies *f, const struct coffer_luks2_copy c[2])
 {
-	return f->copy[0].whole && f->copy[1].whole && strcmp(c[0].bin.uuid, c[1].bin.uuid) != 0 &&
+	return f->copy[0].usable && f->copy[1].usable &&
+	       strcmp(c[0].bin.uuid, c[1].bin.uuid) != 0 &&
 	       !(coffer_metadata_member_equal(c[0].json, c[1].json, "digests") &&
 		       coffer_metadata_member_equal(c[0].json, c[1].json, "segments"));
 }
@@ -222,13 +223,13 @@ void coffer_copies_judge(const struct coffer_luks2_copy c[2], struct coffer_copi
 	for (int i = 0; i < 2; i++)
 		fill_facts(&c[i], &f->copy[i]);
 	/* As cryptsetup does: the higher sequence number, even of another volume. */
-	f->newest = coffer_luks2_counts(c, (const bool[]){f->copy[0].whole, f->copy[1].whole});
+	f->newest = coffer_luks2_counts(c, (const bool[]){f->copy[0].usable, f->copy[1].usable});
 	f->two_volumes = are_two_volumes(f, c);
 	if (f->newest < 0)
 		return;
 	memcpy(f->uuid, c[f->newest].bin.uuid, sizeof(f->uuid));
 	f->copy_size = c[f->newest].bin.copy_size;
-	f->agree = f->copy[!f->newest].whole && coffer_luks2_copies_agree(c);
+	f->agree = f->copy[!f->newest].usable && coffer_luks2_copies_agree(c);
 }
 
 /* The newest copy as it is; the other one as read if it says the same, else built from it. */
@@ -246,7 +247,7 @@ static int make_header(const struct coffer_copies *f, struct coffer_header_copie
 	h->current[other] = f->agree;
 	h->copy[newest] = TAKE_PTR(l->data[newest]);
 	h->json = TAKE_PTR(c[newest].json);
-	if (f->copy[other].whole)
+	if (f->copy[other].usable)
 		h->other_json = TAKE_PTR(c[other].json);
 	if (f->agree) {
 		h->copy[other] = TAKE_PTR(l->data[other]);
@@ -383,7 +384,7 @@ static int write_copy(struct coffer_dev *d, struct coffer_header *h, int i, stru
 		r = coffer_dev_flush(d, e);
 	if (r < 0)
 		return coffer_err_wrap(e, r, "header copy %d", i + 1);
-	/* Without memory for this the next write is a whole one. */
+	/* Without memory for this the next write is a complete one. */
 	if (!written)
 		written = malloc(h->copy_size);
 	if (written)
@@ -395,9 +396,9 @@ static int write_copy(struct coffer_dev *d, struct coffer_header *h, int i, stru
 
 static int write_both(struct coffer_dev *d, struct coffer_header *h, struct coffer_err *e)
 {
-	/* Here one copy on the disk is whole and current. If the other one is torn or out of date,
+	/* Here one copy on the disk is usable and current. If the other one is torn or out of date,
 	 * it is written first: the good one is not touched until its flush returns. Where none is
-	 * whole, a restored header begins with the second one, so that block 0 comes last. */
+	 * usable, a restored header begins with the second one, so that block 0 comes last. */
 	const int first = h->current[1] ? 0 : 1;
 	const int r = write_copy(d, h, first, e);
 

@@ -2,7 +2,7 @@
 /* header.h - both LUKS2 header copies of a disk: read, judge, commit
  *
  * Reading never writes: libcryptsetup would repair a torn copy whenever it loads one.
- * A commit is: one copy, flush, the other copy, flush; so one copy is whole at every instant. */
+ * A commit is: one copy, flush, the other copy, flush; so one copy is usable at every instant. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,7 +19,7 @@ struct coffer_header_copies {
 };
 
 /* Read both from the disk instead of a cache, under the metadata lock, and let libcryptsetup judge
- * each that is whole. Without access to the lock they are read until two reads agree. The second
+ * each that is intact. Without access to the lock they are read until two reads agree. The second
  * one begins where an accepted first one ends. Without such a first one it may be at any of nine
  * offsets, since the size in a torn one may be wrong: an accepted copy of the same volume is
  * preferred, then the best of the others. -EBUSY: they keep changing; or -errno of reads and of the
@@ -32,22 +32,22 @@ void coffer_header_copies_reset(struct coffer_header_copies *l);
 /* One header copy, judged by itself. */
 struct coffer_copy_facts {
 	bool magic;   /* it has a LUKS2 binary block with valid sizes */
-	bool whole;   /* and a valid checksum and JSON, and libcryptsetup accepts it */
-	bool refused; /* it would be whole, but libcryptsetup refuses its metadata */
+	bool usable;  /* and a valid checksum and JSON, and libcryptsetup accepts it */
+	bool refused; /* it is intact, but libcryptsetup refuses its metadata */
 	uint64_t seqid;
 	char uuid[41];			  /* in the binary block, even if torn */
-	char reason[COFFER_LUKS2_REASON]; /* "torn (...)": why it is not whole; "": it has no magic
+	char reason[COFFER_LUKS2_REASON]; /* "torn (...)": why it is not usable; "": it has no magic
 					   */
 };
 
 /* Both of them. */
 struct coffer_copies {
 	struct coffer_copy_facts copy[2];
-	int newest;	    /* index of the copy that counts; -1: none is whole */
+	int newest;	    /* index of the copy that counts; -1: none is usable */
 	char uuid[41];	    /* of the newest copy */
 	uint64_t copy_size; /* likewise */
-	bool agree;	    /* both are whole and equal */
-	bool two_volumes;   /* both are whole, of different volumes: it is unknown whose data these
+	bool agree;	    /* both are usable and equal */
+	bool two_volumes;   /* both are usable, of different volumes: it is unknown whose data these
 			       are */
 };
 
@@ -57,9 +57,9 @@ struct coffer_header {
 	char uuid[41];
 	uint8_t *copy[2]; /* sealed, as they are to be on the disk */
 	uint8_t *disk[2]; /* as this run last wrote and flushed them; NULL: not yet */
-	bool current[2];  /* the copy on the disk was whole and the newest when it was read */
+	bool current[2];  /* the copy on the disk was usable and the newest when it was read */
 	struct json_object *json;
-	struct json_object *other_json; /* of the other copy; NULL: it is not whole */
+	struct json_object *other_json; /* of the other copy; NULL: it is not usable */
 };
 
 /* Above this a conversion could run out of numbers: one of 2^63 bytes has fewer than 2^44 commits.
@@ -68,7 +68,7 @@ struct coffer_header {
 
 void coffer_copies_judge(const struct coffer_luks2_copy c[2], struct coffer_copies *ret);
 
-/* Read and judge both copies, under a lock of the caller. *ret is NULL when none is whole. -errno
+/* Read and judge both copies, under a lock of the caller. *ret is NULL when none is usable. -errno
  * of reads only. */
 int coffer_header_read(struct coffer_dev *d, struct coffer_copies *ret_copies,
 	struct coffer_header **ret, struct coffer_err *e);
@@ -79,7 +79,8 @@ DEFINE_CLEANUP(struct coffer_header *, header, coffer_header_free);
 #define _cleanup_header_ _cleanup_(cleanup_header)
 
 /* Put the header into a memfd, so that libcryptsetup cannot write to the disk: both copies as they
- * were judged, whole even if one on the disk is torn, and the keyslots area, which must end at byte
+ * were judged, intact even if one on the disk is torn, and the keyslots area, which must end at
+ * byte
  * @limit or before. The caller owns *ret_fd. -EBADMSG: it does not. */
 int coffer_header_memfd(struct coffer_dev *d, const struct coffer_header *h, uint64_t limit,
 	int *ret_fd, struct coffer_err *e);
@@ -96,7 +97,7 @@ int coffer_header_rewrite(struct coffer_dev *d, struct coffer_header *h, struct 
 
 /* Replace @h by another header: its two copies are at @image and have the same size; @json and
  * @seqid are put into them. Written and checked as a commit, with the copy that is torn or out of
- * date first; where none was whole, the first one comes last. The caller holds the metadata lock.
+ * date first; where none was usable, the first one comes last. The caller holds the metadata lock.
  */
 int coffer_header_replace(struct coffer_dev *d, struct coffer_header *h, const uint8_t *image,
 	const char *json, uint64_t seqid, struct coffer_err *e);

@@ -240,7 +240,7 @@ static int finish(struct call *c, int r, struct coffer_err *e)
 		return coffer_err_set(
 			e, ECOMM, "%s took more than %d seconds", job_of(c), JUDGE_SECONDS);
 	case -EPROTO:
-		return coffer_err_set(e, ECOMM, "%s: %s is of another version", job_of(c), NAME);
+		return coffer_err_set(e, ECOMM, "%s: %s has another version", job_of(c), NAME);
 	default:
 		return died(c, status, e);
 	}

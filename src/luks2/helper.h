@@ -6,7 +6,7 @@
  * COFFER_HELPER of the environment (not in a set-user-ID program), or the directory of the running
  * program, or the installed one.
  * Common results: -EINTR, without an error: @stop. -EIO: the helper died. -ECOMM: it is missing,
- * cannot start, is of another version or too slow, so libcryptsetup was not asked. */
+ * cannot start, has another version or is too slow, so libcryptsetup was not asked. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>

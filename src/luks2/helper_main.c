@@ -149,7 +149,7 @@ int main(void)
 	if (limit(RLIMIT_CORE, 0) < 0 || !receive(&q, sizeof(q)) || getppid() != q.parent)
 		return 1;
 	if (!fits(&q)) {
-		reply.r = coffer_err_set(&reply.e, ECOMM, "coffer-helper is of another version");
+		reply.r = coffer_err_set(&reply.e, ECOMM, "coffer-helper has another version");
 		return !give(&reply, sizeof(reply));
 	}
 	/* Locked memory only for jobs with keys: a user may have none. A passphrase can be empty.

@@ -8,7 +8,7 @@
 #include "io/dev.h"
 #include "luks2/copy.h"
 
-/* Fill @copy->accepted and @copy->reason of a whole @copy that was read from @d.
+/* Fill @copy->accepted and @copy->reason of an intact @copy that was read from @d.
  * -errno: no answer, so the copy is neither good nor bad. */
 int coffer_luks2_copy_ask(
 	struct coffer_dev *d, struct coffer_luks2_copy *copy, struct coffer_err *e);

@@ -138,6 +138,6 @@ int coffer_reencrypt_digest_verify(
 	if (!coffer_equal_secret(have, want, want_size))
 		return coffer_err_set(e, EKEYREJECTED,
 			"the reencryption metadata does not match its digest: another program "
-			"changed them");
+			"changed it");
 	return 0;
 }

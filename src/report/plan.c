@@ -60,7 +60,8 @@ static const struct {
 		"the last step is repeated; no data is lost, and the same command resumes; until "
 		"the first commit 'coffer abort' restores the filesystem"},
 	[COFFER_WORK_FINALIZE] = {"finalize",
-		"overwrite the copy of the first bytes with random bytes, write the final header",
+		"overwrite the copy of the first bytes with random bytes, and write the final "
+		"header",
 		"all data is encrypted and the volume can be opened; the same command repeats the "
 		"wipe"},
 };

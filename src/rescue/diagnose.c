@@ -14,8 +14,7 @@ static const struct {
 } kinds[] = {
 	[COFFER_REPAIR_RECOVER_COPY] = {"recover-header-copy",
 		"rewrite both header copies from the newest usable one, which stays untouched "
-		"until "
-		"the other is durable"},
+		"until the other one is durable"},
 	[COFFER_REPAIR_REDO_PLACEMENT] = {"redo-placement",
 		"place the header again from its image; the moved segment is safe in its copy"},
 	[COFFER_REPAIR_FINISH_PLACEMENT] = {"finish-placement",
@@ -27,7 +26,7 @@ static const struct {
 		"copy"},
 	[COFFER_REPAIR_UNDO_BLOCK_0] = {"undo-block-0",
 		"write back only the sectors of block 0 that hold the transition block: the header "
-		"was never placed, and the filesystem was used since"},
+		"was never placed, and the filesystem has been used since"},
 	[COFFER_REPAIR_UNDO_STOCK_PLACEMENT] = {"undo-stock-placement",
 		"write the moved segment back from its copy, and run the filesystem's checker on "
 		"the result; unless this overwrites coffer's own header, the overwritten bytes are "

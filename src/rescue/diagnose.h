@@ -13,7 +13,7 @@ struct coffer_diagnosis {
 	size_t n_actions;
 };
 
-/* What is in place of the first header copy, if only the second one is whole. */
+/* What is in place of the first header copy, if only the second one is usable. */
 struct coffer_lost_copy {
 	bool empty;    /* zeros */
 	bool foreign;  /* the disk has a signature other than LUKS */

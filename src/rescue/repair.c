@@ -46,7 +46,7 @@ void coffer_repair_free(struct coffer_repair_result *r)
 	free(r);
 }
 
-/* --- a lost first header copy, while the second one is whole --- */
+/* --- a lost first header copy, while the second one is usable --- */
 
 /* Without a magic at byte 0 the second copy may be part of a file in an active filesystem. The
  * remains of the first one decide. */
@@ -62,7 +62,7 @@ static int read_second_copy(
 	r = coffer_header_read(disk->dev, &f, &h, e);
 	if (r < 0)
 		return r;
-	if (!h || f.newest != 1 || f.copy[0].whole ||
+	if (!h || f.newest != 1 || f.copy[0].usable ||
 		strcmp(f.uuid, disk->facts.header.uuid) != 0 ||
 		f.copy[1].seqid != disk->facts.header.copy[1].seqid)
 		return coffer_err_needs_repair(e, ESTALE,
@@ -152,7 +152,7 @@ static int recover_first_copy(struct coffer_disk *disk, bool *ret_changed, struc
 /* Lock the volume that is there, and examine the disk again under that lock. */
 static int lock_volume(struct coffer_session *s, struct coffer_err *e)
 {
-	/* Also if only a second copy is whole: cryptsetup uses that one. */
+	/* Also if only a second copy is usable: cryptsetup uses that one. */
 	const struct coffer_facts *f = &s->disk.facts;
 	const char *uuid = f->header.newest >= 0 ? f->header.uuid : coffer_volume_uuid(f);
 

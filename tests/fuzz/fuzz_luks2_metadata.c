@@ -92,7 +92,7 @@ static void check_copy(const uint8_t *data, size_t n)
 		copy[data[0] % 16] ^= data[n / 2];
 	if (coffer_luks2_copy_judge(copy, COPY, &look) < 0)
 		abort();
-	if (look.magic && !look.luks1 && look.whole == (look.reason[0] != '\0'))
+	if (look.magic && !look.luks1 && look.intact == (look.reason[0] != '\0'))
 		abort();
 	coffer_luks2_copy_reset(&look);
 	free(copy);

@@ -135,7 +135,7 @@ static bool is_marked(const struct row *row, const uint8_t *disk, enum coffer_op
 static bool is_masked(const struct row *row, const uint8_t *disk, enum coffer_operation a,
 	const struct coffer_facts *f)
 {
-	return is_marked(row, disk, a, f) && f->masks_whole;
+	return is_marked(row, disk, a, f) && f->masks_complete;
 }
 
 /* Both header copies are there, and so is the record. */

@@ -264,7 +264,7 @@ static bool rest_is_true(struct lab *l, const char *said, char why[256])
 	const uint64_t s = shift_of(l->row);
 	const char *wrong = NULL;
 
-	if (strstr(said, "neither copy is intact") && oracle_loads(disk, s, l->size))
+	if (strstr(said, "neither copy is usable") && oracle_loads(disk, s, l->size))
 		wrong = "stock loads a header";
 	else if (strstr(said, "sectors of two different placements") && different_ids(disk) < 2)
 		wrong = "there are none";

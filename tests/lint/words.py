@@ -48,10 +48,12 @@ WORDS = [
     (r"\block folder\b", "lock directory", "the lock folder"),
     (r"(?<!-)\broom\b", "space", "there is room for it"),
     (r"\bshall\b", "must", "it shall be whole"),
+    (r"\bwhole (header|copy)\b|\b(header|copy|copies|none) (is|are|was) whole\b",
+     "intact, usable", "until the copy is whole"),
     (r"\b(licence|neighbour|colour|judgement|honour\w*)\b", "American spelling", "its licence"),
 ]
 
-# Of documents and manual pages only: the sources have fields of that name.
+# Of documents and manual pages only: comments may say "whole blocks" or "for the whole run".
 DOCUMENT_WORDS = [
     (r"\bwhole\b(?! disk)", "intact, usable, complete, entire", "the copy is whole"),
 ]

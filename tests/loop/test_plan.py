@@ -133,7 +133,7 @@ def dirty():
     assert "free_space" not in report and verdicts(report, "used-only") == ["note"], report
     report = plan(img, "--used-only", "yes", status=(4,))
     g = refusal(report, "used-only")
-    assert "mount and unmount it first" in g["text"] and "auto" in g["advice"], g
+    assert "mount and unmount the filesystem first" in g["text"] and "auto" in g["advice"], g
     assert "to_move" not in report and not report["phases"], report
     p = coffer.encrypt(img, box.key, "--dry-run", "--used-only", "yes", status=(4,))
     assert g["text"] in p.stderr, (g, p.stderr)

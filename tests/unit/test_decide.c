@@ -56,14 +56,14 @@ static const char *const law_names[] = {
 		"strange lies there, and no abort is under way",
 	[LAW_REDO_PLACEMENT_WHEN] = "but then it is done",
 	[LAW_FINISH_PLACEMENT] = "a placement is finished only beside its own header",
-	[LAW_REDO_RESTORE] = "a restoration goes on only with its record, and without a whole "
+	[LAW_REDO_RESTORE] = "a restoration goes on only with its record, and without a usable "
 			     "header only with an intact moved segment",
 	[LAW_CONVERT] = "steps are done only under a converting header, and not at the end",
 	[LAW_END] = "the end is at pointer 0 of a converting header",
 	[LAW_SYNC] = "copies are made equal only under a finished header whose other copy is bad "
 		     "or behind",
 	[LAW_SYNC_WHEN] = "a converting copy beside a finished header is overwritten",
-	[LAW_ENCRYPTED] = "encrypted is a whole header without a conversion",
+	[LAW_ENCRYPTED] = "encrypted is a usable header without a conversion",
 	[LAW_OTHER] = "cryptsetup's is what the newest header says",
 	[LAW_DAMAGED] = "damaged is never a header that makes sense, nor an empty disk",
 	/* Bug: an abort without its record was done again as a placement */
@@ -95,15 +95,15 @@ static void show(const struct coffer_facts *f, enum coffer_operation a)
 	note("action %s, can abort %d", coffer_operation_name(a), coffer_can_abort(a, f));
 	note("  newest %d, copies %d%d/%" PRIu64 " %d%d/%" PRIu64 ", kind %d error %d, other "
 	     "converting %d, device %" PRIu64,
-		f->header.newest, f->header.copy[0].magic, f->header.copy[0].whole,
-		f->header.copy[0].seqid, f->header.copy[1].magic, f->header.copy[1].whole,
+		f->header.newest, f->header.copy[0].magic, f->header.copy[0].usable,
+		f->header.copy[0].seqid, f->header.copy[1].magic, f->header.copy[1].usable,
 		f->header.copy[1].seqid, (int)f->kind, f->kind_error, f->other_converting,
 		f->device_size);
 	note("  pointer %" PRIu64 " hot %d, transition %d kind %d, records %d/%" PRIu64
 	     " %d/%" PRIu64 ", moved segment %d image %d masked %d strange %" PRIu64,
 		f->conversion.pointer, f->conversion.hot, f->transition_error,
 		(int)f->transition.kind, f->has_record[1], f->record[1].seqid, f->has_record[2],
-		f->record[2].seqid, f->segment_intact, f->image_intact, f->masks_whole,
+		f->record[2].seqid, f->segment_intact, f->image_intact, f->masks_complete,
 		f->body.unexpected);
 }
 
@@ -126,7 +126,7 @@ static bool is_current(const struct coffer_facts *f, enum coffer_placement_kind 
 	       !(f->record[kind].seqid < f->header.copy[f->header.newest].seqid);
 }
 
-/* The transition block of an abort over a placed header whose second copy is still whole; the
+/* The transition block of an abort over a placed header whose second copy is still usable; the
  * record that was durable before that is not there. */
 static bool has_lost_record(const struct coffer_facts *f)
 {
@@ -178,12 +178,13 @@ static void check_actions(const struct coffer_facts *f, enum coffer_operation a)
 		(a == COFFER_OP_FINALIZE) == (converting && !small && f->conversion.pointer == 0));
 	if (a == COFFER_OP_SYNC_FINAL)
 		holds(LAW_SYNC,
-			finished && (other->whole ? f->other_converting
-						  : other->magic &&
-							    other->seqid <=
-								    f->header.copy[f->header.newest]
-									    .seqid));
-	if (finished && other->whole && f->other_converting)
+			finished &&
+				(other->usable ? f->other_converting
+					       : other->magic &&
+							 other->seqid <=
+								 f->header.copy[f->header.newest]
+									 .seqid));
+	if (finished && other->usable && f->other_converting)
 		holds(LAW_SYNC_WHEN, a == COFFER_OP_SYNC_FINAL);
 	if (a == COFFER_OP_ENCRYPTED)
 		holds(LAW_ENCRYPTED, finished);
@@ -217,7 +218,7 @@ static void check_abort(const struct coffer_facts *f, enum coffer_operation a)
 		holds(LAW_ABORT_NO_STEP, f->transition_error == 0 && f->segment_intact &&
 						 f->device_size >= geometry.device);
 	if (can && a == COFFER_OP_DAMAGED)
-		holds(LAW_ABORT_SEGMENT, (f->segment_intact && f->masks_whole &&
+		holds(LAW_ABORT_SEGMENT, (f->segment_intact && f->masks_complete &&
 						 f->has_record[COFFER_RECORD_PLACE]) ||
 						 has_lost_record(f));
 	if (f->header.newest >= 0 && f->kind_error == 0 && f->kind == COFFER_LUKS2_CONVERTING &&
@@ -250,7 +251,7 @@ static void check_facts(const struct coffer_facts *f)
 	check_abort(f, a);
 	check_volume(f);
 	holds(LAW_WHY, (a == COFFER_OP_DAMAGED) == (why[0] != '\0'));
-	/* Bug: said of a disk whose transition block was not yet whole, which abort refuses. */
+	/* Bug: said of a disk whose transition block was not yet complete, which abort refuses. */
 	if (strstr(why, "'coffer abort' undoes the placement"))
 		holds(LAW_ABORT_PROMISED, coffer_can_abort(a, f));
 }
@@ -275,7 +276,7 @@ static void check_two_volumes(struct coffer_facts *f)
 	enum coffer_operation a;
 	char why[512];
 
-	if (!f->header.copy[0].whole || !f->header.copy[1].whole)
+	if (!f->header.copy[0].usable || !f->header.copy[1].usable)
 		return;
 	f->header.two_volumes = true;
 	a = coffer_decide(f, why, sizeof(why));
@@ -293,7 +294,7 @@ static unsigned int digit(uint64_t *n, unsigned int base)
 	return d;
 }
 
-/* The two copies: nothing, a magic, or whole; and the newest of those that are whole. */
+/* The two copies: nothing, a magic, or usable; and the newest of those that are usable. */
 static bool set_copies(struct coffer_facts *f, uint64_t *n)
 {
 	static const uint64_t seqids[][2] = {{7, 7}, {8, 7}, {7, 8}, {9, 7}, {7, 9}};
@@ -303,15 +304,15 @@ static bool set_copies(struct coffer_facts *f, uint64_t *n)
 		const unsigned int state = digit(n, 3);
 
 		f->header.copy[i].magic = state > 0;
-		f->header.copy[i].whole = state > 1;
+		f->header.copy[i].usable = state > 1;
 		f->header.copy[i].seqid = state > 0 ? seqids[s][i] : 0;
 	}
-	if (f->header.copy[0].whole && f->header.copy[1].whole)
+	if (f->header.copy[0].usable && f->header.copy[1].usable)
 		f->header.newest = f->header.copy[1].seqid > f->header.copy[0].seqid;
 	else
-		f->header.newest = f->header.copy[0].whole ? 0 : f->header.copy[1].whole ? 1 : -1;
+		f->header.newest = f->header.copy[0].usable ? 0 : f->header.copy[1].usable ? 1 : -1;
 	f->other_converting = digit(n, 2);
-	return !f->other_converting || (f->header.copy[0].whole && f->header.copy[1].whole);
+	return !f->other_converting || (f->header.copy[0].usable && f->header.copy[1].usable);
 }
 
 /* What a header tells; without one it tells nothing. */
@@ -350,7 +351,7 @@ static bool set_placement(struct coffer_facts *f, uint64_t *n)
 	}
 	f->segment_intact = digit(n, 2);
 	f->image_intact = digit(n, 2);
-	f->masks_whole = digit(n, 2);
+	f->masks_complete = digit(n, 2);
 	f->body.unexpected = digit(n, 2);
 	/* Without a transition block its kind means nothing. */
 	return f->transition_error == 0 || f->transition.kind == COFFER_RECORD_PLACE;

@@ -29,10 +29,10 @@ struct disk {
 
 /* --- what the disks have -------------------------------------------------------------------- */
 
-static void both_whole(struct disk *d)
+static void both_usable(struct disk *d)
 {
 	d->facts.header.copy[0] = d->facts.header.copy[1] =
-		(struct coffer_copy_facts){.magic = true, .whole = true, .seqid = 9};
+		(struct coffer_copy_facts){.magic = true, .usable = true, .seqid = 9};
 	d->facts.header.agree = true;
 	d->facts.header.newest = 0;
 	d->facts.conversion.geometry = geometry;
@@ -41,8 +41,8 @@ static void both_whole(struct disk *d)
 
 static void torn_copy(struct disk *d, int which, bool magic)
 {
-	both_whole(d);
-	d->facts.header.copy[which].whole = false;
+	both_usable(d);
+	d->facts.header.copy[which].usable = false;
 	d->facts.header.copy[which].magic = magic;
 	d->facts.header.agree = false;
 	d->facts.header.newest = !which;
@@ -141,7 +141,7 @@ static void no_trace(struct disk *d)
 	d->segment.traces = 0;
 }
 
-/* Only the second copy is whole, of a finished volume, and some of the first one is left. */
+/* Only the second copy is usable, of a finished volume, and some of the first one is left. */
 static void first_lost(struct disk *d)
 {
 	torn_copy(d, 0, false);
@@ -208,7 +208,7 @@ static void stale_record(struct disk *d)
 
 static void no_key(struct disk *d)
 {
-	both_whole(d);
+	both_usable(d);
 	d->no_key = true;
 }
 
@@ -232,18 +232,18 @@ static void step_done_second_behind(struct disk *d)
 {
 	step_done_second_torn(d);
 	d->facts.header.copy[1] =
-		(struct coffer_copy_facts){.magic = true, .whole = true, .seqid = 8};
+		(struct coffer_copy_facts){.magic = true, .usable = true, .seqid = 8};
 }
 
 static void hot(struct disk *d)
 {
-	both_whole(d);
+	both_usable(d);
 	d->facts.conversion.hot = true;
 }
 
 static void end_pending(struct disk *d)
 {
-	both_whole(d);
+	both_usable(d);
 	d->facts.conversion.pointer = 0;
 }
 
@@ -260,7 +260,7 @@ static void never_written_no_copy(struct disk *d)
 
 static void keyslot(struct disk *d)
 {
-	both_whole(d);
+	both_usable(d);
 	torn_segment(d);
 	d->segment.keyslot_torn = true;
 }
@@ -273,28 +273,28 @@ static void keyslot_used(struct disk *d)
 
 static void copy_lost(struct disk *d)
 {
-	both_whole(d);
+	both_usable(d);
 	d->segment.copy_lost = true;
 	d->segment.geometry = geometry;
 }
 
 static void copy_unknown(struct disk *d)
 {
-	both_whole(d);
+	both_usable(d);
 	d->segment.copy_unknown = true;
 	d->segment.geometry = geometry;
 }
 
 static void copy_incomplete(struct disk *d)
 {
-	both_whole(d);
+	both_usable(d);
 	torn_segment(d);
 	d->segment.unsaved = 2;
 }
 
 static void copy_differs_behind(struct disk *d)
 {
-	both_whole(d);
+	both_usable(d);
 	torn_segment(d);
 	d->segment.unsaved_beyond = 2;
 }
@@ -303,7 +303,7 @@ static void masked_image_lost(struct disk *d)
 {
 	half_placed(d);
 	d->facts.image_intact = false;
-	d->facts.masks_whole = true;
+	d->facts.masks_complete = true;
 }
 
 static void used_under_mark(struct disk *d)
@@ -351,7 +351,7 @@ static void record_lost(struct disk *d)
 	d->facts.has_record[COFFER_RECORD_PLACE] = false;
 }
 
-static void neither_whole(struct disk *d)
+static void neither_usable(struct disk *d)
 {
 	d->facts.header.copy[0].magic = d->facts.header.copy[1].magic = true;
 }
@@ -393,7 +393,7 @@ static void mark_of_place(struct disk *d)
 
 static void hot_other(struct disk *d)
 {
-	both_whole(d);
+	both_usable(d);
 	d->facts.conversion.hot = true;
 }
 
@@ -456,11 +456,11 @@ static const struct row {
 		{COFFER_REPAIR_ERASE_RECORD, NONE}, GOES, ""},
 	{"partly placed", COFFER_OP_REDO_PLACEMENT, half_placed, "placement",
 		{COFFER_REPAIR_REDO_PLACEMENT, COFFER_REPAIR_RESUME}, GOES, ""},
-	{"placed, its record left", COFFER_OP_FINISH_PLACEMENT, both_whole, "placement",
+	{"placed, its record left", COFFER_OP_FINISH_PLACEMENT, both_usable, "placement",
 		{COFFER_REPAIR_FINISH_PLACEMENT, COFFER_REPAIR_RESUME}, GOES, ""},
-	{"abort half done", COFFER_OP_FINISH_UNDO, both_whole, "undo",
+	{"abort half done", COFFER_OP_FINISH_UNDO, both_usable, "undo",
 		{COFFER_REPAIR_FINISH_UNDO, NONE}, GOES, ""},
-	{"placed", COFFER_OP_CONVERT, both_whole, "conversion", {COFFER_REPAIR_RESUME, NONE}, GOES,
+	{"placed", COFFER_OP_CONVERT, both_usable, "conversion", {COFFER_REPAIR_RESUME, NONE}, GOES,
 		""},
 	{"placed, no key", COFFER_OP_CONVERT, no_key, "conversion", {NONE, NONE}, GOES,
 		"coffer encrypt disk"},
@@ -490,7 +490,7 @@ static const struct row {
 		"conversion", {COFFER_REPAIR_RECOVER_COPY, COFFER_REPAIR_RESUME}, GOES, ""},
 	{"end pending", COFFER_OP_FINALIZE, end_pending, "wipe-pending",
 		{COFFER_REPAIR_RESUME, NONE}, GOES, ""},
-	{"encrypted", COFFER_OP_ENCRYPTED, both_whole, NULL, {NONE, NONE}, GOES, ""},
+	{"encrypted", COFFER_OP_ENCRYPTED, both_usable, NULL, {NONE, NONE}, GOES, ""},
 	{"encrypted, first copy torn", COFFER_OP_ENCRYPTED, first_torn, "header-primary",
 		{COFFER_REPAIR_RECOVER_COPY, NONE}, GOES, ""},
 	{"encrypted, second copy torn", COFFER_OP_ENCRYPTED, second_torn, "header-secondary",
@@ -515,7 +515,7 @@ static const struct row {
 		"damage", {COFFER_REPAIR_UNDO_STOCK_PLACEMENT, NONE}, GOES, ""},
 	{"damaged, torn moved segment", COFFER_OP_DAMAGED, torn_segment, "damage",
 		{COFFER_REPAIR_UNDO_STOCK_PLACEMENT, NONE}, GOES, ""},
-	{"damaged, neither copy whole", COFFER_OP_DAMAGED, neither_whole, "damage", {NONE, NONE},
+	{"damaged, neither copy usable", COFFER_OP_DAMAGED, neither_usable, "damage", {NONE, NONE},
 		NO_SAFE_REPAIR, "coffer header restore"},
 	{"damaged, an idle transition block on btrfs", COFFER_OP_DAMAGED, mark_btrfs, "damage",
 		{COFFER_REPAIR_ERASE_TRANSITION, NONE}, GOES, ""},
@@ -527,11 +527,11 @@ static const struct row {
 		NO_SAFE_REPAIR, "copy the disk"},
 	{"damaged, a mark of a placement on btrfs", COFFER_OP_DAMAGED, mark_of_place, "damage",
 		{NONE, NONE}, NO_SAFE_REPAIR, "copy the disk"},
-	{"cryptsetup's", COFFER_OP_OTHER, both_whole, "conversion", {NONE, NONE}, FOREIGN,
+	{"cryptsetup's", COFFER_OP_OTHER, both_usable, "conversion", {NONE, NONE}, FOREIGN,
 		"cryptsetup reencrypt --resume-only disk"},
 	{"cryptsetup's, inside a step", COFFER_OP_OTHER, hot_other, "conversion", {NONE, NONE},
 		FOREIGN, "cryptsetup repair disk"},
-	{"smaller", COFFER_OP_SHRUNK, both_whole, "size", {NONE, NONE}, FOREIGN, "its old size"},
+	{"smaller", COFFER_OP_SHRUNK, both_usable, "size", {NONE, NONE}, FOREIGN, "its old size"},
 };
 
 static void check_row(const struct row *row, bool seen[COFFER_N_REPAIRS])

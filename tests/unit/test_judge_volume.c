@@ -56,7 +56,7 @@ static const struct {
 	bool empty;
 	bool two_volumes;
 } copy_rows[] = {
-	{"both whole", {{true, true, 7}, {true, true, 7}}, 0, true, "ok", "ok", ""},
+	{"both usable", {{true, true, 7}, {true, true, 7}}, 0, true, "ok", "ok", ""},
 	{"second torn", {{true, true, 7}, {true, false, 7}}, 0, false, "ok", "bad", LOOK},
 	{"second gone", {{true, true, 7}, {false, false, 0}}, 0, false, "ok", "bad", LOOK},
 	{"second out of date", {{true, true, 7}, {true, true, 6}}, 0, false, "ok", "bad", LOOK},
@@ -65,7 +65,7 @@ static const struct {
 		true},
 	{"first torn", {{true, false, 9}, {true, true, 7}}, 1, false, "bad", "ok", LOOK},
 	{"first gone", {{false, false, 0}, {true, true, 7}}, 1, false, "bad", "ok",
-		LOOK "; the disk may now be used for something else"},
+		"unless the disk is now used for something else, " LOOK},
 	{"first zeroed", {{false, false, 0}, {true, true, 7}}, 1, false, "bad", "ok", LOOK, true},
 	{"first out of date", {{true, true, 6}, {true, true, 7}}, 1, false, "bad", "ok", LOOK},
 	{"both torn", {{true, false, 7}, {true, false, 7}}, -1, false, "bad", "bad", ""},

@@ -77,7 +77,7 @@ static void test_helpers(const char *real)
 		{"prints nonsense", "head -c 1000 /dev/zero >&3", -EIO, "was stopped"},
 		{"promises a key that nobody wants",
 			"head -c 5000 /dev/zero | tr '\\0' '\\377' >&3; sleep 9", -ECOMM,
-			"of another version"},
+			"has another version"},
 	};
 	struct coffer_err e = {0};
 	char path[64];

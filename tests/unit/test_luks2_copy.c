@@ -54,7 +54,7 @@ static void check_real(void)
 			"copy %u: binary block", i);
 		ok(coffer_luks2_copy_check(header + offset, &bin, &json, &n) == 0 &&
 				json == (const char *)header + offset + 4096 && n == strlen(json),
-			"copy %u: whole", i);
+			"copy %u: intact", i);
 		ok(coffer_json_parse(json, n, &o) == 0 && coffer_json_object(o, "segments"),
 			"copy %u: its text is JSON", i);
 		coffer_json_free(o);
@@ -212,7 +212,7 @@ static void check_seal(void)
 				strcmp(bin.uuid, was.uuid) == 0 && bin.copy_size == COPY &&
 				coffer_luks2_copy_check(copy, &bin, &json, &n) == 0 &&
 				strcmp(json, coffer_json_text(o)) == 0,
-			"seal: copy %u is whole and says what it was given", i);
+			"seal: copy %u is intact and says what it was given", i);
 		ok(memcmp(copy + 24, header + i * COPY + 24, 448 - 24) == 0,
 			"seal: copy %u keeps label, salt, UUID", i);
 	}
@@ -220,7 +220,7 @@ static void check_seal(void)
 		"seal: libcryptsetup takes both copies");
 	changed[5000] ^= 1;
 	ok(stock_judge(changed, g.shift, g.shift) == STOCK_REJECTED,
-		"seal: (and notices a copy that is not whole)");
+		"seal: (and notices a copy that is not intact)");
 }
 
 static void check_other(void)
@@ -241,7 +241,7 @@ static void check_other(void)
 		memset(to, 0xee, COPY);
 		ok(coffer_luks2_copy_other(changed + from * COPY, to, salt) == 0 &&
 				judge(to, !from * COPY) == 0,
-			"%s: whole", names[from]);
+			"%s: intact", names[from]);
 		ok(memcmp(to + 104, salt, 64) == 0, "%s: a salt of its own", names[from]);
 		memcpy(to + 104, header + !from * COPY + 104, 64);
 		sum_up(to);

@@ -122,7 +122,7 @@ static const struct {
 	{"a sector that no header has", unlike, false, "are neither a header's"},
 	{"the spare superblock is another's", other_mirror, false, "another filesystem"},
 	{"a map of what is used", used_map, false, "a used map lies"},
-	{"what lies before it may be ciphertext", converted, false, "encrypted already"},
+	{"what lies before it may be ciphertext", converted, false, "already be encrypted"},
 	{"coffer was interrupted while it made the copy", saved, false, ""},
 };
 

@@ -65,7 +65,7 @@ struct row {
 	const char *bad;    /* ids of the BAD checks, with blanks between */
 	const char *note;   /* id of a check that must be a NOTE; NULL: none need be */
 	unsigned int word;  /* allows what is BAD; 0: nothing does */
-	struct header disk; /* where offset is NULL: no header is whole */
+	struct header disk; /* where offset is NULL: no header is usable */
 	const char *uuid;   /* of the disk; NULL: the backup's */
 	uint64_t copy_size; /* 0: the backup's */
 	uint64_t device;    /* bytes; 0: as then */
@@ -73,7 +73,7 @@ struct row {
 	bool beside, stock, active, active_same, converting;
 	uint32_t damaged_slots;
 	uint64_t data_offset; /* of the backup; 0: the usual */
-	const char *torn;     /* where no header is whole: the volume that a torn one names */
+	const char *torn;     /* where no header is usable: the volume that a torn one names */
 	uint64_t torn_seqid;
 };
 
@@ -131,7 +131,7 @@ static const struct row rows[] = {
 	{"no header, a backup of a conversion", "conversion", NULL, COFFER_ALLOW_GEOMETRY, {0},
 		.converting = true},
 	{"a backup of a conversion", "conversion", NULL, 0, HERE(), .converting = true},
-	{"a whole first copy, a RAID", "content", NULL, 0, HERE(), .content = "a RAID",
+	{"a usable first copy, a RAID", "content", NULL, 0, HERE(), .content = "a RAID",
 		.beside = true},
 	{"in use, all the same", "", "in-use", 0, HERE(), .active = true, .active_same = true},
 	{"in use by somebody else, all the same", "in-use", NULL, 0, HERE(), .active = true},
@@ -280,7 +280,7 @@ static void test_torn(void)
 	static const struct {
 		const char *name, *uuid[2]; /* NULL: no binary block */
 		uint64_t seqid[2];
-		bool whole;
+		bool usable;
 		int want; /* -1: none */
 	} torn[] = {
 		{"none", {NULL, NULL}, {0, 0}, false, -1},
@@ -290,11 +290,11 @@ static void test_torn(void)
 		{"the first is newer", {"a", "a"}, {4, 3}, false, 0},
 		{"the second is newer", {"a", "a"}, {3, 4}, false, 1},
 		{"the second is of another volume", {"a", "b"}, {3, 4}, false, 0},
-		{"one is whole", {"a", "a"}, {3, 4}, true, -1},
+		{"one is usable", {"a", "a"}, {3, 4}, true, -1},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(torn); i++) {
-		struct coffer_facts f = {.header.newest = torn[i].whole ? 0 : -1};
+		struct coffer_facts f = {.header.newest = torn[i].usable ? 0 : -1};
 		const struct coffer_copy_facts *c;
 
 		for (int k = 0; k < 2; k++) {

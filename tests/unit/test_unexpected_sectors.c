@@ -94,7 +94,7 @@ enum source {
 	N_SOURCES,
 };
 
-static bool masks_whole(const struct coffer_record *r, uint64_t where)
+static bool masks_complete(const struct coffer_record *r, uint64_t where)
 {
 	for (uint32_t i = 0; i < r->n_masked; i++)
 		if (where / 4096 == r->masked[i] / 4096)
@@ -127,7 +127,7 @@ static void check_strange(void)
 
 			if (from == FROM_TRANSITION && at >= 4096)
 				from = FROM_HEAD;
-			if (from == FROM_VEIL && !masks_whole(&r, at)) {
+			if (from == FROM_VEIL && !masks_complete(&r, at)) {
 				if (round % 2)
 					from = FROM_IMAGE;
 				else
