@@ -27,6 +27,9 @@ SAYS(KEYSLOTS, KEYSLOT, OK, "{keyslots} keyslots hold the volume key", NULL)
 SAYS(KEYSLOTS_ONE, KEYSLOT, NOTE,
 	"only one keyslot holds the volume key: without its passphrase the data is lost",
 	"add another one: 'cryptsetup luksAddKey' or 'systemd-cryptenroll --recovery-key'")
+SAYS(KEYSLOTS_ONE_CONVERTING, KEYSLOT, NOTE,
+	"only one keyslot holds the volume key: without its passphrase the data is lost",
+	"add another one after the conversion")
 SAYS(KEYSLOTS_NONE, KEYSLOT, BAD,
 	"no keyslot holds the volume key",
 	"restore a backup of the header ('coffer header restore')")

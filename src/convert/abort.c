@@ -26,7 +26,7 @@ static int too_late(const struct coffer_disk *disk, struct coffer_err *e)
 	case COFFER_OP_ENCRYPTED:
 		(void)coffer_err_set(e, EALREADY, "%s is encrypted: nothing to abort", name);
 		(void)coffer_err_advise(
-			e, 0, "to decrypt it, use 'cryptsetup reencrypt --decrypt'");
+			e, 0, "to decrypt it, use 'cryptsetup reencrypt --decrypt --header FILE'");
 		break;
 	case COFFER_OP_CONVERT:
 	case COFFER_OP_FINALIZE:

@@ -74,10 +74,11 @@ static int refuse_no_header(const struct coffer_disk *disk, struct coffer_err *e
 			"%s: the LUKS2 header is only partly placed; for the next command, run %s",
 			name, coffer_command("coffer status", name).s);
 	if (f->transition_error == 0 || f->header.copy[0].magic ||
-		(f->header.copy[1].magic && f->block_0_is_ours))
+		(f->header.copy[1].magic && (f->block_0_is_ours || f->block_0_is_empty)))
 		return coffer_err_id(e,
-			coffer_err_needs_repair(e, EUCLEAN,
-				"%s: neither header copy is usable; run %s", name,
+			coffer_err_needs_repair(e, EUCLEAN, "%s: %s; run %s", name,
+				f->header.copy[1].usable ? "the first header copy is missing"
+							 : "neither header copy is usable",
 				coffer_command("coffer repair --dry-run", name).s),
 			COFFER_FINDING_HEADER_COPIES);
 	return coffer_err_id(e, coffer_err_no(e, ENODATA, "%s: no LUKS2 header found", name),

@@ -112,10 +112,11 @@ static int judge_count(const struct coffer_keys *k, const struct coffer_keyslot_
 	for (size_t i = 0; i < k->n_slots; i++)
 		n += opens(&k->slots[i]);
 	return coffer_findings_add(l,
-		n > 1	  ? COFFER_TEXT_KEYSLOTS
-		: n == 1  ? COFFER_TEXT_KEYSLOTS_ONE
-		: s->open ? COFFER_TEXT_KEYSLOTS_NONE_OPEN
-			  : COFFER_TEXT_KEYSLOTS_NONE,
+		n > 1			  ? COFFER_TEXT_KEYSLOTS
+		: n == 1 && s->converting ? COFFER_TEXT_KEYSLOTS_ONE_CONVERTING
+		: n == 1		  ? COFFER_TEXT_KEYSLOTS_ONE
+		: s->open		  ? COFFER_TEXT_KEYSLOTS_NONE_OPEN
+					  : COFFER_TEXT_KEYSLOTS_NONE,
 		COFFER_WITH(COFFER_ARG_NUMBER("keyslots", n)), NULL);
 }
 

@@ -99,6 +99,10 @@ def no_header(what, status, why):
         img = volume("one")
         for at in 5000, 16384 + 5000:
             write(img, at, b"\xaa" * 100)
+    elif what == "first":
+        os.unlink(img)
+        img = volume("one")
+        write(img, 0, bytes(4096))
     path = path_of("none")
     p = unchanged(img, backup, img, "--json", status=(status,), path=path)
     assert why_of(p) == why, p.stdout
@@ -395,6 +399,8 @@ tap.run([
     ("backup: zeros", no_header, "zeros", 3, "header-primary ENODATA"),
     ("backup: an ext4", no_header, "ext4", 3, "header-primary ENODATA"),
     ("backup: a LUKS1", no_header, "luks1", 3, "header-primary ENODATA"),
+    ("Bug: a missing first copy was no header at all", no_header, "first", 6,
+     "header-copies EUCLEAN"),
     ("backup: no copy whole", no_header, "dead", 6, "header-copies EUCLEAN"),
     ("backup: files that are there", existing_files),
     ("backup: names of files", names_of_files),
