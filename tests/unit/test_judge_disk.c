@@ -98,8 +98,10 @@ static void check_keyslots(void)
 		const char *words, *remedy;
 	} rows[] = {
 		{"two keyslots", GOOD(""), {0}, "keyslot", OK, "2 keyslots", ""},
-		{"Bug: one keyslot, converting", HEADER(ARGON(0), "\"0\"", "", "", "16777216", "dynamic"),
-			{.converting = true}, "keyslot", NOTE, "only one keyslot", "after the conversion"},
+		{"Bug: one keyslot, converting",
+			HEADER(ARGON(0), "\"0\"", "", "", "16777216", "dynamic"),
+			{.converting = true}, "keyslot", NOTE, "only one keyslot",
+			"after the conversion"},
 		{"one keyslot", HEADER(ARGON(0), "\"0\"", "", "", "16777216", "dynamic"), {0},
 			"keyslot", NOTE, "only one keyslot", "luksAddKey"},
 		{"no keyslot", HEADER("", "", "", "", "16777216", "dynamic"), {0}, "keyslot", BAD,
