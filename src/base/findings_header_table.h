@@ -51,7 +51,7 @@ SAYS(COPY_TWO_VOLUMES, HEADER_PRIMARY, BAD,
 	"sequence number",
 	"copy the disk before another program opens it")
 SAYS(COPY_OLD, HEADER_PRIMARY, BAD,
-	"{copy} header copy: out of date, sequence number {sequence}, the other one has {newest}",
+	"{copy} header copy: out of date: sequence number {sequence}, but the other one has {newest}",
 	"[run {remedy}]")
 SAYS(COPY_DIFFERS, HEADER_PRIMARY, BAD,
 	"{copy} header copy: intact, but different from the other one",
@@ -131,7 +131,7 @@ REFUSES(RESTORE_TOO_SMALL, SPACE, EPERM,
 FORBIDS(RESTORE_BEYOND_END, GEOMETRY,
 	"the volume of the backup ends at byte {end}, the device at byte {size}")
 SAYS(RESTORE_GROWN, GEOMETRY, NOTE,
-	"the device had {backup} bytes when the backup was made, now it has {size}", NULL)
+	"the device had {backup} bytes when the backup was made; now it has {size}", NULL)
 SAYS(RESTORE_SIZE_SAME, GEOMETRY, OK,
 	"the device has the same size as when the backup was made", NULL)
 FORBIDS(RESTORE_DETACHED, GEOMETRY,
@@ -176,16 +176,16 @@ REFUSES(RESTORE_FULL, SPACE, EPERM,
 	"and overwriting them would leave a moment without any key",
 	"remove a keyslot: {remedy}")
 SAYS(REPAIR_COPY_LOST, HEADER_PRIMARY, BAD,
-	"the first header copy is lost ({sectors} sectors of its metadata remain); the "
+	"the first header copy is lost (sectors of its metadata that remain: {sectors}); the "
 	"second one is intact (sequence number {seqid})", NULL)
 SAYS(REPAIR_COPY_UNWRITTEN, HEADER_COPIES, BAD,
 	"only one header copy was ever written: cryptsetup was interrupted",
-	"copy the disk first; see docs/recovery.md")
+	"copy the disk first; see recovery.md of coffer's documentation")
 SAYS(REPAIR_KEYSLOT_TORN, KEYSLOT, BAD,
 	"a keyslot is torn, so no key opens the volume: cryptsetup was interrupted",
-	"copy the disk first; see docs/recovery.md")
+	"copy the disk first; see recovery.md of coffer's documentation")
 DAMAGED(REPAIR_SECOND_COPY, HEADER_PRIMARY,
-	"the first header copy is lost, the second one is intact",
+	"the first header copy is lost; the second one is intact",
 	"copy the disk first; if the second copy belongs to this disk, rewrite the first one from "
 	"it: {remedy}")
 DAMAGED(REPAIR_NO_HEADER, HEADER_COPIES,
@@ -193,16 +193,16 @@ DAMAGED(REPAIR_NO_HEADER, HEADER_COPIES,
 	"copy the disk first; then restore a backup of the header: {remedy}; or, if the disk never held a "
 	"LUKS2 volume, erase the magic ('wipefs')")
 SAYS(REPAIR_SEGMENT_TORN, MOVED_SEGMENT_TORN, BAD,
-	"{sectors} sectors of the first {bytes} bytes were overwritten with a LUKS2 header "
-	"when cryptsetup was interrupted; the rest of the {filesystem} filesystem is intact", NULL)
+	"part of the first {bytes} bytes was overwritten with a LUKS2 header when cryptsetup was "
+	"interrupted (sectors: {sectors}); the rest of the {filesystem} filesystem is intact", NULL)
 DAMAGED(REPAIR_SEGMENT_AMBIGUOUS, MOVED_SEGMENT_AMBIGUOUS,
 	"{reason}",
-	"copy the disk first; see 'Ambiguous moved segment' in docs/recovery.md, with OFFSET "
+	"copy the disk first; see 'Ambiguous moved segment' in recovery.md of coffer's documentation, with OFFSET "
 	"{offset} and SIZE {size}")
 SAYS(REPAIR_SEGMENT_COPY, MOVED_SEGMENT_COPY, NOTE, "{reason}", NULL)
 DAMAGED(REPAIR_SEGMENT_INCOMPLETE, MOVED_SEGMENT_COPY,
 	"the header is placed and nothing is encrypted yet, but {reason}",
-	"copy the disk first; see 'Incomplete copy' in docs/recovery.md")
+	"copy the disk first; see 'Incomplete copy' in recovery.md of coffer's documentation")
 DAMAGED(REPAIR_SEGMENT_LOST, MOVED_SEGMENT_LOST,
 	"unrecognized content at the start, a backup superblock of {filesystem} at byte {offset}, "
 	"and no copy of the first bytes",
@@ -221,7 +221,7 @@ SAYS(REPAIR_PLACED, CONVERSION, BAD,
 	"the LUKS2 header is placed, and nothing is encrypted yet",
 	"[resume with {remedy}]")
 SAYS(REPAIR_CONVERTING, CONVERSION, BAD,
-	"{done} of {total} are converted",
+	"{done} of {total} is converted",
 	"[resume with {remedy}]")
 SAYS(REPAIR_WIPE_PENDING, WIPE_PENDING, BAD,
 	"all data is encrypted, but the moved-segment copy is not wiped and the final header not "

@@ -45,8 +45,8 @@ SAYS(KEYSLOT_OTHER_KEY, KEYSLOT, BAD,
 	"keyslot {keyslot} opens with the given key, but its volume key differs from that "
 	"of the previous keyslots", NULL)
 SAYS(KEYSLOT_OVERWRITTEN, KEYSLOT, BAD,
-	"keyslot {keyslot} is overwritten: {sectors} sectors, the first at byte {offset}, are not "
-	"key material",
+	"keyslot {keyslot} is overwritten (sectors that are not key material: {sectors}, the first "
+	"at byte {offset})",
 	"if another keyslot opens, run {remedy}; otherwise restore a backup of the header ('coffer "
 	"header restore')")
 SAYS(KEYSLOTS_CLOSED, KEYSLOT, BAD, "no keyslot[ {tried}] opens with the given key", NULL)
@@ -116,9 +116,9 @@ SAYS(CHECKER_ERRORS, CHECK_FILESYSTEM, BAD, "{reason}", "for the full report: {c
 SAYS(CHECKER_NOT_RUN, CHECK_FILESYSTEM, UNCHECKED, "{reason}", NULL)
 SAYS(RECORD_NONE, RECORD, OK, "no placement or undo record", NULL)
 SAYS(RECORD_OWN, RECORD, BAD,
-	"a {kind} record at byte {offset}, where data of this volume should be",
+	"a record ({kind}) at byte {offset}, where data of this volume should be",
 	"that data is lost: compare the filesystem with a backup")
-SAYS(RECORD_FOREIGN, RECORD, NOTE, "a {kind} record of another volume at byte {offset}", NULL)
+SAYS(RECORD_FOREIGN, RECORD, NOTE, "a record ({kind}) of another volume at byte {offset}", NULL)
 SAYS(RECORD_STALE, RECORD, NOTE, "a stale placement record at byte {offset}", "{remedy}")
 SAYS(IMAGE_GONE, IMAGE, OK, "no image after the placement record", NULL)
 SAYS(IMAGE_FOREIGN, IMAGE, NOTE, "a header of another volume, {uuid}, at byte {offset}", NULL)
@@ -130,14 +130,14 @@ SAYS(SEGMENT_COPY_NONE, MOVED_SEGMENT_COPY, OK,
 SAYS(SEGMENT_COPY_NEVER, MOVED_SEGMENT_COPY, OK,
 	"the layout is not that of a volume encrypted in place", NULL)
 SAYS(SEGMENT_COPY_OTHER, MOVED_SEGMENT_COPY, NOTE,
-	"a plain {filesystem}[, UUID {uuid},] begins at byte {offset}; it does not belong to "
+	"a plain {filesystem} filesystem[, UUID {uuid},] begins at byte {offset}; it does not belong to "
 	"this volume", NULL)
 SAYS(SEGMENT_COPY_UNKNOWN, MOVED_SEGMENT_COPY, NOTE,
-	"a plain {filesystem}[, UUID {uuid},] begins at byte {offset}; a key is needed to "
+	"a plain {filesystem} filesystem[, UUID {uuid},] begins at byte {offset}; a key is needed to "
 	"compare it with the volume", NULL)
 SAYS(SEGMENT_COPY_LEFT, MOVED_SEGMENT_COPY, BAD,
 	"the plain copy of the first {size} bytes is still at byte {offset}",
-	"overwrite it: see 'Moved-segment copy not wiped' in docs/recovery.md")
+	"overwrite it: see 'Moved-segment copy not wiped' in recovery.md of coffer's documentation")
 SAYS(LOCK_DIRECTORY, LOCK_DIRECTORY, OK, "/run/cryptsetup is accessible to root only", NULL)
 SAYS(LOCK_DIRECTORY_NO_RUN, LOCK_DIRECTORY, BAD,
 	"/run does not exist: no lock can be taken",
@@ -177,16 +177,16 @@ SAYS(LOCKS_HIDDEN, LOCKS, UNCHECKED, "only root can see which locks are held", N
 SAYS(LOCKS_UNREAD, LOCKS, UNCHECKED, "{reason}", NULL)
 SAYS(LOCKS_NONE, LOCKS, OK, "no locks are held[ by {visible} processes]", NULL)
 SAYS(LOCK_HELD, LOCK, NOTE,
-	"{holder} holds the lock of {object}[, with {others} other processes][; {waiters} "
+	"{holder} holds the lock of {object}[; other holders: {others}][; {waiters} "
 	"waiting: {waiter}]",
 	"[if {waiter} waits longer than a few seconds, find out what the holder is doing]")
 SAYS(LOCK_STOPPED, LOCK, BAD,
-	"{holder} holds the lock of {object} and is stopped[; {others} other holders][; {waiters} "
+	"{holder} holds the lock of {object} and is stopped[; other holders: {others}][; {waiters} "
 	"waiting: {waiter}]",
 	"let it continue: {remedy}")
 SAYS(LOCK_UNKNOWN, LOCK, NOTE, "/run/cryptsetup/{lock} is not a known lock", NULL)
 SAYS(LOCK_TYPE, LOCK, BAD,
-	"/run/cryptsetup/{lock} is {type}: this lock cannot be taken, and its volume not opened",
+	"/run/cryptsetup/{lock} is {type}: this lock cannot be taken, and its volume cannot be opened",
 	"find out which program created it, then remove it: {remedy}")
 SAYS(DM_CRYPT, DM_CRYPT, OK, "dm-crypt is available", NULL)
 SAYS(DM_CRYPT_CONTAINER, DM_CRYPT, NOTE,
@@ -217,7 +217,7 @@ SAYS(SWAP_PLAIN, SWAP, NOTE,
 	"memory can reach that disk",
 	"put the swap on an encrypted volume, or use the option 'swap' in /etc/crypttab")
 SAYS(HIBERNATION_HIDDEN, HIBERNATION, UNCHECKED,
-	"only root can see whether a swap holds a hibernated system", NULL)
+	"only root can see whether a swap area holds a hibernated system", NULL)
 SAYS(MEMORY_LOCK, MEMORY_LOCK, OK, "{size} for keys can be locked in memory", NULL)
 SAYS(MEMORY_LOCK_FAILED, MEMORY_LOCK, BAD,
 	"{size} for keys cannot be locked in memory ({error}), and a run needs that",
@@ -234,7 +234,7 @@ SAYS(STATE_UNDOING, STATE, OK,
 SAYS(NEW_HEADER, NEW_HEADER, OK,
 	"a trial header with these options was built in memory, and a conversion with it can be "
 	"resumed", NULL)
-SAYS(USED_ONLY, USED_ONLY, OK, "{used} of {data_size} are used", NULL)
+SAYS(USED_ONLY, USED_ONLY, OK, "{used} of {data_size} is used", NULL)
 SAYS(USED_ONLY_ESTIMATE, USED_ONLY, NOTE,
 	"the run asks the kernel which blocks are free; the {filesystem} superblock counts "
 	"about {used} as used", NULL)

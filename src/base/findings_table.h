@@ -32,7 +32,7 @@ REFUSES(CONTENT_BEGUN, CONTENT, EBUSY,
 	"another program has just begun a conversion",
 	"run the same command again")
 DAMAGED(CONTENT_FIRST_COPY_LOST, CONTENT,
-	"the first LUKS2 header copy is lost, the second one is intact",
+	"the first LUKS2 header copy is lost; the second one is intact",
 	"run {remedy}")
 DAMAGED(CONTENT_NO_HEADER, CONTENT,
 	"LUKS2 magic found, but neither header copy is usable",
@@ -101,7 +101,7 @@ REFUSES(SECTOR_SIZE_FILESYSTEM, SECTOR_SIZE, EINVAL,
 REFUSES(SECTOR_SIZE_DEVICE, SECTOR_SIZE, EINVAL,
 	"{filesystem} cannot be encrypted on a device with {device_sector}-byte sectors", NULL)
 SAYS(HEADER, HEADER, OK, "the header fits before byte {data_offset}", NULL)
-SAYS(HIBERNATION, HIBERNATION, OK, "no swap of this machine holds a hibernated system", NULL)
+SAYS(HIBERNATION, HIBERNATION, OK, "no swap area of this machine holds a hibernated system", NULL)
 /* clang-format on */
 #include "base/findings_header_table.h"
 #include "base/findings_report_table.h"

@@ -32,7 +32,7 @@ static int read_all(int fd, uint8_t *buf, size_t size, uint64_t want, bool line,
 		const ssize_t k = coffer_signals_read(fd, buf + n, line ? 1 : limit - n);
 
 		if (k < 0 && errno == EINTR)
-			return coffer_err_set(e, EINTR, "stopped on request; nothing was changed");
+			return coffer_err_set(e, EINTR, "stopped on request");
 		if (k < 0)
 			return coffer_err_errno(e, errno, "read the key from %s", name);
 		if (k == 0 && want)

@@ -19,7 +19,7 @@ struct options {
 
 static const struct coffer_option rows[] = {
 	{"scratch", 0, "DIR", COFFER_STRING(struct options, plan.scratch),
-		"scratch directory [the image's, or /var/tmp]"},
+		"scratch directory [the image file's, or /var/tmp]"},
 	{"no-speed", 0, NULL, COFFER_FLAG(struct options, plan.no_speed),
 		"do not measure the speed; show no time"},
 	{0},
@@ -103,7 +103,7 @@ static void show_work(const struct coffer_plan *p)
 	if (p->cipher[0]) /* not known while the header is being placed */
 		coffer_show_field(stdout, "cipher", "%s, %" PRIu32 "-byte sectors", p->cipher,
 			p->sector_size);
-	coffer_show_field(stdout, "writes", "%s%s in %" PRIu64 " steps, %" PRIu64 " flushes",
+	coffer_show_field(stdout, "writes", "%s%s, steps: %" PRIu64 ", flushes: %" PRIu64,
 		p->exact ? "at most " : about(p), coffer_size_format(p->to_write).s, p->steps,
 		p->flushes);
 	coffer_report_unused(stdout, p->free_space, p->all_because);

@@ -57,7 +57,7 @@ static bool is_group(const char *word)
 
 static void print_usage(FILE *f)
 {
-	(void)fputs("Usage: coffer VERB [OPTION...] DEVICE|IMAGE\n\n"
+	(void)fputs("Usage: coffer VERB [OPTION...] [DEVICE|IMAGE...]\n\n"
 		    "Encrypt a filesystem in place as a LUKS2 volume, safe against power cuts.\n\n"
 		    "Verbs:\n",
 		f);

@@ -296,7 +296,7 @@ static void show_encrypted(const struct coffer_report *r, const struct coffer_en
 	coffer_show_field(stderr, "note", "flash drives may keep old copies of plain blocks");
 	if (res->segment_copy_kept)
 		coffer_show_field(stderr, "note",
-			"the last %s were not wiped, as the filesystem has grown into them; old "
+			"the last %s was not wiped, because the filesystem has grown into it; old "
 			"plain blocks may be readable there",
 			coffer_size_format(res->data_offset).s);
 	if (res->unlocked_run)

@@ -35,7 +35,7 @@ static int too_late(const struct coffer_disk *disk, struct coffer_err *e)
 		if (r < 0)
 			return r;
 		r = coffer_err_refuse(e, EINVAL,
-			"%s: too late to abort, because %s of %s are converted", name,
+			"%s: too late to abort, because %s of %s is converted", name,
 			coffer_size_format(done).s, coffer_size_format(total).s);
 		(void)coffer_err_advise(e, r, "finish the conversion with %s",
 			coffer_command("coffer encrypt", name).s);

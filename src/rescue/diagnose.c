@@ -30,7 +30,7 @@ static const struct {
 	[COFFER_REPAIR_UNDO_STOCK_PLACEMENT] = {"undo-stock-placement",
 		"write the moved segment back from its copy, and run the filesystem's checker on "
 		"the result; unless this overwrites coffer's own header, the overwritten bytes are "
-		"kept in the reserve (see docs/recovery.md)"},
+		"kept in the reserve (see recovery.md)"},
 	[COFFER_REPAIR_ERASE_TRANSITION] = {"erase-transition-block",
 		"erase the transition block: the filesystem keeps nothing there"},
 	[COFFER_REPAIR_ERASE_RECORD] = {"erase-record",

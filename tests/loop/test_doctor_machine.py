@@ -90,7 +90,7 @@ def a_waiter():
             while not any(re.search(words, facts_of(c))
                           for c in find(doctor(healthy)["machine"], "lock")):
                 assert time.monotonic() < end, "it is not seen to wait"
-            machine("lock", "note", words, "what its holder is doing")
+            machine("lock", "note", words, "what the holder is doing")
 
 
 def a_child_holds_it():
