@@ -299,12 +299,14 @@ def finished(kind, seed):
 
 
 def stock_finishes(kind, seed):
-    """What coffer has begun; on a busy machine the rounds may never come to that."""
+    """What coffer has begun, killed once; by chance the rounds may never come to that."""
     img = box.copy("work")
     coffer.inject("fdatasync", "signal=KILL:when=15",
                   coffer.one_thread(img, box.key, "--key-size", "256"))
     assert coffer.pointer(img) > 0
     with target(kind, img) as where:
+        coffer.kill_at("fsync", 3, coffer.stock_resume(where, box.key))
+        counts[kind, "stock resume", "killed"] += 1
         settle(Round(kind, seed, img, where))
 
 
