@@ -8,7 +8,7 @@
 #include "base/quote.h"
 #include "base/size.h"
 #include "coffer/encrypt.h"
-#include "convert/session.h"
+#include "convert/operations.h"
 #include "convert/moved_segment.h"
 #include "convert/place.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* convert.c - move and encrypt the data, step by step, with a commit after each */
-#include "convert/session.h"
+#include "convert/operations.h"
 
 #include <inttypes.h>
 

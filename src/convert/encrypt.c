@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* encrypt.c - examine the disk, do the one operation that it needs next, examine again */
-#include "coffer/encrypt.h"
+#include "convert/operations.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* finalize.c - after the last step: wipe the moved-segment copy, write the final header */
+#include "convert/operations.h"
+
 #include <errno.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* fs_check.c - run a filesystem's own checker on the plain filesystem of a disk */
-#include "convert/session.h"
+#include "convert/operations.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "base/err.h"
+#include "base/quote.h"
 #include "fs/signatures.h"
 #include "io/read_back.h"
 #include "luks2/locks.h"
@@ -42,6 +43,15 @@ int coffer_write_transition(
 	return r < 0 ? r : coffer_dev_flush(d, e);
 }
 
+static int too_many_signatures(const struct coffer_dev *d, struct coffer_err *e)
+{
+	const int r =
+		coffer_err_refuse(e, E2BIG, "%s: too many signatures in its first bytes", d->name);
+
+	return coffer_err_advise(e, r, "%s lists them; erase those of former content",
+		coffer_command("wipefs", d->name).s);
+}
+
 /* Every block, except block 0, in which libblkid finds a signature: until the body is complete
  * nothing may take the disk for a filesystem. The place of btrfs is always among them. */
 int coffer_find_masked(
@@ -53,21 +63,17 @@ int coffer_find_masked(
 	r = coffer_signatures_read(d, at, rec->geometry.shift, &c, e);
 	if (r < 0)
 		return r;
+	if (c.n_magics == COFFER_MAX_MAGICS)
+		return too_many_signatures(d, e);
 	rec->masked[rec->n_masked++] = BTRFS_SUPERBLOCK;
 	for (uint32_t i = 0; i < c.n_magics; i++) {
 		const uint64_t block = round_down_u64(c.magics[i], COFFER_BLOCK);
 
-		const bool masks = block > 0 && block < rec->geometry.shift &&
-				   !coffer_record_masks(rec, block);
-
-		if (c.n_magics == COFFER_MAX_MAGICS ||
-			(masks && rec->n_masked == COFFER_MAX_MASKED))
-			return coffer_err_refuse(e, E2BIG,
-				"%s: too many signatures in its first bytes; wipe the wrong ones "
-				"(wipefs)",
-				d->name);
-		if (masks)
-			rec->masked[rec->n_masked++] = block;
+		if (block == 0 || block >= rec->geometry.shift || coffer_record_masks(rec, block))
+			continue;
+		if (rec->n_masked == COFFER_MAX_MASKED)
+			return too_many_signatures(d, e);
+		rec->masked[rec->n_masked++] = block;
 	}
 	return 0;
 }

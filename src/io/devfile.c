@@ -283,12 +283,16 @@ static int open_path(const char *path, bool writing, bool exclusive, struct coff
 	if (st.st_dev != named.st_dev || st.st_ino != named.st_ino || st.st_mode != named.st_mode)
 		return coffer_err_refuse(e, ESTALE, "%s was replaced while it was opened", d->name);
 	r = read_geometry(d, &st, e);
-	if (r == 0 && writing)
-		r = check_writable(d, e);
-	if (r == 0 && writing)
-		r = lock(d, e);
 	if (r < 0)
 		return r;
+	if (writing) {
+		r = check_writable(d, e);
+		if (r < 0)
+			return r;
+		r = lock(d, e);
+		if (r < 0)
+			return r;
+	}
 	*ret = TAKE_PTR(d);
 	return 0;
 }

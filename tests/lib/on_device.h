@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* on_device.h - coffer_encrypt and coffer_abort over any device; it is closed in any case */
 #pragma once
-#include "convert/session.h"
+#include "convert/operations.h"
 
 static inline int coffer_encrypt_dev(struct coffer_dev *dev, const struct coffer_encrypt_options *o,
 	struct coffer_encrypt_result *ret, struct coffer_err *e)
