@@ -39,7 +39,7 @@ static int make(const char *device, const char *file, struct coffer_err *e)
 
 static int restore(const char *device, const char *file, bool dry_run, struct coffer_err *e)
 {
-	/* Without a confirm callback there is no question: ask before the call. */
+	/* Without a confirm callback, the call does not ask: ask before it. */
 	const struct coffer_header_restore_options o = {
 		.device = device, .file = file, .dry_run = dry_run};
 	struct coffer_header_restore_result *r = NULL;

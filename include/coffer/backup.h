@@ -60,7 +60,7 @@ struct coffer_header_backup_result {
  * durable, or not at all. The device is only read, and may be in use or be converted. *ret is set
  * on success only; free it with coffer_header_backup_free.
  * Returns 0, or a negative errno. Outcome REFUSED with -EEXIST: the file exists; with -EXDEV: it
- * would be on the device itself; NO with -ENODATA: there is no LUKS2 header; NEEDS_REPAIR: the
+ * would be on the device itself; NO with -ENODATA: no LUKS2 header found; NEEDS_REPAIR: the
  * header is damaged; INTERRUPTED: @o->stop returned true. */
 COFFER_API int coffer_header_backup(const struct coffer_header_backup_options *o,
 	struct coffer_header_backup_result **ret, struct coffer_err *e);
@@ -90,7 +90,7 @@ struct coffer_header_restore_options {
 	bool dry_run;	    /* only compare; read access is enough */
 	unsigned int allow; /* bits of enum coffer_restore_allow */
 	/* Return true to restore; NULL: always. Called once, after all checks; not in a dry run,
-	 * nor if the restore is refused or there is nothing to do. */
+	 * nor if the restore is refused or nothing needs to be done. */
 	bool (*confirm)(void *userdata, const struct coffer_header_restore_result *r);
 	bool (*stop)(void *userdata); /* return true to stop; asked before the first write only;
 				       * may be NULL */

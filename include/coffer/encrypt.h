@@ -172,7 +172,7 @@ COFFER_API int coffer_encrypt(const struct coffer_encrypt_options *o,
 	struct coffer_encrypt_result *ret, struct coffer_err *e);
 
 /* The same with resume_only: resume an interrupted run, never start a new one. An interrupted abort
- * is finished, too. Outcome NO with -ENOENT: there is nothing to resume; ret->aborted is true if
+ * is finished, too. Outcome NO with -ENOENT: nothing to resume; ret->aborted is true if
  * this call has finished an abort. */
 COFFER_API int coffer_resume(const struct coffer_encrypt_options *o,
 	struct coffer_encrypt_result *ret, struct coffer_err *e);
@@ -180,7 +180,7 @@ COFFER_API int coffer_resume(const struct coffer_encrypt_options *o,
 /* Undo the conversion as long as no step is committed: restore every byte that the plain filesystem
  * uses. Free space may hold different bytes than before, those of an interrupted first step. Of @o
  * only device, dry_run and the callbacks progress and stop apply. @ret as in coffer_encrypt.
- * Returns 0, or a negative errno. Outcome NO with -EALREADY: there is no conversion; REFUSED with
+ * Returns 0, or a negative errno. Outcome NO with -EALREADY: no conversion found; REFUSED with
  * -EINVAL: a step is committed; NEEDS_REPAIR with -EUCLEAN: the moved-segment copy that cryptsetup
  * made is incomplete, and nothing was changed; or the undo is done, and the filesystem's checker
  * finds damage. Other outcomes as in coffer_encrypt. */

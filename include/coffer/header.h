@@ -52,7 +52,7 @@ struct coffer_header_report {
  * affects its use. *ret is set on success and with outcome NO or NEEDS_REPAIR; free it with
  * coffer_header_report_free.
  * Returns 0 if no finding is BAD, or a negative errno. Outcome NO with -EBADMSG: a finding is BAD;
- * NO with -ENOTSUP: there is no LUKS2 header; NEEDS_REPAIR with -EUCLEAN: neither copy is usable;
+ * NO with -ENOTSUP: no LUKS2 header found; NEEDS_REPAIR with -EUCLEAN: neither copy is usable;
  * REFUSED with -ENOTBLK: neither a block device nor a regular file; FAILED: it cannot be read. */
 COFFER_API int coffer_header_check(const struct coffer_header_check_options *o,
 	struct coffer_header_report **ret, struct coffer_err *e);

@@ -4,7 +4,7 @@
  * A call diagnoses the disk, asks for confirmation, and performs the listed actions in order.
  * Before each action it diagnoses the disk again, and performs the action only if the disk still
  * needs it; an action that another program has performed meanwhile is skipped. If the facts are
- * ambiguous, there is no action. */
+ * ambiguous, no action is offered. */
 #ifndef COFFER_REPAIR_H
 #define COFFER_REPAIR_H
 
@@ -54,7 +54,7 @@ struct coffer_repair_options {
  * coffer_repair_free.
  * Returns 0 if there is nothing to do, all actions are performed, or it is a dry run; otherwise a
  * negative errno. Outcome NO with -ECANCELED: confirm returned false; REFUSED: another program must
- * finish it, the device is too small, or it is in use; NEEDS_REPAIR: there is no safe action, the
+ * finish it, the device is too small, or it is in use; NEEDS_REPAIR: no action is safe, the
  * filesystem's checker finds damage, or the disk needs an action that was not listed; INTERRUPTED:
  * the same call resumes, also after a wrong key if an action was performed before; FAILED: nothing
  * was written. */
